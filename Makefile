@@ -1,0 +1,37 @@
+# make quickstart | make test | make test-all | make lint | make lab
+# Needed beforehand: Python 3.11 or later, pip, make, git. Everything else goes into .venv, once.
+
+PYTHON ?= python3
+PIP_OPTIONS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: quickstart test test-all lint lab clean
+
+quickstart: $(READY)
+	$(BIN)/fitlib run params/quickstart.yaml
+	@echo "open outputs/quickstart/report.html"
+
+test: $(READY)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
+
+test-all: $(READY)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check fitlib tests
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"fitlib needs Python 3.11 or later, this is {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $(READY)

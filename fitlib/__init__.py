@@ -1,0 +1,1 @@
+"""fitlib: is this model fair, or was I lucky with this run?"""

@@ -1,0 +1,53 @@
+"""One attempt at one task: execute its notebook in a folder of its own, read the outputs back, write the record."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from fitlib.errors import RunFailed
+from fitlib.execution import execute
+from fitlib.store import FAILED, write_json, write_record
+
+LOG = "kernel.log"
+
+
+def attempt(
+    kind: str,
+    notebook: Path,
+    folder: Path,
+    parameters: Mapping[str, object],
+    environment: Mapping[str, str],
+    parts: Mapping[str, str],
+) -> None:
+    """Execute `notebook` into `folder` and write the record there; nothing else makes a task done.
+
+    On failure `failed.json` (with the last lines of the traceback) stands there instead, beside the executed notebook
+    and the kernel's log, and RunFailed is raised.
+    """
+    try:
+        execute(notebook, folder / notebook.name, parameters, environment, folder / LOG)
+        (folder / LOG).unlink(missing_ok=True)
+        names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+        read_back(folder, names)
+        write_record(folder, kind, parts, names)
+    except (RunFailed, OSError) as error:
+        with contextlib.suppress(OSError):  # a full disk: the missing record says enough
+            write_json(folder / FAILED, {"error": str(error), "key_parts": dict(parts)})
+        raise RunFailed(str(error)) from None
+
+
+def read_back(folder: Path, names: list[str]) -> None:
+    """Read every output as what it is; RunFailed names the one that cannot be read."""
+    for name in names:
+        try:
+            if name.endswith(".parquet"):
+                pq.read_table(folder / name)
+            elif name.endswith((".json", ".ipynb")):
+                json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunFailed(f"{name} cannot be read back: {error}") from None

@@ -1,0 +1,243 @@
+"""Executing an experiment: declare the plan, run what has to run, keep what is done, then analyse."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import yaml
+
+from fitlib import kernels, plan
+from fitlib.analysis import Outcome, Study, analyse
+from fitlib.attempts import attempt
+from fitlib.errors import InputError, RunFailed
+from fitlib.evidence import collect, experiment_plan, prediction_hashes
+from fitlib.experiment import Experiment
+from fitlib.execution import check_parameters, notebook_path
+from fitlib.plan import RunTask, State
+from fitlib.progress import Progress
+from fitlib.store import (
+    FAILED,
+    ExperimentPaths,
+    append_line,
+    deviations,
+    locked,
+    log_event,
+    new_attempt,
+    note_deviation,
+    read_record,
+    settle,
+    supersede,
+    write_atomically,
+)
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def run_experiment(
+    experiment: Experiment,
+    paths: ExperimentPaths,
+    jobs: int,
+    only: Iterable[str] = (),
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Bring an experiment up to date: every run, the metrics, the statistics, the report.
+
+    Finished runs are kept; half runs are redone. InputError (before any work) where finished runs would be replaced
+    without `replace`. Failed runs are recorded, the others go on; the outcome names them.
+    """
+    progress = progress or Progress(jobs)
+    check_parameters(notebook_path("train"), plan.run_parameters(experiment, plan.run_tasks(experiment)[0]))
+    with locked(paths):
+        for leftover in paths.attempts():
+            shutil.rmtree(leftover)
+        tasks = plan.selected(plan.run_tasks(experiment), only)
+        states = [(task, plan.run_state(experiment, paths, task)) for task in tasks]
+        _refuse_replacing(states, replace)
+        declare(experiment, paths)
+        if only:
+            note_deviation(paths, f"executed in part: only {', '.join(only)}")
+        failures = _train(experiment, paths, [(t, s) for t, s in states if not s.done], jobs, progress)
+        outcome = analyse(study_of(experiment, paths), jobs, progress)
+    outcome.failures = failures + outcome.failures
+    progress.close()
+    return outcome
+
+
+def report_experiment(experiment: Experiment, paths: ExperimentPaths, jobs: int, progress: Progress) -> Outcome:
+    """Metrics, statistics and report again from the runs that are there."""
+    with locked(paths):
+        outcome = analyse(study_of(experiment, paths), jobs, progress)
+    progress.close()
+    return outcome
+
+
+def declare(experiment: Experiment, paths: ExperimentPaths) -> None:
+    """Write the plan down, hashed, before the first run; later changes are kept beside it and noted as deviations."""
+    first = read_declared(paths)
+    if first is None:
+        _write_declared(paths.declared, experiment, _finished(paths))
+        return
+    latest = read_declared(paths, _latest(paths))
+    if latest["declared_hash"] != experiment.declared_hash:
+        number = len(_declarations(paths)) + 1
+        _write_declared(paths.declared.with_name(f"experiment-{number}.yaml"), experiment, _finished(paths))
+        for change in _differences(latest["plan"], experiment.declared):
+            note_deviation(paths, f"the plan was changed after {_finished(paths)} finished runs: {change}")
+
+
+def read_declared(paths: ExperimentPaths, path: Path | None = None) -> dict | None:
+    """The declared plan (the first one, if no path is given) with its hash, or None."""
+    try:
+        declared = yaml.safe_load((path or paths.declared).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, yaml.YAMLError) as error:
+        problem, remedy = f"cannot be read ({error})".replace("\n", " "), "restore it, or start in an empty folder"
+        raise InputError(str(path or paths.declared), "file", "experiment.yaml", problem, remedy) from None
+    return declared
+
+
+def latest_plan(paths: ExperimentPaths) -> dict | None:
+    """The plan that was declared last."""
+    declared = read_declared(paths, _latest(paths))
+    return declared and declared["plan"]
+
+
+def study_of(experiment: Experiment, paths: ExperimentPaths) -> Study:
+    """What the analysis needs, collected from the finished runs on disk."""
+    states = [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
+    predictions: dict[str, dict] = {}
+    hashes: dict[str, dict] = {}
+    for task, state in sorted(states, key=lambda pair: pair[0].run):
+        if not state.done or task.arm.role != "main":
+            continue
+        found = prediction_hashes(read_record(task.folder(paths)))
+        for technique in task.spec.techniques:
+            arm = predictions.setdefault(technique, {}).setdefault(task.arm.name, {"seed": task.arm.seed})
+            path = task.folder(paths) / "predictions" / f"{technique}.parquet"
+            arm.setdefault("predictions", {})[str(task.run)] = str(path)
+            hashes.setdefault(technique, {})[f"{task.arm.name}/{task.run}"] = found[technique]
+    declared = read_declared(paths)
+    return Study(
+        paths,
+        experiment_plan(experiment, deviations(paths), declared),
+        collect(paths, states),
+        {t.name: predictions[t.name] for t in experiment.techniques if t.name in predictions},
+        hashes,
+        [_row(paths, task, state) for task, state in states],
+    )
+
+
+def _row(paths: ExperimentPaths, task: RunTask, state: State) -> dict:
+    shown = state.state if state.state in ("done", "failed") else "missing"
+    notebook = task.folder(paths) / "train.ipynb"
+    group = f"Runs of {task.spec.name}"
+    return {"group": group, "task": task.name, "state": shown, "notebook": notebook, "note": state.reason}
+
+
+def _refuse_replacing(states: list[tuple[RunTask, State]], replace: bool) -> None:
+    changed = [(task, state) for task, state in states if state.state == "changed"]
+    if changed and not replace:
+        names = ", ".join(task.name for task, _ in changed[:4]) + (" and more" if len(changed) > 4 else "")
+        problem = f"{len(changed)} finished runs would be replaced ({names}): {changed[0][1].reason}"
+        remedy = "give the experiment another name, or say --replace (the old runs move to superseded/)"
+        raise InputError("run", "runs", len(changed), problem, remedy)
+
+
+def _train(
+    experiment: Experiment, paths: ExperimentPaths, waiting: list[tuple[RunTask, State]], jobs: int, progress: Progress
+) -> list[str]:
+    """Execute runs, `jobs` at a time, in queue order; returns the failures in words."""
+    for task, state in waiting:
+        if task.folder(paths).exists():
+            note_deviation(paths, f"{task.name} was executed again: {state.reason}")
+            supersede(paths, task.folder(paths))
+    failures: list[str] = []
+    guard = threading.Lock()
+
+    def work(task: RunTask) -> None:
+        began = time.monotonic()
+        log_event(paths, "started", task=task.name)
+        try:
+            _run(experiment, paths, task)
+            progress.done(task.name)
+        except (RunFailed, OSError) as error:
+            failures.append(f"{task.name}: {error}")
+            progress.failed(task.name, str(error))
+        finally:
+            with guard:
+                log_event(paths, "finished", task=task.name)
+                append_line(paths.timings, f"{task.name},{time.monotonic() - began:.2f}")
+
+    progress.start("runs", len(waiting))
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        list(pool.map(work, [task for task, _ in waiting]))
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        kernels.end_all()
+        raise
+    pool.shutdown()
+    return failures
+
+
+def _run(experiment: Experiment, paths: ExperimentPaths, task: RunTask) -> None:
+    folder = new_attempt(task.folder(paths))
+    parameters = {**plan.run_parameters(experiment, task), "run_dir": str(folder)}
+    environment = {name: str(experiment.declared["threads"]) for name in THREAD_VARIABLES}
+    if task.arm.kind != "real" and experiment.declared["device"] == "cuda":
+        environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # older cuBLAS is deterministic only with it
+    parts = plan.run_key_parts(experiment, task)
+    try:
+        attempt("train", notebook_path("train"), folder, parameters, environment, parts)
+    finally:
+        if (folder / "record.json").exists() or (folder / FAILED).exists():
+            settle(folder, task.folder(paths))
+
+
+def _finished(paths: ExperimentPaths) -> int:
+    return sum(read_record(path.parent) is not None for path in paths.root.glob("runs/*/*/run-*/record.json"))
+
+
+def _declarations(paths: ExperimentPaths) -> list[Path]:
+    later = paths.root.glob("experiment-*.yaml")
+    return [paths.declared, *sorted(later, key=lambda p: int(p.stem.rpartition("-")[2]))]
+
+
+def _latest(paths: ExperimentPaths) -> Path:
+    return _declarations(paths)[-1]
+
+
+def _write_declared(path: Path, experiment: Experiment, finished: int) -> None:
+    content = {
+        "declared_hash": experiment.declared_hash,
+        "finished_runs_at_declaration": finished,
+        "plan": experiment.declared,
+    }
+    write_atomically(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _differences(old: object, new: object, prefix: str = "") -> list[str]:
+    """Every field in which two plans differ, in words."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = [*old, *(name for name in new if name not in old)]
+        return [d for n in names for d in _differences(old.get(n), new.get(n), f"{prefix}.{n}" if prefix else str(n))]
+    return [] if old == new else [f"{prefix} was {_short(old)}, is {_short(new)}"]
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return "not there"
+    return f"{{{', '.join(map(str, value))}}}" if isinstance(value, dict) else str(value)
+
+
+def default_jobs(threads: int) -> int:
+    """Trainings at once: cores // threads of each."""
+    return max(1, (os.cpu_count() or 1) // threads)

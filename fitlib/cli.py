@@ -1,0 +1,192 @@
+"""The command `fitlib`: thin, lazy, and polite about mistakes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fitlib.errors import FitlibError, InputError, RunFailed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; exit status 0 done, 1 something failed, 2 wrong usage or invalid parameters."""
+    options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return options.command(options)
+    except InputError as error:
+        print(f"fitlib: {error}", file=sys.stderr)
+        return 2
+    except FitlibError as error:
+        print(f"fitlib: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nfitlib: interrupted; finished runs are kept, the same command goes on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"fitlib: {error}; free space or rights, then say the same command again", file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(prog="fitlib", description="Is this model fair, or was I lucky with this run?")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, work: object, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=work)
+        sub.add_argument("--outputs", type=Path, default=Path("outputs"), help="folder of all experiments (outputs)")
+        return sub
+
+    for name, work, text in (
+        ("plan", _plan, "every task and why it will run"),
+        ("run", _run, "train, measure, compare, report: whatever is not done yet"),
+    ):
+        sub = command(name, work, text)
+        sub.add_argument("file", type=Path, metavar="params/X.yaml", help="the experiment file")
+        sub.add_argument("--only", action="append", default=[], metavar="TECHNIQUE", help="just this technique's runs")
+        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a field of the file")
+        sub.add_argument("--runs", type=_positive, metavar="N", help="number of runs per training")
+    sub.add_argument("--jobs", type=_positive, metavar="N", help="runs at once (default: cores // threads)")
+    sub.add_argument("--replace", action="store_true", help="move finished runs of other settings to superseded/")
+    sub = command("status", _status, "done, running, failed, left; time left")
+    sub.add_argument("experiment", nargs="?", help="name of an experiment (default: all)")
+    sub = command("report", _report, "metrics, statistics and report again from the runs that are there")
+    sub.add_argument("experiment", help="name of an experiment")
+    sub.add_argument("--show-code", action="store_true", help="show the code cells in report.html")
+    sub = command("analyze", _analyze, "somebody else's predictions to the same tables and report")
+    sub.add_argument("folder", type=Path, metavar="DIR", help="DIR/<technique>/*.csv|parquet, one file per run")
+    sub.add_argument("--baseline", metavar="NAME", help="technique that the others are compared with")
+    sub.add_argument("--favourable", type=int, metavar="CLASS", help="class that is good to get: four fifths is judged")
+    sub.add_argument("--smallest-effect", type=float, default=0.01, metavar="D", help="differences below do not matter")
+    sub.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the tests (0.05)")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/<name of DIR>)")
+    return top
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from fitlib import plan
+
+    experiment, paths = _experiment(options)
+    tasks = plan.selected(plan.run_tasks(experiment), options.only)
+    states = [(task, plan.run_state(experiment, paths, task)) for task in tasks]
+    width = max((len(task.name) for task, _ in states), default=0)
+    for task, state in states:
+        print(f"{task.name:<{width}}  {'done' if state.done else f'will run: {state.reason}'}")
+    waiting = sum(not state.done for _, state in states)
+    follow = "metrics, statistics and report follow" if waiting else "no training is left"
+    print(f"{waiting} of {len(states)} runs will be executed; {follow}.")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    experiment, paths = _experiment(options)
+    from fitlib.batch import default_jobs, run_experiment
+
+    jobs = options.jobs or default_jobs(experiment.declared["threads"])
+    return _conclude(paths, run_experiment(experiment, paths, jobs, options.only, options.replace))
+
+
+def _report(options: argparse.Namespace) -> int:
+    from fitlib.batch import report_experiment
+    from fitlib.progress import Progress
+
+    experiment, paths = _declared(options, options.experiment)
+    outcome = report_experiment(experiment, paths, os.cpu_count() or 1, Progress())
+    if options.show_code:
+        from fitlib.report import write_report
+        from fitlib.store import write_manifest
+
+        write_report(paths.statistics, paths.report, show_code=True)
+        outcome.root = write_manifest(paths)
+    return _conclude(paths, outcome)
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    from fitlib.experiment import Analysis, validated
+    from fitlib.progress import Progress
+    from fitlib.store import ExperimentPaths
+
+    names = ("favourable", "smallest_effect", "alpha")
+    analysis = validated(Analysis, {name: getattr(options, name) for name in names}, "analyze")
+    from fitlib.analyze import analyze
+
+    out = options.out or options.outputs / options.folder.resolve().name
+    progress = Progress()
+    outcome = analyze(options.folder, options.baseline, out, analysis, os.cpu_count() or 1, progress)
+    progress.close()
+    return _conclude(ExperimentPaths(out), outcome)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from fitlib.status import lines
+
+    names = [options.experiment] if options.experiment else _experiments(options.outputs)
+    if not names:
+        print(f"nothing in {options.outputs} yet: fitlib run params/quickstart.yaml")
+    for name in names:
+        experiment, paths = _declared(options, name)
+        print("\n".join(lines(experiment, paths)))
+    return 0
+
+
+def _experiment(options: argparse.Namespace) -> tuple:
+    from fitlib.experiment import read_experiment
+    from fitlib.store import ExperimentPaths
+
+    experiment = read_experiment(options.file, options.set, options.runs)
+    names = [t.name for t in experiment.techniques]
+    for name in options.only:
+        if name not in names:
+            raise InputError(str(options.file), "--only", name, "unknown technique", f"known: {', '.join(names)}")
+    return experiment, ExperimentPaths(options.outputs / experiment.name)
+
+
+def _experiments(outputs: Path) -> list[str]:
+    return sorted(p.parent.name for p in outputs.glob("*/experiment.yaml"))
+
+
+def _declared(options: argparse.Namespace, name: str) -> tuple:
+    from fitlib.batch import latest_plan
+    from fitlib.experiment import make_experiment
+    from fitlib.store import ExperimentPaths
+
+    paths = ExperimentPaths(options.outputs / name)
+    declared = latest_plan(paths) if Path(name).name == name else None
+    if declared is None:
+        known = ", ".join(_experiments(options.outputs)) or "none yet"
+        raise InputError(str(options.outputs), "EXPERIMENT", name, "no such experiment", f"there is: {known}")
+    return make_experiment(declared, str(paths.declared), name), paths
+
+
+def _conclude(paths: object, outcome: object) -> int:
+    for failure in outcome.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    if paths.report.exists():
+        print(f"report: {paths.report}")
+        print(f"root hash of {paths.manifest.name}: {outcome.root}")
+    if outcome.failures:
+        raise RunFailed(f"{len(outcome.failures)} tasks failed; mend the cause and say the same command again")
+    return 0
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return value
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt

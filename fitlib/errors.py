@@ -1,0 +1,25 @@
+"""Errors that are a user's mistake or an experiment's failure, told in one line."""
+
+
+class FitlibError(Exception):
+    """Base of the errors that the command line shows without a traceback."""
+
+
+class InputError(FitlibError):
+    """Invalid parameters or files, found before any work (exit status 2).
+
+    The message is one line: where (file), which field, the value found, what is wrong, and the remedy.
+    """
+
+    def __init__(self, where: str, field: str, value: object, problem: str, remedy: str):
+        self.where, self.field, self.value, self.problem, self.remedy = where, field, value, problem, remedy
+        super().__init__(f"{where}: {field} = {_shown(value)}: {problem}; {remedy}")
+
+
+class RunFailed(FitlibError):
+    """Something failed while working (exit status 1)."""
+
+
+def _shown(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."

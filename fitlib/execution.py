@@ -1,0 +1,96 @@
+"""Executing notebooks: where they are, what they accept, and whether every cell of a copy really ran."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from fitlib.errors import InputError, RunFailed
+
+TAIL_LINES = 12  # lines of a traceback that a failure keeps
+
+
+def notebook_path(name: str) -> Path:
+    """Path of one of fitlib's notebooks, in a checkout or an installed package."""
+    package = Path(__file__).parent
+    places = [package / "notebooks" / f"{name}.ipynb", package.parent / "notebooks" / f"{name}.ipynb"]
+    return next((p for p in places if p.is_file()), places[-1])
+
+
+def accepted_parameters(notebook: Path) -> list[str]:
+    """Names that the notebook's `parameters` cell defines; InputError where there is not exactly one such cell."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    tagged = [c for c in cells if "parameters" in c.get("metadata", {}).get("tags", [])]
+    if len(tagged) != 1:
+        problem, remedy = f"{len(tagged)} cells are tagged 'parameters'", "tag exactly one"
+        raise InputError(str(notebook), "parameters", len(tagged), problem, remedy)
+    nodes = ast.parse("".join(tagged[0]["source"])).body
+    targets = [n.target for n in nodes if isinstance(n, ast.AnnAssign)]
+    targets += [t for n in nodes if isinstance(n, ast.Assign) for t in n.targets]
+    return [t.id for t in targets if isinstance(t, ast.Name)]
+
+
+def check_parameters(notebook: Path, parameters: Mapping[str, object]) -> None:
+    """Refuse a parameter that the notebook does not have."""
+    accepted = accepted_parameters(notebook)
+    for name, value in parameters.items():
+        if name not in accepted:
+            close = difflib.get_close_matches(name, accepted, n=1)
+            remedy = f"did you mean '{close[0]}'?" if close else f"it accepts {', '.join(accepted)}"
+            raise InputError(str(notebook), name, value, "the notebook has no such parameter", remedy)
+
+
+def execute(
+    source: Path,
+    target: Path,
+    parameters: Mapping[str, object],
+    environment: Mapping[str, str],
+    log: Path | None = None,
+) -> None:
+    """Execute a notebook with papermill in a kernel of its own; the executed copy is `target`.
+
+    Raises RunFailed with the last lines of the traceback (or what killed the kernel).
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    from fitlib.kernels import manager_class
+
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(target),
+            parameters=dict(parameters),
+            progress_bar=False,
+            request_save_on_cell_execute=False,  # papermill saves the whole notebook twice a cell otherwise
+            autosave_cell_every=0,
+            kernel_name="python3",
+            kernel_manager_class=manager_class(environment, log),
+        )
+    except PapermillExecutionError as error:
+        raise RunFailed(_tail(error)) from None
+    except OSError:
+        raise
+    except Exception as error:  # a dead kernel, a kernel that never answered: nbclient has many names for it
+        raise RunFailed(f"{type(error).__name__}: {error}") from None
+    check_executed(target)
+
+
+def check_executed(notebook: Path) -> None:
+    """Every code cell ran, in order, without an error; papermill's own status is not asked."""
+    cells = [c for c in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+    counts = [c["execution_count"] for c in cells if "".join(c["source"]).strip()]
+    if counts != list(range(1, len(counts) + 1)):
+        raise RunFailed(f"{notebook.name}: not every cell ran (execution counts {counts})")
+    if any(o["output_type"] == "error" for c in cells for o in c["outputs"]):
+        raise RunFailed(f"{notebook.name}: a cell ended with an error")
+
+
+def _tail(error: object) -> str:
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback)).strip().splitlines()
+    last = f"{error.ename}: {error.evalue}"
+    return "\n".join([*lines[-TAIL_LINES:], *([] if lines and lines[-1].strip() == last.strip() else [last])])

@@ -1,0 +1,368 @@
+"""Experiment files: their schema, their checks, and the experiment that they describe.
+
+One YAML file in `params/` becomes an `Experiment`: trainings, arms, techniques, everything resolved, so that equal
+experiments are equal values. Nothing is imported here that is slow; torch is not.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from fitlib.digest import digest_json
+from fitlib.errors import InputError
+from fitlib.options import Options, Training
+from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISE_KINDS, NOISES, Entry
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME_REMEDY = "use letters, digits, '.', '_' and '-' only, starting with a letter or digit"
+METRICS = ("DP", "DI", "SPSF", "FPSF", "EOFP", "EOTP", "BA")
+
+
+class Analysis(Options):
+    """How the runs are analysed; declared before the first run."""
+
+    favourable: int | None = Field(None, ge=0)  # class that is good to get; only then is four fifths spoken of
+    smallest_effect: float = Field(0.01, gt=0)  # δ: a difference of means below it does not matter
+    alpha: float = Field(0.05, gt=0, lt=1)
+    family: list[str] | None = None  # metrics that the correction covers; null: all
+    min_group: int = Field(30, ge=1)
+    protocol: Literal["fitlib"] = "fitlib"
+    reading: Literal["strict", "published"] = "strict"
+
+
+class TechniqueFields(Options):
+    """One technique of an experiment file."""
+
+    method: str | dict[str, Any]
+    inference: str | None = None
+    data: str | dict[str, Any] | None = None
+    network: str | dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
+    baseline: str | None = None
+    uses_protected: Literal["no", "training", "prediction"] | None = None
+
+
+class ExperimentFields(Options):
+    """An experiment file as written; everything has a default but the techniques."""
+
+    name: str | None = None
+    data: str | dict[str, Any] = "digits-s"
+    network: str | dict[str, Any] = "small-cnn"
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = Field(1, ge=1)
+    training: dict[str, Any] = Field(default_factory=dict)
+    techniques: dict[str, TechniqueFields] = Field(min_length=1)
+    baseline: str | None = None
+    runs: int = Field(16, ge=1)
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, max_length=1)
+    noise: str | dict[str, Any] = "auto"
+    noise_seed: int = Field(0, ge=0)
+    control_runs: int = Field(2, ge=0)
+    analysis: Analysis = Field(default_factory=Analysis)
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """What is actually trained: method, data, network and loop, and the inference rules applied to the result."""
+
+    name: str
+    settings: dict[str, Any]  # method, data, network, training: all resolved
+    techniques: dict[str, str]  # technique -> inference rule
+
+
+@dataclass(frozen=True)
+class Technique:
+    """A row of the results: one training under one inference rule."""
+
+    name: str
+    training: str
+    inference: str
+    baseline: str | None
+    uses_protected: str
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The conditions under which every training is repeated."""
+
+    name: str
+    noise: dict[str, Any]
+    role: str  # main | control
+    seed: int
+    runs: int
+
+    @property
+    def kind(self) -> str:
+        """What the noise is: control, real, emulated."""
+        return NOISE_KINDS[self.noise["name"]]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked experiment; `declared` is the whole of it as plain values, without the name."""
+
+    name: str
+    declared: dict[str, Any]
+    trainings: tuple[TrainingSpec, ...]
+    techniques: tuple[Technique, ...]
+    arms: tuple[Arm, ...]
+
+    @property
+    def main(self) -> Arm:
+        """The arm whose runs are analysed."""
+        return next(arm for arm in self.arms if arm.role == "main")
+
+    @cached_property
+    def declared_hash(self) -> str:
+        """Hex SHA-256 of the declared plan; the order of the techniques is part of it."""
+        return digest_json({**self.declared, "techniques": list(self.declared["techniques"].items())})
+
+    def description(self) -> dict[str, Any]:
+        """Class and group names of the (first) data set."""
+        data = self.trainings[0].settings["data"]
+        return DATASETS[data["name"]].sibling("describe")(**options_of(data))
+
+
+def read_experiment(path: Path, overrides: Iterable[str] = (), runs: int | None = None) -> Experiment:
+    """Read and check an experiment file; `overrides` are `key=value` with dotted keys and YAML values.
+
+    Raises InputError (one line: file, field, value, remedy) for anything that is wrong.
+    """
+    fields = read_yaml(path)
+    for override in overrides:
+        _set(fields, override)
+    if runs is not None:
+        fields["runs"] = runs
+    return make_experiment(fields, str(path), default_name=path.stem)
+
+
+def make_experiment(fields: object, where: str, default_name: str) -> Experiment:
+    """The experiment that plain values describe; `where` names their origin in errors."""
+    if not isinstance(fields, dict):
+        raise InputError(where, "file", fields, "not a mapping of fields", "start with 'techniques:'")
+    checked = validated(ExperimentFields, fields, where, "")
+    name = _checked_name(checked.name or default_name, where, "name")
+    resolved = [_resolve(label, t, checked, where) for label, t in checked.techniques.items()]
+    trainings = _trainings(resolved)
+    techniques = tuple(_technique(r, trainings, checked, where) for r in resolved)
+    _check_baselines(techniques, where)
+    arms = _arms(checked, where)
+    experiment = Experiment(name, _declared(checked, resolved, techniques, arms), trainings, techniques, arms)
+    _check_analysis(checked.analysis, experiment, where)
+    return experiment
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice and reads 5e-4 as a number (as YAML 1.2 does)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for i, key in enumerate(keys) if key in keys[:i]]
+        if twice:
+            raise yaml.MarkedYAMLError(problem=f"field {twice[0]!r} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def read_yaml(path: Path) -> object:
+    """A YAML file's plain values; InputError where it cannot be read or does not parse."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(str(path), "file", path.name, f"cannot be read ({error})", "check the path") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "file"
+        problem = f"not valid YAML: {getattr(error, 'problem', None) or error}"
+        raise InputError(str(path), line, path.name, problem, "check indentation and quotes there") from None
+
+
+def options_of(named: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a resolved `{name: …, options…}`."""
+    return {key: value for key, value in named.items() if key != "name"}
+
+
+def _set(fields: object, override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key or not isinstance(fields, dict):
+        raise InputError("--set", "argument", override, "not of the form key=value", "for example --set runs=4")
+    try:
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        raise InputError("--set", key, text, "the value is not valid YAML", "quote it") from None
+    *path, last = key.split(".")
+    for step in path:
+        if not isinstance(fields.setdefault(step, {}), dict):
+            fields[step] = {"name": fields[step]} if isinstance(fields[step], str) else {}
+        fields = fields[step]
+    fields[last] = value
+
+
+def validated(model: type[Options], fields: object, where: str, prefix: str = "") -> Any:
+    """`fields` as a checked model; InputError for the first thing that is wrong."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = [str(step) for step in first["loc"] if step not in ("str", "dict[str,any]")]
+        raise InputError(where, prefix + ".".join(path), first["input"], *_explained(first, path, model)) from None
+
+
+def _explained(error: Mapping[str, Any], path: list[str], model: type[Options]) -> tuple[str, str]:
+    if error["type"] == "extra_forbidden":
+        known = list(TechniqueFields.model_fields if path[0] == "techniques" else model.model_fields)
+        known = list(Analysis.model_fields) if path[0] == "analysis" and len(path) > 1 else known
+        return "unknown field", _suggestion(path[-1], known)
+    if error["type"] == "missing":
+        return "field is missing", f"add '{path[-1]}:'"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"invalid value: {message}", "correct the value"
+
+
+def _suggestion(name: object, known: Iterable[str]) -> str:
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
+
+
+def _checked_name(name: str, where: str, field: str) -> str:
+    if not NAME.fullmatch(name):
+        raise InputError(where, field, name, "not a valid name", NAME_REMEDY)
+    return name
+
+
+def _named(value: str | dict, registry: Mapping[str, Entry], where: str, field: str) -> dict[str, Any]:
+    """`name` or `{name: …, options…}` with all options checked and filled in."""
+    given = {"name": value} if isinstance(value, str) else dict(value)
+    name = given.pop("name", None)
+    if name not in registry:
+        raise InputError(where, field, name, f"unknown {field.split('.')[-1]}", _suggestion(name, registry))
+    options = validated(registry[name].options, given, where, f"{field}.")
+    return {"name": name, **options.model_dump()}
+
+
+def _resolve(label: str, technique: TechniqueFields, checked: ExperimentFields, where: str) -> dict[str, Any]:
+    field = f"techniques.{label}"
+    _checked_name(label, where, "techniques")
+    settings = {
+        "method": _named(technique.method, METHODS, where, f"{field}.method"),
+        "data": _named(technique.data or checked.data, DATASETS, where, f"{field}.data" if technique.data else "data"),
+        "network": _named(
+            technique.network or checked.network, NETWORKS, where, f"{field}.network" if technique.network else "network"
+        ),
+        "training": validated(
+            Training, {**checked.training, **(technique.training or {})}, where, "training."
+        ).model_dump(),
+    }
+    rules = METHODS[settings["method"]["name"]].rules
+    inference = technique.inference or next(iter(rules))
+    if inference not in rules:
+        problem = f"unknown inference rule of method {settings['method']['name']}"
+        raise InputError(where, f"{field}.inference", inference, problem, _suggestion(inference, rules))
+    uses = technique.uses_protected or rules[inference]
+    return {"label": label, "settings": settings, "inference": inference, "given": technique, "uses": uses}
+
+
+def _trainings(resolved: list[dict[str, Any]]) -> tuple[TrainingSpec, ...]:
+    """Techniques with equal settings share one training, named after its method (further ones after a technique)."""
+    specs: dict[str, TrainingSpec] = {}
+    methods: set[str] = set()
+    for r in resolved:
+        spec = specs.get(digest_json(r["settings"]))
+        if spec is None:
+            method = r["settings"]["method"]["name"]
+            spec = TrainingSpec(f"{method}.{r['label']}" if method in methods else method, r["settings"], {})
+            specs[digest_json(r["settings"])] = spec
+            methods.add(method)
+        spec.techniques[r["label"]] = r["inference"]
+    return tuple(specs.values())
+
+
+def _technique(
+    r: dict[str, Any], trainings: tuple[TrainingSpec, ...], checked: ExperimentFields, where: str
+) -> Technique:
+    label = r["label"]
+    baseline = r["given"].baseline or checked.baseline
+    if baseline is not None and baseline not in checked.techniques:
+        field = f"techniques.{label}.baseline" if r["given"].baseline else "baseline"
+        remedy = _suggestion(baseline, checked.techniques)
+        raise InputError(where, field, baseline, "not among the techniques", remedy)
+    training = next(t.name for t in trainings if label in t.techniques)
+    return Technique(label, training, r["inference"], None if baseline == label else baseline, r["uses"])
+
+
+def _check_baselines(techniques: tuple[Technique, ...], where: str) -> None:
+    if len(techniques) > 1 and all(t.baseline is None for t in techniques):
+        names = ", ".join(t.name for t in techniques)
+        raise InputError(where, "baseline", None, "no baseline among several techniques", f"choose one of {names}")
+    folded = [t.name.casefold() for t in techniques]
+    if len(set(folded)) < len(folded):
+        twice = next(t.name for t in techniques if folded.count(t.name.casefold()) > 1)
+        raise InputError(where, "techniques", twice, "two names differ in case only", "rename one")
+
+
+def _arms(checked: ExperimentFields, where: str) -> tuple[Arm, ...]:
+    noise = "auto" if checked.noise == "auto" or checked.noise == {"name": "auto"} else checked.noise
+    if noise == "auto":
+        noise = "native" if checked.device == "cuda" else "ulp"
+    noise = _named(noise, NOISES, where, "noise")
+    if noise["name"] == "reduction-order":
+        _refuse_dropout(checked, where)
+    seed = checked.seeds[0]
+    main = Arm(_arm_name(noise, seed), noise, "main", seed, checked.runs)
+    control = Arm(_arm_name({"name": "none"}, seed), {"name": "none"}, "control", seed, checked.control_runs)
+    return (main, control) if control.runs and main.name != control.name else (main,)
+
+
+def _refuse_dropout(checked: ExperimentFields, where: str) -> None:
+    networks = [checked.network, *(t.network for t in checked.techniques.values() if t.network)]
+    dropout = [n["dropout"] for n in networks if isinstance(n, dict) and n.get("dropout")]
+    if dropout:
+        problem = "reduction-order would move dropout masks to other samples"
+        raise InputError(where, "network.dropout", dropout[0], problem, "set it to 0 or use noise ulp")
+
+
+def _arm_name(noise: Mapping[str, Any], seed: int) -> str:
+    name = noise["name"]
+    if noise.get("step"):
+        name += f"-k{noise['step']}"
+    return f"seed{seed}.{name}" if seed else name
+
+
+def _check_analysis(analysis: Analysis, experiment: Experiment, where: str) -> None:
+    unknown = [m for m in analysis.family or [] if m not in METRICS]
+    if unknown or analysis.family == []:
+        value = unknown[0] if unknown else []
+        raise InputError(where, "analysis.family", value, "unknown bias metric", f"known: {', '.join(METRICS)}")
+    classes = experiment.description()["classes"]
+    if analysis.favourable is not None and analysis.favourable >= len(classes):
+        remedy = f"use a class number from 0 to {len(classes) - 1}"
+        raise InputError(where, "analysis.favourable", analysis.favourable, "class outside the range", remedy)
+
+
+def _declared(
+    checked: ExperimentFields, resolved: list[dict[str, Any]], techniques: tuple[Technique, ...], arms: tuple[Arm, ...]
+) -> dict[str, Any]:
+    """The plan as plain values: itself a valid experiment file, with every default written out."""
+    rows = {
+        t.name: {**r["settings"], "inference": t.inference, "baseline": t.baseline or t.name, "uses_protected": r["uses"]}
+        for r, t in zip(resolved, techniques, strict=True)
+    }
+    return {
+        **checked.model_dump(include={"device", "threads", "runs", "seeds", "noise_seed", "control_runs", "analysis"}),
+        "techniques": rows,
+        "noise": arms[0].noise,
+    }

@@ -1,0 +1,108 @@
+"""Were these runs identical? Judgements on the evidence that the runs recorded about themselves.
+
+Evidence is a list of plain dicts, one per (training, arm, run): `status`, `parts` (what must be equal for two runs
+to count as identical, part by part), `fingerprint` (the hash of all parts), `final_weights` and `predictions`
+(digests of results). Everything here is a pure function of such dicts; `fitlib.evidence` collects them from disk.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+Evidence = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whether the runs of one arm count as fixed-seed identical training (FIT) runs.
+
+    `fit` is None where nothing is known; `differing` maps each part that differs to the runs that deviate from the
+    most frequent value.
+    """
+
+    fit: bool | None
+    n: int
+    differing: dict[str, list[str]] = field(default_factory=dict)
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Control:
+    """Outcome of a training's control arm; `identical` is None where the arm is not available."""
+
+    identical: bool | None
+    n: int
+    compared: str
+    text: str
+
+
+def done_runs(evidence: Iterable[Evidence], training: str, arm: str, role: str | None = None) -> list[Evidence]:
+    """The finished runs of a training in an arm (and role), in run order."""
+    chosen = [
+        e
+        for e in evidence
+        if e["training"] == training and e["arm"] == arm and e["status"] == "done" and role in (None, e["role"])
+    ]
+    return sorted(chosen, key=lambda e: int(e["run"]))
+
+
+def differing_parts(runs: Iterable[Evidence]) -> dict[str, list[str]]:
+    """Parts of the fingerprint that are not equal in all runs, each with the deviating runs (`run-03`)."""
+    runs = list(runs)
+    names = dict.fromkeys(part for run in runs for part in run["parts"])
+    differing = {}
+    for part in names:
+        values = [run["parts"].get(part) for run in runs]
+        usual, _ = Counter(map(str, values)).most_common(1)[0]
+        odd = [f"run-{int(run['run']):02d}" for run, value in zip(runs, values, strict=True) if str(value) != usual]
+        if odd:
+            differing[part] = odd
+    return differing
+
+
+def check_fit(evidence: Iterable[Evidence], training: str, arm: str) -> Identity:
+    """May the runs of (training, arm) be called FIT runs? Only if every part of every fingerprint is equal."""
+    runs = done_runs(evidence, training, arm)
+    if not runs:
+        return Identity(None, 0, {}, "identity unknown: no record of how these runs were trained")
+    differing = differing_parts(runs)
+    if differing:
+        named = "; ".join(f"{part} differs in {_some(odd)}" for part, odd in differing.items())
+        return Identity(False, len(runs), differing, f"not FIT runs: {named}")
+    shared = len(runs[0]["parts"])
+    return Identity(True, len(runs), {}, f"FIT runs: all {shared} parts of the fingerprint are equal in {len(runs)} runs")
+
+
+def check_control(evidence: Iterable[Evidence], training: str) -> Control:
+    """Were the control runs of a training bit-identical? Compared: final weights and predictions, by SHA-256."""
+    control = [e for e in evidence if e["training"] == training and e["role"] == "control"]
+    runs = [e for e in control if e["status"] == "done"]
+    compared = "final weights and predictions, by SHA-256"
+    if len(runs) < 2:
+        reason = next((str(e["error"]) for e in control if e.get("error")), "fewer than 2 finished control runs")
+        return Control(None, len(runs), compared, f"not available: {reason}")
+    usual, count = Counter(_results(run) for run in runs).most_common(1)[0]
+    differing = differing_parts(runs)
+    if count == len(runs) and not differing:
+        return Control(True, count, compared, f"identical in {count} of {count} ({compared})")
+    odd = [f"run-{int(run['run']):02d}" for run in runs if _results(run) != usual]
+    parts = ", ".join(differing) or "no part of the fingerprint"
+    text = f"failed: identical in {count} of {len(runs)} ({compared}); {_some(odd)} deviates; differing: {parts}"
+    return Control(False, count, compared, text)
+
+
+def distinct_finals(evidence: Iterable[Evidence], training: str, arm: str) -> tuple[int, int]:
+    """Number of distinct digests of the final weights, and number of finished runs."""
+    runs = done_runs(evidence, training, arm)
+    return len({run["final_weights"] for run in runs}), len(runs)
+
+
+def _results(run: Evidence) -> tuple:
+    return run["final_weights"], tuple(sorted(run["predictions"].items()))
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,78 @@
+"""Kernels that execute notebooks: this Python, private sockets, a given environment, and a known way to end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+
+_alive: dict[int, KernelManager] = {}
+_guard = threading.Lock()
+
+
+class KernelManager(AsyncKernelManager):
+    """Starts ipykernel under the running Python, whatever kernels a user has installed.
+
+    Sockets are Unix sockets in a private folder where the system has them: TCP ports are chosen before they are bound,
+    which fails now and then when kernels start side by side.
+    """
+
+    environment: Mapping[str, str] = {}
+    log_file: Path | None = None  # what the kernel process itself writes; cells' output goes into the notebook
+
+    def __init__(self, **kwargs: object):
+        super().__init__(**kwargs)
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        self._kernel_spec = KernelSpec(argv=command, display_name="fitlib", language="python")
+        self._folder = Path(tempfile.mkdtemp(prefix="fitlib-"))
+        self.connection_file = str(self._folder / "kernel.json")
+        if os.name == "posix":
+            self.transport = "ipc"
+            self.ip = str(self._folder / "socket")
+
+    async def _async_start_kernel(self, **kwargs: object) -> None:
+        kwargs["env"] = {**os.environ, **self.environment, **(kwargs.get("env") or {})}
+        with open(self.log_file or os.devnull, "ab") as stream:
+            await super()._async_start_kernel(**{"stdout": stream, "stderr": stream, **kwargs})
+        with _guard:
+            _alive[self.provisioner.pid] = self
+
+    start_kernel = _async_start_kernel
+
+    async def _async_cleanup_resources(self, restart: bool = False) -> None:
+        await super()._async_cleanup_resources(restart)
+        if not restart:
+            self.forget()
+
+    cleanup_resources = _async_cleanup_resources
+
+    def forget(self) -> None:
+        """Remove the private folder and the entry among the living."""
+        with _guard:
+            for pid in [pid for pid, manager in _alive.items() if manager is self]:
+                del _alive[pid]
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def manager_class(environment: Mapping[str, str], log: Path | None = None) -> type[KernelManager]:
+    """A kernel manager whose kernels get these environment variables on top of the process's own, and a log file."""
+    return type("KernelManager", (KernelManager,), {"environment": dict(environment), "log_file": log})
+
+
+def end_all() -> None:
+    """Kill every kernel of this process that still runs."""
+    with _guard:
+        left = dict(_alive)
+    for pid, manager in left.items():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        manager.forget()

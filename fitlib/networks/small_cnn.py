@@ -1,0 +1,40 @@
+"""A small convolutional network for images of a few pixels."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class SmallCNN(nn.Module):
+    """Two 3x3 convolutions with batch normalisation and pooling, one hidden layer, one linear head.
+
+    `forward` maps images (rows, channels, height, width) to `n_outputs` logits per row.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], n_outputs: int, width: int = 16, dropout: float = 0.0):
+        super().__init__()
+        channels, height, width_pixels = shape
+        self.n_features = 4 * width
+        self.body = nn.Sequential(
+            *_block(channels, width),
+            nn.MaxPool2d(2),
+            *_block(width, 2 * width),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(2 * width * (height // 4) * (width_pixels // 4), self.n_features),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+        )
+        self.head = nn.Linear(self.n_features, n_outputs)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features (rows, n_features) that the head classifies."""
+        return self.body(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (rows, n_outputs)."""
+        return self.head(self.features(x))
+
+
+def _block(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()

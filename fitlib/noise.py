@@ -1,0 +1,113 @@
+"""Noise: what makes FIT runs differ, each kind replayable from the run index and `noise_seed`.
+
+A noise says whether deterministic algorithms are on and enters the training at one place: after a batch is made (and
+digested) and before the step. It draws from its own generator, so initial weights, batches, augmentation and dropout
+stay what they are under `none`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+
+from fitlib.errors import InputError
+from fitlib.techniques import Batch
+
+
+def derived_seed(*parts: object) -> int:
+    """A seed in [0, 2^63) that depends on all parts, equal on every machine (first 8 bytes of a SHA-256)."""
+    text = "/".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+class NoNoise:
+    """`none`: the control arm. Deterministic algorithms, nothing else; must be bit-identical."""
+
+    deterministic = True
+
+    def __init__(self, run: int, noise_seed: int):
+        self.run, self.noise_seed = run, noise_seed
+        self.moved: dict[str, object] = {}  # what was changed, where that has a single place
+
+    def generator(self, *purpose: object) -> torch.Generator:
+        """A generator that belongs to this noise (and the purpose) alone."""
+        return torch.Generator().manual_seed(derived_seed("noise", self.noise_seed, *purpose))
+
+    def check(self, model: nn.Module) -> None:
+        """Refuse a network that the noise would change in more than rounding."""
+
+    def before_step(self, step: int, model: nn.Module, batch: Batch) -> Batch:
+        """Called before every step; returns the batch that the step uses."""
+        return batch
+
+
+class Native(NoNoise):
+    """`native`: nothing is added and nothing is forbidden; hardware and libraries do what they do."""
+
+    deterministic = False
+
+
+class Ulp(NoNoise):
+    """`ulp`: before step k, one non-zero weight of a matrix or kernel moves by one unit in the last place.
+
+    Run i takes entry i of one permutation, drawn from `noise_seed`, of all (weight, direction) pairs: distinct runs
+    never share a perturbation. After Summers & Dinneen, ICML 2021, who change one random weight by one bit.
+    """
+
+    def __init__(self, run: int, noise_seed: int, step: int = 0):
+        super().__init__(run, noise_seed)
+        self.step = step
+
+    def before_step(self, step: int, model: nn.Module, batch: Batch) -> Batch:
+        """Move the weight when its step has come."""
+        if step == self.step:
+            self.moved = self.perturb(model)
+        return batch
+
+    @torch.no_grad()
+    def perturb(self, model: nn.Module) -> dict[str, object]:
+        """Move the run's weight; returns tensor name, position, value before and after."""
+        matrices = [(name, p) for name, p in model.named_parameters() if p.dim() >= 2]
+        nonzero = [p.flatten().nonzero().flatten().cpu() for _, p in matrices]
+        sizes = torch.tensor([len(rows) for rows in nonzero])
+        pair = self._draw(2 * int(sizes.sum()))
+        entry, up = pair // 2, bool(pair % 2)
+        which = int(torch.searchsorted(sizes.cumsum(0), entry, right=True))
+        name, parameter = matrices[which]
+        position = int(nonzero[which][entry - int(sizes[:which].sum())])
+        before, after = _one_ulp(parameter, position, up)
+        return {"tensor": name, "position": position, "before": before, "after": after, "step": self.step}
+
+    def _draw(self, pairs: int) -> int:
+        if not pairs:
+            raise InputError("noise", "ulp", self.run, "the network has no non-zero matrix weight", "use another noise")
+        return int(torch.randperm(pairs, generator=self.generator("ulp"))[self.run % pairs])
+
+
+class ReductionOrder(NoNoise):
+    """`reduction-order`: the samples inside each finished mini-batch are permuted, hence the order of sums.
+
+    The permutation of (run, step) is drawn from `noise_seed`. Dropout is refused: its mask belongs to the position,
+    so another order would change which sample loses which unit.
+    """
+
+    def check(self, model: nn.Module) -> None:
+        """Refuse dropout."""
+        dropout = [name for name, m in model.named_modules() if isinstance(m, nn.modules.dropout._DropoutNd) and m.p]
+        if dropout:
+            problem = "the network has dropout, whose mask would move to other samples"
+            raise InputError("noise", "reduction-order", dropout[0], problem, "set dropout to 0 or use noise ulp")
+
+    def before_step(self, step: int, model: nn.Module, batch: Batch) -> Batch:
+        """The same samples in the run's own order."""
+        order = torch.randperm(len(batch.x), generator=self.generator("order", self.run, step))
+        return batch.take(order.to(batch.x.device))
+
+
+def _one_ulp(parameter: Tensor, position: int, up: bool) -> tuple[float, float]:
+    index = torch.unravel_index(torch.tensor(position), parameter.shape)
+    before = parameter[index].clone()
+    parameter[index] = torch.nextafter(before, torch.full_like(before, float("inf") if up else float("-inf")))
+    return float(before), float(parameter[index])

@@ -1,0 +1,158 @@
+"""The plan: which tasks an experiment has, in which order, what each one's key is, and why it will run.
+
+A pure view of the experiment and the disk; nothing here executes anything.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from fitlib.digest import digest_json
+from fitlib.experiment import Arm, Experiment, TrainingSpec, options_of
+from fitlib.keys import changed_parts, key_parts
+from fitlib.execution import notebook_path
+from fitlib.registry import DATASETS, METHODS, NETWORKS
+from fitlib.store import FAILED, RECORD, ExperimentPaths, read_json, read_record
+
+TRAIN_ROOTS = ("fitlib.train", "fitlib.fingerprint", "fitlib.recorder", "fitlib.noise")
+METRICS_ROOTS = ("fitlib.metrics", "fitlib.predictions")
+STATISTICS_ROOTS = ("fitlib.tables", "fitlib.plots", "fitlib.sentences", "fitlib.identity")
+REPORT_ROOTS = ("fitlib.report", "fitlib.batch")
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """One run of one training in one arm."""
+
+    spec: TrainingSpec
+    arm: Arm
+    run: int
+
+    @property
+    def name(self) -> str:
+        """`training/arm/run-07`."""
+        return f"{self.spec.name}/{self.arm.name}/run-{self.run:02d}"
+
+    def folder(self, paths: ExperimentPaths) -> Path:
+        """Where the run's record stands."""
+        return paths.run(self.spec.name, self.arm.name, self.run)
+
+
+@dataclass(frozen=True)
+class State:
+    """State of a task on disk, and the reason in words where it has to run.
+
+    state: done · new · changed (a finished run of other code, parameters or data stands there) · failed · damaged.
+    """
+
+    state: str
+    reason: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Nothing to do?"""
+        return self.state == "done"
+
+
+def run_tasks(experiment: Experiment) -> list[RunTask]:
+    """All runs in queue order.
+
+    The first control run of each training comes first and the last one last; the main runs are interleaved over the
+    trainings (shuffled under real noise, so that a drift of the machine does not fall on one technique).
+    """
+    main = [RunTask(s, experiment.main, run) for run in range(experiment.main.runs) for s in experiment.trainings]
+    if experiment.main.kind == "real":
+        random.Random(experiment.declared["noise_seed"]).shuffle(main)
+    control = [
+        RunTask(s, arm, run)
+        for arm in experiment.arms
+        if arm.role == "control"
+        for run in range(arm.runs)
+        for s in experiment.trainings
+    ]
+    early = [t for t in control if t.run < (t.arm.runs + 1) // 2]
+    return early + main + control[len(early) :]
+
+
+def run_parameters(experiment: Experiment, task: RunTask) -> dict[str, object]:
+    """Parameters of `train.ipynb` for one run, without the folder."""
+    settings = task.spec.settings
+    return {
+        **{name: settings[name] for name in ("data", "network", "method", "training")},
+        "techniques": task.spec.techniques,
+        "noise": task.arm.noise,
+        "noise_seed": experiment.declared["noise_seed"],
+        "seed": task.arm.seed,
+        "run": task.run,
+        "device": experiment.declared["device"],
+        "threads": experiment.declared["threads"],
+    }
+
+
+def run_key_parts(experiment: Experiment, task: RunTask) -> dict[str, str]:
+    """Parts of a run's key."""
+    return {**_training_parts(_hashable(task.spec.settings)), "parameters": digest_json(run_parameters(experiment, task))}
+
+
+def run_state(experiment: Experiment, paths: ExperimentPaths, task: RunTask) -> State:
+    """State of one run on disk."""
+    return folder_state(task.folder(paths), run_key_parts(experiment, task))
+
+
+def folder_state(folder: Path, parts: dict[str, str], record: str = RECORD) -> State:
+    """State of any task whose record stands in `folder`, given the key that it must have."""
+    found = read_record(folder, record)
+    if found is not None:
+        changed = changed_parts(found["key_parts"], parts)
+        return State("changed", f"{', '.join(changed)} changed") if changed else State("done")
+    if (folder / record).exists():
+        return State("damaged", "an output is missing or has another size than recorded")
+    failure = read_json(folder / FAILED)
+    if failure is not None:
+        return State("failed", f"failed: {last_line(failure.get('error'))}")
+    return State("new", "new")
+
+
+def last_line(text: object) -> str:
+    """Last line of a failure's text."""
+    return (str(text or "").strip().splitlines() or ["unknown"])[-1]
+
+
+def metrics_key_parts(technique: str, inputs: object, description: dict) -> dict[str, str]:
+    """Parts of the key of one technique's metrics; `inputs` are the hashes of its predictions."""
+    parameters = {"technique": technique, **description}
+    return key_parts("metrics", notebook_path("metrics"), METRICS_ROOTS, parameters, inputs=inputs)
+
+
+def statistics_key_parts(plan: dict, evidence: list, inputs: object) -> dict[str, str]:
+    """Parts of the key of the statistics."""
+    return key_parts("statistics", notebook_path("statistics"), STATISTICS_ROOTS, {"plan": plan}, inputs=[evidence, inputs])
+
+
+def report_key_parts(inputs: object) -> dict[str, str]:
+    """Parts of the key of report, index and rendered notebooks."""
+    return key_parts("statistics", notebook_path("statistics"), REPORT_ROOTS, {}, inputs=inputs)
+
+
+def selected(tasks: Iterable[RunTask], only: Iterable[str]) -> list[RunTask]:
+    """Tasks of the named techniques (all if none is named)."""
+    wanted = set(only)
+    return [t for t in tasks if not wanted or wanted & set(t.spec.techniques)]
+
+
+def _hashable(settings: dict) -> tuple:
+    return tuple((name, tuple(sorted(settings[name].items()))) for name in ("data", "network", "method"))
+
+
+@lru_cache(maxsize=None)
+def _training_parts(settings: tuple) -> dict[str, str]:
+    chosen = {name: dict(options) for name, options in settings}
+    data = DATASETS[chosen["data"]["name"]]
+    named = (data.module, NETWORKS[chosen["network"]["name"]].module, METHODS[chosen["method"]["name"]].module)
+    files = data.sibling("source_files")(**options_of(chosen["data"]))
+    return key_parts("train", notebook_path("train"), (*TRAIN_ROOTS, *named), {}, data=files)
+

@@ -1,0 +1,112 @@
+"""Risks over runs: how often a rule is broken, how often two runs disagree, how often a verdict would be reversed.
+
+Pure functions on counts and arrays. Every probability covers retraining under the conditions of the runs given (the
+same seed, for FIT runs). The four-fifths rule is a rule of thumb of US employment law (29 CFR 1607.4(D)), neither
+necessary nor sufficient; no legal conclusion is drawn here.
+"""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from scipy import optimize, stats
+
+from fitlib.statistics import NOT_ESTIMABLE, Estimate, welch
+
+NO_DIRECTION = "direction not established (up to ½)"
+
+
+@lru_cache(maxsize=4096)
+def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> Estimate:
+    """Share k/n of runs with its exact interval (Clopper & Pearson 1934): beta quantiles.
+
+    Raises ValueError unless 0 <= k <= n. Holds for an ``n`` that was fixed beforehand.
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"k = {k}, n = {n}: k must lie in 0..n")
+    method, tail = "Clopper-Pearson", (1 - confidence) / 2
+    if n == 0:
+        return Estimate(None, None, None, 0, method, confidence, NOT_ESTIMABLE + "no runs")
+    low = float(stats.beta.ppf(tail, k, n - k + 1)) if k > 0 else 0.0
+    high = float(stats.beta.isf(tail, k + 1, n - k)) if k < n else 1.0
+    return Estimate(k / n, low, high, n, method, confidence)
+
+
+def disagreement(k: int, n: int, confidence: float = 0.95) -> Estimate:
+    """Probability that two runs disagree, where ``k`` of ``n`` say yes: 2k(n-k)/(n(n-1)), unbiased.
+
+    The interval is the image of Clopper-Pearson's under 2p(1-p), which rises up to p = ½ and falls after it; so the
+    unbiased value may lie above an upper end of ½. Needs two runs.
+    """
+    method = "Clopper-Pearson, image under 2p(1-p)"
+    p = clopper_pearson(k, n, confidence)
+    if n < 2:
+        return Estimate(None, None, None, n, method, confidence, NOT_ESTIMABLE + "fewer than 2 runs")
+    ends = [2 * q * (1 - q) for q in (p.low, p.high)]
+    high = 0.5 if p.low <= 0.5 <= p.high else max(ends)
+    return Estimate(2 * k * (n - k) / (n * (n - 1)), min(ends), high, n, method, confidence)
+
+
+def below_four_fifths(selected: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the lowest group's selection rate is below four fifths of the highest's, compared in integers.
+
+    ``selected`` int (runs, groups), ``size`` int (groups,); groups of size 0 are ignored. Returns (below, defined),
+    each bool (runs,): below = 5·q_low·n_high < 4·q_high·n_low; undefined where nobody is selected or fewer than two
+    groups have members.
+    """
+    selected, size = _members(selected, size)
+    # The extreme pair fulfils the inequality if and only if some pair does: no ranking of rates, no rounding.
+    below = 5 * selected[:, :, None] * size[None, None, :] < 4 * selected[:, None, :] * size[None, :, None]
+    defined = selected.any(axis=1) & (size.size > 1)
+    return below.any(axis=(1, 2)) & defined, defined
+
+
+def impact_ratio(selected: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Lowest over highest selection rate of the groups, (runs,); NaN where `below_four_fifths` is undefined."""
+    selected, size = _members(selected, size)
+    ratio = np.full(len(selected), np.nan)
+    if size.size > 1:
+        rates = selected / size
+        highest = rates.max(axis=1)
+        np.divide(rates.min(axis=1), highest, out=ratio, where=highest > 0)
+    return ratio
+
+
+def verdict_reversal(baseline: np.ndarray, technique: np.ndarray, confidence: float = 0.95) -> Estimate:
+    """Probability that a new run of the technique lies on the wrong side of a new run of the baseline.
+
+    Wrong: on the other side than the true difference of means. Ties count ½. Estimated by the share of pairs; a number
+    only if Welch's interval excludes 0, else the direction is not established. Interval: Newcombe (2006), Statistics in
+    Medicine 25, 559-573, method 5: the solutions θ of |θ - estimate| = z sqrt(V(θ)),
+    V = θ(1-θ)[1 + (n*-1)((1-θ)/(2-θ) + θ/(1+θ))]/(mn), n* = (m+n)/2; valid at separation.
+    """
+    b, t = np.asarray(baseline, dtype=np.float64), np.asarray(technique, dtype=np.float64)
+    method = "Newcombe (2006), method 5"
+    difference = welch(b, t, confidence)
+    if not difference.estimable or difference.low <= 0 <= difference.high:
+        return Estimate(None, None, None, b.size + t.size, method, confidence, NO_DIRECTION)
+    above = float(np.mean((t[:, None] > b) + 0.5 * (t[:, None] == b)))
+    value = above if difference.value < 0 else 1 - above
+    low, high = newcombe(value, b.size, t.size, confidence)
+    return Estimate(value, low, high, b.size + t.size, method, confidence)
+
+
+def newcombe(theta: float, m: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Newcombe's (2006) method-5 interval for a Mann-Whitney parameter ``theta`` estimated from ``m`` x ``n`` pairs."""
+    if theta > 0.5:
+        low, high = newcombe(1 - theta, m, n, confidence)
+        return 1 - high, 1 - low
+    z2 = float(stats.norm.isf((1 - confidence) / 2)) ** 2
+
+    def excess(true: float) -> float:
+        shape = (1 - true) / (2 - true) + true / (1 + true)
+        return (true - theta) ** 2 - z2 * true * (1 - true) * (1 + ((m + n) / 2 - 1) * shape) / (m * n)
+
+    low = optimize.brentq(excess, 0.0, theta, xtol=1e-14) if theta > 0 else 0.0
+    # 0 itself is a root at separation; the interval ends at the other one
+    return low, optimize.brentq(excess, max(theta, math.ulp(1.0)), 1.0, xtol=1e-14)
+
+
+def _members(selected: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    size = np.asarray(size, dtype=np.int64)
+    return np.asarray(selected, dtype=np.int64)[:, size > 0], size[size > 0]

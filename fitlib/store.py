@@ -1,0 +1,211 @@
+"""The folder of an experiment: its paths, atomic writes, and the records that say what is done.
+
+A task is done if and only if a valid record stands in its folder: the key is the task's, and every output has the
+size that was measured when it was read back and hashed. Nothing else on disk, a notebook's own status least of all,
+counts as evidence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from fitlib.digest import digest_file, digest_json
+from fitlib.errors import InputError, RunFailed
+
+RECORD, FAILED = "record.json", "failed.json"
+SCHEMA = 1
+OUTSIDE = {"events.jsonl", "timings.csv", "lock", "MANIFEST.json"}  # outside every promise of byte equality
+
+
+class ExperimentPaths:
+    """Every path of one experiment's folder."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.declared = root / "experiment.yaml"
+        self.deviations = root / "deviations.jsonl"
+        self.tables = root / "tables"
+        self.figures = root / "figures"
+        self.statistics = root / "statistics.ipynb"
+        self.report = root / "report.html"
+        self.index = root / "index.html"
+        self.assets = root / "assets"
+        self.manifest = root / "MANIFEST.json"
+        self.events = root / "events.jsonl"
+        self.timings = root / "timings.csv"
+        self.lock = root / "lock"
+        self.superseded = root / "superseded"
+
+    def run(self, training: str, arm: str, run: int) -> Path:
+        """Folder of one run."""
+        return self.root / "runs" / training / arm / f"run-{run:02d}"
+
+    def technique(self, technique: str) -> Path:
+        """Folder of one technique's metrics."""
+        return self.root / "techniques" / technique
+
+    def attempts(self) -> list[Path]:
+        """Folders of attempts in progress or interrupted: `run-07.<token>` and, elsewhere, `.<name>.<token>`."""
+        runs, derived = self.root.glob("runs/*/*/run-*.*"), [*self.root.glob(".*.*"), *self.root.glob("techniques/.*")]
+        return sorted(p for p in [*runs, *derived] if p.is_dir())
+
+
+def new_attempt(target: Path, hidden: bool = False) -> Path:
+    """Make the folder of a new attempt beside its target."""
+    name = f"{target.name}.{secrets.token_hex(4)}"
+    attempt = target.with_name(f".{name}" if hidden else name)
+    attempt.mkdir(parents=True)
+    return attempt
+
+
+def settle(attempt: Path, target: Path) -> None:
+    """Give a finished attempt its final name; where another attempt was first, that one stands."""
+    try:
+        attempt.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        shutil.rmtree(attempt)
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader sees the old or the whole new content, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(temporary, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON for people and machines: sorted, indented, atomic."""
+    write_atomically(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict | None:
+    """A JSON object, or None where there is no readable one."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def measure(folder: Path, names: list[str]) -> dict[str, dict]:
+    """Size and SHA-256 of a folder's files, read back from disk."""
+    return {n: {"size": (folder / n).stat().st_size, "sha256": digest_file(folder / n)} for n in names}
+
+
+def write_record(folder: Path, kind: str, parts: Mapping[str, str], names: list[str], name: str = RECORD) -> None:
+    """Write the record of a finished task: last of all, by the process that executed and read the outputs back."""
+    record = {"schema": SCHEMA, "kind": kind, "key": digest_json(dict(parts)), "key_parts": dict(parts)}
+    write_json(folder / name, {**record, "outputs": measure(folder, names)})
+
+
+def read_record(folder: Path, name: str = RECORD) -> dict | None:
+    """A record whose outputs are all there in the recorded sizes; None otherwise."""
+    record = read_json(folder / name)
+    if record is None or record.get("schema") != SCHEMA:
+        return None
+    try:
+        whole = all((folder / n).stat().st_size == o["size"] for n, o in record["outputs"].items())
+    except (OSError, KeyError, TypeError):
+        return None
+    return record if whole else None
+
+
+def replace_folder(attempt: Path, target: Path) -> None:
+    """Put an attempt in the place of an older result that can be derived again."""
+    shutil.rmtree(target, ignore_errors=True)
+    attempt.rename(target)
+
+
+def supersede(paths: ExperimentPaths, folder: Path) -> Path:
+    """Move a run's folder to `superseded/`, under a name that is free."""
+    relative = folder.relative_to(paths.root)
+    number = 1
+    while (target := paths.superseded / relative.with_name(f"{relative.name}-{number}")).exists():
+        number += 1
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(target)
+    return target
+
+
+@contextlib.contextmanager
+def locked(paths: ExperimentPaths) -> Iterator[None]:
+    """Hold the experiment's lock; the operating system frees it with the process, however that ends."""
+    try:
+        paths.root.mkdir(parents=True, exist_ok=True)
+        stream = open(paths.lock, "a+")  # noqa: SIM115 - held open for the whole block
+    except OSError as error:
+        problem = f"output folder is not writable ({error.strerror})"
+        raise InputError(str(paths.root), "folder", paths.root.name, problem, "change --outputs or its rights") from None
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            stream.seek(0)
+            holder = stream.read().strip() or "another process"
+            raise RunFailed(f"{paths.root} is in use by {holder}: wait for it, or end it") from None
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} on {os.uname().nodename}")
+        stream.flush()
+        yield
+
+
+def is_locked(paths: ExperimentPaths) -> bool:
+    """Is somebody working in the experiment's folder?"""
+    try:
+        with open(paths.lock) as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line."""
+    with open(path, "a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+
+
+def log_event(paths: ExperimentPaths, event: str, **fields: object) -> None:
+    """Append an event with its time to events.jsonl."""
+    append_line(paths.events, json.dumps({"time": round(time.time(), 3), "event": event, **fields}))
+
+
+def note_deviation(paths: ExperimentPaths, sentence: str) -> None:
+    """Append a deviation from the declared plan, once."""
+    if sentence not in deviations(paths):
+        append_line(paths.deviations, json.dumps(sentence))
+
+
+def deviations(paths: ExperimentPaths) -> list[str]:
+    """Deviations from the declared plan, oldest first."""
+    if not paths.deviations.exists():
+        return []
+    return [json.loads(line) for line in paths.deviations.read_text().splitlines() if line.strip()]
+
+
+def write_manifest(paths: ExperimentPaths) -> str:
+    """Hash every file that the promises cover into MANIFEST.json; returns its root hash."""
+    names = sorted(str(p.relative_to(paths.root)) for p in paths.root.rglob("*") if p.is_file())
+    files = {n: digest_file(paths.root / n) for n in names if n not in OUTSIDE and not n.startswith("superseded/")}
+    root = digest_json(files)
+    write_json(paths.manifest, {"schema": SCHEMA, "root": root, "files": files})
+    return root
