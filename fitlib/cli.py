@@ -168,13 +168,14 @@ def _declared(options: argparse.Namespace, name: str) -> tuple:
 
 
 def _conclude(paths: object, outcome: object) -> int:
-    for failure in outcome.failures:
-        print(f"failed: {failure}", file=sys.stderr)
     if paths.report.exists():
         print(f"report: {paths.report}")
         print(f"root hash of {paths.manifest.name}: {outcome.root}")
     if outcome.failures:
-        raise RunFailed(f"{len(outcome.failures)} tasks failed; mend the cause and say the same command again")
+        first = outcome.failures[0].strip().splitlines()
+        where = f"{paths.root}/**/failed.json and kernel.log say more"
+        problem = f"{len(outcome.failures)} failed, the first: {first[0].partition(': ')[0]}: {first[-1]}"
+        raise RunFailed(f"{problem}; {where}; then say the same command again")
     return 0
 
 

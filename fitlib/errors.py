@@ -13,7 +13,7 @@ class InputError(FitlibError):
 
     def __init__(self, where: str, field: str, value: object, problem: str, remedy: str):
         self.where, self.field, self.value, self.problem, self.remedy = where, field, value, problem, remedy
-        super().__init__(f"{where}: {field} = {_shown(value)}: {problem}; {remedy}")
+        super().__init__(" ".join(f"{where}: {field} = {_shown(value)}: {problem}; {remedy}".split()))
 
 
 class RunFailed(FitlibError):

@@ -19,12 +19,12 @@ from pydantic import Field, ValidationError
 
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
+from fitlib.metrics import BIAS_METRICS
 from fitlib.options import Options, Training
 from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISE_KINDS, NOISES, Entry
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 NAME_REMEDY = "use letters, digits, '.', '_' and '-' only, starting with a letter or digit"
-METRICS = ("DP", "DI", "SPSF", "FPSF", "EOFP", "EOTP", "BA")
 
 
 class Analysis(Options):
@@ -343,10 +343,10 @@ def _arm_name(noise: Mapping[str, Any], seed: int) -> str:
 
 
 def _check_analysis(analysis: Analysis, experiment: Experiment, where: str) -> None:
-    unknown = [m for m in analysis.family or [] if m not in METRICS]
+    unknown = [m for m in analysis.family or [] if m not in BIAS_METRICS]
     if unknown or analysis.family == []:
         value = unknown[0] if unknown else []
-        raise InputError(where, "analysis.family", value, "unknown bias metric", f"known: {', '.join(METRICS)}")
+        raise InputError(where, "analysis.family", value, "unknown bias metric", f"known: {', '.join(BIAS_METRICS)}")
     classes = experiment.description()["classes"]
     if analysis.favourable is not None and analysis.favourable >= len(classes):
         remedy = f"use a class number from 0 to {len(classes) - 1}"

@@ -1,0 +1,448 @@
+"""Pictures of the tables, in one visual language that does not depend on colour.
+
+Every function draws a tidy table on `ax` (a new axes where None) and returns the axes; `…_figure` functions arrange
+several. Techniques stand in rows, so that 2 and 27 of them read alike. Metrics are shown in points (percentage
+points). The baseline is hollow and grey, a technique filled and blue; what fell below a landmark is a vermilion
+triangle. `alt_…` functions say in words, from the data, what a figure shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from fitlib import sentences
+from fitlib.sentences import bias_rows, decimals, listed, missing, overall_rows, points, probability
+
+BLUE, VERMILION, GREY, INK, PALE = "#0072b2", "#c44900", "#6b6b6b", "#1f1f1f", "#e4e4e4"  # Okabe and Ito, darkened
+STYLE = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same bytes everywhere
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#9a9a9a",
+    "axes.labelcolor": INK,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": PALE,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "fitlib",
+    "svg.fonttype": "path",
+    "path.simplify": False,
+}
+MOST_CLASSES = 15  # impact ratios of more classes than this are limited to the lowest
+ROW = 0.27  # height of a row, inches
+WIDTH = 9.0  # of a full figure, inches
+
+
+def styled(draw: Callable) -> Callable:
+    """Run a drawing function under fitlib's style, whatever the reader's matplotlib settings are."""
+
+    @wraps(draw)
+    def inside(*args, **kwargs):
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(STYLE)
+            return draw(*args, **kwargs)
+
+    return inside
+
+
+@styled
+def save(figure: Figure, folder: str | Path, stem: str) -> tuple[Path, Path]:
+    """Write `stem`.svg and `stem`.png into `folder`; the same figure gives the same bytes (no date, no version)."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    svg, png = folder / f"{stem}.svg", folder / f"{stem}.png"
+    figure.savefig(svg, bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    figure.savefig(png, bbox_inches="tight", dpi=150, metadata={"Software": None})
+    return svg, png
+
+
+def select(frame: pd.DataFrame, plan: Mapping, attribute: str) -> pd.DataFrame:
+    """Rows of a table that belong to a protected attribute, in the declared reading (accuracy has no reading)."""
+    reading = (frame["reading"] == plan["analysis"]["reading"]) | (frame["metric"] == "accuracy")
+    return frame[reading & (frame["attribute"] == attribute)]
+
+
+def stem(name: str, plan: Mapping, attribute: str) -> str:
+    """File name of a figure: numbered by protected attribute where there are several."""
+    attributes = list(plan["groups"])
+    return name if len(attributes) == 1 else f"{name}-{attributes.index(attribute) + 1}"
+
+
+# Distributions
+
+
+@styled
+def distribution(
+    metrics: pd.DataFrame, summary: pd.DataFrame, metric: str, baselines: Collection[str] = (), ax: Axes | None = None
+) -> Axes:
+    """Every run's overall value of `metric` as a point, by technique, with mean and 95 % interval.
+
+    `metrics`: long metric table of one reading and attribute; `summary`: the summary of the same. Within a row, runs
+    are stacked in run order. An interval that is not estimable is not drawn.
+    """
+    rows = metrics[(metrics["metric"] == metric) & metrics["target"].isna() & metrics["group"].isna()]
+    labels = _row_labels(rows)
+    ax = ax if ax is not None else _axes(len(labels))
+    for height, key in enumerate(labels):
+        values = 100 * _of(rows, key).sort_values("run")["value"].to_numpy(float)
+        hollow = key[0] in baselines
+        ax.plot(values, height + _stack(len(values)), **_points(hollow))
+        _mean(ax, height, _of(overall_or_accuracy(summary, metric), key))
+    _name_rows(ax, list(labels.values()))
+    _widen(ax)
+    ax.set_title(metric)
+    ax.set_xlabel("% correct" if metric == "accuracy" else "points (0: no bias)")
+    return ax
+
+
+def overall_or_accuracy(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Overall rows of one metric, accuracy included (its per-group rows left out)."""
+    return summary[(summary["metric"] == metric) & (summary["target"] == "overall") & summary["group"].isna()]
+
+
+@styled
+def distributions_figure(metrics: pd.DataFrame, summary: pd.DataFrame, baselines: Collection[str] = ()) -> Figure:
+    """One panel per bias metric, and one for accuracy."""
+    names = [*(m for m in sentences.BIAS_METRICS if (metrics["metric"] == m).any()), "accuracy"]
+    names = [m for m in names if (metrics["metric"] == m).any()]
+    figure, axes = _panels(len(names), rows=len(_row_labels(metrics)))
+    for name, ax in zip(names, axes, strict=False):
+        distribution(metrics, summary, name, baselines, ax)
+    return figure
+
+
+def alt_distributions(summary: pd.DataFrame) -> str:
+    """What the distributions show, in words."""
+    rows = overall_rows(summary)
+    told = [_range_of(metric, group) for metric, group in rows.groupby("metric", sort=False)]
+    return f"Dot plots, one panel per metric, one row per technique, one dot per run. {' '.join(told)}"
+
+
+def _range_of(metric: str, group: pd.DataFrame) -> str:
+    group = group.dropna(subset=["mean"])
+    if group.empty:
+        return f"{metric}: not estimable."
+    low, high = group.loc[group["mean"].idxmin()], group.loc[group["mean"].idxmax()]
+    if low["technique"] == high["technique"]:
+        return f"{metric}: mean {points(low['mean'])} points ({low['technique']})."
+    return (
+        f"{metric}: means from {points(low['mean'])} ({low['technique']}) to {points(high['mean'])} points "
+        f"({high['technique']})."
+    )
+
+
+# Impact ratios
+
+
+@styled
+def impact_ratio(
+    metrics: pd.DataFrame, technique: str, plan: Mapping, ax: Axes | None = None, targets: Sequence[int] | None = None
+) -> Axes:
+    """Impact ratio (1 − DI, strict reading) of each class, every run a point, with the 0.8 landmark.
+
+    The landmark is called four fifths only for the class that the plan declares favourable.
+    """
+    rows = _ratios(metrics)
+    targets = lowest_classes(metrics, plan) if targets is None else targets
+    rows = rows[rows["technique"] == technique]
+    ax = ax if ax is not None else _axes(len(targets))
+    for height, target in enumerate(targets):
+        ratios = rows.loc[rows["target"] == target].sort_values("run")["ratio"].dropna().to_numpy(float)
+        if len(ratios):
+            _ratio_points(ax, height, ratios)
+        else:
+            place = ax.get_yaxis_transform()
+            ax.text(0.02, height, "undefined in every run", va="center", fontsize=7.5, color=GREY, transform=place)
+    ax.axvline(0.8, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    _name_rows(ax, [_class_label(plan, target) for target in targets])
+    start = min(0.6, np.floor(10 * np.nan_to_num(_ratios(metrics)["ratio"].min(), nan=0.6)) / 10)
+    ax.set(xlim=(start - 0.02, 1.02), xlabel="impact ratio (dashed: 0.8)")
+    ax.set_title(_plain(technique))
+    return ax
+
+
+def _ratio_points(ax: Axes, height: int, ratios: np.ndarray) -> None:
+    offsets, low = height + _stack(len(ratios)), ratios < 0.8
+    ax.plot(ratios[~low], offsets[~low], **_points(False))
+    ax.plot(ratios[low], offsets[low], "^", markersize=3.6, color=VERMILION, alpha=0.85, markeredgewidth=0)
+
+
+@styled
+def impact_ratios_figure(metrics: pd.DataFrame, plan: Mapping) -> Figure:
+    """One panel per technique."""
+    names = [t["technique"] for t in plan["techniques"] if (metrics["technique"] == t["technique"]).any()]
+    targets = lowest_classes(metrics, plan)
+    figure, axes = _panels(len(names), rows=len(targets))
+    for name, ax in zip(names, axes, strict=False):
+        impact_ratio(metrics, name, plan, ax, targets)
+    return figure
+
+
+def lowest_classes(metrics: pd.DataFrame, plan: Mapping) -> list[int]:
+    """Classes shown: all, or the MOST_CLASSES with the lowest ratio anywhere; the favourable one always."""
+    rows = _ratios(metrics)
+    lowest = rows.groupby("target")["ratio"].min().sort_values(na_position="last", kind="stable")
+    shown = [int(target) for target in lowest.index[:MOST_CLASSES]]
+    favourable = plan["analysis"].get("favourable")
+    if favourable is not None and favourable in lowest.index and favourable not in shown:
+        shown[-1] = int(favourable)
+    return sorted(shown)
+
+
+def alt_impact_ratios(metrics: pd.DataFrame, plan: Mapping) -> str:
+    """What the impact ratios show, in words."""
+    rows = _ratios(metrics).dropna(subset=["ratio"])
+    if rows.empty:
+        return "Impact ratio by class: undefined in every run."
+    low = rows.loc[rows["ratio"].idxmin()]
+    below = rows[rows["ratio"] < 0.8].groupby("technique", sort=False)["target"].nunique()
+    told = [f"{name}: {n} classes below 0.8 in some run" for name, n in below.items()] or ["none below 0.8"]
+    return (
+        f"Dot plots of the impact ratio by class, one panel per technique, one dot per run, dashed line at 0.8. "
+        f"Lowest: {decimals(low['ratio'])} ({low['technique']}, class {sentences.class_name(plan, low['target'])}). "
+        f"{listed(told, 8)}."
+    )
+
+
+def _ratios(metrics: pd.DataFrame) -> pd.DataFrame:
+    rows = metrics[(metrics["metric"] == "DI") & metrics["target"].notna()]
+    return rows.assign(ratio=1 - rows["value"].astype(float), target=rows["target"].astype(int))
+
+
+def _class_label(plan: Mapping, target: int) -> str:
+    name = _plain(sentences.class_name(plan, target))
+    return f"{name} (four fifths)" if plan["analysis"].get("favourable") == target else name
+
+
+# Comparisons
+
+
+@styled
+def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Axes:
+    """Technique × metric: difference in points, verdict and corrected p written in every cell; colour repeats them."""
+    rows = bias_rows(comparisons)
+    labels = _comparison_labels(rows)
+    names = [m for m in sentences.BIAS_METRICS if (rows["metric"] == m).any()]
+    ax = ax if ax is not None else _axes(2.1 * len(labels), width=1.15 * len(names) + 1.6)
+    grid = np.full((len(labels), len(names)), np.nan)
+    for (i, key), (j, name) in ((a, b) for a in enumerate(labels) for b in enumerate(names)):
+        cell = _of(rows[rows["metric"] == name], key)
+        grid[i, j] = 100 * float(cell["difference"].iloc[0]) if len(cell) else np.nan
+    limit = max(np.nanmax(np.abs(grid), initial=0.0), 100 * float(plan["analysis"]["smallest_effect"]))
+    ax.imshow(np.ma.masked_invalid(grid), cmap=_diverging(), vmin=-limit, vmax=limit, aspect="auto")
+    _write_cells(ax, rows, labels, names, grid / limit, float(plan["analysis"]["alpha"]))
+    _frame_cells(ax, list(labels.values()), [_metric_label(rows, name) for name in names])
+    return ax
+
+
+def _write_cells(ax: Axes, rows: pd.DataFrame, labels: dict, names: list, strength: np.ndarray, alpha: float) -> None:
+    for (i, key), (j, name) in ((a, b) for a in enumerate(labels) for b in enumerate(names)):
+        cell = _of(rows[rows["metric"] == name], key)
+        if len(cell):
+            dark = bool(abs(strength[i, j]) > 0.62)  # False for NaN
+            _write_cell(ax, i, j, cell.iloc[0], "white" if dark else INK, alpha)
+
+
+def _write_cell(ax: Axes, i: int, j: int, cell: pd.Series, colour: str, alpha: float) -> None:
+    p = cell["p_mean_holm"]
+    significant = not missing(p) and float(p) <= alpha
+    effect = points(cell["difference"], signed=True) if not missing(cell["difference"]) else "–"
+    verdict = cell["verdict"] or sentences.NOT_ESTIMABLE
+    style = {"ha": "center", "va": "center", "color": colour}
+    ax.text(j, i - 0.27, effect, fontsize=9.5, fontweight="bold", **style)
+    ax.text(j, i, verdict, fontsize=7.5, **style)
+    text = f"p {probability(p)}{' *' if significant else ''}" if not missing(p) else sentences.NO_TEST
+    ax.text(j, i + 0.27, text, fontsize=7, **style)
+
+
+def _frame_cells(ax: Axes, labels: list[str], names: list[str]) -> None:
+    ax.set_xticks(range(len(names)), names)
+    ax.set_yticks(range(len(labels)), [_plain(label) for label in labels])
+    ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+    ax.set_xticks(np.arange(-0.5, len(names)), minor=True)
+    ax.set_yticks(np.arange(-0.5, len(labels)), minor=True)
+    ax.grid(False, which="major")
+    ax.grid(True, which="minor", color="white", linewidth=2)
+    ax.tick_params(which="minor", length=0)
+    ax.spines[:].set_visible(False)
+
+
+def alt_heat_map(comparisons: pd.DataFrame) -> str:
+    """What the heat map shows, in words."""
+    rows = bias_rows(comparisons)
+    told = []
+    for key, label in _comparison_labels(rows).items():
+        counts = _of(rows, key)["verdict"].value_counts(sort=False)
+        told.append(f"{label.splitlines()[0]}: {listed((f'{name} on {n}' for name, n in counts.items()), 6)}")
+    return f"Heat map of techniques by metrics. {'. '.join(told)}." if told else "Heat map without comparisons."
+
+
+@styled
+def effect(comparisons: pd.DataFrame, metric: str, plan: Mapping, ax: Axes | None = None) -> Axes:
+    """Difference of means with its interval for each comparison on one metric; the band is ± the smallest effect."""
+    rows = comparisons[comparisons["metric"] == metric]
+    labels = _comparison_labels(rows)
+    ax = ax if ax is not None else _axes(len(labels))
+    delta = 100 * float(plan["analysis"]["smallest_effect"])
+    ax.axvspan(-delta, delta, color=PALE, linewidth=0)
+    ax.axvline(0, color=GREY, linewidth=0.8)
+    for height, key in enumerate(labels):
+        _effect_row(ax, height, _of(rows, key).iloc[0])
+    baselines = list(dict.fromkeys(rows["baseline"]))
+    alone = len(baselines) == 1
+    _name_rows(ax, [label.split("\n")[0] if alone else label.replace("\n", " ") for label in labels.values()])
+    ax.set_title(_metric_label(rows, metric).replace("\n", " "))
+    ax.set_xlabel(f"points (technique − {_plain(baselines[0]) if alone else 'baseline'})")
+    return ax
+
+
+def _effect_row(ax: Axes, height: int, row: pd.Series) -> None:
+    marker = {"fairer": "<", "less fair": ">", "equivalent": "s"}.get(row["verdict"], "o")
+    if not missing(row["difference"]):
+        filled = BLUE if marker in "<>s" else "white"
+        style = {"color": BLUE, "markerfacecolor": filled, "markersize": 5.5, "linestyle": "none"}
+        ax.plot(100 * row["difference"], height, marker, **style)
+    if not (missing(row["difference_low"]) or missing(row["difference_high"])):
+        ax.plot([100 * row["difference_low"], 100 * row["difference_high"]], [height] * 2, color=BLUE, linewidth=1.6)
+    ax.annotate(row["verdict"], (1, height), (3, 0), ax.get_yaxis_transform(), "offset points", va="center", fontsize=7)
+
+
+@styled
+def effects_figure(comparisons: pd.DataFrame, plan: Mapping) -> Figure:
+    """One panel of effects per bias metric."""
+    names = [m for m in sentences.BIAS_METRICS if (comparisons["metric"] == m).any()]
+    figure, axes = _panels(len(names) + 1, rows=len(_comparison_labels(bias_rows(comparisons))), width=WIDTH + 1.5)
+    for name, ax in zip(names, axes, strict=False):
+        effect(comparisons, name, plan, ax)
+    _effects_key(axes[-1], plan)
+    return figure
+
+
+def _effects_key(ax: Axes, plan: Mapping) -> None:
+    """The markers, explained in the panel that is left over."""
+    ax.set_axis_off()
+    told = {"<": "fairer", ">": "less fair", "s": "equivalent", "o": "undecided"}
+    style = {"linestyle": "none", "color": BLUE, "markersize": 5.5}
+    handles = [Line2D([], [], marker=m, markerfacecolor="white" if m == "o" else BLUE, **style) for m in told]
+    band = f"band: ±{points(plan['analysis']['smallest_effect'])} points"
+    labels = [*told.values(), f"{band},\nthe smallest effect\nthat counts"]
+    ax.legend([*handles, Patch(facecolor=PALE)], labels, loc="upper left", fontsize=8.5)
+
+
+def alt_effects(comparisons: pd.DataFrame) -> str:
+    """What the interval plots show, in words."""
+    rows = bias_rows(comparisons).dropna(subset=["difference"])
+    if rows.empty:
+        return "Interval plots of differences: not estimable."
+    low, high = rows.loc[rows["difference"].idxmin()], rows.loc[rows["difference"].idxmax()]
+    ends = [
+        f"{what}: {row['technique']} on {row['metric']}, {points(row['difference'], signed=True)} points"
+        for what, row in (("lowest", low), ("highest", high))
+    ]
+    return f"Interval plots of differences from the baseline, one panel per metric. {'; '.join(ends).capitalize()}."
+
+
+# Shared pieces
+
+
+def _axes(rows: float, width: float = 5.0) -> Axes:
+    return Figure(figsize=(width, 0.9 + ROW * max(rows, 2)), layout="constrained").subplots()
+
+
+def _panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of `n` panels that share their rows; only the leftmost of each line names them."""
+    across = min(across, max(n, 1))
+    down = -(-n // across)
+    figure = Figure(figsize=(width, down * (0.85 + ROW * max(rows, 2))), layout="constrained")
+    axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
+    for ax in axes[n:]:
+        ax.set_visible(False)
+    return figure, axes[:n]
+
+
+def _row_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """(technique, arm) in table order, each with its label; the arm is told only where there are several."""
+    keys = list(dict.fromkeys(zip(rows["technique"], rows["arm"], strict=True)))
+    several = len({arm for _, arm in keys}) > 1
+    return {key: f"{key[0]} · {key[1]}" if several else key[0] for key in keys}
+
+
+def _comparison_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
+    against = {(r.technique, r.arm): r.baseline for r in rows.itertuples()}
+    return {key: f"{label}\nv {against[key]}" for key, label in _row_labels(rows).items()}
+
+
+def _metric_label(rows: pd.DataFrame, metric: str) -> str:
+    repeated = [name for name in rows.loc[rows["metric"] == metric, "redundant_with"] if name]
+    return f"{metric}\n(repeats {repeated[0]})" if repeated else metric
+
+
+def _of(rows: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
+    return rows[(rows["technique"] == key[0]) & (rows["arm"] == key[1])]
+
+
+def _stack(n: int) -> np.ndarray:
+    """Vertical offsets of `n` runs in run order: nothing random, and the order stays visible."""
+    return np.linspace(-0.28, 0.28, n) if n > 1 else np.zeros(n)
+
+
+def _points(hollow: bool) -> dict:
+    size = {"marker": "o", "linestyle": "none", "markersize": 3.4}
+    if hollow:
+        return {**size, "markerfacecolor": "none", "markeredgecolor": GREY, "markeredgewidth": 0.8}
+    return {**size, "color": BLUE, "alpha": 0.55, "markeredgewidth": 0}
+
+
+def _mean(ax: Axes, height: int, rows: pd.DataFrame) -> None:
+    for _, row in rows.head(1).iterrows():
+        if not missing(row["mean"]):
+            ax.plot(100 * row["mean"], height, "|", color=INK, markersize=13, markeredgewidth=1.6)
+        if not (missing(row["mean_low"]) or missing(row["mean_high"])):
+            ax.plot([100 * row["mean_low"], 100 * row["mean_high"]], [height] * 2, color=INK, linewidth=1.6)
+
+
+def _name_rows(ax: Axes, labels: list[str]) -> None:
+    ax.set_yticks(range(len(labels)), [_plain(label) for label in labels])
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+    ax.grid(False, axis="y")
+
+
+def _widen(ax: Axes) -> None:
+    """Half a point to either side where all values are equal, so that a constant is not magnified."""
+    low, high = ax.get_xlim()
+    if high - low < 0.2:
+        ax.set_xlim((low + high) / 2 - 0.5, (low + high) / 2 + 0.5)
+
+
+def _plain(text: str, most: int = 24) -> str:
+    """A name as it is: no mathematics between dollar signs, one line, shortened."""
+    lines = [" ".join(line.split()) for line in str(text).split("\n")]
+    return "\n".join(line if len(line) <= most else line[: most - 1] + "…" for line in lines).replace("$", r"\$")
+
+
+def _diverging() -> mpl.colors.Colormap:
+    colours = mpl.colormaps["RdBu_r"].copy()
+    colours.set_bad("#efefef")
+    return colours

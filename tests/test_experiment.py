@@ -1,0 +1,185 @@
+"""An experiment file is checked completely, and equal experiments are equal values."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fitlib.errors import InputError
+from fitlib.experiment import make_experiment, read_experiment
+
+PARAMS = Path(__file__).parent.parent / "params"
+GOOD = {
+    "techniques": {
+        "S-Base": {"method": "baseline"},
+        "S-DI1": {"method": "domain-independent", "inference": "conditional"},
+        "S-DI2": {"method": "domain-independent", "inference": "sum"},
+    },
+    "baseline": "S-Base",
+}
+
+
+def make(**changes):
+    return make_experiment({**GOOD, **changes}, "x.yaml", "x")
+
+
+def technique(**fields):
+    return {"techniques": {"T": {"method": "baseline", **fields}}, "baseline": "T"}
+
+
+def test_techniques_with_equal_settings_share_a_training():
+    experiment = make()
+    assert {t.name: list(t.techniques) for t in experiment.trainings} == {
+        "baseline": ["S-Base"],
+        "domain-independent": ["S-DI1", "S-DI2"],
+    }
+    assert [t.uses_protected for t in experiment.techniques] == ["no", "prediction", "training"]
+
+
+def test_a_second_variant_of_a_method_is_a_training_of_its_own():
+    techniques = {**GOOD["techniques"], "Long": {"method": "baseline", "training": {"epochs": 20}}}
+    assert [t.name for t in make(techniques=techniques).trainings] == ["baseline", "domain-independent", "baseline.Long"]
+
+
+def test_the_declared_plan_is_itself_an_experiment_file_for_the_same_experiment():
+    experiment = make(runs=3, training={"epochs": 2}, noise={"name": "ulp", "step": 7})
+    again = make_experiment(yaml.safe_load(yaml.safe_dump(experiment.declared, sort_keys=False)), "y", "x")
+    assert again == experiment and again.declared_hash == experiment.declared_hash
+
+
+def test_the_name_is_no_part_of_the_plan_but_everything_else_is():
+    first = make_experiment({**GOOD, "name": "one"}, "f", "f")
+    second = make_experiment({**GOOD, "name": "two"}, "f", "f")
+    assert first.declared_hash == second.declared_hash
+    changes = [{"runs": 4}, {"noise_seed": 1}, {"seeds": [1]}, {"training": {"epochs": 2}}, {"control_runs": 0}]
+    changes += [{"analysis": {"smallest_effect": 0.02}}, {"noise": "native"}, {"threads": 2}]
+    changes += [{"techniques": dict(reversed(GOOD["techniques"].items()))}]
+    assert len({make(**c).declared_hash for c in changes} | {first.declared_hash}) == len(changes) + 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "arms"),
+    [
+        ({}, ["ulp", "none"]),
+        ({"device": "cuda"}, ["native", "none"]),
+        ({"noise": "reduction-order"}, ["reduction-order", "none"]),
+        ({"noise": {"name": "ulp", "step": 100}}, ["ulp-k100", "none"]),
+        ({"noise": "none"}, ["none"]),
+        ({"control_runs": 0}, ["ulp"]),
+        ({"seeds": [3]}, ["seed3.ulp", "seed3.none"]),
+    ],
+)
+def test_arms(changes, arms):
+    assert [arm.name for arm in make(**changes).arms] == arms
+
+
+@pytest.mark.parametrize("path", sorted(PARAMS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_experiment_file_of_the_project_is_valid(path):
+    assert read_experiment(path).name == path.stem
+
+
+def test_overrides_reach_nested_fields(tmp_path):
+    (tmp_path / "e.yaml").write_text(yaml.safe_dump({**GOOD, "network": "small-cnn"}, sort_keys=False))
+    overrides = ["training.epochs=3", "network.width=4", "techniques.S-Base.training.epochs=5", "noise=native"]
+    experiment = read_experiment(tmp_path / "e.yaml", overrides, runs=2)
+    assert [t.settings["training"]["epochs"] for t in experiment.trainings] == [5, 3]
+    assert experiment.trainings[0].settings["network"]["width"] == 4
+    assert experiment.main.name == "native" and experiment.main.runs == 2
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path):
+    (tmp_path / "e.yaml").write_text("techniques: {T: {method: baseline}}\ntraining: {weight_decay: 5e-4}\n")
+    assert read_experiment(tmp_path / "e.yaml").trainings[0].settings["training"]["weight_decay"] == 0.0005
+
+
+BAD = {
+    "unknown field": ({"epoch": 3}, "epoch", 3, "unknown field"),
+    "misspelt field": ({"run": 3}, "run", 3, "did you mean 'runs'?"),
+    "misspelt nested field": ({"training": {"epoch": 3}}, "training.epoch", 3, "did you mean 'epochs'?"),
+    "misspelt analysis field": ({"analysis": {"alfa": 0.1}}, "analysis.alfa", 0.1, "did you mean 'alpha'?"),
+    "misspelt technique field": (technique(inferense="x"), "techniques.T.inferense", "x", "did you mean 'inference'?"),
+    "wrong type": ({"runs": "many"}, "runs", "many", "integer"),
+    "number as text": ({"training": {"epochs": "3"}}, "training.epochs", "3", "integer"),
+    "fraction of a run": ({"runs": 2.5}, "runs", 2.5, "integer"),
+    "no run": ({"runs": 0}, "runs", 0, "greater than or equal to 1"),
+    "negative rate": ({"training": {"learning_rate": -1}}, "training.learning_rate", -1, "greater than 0"),
+    "not finite": ({"training": {"learning_rate": float("nan")}}, "training.learning_rate", float("nan"), "finite"),
+    "unknown method": (technique(method="base-line"), "techniques.T.method", "base-line", "did you mean 'baseline'?"),
+    "unknown data set": ({"data": "digit-s"}, "data", "digit-s", "did you mean 'digits-s'?"),
+    "unknown option": ({"data": {"name": "digits-s", "skw": 0.9}}, "data.skw", 0.9, "did you mean 'skew'?"),
+    "option out of range": ({"data": {"name": "digits-s", "skew": 1.5}}, "data.skew", 1.5, "less than 1"),
+    "unknown network": ({"network": "resnet"}, "network", "resnet", "known: small-cnn"),
+    "unknown noise": ({"noise": "ulps"}, "noise", "ulps", "did you mean 'ulp'?"),
+    "unknown inference rule": (technique(inference="sum"), "techniques.T.inference", "sum", "known: argmax"),
+    "unknown device": ({"device": "tpu"}, "device", "tpu", "'cpu' or 'cuda'"),
+    "name with a slash": ({"name": "a/b"}, "name", "a/b", "letters, digits"),
+    "name that climbs": ({"name": ".."}, "name", "..", "letters, digits"),
+    "name with a space": ({"name": "my run"}, "name", "my run", "letters, digits"),
+    "technique with a slash": ({"techniques": {"../T": {"method": "baseline"}}}, "techniques", "../T", "letters, digits"),
+    "technique that is no mapping": ({"techniques": {"T": "baseline"}}, "techniques.T", "baseline", "dictionary"),
+    "no technique": ({"techniques": {}}, "techniques", {}, "at least 1"),
+    "method is missing": ({"techniques": {"T": {}}}, "techniques.T.method", {}, "field is missing"),
+    "baseline not there": ({"baseline": "S-Bas"}, "baseline", "S-Bas", "did you mean 'S-Base'?"),
+    "no baseline": ({"baseline": None}, "baseline", None, "choose one of S-Base, S-DI1, S-DI2"),
+    "own baseline not there": (
+        {"techniques": {**GOOD["techniques"], "T": {"method": "baseline", "baseline": "Z"}}},
+        "techniques.T.baseline", "Z", "not among the techniques",
+    ),
+    "names differ in case": ({"techniques": {**GOOD["techniques"], "s-base": {"method": "baseline"}}}, "techniques", "", "rename"),
+    "several seeds": ({"seeds": [0, 1]}, "seeds", [0, 1], "at most 1"),
+    "unknown metric": ({"analysis": {"family": ["DP", "XX"]}}, "analysis.family", "XX", "known: DP"),
+    "class outside the range": ({"analysis": {"favourable": 10}}, "analysis.favourable", 10, "from 0 to 9"),
+    "dropout moved": (
+        {"noise": "reduction-order", "network": {"name": "small-cnn", "dropout": 0.5}}, "network.dropout", 0.5, "noise ulp",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_with_file_field_value_and_remedy(case):
+    changes, field, value, remedy = BAD[case]
+    with pytest.raises(InputError) as caught:
+        make(**changes)
+    message = str(caught.value)
+    assert message.startswith(f"x.yaml: {field} = ") and "\n" not in message
+    assert remedy in message
+    assert not value or repr(value) in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("techniques: {T: {method: baseline}\nruns: 3", "line 2"),
+        ("runs: 3\nruns: 4\n", "given twice"),
+        ("- just\n- a list\n", "not a mapping"),
+        ("", "not a mapping"),
+        ("a: !!python/object/apply:os.system ['true']", "not valid YAML"),
+        ("a: \x00", "not valid YAML"),
+    ],
+)
+def test_files_that_are_no_experiment(tmp_path, text, expected):
+    path = tmp_path / "e.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_experiment(path)
+    assert expected in str(caught.value) and "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_experiment(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("override", ["runs", "=3", "runs=[", ""])
+def test_bad_overrides(tmp_path, override):
+    (tmp_path / "e.yaml").write_text(yaml.safe_dump(GOOD))
+    with pytest.raises(InputError, match="--set"):
+        read_experiment(tmp_path / "e.yaml", [override])
+
+
+def test_planning_imports_nothing_heavy():
+    heavy = "('torch', 'pandas', 'scipy', 'sklearn', 'papermill', 'matplotlib', 'pyarrow')"
+    code = f"import sys, fitlib.cli, fitlib.plan, fitlib.status; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

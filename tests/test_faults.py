@@ -1,0 +1,159 @@
+"""Kill anything at any moment and say the same command again: nothing finished is lost, nothing half-written is kept."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from test_end_to_end import events, tables, text_of
+
+EXPERIMENT = {
+    "network": {"name": "small-cnn", "width": 4},
+    "training": {"epochs": 3, "learning_rate": 0.05},
+    "techniques": {"S-Base": {"method": "baseline"}, "S-RS": {"method": "oversampling"}},
+    "baseline": "S-Base",
+    "runs": 3,
+    "control_runs": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, fitlib_command):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "e.yaml").write_text(yaml.safe_dump(EXPERIMENT, sort_keys=False))
+    done = fitlib_command("run", "e.yaml", "--jobs", 1, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def start(folder: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "fitlib", "run", "e.yaml", "--jobs", "2"]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, seconds: float = 120):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("waited in vain")
+
+
+def records(folder: Path) -> dict[Path, int]:
+    return {p: p.stat().st_mtime_ns for p in (folder / "outputs").rglob("record.json") if "runs" in p.parts}
+
+
+def kernels(process: subprocess.Popen) -> list[psutil.Process]:
+    return [p for p in psutil.Process(process.pid).children() if "ipykernel_launcher" in " ".join(p.cmdline())]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_a_killed_parent_leaves_what_is_finished_and_no_process(undisturbed, tmp_path, fitlib_command, how):
+    shutil.copy(undisturbed / "e.yaml", tmp_path)
+    process = start(tmp_path)
+    wait_for(lambda: len(records(tmp_path)) >= 1 and kernels(process))
+    left = kernels(process)
+    process.send_signal(how)
+    process.communicate(timeout=60)
+    assert process.returncode == (-9 if how == signal.SIGKILL else 130)
+    psutil.wait_procs(left, timeout=15)
+    assert not [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    kept = records(tmp_path)
+    assert 1 <= len(kept) < 6
+    done = fitlib_command("run", "e.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert kept.items() <= records(tmp_path).items()
+    assert tables(tmp_path / "outputs/e") == tables(undisturbed / "outputs/e")
+    assert not list((tmp_path / "outputs/e").rglob("run-*.*/"))
+
+
+def test_a_killed_kernel_fails_its_run_and_the_others_go_on(undisturbed, tmp_path, fitlib_command):
+    shutil.copy(undisturbed / "e.yaml", tmp_path)
+    process = start(tmp_path)
+    victim = wait_for(lambda: len(records(tmp_path)) >= 1 and kernels(process))[0]
+    victim.kill()
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 1 and "FAILED" in errors and "Traceback" not in errors
+    failed = list((tmp_path / "outputs/e/runs").rglob("failed.json"))
+    assert len(failed) == 1 and len(records(tmp_path)) == 5
+    page = text_of(tmp_path / "outputs/e/report.html")
+    assert failed[0].parent.name in page and "DeadKernelError" in page
+    done = fitlib_command("run", "e.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert tables(tmp_path / "outputs/e") == tables(undisturbed / "outputs/e")
+
+
+def test_a_notebook_that_raises_is_marked_with_its_traceback(undisturbed, tmp_path, fitlib_command):
+    text = yaml.safe_dump({**EXPERIMENT, "runs": 1}, sort_keys=False)
+    (tmp_path / "e.yaml").write_text(text)
+    done = fitlib_command("run", "e.yaml", "--set", "techniques.S-RS.training.learning_rate=1e30", cwd=tmp_path)
+    assert done.returncode == 1
+    failure = json.loads((tmp_path / "outputs/e/runs/oversampling/ulp/run-00/failed.json").read_text())
+    assert "the training loss became" in failure["error"] and "lower training.learning_rate" in failure["error"]
+    assert (tmp_path / "outputs/e/runs/oversampling/ulp/run-00/train.ipynb").is_file()
+    assert "the training loss became" in text_of(tmp_path / "outputs/e/report.html")
+    assert "1 failed" in fitlib_command("status", "e", cwd=tmp_path).stdout
+
+
+def test_two_commands_at_once_do_not_meet(undisturbed, tmp_path, fitlib_command):
+    shutil.copytree(undisturbed, tmp_path / "u")
+    shutil.rmtree(tmp_path / "u/outputs/e/runs/baseline/ulp/run-00")
+    process = start(tmp_path / "u")
+    wait_for(lambda: kernels(process))
+    second = fitlib_command("run", "e.yaml", cwd=tmp_path / "u")
+    assert second.returncode == 1 and f"in use by process {process.pid}" in second.stderr
+    status = fitlib_command("status", "e", cwd=tmp_path / "u").stdout
+    assert "1 running" in status
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+
+
+def test_a_full_disk_ends_with_1_and_nothing_half_written_is_believed(undisturbed, fitlib_command, tmp_path):
+    mount = tmp_path / "small"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(mount)], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        shutil.copy(undisturbed / "e.yaml", tmp_path)
+        done = fitlib_command("run", "e.yaml", "--outputs", mount, cwd=tmp_path)
+        assert done.returncode == 1 and "No space left" in done.stderr and "Traceback" not in done.stderr
+        finished = len(list(mount.rglob("record.json")))
+        assert finished < 6
+        subprocess.run(["mount", "-o", "remount,size=80m", str(mount)], check=True)
+        again = fitlib_command("run", "e.yaml", "--outputs", mount, cwd=tmp_path)
+        assert again.returncode == 0, again.stderr
+        assert tables(mount / "e") == tables(undisturbed / "outputs/e")
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_a_run_alone_is_byte_for_byte_the_run_of_the_batch(undisturbed, tmp_path):
+    """Executed by papermill without the batch, with the parameters that the batch gives."""
+    from fitlib.execution import execute, notebook_path
+    from fitlib.experiment import read_experiment
+    from fitlib.plan import run_parameters, run_tasks
+
+    experiment = read_experiment(undisturbed / "e.yaml")
+    task = next(t for t in run_tasks(experiment) if t.name == "oversampling/ulp/run-02")
+    parameters = {**run_parameters(experiment, task), "run_dir": str(tmp_path)}
+    execute(notebook_path("train"), tmp_path / "train.ipynb", parameters, {})
+    for name in ("predictions/S-RS.parquet", "digests.parquet", "history.parquet"):
+        in_batch = undisturbed / "outputs/e/runs/oversampling/ulp/run-02" / name
+        assert (tmp_path / name).read_bytes() == in_batch.read_bytes()
+
+
+def test_nothing_is_left_in_the_temporary_folder(undisturbed, tmp_path, fitlib_command):
+    shutil.copytree(undisturbed, tmp_path / "u")
+    shutil.rmtree(tmp_path / "u/outputs/e/runs/baseline/ulp/run-00")
+    (tmp_path / "tmp").mkdir()
+    done = fitlib_command("run", "e.yaml", cwd=tmp_path / "u", env={"TMPDIR": str(tmp_path / "tmp")})
+    assert done.returncode == 0 and events(tmp_path / "u/outputs/e", "started")[-1] == "baseline/ulp/run-00"
+    assert os.listdir(tmp_path / "tmp") == []

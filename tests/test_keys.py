@@ -1,0 +1,63 @@
+"""Keys change with what a task depends on, and with nothing else."""
+
+import pytest
+
+from fitlib import keys
+from fitlib.keys import changed_parts, code_digest, imported_modules, key_of, key_parts
+from fitlib.plan import METRICS_ROOTS, REPORT_ROOTS, STATISTICS_ROOTS, TRAIN_ROOTS
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    path = tmp_path / "n.ipynb"
+    path.write_text("{}")
+    return path
+
+
+def parts(notebook, **changes):
+    arguments = {"modules": ("fitlib.digest",), "parameters": {"a": 1}, "inputs": ["x"], **changes}
+    return key_parts("train", notebook, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"modules": ("fitlib.metrics",)}, "code"),
+        ({"parameters": {"a": 2}}, "parameters"),
+        ({"inputs": ["y"]}, "inputs"),
+    ],
+)
+def test_each_cause_changes_its_own_part(notebook, change, part):
+    old, new = parts(notebook), parts(notebook, **change)
+    assert changed_parts(old, new) == [part] and key_of(old) != key_of(new)
+
+
+def test_an_edited_notebook_and_other_data_change_the_key(notebook, tmp_path):
+    old = parts(notebook, data=[notebook])
+    notebook.write_text("{ }")
+    assert changed_parts(old, parts(notebook, data=[notebook])) == ["notebook", "data"]
+
+
+def test_other_package_versions_change_the_key(notebook, monkeypatch):
+    old = parts(notebook)
+    monkeypatch.setattr(keys, "versions", lambda kind: {"torch": "9.9"})
+    assert changed_parts(old, parts(notebook)) == ["versions"]
+
+
+def test_training_depends_on_no_module_of_the_analysis():
+    modules = imported_modules([*TRAIN_ROOTS, "fitlib.techniques.baseline"])
+    assert {"fitlib.train", "fitlib.noise", "fitlib.digest", "fitlib.techniques"} <= set(modules)
+    others = {"plots", "report", "sentences", "statistics", "tables", "risk", "metrics", "batch", "cli", "experiment"}
+    assert not {f"fitlib.{name}" for name in others} & set(modules)
+    assert "fitlib.techniques.oversampling" not in modules  # another method's code retrains only that method
+
+
+def test_the_analysis_depends_on_no_module_of_the_training():
+    for roots in (METRICS_ROOTS, STATISTICS_ROOTS):
+        assert not {"fitlib.train", "fitlib.noise", "fitlib.techniques", "fitlib.batch"} & set(imported_modules(roots))
+    assert "fitlib.report" in imported_modules(REPORT_ROOTS)
+
+
+def test_the_code_digest_is_stable_and_depends_on_the_sources():
+    assert code_digest(("fitlib.digest",)) == code_digest(("fitlib.digest",))
+    assert code_digest(("fitlib.digest",)) != code_digest(("fitlib.options",))

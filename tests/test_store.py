@@ -1,0 +1,143 @@
+"""Records say what is done; nothing half-written is believed."""
+
+import json
+import os
+
+import pytest
+
+from fitlib.digest import digest_file
+from fitlib.errors import InputError, RunFailed
+from fitlib.plan import folder_state
+from fitlib.store import (
+    ExperimentPaths,
+    deviations,
+    is_locked,
+    locked,
+    new_attempt,
+    note_deviation,
+    read_record,
+    settle,
+    supersede,
+    write_atomically,
+    write_manifest,
+    write_record,
+)
+
+PARTS = {"code": "c", "parameters": "p"}
+
+
+@pytest.fixture
+def task(tmp_path):
+    (tmp_path / "out.txt").write_text("result")
+    write_record(tmp_path, "train", PARTS, ["out.txt"])
+    return tmp_path
+
+
+def test_a_recorded_task_is_done(task):
+    assert folder_state(task, PARTS).done
+    assert read_record(task)["outputs"]["out.txt"]["sha256"] == digest_file(task / "out.txt")
+
+
+@pytest.mark.parametrize(
+    ("damage", "state"),
+    [
+        (lambda folder: (folder / "out.txt").write_text("resul"), "damaged"),
+        (lambda folder: (folder / "out.txt").unlink(), "damaged"),
+        (lambda folder: (folder / "record.json").write_text('{"schema": 1, "outp'), "damaged"),
+        (lambda folder: (folder / "record.json").write_text(""), "damaged"),
+        (lambda folder: (folder / "record.json").write_text("[]"), "damaged"),
+        (lambda folder: (folder / "record.json").unlink(), "new"),
+    ],
+)
+def test_damage_is_never_done(task, damage, state):
+    damage(task)
+    assert folder_state(task, PARTS).state == state
+
+
+def test_another_key_is_a_change_and_says_which(task):
+    state = folder_state(task, {**PARTS, "code": "d"})
+    assert state.state == "changed" and "code" in state.reason
+
+
+def test_a_failure_is_told_by_its_last_line(tmp_path):
+    (tmp_path / "failed.json").write_text(json.dumps({"error": "Traceback\n  line\nValueError: too bad"}))
+    state = folder_state(tmp_path, PARTS)
+    assert state.state == "failed" and state.reason == "failed: ValueError: too bad"
+
+
+def test_a_write_that_fails_leaves_the_old_content_and_no_temporary_file(tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    write_atomically(path, "old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["f"]
+
+
+def test_the_first_attempt_to_settle_wins(tmp_path):
+    target = tmp_path / "run-00"
+    first, second = new_attempt(target), new_attempt(target)
+    (first / "f").write_text("first")
+    (second / "f").write_text("second")
+    settle(first, target)
+    settle(second, target)
+    assert (target / "f").read_text() == "first" and os.listdir(tmp_path) == ["run-00"]
+
+
+def test_superseded_runs_are_kept_under_free_names(tmp_path):
+    paths = ExperimentPaths(tmp_path)
+    for content in ("a", "b"):
+        folder = paths.run("baseline", "ulp", 3)
+        folder.mkdir(parents=True)
+        (folder / "f").write_text(content)
+        supersede(paths, folder)
+    kept = sorted(paths.superseded.rglob("f"))
+    assert [p.read_text() for p in kept] == ["a", "b"] and not paths.run("baseline", "ulp", 3).exists()
+
+
+def test_attempts_are_told_from_results(tmp_path):
+    paths = ExperimentPaths(tmp_path)
+    paths.run("baseline", "ulp-k1.x", 0).mkdir(parents=True)
+    paths.technique("S.1").mkdir(parents=True)
+    attempts = [new_attempt(paths.run("baseline", "ulp", 0)), new_attempt(paths.technique("S.1"), hidden=True)]
+    attempts.append(new_attempt(tmp_path / "statistics", hidden=True))
+    assert paths.attempts() == sorted(attempts)
+
+
+def test_one_process_at_a_time(tmp_path):
+    paths = ExperimentPaths(tmp_path / "x")
+    assert not is_locked(paths)
+    with locked(paths):
+        assert is_locked(paths)
+        with pytest.raises(RunFailed, match=f"in use by process {os.getpid()}"), locked(paths):
+            pass
+    assert not is_locked(paths)
+
+
+def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="not writable"), locked(ExperimentPaths(tmp_path / "file" / "x")):
+        pass
+
+
+def test_deviations_are_kept_in_order_and_once(tmp_path):
+    paths = ExperimentPaths(tmp_path)
+    for sentence in ("first", "second", "first"):
+        note_deviation(paths, sentence)
+    assert deviations(paths) == ["first", "second"]
+
+
+def test_the_manifest_lists_every_file_and_its_root_depends_on_each(tmp_path):
+    paths = ExperimentPaths(tmp_path)
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "a.csv").write_text("1")
+    (tmp_path / "events.jsonl").write_text("now")
+    root = write_manifest(paths)
+    assert list(json.loads(paths.manifest.read_text())["files"]) == ["tables/a.csv"]
+    assert write_manifest(paths) == root
+    (tmp_path / "tables" / "a.csv").write_text("2")
+    assert write_manifest(paths) != root
