@@ -75,8 +75,9 @@ def execute(
         raise RunFailed(_tail(error)) from None
     except OSError:
         raise
-    except Exception as error:  # a dead kernel, a kernel that never answered: nbclient has many names for it
-        raise RunFailed(f"{type(error).__name__}: {error}") from None
+    except Exception as error:  # nbclient has many names for a kernel that is gone
+        detail = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RunFailed(f"the kernel died or never answered: it was killed, or memory ran out ({detail})") from None
     check_executed(target)
 
 

@@ -24,6 +24,7 @@ from fitlib import sentences
 from fitlib.sentences import bias_rows, decimals, listed, missing, overall_rows, points, probability
 
 BLUE, VERMILION, GREY, INK, PALE = "#0072b2", "#c44900", "#6b6b6b", "#1f1f1f", "#e4e4e4"  # Okabe and Ito, darkened
+DIVERGING = mpl.colormaps["RdBu_r"].with_extremes(bad="#efefef")
 STYLE = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same bytes everywhere
     "font.size": 9,
@@ -251,7 +252,9 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -
         cell = _of(rows[rows["metric"] == name], key)
         grid[i, j] = 100 * float(cell["difference"].iloc[0]) if len(cell) else np.nan
     limit = max(np.nanmax(np.abs(grid), initial=0.0), 100 * float(plan["analysis"]["smallest_effect"]))
-    ax.imshow(np.ma.masked_invalid(grid), cmap=_diverging(), vmin=-limit, vmax=limit, aspect="auto")
+    edges = (np.arange(size + 1) - 0.5 for size in (len(names), len(labels)))
+    ax.pcolormesh(*edges, np.ma.masked_invalid(grid), cmap=DIVERGING, vmin=-limit, vmax=limit)
+    ax.invert_yaxis()
     _write_cells(ax, rows, labels, names, grid / limit, float(plan["analysis"]["alpha"]))
     _frame_cells(ax, list(labels.values()), [_metric_label(rows, name) for name in names])
     return ax
@@ -441,8 +444,3 @@ def _plain(text: str, most: int = 24) -> str:
     lines = [" ".join(line.split()) for line in str(text).split("\n")]
     return "\n".join(line if len(line) <= most else line[: most - 1] + "…" for line in lines).replace("$", r"\$")
 
-
-def _diverging() -> mpl.colors.Colormap:
-    colours = mpl.colormaps["RdBu_r"].copy()
-    colours.set_bad("#efefef")
-    return colours

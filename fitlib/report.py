@@ -57,7 +57,8 @@ def tell(sentences: str | Iterable[str], paragraphs: bool = False) -> None:
         display(Markdown("\n\n".join(lines)))
 
 
-NUMBER = re.compile(r"[−+>\[]? ?\d|–$|not estimable$|no test$|constant in all")
+WRAPPED = 40  # characters of a cell beyond which it may break into lines
+NUMBER = re.compile(r"[−+>\[]* ?\d|–$|not estimable$|no test$|constant in all")
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def _cell(value: object, link: str, is_text: bool) -> str:
     shown = html.escape(str(value))
     if link:
         shown = f'<a href="{html.escape(address(link), quote=True)}">{shown}</a>'
-    return f"<td{_class(is_text)}>{shown}</td>"
+    long = " long" if len(str(value)) > WRAPPED else ""
+    return f"<td{_class(is_text, f'text{long}')}>{shown}</td>"
 
 
 def _class(holds: bool, name: str = "text") -> str:
@@ -160,31 +162,38 @@ def glance_view(plan: Mapping, evidence: Sequence[Mapping], comparisons: pd.Data
     techniques = [t["technique"] for t in plan["techniques"] if t["baseline"]]
     done = sum(e["status"] == "done" for e in evidence)
     rows = {
-        "Data": f"{plan.get('data', {}).get('name', 'not named')}; {plan.get('source', '')}",
         "Compared": f"{say.listed(techniques, 8)} against {say.listed(against, 8)}" if against else "nothing",
-        "Runs": say.what_varied(plan).removeprefix("For each technique: ").rstrip("."),
-        "Finished": f"{done} of {len(evidence)} planned runs" if evidence else "as many as there are predictions",
-        "Same start": _verdict_on_fit(plan, evidence),
-        "Control arm": _verdict_on_control(plan, evidence),
+        "Test set": str(plan.get("data", {}).get("name") or "not named"),
+        "Runs of each technique": say.listed(dict.fromkeys(str(arm["runs"]) for arm in say.main_arms(plan))),
+        "What differs between runs": say.noise_explained(plan),
+        "Seed of all runs": say.listed(dict.fromkeys(map(say.seed, say.main_arms(plan)))),
+        "Finished": f"{done} of {len(evidence)} planned runs" if evidence else str(plan.get("source", "")),
+        "Same code, data and start in all runs": _answer_on_fit(plan, evidence),
+        "Same result where nothing differs (control arm)": _answer_on_control(plan, evidence),
         "Smallest effect that counts": f"{say.points(plan['analysis']['smallest_effect'])} points of a metric",
-        "Tests corrected for": f"{say.family(comparisons)} of means, as many of spread (α = {plan['analysis']['alpha']:g})",
+        "Tests that the correction covers": f"{say.family(comparisons)} of means, as many of spread",
         "Plan": "declared before the first run" if plan.get("declared_before_first_run") else "not declared beforehand",
+        "Deviations from the plan": str(len(plan.get("deviations") or [])) if plan.get("deviations") else "none recorded",
     }
     return pd.DataFrame({"Question": list(rows), "Answer": list(rows.values())})
 
 
-def _verdict_on_fit(plan: Mapping, evidence: Sequence[Mapping]) -> str:
+def _answer_on_fit(plan: Mapping, evidence: Sequence[Mapping]) -> str:
     arms = [arm["arm"] for arm in say.main_arms(plan)]
     found = [identity.check_fit(evidence, training, arm).fit for training in say.trainings(plan) for arm in arms]
-    if not any(fit is not None for fit in found):
-        return "unknown"
-    return f"proven for {sum(fit is True for fit in found)} of {say.count(len(found), 'group of runs', 'groups of runs')}"
+    known = {"proven": found.count(True), "refuted": found.count(False), "unknown": found.count(None)}
+    return _shares(known, len(found), "training" if len(arms) == 1 else "pair of training and arm")
 
 
-def _verdict_on_control(plan: Mapping, evidence: Sequence[Mapping]) -> str:
+def _answer_on_control(plan: Mapping, evidence: Sequence[Mapping]) -> str:
     found = [identity.check_control(evidence, training).identical for training in say.trainings(plan)]
-    counts = {"identical": found.count(True), "failed": found.count(False), "not available": found.count(None)}
-    return ", ".join(f"{what} for {n} of {say.count(len(found), 'training')}" for what, n in counts.items() if n)
+    known = {"bit-identical": found.count(True), "failed": found.count(False), "not available": found.count(None)}
+    return _shares(known, len(found), "training")
+
+
+def _shares(counts: Mapping[str, int], total: int, noun: str) -> str:
+    plural = "pairs of training and arm" if noun.startswith("pair ") else ""
+    return ", ".join(f"{what} for {n} of {say.count(total, noun, plural)}" for what, n in counts.items() if n)
 
 
 def techniques_view(plan: Mapping) -> pd.DataFrame:
@@ -305,35 +314,55 @@ def _summary_row(row: pd.Series, frame: pd.DataFrame, widest: pd.Series | None, 
     }
 
 
-def means_view(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Differences between means: each effect beside its interval, each p beside its corrected and smallest values."""
-    return pd.DataFrame([_means_row(row, comparisons) for _, row in comparisons.iterrows()])
+def effects_view(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Differences between means, each beside its interval, with the verdict."""
+    return pd.DataFrame([_effect_row(row, comparisons) for _, row in comparisons.iterrows()])
 
 
-def _means_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+def _effect_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     return {
-        "Comparison": f"{row['technique']} against {row['baseline']}{say.place(frame, row)}",
+        "Comparison": _pair(row, frame),
         "Metric": _metric(row),
-        "n": f"{row['n_baseline']}, {row['n_technique']}",
         "Baseline": say.points(row["mean_baseline"]),
         "Technique": say.points(row["mean_technique"]),
         "Difference": say.points(row["difference"], signed=True),
         "95 % interval": say.span(row["difference_low"], row["difference_high"]),
         "Verdict": row["verdict"] or "–",
-        "p": say.probability(row["p_mean"]),
-        "Smallest p": say.probability(row["p_mean_smallest"]),
-        **{shown: _corrected(row, f"p_mean_{key}") for key, shown in CORRECTIONS.items()},
-        "d": say.decimals(row["d"]),
-        "95 % interval of d": say.span(row["d_low"], row["d_high"], scale=1),
-        "Power": say.power(row["power_mean"]),
+        "P(reversal)": "–" if say.missing(row["reversal"]) else say.probability(row["reversal"]),
+        "95 % interval of P": say.span(row["reversal_low"], row["reversal_high"], 1) if not say.missing(row["reversal"]) else "–",
+        "d": say.decimals(row["d"], 1),
+        "95 % interval of d": say.span(row["d_low"], row["d_high"], scale=1, places=1),
     }
+
+
+def tests_view(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Tests of the means: each p beside its smallest attainable value, its corrected values and the power."""
+    return pd.DataFrame([_test_row(row, comparisons) for _, row in comparisons.iterrows()])
+
+
+def _test_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    return {
+        "Comparison": _pair(row, frame),
+        "Metric": _metric(row),
+        "p": say.probability(row["p_mean"]),
+        "Smallest attainable": say.probability(row["p_mean_smallest"]) if not say.missing(row["p_mean"]) else "–",
+        **{shown: _corrected(row, f"p_mean_{key}") for key, shown in CORRECTIONS.items()},
+        "Power": say.power(row["power_mean"]),
+        **({"Runs": row["design"]} if frame["design"].nunique() > 1 else {}),
+    }
+
+
+def _pair(row: pd.Series, frame: pd.DataFrame) -> str:
+    sizes = frame[["n_baseline", "n_technique"]].stack().nunique()
+    n = f", n = {row['n_technique']} v {row['n_baseline']}" if sizes > 1 else ""
+    return f"{row['technique']} v {row['baseline']}{say.place(frame, row)}{n}"
 
 
 CORRECTIONS = {"holm": "Holm", "bh": "BH", "by": "BY"}
 
 
 def _metric(row: pd.Series) -> str:
-    return f"{row['metric']} (repeats {row['redundant_with']})" if row["redundant_with"] else str(row["metric"])
+    return f"{row['metric']} (∝ {row['redundant_with']})" if row["redundant_with"] else str(row["metric"])
 
 
 def _corrected(row: pd.Series, column: str) -> str:
@@ -347,7 +376,7 @@ def spread_view(comparisons: pd.DataFrame) -> pd.DataFrame:
 
 def _spread_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     return {
-        "Comparison": f"{row['technique']} against {row['baseline']}{say.place(frame, row)}",
+        "Comparison": _pair(row, frame),
         "Metric": _metric(row),
         "SD of the baseline": say.points(row["sd_baseline"]),
         "SD of the technique": say.points(row["sd_technique"]),
@@ -373,7 +402,7 @@ def _risk_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, s
         "Technique": f"{row['technique']}{say.place(frame, row)}",
         "Class": say.class_name(plan, row["target"]),
         "Rule": row["rule"].replace("four-fifths", "four fifths"),
-        "Below in": f"{row['violated']} of {row['n']} runs",
+        "Runs below": f"{row['violated']} of {row['n']}",
         "P(below)": told["P(below)"],
         "95 % interval of P(below)": spans["95 % interval of P(below)"],
         "for the worst pair": worst,

@@ -33,6 +33,14 @@ METRIC_MEANINGS = {
     "EOTP": "difference between the groups' true positive rates",
     "BA": "how far a group's share among those predicted as the class lies from its share among those truly in it",
 }
+NOISE_MEANINGS = {
+    "none": "nothing differs",
+    "native": "nothing is added: what hardware and software do by themselves",
+    "ulp": "one weight is moved by one unit in the last place",
+    "reduction-order": "the order in which finished mini-batches are summed",
+    "threads": "the number of threads, drawn at every step",
+    "primitives": "the choice among equivalent primitives, drawn at every step",
+}
 NOT_ESTIMABLE, NO_TEST = "not estimable", "no test"
 JUDGED = ("fairer", "less fair", "equivalent", "undecided")
 VERDICTS = (*JUDGED, "not FIT", NOT_ESTIMABLE)
@@ -85,9 +93,9 @@ def points(value: float, signed: bool = False) -> str:
 
 
 def scientific(value: float) -> str:
-    """3.3e-09 is "3.3 × 10⁻⁹"."""
+    """3.3e-09 is "3.3×10⁻⁹"."""
     mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+    return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
 
 
 def probability(p: float) -> str:
@@ -100,11 +108,11 @@ def probability(p: float) -> str:
     return scientific(p) if p < 1e-3 else f"{p:.2g}" if p < 0.1 else "> 0.99" if p > 0.99 else f"{p:.2f}"
 
 
-def span(low: float, high: float, scale: float = 100.0) -> str:
+def span(low: float, high: float, scale: float = 100.0, places: int = 2) -> str:
     """An interval "[−1.20, 0.31]" (in points by default), or "not estimable"."""
     if missing(low) or missing(high):
         return NOT_ESTIMABLE
-    return f"[{decimals(scale * float(low))}, {decimals(scale * float(high))}]"
+    return f"[{decimals(scale * float(low), places)}, {decimals(scale * float(high), places)}]"
 
 
 def listed(items: Iterable[object], most: int = 4) -> str:
@@ -158,6 +166,12 @@ def noise(arm: Mapping) -> str:
     if arm["kind"] == "unknown":
         return "not recorded"
     return f"{arm['noise']} (emulated)" if arm["kind"] == "emulated" else str(arm["noise"])
+
+
+def noise_explained(plan: Mapping) -> str:
+    """The noise of every main arm with what it does, each once."""
+    meanings = {noise(arm): NOISE_MEANINGS.get(str(arm["noise"]), "") for arm in main_arms(plan)}
+    return "; ".join(f"{name}: {meaning}" if meaning else name for name, meaning in meanings.items())
 
 
 def seed(arm: Mapping) -> str:
@@ -692,17 +706,33 @@ def caption_summary(plan: Mapping, summary: pd.DataFrame) -> str:
     )
 
 
-def caption_comparisons(plan: Mapping, comparisons: pd.DataFrame) -> str:
+def caption_differences(plan: Mapping, comparisons: pd.DataFrame) -> str:
     """Under the table of differences between means."""
     paired = "; paired by run where a training is shared" if (comparisons["design"] == "paired by run").any() else ""
     return caption(
         plan,
         _sizes(comparisons),
         f"In points. Difference = technique − baseline with Welch's 95 % interval{paired}; verdict against a smallest "
-        f"effect of ±{points(plan['analysis']['smallest_effect'])} points. p: exact two-sided rank test (Mann-Whitney, "
-        "mid-ranks), beside the smallest p attainable at this n and the values corrected by Holm, Benjamini-Hochberg "
-        f"(BH) and Benjamini-Yekutieli (BY); the correction covers {family(comparisons)} tests. d: Cohen's, Bonett's "
-        "interval. Power: to show the smallest effect at the corrected α.",
+        f"effect of ±{points(plan['analysis']['smallest_effect'])} points. P(reversal): one new run of each, trained with "
+        "the same seed, points the other way (Newcombe's interval), where a direction is established. d: Cohen's, with "
+        f"Bonett's interval. {PROPORTIONAL} No test is made here.",
+    )
+
+
+PROPORTIONAL = "∝: proportional to another metric in all runs, so it shows that metric's tests and counts once."
+
+
+def caption_tests(plan: Mapping, comparisons: pd.DataFrame) -> str:
+    """Under the table of tests of the means."""
+    paired = (comparisons["design"] == "paired by run").any()
+    test = "Mann-Whitney on mid-ranks" + (", signed ranks where runs are paired" if paired else "")
+    return caption(
+        plan,
+        _sizes(comparisons),
+        f"p: exact two-sided rank test ({test}), beside the smallest p attainable with these n and ties and the values "
+        "corrected by Holm, Benjamini-Hochberg (BH) and Benjamini-Yekutieli (BY). The correction covers "
+        f"{family(comparisons)} tests; accuracy stands outside. Power: to show a difference of "
+        f"{points(plan['analysis']['smallest_effect'])} points at the corrected α. {PROPORTIONAL}",
     )
 
 

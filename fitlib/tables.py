@@ -444,6 +444,12 @@ class _Pair:
             return np.empty(0), np.empty(0)
         return self.b.classes[:, self.common].mean(axis=1), self.t.classes[:, self.common].mean(axis=1)
 
+    def verdict(self, found: str) -> str:
+        """`found`, unless there is nothing to judge (accuracy) or the runs may not be called FIT."""
+        if self.metric == "accuracy":
+            return ""
+        return "not FIT" if self.fit == "no" else found
+
 
 def _blocks(series: _Series) -> dict[tuple[int, int, int, int], _Block]:
     """(technique, arm, attribute, metric) as positions -> values; per-group rows are left out."""
@@ -505,12 +511,12 @@ def _comparison_row(pair: _Pair, plan: Json) -> Json:
     b, t = pair.samples
     row = _comparison_keys(pair, plan) | {"n_baseline": pair.b.runs.size, "n_technique": pair.t.runs.size}
     if not (b.size and t.size):
-        return row | {"verdict": "not estimable" if pair.metric != "accuracy" else "", "note": _why_not(pair)}
+        return row | {"verdict": pair.verdict("not estimable"), "note": _why_not(pair)}
     row |= {"mean_baseline": float(st.means(b)), "mean_technique": float(st.means(t))}
     row |= {"sd_baseline": float(st.sds(b)), "sd_technique": float(st.sds(t))} | _class_bounds(pair)
     row["difference"] = row["mean_technique"] - row["mean_baseline"]
     if pair.bit_identical:
-        return row | {"verdict": "not estimable" if pair.metric != "accuracy" else ""}
+        return row | {"verdict": pair.verdict("not estimable")}
     tests, procedures = _tests(b, t, pair.paired)
     return row | tests | _effects(b, t, pair, plan["analysis"]["smallest_effect"], procedures)
 
@@ -581,10 +587,8 @@ def _effects(b: np.ndarray, t: np.ndarray, pair: _Pair, smallest_effect: float, 
     row["note"] = _joined(pair.note, difference.note)
     intervals = f"95 % intervals: difference {difference.method}" + ("" if pair.paired else f", d {d.method}")
     row["procedures"] = f"{intervals}; {procedures}"
-    if pair.metric == "accuracy":
-        return row | {"verdict": ""}
-    reading = st.verdict(b, t, smallest_effect, paired=pair.paired)
-    return row | {"verdict": "not FIT" if pair.fit == "no" else reading} | _reversal(reversal, pair)
+    row["verdict"] = pair.verdict(st.verdict(b, t, smallest_effect, paired=pair.paired))
+    return row | (_reversal(reversal, pair) if pair.metric != "accuracy" else {})
 
 
 def _reversal(reversal: st.Estimate, pair: _Pair) -> Json:

@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 EXPERIMENT = {
-    "network": {"name": "small-cnn", "width": 4},
-    "training": {"epochs": 2, "learning_rate": 0.05, "shift": 1},
+    "training": {"epochs": 8, "learning_rate": 0.1, "shift": 1},
     "techniques": {
         "S-Base": {"method": "baseline"},
         "S-DI1": {"method": "domain-independent", "inference": "conditional"},

@@ -1,0 +1,161 @@
+"""Somebody else's predictions to the same tables and report, without torch."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_end_to_end import TABLES, text_of
+
+N = 400
+
+
+def predictions(rng, error: float, groups: int = 2, classes: int = 3) -> pd.DataFrame:
+    """A test set and a prediction that is wrong more often in the last group."""
+    fixed = np.random.default_rng(0)
+    truth, group = fixed.integers(0, classes, N), fixed.integers(0, groups, N)
+    wrong = rng.random(N) < error * (1 + group)
+    guess = np.where(wrong, (truth + 1) % classes, truth)
+    return pd.DataFrame({"idx": np.arange(N), "ground_truth": truth, "prediction": guess, "protected": group})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six runs of two techniques: the baseline as CSV with the study's headings, the other as parquet."""
+    rng = np.random.default_rng(1)
+    for i in range(6):
+        for name, error in (("Plain", 0.2), ("Fairer", 0.05)):
+            table = predictions(rng, error)
+            (tmp_path / "mine" / name).mkdir(parents=True, exist_ok=True)
+            path = tmp_path / "mine" / name / f"try_{i:02d}"
+            if name == "Plain":
+                headings = {"prediction": "prediction_result", "protected": "protected_label"}
+                table.rename(columns=headings).to_csv(path.with_suffix(".csv"), index=False)
+            else:
+                table.to_parquet(path.with_suffix(".parquet"), index=False)
+    return tmp_path
+
+
+def test_the_same_tables_and_report_come_from_a_folder_of_files(folder, fitlib_command):
+    done = fitlib_command("analyze", "mine", "--baseline", "Plain", "--out", "result", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in (folder / "result/tables").iterdir()} == set(TABLES)
+    comparisons = pd.read_csv(folder / "result/tables/comparisons.csv").set_index("metric")
+    assert comparisons.verdict["EOTP"] == "fairer" and set(comparisons.fit) == {"unknown"}
+    page = text_of(folder / "result/report.html")
+    assert "made elsewhere" in page and "four-fifths rule is met" not in page and " nan" not in page.lower()
+    again = fitlib_command("analyze", "mine", "--baseline", "Plain", "--out", "result", cwd=folder)
+    assert again.returncode == 0 and "statistics" not in again.stderr
+
+
+def test_a_favourable_class_brings_four_fifths(folder, fitlib_command):
+    done = fitlib_command("analyze", "mine", "--baseline", "Plain", "--favourable", "1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    risk = pd.read_csv(folder / "outputs/mine/tables/risk.csv")
+    assert set(risk[risk.target == 1].rule) == {"four-fifths"} and "four-fifths" not in set(risk[risk.target != 1].rule)
+    assert "four fifths" in text_of(folder / "outputs/mine/report.html").lower()
+
+
+def test_overall_values_agree_with_fairlearn(folder, fitlib_command):
+    from fairlearn.metrics import demographic_parity_difference
+
+    assert fitlib_command("analyze", "mine", "--baseline", "Plain", cwd=folder).returncode == 0
+    runs = pd.read_csv(folder / "outputs/mine/tables/runs.csv")
+    for run in range(6):
+        t = pd.read_parquet(folder / f"mine/Fairer/try_{run:02d}.parquet")
+        per_class = [
+            demographic_parity_difference(t.ground_truth == c, t.prediction == c, sensitive_features=t.protected)
+            for c in range(3)
+        ]
+        ours = runs[(runs.technique == "Fairer") & (runs.run == run)].DP.item()
+        assert ours == pytest.approx(np.mean(per_class), abs=1e-12)
+
+
+def test_one_technique_with_one_run_is_described_without_intervals(tmp_path, fitlib_command):
+    (tmp_path / "one/T").mkdir(parents=True)
+    predictions(np.random.default_rng(0), 0.1, groups=3).to_csv(tmp_path / "one/T/a.csv", index=False)
+    done = fitlib_command("analyze", "one", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = text_of(tmp_path / "outputs/one/report.html")
+    assert "not estimable" in page and " nan" not in page.lower()
+    summary = pd.read_csv(tmp_path / "outputs/one/tables/summary.csv")
+    assert summary.sd.isna().all() and summary["mean"].notna().all()
+
+
+def test_torch_is_not_imported(folder):
+    blocker = folder / "blocked" / "torch"
+    blocker.mkdir(parents=True)
+    (blocker / "__init__.py").write_text("raise ImportError('torch must not be imported here')\n")
+    path = os.pathsep.join(filter(None, [str(blocker.parent), os.environ.get("PYTHONPATH", "")]))
+    command = [sys.executable, "-m", "fitlib", "analyze", "mine", "--baseline", "Plain"]
+    done = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def spoil(path, change):
+    table = pd.read_csv(path)
+    change(table).to_csv(path, index=False)
+
+
+BAD = {
+    "missing column": (lambda t: t.drop(columns="protected_label"), "protected"),
+    "class outside the range": (lambda t: t.assign(prediction_result=t.prediction_result.replace(2, 7)), "7"),
+    "one group only": (lambda t: t.assign(protected_label=0), "protected"),
+    "other idx": (lambda t: t.assign(idx=t.idx + 1), "idx"),
+    "twice the same idx": (lambda t: t.assign(idx=0), "idx"),
+    "empty": (lambda t: t.head(0), "no predictions"),
+    "text as class": (lambda t: t.assign(prediction_result="cat"), "prediction"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_predictions_are_one_line_before_any_work(folder, fitlib_command, case):
+    change, named = BAD[case]
+    spoil(folder / "mine/Plain/try_03.csv", change)
+    done = fitlib_command("analyze", "mine", "--baseline", "Plain", cwd=folder)
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 2 and len(lines) == 1, done.stderr
+    assert "try_0" in lines[0] and named in lines[0]
+    assert not (folder / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["mine"], "choose one of Fairer, Plain"),
+        (["mine", "--baseline", "Plane"], "choose one of Fairer, Plain"),
+        (["nothing", "--baseline", "Plain"], "not a folder"),
+        (["mine/Plain", "--baseline", "Plain"], "holds no predictions"),
+        (["mine", "--baseline", "Plain", "--favourable", "3"], "from 0 to 2"),
+        (["mine", "--baseline", "Plain", "--alpha", "2"], "less than 1"),
+        (["mine", "--baseline", "Plain", "--out", "mine/Plain/try_00.csv"], "not writable"),
+    ],
+)
+def test_bad_arguments(folder, fitlib_command, arguments, expected):
+    done = fitlib_command("analyze", *arguments, cwd=folder)
+    assert done.returncode == 2 and expected in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_technique_tested_on_other_rows_is_told(folder, fitlib_command):
+    for path in (folder / "mine/Fairer").iterdir():
+        pd.read_parquet(path).assign(idx=lambda t: t.idx + 1000).to_parquet(path, index=False)
+    assert fitlib_command("analyze", "mine", "--baseline", "Plain", cwd=folder).returncode == 0
+    assert "Fairer was tested on other rows than Plain" in text_of(folder / "outputs/mine/report.html")
+
+
+def test_multi_label_predictions(tmp_path, fitlib_command):
+    rng = np.random.default_rng(0)
+    truth, group = rng.integers(0, 2, (N, 4)), rng.integers(0, 2, N)
+    for name in ("A", "B"):
+        (tmp_path / "labels" / name).mkdir(parents=True)
+        for i in range(5):
+            guess = np.where(rng.random((N, 4)) < 0.2, 1 - truth, truth)
+            lists = {"ground_truth": truth.tolist(), "prediction": guess.tolist()}
+            table = pd.DataFrame({"idx": np.arange(N), **{k: map(json.dumps, v) for k, v in lists.items()}, "protected": group})
+            table.to_csv(tmp_path / "labels" / name / f"{i}.csv", index=False)
+    done = fitlib_command("analyze", "labels", "--baseline", "A", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(pd.read_csv(tmp_path / "outputs/labels/tables/runs.csv").run) == set(range(5))

@@ -1,0 +1,169 @@
+"""Figures: the same bytes twice, words beside colour, names as they are, and nothing invented where nothing is known."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from test_sentences import SCRIPT, Experiment, constant, experiment, with_parts
+
+from fitlib import plots
+from fitlib import sentences as say
+
+
+@pytest.fixture(scope="module")
+def usual() -> Experiment:
+    return experiment()
+
+
+def figures(found: Experiment) -> dict[str, Figure]:
+    """All figures of an experiment with one protected attribute."""
+    drawn = {
+        "distributions": plots.distributions_figure(found.metrics, found.summary, {"S-Base"}),
+        "impact-ratio": plots.impact_ratios_figure(found.metrics, found.plan),
+    }
+    if len(found.comparisons):
+        drawn["comparisons"] = plots.heat_map(found.comparisons, found.plan).figure
+        drawn["effects"] = plots.effects_figure(found.comparisons, found.plan)
+    return drawn
+
+
+def words(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(mpl.text.Text) if text.get_text()]
+
+
+def test_the_same_table_gives_the_same_bytes(usual: Experiment, tmp_path: Path) -> None:
+    for attempt in ("first", "second"):
+        for name, figure in figures(usual).items():
+            plots.save(figure, tmp_path / attempt, name)
+    files = sorted((tmp_path / "first").iterdir())
+    assert len(files) == 8
+    for file in files:
+        assert file.read_bytes() == (tmp_path / "second" / file.name).read_bytes(), file.name
+
+
+def test_a_reader_s_own_settings_change_nothing(usual: Experiment, tmp_path: Path) -> None:
+    draw = lambda: plots.effect(usual.comparisons, "DP", usual.plan).figure  # noqa: E731
+    plots.save(draw(), tmp_path, "plain")
+    with mpl.rc_context({"font.size": 20, "svg.hashsalt": None, "axes.facecolor": "red"}):
+        plots.save(draw(), tmp_path, "loud")
+    assert (tmp_path / "plain.svg").read_bytes() == (tmp_path / "loud.svg").read_bytes()
+
+
+def test_files_tell_neither_date_nor_version_nor_load_anything(usual: Experiment, tmp_path: Path) -> None:
+    svg, png = plots.save(figures(usual)["comparisons"], tmp_path, "x")
+    text = svg.read_text(encoding="utf-8")
+    assert "<dc:date>" not in text and mpl.__version__ not in text and "<script" not in text
+    assert not re.search(r'href="(?!#)', text) and b"Software" not in png.read_bytes()
+
+
+def test_functions_draw_on_given_axes_and_return_them(usual: Experiment) -> None:
+    given = Figure().subplots(1, 4)
+    assert plots.distribution(usual.metrics, usual.summary, "DP", ax=given[0]) is given[0]
+    assert plots.impact_ratio(usual.metrics, "S-T1", usual.plan, ax=given[1]) is given[1]
+    assert plots.heat_map(usual.comparisons, usual.plan, ax=given[2]) is given[2]
+    assert plots.effect(usual.comparisons, "DP", usual.plan, ax=given[3]) is given[3]
+    assert isinstance(plots.distribution(usual.metrics, usual.summary, "DP"), Axes)
+
+
+def test_every_run_is_a_point(usual: Experiment) -> None:
+    ax = plots.distribution(usual.metrics, usual.summary, "DI", {"S-Base"})
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    rows = usual.metrics.query("metric == 'DI' and target.isna() and reading == 'strict'")
+    seen = np.concatenate([line.get_xdata() for line in dots])
+    assert np.allclose(np.sort(seen), np.sort(100 * rows["value"].to_numpy(float)))
+    assert [line.get_markerfacecolor() for line in dots] == ["none", plots.BLUE, plots.BLUE]
+
+
+def test_cells_say_in_words_what_colour_repeats(usual: Experiment) -> None:
+    told = words(figures(usual)["comparisons"])
+    rows = say.bias_rows(usual.comparisons)
+    for verdict, n in rows["verdict"].value_counts().items():
+        assert told.count(verdict) == n
+    assert sum(text.endswith("*") for text in told) == (rows["p_mean_holm"] <= 0.05).sum()
+    assert {say.points(d, signed=True) for d in rows["difference"]} <= set(told)
+    assert "SPSF\n(repeats DP)" in told
+
+
+def test_runs_that_are_not_fit_are_named_in_the_cells() -> None:
+    found = with_parts(experiment(), "S-T1", 2, initial_weights="x")
+    assert words(figures(found)["comparisons"]).count("not FIT") == 7
+
+
+def test_four_fifths_is_named_at_the_declared_class_only(usual: Experiment) -> None:
+    assert not any("four fifths" in text for text in words(figures(usual)["impact-ratio"]))
+    declared = words(figures(experiment(favourable=1))["impact-ratio"])
+    assert "1 (four fifths)" in declared and "0 (four fifths)" not in declared
+
+
+def test_ratios_below_the_landmark_have_their_own_marker() -> None:
+    found = experiment(techniques=1)
+    ax = plots.impact_ratio(found.metrics, "S-Base", found.plan)
+    low = np.concatenate([line.get_xdata() for line in ax.lines if line.get_marker() == "^"])
+    high = np.concatenate([line.get_xdata() for line in ax.lines if line.get_marker() == "o"])
+    assert (low < 0.8).all() and (high >= 0.8).all() and len(low) + len(high) == 6 * 3
+
+
+def test_many_classes_are_limited_to_the_lowest_and_the_favourable() -> None:
+    found = experiment(techniques=1, runs=2, classes=[str(c) for c in range(30)], favourable=29, units=900)
+    shown = plots.lowest_classes(found.metrics, found.plan)
+    assert len(shown) == plots.MOST_CLASSES and 29 in shown and shown == sorted(shown)
+    assert say.classes_shown(found.plan, shown) == "The 15 of 30 classes with the lowest ratios."
+
+
+def test_names_stay_as_they_are(tmp_path: Path) -> None:
+    found = experiment(techniques=1, runs=2, classes=[SCRIPT, "$x^2$", "_a"])
+    svg, _ = plots.save(figures(found)["impact-ratio"], tmp_path, "x")
+    assert "<script" not in svg.read_text(encoding="utf-8")
+    assert r"\$x^2\$" in words(figures(found)["impact-ratio"])
+
+
+@pytest.mark.parametrize("techniques", [2, 27])
+def test_labels_do_not_overlap(techniques: int) -> None:
+    found = experiment(techniques=techniques, runs=3, units=30)
+    for name, figure in figures(found).items():
+        figure.canvas.draw()
+        for ax in figure.axes:
+            boxes = [label.get_window_extent() for label in ax.get_yticklabels() if label.get_text() and ax.axison]
+            boxes = sorted((box for box in boxes if box.height), key=lambda box: box.y0)
+            assert all(below.y1 <= above.y0 + 1 for below, above in zip(boxes, boxes[1:], strict=False)), name
+
+
+def test_constant_values_are_not_magnified() -> None:
+    found = experiment(techniques=1, alter=constant("S-Base"))
+    low, high = plots.distribution(found.metrics, found.summary, "DP").get_xlim()
+    assert high - low >= 0.99
+
+
+@pytest.mark.parametrize("make", [lambda: experiment(runs=1), lambda: experiment(alter=lambda name, values: values * 0)])
+def test_figures_of_what_is_not_estimable_hold_no_nan(make: object, tmp_path: Path) -> None:
+    found = make()
+    for name, figure in figures(found).items():
+        assert not any("nan" in text.lower().split() for text in words(figure))
+        plots.save(figure, tmp_path, name)
+
+
+def test_text_alternatives_are_computed_from_the_data(usual: Experiment) -> None:
+    texts = [
+        plots.alt_distributions(usual.summary),
+        plots.alt_impact_ratios(usual.metrics, usual.plan),
+        plots.alt_heat_map(usual.comparisons),
+        plots.alt_effects(usual.comparisons),
+    ]
+    lowest = say.bias_rows(usual.comparisons)["difference"].min()
+    assert say.points(lowest, signed=True) in texts[3] and "S-T2" in texts[0] and "v S-Base" not in texts[0]
+    assert all(text.endswith(".") and "nan" not in text.split() for text in texts)
+    nothing = experiment(techniques=1)
+    assert plots.alt_effects(nothing.comparisons) == "Interval plots of differences: not estimable."
+
+
+def test_select_keeps_reading_and_attribute() -> None:
+    found = experiment(runs=2, attributes={"sex": ["f", "m"], "race": ["a", "b"]})
+    chosen = plots.select(found.metrics, found.plan, "race")
+    assert set(chosen["attribute"]) == {"race"} and set(chosen["reading"]) == {"strict"}
+    assert plots.stem("effects", found.plan, "race") == "effects-2"

@@ -1,0 +1,307 @@
+"""The report and the other pages: readable without network, script, colour or mouse, whatever the names are."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import IPython.display
+import nbformat
+import pandas as pd
+import pytest
+from test_sentences import SCRIPT, Experiment, constant, digest, elsewhere, experiment, with_parts, without
+
+from fitlib import report
+from fitlib import sentences as say
+from fitlib.execution import execute
+from fitlib.predictions import write_table
+
+NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "statistics.ipynb"
+VOID = {"meta", "link", "img", "br", "hr"}
+NASTY = [SCRIPT, "a & b", "$x^2$ *bold* [link](https://evil.example)"]
+
+
+class Page(HTMLParser):
+    """What a test asks of a page: its elements, its text, and whether elements nest."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.elements: list[tuple[str, dict]] = []
+        self.text, self.open = "", []
+        self.feed(self.source)
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict]:
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+def executed(found: Experiment | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The statistics notebook with outputs; its cells run here, since a kernel takes seconds to start."""
+    outputs: list = []
+    monkeypatch.setattr(IPython.display, "display", lambda *given, **options: outputs.extend(shown(given, options)))
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    space: dict = {}
+    for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
+        exec(compile(cell.source, "cell", "exec"), space)
+        if found and "parameters" in cell.metadata.get("tags", []):
+            space |= write_metrics(found, folder)
+        cell.outputs, cell.execution_count = list(outputs), number
+        outputs.clear()
+    nbformat.write(notebook, folder / "statistics.ipynb")
+    return folder / "statistics.ipynb"
+
+
+def shown(given: tuple, options: dict) -> list:
+    bundles = [(item, {}) if options.get("raw") else _bundle(item) for item in given]
+    metadata = options.get("metadata", {})
+    return [nbformat.v4.new_output("display_data", data, metadata=metadata or more) for data, more in bundles]
+
+
+def _bundle(item: object) -> tuple[dict, dict]:
+    mime = {"Markdown": "text/markdown", "HTML": "text/html"}[type(item).__name__]
+    return {mime: item.data}, {}
+
+
+def write_metrics(found: Experiment, folder: Path) -> dict:
+    """The files that the notebook reads, and its parameters."""
+    for name in (t["technique"] for t in found.plan["techniques"]):
+        (folder / "techniques" / name).mkdir(parents=True)
+        for kind, frame in (("metrics", found.metrics), ("counts", found.counts)):
+            write_table(folder / "techniques" / name / f"{kind}.parquet", frame[frame["technique"] == name], kind)
+    return {"experiment_dir": str(folder), "out_dir": "", "plan": found.plan, "evidence": found.evidence}
+
+
+def made(found: Experiment | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
+    report.write_report(executed(found, folder, monkeypatch), folder / "report.html")
+    return Page(folder / "report.html")
+
+
+@pytest.fixture(scope="module")
+def nasty(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """A report in which class, group and attribute names try to be markup."""
+    found = experiment(classes=NASTY, attributes={SCRIPT: [SCRIPT, "$y$"]}, favourable=0, runs=5)
+    with pytest.MonkeyPatch.context() as patch:
+        return made(found, tmp_path_factory.mktemp("nasty"), patch)
+
+
+# One report with a kernel, as a batch makes it
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("batch")
+    found = experiment(techniques=4, runs=16, classes=[str(c) for c in range(10)])
+    parameters = write_metrics(found, folder)
+    started = time.perf_counter()
+    execute(NOTEBOOK, folder / "statistics.ipynb", parameters, {"PYTHONPATH": str(NOTEBOOK.parent.parent)})
+    (folder / "seconds").write_text(f"{time.perf_counter() - started:.1f}")
+    report.write_report(folder / "statistics.ipynb", folder / "report.html")
+    return folder
+
+
+def test_executed_notebook_writes_tables_and_figures(batch: Path) -> None:
+    tables = {p.name for p in (batch / "tables").iterdir()}
+    figures = {p.name for p in (batch / "figures").iterdir()}
+    assert tables == {"runs.csv", "summary.csv", "comparisons.csv", "risk.csv", "metrics.parquet"}
+    names = ("distributions", "impact-ratio", "comparisons", "effects")
+    assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
+
+
+def test_report_of_64_runs_is_below_5_megabytes(batch: Path) -> None:
+    assert (batch / "report.html").stat().st_size < 5e6
+
+
+def test_notebook_runs_by_hand_on_a_simulated_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute(NOTEBOOK, tmp_path / "by-hand.ipynb", {}, {"PYTHONPATH": str(NOTEBOOK.parent.parent), "TMPDIR": str(tmp_path)})
+    report.write_report(tmp_path / "by-hand.ipynb", tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    assert "the predictions below are simulated, and no model was trained" in page.text
+    assert "whether they were identical is unknown" in page.text
+    assert made(None, tmp_path, monkeypatch).source == page.source, "cells run here as they do in a kernel"
+
+
+# Properties of every report
+
+
+def test_nothing_is_loaded_and_nothing_runs(nasty: Page) -> None:
+    assert not nasty.all("script") and not nasty.all("link") and not nasty.all("iframe")
+    assert all(image["src"].startswith("data:image/") for image in nasty.all("img"))
+    assert not re.search(r"url\(|@import|javascript:|\son\w+=", nasty.source)
+    assert not [attrs for _, attrs in nasty.elements if str(attrs.get("href", "")).startswith(("http", "//"))]
+    assert "default-src 'none'" in nasty.source
+
+
+def test_pictures_inside_load_nothing_either(nasty: Page) -> None:
+    for image in nasty.all("img"):
+        svg = base64.b64decode(image["src"].split(",", 1)[1]).decode()
+        assert "<script" not in svg and not re.search(r'href="(?!#)|url\((?!#)', svg)
+
+
+def test_names_are_text(nasty: Page) -> None:
+    assert "<script" not in nasty.source
+    for name in NASTY:
+        assert name in nasty.text
+    assert not [a for a in nasty.all("a") if "evil.example" in a["href"]]
+
+
+def test_headings_are_in_order_and_listed(nasty: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in nasty.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    anchors = {attrs["id"] for attrs in nasty.all("h2")}
+    assert {a["href"][1:] for a in nasty.all("a") if a["href"].startswith("#")} == anchors | {"content"}
+
+
+def test_landmarks_tables_and_pictures_can_be_heard(nasty: Page) -> None:
+    assert len(nasty.all("main")) == 1 and len(nasty.all("nav")) == 1
+    assert len(nasty.all("caption")) == len(nasty.all("table")) > 8
+    assert all(attrs.get("scope") in {"col", "row", "rowgroup"} for attrs in nasty.all("th"))
+    assert nasty.all("img") and all(len(image["alt"]) > 40 for image in nasty.all("img"))
+    assert {"lang": "en"} in nasty.all("html")
+
+
+def test_every_caption_tells_n_noise_seed_and_test_set(nasty: Page) -> None:
+    captions = re.findall(r"<(?:caption|figcaption)>(.*?)</", nasty.source, re.DOTALL)
+    assert captions and all(
+        re.search(r"n = \d+ runs per technique\. Varied: noise ulp \(emulated\)\. Fixed: seed 0, .*test set", text)
+        for text in captions
+    )
+
+
+def test_code_is_hidden_unless_asked_for(batch: Path, tmp_path: Path) -> None:
+    assert "tables.write_csv" not in (batch / "report.html").read_text(encoding="utf-8")
+    report.write_report(batch / "statistics.ipynb", tmp_path / "code.html", show_code=True)
+    assert "write_csv" in Page(tmp_path / "code.html").text
+
+
+def test_favourable_class_is_told_with_its_rule(nasty: Page) -> None:
+    assert "29 CFR 1607.4(D)" in nasty.text and "four fifths" in nasty.text
+
+
+CASES = {
+    "one run": (lambda: experiment(runs=1), ["too few runs", "not estimable", "cannot be seen"]),
+    "one technique": (lambda: experiment(techniques=1), ["There is no comparison: nothing stands against S-Base."]),
+    "failed": (
+        lambda: without(experiment(), "S-T1", 2, "ValueError: loss is not finite"),
+        ["1 of 24 planned runs did not finish", "run-02 failed: ValueError: loss is not finite", "among techniques with 5"],
+    ),
+    "not FIT": (
+        lambda: with_parts(experiment(), "S-T1", 2, initial_weights=digest("another")),
+        ["not FIT runs (initial weights differs between runs)", "initial weights differs in run-02", "refuted for 1 of 3"],
+    ),
+    "constant": (lambda: experiment(alter=constant("S-T1")), ["constant in all 6 runs", "bit-identical in 6 of 6 runs"]),
+    "elsewhere": (lambda: elsewhere(experiment()), ["whether they were identical is unknown", "noise not recorded"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_unusual_experiments_read_correctly(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, phrases = CASES[case]
+    page = made(make(), tmp_path, monkeypatch)
+    for phrase in phrases:
+        assert phrase in page.text, phrase
+    assert not re.search(r"\b(nan|NaN|inf|<NA>)\b|0\.000? ± 0\.00", page.text)
+    assert all("nan" not in image["alt"].lower().split() for image in page.all("img"))
+
+
+# Pieces
+
+
+def test_markdown_of_a_text_shows_that_text() -> None:
+    from nbconvert.filters import markdown2html
+
+    for text in (*NASTY, "# not a heading", "1 < 2 & 3 > 2", "https://a.example `x` \\ ~~x~~ | a |"):
+        page = io.StringIO()
+        with contextlib.redirect_stdout(page):
+            print(markdown2html(report.markdown(f"x {text}")))
+        body = re.sub(r"</?p>", "", page.getvalue()).strip()
+        assert "<" not in body and __import__("html").unescape(body) == f"x {text}"
+
+
+def test_tables_merge_equal_neighbours_and_link_relative_addresses_only() -> None:
+    frame = pd.DataFrame({"A": ["x", "x", SCRIPT], "B": ["1", "2", "3"]})
+    text = report.table_html(frame, "n = 1. About", links={"B": ["runs/a b/1.html", "", ""]})
+    assert 'scope="rowgroup" rowspan="2">x<' in text and "&lt;script&gt;" in text
+    assert '<a href="runs/a%20b/1.html">1</a>' in text
+    for bad in ("javascript:alert(1)", "https://a.example/", "//a.example", "/etc/passwd"):
+        with pytest.raises(ValueError, match="not a relative address"):
+            report.address(bad)
+
+
+def test_notebook_is_rendered_once_and_again_only_if_it_changed(batch: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "train.ipynb", tmp_path / "train.html"
+    source.write_bytes((batch / "statistics.ipynb").read_bytes())
+    assert report.render_notebook(source, target, "../../assets")
+    before = target.read_bytes()
+    assert not report.render_notebook(source, target, "../../assets") and target.read_bytes() == before
+    source.write_bytes(source.read_bytes().replace(b"The verdict", b"The outcome"))
+    assert report.render_notebook(source, target, "../../assets") and target.read_bytes() != before
+    page = Page(target)
+    assert page.all("link") == [{"rel": "stylesheet", "href": "../../assets/fitlib.css"}]
+    assert "write_csv" in page.text and not page.all("script")
+
+
+def test_outputs_of_any_notebook_neither_run_nor_load(tmp_path: Path) -> None:
+    output = nbformat.v4.new_output
+    cell = nbformat.v4.new_code_cell("print('<b>')", outputs=[
+        output("stream", name="stdout", text="<b>\n"),
+        output("display_data", {"application/javascript": "alert(1)", "text/plain": "<Javascript>"}),
+        output("display_data", {"image/png": "aGk=", "text/plain": "x"}),
+        output("error", ename="E", evalue="<i>", traceback=["\x1b[31m<i>\x1b[0m"]),
+    ])  # fmt: skip
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+    report.render_notebook(tmp_path / "a.ipynb", tmp_path / "a.html", "assets")
+    page = Page(tmp_path / "a.html")
+    assert "<b>" in page.text and "<i>" in page.text and "<Javascript>" in page.text
+    assert not page.all("script") and not page.all("b") and page.all("img")[0]["alt"]
+
+
+def test_index_lists_state_links_and_notes_as_text(tmp_path: Path) -> None:
+    rows = [
+        {"group": "Results", "task": "report", "state": "done", "links": [("report", "report.html")]},
+        {"group": SCRIPT, "task": SCRIPT, "state": "failed", "links": [], "note": "ValueError: <b>", "notebook": tmp_path},
+    ]
+    report.write_assets(tmp_path / "assets")
+    report.write_index(tmp_path / "index.html", rows, title="Everything")
+    page = Page(tmp_path / "index.html")
+    assert "1 done, 1 failed." in page.text and SCRIPT in page.text and "ValueError: <b>" in page.text
+    assert "<script" not in page.source and {"href": "report.html"} in page.all("a")
+    assert (tmp_path / "assets" / "fitlib.css").is_file()
+    assert all(attrs["scope"] in {"col", "row"} for attrs in page.all("th"))
+
+
+def test_views_hold_text_only() -> None:
+    found = experiment(runs=1)
+    views = [
+        report.glance_view(found.plan, found.evidence, found.comparisons),
+        report.trainings_view(found.plan, found.evidence),
+        report.parts_view(found.plan, found.evidence),
+        report.summary_view(found.summary, found.plan),
+        report.effects_view(found.comparisons),
+        report.tests_view(found.comparisons),
+        report.spread_view(found.comparisons),
+        report.risk_view(found.risk, found.plan),
+        report.runs_view(found.runs),
+        report.metrics_view(),
+    ]
+    for view in views:
+        assert len(view) and view.map(lambda cell: isinstance(cell, str) and cell.lower() != "nan").all(axis=None)
+    assert list(report.metrics_view()["Metric"]) == list(say.BIAS_METRICS)

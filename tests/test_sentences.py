@@ -1,0 +1,360 @@
+"""What fitlib says about tables: the words that must be there, and those that must not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fitlib import metrics as m
+from fitlib import sentences as say
+from fitlib import tables
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Plan, evidence and tables of a simulated experiment."""
+
+    plan: dict
+    evidence: list[dict]
+    metrics: pd.DataFrame
+    counts: pd.DataFrame
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        return tables.summary(self.metrics, self.plan)
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        return tables.comparisons(self.metrics, self.plan, self.evidence)
+
+    @cached_property
+    def risk(self) -> pd.DataFrame:
+        return tables.risk(self.counts, self.plan, self.evidence)
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        return tables.runs(self.metrics, self.plan, self.evidence)
+
+
+def digest(*of: object) -> str:
+    return hashlib.sha256(repr(of).encode()).hexdigest()
+
+
+def make_plan(techniques: int, runs: int, classes: list[str], groups: dict[str, list[str]], **analysis: object) -> dict:
+    names = ["S-Base", *(f"S-T{i}" for i in range(1, techniques))]
+    declared = {"favourable": None, "smallest_effect": 0.01, "alpha": 0.05, "family": None, "min_group": 30}
+    ulp = {"arm": "ulp", "noise": "ulp", "kind": "emulated", "role": "main", "seed": 0, "runs": runs, "options": {}}
+    control = {**ulp, "arm": "none", "noise": "none", "kind": "control", "role": "control", "runs": 2}
+    return {
+        "techniques": [planned(name) for name in names],
+        "arms": [ulp, control],
+        "data": {"name": "digits-s"},
+        "classes": classes,
+        "groups": groups,
+        "analysis": {**declared, "protocol": "fitlib", "reading": "strict", **analysis},
+        "declared_hash": digest("plan"),
+        "declared_before_first_run": True,
+        "deviations": [],
+        "source": "fitlib",
+    }
+
+
+def planned(name: str) -> dict:
+    baseline = None if name == "S-Base" else "S-Base"
+    known = {"technique": name, "training": f"training-{name}", "baseline": baseline, "method": "simulated"}
+    return {**known, "inference": "argmax", "uses_protected": "no"}
+
+
+def predictions(rng: np.random.Generator, level: int, truth: np.ndarray, group: np.ndarray, runs: int) -> np.ndarray:
+    """Wrong predictions of group 1 tend to class 0, less so at a higher level; each run changes some."""
+    n_classes = truth.max() + 1
+    wrong = rng.random(truth.size) < np.where(group == 1, 0.30 - 0.05 * level, 0.12)
+    mistaken = np.where((group == 1) & (rng.random(truth.size) < 0.5), 0, rng.integers(0, n_classes, truth.size))
+    changed = rng.random((runs, truth.size)) < 0.04
+    return np.where(changed, rng.integers(0, n_classes, changed.shape), np.where(wrong, mistaken, truth))
+
+
+def entry(name: str, run: int, arm: str, results: object) -> dict:
+    parts = {"training data": digest("data"), "initial weights": digest("start", name), "first batch": digest("batch")}
+    return {
+        "training": f"training-{name}", "arm": arm, "seed": 0, "run": run, "role": "control" if arm == "none" else "main",
+        "status": "done", "error": "", "link": f"runs/training-{name}/{arm}/run-{run:02d}/train.html",
+        "fingerprint": digest(parts), "parts": parts, "final_weights": digest(name, arm, results),
+        "predictions": {name: digest(name, arm, results)},
+    }  # fmt: skip
+
+
+def experiment(
+    techniques: int = 3,
+    runs: int = 6,
+    classes: Collection[str] = ("0", "1", "2"),
+    attributes: dict[str, list[str]] | None = None,
+    alter: Callable[[str, np.ndarray], np.ndarray] = lambda name, values: values,
+    units: int = 300,
+    **analysis: object,
+) -> Experiment:
+    """Simulated predictions, their tables and evidence; `alter` changes the predictions (runs, rows) of a technique."""
+    rng = np.random.default_rng(7)
+    plan = make_plan(techniques, runs, list(classes), attributes or {"protected": ["gray", "tinted"]}, **analysis)
+    truth, group = np.tile(np.arange(units) % len(classes), 2), np.repeat([0, 1], units)
+    long, counts, evidence = [], [], []
+    for level, name in enumerate(t["technique"] for t in plan["techniques"]):
+        predicted = alter(name, predictions(rng, level, truth, group, runs))
+        confusion = m.confusion(truth, predicted, group, len(classes), 2)
+        for attribute in plan["groups"]:
+            long.append(m.long_table(name, "ulp", 0, range(runs), confusion, attribute=attribute))
+            counts.append(m.counts_table(name, "ulp", 0, range(runs), confusion, False, attribute))
+        evidence += [entry(name, run, "ulp", predicted[run].tobytes()) for run in range(runs)]
+        evidence += [entry(name, run, "none", "control") for run in range(2)]
+    return Experiment(plan, evidence, pd.concat(long, ignore_index=True), pd.concat(counts, ignore_index=True))
+
+
+def without(found: Experiment, name: str, run: int, error: str) -> Experiment:
+    """The same experiment where one run failed."""
+    gone = {"status": "failed", "error": error, "fingerprint": "", "parts": {}, "final_weights": "", "predictions": {}}
+    ours = lambda e: (e["training"], e["arm"], e["run"]) == (f"training-{name}", "ulp", run)  # noqa: E731
+    evidence = [{**e, **gone} if ours(e) else e for e in found.evidence]
+    left = [frame[~((frame["technique"] == name) & (frame["run"] == run))] for frame in (found.metrics, found.counts)]
+    return replace(found, evidence=evidence, metrics=left[0], counts=left[1])
+
+
+def with_parts(found: Experiment, name: str, run: int, **parts: str) -> Experiment:
+    """The same experiment where one run recorded other parts (underscores stand for blanks)."""
+    changed = {part.replace("_", " "): value for part, value in parts.items()}
+    ours = lambda e: (e["training"], e["arm"], e["run"]) == (f"training-{name}", "ulp", run)  # noqa: E731
+    evidence = [{**e, "parts": {**e["parts"], **changed}} if ours(e) else e for e in found.evidence]
+    return replace(found, evidence=evidence)
+
+
+def elsewhere(found: Experiment) -> Experiment:
+    """The same predictions, of which nobody recorded how they were made."""
+    arm = {**found.plan["arms"][0], "noise": "unknown", "kind": "unknown"}
+    source = {"source": "predictions made elsewhere", "declared_before_first_run": False}
+    return replace(found, plan={**found.plan, "arms": [arm], **source}, evidence=[])
+
+
+def constant(name: str) -> Callable[[str, np.ndarray], np.ndarray]:
+    return lambda technique, values: np.repeat(values[:1], len(values), axis=0) if technique == name else values
+
+
+def everything(found: Experiment) -> list[str]:
+    """Every sentence that the statistics notebook tells."""
+    plan, evidence = found.plan, found.evidence
+    summary, comparisons, risk = found.summary, found.comparisons, found.risk
+    told = [*say.verdict(comparisons, summary, plan), *say.identities(plan, evidence), *say.controls(plan, evidence)]
+    told += [*say.missing_runs(evidence), *say.deviations(plan), *say.protected_use(plan), say.what_varied(plan)]
+    told += [*say.constants(summary), say.next_run(summary), *say.intervals(summary), say.undefined_values(summary, plan)]
+    told += [*say.landmark(risk, plan), say.significance(comparisons, plan), say.undecided(comparisons, plan)]
+    told += [*say.spread(comparisons, plan), *say.accuracy(comparisons), say.redundant(comparisons)]
+    told += [*say.dropped(comparisons), *say.reversals(comparisons), *say.cautions(plan, comparisons, summary)]
+    told += [say.caption_summary(plan, summary), say.caption_risk(plan, risk, len(risk)), say.caption_glance(plan, summary)]
+    told += [f(plan, comparisons) for f in (say.caption_differences, say.caption_tests, say.caption_spread)]
+    return told
+
+
+@pytest.fixture(scope="module")
+def usual() -> Experiment:
+    return experiment()
+
+
+CASES = {
+    "usual": experiment,
+    "one run": lambda: experiment(runs=1),
+    "one technique": lambda: experiment(techniques=1),
+    "constant": lambda: experiment(alter=constant("S-T1")),
+    "all constant": lambda: experiment(alter=lambda name, values: values * 0),
+    "failed": lambda: without(experiment(), "S-T1", 2, "Traceback\n  …\nValueError: loss is not finite"),
+    "not FIT": lambda: with_parts(experiment(), "S-T1", 2, initial_weights=digest("another start")),
+    "elsewhere": lambda: elsewhere(experiment()),
+    "two attributes": lambda: experiment(attributes={"sex": ["f", "m"], "race": ["a", "b"]}),
+    "many techniques": lambda: experiment(techniques=8, units=60),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_sentence_holds_a_nan_or_a_zero_plus_minus_zero(case: str) -> None:
+    for sentence in everything(CASES[case]()):
+        words = sentence.lower().replace("(", " ").replace(",", " ").split()
+        assert not {"nan", "none.", "<na>", "inf"} & set(words), sentence
+        assert "0.00 ±" not in sentence and "[0.00, 0.00]" not in sentence
+        assert not sentence or sentence[-1] in ".½", sentence
+
+
+def test_verdict_has_three_sentences_and_its_scope(usual: Experiment) -> None:
+    outcome, difference, limit = say.verdict(usual.comparisons, usual.summary, usual.plan)
+    assert outcome.startswith("At seed 0, on this test set, S-T1 is ")
+    assert "S-Base on" in outcome and "distinct metrics" in outcome
+    assert difference.startswith("Over its 6 runs, ") and "(MaxDiff), the largest found" in difference
+    assert limit == (
+        "Only seed 0 was tried: a technique cannot be told from its luck with that seed; the noise was emulated, so "
+        "nothing is claimed about a given GPU."
+    )
+
+
+def test_verdict_counts_redundant_metrics_once(usual: Experiment) -> None:
+    counted = say.outcomes(usual.comparisons)[list(say.VERDICTS)].sum(axis=1)
+    distinct = usual.comparisons["redundant_with"].eq("") & usual.comparisons["metric"].isin(m.BIAS_METRICS)
+    assert counted.tolist() == [distinct.sum() // 2] * 2 and counted.iloc[0] < 7
+    assert "SPSF repeats DP" in say.redundant(usual.comparisons)
+
+
+def test_many_techniques_are_told_as_groups() -> None:
+    found = CASES["many techniques"]()
+    assert "of 7 techniques, " in say.verdict(found.comparisons, found.summary, found.plan)[0]
+
+
+def test_real_noise_is_not_called_emulated(usual: Experiment) -> None:
+    arm = {**usual.plan["arms"][0], "noise": "native", "kind": "real"}
+    plan = {**usual.plan, "arms": [arm]}
+    assert "emulated" not in " ".join([say.limit(plan), say.what_varied(plan), say.caption(plan, [6])])
+    assert "emulated" in say.what_varied(usual.plan) and "(emulated)" in say.caption(usual.plan, [6])
+
+
+def test_one_run_is_not_estimable() -> None:
+    found = experiment(runs=1)
+    told = " ".join(everything(found))
+    assert "no verdict on S-T1 against S-Base: too few runs" in told
+    assert "every interval and standard deviation is not estimable" in told
+    assert "how much fairness varies between equal runs cannot be seen" in told
+
+
+def test_one_technique_has_nothing_to_compare() -> None:
+    found = experiment(techniques=1)
+    assert say.verdict(found.comparisons, found.summary, found.plan)[0] == (
+        "There is no comparison: nothing stands against S-Base."
+    )
+
+
+def test_bit_identical_runs_enter_no_test_and_constants_are_named() -> None:
+    found = experiment(alter=constant("S-T1"))
+    told = " ".join(everything(found))
+    assert "no verdict on S-T1 against S-Base: predictions of the technique bit-identical in 6 of 6 runs" in told
+    assert "constant in all 6 runs" in told
+
+
+def test_identity_is_told_from_digests(usual: Experiment) -> None:
+    told = " ".join(say.identities(usual.plan, usual.evidence))
+    assert "the 6 runs started from identical weights and data" in told
+    assert "6 of 6 final weights differ (SHA-256)" in told
+
+
+def test_identity_without_a_digest_of_the_start_is_not_claimed(usual: Experiment) -> None:
+    evidence = [{**e, "parts": {"machine": "x"}} for e in usual.evidence]
+    assert "identical weights" not in " ".join(say.identities(usual.plan, evidence))
+
+
+def test_equal_final_weights_reduce_the_effective_n(usual: Experiment) -> None:
+    evidence = [{**e, "final_weights": digest(e["training"], e["run"] // 2)} for e in usual.evidence]
+    assert "only 3 different final weights (SHA-256) among 6 runs" in say.identities(usual.plan, evidence)[0]
+
+
+def test_control_arm_says_what_was_compared_or_how_it_failed(usual: Experiment) -> None:
+    (told,) = say.controls(usual.plan, usual.evidence)
+    assert told == (
+        "Control arm of S-Base, S-T1 and S-T2: identical in 2 of 2 (final weights and predictions, by SHA-256)."
+    )
+    evidence = [{**e, "final_weights": "other"} if e["role"] == "control" and e["run"] else e for e in usual.evidence]
+    assert "failed: identical in 1 of 2" in say.controls(usual.plan, evidence)[0]
+
+
+def test_failed_runs_are_named_with_their_last_line() -> None:
+    told = say.missing_runs(CASES["failed"]().evidence)
+    assert told == [
+        "1 of 24 planned runs did not finish; the results rest on the others.",
+        "training-S-T1, arm ulp, run-02 failed: ValueError: loss is not finite.",
+    ]
+
+
+def test_unequal_n_are_never_compared_by_maxdiff() -> None:
+    found = CASES["failed"]()
+    told = say.largest_difference(found.summary)
+    assert "among techniques with 6 runs" in told[0] and "among techniques with 5 runs" in told[1]
+    assert any("MaxDiff grows with n" in c for c in say.cautions(found.plan, found.comparisons, found.summary))
+
+
+def test_runs_that_are_not_fit_are_refused_and_the_part_is_named() -> None:
+    found = CASES["not FIT"]()
+    assert "no verdict on S-T1 against S-Base: not FIT runs (initial weights differs between runs)" in (
+        say.verdict(found.comparisons, found.summary, found.plan)[0]
+    )
+    assert any("initial weights differs in run-02" in told for told in say.identities(found.plan, found.evidence))
+
+
+def test_predictions_made_elsewhere_leave_identity_unknown() -> None:
+    found = CASES["elsewhere"]()
+    told = " ".join(everything(found))
+    assert "whether they were identical is unknown" in told and "seed 0" not in told
+    assert say.NO_EVIDENCE in told and "last epoch" not in told
+
+
+def test_four_fifths_is_named_only_for_the_declared_class(usual: Experiment) -> None:
+    assert "four fifths" not in " ".join(say.landmark(usual.risk, usual.plan)).lower()
+    declared = experiment(favourable=1)
+    told = " ".join(say.landmark(declared.risk, declared.plan))
+    assert "violated four fifths for class 1" in told and "29 CFR 1607.4(D)" in told
+    assert "two runs with the same seed disagree" in told
+
+
+def test_undecided_stands_beside_its_power() -> None:
+    found = experiment(techniques=4, units=60, smallest_effect=0.02)
+    assert (say.judged(found.comparisons)["verdict"] == "undecided").any()
+    told = say.undecided(found.comparisons, found.plan)
+    assert "their power to show it at the corrected α" in told and "Undecided does not mean equal" in told
+
+
+def test_no_mark_of_significance_without_correction_and_smallest_p(usual: Experiment) -> None:
+    told = say.significance(usual.comparisons, usual.plan)
+    assert "after Holm's correction over" in told and "smallest attainable p" in told
+
+
+def test_too_few_runs_for_any_test_say_so() -> None:
+    found = experiment(runs=3)
+    assert say.significance(found.comparisons, found.plan).startswith(
+        "No test possible at this n: the smallest attainable p is 0.1"
+    )
+
+
+def test_quiet_spread_is_not_called_equal(usual: Experiment) -> None:
+    assert "This does not show equal spread." in say.spread(usual.comparisons, usual.plan)[-1]
+
+
+def test_plan_and_deviations_are_told() -> None:
+    plan = experiment(runs=1).plan
+    assert say.deviations(plan)[1] == "No deviation from it is recorded."
+    plan |= {"declared_before_first_run": False, "deviations": ["runs was lowered from 16 to 8."]}
+    assert say.deviations(plan)[0].startswith("The plan was not declared before the first run")
+    assert say.deviations(plan)[1] == "runs was lowered from 16 to 8."
+
+
+def test_use_of_the_protected_attribute_at_prediction_is_warned_of() -> None:
+    plan = experiment(runs=1).plan
+    plan["techniques"][1]["uses_protected"] = "prediction"
+    assert any("disparate treatment" in told for told in say.protected_use(plan))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (-0.0321, "−3.21"), (4e-5, "0.004"), (1e-9, "1.0×10⁻⁷"), (float("nan"), "not estimable"), (None, "not estimable")],
+)
+def test_points(value: float | None, text: str) -> None:
+    assert say.points(value) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(3.3e-9, "3.3×10⁻⁹"), (0.0312, "0.031"), (0.25, "0.25"), (0.999, "> 0.99"), (1.0, "1"), (float("nan"), "no test")],
+)
+def test_probability(p: float, text: str) -> None:
+    assert say.probability(p) == text
+
+
+def test_power_is_never_certainty() -> None:
+    assert say.power(1.0) == "> 0.99" and say.power(float("nan")) == "–"
