@@ -16,8 +16,8 @@ from pathlib import Path
 from fitlib import plan as plans
 from fitlib.attempts import attempt
 from fitlib.errors import RunFailed
-from fitlib.keys import cached_file_digest
 from fitlib.execution import notebook_path
+from fitlib.keys import cached_file_digest
 from fitlib.progress import Progress
 from fitlib.store import (
     ExperimentPaths,

@@ -42,7 +42,9 @@ def analyze(
 def find(folder: Path) -> dict[str, list[Path]]:
     """Files of each technique, in order of their names, which is the order of the runs."""
     if not folder.is_dir():
-        raise InputError(str(folder), "DIR", folder.name, "not a folder", "name the folder that holds <technique>/*.csv")
+        raise InputError(
+            str(folder), "DIR", folder.name, "not a folder", "name the folder that holds <technique>/*.csv"
+        )
     found = {}
     for sub in sorted(p for p in folder.iterdir() if p.is_dir()):
         files = sorted(p for p in sub.iterdir() if p.suffix.lower() in SUFFIXES)
@@ -52,7 +54,9 @@ def find(folder: Path) -> dict[str, list[Path]]:
             found[sub.name] = files
     if not found:
         problem = "holds no predictions"
-        raise InputError(str(folder), "DIR", folder.name, problem, "put one file per run into <technique>/*.csv|parquet")
+        raise InputError(
+            str(folder), "DIR", folder.name, problem, "put one file per run into <technique>/*.csv|parquet"
+        )
     return found
 
 

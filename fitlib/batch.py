@@ -17,8 +17,8 @@ from fitlib.analysis import Outcome, Study, analyse
 from fitlib.attempts import attempt
 from fitlib.errors import InputError, RunFailed
 from fitlib.evidence import collect, experiment_plan, prediction_hashes
-from fitlib.experiment import Experiment
 from fitlib.execution import check_parameters, notebook_path
+from fitlib.experiment import Experiment
 from fitlib.plan import RunTask, State
 from fitlib.progress import Progress
 from fitlib.store import (

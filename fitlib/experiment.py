@@ -261,7 +261,10 @@ def _resolve(label: str, technique: TechniqueFields, checked: ExperimentFields, 
         "method": _named(technique.method, METHODS, where, f"{field}.method"),
         "data": _named(technique.data or checked.data, DATASETS, where, f"{field}.data" if technique.data else "data"),
         "network": _named(
-            technique.network or checked.network, NETWORKS, where, f"{field}.network" if technique.network else "network"
+            technique.network or checked.network,
+            NETWORKS,
+            where,
+            f"{field}.network" if technique.network else "network",
         ),
         "training": validated(
             Training, {**checked.training, **(technique.training or {})}, where, "training."
@@ -358,7 +361,12 @@ def _declared(
 ) -> dict[str, Any]:
     """The plan as plain values: itself a valid experiment file, with every default written out."""
     rows = {
-        t.name: {**r["settings"], "inference": t.inference, "baseline": t.baseline or t.name, "uses_protected": r["uses"]}
+        t.name: {
+            **r["settings"],
+            "inference": t.inference,
+            "baseline": t.baseline or t.name,
+            "uses_protected": r["uses"],
+        }
         for r, t in zip(resolved, techniques, strict=True)
     }
     return {

@@ -8,13 +8,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from fitlib.digest import digest_json
+from fitlib.execution import notebook_path
 from fitlib.experiment import Arm, Experiment, TrainingSpec, options_of
 from fitlib.keys import changed_parts, key_parts
-from fitlib.execution import notebook_path
 from fitlib.registry import DATASETS, METHODS, NETWORKS
 from fitlib.store import FAILED, RECORD, ExperimentPaths, read_json, read_record
 
@@ -95,7 +95,10 @@ def run_parameters(experiment: Experiment, task: RunTask) -> dict[str, object]:
 
 def run_key_parts(experiment: Experiment, task: RunTask) -> dict[str, str]:
     """Parts of a run's key."""
-    return {**_training_parts(_hashable(task.spec.settings)), "parameters": digest_json(run_parameters(experiment, task))}
+    return {
+        **_training_parts(_hashable(task.spec.settings)),
+        "parameters": digest_json(run_parameters(experiment, task)),
+    }
 
 
 def run_state(experiment: Experiment, paths: ExperimentPaths, task: RunTask) -> State:
@@ -130,7 +133,9 @@ def metrics_key_parts(technique: str, inputs: object, description: dict) -> dict
 
 def statistics_key_parts(plan: dict, evidence: list, inputs: object) -> dict[str, str]:
     """Parts of the key of the statistics."""
-    return key_parts("statistics", notebook_path("statistics"), STATISTICS_ROOTS, {"plan": plan}, inputs=[evidence, inputs])
+    return key_parts(
+        "statistics", notebook_path("statistics"), STATISTICS_ROOTS, {"plan": plan}, inputs=[evidence, inputs]
+    )
 
 
 def report_key_parts(inputs: object) -> dict[str, str]:
@@ -148,11 +153,10 @@ def _hashable(settings: dict) -> tuple:
     return tuple((name, tuple(sorted(settings[name].items()))) for name in ("data", "network", "method"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _training_parts(settings: tuple) -> dict[str, str]:
     chosen = {name: dict(options) for name, options in settings}
     data = DATASETS[chosen["data"]["name"]]
     named = (data.module, NETWORKS[chosen["network"]["name"]].module, METHODS[chosen["method"]["name"]].module)
     files = data.sibling("source_files")(**options_of(chosen["data"]))
     return key_parts("train", notebook_path("train"), (*TRAIN_ROOTS, *named), {}, data=files)
-

@@ -185,7 +185,7 @@ def impact_ratio(
 
 
 def _ratio_points(ax: Axes, height: int, ratios: np.ndarray) -> None:
-    offsets, low = height + _stack(len(ratios)), ratios < 0.8
+    offsets, low = height + _stack(len(ratios)), _below(ratios)
     ax.plot(ratios[~low], offsets[~low], **_points(False))
     ax.plot(ratios[low], offsets[low], "^", markersize=3.6, color=VERMILION, alpha=0.85, markeredgewidth=0)
 
@@ -218,7 +218,7 @@ def alt_impact_ratios(metrics: pd.DataFrame, plan: Mapping) -> str:
     if rows.empty:
         return "Impact ratio by class: undefined in every run."
     low = rows.loc[rows["ratio"].idxmin()]
-    below = rows[rows["ratio"] < 0.8].groupby("technique", sort=False)["target"].nunique()
+    below = rows[_below(rows["ratio"])].groupby("technique", sort=False)["target"].nunique()
     told = [f"{name}: {n} classes below 0.8 in some run" for name, n in below.items()] or ["none below 0.8"]
     return (
         f"Dot plots of the impact ratio by class, one panel per technique, one dot per run, dashed line at 0.8. "
@@ -227,13 +227,18 @@ def alt_impact_ratios(metrics: pd.DataFrame, plan: Mapping) -> str:
     )
 
 
+def _below(ratio: np.ndarray | pd.Series) -> np.ndarray | pd.Series:
+    """Below 0.8, where 1 − DI of exactly 0.8 may have been rounded down."""
+    return ratio < 0.8 - 1e-12
+
+
 def _ratios(metrics: pd.DataFrame) -> pd.DataFrame:
     rows = metrics[(metrics["metric"] == "DI") & metrics["target"].notna()]
     return rows.assign(ratio=1 - rows["value"].astype(float), target=rows["target"].astype(int))
 
 
 def _class_label(plan: Mapping, target: int) -> str:
-    name = _plain(sentences.class_name(plan, target))
+    name = sentences.class_name(plan, target)
     return f"{name} (four fifths)" if plan["analysis"].get("favourable") == target else name
 
 
@@ -253,7 +258,9 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -
         grid[i, j] = 100 * float(cell["difference"].iloc[0]) if len(cell) else np.nan
     limit = max(np.nanmax(np.abs(grid), initial=0.0), 100 * float(plan["analysis"]["smallest_effect"]))
     edges = (np.arange(size + 1) - 0.5 for size in (len(names), len(labels)))
-    ax.pcolormesh(*edges, np.ma.masked_invalid(grid), cmap=DIVERGING, vmin=-limit, vmax=limit)
+    ax.pcolormesh(
+        *edges, np.ma.masked_invalid(grid), cmap=DIVERGING, vmin=-limit, vmax=limit, edgecolors="white", linewidth=2
+    )
     ax.invert_yaxis()
     _write_cells(ax, rows, labels, names, grid / limit, float(plan["analysis"]["alpha"]))
     _frame_cells(ax, list(labels.values()), [_metric_label(rows, name) for name in names])
@@ -284,11 +291,7 @@ def _frame_cells(ax: Axes, labels: list[str], names: list[str]) -> None:
     ax.set_xticks(range(len(names)), names)
     ax.set_yticks(range(len(labels)), [_plain(label) for label in labels])
     ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
-    ax.set_xticks(np.arange(-0.5, len(names)), minor=True)
-    ax.set_yticks(np.arange(-0.5, len(labels)), minor=True)
-    ax.grid(False, which="major")
-    ax.grid(True, which="minor", color="white", linewidth=2)
-    ax.tick_params(which="minor", length=0)
+    ax.grid(False)
     ax.spines[:].set_visible(False)
 
 
@@ -361,10 +364,10 @@ def alt_effects(comparisons: pd.DataFrame) -> str:
         return "Interval plots of differences: not estimable."
     low, high = rows.loc[rows["difference"].idxmin()], rows.loc[rows["difference"].idxmax()]
     ends = [
-        f"{what}: {row['technique']} on {row['metric']}, {points(row['difference'], signed=True)} points"
-        for what, row in (("lowest", low), ("highest", high))
+        f"{what}: {row['technique']} on {row['metric']}, {points(row['difference'], signed=True)} points."
+        for what, row in (("Lowest", low), ("Highest", high))
     ]
-    return f"Interval plots of differences from the baseline, one panel per metric. {'; '.join(ends).capitalize()}."
+    return f"Interval plots of differences from the baseline, one panel per metric. {' '.join(ends)}"
 
 
 # Shared pieces
@@ -433,14 +436,12 @@ def _name_rows(ax: Axes, labels: list[str]) -> None:
 
 
 def _widen(ax: Axes) -> None:
-    """Half a point to either side where all values are equal, so that a constant is not magnified."""
-    low, high = ax.get_xlim()
-    if high - low < 0.2:
-        ax.set_xlim((low + high) / 2 - 0.5, (low + high) / 2 + 0.5)
+    """Half a point to either side where all values are equal, so that rounding is not magnified."""
+    if ax.dataLim.width < 1e-6:
+        ax.set_xlim(ax.dataLim.x0 - 0.5, ax.dataLim.x0 + 0.5)
 
 
 def _plain(text: str, most: int = 24) -> str:
     """A name as it is: no mathematics between dollar signs, one line, shortened."""
     lines = [" ".join(line.split()) for line in str(text).split("\n")]
     return "\n".join(line if len(line) <= most else line[: most - 1] + "…" for line in lines).replace("$", r"\$")
-

@@ -1,19 +1,21 @@
 """HTML for people: what a notebook shows, and the pages made of executed notebooks.
 
 Inside a notebook, `tell` and `Page` display sentences, tables and figures, and the `…_view`
-functions choose and word the columns that a reader sees. Afterwards `write_report`, `render_notebook`, `write_index` and
-`write_assets` turn executed notebooks into pages that load nothing from the network, run no script and read on paper,
-in the dark and by ear. Names that users give (classes, groups) are text everywhere: whatever reaches HTML or Markdown is
-escaped here.
+functions choose and word the columns that a reader sees. Afterwards `write_report`, `render_notebook`, `write_index`
+and `write_assets` turn executed notebooks into pages that load nothing from the network, run no script and read on
+paper, in the dark and by ear. Names that users give (classes, groups) are text everywhere: whatever reaches HTML or
+Markdown is escaped here.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import html
+import io
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -68,11 +70,11 @@ class Page:
     plan: Mapping
     out: Path
 
-    def table(self, view: pd.DataFrame, caption: str, source: str = "", links: Links | None = None) -> None:
+    def table(self, title: str, view: pd.DataFrame, caption: str, source: str = "", links: Links | None = None) -> None:
         """Display a table of strings; `source` is the relative address of the file with all columns."""
         from IPython.display import HTML, display
 
-        display(HTML(table_html(view, caption, source, links)))
+        display(HTML(table_html(title, view, caption, source, links)))
 
     def figure(self, name: str, attribute: str, figure: Figure, alt: str, caption: str) -> None:
         """Save a figure as SVG and PNG, and display it with its text alternative and caption.
@@ -90,10 +92,11 @@ class Page:
         display(data, metadata={"image/svg+xml": {"alt": alt, "caption": caption}}, raw=True)
 
 
-def table_html(frame: pd.DataFrame, caption: str, source: str = "", links: Links | None = None) -> str:
-    """A table of strings as HTML: caption, column and row headings with scope; equal neighbours in the first column merge.
+def table_html(title: str, frame: pd.DataFrame, caption: str, source: str = "", links: Links | None = None) -> str:
+    """A table of strings as HTML, with a caption and with column and row headings that have their scope.
 
-    `links` maps a column to one relative address per row ("" for none). Columns that are not numbers stand left.
+    Equal neighbours in the first column merge. `links` maps a column to one relative address per row ("" for none).
+    Columns that are not numbers stand left.
     """
     links, columns = links or {}, list(frame.columns)
     text = {c for c in columns if frame[c].astype(str).map(lambda v: NUMBER.match(v) is None).mean() > 0.5}
@@ -103,10 +106,11 @@ def table_html(frame: pd.DataFrame, caption: str, source: str = "", links: Links
         _table_row(row, columns, spans[i], {c: links[c][i] for c in links}, text)
         for i, row in enumerate(frame.itertuples(index=False, name=None))
     ]
-    label = html.escape(caption.split(". ")[-1] if not source else source, quote=True)
+    name = html.escape(title)
     return (
-        f'<div class="scroll" role="region" aria-label="Table: {label}" tabindex="0"><table>'
-        f"<caption>{html.escape(caption)}{_source_link(source)}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table>'
+        f"<caption><b>{name}.</b> {html.escape(caption)}{_source_link(source)}</caption>\n"
+        f"<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{''.join(body)}</tbody></table></div>"
     )
 
@@ -173,7 +177,9 @@ def glance_view(plan: Mapping, evidence: Sequence[Mapping], comparisons: pd.Data
         "Smallest effect that counts": f"{say.points(plan['analysis']['smallest_effect'])} points of a metric",
         "Tests that the correction covers": f"{say.family(comparisons)} of means, as many of spread",
         "Plan": "declared before the first run" if plan.get("declared_before_first_run") else "not declared beforehand",
-        "Deviations from the plan": str(len(plan.get("deviations") or [])) if plan.get("deviations") else "none recorded",
+        "Deviations from the plan": str(len(plan.get("deviations") or []))
+        if plan.get("deviations")
+        else "none recorded",
     }
     return pd.DataFrame({"Question": list(rows), "Answer": list(rows.values())})
 
@@ -241,8 +247,12 @@ def _training_row(training: str, names: list[str], arm: str, evidence: Sequence[
         "Parts equal": f"{parts - len(found.differing)} of {parts}",
         "Parts that differ": say.listed(found.differing, 8),
         "Different final weights": f"{different} of {n}",
-        "Control arm": identity.check_control(evidence, training).text,
+        "Control arm": _without(identity.check_control(evidence, training)),
     }
+
+
+def _without(control: identity.Control) -> str:
+    return control.text.replace(f" ({control.compared})", "")
 
 
 def parts_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
@@ -304,7 +314,9 @@ def _summary_row(row: pd.Series, frame: pd.DataFrame, widest: pd.Series | None, 
         "Metric": row["metric"],
         "n": str(row["n"]),
         "Mean": say.points(row["mean"]),
-        "95 % interval of the mean": f"constant in all {row['n']} runs" if constant else say.span(row["mean_low"], row["mean_high"]),
+        "95 % interval of the mean": f"constant in all {row['n']} runs"
+        if constant
+        else say.span(row["mean_low"], row["mean_high"]),
         "SD": "–" if constant else say.points(row["sd"]),
         "95 % interval of the SD": "–" if constant else say.span(row["sd_low"], row["sd_high"]),
         "Smallest run": say.points(row["min"]),
@@ -329,7 +341,9 @@ def _effect_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "95 % interval": say.span(row["difference_low"], row["difference_high"]),
         "Verdict": row["verdict"] or "–",
         "P(reversal)": "–" if say.missing(row["reversal"]) else say.probability(row["reversal"]),
-        "95 % interval of P": say.span(row["reversal_low"], row["reversal_high"], 1) if not say.missing(row["reversal"]) else "–",
+        "95 % interval of P": say.span(row["reversal_low"], row["reversal_high"], 1)
+        if not say.missing(row["reversal"])
+        else "–",
         "d": say.decimals(row["d"], 1),
         "95 % interval of d": say.span(row["d_low"], row["d_high"], scale=1, places=1),
     }
@@ -396,7 +410,9 @@ def risk_view(risk: pd.DataFrame, plan: Mapping, most: int = 60) -> pd.DataFrame
 def _risk_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
     chance = {"p_violated": "P(below)", "p_disagree": "P(two runs disagree)"}
     told = {shown: "–" if say.missing(row[key]) else say.probability(row[key]) for key, shown in chance.items()}
-    spans = {f"95 % interval of {shown}": say.span(row[f"{key}_low"], row[f"{key}_high"], 1) for key, shown in chance.items()}
+    spans = {
+        f"95 % interval of {shown}": say.span(row[f"{key}_low"], row[f"{key}_high"], 1) for key, shown in chance.items()
+    }
     worst = say.span(row["p_violated_low_bonferroni"], row["p_violated_high_bonferroni"], 1)
     return {
         "Technique": f"{row['technique']}{say.place(frame, row)}",
@@ -439,7 +455,10 @@ def run_links(runs: pd.DataFrame, evidence: Sequence[Mapping]) -> list[str]:
 
 def metrics_view() -> pd.DataFrame:
     """The bias metrics in words."""
-    rows = [{"Metric": m, "Name": say.METRIC_NAMES[m], "What it is, for one class": say.METRIC_MEANINGS[m]} for m in say.BIAS_METRICS]
+    rows = [
+        {"Metric": m, "Name": say.METRIC_NAMES[m], "What it is, for one class": say.METRIC_MEANINGS[m]}
+        for m in say.BIAS_METRICS
+    ]
     return pd.DataFrame(rows)
 
 
@@ -458,7 +477,8 @@ def write_report(statistics_notebook: str | Path, target: str | Path, show_code:
 def render_notebook(path: str | Path, target: str | Path, assets_href: str) -> bool:
     """One executed notebook as a light page with code and outputs; its style is `assets_href`/fitlib.css.
 
-    The page names the hash of what it was made of; if that still holds, nothing is done. Returns whether it was written.
+    The page names the hash of what it was made of; if that still holds, nothing is done. Returns whether it was
+    written.
     """
     path, target = Path(path), Path(target)
     source = path.read_bytes()
@@ -474,7 +494,9 @@ def render_notebook(path: str | Path, target: str | Path, assets_href: str) -> b
     return True
 
 
-def write_index(target: str | Path, rows: Iterable[Mapping], title: str = "Contents", assets_href: str = "assets") -> None:
+def write_index(
+    target: str | Path, rows: Iterable[Mapping], title: str = "Contents", assets_href: str = "assets"
+) -> None:
     """A page that lists everything with its state and links.
 
     Each row: `group` (heading), `task`, `state` (done, failed, missing, …), `links` (pairs of text and relative
@@ -543,10 +565,41 @@ def _exporter(show_code: bool) -> TemplateExporter:
         exclude_input=not show_code,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
-        filters={"highlight_code": Highlight2HTML(pygments_lexer="ipython3")},
+        filters={"highlight_code": Highlight2HTML(pygments_lexer="ipython3"), "markdown2html": _markdown_html()},
     )
     exporter.config.NbConvertBase.display_data_priority = shown
     return exporter
+
+
+def _markdown_html() -> Callable[[str], str]:
+    """nbconvert's Markdown, but formulas are pictures: no page of fitlib runs a script that would set them."""
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+    class Renderer(IPythonRenderer):
+        def inline_math(self, body: str) -> str:
+            return formula(body)
+
+        def block_math(self, body: str) -> str:
+            return f"<p>{formula(body)}</p>"
+
+    return MarkdownWithMath(renderer=Renderer(escape=False)).render
+
+
+@lru_cache(maxsize=1024)
+def formula(latex: str) -> str:
+    """A formula as a picture with its LaTeX source as text alternative; source code where matplotlib cannot set it."""
+    from matplotlib import rc_context
+    from matplotlib.mathtext import math_to_image
+
+    known = re.sub(r"\\[lr]vert\b", "|", " ".join(latex.split()))
+    picture = io.BytesIO()
+    try:
+        with rc_context({"savefig.facecolor": "none", "svg.hashsalt": "fitlib", "svg.fonttype": "path"}):
+            math_to_image(f"${known}$", picture, format="svg", dpi=72)
+    except ValueError:
+        return f"<code>{html.escape(latex)}</code>"
+    source = base64.b64encode(re.sub(rb"<metadata>.*?</metadata>", b"", picture.getvalue(), flags=re.DOTALL)).decode()
+    return f'<img class="formula" alt="{html.escape(latex)}" src="data:image/svg+xml;base64,{source}">'
 
 
 @lru_cache

@@ -1,8 +1,8 @@
 """Sentences computed from the tables: what may be said, and nothing more.
 
 Every function is pure: tables (`fitlib.tables`), plan and evidence in, plain text out (no markup; whoever shows it
-escapes it). A value that is not there reads "not estimable", a value that never changes "constant in all n runs"; no NaN
-is ever printed. Differences are technique − baseline: negative means that bias fell. Points are percentage points.
+escapes it). A value that is not there reads "not estimable", one that never changes "constant in all n runs"; no NaN is
+ever printed. Differences are technique − baseline: negative means that bias fell. Points are percentage points.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METRIC_MEANINGS = {
     "DP": "difference between the groups' shares predicted as the class",
     "DI": "1 − smallest share / largest share predicted as the class; the impact ratio is 1 − DI",
     "SPSF": "how far each group's predicted share lies from everybody's, weighted by group size",
-    "FPSF": "how far each group's false positive rate lies from everybody's, weighted by group size",
+    "FPSF": "how far each group's false positive rate lies from everybody's, weighted by the group's share not of the class",
     "EOFP": "difference between the groups' false positive rates",
     "EOTP": "difference between the groups' true positive rates",
     "BA": "how far a group's share among those predicted as the class lies from its share among those truly in it",
@@ -220,27 +220,37 @@ def overall_rows(summary: pd.DataFrame) -> pd.DataFrame:
     return bias_rows(summary[summary["target"] == "overall"])
 
 
-def largest_difference(summary: pd.DataFrame) -> list[str]:
+def largest_difference(summary: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping] = ()) -> list[str]:
     """The largest difference between two runs that should be equal; one sentence per number of runs.
 
-    MaxDiff grows with n, so techniques with unequal numbers of runs are never compared.
+    MaxDiff grows with n, so techniques with unequal numbers of runs are never compared; runs that are not FIT are left
+    out.
     """
-    rows = overall_rows(summary).dropna(subset=["maxdiff"])
+    rows = _not_refuted(overall_rows(summary).dropna(subset=["maxdiff"]), plan, evidence)
     rows = rows[rows["n"] > 1]
     sizes = sorted({int(n) for n in rows["n"]}, reverse=True)
     if not sizes:
-        return ["With one run per technique, how much fairness varies between equal runs cannot be seen."]
-    told = (rows[rows["n"] == n] for n in sizes)
-    return [_largest(group.loc[group["maxdiff"].idxmax()], n, len(sizes) > 1, rows) for n, group in zip(sizes, told)]
+        return ["How much fairness varies between equal runs cannot be seen: no technique has two FIT runs or more."]
+    top = [rows.loc[rows.loc[rows["n"] == n, "maxdiff"].idxmax()] for n in sizes]
+    return [_largest(row, len(sizes) > 1, rows) for row in top]
 
 
-def _largest(row: pd.Series, n: int, unequal: bool, frame: pd.DataFrame) -> str:
+def _not_refuted(rows: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
+    """Rows of techniques whose runs are FIT, or of which nothing is known."""
+    training = {t["technique"]: t["training"] for t in plan["techniques"]}
+    keys = set(zip(rows["technique"], rows["arm"], strict=True))
+    refuted = {key for key in keys if identity.check_fit(evidence, training[key[0]], key[1]).fit is False}
+    return rows[[key not in refuted for key in zip(rows["technique"], rows["arm"], strict=True)]]
+
+
+def _largest(row: pd.Series, unequal: bool, frame: pd.DataFrame) -> str:
+    n, metric = int(row["n"]), str(row["metric"])
     among = f" among techniques with {n} runs" if unequal else ""
     if row["maxdiff"] == 0:
         return f"Every bias metric was constant in all {n} runs{among}."
     return (
-        f"Over its {n} runs, {row['technique']}{place(frame, row)} gave a {row['metric']} "
-        f"({METRIC_NAMES[row['metric']]}) from {points(row['min'])} to {points(row['max'])} points: a difference of "
+        f"The {metric} ({METRIC_NAMES[metric]}) of {row['technique']}{place(frame, row)} ranged from "
+        f"{points(row['min'])} to {points(row['max'])} points over its {n} runs: a difference of "
         f"{points(row['maxdiff'])} points (MaxDiff), the largest found{among}."
     )
 
@@ -291,9 +301,11 @@ def undefined_values(summary: pd.DataFrame, plan: Mapping) -> str:
 # Comparisons
 
 
-def verdict(comparisons: pd.DataFrame, summary: pd.DataFrame, plan: Mapping) -> list[str]:
+def verdict(
+    comparisons: pd.DataFrame, summary: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping] = ()
+) -> list[str]:
     """The outcome in three sentences: who is fairer, how much equal runs differ, what limits it."""
-    return [_outcome(comparisons, plan), largest_difference(summary)[0], limit(plan)]
+    return [_outcome(comparisons, plan), largest_difference(summary, plan, evidence)[0], limit(plan)]
 
 
 def limit(plan: Mapping) -> str:
@@ -424,10 +436,11 @@ def undecided(comparisons: pd.DataFrame, plan: Mapping) -> str:
         return "No verdict is undecided." if all_rows else ""
     powers = rows["power_mean"].dropna()
     known = f"their power to show it at the corrected α: {ranged(powers, power)}" if len(powers) else "power unknown"
+    many = f"{len(rows)} of {count(all_rows, 'verdict')} {'is' if len(rows) == 1 else 'are'} undecided"
+    effect = points(plan["analysis"]["smallest_effect"])
     return (
-        f"{len(rows)} of {count(all_rows, 'verdict')} {'is' if len(rows) == 1 else 'are'} undecided: these runs neither "
-        f"show nor exclude a difference of {points(plan['analysis']['smallest_effect'])} points ({known}). Undecided "
-        "does not mean equal."
+        f"{many}: these runs neither show nor exclude a difference of {effect} points ({known}). Undecided does not "
+        "mean equal."
     )
 
 
@@ -612,8 +625,8 @@ def cautions(plan: Mapping, comparisons: pd.DataFrame, summary: pd.DataFrame) ->
     kinds = {arm["kind"] for arm in main_arms(plan)}
     sizes = {int(n) for n in overall_rows(summary)["n"].dropna()}
     told = {
-        "Whether a technique is fairer over seeds: that takes at least 8 seeds with at least 2 runs each. The runs here "
-        "share a seed, and a test on them answers that question wrongly far too often.": True,
+        "Whether a technique is fairer over seeds: that takes at least 8 seeds with at least 2 runs each. The runs "
+        "here share a seed, and a test on them answers that question wrongly far too often.": True,
         "How much fairness varies on a given GPU: emulated noise shows what perturbation can do.": "emulated" in kinds,
         "That the runs were identical: no evidence on their training was recorded.": "unknown" in kinds,
         "Which technique has the larger MaxDiff where numbers of runs differ: MaxDiff grows with n.": len(sizes) > 1,
@@ -653,8 +666,8 @@ def caption_heat_map(plan: Mapping, comparisons: pd.DataFrame) -> str:
     attainable = f"smallest attainable before correction: {ranged(smallest)}" if len(smallest) else "no test was made"
     about = (
         "In each cell: difference of means, technique − baseline, in points (minus and blue: bias fell); verdict "
-        f"against ±{points(plan['analysis']['smallest_effect'])} points; p of the exact rank test after Holm's correction "
-        f"over {family(comparisons)} tests (*: at most {alpha:g}; {attainable})."
+        f"against ±{points(plan['analysis']['smallest_effect'])} points; p of the exact rank test after Holm's "
+        f"correction over {family(comparisons)} tests (*: at most {alpha:g}; {attainable})."
     )
     return caption(plan, _sizes(comparisons), about)
 
@@ -662,12 +675,14 @@ def caption_heat_map(plan: Mapping, comparisons: pd.DataFrame) -> str:
 def caption_effects(plan: Mapping, comparisons: pd.DataFrame) -> str:
     """Under the interval plots."""
     band = f"grey band: ±{points(plan['analysis']['smallest_effect'])} points"
-    return caption(plan, _sizes(comparisons), f"Differences of means with Welch's 95 % intervals; {band}. No test is shown.")
+    return caption(
+        plan, _sizes(comparisons), f"Differences of means with Welch's 95 % intervals; {band}. No test is shown."
+    )
 
 
-def caption_identity(plan: Mapping, runs: pd.DataFrame, how: str) -> str:
+def caption_identity(plan: Mapping, runs: pd.DataFrame) -> str:
     """Under the tables of evidence."""
-    return caption(plan, _finished(runs), f"Identity {how}; digests are SHA-256, shown by their first digits. No test is made here.")
+    return caption(plan, _finished(runs), "Digests are SHA-256, shown by their first digits. No test is made here.")
 
 
 def classes_shown(plan: Mapping, targets: Sequence[int]) -> str:
@@ -684,8 +699,8 @@ def caption_glance(plan: Mapping, summary: pd.DataFrame) -> str:
 
 def caption_runs(plan: Mapping, runs: pd.DataFrame) -> str:
     """Under the table of runs."""
-    extra = "Overall values in points, accuracy in %. The first 8 digits of SHA-256 digests stand for weights and predictions."
-    return caption(plan, _finished(runs), f"{extra} No interval, no test.")
+    about = "Overall values in points, accuracy in %; weights and predictions by the first digits of their SHA-256."
+    return caption(plan, _finished(runs), f"{about} No interval, no test.")
 
 
 def _finished(runs: pd.DataFrame) -> pd.Series:
@@ -713,9 +728,9 @@ def caption_differences(plan: Mapping, comparisons: pd.DataFrame) -> str:
         plan,
         _sizes(comparisons),
         f"In points. Difference = technique − baseline with Welch's 95 % interval{paired}; verdict against a smallest "
-        f"effect of ±{points(plan['analysis']['smallest_effect'])} points. P(reversal): one new run of each, trained with "
-        "the same seed, points the other way (Newcombe's interval), where a direction is established. d: Cohen's, with "
-        f"Bonett's interval. {PROPORTIONAL} No test is made here.",
+        f"effect of ±{points(plan['analysis']['smallest_effect'])} points. P(reversal): one new run of each, trained "
+        "with the same seed, points the other way (Newcombe's interval), where a direction is established. d: Cohen's, "
+        f"with Bonett's interval. {PROPORTIONAL} No test is made here.",
     )
 
 
@@ -749,14 +764,14 @@ def caption_spread(plan: Mapping, comparisons: pd.DataFrame) -> str:
 
 def caption_risk(plan: Mapping, risk: pd.DataFrame, shown: int) -> str:
     """Under the risk table, of which `shown` rows are shown."""
-    worst = risk["worst_of"].dropna()
+    worst = int(risk["worst_of"].max()) if len(risk) else 0
     part = f" Shown: {shown} of {len(risk)} pairs, those below 0.8 in some run." if shown < len(risk) else ""
     return caption(
         plan,
         risk["n"],
         "Retraining covered: same seed. Intervals: Clopper-Pearson 95 %, of two runs disagreeing its image under "
         f"2p(1−p), so the estimate may lie above its upper end ½; for the worst of "
-        f"{int(worst.max()) if len(worst) else 0} pairs of technique and class, Bonferroni's. No test is made here.{part}",
+        f"{worst} pairs of technique and class, Bonferroni's. No test is made here.{part}",
     )
 
 

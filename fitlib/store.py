@@ -152,7 +152,9 @@ def locked(paths: ExperimentPaths) -> Iterator[None]:
         stream = open(paths.lock, "a+")  # noqa: SIM115 - held open for the whole block
     except OSError as error:
         problem = f"output folder is not writable ({error.strerror})"
-        raise InputError(str(paths.root), "folder", paths.root.name, problem, "change --outputs or its rights") from None
+        raise InputError(
+            str(paths.root), "folder", paths.root.name, problem, "change --outputs or its rights"
+        ) from None
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

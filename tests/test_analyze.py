@@ -154,7 +154,9 @@ def test_multi_label_predictions(tmp_path, fitlib_command):
         for i in range(5):
             guess = np.where(rng.random((N, 4)) < 0.2, 1 - truth, truth)
             lists = {"ground_truth": truth.tolist(), "prediction": guess.tolist()}
-            table = pd.DataFrame({"idx": np.arange(N), **{k: map(json.dumps, v) for k, v in lists.items()}, "protected": group})
+            table = pd.DataFrame(
+                {"idx": np.arange(N), **{k: map(json.dumps, v) for k, v in lists.items()}, "protected": group}
+            )
             table.to_csv(tmp_path / "labels" / name / f"{i}.csv", index=False)
     done = fitlib_command("analyze", "labels", "--baseline", "A", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -30,7 +30,9 @@ def text_of(report: Path) -> str:
     import re
     from html import unescape
 
-    return " ".join(unescape(re.sub(r"<(style|svg)[^>]*>.*?</\1>|<[^>]+>", " ", report.read_text(), flags=re.S)).split())
+    return " ".join(
+        unescape(re.sub(r"<(style|svg)[^>]*>.*?</\1>|<[^>]+>", " ", report.read_text(), flags=re.S)).split()
+    )
 
 
 def events(root: Path, kind: str) -> list[str]:

@@ -40,7 +40,11 @@ def test_techniques_with_equal_settings_share_a_training():
 
 def test_a_second_variant_of_a_method_is_a_training_of_its_own():
     techniques = {**GOOD["techniques"], "Long": {"method": "baseline", "training": {"epochs": 20}}}
-    assert [t.name for t in make(techniques=techniques).trainings] == ["baseline", "domain-independent", "baseline.Long"]
+    assert [t.name for t in make(techniques=techniques).trainings] == [
+        "baseline",
+        "domain-independent",
+        "baseline.Long",
+    ]
 
 
 def test_the_declared_plan_is_itself_an_experiment_file_for_the_same_experiment():
@@ -117,7 +121,12 @@ BAD = {
     "name with a slash": ({"name": "a/b"}, "name", "a/b", "letters, digits"),
     "name that climbs": ({"name": ".."}, "name", "..", "letters, digits"),
     "name with a space": ({"name": "my run"}, "name", "my run", "letters, digits"),
-    "technique with a slash": ({"techniques": {"../T": {"method": "baseline"}}}, "techniques", "../T", "letters, digits"),
+    "technique with a slash": (
+        {"techniques": {"../T": {"method": "baseline"}}},
+        "techniques",
+        "../T",
+        "letters, digits",
+    ),
     "technique that is no mapping": ({"techniques": {"T": "baseline"}}, "techniques.T", "baseline", "dictionary"),
     "no technique": ({"techniques": {}}, "techniques", {}, "at least 1"),
     "method is missing": ({"techniques": {"T": {}}}, "techniques.T.method", {}, "field is missing"),
@@ -125,16 +134,26 @@ BAD = {
     "no baseline": ({"baseline": None}, "baseline", None, "choose one of S-Base, S-DI1, S-DI2"),
     "own baseline not there": (
         {"techniques": {**GOOD["techniques"], "T": {"method": "baseline", "baseline": "Z"}}},
-        "techniques.T.baseline", "Z", "not among the techniques",
+        "techniques.T.baseline",
+        "Z",
+        "not among the techniques",
     ),
-    "names differ in case": ({"techniques": {**GOOD["techniques"], "s-base": {"method": "baseline"}}}, "techniques", "", "rename"),
+    "names differ in case": (
+        {"techniques": {**GOOD["techniques"], "s-base": {"method": "baseline"}}},
+        "techniques",
+        "",
+        "rename",
+    ),
     "several seeds": ({"seeds": [0, 1]}, "seeds", [0, 1], "at most 1"),
     "unknown metric": ({"analysis": {"family": ["DP", "XX"]}}, "analysis.family", "XX", "known: DP"),
     "class outside the range": ({"analysis": {"favourable": 10}}, "analysis.favourable", 10, "from 0 to 9"),
     "dropout moved": (
-        {"noise": "reduction-order", "network": {"name": "small-cnn", "dropout": 0.5}}, "network.dropout", 0.5, "noise ulp",
+        {"noise": "reduction-order", "network": {"name": "small-cnn", "dropout": 0.5}},
+        "network.dropout",
+        0.5,
+        "noise ulp",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)

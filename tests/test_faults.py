@@ -1,4 +1,4 @@
-"""Kill anything at any moment and say the same command again: nothing finished is lost, nothing half-written is kept."""
+"""Kill anything and say the same command again: nothing finished is lost, nothing half-written is kept."""
 
 import json
 import os

@@ -65,7 +65,9 @@ def test_control_arm_on_unlike_machines_is_no_proof():
 
 
 def test_control_arm_not_available():
-    failed = entry(1, arm="none", role="control", status="failed", error="RuntimeError: operator X is not deterministic")
+    failed = entry(
+        1, arm="none", role="control", status="failed", error="RuntimeError: operator X is not deterministic"
+    )
     control = check_control([entry(0, arm="none", role="control"), failed], "baseline")
     assert control.identical is None and "operator X" in control.text
     assert check_control([], "baseline").text.startswith("not available")

@@ -68,7 +68,9 @@ def test_ulp_moves_exactly_one_weight_by_one_unit_in_the_last_place():
     for index in range(12):
         before, after = model(), model()
         moved = Ulp(index, 0).perturb(after)
-        changed = {n: (p, q) for (n, p), q in zip(before.named_parameters(), after.parameters(), strict=True) if (p != q).any()}
+        changed = {
+            n: (p, q) for (n, p), q in zip(before.named_parameters(), after.parameters(), strict=True) if (p != q).any()
+        }
         assert list(changed) == [moved["tensor"]]
         p, q = changed[moved["tensor"]]
         assert p.dim() >= 2 and int((p != q).sum()) == 1

@@ -84,8 +84,9 @@ def predictions(rng: np.random.Generator, level: int, truth: np.ndarray, group: 
 
 def entry(name: str, run: int, arm: str, results: object) -> dict:
     parts = {"training data": digest("data"), "initial weights": digest("start", name), "first batch": digest("batch")}
+    role = "control" if arm == "none" else "main"
     return {
-        "training": f"training-{name}", "arm": arm, "seed": 0, "run": run, "role": "control" if arm == "none" else "main",
+        "training": f"training-{name}", "arm": arm, "seed": 0, "run": run, "role": role,
         "status": "done", "error": "", "link": f"runs/training-{name}/{arm}/run-{run:02d}/train.html",
         "fingerprint": digest(parts), "parts": parts, "final_weights": digest(name, arm, results),
         "predictions": {name: digest(name, arm, results)},
@@ -149,13 +150,26 @@ def everything(found: Experiment) -> list[str]:
     """Every sentence that the statistics notebook tells."""
     plan, evidence = found.plan, found.evidence
     summary, comparisons, risk = found.summary, found.comparisons, found.risk
-    told = [*say.verdict(comparisons, summary, plan), *say.identities(plan, evidence), *say.controls(plan, evidence)]
+    told = [
+        *say.verdict(comparisons, summary, plan, evidence),
+        *say.identities(plan, evidence),
+        *say.controls(plan, evidence),
+    ]
     told += [*say.missing_runs(evidence), *say.deviations(plan), *say.protected_use(plan), say.what_varied(plan)]
-    told += [*say.constants(summary), say.next_run(summary), *say.intervals(summary), say.undefined_values(summary, plan)]
+    told += [
+        *say.constants(summary),
+        say.next_run(summary),
+        *say.intervals(summary),
+        say.undefined_values(summary, plan),
+    ]
     told += [*say.landmark(risk, plan), say.significance(comparisons, plan), say.undecided(comparisons, plan)]
     told += [*say.spread(comparisons, plan), *say.accuracy(comparisons), say.redundant(comparisons)]
     told += [*say.dropped(comparisons), *say.reversals(comparisons), *say.cautions(plan, comparisons, summary)]
-    told += [say.caption_summary(plan, summary), say.caption_risk(plan, risk, len(risk)), say.caption_glance(plan, summary)]
+    told += [
+        say.caption_summary(plan, summary),
+        say.caption_risk(plan, risk, len(risk)),
+        say.caption_glance(plan, summary),
+    ]
     told += [f(plan, comparisons) for f in (say.caption_differences, say.caption_tests, say.caption_spread)]
     return told
 
@@ -192,7 +206,7 @@ def test_verdict_has_three_sentences_and_its_scope(usual: Experiment) -> None:
     outcome, difference, limit = say.verdict(usual.comparisons, usual.summary, usual.plan)
     assert outcome.startswith("At seed 0, on this test set, S-T1 is ")
     assert "S-Base on" in outcome and "distinct metrics" in outcome
-    assert difference.startswith("Over its 6 runs, ") and "(MaxDiff), the largest found" in difference
+    assert " points over its 6 runs: a difference of " in difference and "(MaxDiff), the largest found" in difference
     assert limit == (
         "Only seed 0 was tried: a technique cannot be told from its luck with that seed; the noise was emulated, so "
         "nothing is claimed about a given GPU."
@@ -223,7 +237,7 @@ def test_one_run_is_not_estimable() -> None:
     told = " ".join(everything(found))
     assert "no verdict on S-T1 against S-Base: too few runs" in told
     assert "every interval and standard deviation is not estimable" in told
-    assert "how much fairness varies between equal runs cannot be seen" in told
+    assert "How much fairness varies between equal runs cannot be seen" in told
 
 
 def test_one_technique_has_nothing_to_compare() -> None:
@@ -275,16 +289,18 @@ def test_failed_runs_are_named_with_their_last_line() -> None:
 
 def test_unequal_n_are_never_compared_by_maxdiff() -> None:
     found = CASES["failed"]()
-    told = say.largest_difference(found.summary)
+    told = say.largest_difference(found.summary, found.plan)
     assert "among techniques with 6 runs" in told[0] and "among techniques with 5 runs" in told[1]
     assert any("MaxDiff grows with n" in c for c in say.cautions(found.plan, found.comparisons, found.summary))
 
 
 def test_runs_that_are_not_fit_are_refused_and_the_part_is_named() -> None:
     found = CASES["not FIT"]()
-    assert "no verdict on S-T1 against S-Base: not FIT runs (initial weights differs between runs)" in (
-        say.verdict(found.comparisons, found.summary, found.plan)[0]
+    assert (
+        "no verdict on S-T1 against S-Base: not FIT runs (initial weights differs between runs)"
+        in (say.verdict(found.comparisons, found.summary, found.plan)[0])
     )
+    assert "S-T1" not in say.largest_difference(found.summary, found.plan, found.evidence)[0]
     assert any("initial weights differs in run-02" in told for told in say.identities(found.plan, found.evidence))
 
 
@@ -342,7 +358,14 @@ def test_use_of_the_protected_attribute_at_prediction_is_warned_of() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (-0.0321, "−3.21"), (4e-5, "0.004"), (1e-9, "1.0×10⁻⁷"), (float("nan"), "not estimable"), (None, "not estimable")],
+    [
+        (0, "0"),
+        (-0.0321, "−3.21"),
+        (4e-5, "0.004"),
+        (1e-9, "1.0×10⁻⁷"),
+        (float("nan"), "not estimable"),
+        (None, "not estimable"),
+    ],
 )
 def test_points(value: float | None, text: str) -> None:
     assert say.points(value) == text
