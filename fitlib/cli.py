@@ -155,7 +155,7 @@ def _experiments(outputs: Path) -> list[str]:
 
 
 def _declared(options: argparse.Namespace, name: str) -> tuple:
-    from fitlib.batch import latest_plan
+    from fitlib.declaration import latest_plan
     from fitlib.experiment import make_experiment
     from fitlib.store import ExperimentPaths
 
