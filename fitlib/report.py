@@ -71,10 +71,11 @@ class Page:
     out: Path
 
     def table(self, title: str, view: pd.DataFrame, caption: str, source: str = "", links: Links | None = None) -> None:
-        """Display a table of strings; `source` is the relative address of the file with all columns."""
+        """Display a table of strings, if it has rows; `source` is the relative address of the file with all columns."""
         from IPython.display import HTML, display
 
-        display(HTML(table_html(title, view, caption, source, links)))
+        if len(view):
+            display(HTML(table_html(title, view, caption, source, links)))
 
     def figure(self, name: str, attribute: str, figure: Figure, alt: str, caption: str) -> None:
         """Save a figure as SVG and PNG, and display it with its text alternative and caption.
@@ -308,7 +309,11 @@ def _at(frame: pd.DataFrame, row: pd.Series, keys: list[str]) -> pd.Series | Non
 
 def _summary_row(row: pd.Series, frame: pd.DataFrame, widest: pd.Series | None, plan: Mapping) -> dict[str, str]:
     constant = row["n"] > 1 and row["maxdiff"] == 0
-    worst = "–" if widest is None else f"{say.class_name(plan, widest['target'])}: {say.points(widest['maxdiff'])}"
+    worst = (
+        "–"
+        if widest is None or constant
+        else f"{say.class_name(plan, widest['target'])}: {say.points(widest['maxdiff'])}"
+    )
     return {
         "Technique": f"{row['technique']}{say.place(frame, row)}",
         "Metric": row["metric"],
@@ -350,7 +355,12 @@ def _effect_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
 
 
 def tests_view(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Tests of the means: each p beside its smallest attainable value, its corrected values and the power."""
+    """Tests of the means: each p beside its smallest attainable value, its corrected values and the power.
+
+    Empty where nothing was tested.
+    """
+    if comparisons["p_mean"].isna().all():
+        return pd.DataFrame()
     return pd.DataFrame([_test_row(row, comparisons) for _, row in comparisons.iterrows()])
 
 
@@ -384,7 +394,9 @@ def _corrected(row: pd.Series, column: str) -> str:
 
 
 def spread_view(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Differences in the spread between runs."""
+    """Differences in the spread between runs; empty where nothing was tested."""
+    if comparisons["p_variance_raw"].isna().all():
+        return pd.DataFrame()
     return pd.DataFrame([_spread_row(row, comparisons) for _, row in comparisons.iterrows()])
 
 
@@ -392,13 +404,17 @@ def _spread_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     return {
         "Comparison": _pair(row, frame),
         "Metric": _metric(row),
-        "SD of the baseline": say.points(row["sd_baseline"]),
-        "SD of the technique": say.points(row["sd_technique"]),
+        "SD of the baseline": _sd(row["sd_baseline"]),
+        "SD of the technique": _sd(row["sd_technique"]),
         "p (raw values)": say.probability(row["p_variance_raw"]),
         **{shown: _corrected(row, f"p_variance_raw_{key}") for key, shown in CORRECTIONS.items()},
         "Power": say.power(row["power_variance"]),
         "p (values / mean)": say.probability(row["p_variance_relative"]),
     }
+
+
+def _sd(value: float) -> str:
+    return "constant" if not say.missing(value) and value == 0 else say.points(value)
 
 
 def risk_view(risk: pd.DataFrame, plan: Mapping, most: int = 60) -> pd.DataFrame:

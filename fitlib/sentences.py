@@ -28,7 +28,7 @@ METRIC_MEANINGS = {
     "DP": "difference between the groups' shares predicted as the class",
     "DI": "1 − smallest share / largest share predicted as the class; the impact ratio is 1 − DI",
     "SPSF": "how far each group's predicted share lies from everybody's, weighted by group size",
-    "FPSF": "how far each group's false positive rate lies from everybody's, weighted by the group's share not of the class",
+    "FPSF": "how far each group's false positive rate lies from everybody's, weighted by its share not of the class",
     "EOFP": "difference between the groups' false positive rates",
     "EOTP": "difference between the groups' true positive rates",
     "BA": "how far a group's share among those predicted as the class lies from its share among those truly in it",
@@ -268,7 +268,8 @@ def constants(summary: pd.DataFrame) -> list[str]:
 
 def next_run(summary: pd.DataFrame) -> str:
     """How likely the next run stays within the range seen: (n−1)/(n+1)."""
-    sizes = sorted({int(n) for n in overall_rows(summary)["n"].dropna() if n > 1})
+    rows = overall_rows(summary)
+    sizes = sorted({int(n) for n in rows.loc[rows["maxdiff"] > 0, "n"]})
     told = [f"{probability((n - 1) / (n + 1))} (n = {n})" for n in sizes]
     return f"The next run falls within the range seen so far with probability {listed(told)}." if told else ""
 
@@ -406,9 +407,10 @@ def _refused(row: pd.Series, comparisons: pd.DataFrame) -> str:
     if row["not FIT"]:
         parts = dict.fromkeys(re.findall(r"(?:: |; )([^:;]+) differs in", note))
         return f"{pair}: not FIT runs ({listed(parts)} {'differs' if len(parts) == 1 else 'differ'} between runs)"
-    same = re.search(r"(\w+): ([\w ]+) bit-identical in (\d+ of \d+) runs", note)
+    same = re.findall(r"(\w+): ([\w ]+) bit-identical in (\d+ of \d+) runs", note)
     if same:
-        return f"{pair}: {same[2]} of the {same[1]} bit-identical in {same[3]} runs, which enter no test"
+        told = listed(f"{what} of the {role} bit-identical in {runs}" for role, what, runs in same)
+        return f"{pair}: {told} runs, and bit-identical runs enter no test"
     return f"{pair}: too few runs or no class defined in all of them, so the difference is not estimable"
 
 
@@ -538,7 +540,14 @@ def landmark(risk: pd.DataFrame, plan: Mapping) -> list[str]:
     for rule, rows in seen.dropna(subset=["p_disagree"]).groupby("rule", sort=False):
         top = rows.loc[rows["p_disagree"].idxmax()]
         told += [_risk(top, str(rule), plan, risk)] if top["violated"] or rule == "four-fifths" else []
+    same = risk[risk["note"].str.contains("bit-identical")]
+    told += [
+        f"{row['technique']}{place(risk, row)}: {row['note']}." for _, row in same.drop_duplicates(KEYS).iterrows()
+    ]
     return [*told, NO_FAVOURABLE if plan["analysis"].get("favourable") is None else LEGAL]
+
+
+KEYS = ["technique", "arm", "attribute"]
 
 
 def _risk(row: pd.Series, rule: str, plan: Mapping, frame: pd.DataFrame) -> str:

@@ -6,6 +6,8 @@ import base64
 import contextlib
 import io
 import re
+import subprocess
+import sys
 import tempfile
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -329,8 +331,13 @@ def test_index_lists_state_links_and_notes_as_text(tmp_path: Path) -> None:
     assert all(attrs["scope"] in {"col", "row"} for attrs in page.all("th"))
 
 
+def test_tables_of_tests_are_left_out_where_nothing_was_tested() -> None:
+    same = experiment(alter=lambda name, values: values[:1].repeat(len(values), axis=0)).comparisons
+    assert report.tests_view(same).empty and report.spread_view(same).empty and len(report.effects_view(same))
+
+
 def test_views_hold_text_only() -> None:
-    found = experiment(runs=1)
+    found = experiment(runs=4)
     views = [
         report.glance_view(found.plan, found.evidence, found.comparisons),
         report.trainings_view(found.plan, found.evidence),
@@ -346,3 +353,8 @@ def test_views_hold_text_only() -> None:
     for view in views:
         assert len(view) and view.map(lambda cell: isinstance(cell, str) and cell.lower() != "nan").all(axis=None)
     assert list(report.metrics_view()["Metric"]) == list(say.BIAS_METRICS)
+
+
+def test_the_visual_side_does_not_import_torch() -> None:
+    code = "import sys, fitlib.plots, fitlib.report, fitlib.tables, fitlib.examples; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=NOTEBOOK.parent.parent, check=False).returncode == 0
