@@ -109,7 +109,7 @@ def _study(
         }
         for name in order
     ]
-    arm = {"arm": ARM, "noise": "unknown", "kind": "unknown", "role": "main", "seed": 0, "options": {}}
+    arm = {"arm": ARM, "noise": "unknown", "kind": "unknown", "role": "main", "seed": None, "options": {}}
     plan = {
         "techniques": techniques,
         "arms": [{**arm, "runs": max(map(len, files.values()))}],

@@ -51,6 +51,7 @@ def run_experiment(
     """
     progress = progress or Progress(jobs)
     check_parameters(notebook_path("train"), plan.run_parameters(experiment, plan.run_tasks(experiment)[0]))
+    kernels.sweep()
     with locked(paths):
         for leftover in paths.attempts():
             shutil.rmtree(leftover)

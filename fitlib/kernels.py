@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -33,7 +34,7 @@ class KernelManager(AsyncKernelManager):
         super().__init__(**kwargs)
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         self._kernel_spec = KernelSpec(argv=command, display_name="fitlib", language="python")
-        self._folder = Path(tempfile.mkdtemp(prefix="fitlib-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-"))
         self.connection_file = str(self._folder / "kernel.json")
         if os.name == "posix":
             self.transport = "ipc"
@@ -66,6 +67,28 @@ class KernelManager(AsyncKernelManager):
 def manager_class(environment: Mapping[str, str], log: Path | None = None) -> type[KernelManager]:
     """A kernel manager whose kernels get these environment variables on top of the process's own, and a log file."""
     return type("KernelManager", (KernelManager,), {"environment": dict(environment), "log_file": log})
+
+
+def sweep() -> None:
+    """Remove the private folders that killed processes of this machine left behind."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_prefix()}*-*"):
+        owner = folder.name.removeprefix(_prefix()).partition("-")[0]
+        if owner.isdigit() and not _runs(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prefix() -> str:
+    return f"fitlib-{platform.node()[:12]}-"  # short: the path of a Unix socket may have 104 bytes
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def end_all() -> None:

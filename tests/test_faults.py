@@ -34,8 +34,16 @@ def undisturbed(tmp_path_factory, fitlib_command):
 
 
 def start(folder: Path) -> subprocess.Popen:
+    """The batch in a process of its own, its temporary files in `folder/tmp`."""
+    (folder / "tmp").mkdir(exist_ok=True)
     command = [sys.executable, "-m", "fitlib", "run", "e.yaml", "--jobs", "2"]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    env = {**os.environ, "TMPDIR": str(folder / "tmp")}
+    return subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def temporary(folder: Path) -> list[str]:
+    """What fitlib left in the temporary folder (torch keeps an empty folder of its own there)."""
+    return [name for name in os.listdir(folder / "tmp") if not name.startswith("torch")]
 
 
 def wait_for(condition, seconds: float = 120):
@@ -68,8 +76,9 @@ def test_a_killed_parent_leaves_what_is_finished_and_no_process(undisturbed, tmp
     assert not [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     kept = records(tmp_path)
     assert 1 <= len(kept) < 6
-    done = fitlib_command("run", "e.yaml", cwd=tmp_path)
+    done = fitlib_command("run", "e.yaml", cwd=tmp_path, env={"TMPDIR": str(tmp_path / "tmp")})
     assert done.returncode == 0, done.stderr
+    assert temporary(tmp_path) == []
     assert kept.items() <= records(tmp_path).items()
     assert tables(tmp_path / "outputs/e") == tables(undisturbed / "outputs/e")
     assert not list((tmp_path / "outputs/e").rglob("run-*.*/"))
@@ -156,4 +165,4 @@ def test_nothing_is_left_in_the_temporary_folder(undisturbed, tmp_path, fitlib_c
     (tmp_path / "tmp").mkdir()
     done = fitlib_command("run", "e.yaml", cwd=tmp_path / "u", env={"TMPDIR": str(tmp_path / "tmp")})
     assert done.returncode == 0 and events(tmp_path / "u/outputs/e", "started")[-1] == "baseline/ulp/run-00"
-    assert [name for name in os.listdir(tmp_path / "tmp") if not name.startswith("torch")] == []
+    assert temporary(tmp_path) == []
