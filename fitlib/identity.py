@@ -72,9 +72,7 @@ def check_fit(evidence: Iterable[Evidence], training: str, arm: str) -> Identity
         named = "; ".join(f"{part} differs in {_some(odd)}" for part, odd in differing.items())
         return Identity(False, len(runs), differing, f"not FIT runs: {named}")
     shared, of = len(runs[0]["parts"]), f"{len(runs)} runs" if len(runs) > 1 else "the only run"
-    return Identity(
-        True, len(runs), {}, f"FIT runs: all {shared} parts of the fingerprint are equal in {len(runs)} runs"
-    )
+    return Identity(True, len(runs), {}, f"FIT runs: all {shared} parts of the fingerprint are equal in {of}")
 
 
 def check_control(evidence: Iterable[Evidence], training: str) -> Control:

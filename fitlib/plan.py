@@ -18,9 +18,12 @@ from fitlib.keys import changed_parts, key_parts
 from fitlib.registry import DATASETS, METHODS, NETWORKS
 from fitlib.store import FAILED, RECORD, ExperimentPaths, read_json, read_record
 
-TRAIN_ROOTS = ("fitlib.train", "fitlib.fingerprint", "fitlib.recorder", "fitlib.noise")
-METRICS_ROOTS = ("fitlib.metrics", "fitlib.predictions")
-STATISTICS_ROOTS = ("fitlib.tables", "fitlib.plots", "fitlib.sentences", "fitlib.identity")
+TRAIN_ROOTS = ("fitlib.train", "fitlib.fingerprint", "fitlib.recorder", "fitlib.noise", "fitlib.options")
+METRICS_ROOTS = ("fitlib.counts", "fitlib.examples", "fitlib.long_tables", "fitlib.metrics", "fitlib.predictions")
+STATISTICS_ROOTS = (
+    "fitlib.captions", "fitlib.comparisons", "fitlib.display", "fitlib.examples", "fitlib.plots", "fitlib.predictions",
+    "fitlib.provenance", "fitlib.schemas", "fitlib.sentences", "fitlib.tables", "fitlib.views",
+)  # fmt: skip
 REPORT_ROOTS = ("fitlib.report", "fitlib.batch")
 
 

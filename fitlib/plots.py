@@ -15,13 +15,14 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from fitlib import sentences
-from fitlib.sentences import bias_rows, decimals, listed, missing, overall_rows, points, probability
+from fitlib import wording
+from fitlib.wording import bias_rows, decimals, listed, missing, overall_rows, points, probability
 
 BLUE, VERMILION, GREY, INK, PALE = "#0072b2", "#c44900", "#6b6b6b", "#1f1f1f", "#e4e4e4"  # Okabe and Ito, darkened
 DIVERGING = mpl.colormaps["RdBu_r"].with_extremes(bad="#efefef")
@@ -126,7 +127,7 @@ def overall_or_accuracy(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
 @styled
 def distributions_figure(metrics: pd.DataFrame, summary: pd.DataFrame, baselines: Collection[str] = ()) -> Figure:
     """One panel per bias metric, and one for accuracy."""
-    names = [*(m for m in sentences.BIAS_METRICS if (metrics["metric"] == m).any()), "accuracy"]
+    names = [*(m for m in wording.BIAS_METRICS if (metrics["metric"] == m).any()), "accuracy"]
     names = [m for m in names if (metrics["metric"] == m).any()]
     figure, axes = _panels(len(names), rows=len(_row_labels(metrics)))
     for name, ax in zip(names, axes, strict=False):
@@ -222,7 +223,7 @@ def alt_impact_ratios(metrics: pd.DataFrame, plan: Mapping) -> str:
     told = [f"{name}: {n} classes below 0.8 in some run" for name, n in below.items()] or ["none below 0.8"]
     return (
         f"Dot plots of the impact ratio by class, one panel per technique, one dot per run, dashed line at 0.8. "
-        f"Lowest: {decimals(low['ratio'])} ({low['technique']}, class {sentences.class_name(plan, low['target'])}). "
+        f"Lowest: {decimals(low['ratio'])} ({low['technique']}, class {wording.class_name(plan, low['target'])}). "
         f"{listed(told, 8)}."
     )
 
@@ -238,7 +239,7 @@ def _ratios(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def _class_label(plan: Mapping, target: int) -> str:
-    name = sentences.class_name(plan, target)
+    name = wording.class_name(plan, target)
     return f"{name} (four fifths)" if plan["analysis"].get("favourable") == target else name
 
 
@@ -250,49 +251,37 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -
     """Technique × metric: difference in points, verdict and corrected p written in every cell; colour repeats them."""
     rows = bias_rows(comparisons)
     labels = _comparison_labels(rows)
-    names = [m for m in sentences.BIAS_METRICS if (rows["metric"] == m).any()]
+    names = [m for m in wording.BIAS_METRICS if (rows["metric"] == m).any()]
     ax = ax if ax is not None else _axes(2.1 * len(labels), width=1.15 * len(names) + 1.6)
-    grid = np.full((len(labels), len(names)), np.nan)
-    for (i, key), (j, name) in ((a, b) for a in enumerate(labels) for b in enumerate(names)):
-        cell = _of(rows[rows["metric"] == name], key)
-        grid[i, j] = 100 * float(cell["difference"].iloc[0]) if len(cell) else np.nan
-    limit = max(np.nanmax(np.abs(grid), initial=0.0), 100 * float(plan["analysis"]["smallest_effect"]))
-    edges = (np.arange(size + 1) - 0.5 for size in (len(names), len(labels)))
-    ax.pcolormesh(
-        *edges, np.ma.masked_invalid(grid), cmap=DIVERGING, vmin=-limit, vmax=limit, edgecolors="white", linewidth=2
-    )
-    ax.invert_yaxis()
-    _write_cells(ax, rows, labels, names, grid / limit, float(plan["analysis"]["alpha"]))
-    _frame_cells(ax, list(labels.values()), [_metric_label(rows, name) for name in names])
+    if rows.empty:
+        ax.set_axis_off()
+        return ax
+    where = ["technique", "arm", "metric"]
+    cells = rows.drop_duplicates(where).set_index(where)
+    grid = 100 * cells["difference"].astype(float).unstack().reindex(index=list(labels), columns=names)
+    limit = max(np.nanmax(np.abs(grid.to_numpy()), initial=0.0), 100 * float(plan["analysis"]["smallest_effect"]))
+    look = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit, "cbar": False, "linewidths": 2}
+    across, down = [_metric_label(rows, name) for name in names], [_plain(label) for label in labels.values()]
+    seaborn.heatmap(grid.to_numpy(), xticklabels=across, yticklabels=down, ax=ax, **look)
+    ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0, labelrotation=0)
+    ax.grid(False)
+    for (*key, name), cell in cells.iterrows():
+        i, j = grid.index.get_loc(tuple(key)), grid.columns.get_loc(name)
+        dark = abs(grid.iat[i, j]) > 0.62 * limit  # False for NaN
+        _write_cell(ax, i + 0.5, j + 0.5, cell, "white" if dark else INK, float(plan["analysis"]["alpha"]))
     return ax
 
 
-def _write_cells(ax: Axes, rows: pd.DataFrame, labels: dict, names: list, strength: np.ndarray, alpha: float) -> None:
-    for (i, key), (j, name) in ((a, b) for a in enumerate(labels) for b in enumerate(names)):
-        cell = _of(rows[rows["metric"] == name], key)
-        if len(cell):
-            dark = bool(abs(strength[i, j]) > 0.62)  # False for NaN
-            _write_cell(ax, i, j, cell.iloc[0], "white" if dark else INK, alpha)
-
-
-def _write_cell(ax: Axes, i: int, j: int, cell: pd.Series, colour: str, alpha: float) -> None:
+def _write_cell(ax: Axes, y: float, x: float, cell: pd.Series, colour: str, alpha: float) -> None:
     p = cell["p_mean_holm"]
     significant = not missing(p) and float(p) <= alpha
     effect = points(cell["difference"], signed=True) if not missing(cell["difference"]) else "–"
-    verdict = cell["verdict"] or sentences.NOT_ESTIMABLE
+    verdict = cell["verdict"] or wording.NOT_ESTIMABLE
     style = {"ha": "center", "va": "center", "color": colour}
-    ax.text(j, i - 0.27, effect, fontsize=9.5, fontweight="bold", **style)
-    ax.text(j, i, verdict, fontsize=7.5, **style)
-    text = f"p {probability(p)}{' *' if significant else ''}" if not missing(p) else sentences.NO_TEST
-    ax.text(j, i + 0.27, text, fontsize=7, **style)
-
-
-def _frame_cells(ax: Axes, labels: list[str], names: list[str]) -> None:
-    ax.set_xticks(range(len(names)), names)
-    ax.set_yticks(range(len(labels)), [_plain(label) for label in labels])
-    ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
-    ax.grid(False)
-    ax.spines[:].set_visible(False)
+    ax.text(x, y - 0.27, effect, fontsize=9.5, fontweight="bold", **style)
+    ax.text(x, y, verdict, fontsize=7.5, **style)
+    text = f"p {probability(p)}{' *' if significant else ''}" if not missing(p) else wording.NO_TEST
+    ax.text(x, y + 0.27, text, fontsize=7, **style)
 
 
 def alt_heat_map(comparisons: pd.DataFrame) -> str:
@@ -338,7 +327,7 @@ def _effect_row(ax: Axes, height: int, row: pd.Series) -> None:
 @styled
 def effects_figure(comparisons: pd.DataFrame, plan: Mapping) -> Figure:
     """One panel of effects per bias metric."""
-    names = [m for m in sentences.BIAS_METRICS if (comparisons["metric"] == m).any()]
+    names = [m for m in wording.BIAS_METRICS if (comparisons["metric"] == m).any()]
     figure, axes = _panels(len(names) + 1, rows=len(_comparison_labels(bias_rows(comparisons))), width=WIDTH + 1.5)
     for name, ax in zip(names, axes, strict=False):
         effect(comparisons, name, plan, ax)

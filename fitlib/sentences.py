@@ -1,4 +1,4 @@
-"""Sentences computed from the tables: what may be said, and nothing more.
+"""Sentences computed from the tables: what may be said of the results, and nothing more.
 
 Every function is pure: tables (`fitlib.tables`), plan and evidence in, plain text out (no markup; whoever shows it
 escapes it). A value that is not there reads "not estimable", one that never changes "constant in all n runs"; no NaN is
@@ -8,47 +8,36 @@ ever printed. Differences are technique − baseline: negative means that bias f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from fitlib import identity
-from fitlib.metrics import BIAS_METRICS
+from fitlib.provenance import limit
+from fitlib.series import main_arms
+from fitlib.wording import (
+    JUDGED,
+    METRIC_NAMES,
+    NOT_ESTIMABLE,
+    VERDICTS,
+    bias_rows,
+    class_name,
+    count,
+    distinct,
+    family,
+    judged,
+    listed,
+    missing,
+    overall_rows,
+    place,
+    points,
+    power,
+    probability,
+    ranged,
+    seed,
+    span,
+)
 
-METRIC_NAMES = {
-    "DP": "demographic parity",
-    "DI": "disparate impact",
-    "SPSF": "statistical parity subgroup fairness",
-    "FPSF": "false positive subgroup fairness",
-    "EOFP": "equalised odds, false positives",
-    "EOTP": "equalised odds, true positives",
-    "BA": "bias amplification",
-}
-METRIC_MEANINGS = {
-    "DP": "difference between the groups' shares predicted as the class",
-    "DI": "1 − smallest share / largest share predicted as the class; the impact ratio is 1 − DI",
-    "SPSF": "how far each group's predicted share lies from everybody's, weighted by group size",
-    "FPSF": "how far each group's false positive rate lies from everybody's, weighted by its share not of the class",
-    "EOFP": "difference between the groups' false positive rates",
-    "EOTP": "difference between the groups' true positive rates",
-    "BA": "how far a group's share among those predicted as the class lies from its share among those truly in it",
-}
-NOISE_MEANINGS = {
-    "none": "nothing differs",
-    "native": "nothing is added: what hardware and software do by themselves",
-    "ulp": "one weight is moved by one unit in the last place",
-    "reduction-order": "the order in which finished mini-batches are summed",
-    "threads": "the number of threads, drawn at every step",
-    "primitives": "the choice among equivalent primitives, drawn at every step",
-}
-NOT_ESTIMABLE, NO_TEST = "not estimable", "no test"
-JUDGED = ("fairer", "less fair", "equivalent", "undecided")
-VERDICTS = (*JUDGED, "not FIT", NOT_ESTIMABLE)
-USES = {
-    "no": "the protected attribute is not used",
-    "training": "the protected attribute is used in training, not at prediction",
-    "prediction": "the protected attribute is needed at prediction",
-}
 LEGAL = (
     "Four fifths is a rule of thumb of US employment law (29 CFR 1607.4(D)), neither necessary nor sufficient; "
     "no legal conclusion is drawn here."
@@ -57,167 +46,15 @@ NO_FAVOURABLE = (
     "No favourable class is declared, so 0.8 is a numerical landmark only: nothing passes or fails, and no legal "
     "conclusion is drawn."
 )
-NO_EVIDENCE = "No evidence was recorded on how these runs were trained: whether they were identical is unknown."
 METHOD_LIMITS = (
     "Intervals of the mean assume that runs are roughly normal; those of the standard deviation cover less than 95 % "
     "where runs are skewed.",
     "Ground truth is taken as given: errors in labels are not accounted for.",
     "The impact ratio and all bias metrics compare groups as recorded; groups that were not recorded are not seen.",
 )
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-# Numbers as text
-
-
-def missing(value: object) -> bool:
-    """True for None, NaN, pandas' NA and the empty text."""
-    return value is None or value == "" if isinstance(value, str) or value is None else bool(pd.isna(value))
-
-
-def decimals(value: float, places: int = 2, signed: bool = False) -> str:
-    """`value` with `places` decimals; one that would round to zero keeps a significant digit, exact zero is "0"."""
-    if missing(value):
-        return NOT_ESTIMABLE
-    value = float(value)
-    text = f"{abs(value):.{places}f}"
-    if value and float(text) == 0:
-        text = f"{abs(value):.1g}" if abs(value) >= 1e-4 else scientific(abs(value))
-    sign = "−" if value < 0 else "+" if signed and value > 0 else ""
-    return "0" if value == 0 else sign + text
-
-
-def points(value: float, signed: bool = False) -> str:
-    """A share as percentage points: 0.0321 is "3.21"."""
-    return NOT_ESTIMABLE if missing(value) else decimals(100 * float(value), signed=signed)
-
-
-def scientific(value: float) -> str:
-    """3.3e-09 is "3.3×10⁻⁹"."""
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
-
-
-def probability(p: float) -> str:
-    """A probability or p-value with two significant digits; small ones as a power of ten, none as "no test"."""
-    if missing(p):
-        return NO_TEST
-    p = float(p)
-    if p in (0.0, 1.0):
-        return str(int(p))
-    return scientific(p) if p < 1e-3 else f"{p:.2g}" if p < 0.1 else "> 0.99" if p > 0.99 else f"{p:.2f}"
-
-
-def span(low: float, high: float, scale: float = 100.0, places: int = 2) -> str:
-    """An interval "[−1.20, 0.31]" (in points by default), or "not estimable"."""
-    if missing(low) or missing(high):
-        return NOT_ESTIMABLE
-    return f"[{decimals(scale * float(low), places)}, {decimals(scale * float(high), places)}]"
-
-
-def listed(items: Iterable[object], most: int = 4) -> str:
-    """Three items read "a, b and c"; beyond `most`, "a, b, c, d and 3 more"; no item reads "none"."""
-    names = [str(item) for item in items]
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names) or "none"
-
-
-def count(n: int, noun: str, plural: str = "") -> str:
-    """One reads "1 run", sixteen "16 runs"."""
-    return f"{n} {noun if n == 1 else plural or noun + 's'}"
-
-
-def power(value: float) -> str:
-    """The power of a test; never told as certainty."""
-    return "> 0.99" if not missing(value) and value > 0.99 else "–" if missing(value) else probability(value)
-
-
-def ranged(values: pd.Series, show: Callable[[float], str] = probability) -> str:
-    """Probabilities from the smallest to the largest: "0.12 to 0.64"."""
-    low, high = show(values.min()), show(values.max())
-    return low if low == high else f"{low} to {high}"
-
-
-# The plan
-
-
-def main_arms(plan: Mapping) -> list[Mapping]:
-    """The arms that carry results, in plan order (control arms left out)."""
-    return [arm for arm in plan["arms"] if arm["role"] == "main"]
-
-
-def trainings(plan: Mapping) -> dict[str, list[str]]:
-    """Trainings in plan order, each with the techniques that share it."""
-    shared: dict[str, list[str]] = {}
-    for technique in plan["techniques"]:
-        shared.setdefault(technique["training"], []).append(technique["technique"])
-    return shared
-
-
-def class_name(plan: Mapping, target: object) -> str:
-    """The name that the plan gives to a class number; the number itself where it gives none."""
-    names, number = plan.get("classes") or [], int(target)
-    return str(names[number]) if 0 <= number < len(names) else str(number)
-
-
-def noise(arm: Mapping) -> str:
-    """What varied between the runs of an arm: "ulp (emulated)", "native", "not recorded"."""
-    if arm["kind"] == "unknown":
-        return "not recorded"
-    return f"{arm['noise']} (emulated)" if arm["kind"] == "emulated" else str(arm["noise"])
-
-
-def noise_explained(plan: Mapping) -> str:
-    """The noise of every main arm with what it does, each once."""
-    meanings = {noise(arm): NOISE_MEANINGS.get(str(arm["noise"]), "") for arm in main_arms(plan)}
-    return "; ".join(f"{name}: {meaning}" if meaning else name for name, meaning in meanings.items())
-
-
-def seed(arm: Mapping) -> str:
-    """The seed of an arm; "not recorded" for predictions made elsewhere."""
-    return "not recorded" if arm["kind"] == "unknown" or missing(arm.get("seed")) else str(arm["seed"])
-
-
-def what_varied(plan: Mapping) -> str:
-    """Runs, noise and seed of every main arm, in one sentence."""
-    arms = main_arms(plan)
-    told = [f"{count(arm['runs'], 'run')}, noise {noise(arm)}, seed {seed(arm)}" for arm in arms]
-    named = [f"arm {arm['arm']}: {text}" for arm, text in zip(arms, told, strict=True)] if len(arms) > 1 else told
-    return f"For each technique: {'; '.join(named)}."
-
-
-def deviations(plan: Mapping) -> list[str]:
-    """One sentence on when the plan was fixed, then every deviation from it."""
-    told = [str(text) for text in plan.get("deviations") or []]
-    if not plan.get("declared_before_first_run"):
-        return ["The plan was not declared before the first run: its choices may follow what was seen.", *told]
-    first = f"The plan was declared before the first run (SHA-256 {str(plan.get('declared_hash') or '')[:16]}…)."
-    return [first, *(told or ["No deviation from it is recorded."])]
-
-
-def protected_use(plan: Mapping) -> list[str]:
-    """Who uses the protected attribute, and when; use at prediction may be disparate treatment."""
-    used = {when: [t["technique"] for t in plan["techniques"] if t.get("uses_protected") == when] for when in USES}
-    told = [f"{listed(names, 8)}: {USES[when]}." for when, names in used.items() if names]
-    unknown = [t["technique"] for t in plan["techniques"] if t.get("uses_protected") not in USES]
-    told += [f"{listed(unknown, 8)}: use of the protected attribute is not recorded."] if unknown else []
-    if used["prediction"]:
-        told.append("Treating people differently by group at prediction may be disparate treatment: check before use.")
-    return told
 
 
 # What the runs of one technique did
-
-
-def bias_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the seven bias metrics."""
-    return frame[frame["metric"].isin(BIAS_METRICS)]
-
-
-def overall_rows(summary: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the summary that hold a bias metric's overall value."""
-    return bias_rows(summary[summary["target"] == "overall"])
 
 
 def largest_difference(summary: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping] = ()) -> list[str]:
@@ -302,40 +139,14 @@ def undefined_values(summary: pd.DataFrame, plan: Mapping) -> str:
 # Comparisons
 
 
+PAIRS = ("pair of distinct metric and protected attribute", "pairs of distinct metric and protected attribute")
+
+
 def verdict(
     comparisons: pd.DataFrame, summary: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping] = ()
 ) -> list[str]:
     """The outcome in three sentences: who is fairer, how much equal runs differ, what limits it."""
     return [_outcome(comparisons, plan), largest_difference(summary, plan, evidence)[0], limit(plan)]
-
-
-def limit(plan: Mapping) -> str:
-    """What bounds every conclusion: the seed, and how the noise was made."""
-    arms = main_arms(plan)
-    if any(arm["kind"] == "unknown" for arm in arms):
-        return (
-            "How these predictions were made is not recorded: whether their runs were identical is unknown, and a "
-            "technique cannot be told from its luck with a seed."
-        )
-    seeds = list(dict.fromkeys(map(seed, arms)))
-    text = f"Only seed {seeds[0]} was tried: a technique cannot be told from its luck with that seed"
-    if len(seeds) > 1:
-        text = f"Seeds {listed(seeds)} were tried, each judged alone: no verdict over seeds is given"
-    if any(arm["kind"] == "emulated" for arm in arms):
-        text += "; the noise was emulated, so nothing is claimed about a given GPU"
-    return f"{text}."
-
-
-def distinct(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the declared family: bias metrics that do not repeat another one."""
-    rows = bias_rows(comparisons)
-    return rows[(rows["redundant_with"] == "") & rows["family_size"].notna()]
-
-
-def judged(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the family that got a verdict (FIT or identity unknown, and estimable)."""
-    rows = distinct(comparisons)
-    return rows[rows["verdict"].isin(JUDGED)]
 
 
 def outcomes(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -360,9 +171,6 @@ def _outcome(comparisons: pd.DataFrame, plan: Mapping) -> str:
         told.append(named + _arm_outcome(table[table["arm"] == arm], comparisons[comparisons["arm"] == arm], nouns))
     text = "; ".join(told)
     return f"{text[0].upper()}{text[1:]}."
-
-
-PAIRS = ("pair of distinct metric and protected attribute", "pairs of distinct metric and protected attribute")
 
 
 def _arm_outcome(table: pd.DataFrame, comparisons: pd.DataFrame, nouns: tuple[str, str]) -> str:
@@ -530,6 +338,9 @@ def reversals(comparisons: pd.DataFrame) -> list[str]:
 # Impact ratio and risk
 
 
+KEYS = ["technique", "arm", "attribute"]
+
+
 def landmark(risk: pd.DataFrame, plan: Mapping) -> list[str]:
     """How often the impact ratio fell below 0.8, and how often two equal runs would disagree about it."""
     seen = risk[risk["n"] > 0]
@@ -547,9 +358,6 @@ def landmark(risk: pd.DataFrame, plan: Mapping) -> list[str]:
     return [*told, NO_FAVOURABLE if plan["analysis"].get("favourable") is None else LEGAL]
 
 
-KEYS = ["technique", "arm", "attribute"]
-
-
 def _risk(row: pd.Series, rule: str, plan: Mapping, frame: pd.DataFrame) -> str:
     what = "violated four fifths" if rule == "four-fifths" else "had an impact ratio below 0.8"
     return (
@@ -561,69 +369,10 @@ def _risk(row: pd.Series, rule: str, plan: Mapping, frame: pd.DataFrame) -> str:
     )
 
 
-# Evidence
-
-
-def identities(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
-    """For each training and main arm: were its runs identical but for the noise, and do the results differ?"""
-    if not evidence:
-        return [NO_EVIDENCE]
-    told: dict[str, list[str]] = {}
-    for arm in main_arms(plan):
-        where = f" in arm {arm['arm']}" if len(main_arms(plan)) > 1 else ""
-        for training, names in trainings(plan).items():
-            shared = f"{listed(names, 8)}{' (one training)' if len(names) > 1 else ''}{where}"
-            told.setdefault(_identity(training, arm["arm"], evidence), []).append(shared)
-    return [f"{listed(names, 30)}: {text}." for text, names in told.items()]
-
-
-def _identity(training: str, arm: str, evidence: Sequence[Mapping]) -> str:
-    found = identity.check_fit(evidence, training, arm)
-    if found.fit is False:
-        return f"{found.text}; these {found.n} runs are not compared"
-    if not found.fit or found.n == 1:
-        return found.text if found.fit is None else "1 run, so there is nothing to compare"
-    finals = _finals(*identity.distinct_finals(evidence, training, arm))
-    known = _starts_known(evidence, training, arm)
-    started = f"the {found.n} runs started from identical weights and data ({found.text})" if known else found.text
-    return f"{started}; {finals}"
-
-
-def _starts_known(evidence: Sequence[Mapping], training: str, arm: str) -> bool:
-    runs = identity.done_runs(evidence, training, arm)
-    return all(run["parts"].get(part) for run in runs for part in ("initial weights", "first batch"))
-
-
-def _finals(different: int, n: int) -> str:
-    if different == 1:
-        return f"all {n} final weights are bit-identical (SHA-256), so the noise changed nothing"
-    if different == n:
-        return f"{n} of {n} final weights differ (SHA-256)"
-    return f"only {different} different final weights (SHA-256) among {n} runs, so the effective n is {different}"
-
-
-def controls(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
-    """Outcome of every training's control arm, with what was compared; equal outcomes are told once."""
-    told: dict[str, list[str]] = {}
-    for training, names in trainings(plan).items() if evidence else ():
-        told.setdefault(identity.check_control(evidence, training).text, []).append(listed(names))
-    return [f"Control arm of {listed(names, 30)}: {text}." for text, names in told.items()]
-
-
-def missing_runs(evidence: Sequence[Mapping], most: int = 12) -> list[str]:
-    """Every planned run that failed or is missing, and why (last line of its traceback)."""
-    gone = [e for e in evidence if e["status"] != "done"]
-    if not gone:
-        return [f"All {count(len(evidence), 'planned run')} finished."] if evidence else []
-    told = [f"{e['training']}, arm {e['arm']}, run-{int(e['run']):02d} {_why(e)}." for e in gone[:most]]
-    told += [f"And {len(gone) - most} more (table of runs)."] if len(gone) > most else []
-    return [f"{len(gone)} of {len(evidence)} planned runs did not finish; the results rest on the others.", *told]
-
-
-def _why(entry: Mapping) -> str:
-    lines = str(entry.get("error") or "").strip().splitlines()
-    error = " ".join(lines[-1].split()).rstrip(".") if lines else ""
-    return f"{entry['status']}: {error}" if error else str(entry["status"])
+def classes_shown(plan: Mapping, targets: Sequence[int]) -> str:
+    """Which classes the figure of impact ratios shows."""
+    total = len(plan.get("classes") or targets)
+    return "All classes." if len(targets) >= total else f"The {len(targets)} of {total} classes with the lowest ratios."
 
 
 # Limits
@@ -646,155 +395,6 @@ def cautions(plan: Mapping, comparisons: pd.DataFrame, summary: pd.DataFrame) ->
         "Anything legal.": True,
     }
     return [text for text, holds in told.items() if holds]
-
-
-# Captions: n, what varied, what was fixed, interval method, how many tests the correction covers
-
-
-def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
-    """The line under a table or figure: n, what varied, what was fixed, and `extra`."""
-    known = sorted({int(n) for n in sizes if not missing(n)})
-    n = f"{known[0]} to {known[-1]}" if len(known) > 1 else str(known[0]) if known else "0"
-    arms, data = main_arms(plan), plan.get("data", {}).get("name", "")
-    varied = listed(dict.fromkeys(noise(arm) for arm in arms))
-    fixed = f"seed {listed(dict.fromkeys(map(seed, arms)))}, training data"
-    test = f"test set{f' of {data}' if data else ''}{', last epoch' if plan.get('source') == 'fitlib' else ''}"
-    n += " run" if n == "1" else " runs"
-    return f"n = {n} per technique. Varied: noise {varied}. Fixed: {fixed}, {test}. {extra}".strip()
-
-
-def caption_distributions(plan: Mapping, summary: pd.DataFrame) -> str:
-    """Under the distributions."""
-    about = "Overall values of every run, with the mean and its 95 % interval (Student's t). No test is made here."
-    return caption(plan, overall_rows(summary)["n"], about)
-
-
-def caption_heat_map(plan: Mapping, comparisons: pd.DataFrame) -> str:
-    """Under the heat map: how to read a cell, the family of tests and the smallest attainable p."""
-    smallest, alpha = distinct(comparisons)["p_mean_smallest"].dropna(), float(plan["analysis"]["alpha"])
-    attainable = f"smallest attainable before correction: {ranged(smallest)}" if len(smallest) else "no test was made"
-    about = (
-        "In each cell: difference of means, technique − baseline, in points (minus and blue: bias fell); verdict "
-        f"against ±{points(plan['analysis']['smallest_effect'])} points; p of the exact rank test after Holm's "
-        f"correction over {family(comparisons)} tests (*: at most {alpha:g}; {attainable})."
-    )
-    return caption(plan, _sizes(comparisons), about)
-
-
-def caption_effects(plan: Mapping, comparisons: pd.DataFrame) -> str:
-    """Under the interval plots."""
-    band = f"grey band: ±{points(plan['analysis']['smallest_effect'])} points"
-    return caption(
-        plan, _sizes(comparisons), f"Differences of means with Welch's 95 % intervals; {band}. No test is shown."
-    )
-
-
-def caption_identity(plan: Mapping, runs: pd.DataFrame) -> str:
-    """Under the tables of evidence."""
-    return caption(plan, _finished(runs), "Digests are SHA-256, shown by their first digits. No test is made here.")
-
-
-def classes_shown(plan: Mapping, targets: Sequence[int]) -> str:
-    """Which classes the figure of impact ratios shows."""
-    total = len(plan.get("classes") or targets)
-    return "All classes." if len(targets) >= total else f"The {len(targets)} of {total} classes with the lowest ratios."
-
-
-def caption_glance(plan: Mapping, summary: pd.DataFrame) -> str:
-    """Under the first table."""
-    about = "Points are percentage points; procedures stand under each table below."
-    return caption(plan, overall_rows(summary)["n"], about)
-
-
-def caption_runs(plan: Mapping, runs: pd.DataFrame) -> str:
-    """Under the table of runs."""
-    about = "Overall values in points, accuracy in %; weights and predictions by the first digits of their SHA-256."
-    return caption(plan, _finished(runs), f"{about} No interval, no test.")
-
-
-def _finished(runs: pd.DataFrame) -> pd.Series:
-    return runs[runs["status"] == "done"].groupby(["technique", "arm", "attribute"]).size()
-
-
-def _sizes(comparisons: pd.DataFrame) -> pd.Series:
-    return pd.concat([comparisons["n_baseline"], comparisons["n_technique"]])
-
-
-def caption_summary(plan: Mapping, summary: pd.DataFrame) -> str:
-    """Under the summary table."""
-    return caption(
-        plan,
-        overall_rows(summary)["n"],
-        "In points. Intervals: 95 %, of the mean by Student's t, of the standard deviation (SD) by Bonett's method. "
-        "MaxDiff = largest − smallest run; it has no interval and grows with n. No test is made here.",
-    )
-
-
-def caption_differences(plan: Mapping, comparisons: pd.DataFrame) -> str:
-    """Under the table of differences between means."""
-    paired = "; paired by run where a training is shared" if (comparisons["design"] == "paired by run").any() else ""
-    return caption(
-        plan,
-        _sizes(comparisons),
-        f"In points. Difference = technique − baseline with Welch's 95 % interval{paired}; verdict against a smallest "
-        f"effect of ±{points(plan['analysis']['smallest_effect'])} points. P(reversal): one new run of each, trained "
-        "with the same seed, points the other way (Newcombe's interval), where a direction is established. d: Cohen's, "
-        f"with Bonett's interval. {PROPORTIONAL} No test is made here.",
-    )
-
-
-PROPORTIONAL = "∝: proportional to another metric in all runs, so it shows that metric's tests and counts once."
-
-
-def caption_tests(plan: Mapping, comparisons: pd.DataFrame) -> str:
-    """Under the table of tests of the means."""
-    paired = (comparisons["design"] == "paired by run").any()
-    test = "Mann-Whitney on mid-ranks" + (", signed ranks where runs are paired" if paired else "")
-    return caption(
-        plan,
-        _sizes(comparisons),
-        f"p: exact two-sided rank test ({test}), beside the smallest p attainable with these n and ties and the values "
-        "corrected by Holm, Benjamini-Hochberg (BH) and Benjamini-Yekutieli (BY). The correction covers "
-        f"{family(comparisons)} tests; accuracy stands outside. Power: to show a difference of "
-        f"{points(plan['analysis']['smallest_effect'])} points at the corrected α. {PROPORTIONAL}",
-    )
-
-
-def caption_spread(plan: Mapping, comparisons: pd.DataFrame) -> str:
-    """Under the table of differences in spread."""
-    return caption(
-        plan,
-        _sizes(comparisons),
-        "SD in points. p: Brown-Forsythe test on raw values (it has no smallest attainable value), beside the values "
-        f"corrected by Holm, BH and BY over {family(comparisons)} tests; on values / mean only for comparison, as a "
-        "lower mean alone raises it. Power: to show an SD 1.5 times as large at the corrected α.",
-    )
-
-
-def caption_risk(plan: Mapping, risk: pd.DataFrame, shown: int) -> str:
-    """Under the risk table, of which `shown` rows are shown."""
-    worst = int(risk["worst_of"].max()) if len(risk) else 0
-    part = f" Shown: {shown} of {len(risk)} pairs, those below 0.8 in some run." if shown < len(risk) else ""
-    return caption(
-        plan,
-        risk["n"],
-        "Retraining covered: same seed. Intervals: Clopper-Pearson 95 %, of two runs disagreeing its image under "
-        f"2p(1−p), so the estimate may lie above its upper end ½; for the worst of "
-        f"{worst} pairs of technique and class, Bonferroni's. No test is made here.{part}",
-    )
-
-
-def family(comparisons: pd.DataFrame) -> str:
-    """How many tests the correction covers, as text."""
-    sizes = sorted({int(n) for n in comparisons["family_size"].dropna()})
-    return " or ".join(map(str, sizes)) or "0"
-
-
-def place(frame: pd.DataFrame, row: Mapping) -> str:
-    """Arm and protected attribute of a row, told only where `frame` has several."""
-    told = [f"arm {row['arm']}"] if frame["arm"].nunique() > 1 else []
-    told += [f"by {row['attribute']}"] if frame["attribute"].nunique() > 1 else []
-    return f" ({', '.join(told)})" if told else ""
 
 
 def _interval(low: float, high: float, scale: float = 100.0) -> str:

@@ -1,8 +1,12 @@
 """Keys change with what a task depends on, and with nothing else."""
 
+import ast
+
+import nbformat
 import pytest
 
 from fitlib import keys
+from fitlib.execution import notebook_path
 from fitlib.keys import changed_parts, code_digest, imported_modules, key_of, key_parts
 from fitlib.plan import METRICS_ROOTS, REPORT_ROOTS, STATISTICS_ROOTS, TRAIN_ROOTS
 
@@ -47,8 +51,9 @@ def test_other_package_versions_change_the_key(notebook, monkeypatch):
 def test_training_depends_on_no_module_of_the_analysis():
     modules = imported_modules([*TRAIN_ROOTS, "fitlib.techniques.baseline"])
     assert {"fitlib.train", "fitlib.noise", "fitlib.digest", "fitlib.techniques"} <= set(modules)
-    others = {"plots", "report", "sentences", "statistics", "tables", "risk", "metrics", "batch", "cli", "experiment"}
-    assert not {f"fitlib.{name}" for name in others} & set(modules)
+    analysis = {*METRICS_ROOTS, *STATISTICS_ROOTS, *REPORT_ROOTS} - {"fitlib.predictions"}
+    others = {"statistics", "significance", "risk", "series", "wording", "cli", "experiment"}
+    assert not (analysis | {f"fitlib.{name}" for name in others}) & set(modules)
     assert "fitlib.techniques.oversampling" not in modules  # another method's code retrains only that method
 
 
@@ -56,6 +61,17 @@ def test_the_analysis_depends_on_no_module_of_the_training():
     for roots in (METRICS_ROOTS, STATISTICS_ROOTS):
         assert not {"fitlib.train", "fitlib.noise", "fitlib.techniques", "fitlib.batch"} & set(imported_modules(roots))
     assert "fitlib.report" in imported_modules(REPORT_ROOTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "roots"), [("train", TRAIN_ROOTS), ("metrics", METRICS_ROOTS), ("statistics", STATISTICS_ROOTS)]
+)
+def test_the_key_of_a_notebook_covers_every_module_that_it_imports(name, roots):
+    cells = nbformat.read(notebook_path(name), as_version=4).cells
+    nodes = [node for cell in cells if cell.cell_type == "code" for node in ast.walk(ast.parse(cell.source))]
+    found = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module.startswith("fitlib")]
+    direct = {f"fitlib.{alias.name}" for node in found if node.module == "fitlib" for alias in node.names}
+    assert direct | {node.module for node in found} - {"fitlib"} <= set(roots)
 
 
 def test_the_code_digest_is_stable_and_depends_on_the_sources():

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fitlib import metrics
-from fitlib.metrics import METRICS, PUBLISHED, Cells, confusion, label_counts, long_table, one_vs_rest, overall
+from fitlib.counts import Cells, confusion, label_counts, one_vs_rest
+from fitlib.metrics import METRICS, PUBLISHED, overall
 
 
 def cells(*groups):
@@ -52,51 +53,6 @@ def random_rows(rng, n_rows=300, n_runs=4, n_classes=5, n_groups=2):
 def random_cells(seed=0, **sizes):
     rows = random_rows(np.random.default_rng(seed), **sizes)
     return one_vs_rest(confusion(*rows, sizes.get("n_classes", 5), sizes.get("n_groups", 2)))
-
-
-# Counts
-
-
-def test_confusion_counts_rows_one_by_one():
-    truth, prediction, protected = random_rows(np.random.default_rng(1), n_rows=60, n_groups=3)
-    expected = np.zeros((4, 3, 5, 5), dtype=int)
-    for run, row in np.ndindex(prediction.shape):
-        expected[run, protected[row], truth[row], prediction[run, row]] += 1
-    counts = confusion(truth, prediction, protected, 5, 3)
-    assert counts.dtype == np.int64
-    assert np.array_equal(counts, expected)
-
-
-def test_label_counts_count_cells_one_by_one():
-    rng = np.random.default_rng(2)
-    truth, prediction, protected = rng.integers(0, 2, (40, 3)), rng.integers(0, 2, (2, 40, 3)), rng.integers(0, 2, 40)
-    expected = np.zeros((2, 2, 3, 4), dtype=int)
-    kind = {(1, 1): 0, (0, 1): 1, (1, 0): 2, (0, 0): 3}
-    for run, row, label in np.ndindex(prediction.shape):
-        expected[run, protected[row], label, kind[truth[row, label], prediction[run, row, label]]] += 1
-    assert np.array_equal(label_counts(truth.astype(np.int8), prediction.astype(np.int8), protected, 2), expected)
-
-
-def test_labels_of_one_hot_classes_give_the_same_cells():
-    truth, prediction, protected = random_rows(np.random.default_rng(3))
-    multi = one_vs_rest(confusion(truth, prediction, protected, 5, 2))
-    one_hot = np.eye(5, dtype=int)
-    labels = metrics.from_labels(label_counts(one_hot[truth], one_hot[prediction], protected, 2))
-    for name in ("tp", "fp", "fn", "tn"):
-        assert np.array_equal(getattr(multi, name), getattr(labels, name))
-
-
-@pytest.mark.parametrize("truth, prediction, protected", [([0, 3], [[0, 1]], [0, 1]), ([0, 1], [[0, -1]], [0, 1]),
-                                                          ([0, 1], [[0, 1]], [0, 2])])  # fmt: skip
-def test_counting_refuses_values_out_of_range(truth, prediction, protected):
-    with pytest.raises(ValueError, match="outside 0"):
-        confusion(np.array(truth), np.array(prediction), np.array(protected), 3, 2)
-
-
-def test_cells_add_up():
-    c = random_cells(n_groups=3)
-    assert np.array_equal(c.selected + c.fn + c.tn, c.size)
-    assert np.array_equal(c.positives + c.negatives, c.size)
 
 
 # Worked examples
@@ -337,86 +293,11 @@ def test_multilabel_accuracy_is_the_share_of_right_cells():
     assert metrics.group_accuracy(counts, multilabel=True)[:, 1] == pytest.approx(expected)
 
 
-# Votes
-
-
-def test_votes_count_runs_per_row_and_class():
-    row, klass, number = metrics.votes(np.array([[0, 2], [0, 1], [0, 2]]), 3)
-    assert list(zip(row, klass, number, strict=True)) == [(0, 0, 3), (1, 1, 1), (1, 2, 2)]
-
-
-def test_label_votes_keep_cells_that_no_run_predicts():
-    row, label, number = metrics.label_votes(np.array([[[0, 1]], [[0, 1]]], dtype=np.int8))
-    assert list(zip(row, label, number, strict=True)) == [(0, 0, 0), (0, 1, 2)]
-
-
-# Tables
-
-
-def value_of(table, **where):
-    rows = table
-    for column, value in where.items():
-        rows = rows[rows[column].isna()] if value is None else rows[rows[column] == value]
-    assert len(rows) == 1
-    return rows.iloc[0]
-
-
-def test_long_table_holds_every_value_in_its_place():
-    counts = confusion(*random_rows(np.random.default_rng(13)), 5, 2)
-    table = long_table("S-Base", "ulp", 7, [0, 1, 2, 5], counts)
-    assert tuple(table.columns) == metrics.LONG_COLUMNS
-    assert len(table) == 4 * (2 * 7 * 6 + 3)
-    assert set(table["technique"]) == {"S-Base"} and set(table["seed"]) == {7} and set(table["arm"]) == {"ulp"}
-    assert table["run"].unique().tolist() == [0, 1, 2, 5]
-    case = one_vs_rest(counts)
-    for reading, functions in {"strict": METRICS, "published": PUBLISHED}.items():
-        for name, metric in functions.items():
-            key = {"run": 5, "reading": reading, "metric": name}
-            assert value_of(table, target=4, **key)["value"] == metric(case)[3, 4]
-            assert value_of(table, target=None, **key)["value"] == overall(metric(case), reading)[0][3]
-    key = {"run": 1, "metric": "accuracy", "target": None}
-    assert value_of(table, group=None, **key)["value"] == metrics.accuracy(counts)[1]
-    assert value_of(table, group=1, **key)["value"] == metrics.group_accuracy(counts)[1, 1]
-
-
-def test_long_table_counts_the_undefined():
-    counts = confusion(np.array([0, 1, 2, 0]), np.array([[0, 1, 1, 0]]), np.array([0, 0, 1, 1]), 4, 2)
-    table = long_table("T", "none", 0, [0], counts)
-    key = {"reading": "strict", "metric": "DI"}
-    assert value_of(table, target=None, **key)["n_undefined"] == 2
-    assert value_of(table, target=3, **key)["n_undefined"] == 1
-    assert np.isnan(value_of(table, target=3, **key)["value"])
-    assert value_of(table, target=0, **key)["n_undefined"] == 0
-
-
-def test_long_table_types_do_not_depend_on_the_values():
-    table = long_table("T", "none", 0, [0], confusion(*random_rows(np.random.default_rng(14), n_runs=1), 5, 2))
-    assert table[["target", "group", "n_undefined"]].dtypes.eq("Int64").all()
-    assert table[["seed", "run"]].dtypes.eq("int64").all() and table["value"].dtype == "float64"
-
-
-def test_long_table_leaves_the_published_reading_out_with_more_than_two_groups():
-    counts = confusion(*random_rows(np.random.default_rng(15), n_groups=3), 5, 3)
-    assert set(long_table("T", "none", 0, range(4), counts)["reading"]) == {"strict"}
-
-
-def test_counts_table_goes_back_to_the_counts():
-    rows = random_rows(np.random.default_rng(16), n_rows=30, n_groups=3)
-    counts = confusion(*rows, 5, 3)
-    table = metrics.counts_table("T", "ulp", 0, [3, 4, 5, 9], counts, False, "race")
-    assert (table["n"] > 0).all()
-    runs, again = metrics.counts_array(table, 5, 3)
-    assert runs == (3, 4, 5, 9) and np.array_equal(again, counts)
-
-
-def test_label_counts_table_goes_back_to_the_counts():
-    rng = np.random.default_rng(17)
-    counts = label_counts(rng.integers(0, 2, (40, 4)), rng.integers(0, 2, (2, 40, 4)), np.arange(40) % 2, 2)
-    table = metrics.counts_table("T", "ulp", 0, [0, 1], counts, True, "protected")
-    assert list(table.columns[5:]) == ["group", "target", "tp", "fp", "fn", "tn"]
-    assert np.array_equal(metrics.counts_array(table, 4, 2)[1], counts)
+# Imports
 
 
 def test_importing_metrics_loads_neither_pandas_nor_file_readers():
-    code = "import sys, fitlib.metrics; assert not {'pandas', 'pyarrow', 'torch'} & sys.modules.keys()"
+    code = (
+        "import sys, fitlib.metrics, fitlib.long_tables; assert not {'pandas', 'pyarrow', 'torch'} & sys.modules.keys()"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

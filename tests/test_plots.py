@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from test_sentences import SCRIPT, Experiment, constant, experiment, with_parts
 
-from fitlib import plots
+from fitlib import plots, wording
 from fitlib import sentences as say
+from fitlib.metrics import BIAS_METRICS
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +95,34 @@ def test_every_run_is_a_point(usual: Experiment) -> None:
 
 def test_cells_say_in_words_what_colour_repeats(usual: Experiment) -> None:
     told = words(plots.heat_map(usual.comparisons, usual.plan).figure)
-    rows = say.bias_rows(usual.comparisons)
+    rows = wording.bias_rows(usual.comparisons)
     for verdict, n in rows["verdict"].value_counts().items():
         assert told.count(verdict) == n
     assert sum(text.endswith("*") for text in told) == (rows["p_mean_holm"] <= 0.05).sum()
-    assert {say.points(d, signed=True) for d in rows["difference"]} <= set(told)
+    assert {wording.points(d, signed=True) for d in rows["difference"]} <= set(told)
     assert "SPSF\n(repeats DP)" in told
+
+
+def test_a_cell_has_the_colour_of_its_own_difference(usual: Experiment) -> None:
+    ax = plots.heat_map(usual.comparisons, usual.plan)
+    mesh = ax.collections[0]
+    rows = wording.bias_rows(usual.comparisons)
+    table = 100 * rows.pivot(index="technique", columns="metric", values="difference")[list(BIAS_METRICS)]
+    assert np.allclose(mesh.get_array(), table.loc[list(dict.fromkeys(rows["technique"]))])
+    assert mesh.norm.vmax == -mesh.norm.vmin == np.abs(mesh.get_array()).max(), "white is no difference"
+    assert [label.get_text().split("\n")[0] for label in ax.get_xticklabels()] == list(BIAS_METRICS)
+    assert [label.get_text().split("\n")[0] for label in ax.get_yticklabels()] == list(table.index)
+    assert {label.get_rotation() for label in [*ax.get_xticklabels(), *ax.get_yticklabels()]} == {0}
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_heat_map_of_nothing_estimable_is_drawn_without_a_warning(usual: Experiment, tmp_path: Path) -> None:
+    unknown = usual.comparisons.assign(difference=np.nan)
+    ax = plots.heat_map(unknown, usual.plan)
+    plots.save(ax.figure, tmp_path, "x")
+    assert words(ax.figure).count("–") == len(wording.bias_rows(unknown))
+    assert np.ma.getmaskarray(ax.collections[0].get_array()).all()
+    assert not words(plots.heat_map(unknown.head(0), usual.plan).figure)
 
 
 def test_runs_that_are_not_fit_are_named_in_the_cells() -> None:
@@ -175,8 +198,8 @@ def test_text_alternatives_are_computed_from_the_data(usual: Experiment) -> None
         plots.alt_heat_map(usual.comparisons),
         plots.alt_effects(usual.comparisons),
     ]
-    lowest = say.bias_rows(usual.comparisons)["difference"].min()
-    assert say.points(lowest, signed=True) in texts[3] and "(S-Base)" in texts[0]
+    lowest = wording.bias_rows(usual.comparisons)["difference"].min()
+    assert wording.points(lowest, signed=True) in texts[3] and "(S-Base)" in texts[0]
     assert all(text.endswith(".") and "nan" not in text.split() for text in texts)
     nothing = experiment(techniques=1)
     assert plots.alt_effects(nothing.comparisons) == "Interval plots of differences: not estimable."

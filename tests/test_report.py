@@ -20,9 +20,10 @@ import pytest
 from matplotlib.figure import Figure
 from test_sentences import SCRIPT, Experiment, constant, digest, elsewhere, experiment, with_parts, without
 
-from fitlib import plots, report
-from fitlib import sentences as say
+from fitlib import display, plots, report, views
 from fitlib.execution import execute
+from fitlib.metrics import BIAS_METRICS
+from fitlib.plan import METRICS_ROOTS, STATISTICS_ROOTS
 from fitlib.predictions import write_table
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "statistics.ipynb"
@@ -194,7 +195,7 @@ def test_every_caption_tells_n_noise_seed_and_test_set(nasty: Page) -> None:
 
 
 def test_code_is_hidden_unless_asked_for(batch: Path, tmp_path: Path) -> None:
-    assert "tables.write_csv" not in (batch / "report.html").read_text(encoding="utf-8")
+    assert "write_csv" not in (batch / "report.html").read_text(encoding="utf-8")
     report.write_report(batch / "statistics.ipynb", tmp_path / "code.html", show_code=True)
     assert "write_csv" in Page(tmp_path / "code.html").text
 
@@ -258,19 +259,19 @@ def test_markdown_of_a_text_shows_that_text() -> None:
     for text in (*NASTY, "# not a heading", "1 < 2 & 3 > 2", "https://a.example `x` \\ ~~x~~ | a |"):
         page = io.StringIO()
         with contextlib.redirect_stdout(page):
-            print(markdown2html(report.markdown(f"x {text}")))
+            print(markdown2html(display.markdown(f"x {text}")))
         body = re.sub(r"</?p>", "", page.getvalue()).strip()
         assert "<" not in body and __import__("html").unescape(body) == f"x {text}"
 
 
 def test_tables_merge_equal_neighbours_and_link_relative_addresses_only() -> None:
     frame = pd.DataFrame({"A": ["x", "x", SCRIPT], "B": ["1", "2", "3"]})
-    text = report.table_html("Title", frame, "n = 1. About", links={"B": ["runs/a b/1.html", "", ""]})
+    text = display.table_html("Title", frame, "n = 1. About", links={"B": ["runs/a b/1.html", "", ""]})
     assert 'scope="rowgroup" rowspan="2">x<' in text and "&lt;script&gt;" in text
     assert '<a href="runs/a%20b/1.html">1</a>' in text
     for bad in ("javascript:alert(1)", "https://a.example/", "//a.example", "/etc/passwd"):
         with pytest.raises(ValueError, match="not a relative address"):
-            report.address(bad)
+            display.address(bad)
 
 
 def test_notebook_is_rendered_once_and_again_only_if_it_changed(batch: Path, tmp_path: Path) -> None:
@@ -333,28 +334,29 @@ def test_index_lists_state_links_and_notes_as_text(tmp_path: Path) -> None:
 
 def test_tables_of_tests_are_left_out_where_nothing_was_tested() -> None:
     same = experiment(alter=lambda name, values: values[:1].repeat(len(values), axis=0)).comparisons
-    assert report.tests_view(same).empty and report.spread_view(same).empty and len(report.effects_view(same))
+    assert views.tests_view(same).empty and views.spread_view(same).empty and len(views.effects_view(same))
 
 
 def test_views_hold_text_only() -> None:
     found = experiment(runs=4)
-    views = [
-        report.glance_view(found.plan, found.evidence, found.comparisons),
-        report.trainings_view(found.plan, found.evidence),
-        report.parts_view(found.plan, found.evidence),
-        report.summary_view(found.summary, found.plan),
-        report.effects_view(found.comparisons),
-        report.tests_view(found.comparisons),
-        report.spread_view(found.comparisons),
-        report.risk_view(found.risk, found.plan),
-        report.runs_view(found.runs),
-        report.metrics_view(),
+    shown_views = [
+        views.glance_view(found.plan, found.evidence, found.comparisons),
+        views.trainings_view(found.plan, found.evidence),
+        views.parts_view(found.plan, found.evidence),
+        views.summary_view(found.summary, found.plan),
+        views.effects_view(found.comparisons),
+        views.tests_view(found.comparisons),
+        views.spread_view(found.comparisons),
+        views.risk_view(found.risk, found.plan),
+        views.runs_view(found.runs),
+        views.metrics_view(),
     ]
-    for view in views:
+    for view in shown_views:
         assert len(view) and view.map(lambda cell: isinstance(cell, str) and cell.lower() != "nan").all(axis=None)
-    assert list(report.metrics_view()["Metric"]) == list(say.BIAS_METRICS)
+    assert list(views.metrics_view()["Metric"]) == list(BIAS_METRICS)
 
 
 def test_the_visual_side_does_not_import_torch() -> None:
-    code = "import sys, fitlib.plots, fitlib.report, fitlib.tables, fitlib.examples; sys.exit('torch' in sys.modules)"
+    modules = ", ".join({*METRICS_ROOTS, *STATISTICS_ROOTS, "fitlib.report"})
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=NOTEBOOK.parent.parent, check=False).returncode == 0

@@ -11,9 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitlib import metrics as m
+from fitlib import captions, provenance, tables
 from fitlib import sentences as say
-from fitlib import tables
+from fitlib.comparisons import compare
+from fitlib.counts import confusion
+from fitlib.long_tables import counts_table, long_table
+from fitlib.metrics import BIAS_METRICS
+from fitlib.wording import VERDICTS, judged
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -33,7 +37,7 @@ class Experiment:
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
-        return tables.comparisons(self.metrics, self.plan, self.evidence)
+        return compare(self.metrics, self.plan, self.evidence)
 
     @cached_property
     def risk(self) -> pd.DataFrame:
@@ -109,10 +113,10 @@ def experiment(
     long, counts, evidence = [], [], []
     for level, name in enumerate(t["technique"] for t in plan["techniques"]):
         predicted = alter(name, predictions(rng, level, truth, group, runs))
-        confusion = m.confusion(truth, predicted, group, len(classes), 2)
+        counted = confusion(truth, predicted, group, len(classes), 2)
         for attribute in plan["groups"]:
-            long.append(m.long_table(name, "ulp", 0, range(runs), confusion, attribute=attribute))
-            counts.append(m.counts_table(name, "ulp", 0, range(runs), confusion, False, attribute))
+            long.append(long_table(name, "ulp", 0, range(runs), counted, attribute=attribute))
+            counts.append(counts_table(name, "ulp", 0, range(runs), counted, False, attribute))
         evidence += [entry(name, run, "ulp", predicted[run].tobytes()) for run in range(runs)]
         evidence += [entry(name, run, "none", "control") for run in range(2)]
     return Experiment(plan, evidence, pd.concat(long, ignore_index=True), pd.concat(counts, ignore_index=True))
@@ -152,10 +156,15 @@ def everything(found: Experiment) -> list[str]:
     summary, comparisons, risk = found.summary, found.comparisons, found.risk
     told = [
         *say.verdict(comparisons, summary, plan, evidence),
-        *say.identities(plan, evidence),
-        *say.controls(plan, evidence),
+        *provenance.identities(plan, evidence),
+        *provenance.controls(plan, evidence),
     ]
-    told += [*say.missing_runs(evidence), *say.deviations(plan), *say.protected_use(plan), say.what_varied(plan)]
+    told += [
+        *provenance.missing_runs(evidence),
+        *provenance.deviations(plan),
+        *provenance.protected_use(plan),
+        provenance.what_varied(plan),
+    ]
     told += [
         *say.constants(summary),
         say.next_run(summary),
@@ -166,11 +175,13 @@ def everything(found: Experiment) -> list[str]:
     told += [*say.spread(comparisons, plan), *say.accuracy(comparisons), say.redundant(comparisons)]
     told += [*say.dropped(comparisons), *say.reversals(comparisons), *say.cautions(plan, comparisons, summary)]
     told += [
-        say.caption_summary(plan, summary),
-        say.caption_risk(plan, risk, len(risk)),
-        say.caption_glance(plan, summary),
+        captions.caption_summary(plan, summary),
+        captions.caption_risk(plan, risk, len(risk)),
+        captions.caption_glance(plan, summary),
     ]
-    told += [f(plan, comparisons) for f in (say.caption_differences, say.caption_tests, say.caption_spread)]
+    told += [
+        f(plan, comparisons) for f in (captions.caption_differences, captions.caption_tests, captions.caption_spread)
+    ]
     return told
 
 
@@ -219,8 +230,8 @@ def test_verdict_has_three_sentences_and_its_scope(usual: Experiment) -> None:
 
 
 def test_verdict_counts_redundant_metrics_once(usual: Experiment) -> None:
-    counted = say.outcomes(usual.comparisons)[list(say.VERDICTS)].sum(axis=1)
-    distinct = usual.comparisons["redundant_with"].eq("") & usual.comparisons["metric"].isin(m.BIAS_METRICS)
+    counted = say.outcomes(usual.comparisons)[list(VERDICTS)].sum(axis=1)
+    distinct = usual.comparisons["redundant_with"].eq("") & usual.comparisons["metric"].isin(BIAS_METRICS)
     assert counted.tolist() == [distinct.sum() // 2] * 2 and counted.iloc[0] < 7
     assert "SPSF repeats DP" in say.redundant(usual.comparisons)
 
@@ -233,8 +244,10 @@ def test_many_techniques_are_told_as_groups() -> None:
 def test_real_noise_is_not_called_emulated(usual: Experiment) -> None:
     arm = {**usual.plan["arms"][0], "noise": "native", "kind": "real"}
     plan = {**usual.plan, "arms": [arm]}
-    assert "emulated" not in " ".join([say.limit(plan), say.what_varied(plan), say.caption(plan, [6])])
-    assert "emulated" in say.what_varied(usual.plan) and "(emulated)" in say.caption(usual.plan, [6])
+    assert "emulated" not in " ".join(
+        [provenance.limit(plan), provenance.what_varied(plan), captions.caption(plan, [6])]
+    )
+    assert "emulated" in provenance.what_varied(usual.plan) and "(emulated)" in captions.caption(usual.plan, [6])
 
 
 def test_one_run_is_not_estimable() -> None:
@@ -259,32 +272,32 @@ def test_bit_identical_runs_enter_no_test_and_constants_are_named() -> None:
 
 
 def test_identity_is_told_from_digests(usual: Experiment) -> None:
-    told = " ".join(say.identities(usual.plan, usual.evidence))
+    told = " ".join(provenance.identities(usual.plan, usual.evidence))
     assert "the 6 runs started from identical weights and data" in told
     assert "6 of 6 final weights differ (SHA-256)" in told
 
 
 def test_identity_without_a_digest_of_the_start_is_not_claimed(usual: Experiment) -> None:
     evidence = [{**e, "parts": {"machine": "x"}} for e in usual.evidence]
-    assert "identical weights" not in " ".join(say.identities(usual.plan, evidence))
+    assert "identical weights" not in " ".join(provenance.identities(usual.plan, evidence))
 
 
 def test_equal_final_weights_reduce_the_effective_n(usual: Experiment) -> None:
     evidence = [{**e, "final_weights": digest(e["training"], e["run"] // 2)} for e in usual.evidence]
-    assert "only 3 different final weights (SHA-256) among 6 runs" in say.identities(usual.plan, evidence)[0]
+    assert "only 3 different final weights (SHA-256) among 6 runs" in provenance.identities(usual.plan, evidence)[0]
 
 
 def test_control_arm_says_what_was_compared_or_how_it_failed(usual: Experiment) -> None:
-    (told,) = say.controls(usual.plan, usual.evidence)
+    (told,) = provenance.controls(usual.plan, usual.evidence)
     assert told == (
         "Control arm of S-Base, S-T1 and S-T2: identical in 2 of 2 (final weights and predictions, by SHA-256)."
     )
     evidence = [{**e, "final_weights": "other"} if e["role"] == "control" and e["run"] else e for e in usual.evidence]
-    assert "failed: identical in 1 of 2" in say.controls(usual.plan, evidence)[0]
+    assert "failed: identical in 1 of 2" in provenance.controls(usual.plan, evidence)[0]
 
 
 def test_failed_runs_are_named_with_their_last_line() -> None:
-    told = say.missing_runs(case("failed").evidence)
+    told = provenance.missing_runs(case("failed").evidence)
     assert told == [
         "1 of 24 planned runs did not finish; the results rest on the others.",
         "training-S-T1, arm ulp, run-02 failed: ValueError: loss is not finite.",
@@ -305,14 +318,16 @@ def test_runs_that_are_not_fit_are_refused_and_the_part_is_named() -> None:
         in (say.verdict(found.comparisons, found.summary, found.plan)[0])
     )
     assert "S-T1" not in say.largest_difference(found.summary, found.plan, found.evidence)[0]
-    assert any("initial weights differs in run-02" in told for told in say.identities(found.plan, found.evidence))
+    assert any(
+        "initial weights differs in run-02" in told for told in provenance.identities(found.plan, found.evidence)
+    )
 
 
 def test_predictions_made_elsewhere_leave_identity_unknown() -> None:
     found = case("elsewhere")
     told = " ".join(everything(found))
     assert "whether they were identical is unknown" in told and "seed 0" not in told
-    assert say.NO_EVIDENCE in told and "last epoch" not in told
+    assert provenance.NO_EVIDENCE in told and "last epoch" not in told
 
 
 def test_four_fifths_is_named_only_for_the_declared_class(usual: Experiment) -> None:
@@ -325,7 +340,7 @@ def test_four_fifths_is_named_only_for_the_declared_class(usual: Experiment) -> 
 
 def test_undecided_stands_beside_its_power() -> None:
     found = experiment(techniques=4, units=60, smallest_effect=0.02)
-    assert (say.judged(found.comparisons)["verdict"] == "undecided").any()
+    assert (judged(found.comparisons)["verdict"] == "undecided").any()
     told = say.undecided(found.comparisons, found.plan)
     assert "their power to show it at the corrected α" in told and "Undecided does not mean equal" in told
 
@@ -348,40 +363,13 @@ def test_quiet_spread_is_not_called_equal(usual: Experiment) -> None:
 
 def test_plan_and_deviations_are_told() -> None:
     plan = experiment(runs=1).plan
-    assert say.deviations(plan)[1] == "No deviation from it is recorded."
+    assert provenance.deviations(plan)[1] == "No deviation from it is recorded."
     plan |= {"declared_before_first_run": False, "deviations": ["runs was lowered from 16 to 8."]}
-    assert say.deviations(plan)[0].startswith("The plan was not declared before the first run")
-    assert say.deviations(plan)[1] == "runs was lowered from 16 to 8."
+    assert provenance.deviations(plan)[0].startswith("The plan was not declared before the first run")
+    assert provenance.deviations(plan)[1] == "runs was lowered from 16 to 8."
 
 
 def test_use_of_the_protected_attribute_at_prediction_is_warned_of() -> None:
     plan = experiment(runs=1).plan
     plan["techniques"][1]["uses_protected"] = "prediction"
-    assert any("disparate treatment" in told for told in say.protected_use(plan))
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0, "0"),
-        (-0.0321, "−3.21"),
-        (4e-5, "0.004"),
-        (1e-9, "1.0×10⁻⁷"),
-        (float("nan"), "not estimable"),
-        (None, "not estimable"),
-    ],
-)
-def test_points(value: float | None, text: str) -> None:
-    assert say.points(value) == text
-
-
-@pytest.mark.parametrize(
-    ("p", "text"),
-    [(3.3e-9, "3.3×10⁻⁹"), (0.0312, "0.031"), (0.25, "0.25"), (0.999, "> 0.99"), (1.0, "1"), (float("nan"), "no test")],
-)
-def test_probability(p: float, text: str) -> None:
-    assert say.probability(p) == text
-
-
-def test_power_is_never_certainty() -> None:
-    assert say.power(1.0) == "> 0.99" and say.power(float("nan")) == "–"
+    assert any("disparate treatment" in told for told in provenance.protected_use(plan))

@@ -1,4 +1,4 @@
-"""fitlib.tables: columns, order, families, what enters no test, and speed at the study's size."""
+"""The tables of an experiment: columns, order, families, what enters no test, and speed at the study's size."""
 
 import os
 import time
@@ -11,9 +11,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from fitlib import risk, tables
+from fitlib import comparisons, risk, schemas, tables
+from fitlib import significance as sig
 from fitlib import statistics as st
+from fitlib.counts import confusion
 from fitlib.errors import InputError
+from fitlib.long_tables import long_table as computed_table
+from fitlib.metrics import BIAS_METRICS
+from fitlib.series import METRICS
 
 RUNS, CLASSES, GROUPS = 8, 3, 2
 LONG = ["technique", "arm", "seed", "run", "reading", "attribute", "metric", "target", "group", "value", "n_undefined"]
@@ -44,7 +49,7 @@ def long_table(name: str, values: np.ndarray, arm_name: str = "ulp", reading: st
     rows = []
     for run in range(values.shape[1]):
         head = (name, arm_name, 0, run, reading, "protected")
-        for metric, by_class in zip(tables.BIAS_METRICS, values[:, run], strict=True):
+        for metric, by_class in zip(BIAS_METRICS, values[:, run], strict=True):
             defined = by_class[~np.isnan(by_class)]
             mean = defined.mean() if defined.size else np.nan
             rows.append((*head, metric, None, None, mean, int(np.isnan(by_class).sum())))
@@ -96,7 +101,7 @@ def fits(answer: bool | None) -> Callable:
 
 
 def compare(metrics: pd.DataFrame, plan_: dict, evidence: list[dict] = (), fit: bool | None = True) -> pd.DataFrame:
-    return tables.comparisons(metrics, plan_, evidence, fits(fit))
+    return comparisons.compare(metrics, plan_, evidence, fits(fit))
 
 
 def row_of(table: pd.DataFrame, **wanted: object) -> pd.Series:
@@ -116,11 +121,11 @@ def test_tables_read_back_equal_from_csv(metrics: pd.DataFrame, tmp_path: Path) 
         "risk": tables.risk(class_counts("Base"), plan(), (), fits(None)),
     }
     for name, table in made.items():
-        tables.write_csv(table, tmp_path / name)
-        pd.testing.assert_frame_equal(tables.read_csv(tmp_path / name, name), table, check_exact=True)
+        schemas.write_csv(table, tmp_path / name)
+        pd.testing.assert_frame_equal(schemas.read_csv(tmp_path / name, name), table, check_exact=True)
         text = (tmp_path / name).read_bytes()
         assert b"\r" not in text and b"nan" not in text.lower() and b"<na>" not in text.lower()
-        assert table.columns.tolist() == list(tables.SCHEMAS[name])
+        assert table.columns.tolist() == list(schemas.SCHEMAS[name])
 
 
 def test_tables_of_nothing_have_their_columns() -> None:
@@ -132,7 +137,7 @@ def test_tables_of_nothing_have_their_columns() -> None:
         ("risk", tables.risk(class_counts("Base").iloc[:0], plan(), (), fits(None))),
     ):
         assert len(table) == 0 and table.dtypes.astype(str).tolist() == list(
-            pd.DataFrame(columns=list(tables.SCHEMAS[name])).astype(tables.SCHEMAS[name]).dtypes.astype(str)
+            pd.DataFrame(columns=list(schemas.SCHEMAS[name])).astype(schemas.SCHEMAS[name]).dtypes.astype(str)
         )
 
 
@@ -236,20 +241,20 @@ def test_summary_of_one_run_and_of_unequal_runs() -> None:
 def test_comparisons_give_the_numbers_of_fitlib_statistics(metrics: pd.DataFrame) -> None:
     table = compare(metrics, plan())
     assert table["technique"].tolist() == ["Fair"] * 8 + ["Noisy"] * 8
-    assert table["metric"].tolist() == list(tables.METRICS) * 2
+    assert table["metric"].tolist() == list(METRICS) * 2
     row = row_of(table, technique="Fair", metric="BA")
     b, t = drawn(0)[6].mean(axis=1), drawn(1, 0.2)[6].mean(axis=1)
-    welch, u, d = st.welch(b, t), st.mann_whitney_exact(b, t), st.cohens_d(b, t)
+    welch, u, d = st.welch(b, t), sig.mann_whitney_exact(b, t), st.cohens_d(b, t)
     assert row[["difference", "difference_low", "difference_high"]].tolist() == [welch.value, welch.low, welch.high]
     assert row["difference"] == pytest.approx(row["mean_technique"] - row["mean_baseline"])
     assert row[["u", "p_mean", "p_mean_smallest"]].tolist() == [u.statistic, u.p, u.smallest_p]
-    assert row["p_variance_raw"] == st.brown_forsythe(b, t).p
-    assert row["p_variance_relative"] == st.brown_forsythe(b, t, relative=True).p
+    assert row["p_variance_raw"] == sig.brown_forsythe(b, t).p
+    assert row["p_variance_relative"] == sig.brown_forsythe(b, t, relative=True).p
     assert row[["d", "d_low", "d_high"]].tolist() == [d.value, d.low, d.high]
     assert row["verdict"] == "fairer" and row["scope"] == "at seed 0, on this test set" and row["fit"] == "yes"
     reversal = risk.verdict_reversal(b, t)
     assert row[["reversal", "reversal_low", "reversal_high"]].tolist() == [0, 0, reversal.high]
-    assert row["power_mean"] == st.power_mean(0.01, st.sds(b), st.sds(t), RUNS, RUNS, 0.05 / 10)
+    assert row["power_mean"] == sig.power_mean(0.01, st.sds(b), st.sds(t), RUNS, RUNS, 0.05 / 10)
     assert "Welch t" in row["procedures"] and "Mann-Whitney" in row["procedures"]
     undirected = row_of(table, technique="Noisy", metric="DI")
     assert np.isnan(undirected["reversal"]) and undirected["reversal_note"] == risk.NO_DIRECTION
@@ -257,17 +262,17 @@ def test_comparisons_give_the_numbers_of_fitlib_statistics(metrics: pd.DataFrame
 
 def test_families_count_redundant_metrics_once(metrics: pd.DataFrame) -> None:
     table = compare(metrics, plan())
-    repeated = {metric: row_of(table, technique="Fair", metric=metric)["redundant_with"] for metric in tables.METRICS}
+    repeated = {metric: row_of(table, technique="Fair", metric=metric)["redundant_with"] for metric in METRICS}
     assert {m: r for m, r in repeated.items() if r} == {"SPSF": "DP", "EOFP": "FPSF"}
     bias = table[table["metric"] != "accuracy"]
     assert set(bias["family_size"]) == {2 * 5}
     distinct = bias[bias["redundant_with"] == ""]
     for p in ("p_mean", "p_variance_raw"):
-        for suffix, correct in (("holm", st.holm), ("bh", st.benjamini_hochberg), ("by", st.benjamini_yekutieli)):
+        for suffix, correct in (("holm", sig.holm), ("bh", sig.benjamini_hochberg), ("by", sig.benjamini_yekutieli)):
             np.testing.assert_array_equal(distinct[f"{p}_{suffix}"], correct(distinct[p].to_numpy()))
     for name in ("Fair", "Noisy"):
         dp, spsf = (row_of(table, technique=name, metric=m) for m in ("DP", "SPSF"))
-        for column in tables.SHARED_WITH_REPEATED:
+        for column in comparisons.SHARED_WITH_REPEATED:
             assert dp[column] == spsf[column]
         assert spsf["difference"] == pytest.approx(dp["difference"] / 2)
 
@@ -369,7 +374,7 @@ def test_techniques_that_share_one_training_are_compared_by_run() -> None:
     # run 0 of the technique is its first row here, so runs are matched by number
     x, y = b[6, :7].mean(axis=1), t[6, 1:].mean(axis=1)
     assert row["difference_low"] == st.paired_difference(x, y).low
-    assert row["p_mean"] == st.signed_rank_exact(x, y).p and np.isnan(row["d"])
+    assert row["p_mean"] == sig.signed_rank_exact(x, y).p and np.isnan(row["d"])
 
 
 def test_arms_seeds_and_attributes_each_get_their_rows() -> None:
@@ -423,7 +428,7 @@ def test_risk_of_labels_agrees_with_risk_of_classes() -> None:
     classes = class_counts("Base")
     labels = classes.rename(columns={"predicted": "target", "n": "tp"}).drop(columns="true")
     labels = labels.assign(fp=0, fn=3, tn=97 - labels["tp"])
-    columns = [c for c in tables.RISK if c not in ("n", "n_undefined", "note")]
+    columns = [c for c in schemas.RISK if c not in ("n", "n_undefined", "note")]
     both = [tables.risk(c, plan(), (), fits(True)).iloc[:2][columns] for c in (classes, labels)]
     pd.testing.assert_frame_equal(*both)
 
@@ -440,7 +445,7 @@ def test_bit_identical_predictions_get_no_interval_of_a_risk() -> None:
 def study_metrics(folder: Path, name: str) -> pd.DataFrame:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     runs_ = [yaml.load(path.read_text(), Loader=loader) for path in sorted((folder / name).glob("*.yaml"))]
-    values = np.array([[run[metric.replace("DI", "DI bar")] for run in runs_] for metric in tables.BIAS_METRICS])
+    values = np.array([[run[metric.replace("DI", "DI bar")] for run in runs_] for metric in BIAS_METRICS])
     return long_table(name, values, reading="published")
 
 
@@ -472,15 +477,13 @@ def test_the_studys_task_s() -> None:
 
 
 def test_tables_of_computed_metrics_fit_together() -> None:
-    from fitlib import metrics as computed
-
     rng = np.random.default_rng(0)
     truth, group = rng.integers(0, CLASSES, 300), rng.integers(0, GROUPS, 300)
     frames = {}
     for name in ("Base", "Fair"):
         prediction = np.where(rng.random((RUNS, 300)) < 0.7, truth, rng.integers(0, CLASSES, (RUNS, 300)))
-        counts = computed.confusion(truth, prediction, group, CLASSES, GROUPS)
-        frames[name] = computed.long_table(name, "ulp", 0, range(RUNS), counts)
+        counts = confusion(truth, prediction, group, CLASSES, GROUPS)
+        frames[name] = computed_table(name, "ulp", 0, range(RUNS), counts)
     two = plan(technique("Base", None), technique("Fair"))
     table = tables.concatenate(frames, two)
     assert len(tables.summary(table, two)) == 2 * (7 * (1 + CLASSES) + 1 + GROUPS)
@@ -495,7 +498,7 @@ def test_tables_of_computed_metrics_fit_together() -> None:
 def test_summary_of_27_techniques_and_211_classes_is_quick() -> None:
     rng = np.random.default_rng(0)
     names = [f"T{i}" for i in range(27)]
-    levels = {"technique": names, "metric": tables.BIAS_METRICS, "target": [None, *range(211)], "run": range(16)}
+    levels = {"technique": names, "metric": BIAS_METRICS, "target": [None, *range(211)], "run": range(16)}
     keys = pd.MultiIndex.from_product(levels.values(), names=levels)
     big = keys.to_frame(index=False).assign(
         arm="ulp", seed=0, reading="strict", attribute="protected", group=None, n_undefined=0

@@ -1,0 +1,335 @@
+"""Each technique against its baseline: pairs, differences, verdicts, tests corrected over families, and power.
+
+Pandas frames in, a pandas frame out; see `fitlib.tables` for plan and evidence.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from fitlib import risk as risks
+from fitlib import significance as sig
+from fitlib import statistics as st
+from fitlib.findings import CheckFit, Findings
+from fitlib.metrics import BIAS_METRICS
+from fitlib.schemas import COMPARISONS, Json, integer_column, joined, table_of
+from fitlib.series import METRICS, Series, main_arms, series_of
+
+# The power of the variance test is simulated from this seed and both n, so the order of rows cannot matter.
+POWER_SEED = 2006
+# of a redundant metric, taken from the metric that it repeats
+SHARED_WITH_REPEATED = (
+    "u", "p_mean", "p_mean_smallest", "p_mean_holm", "p_mean_bh", "p_mean_by", "p_variance_raw", "p_variance_relative",
+    "p_variance_raw_holm", "p_variance_raw_bh", "p_variance_raw_by",
+)  # fmt: skip
+
+
+def compare(
+    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+) -> pd.DataFrame:
+    """Each technique against its baseline, per main arm, attribute and metric; difference = technique - baseline.
+
+    Overall values are means over the classes that are defined in every run of both. Families (mean; variance): all
+    comparisons of the experiment x distinct metrics; a redundant metric shows the p-values of the metric that it
+    repeats. Bit-identical arms enter no test; arms that are not FIT get the verdict "not FIT". Accuracy is outside the
+    families. Techniques that share the baseline's training are compared paired by run.
+    """
+    pairs = list(_pairs(_blocks(series_of(metrics, plan)), plan, Findings(evidence, check_fit)))
+    table = table_of([_comparison_row(pair, plan) for pair in pairs], COMPARISONS)
+    family, repeated = _family(pairs, plan)
+    _correct(table, family, repeated)
+    _add_power(table, plan["analysis"])
+    _add_notes(table, plan["analysis"]["alpha"])
+    return table_of(table, COMPARISONS)
+
+
+# Pairs
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One metric of one technique in one arm: runs (runs,), classes (runs, classes), overall (runs,)."""
+
+    runs: np.ndarray
+    classes: np.ndarray
+    overall: np.ndarray
+
+    def at(self, runs: np.ndarray) -> "_Block":
+        rows = np.flatnonzero(np.isin(self.runs, runs))
+        return _Block(self.runs[rows], self.classes[rows], self.overall[rows])
+
+
+_NOTHING = _Block(np.empty(0, dtype=np.int64), np.empty((0, 0)), np.empty(0))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A baseline and a technique on one metric, with what the evidence says of both."""
+
+    technique: Json
+    baseline: Json
+    arm: Json
+    attribute: str
+    metric: str
+    b: _Block
+    t: _Block
+    stopped: np.ndarray  # (classes,) bool, predicted in fewer runs of the technique than of the baseline
+    fit: str
+    note: str
+    bit_identical: bool
+
+    @property
+    def paired(self) -> bool:
+        return self.technique["training"] == self.baseline["training"]
+
+    @cached_property
+    def common(self) -> np.ndarray:
+        """(classes,) bool: defined in every run of both."""
+        both = [block.classes for block in (self.b, self.t) if block.runs.size]
+        return ~np.isnan(np.concatenate(both)).any(axis=0) if both else np.zeros(0, dtype=bool)
+
+    @cached_property
+    def samples(self) -> tuple[np.ndarray, np.ndarray]:
+        """Overall values of both, (runs,) each, over common classes; empty where there is none."""
+        if self.metric == "accuracy":
+            return self.b.overall, self.t.overall
+        if not (self.common.any() and self.b.runs.size and self.t.runs.size):
+            return np.empty(0), np.empty(0)
+        return self.b.classes[:, self.common].mean(axis=1), self.t.classes[:, self.common].mean(axis=1)
+
+    def verdict(self, found: str) -> str:
+        """`found`, unless there is nothing to judge (accuracy) or the runs may not be called FIT."""
+        if self.metric == "accuracy":
+            return ""
+        return "not FIT" if self.fit == "no" else found
+
+
+def _blocks(series: Series) -> dict[tuple[int, int, int, int], _Block]:
+    """(technique, arm, attribute, metric) as positions -> values; per-group rows are left out."""
+    keys, blocks = series.keys, {}
+    names = np.stack([keys[name] for name in ("technique", "arm", "attribute", "metric")], axis=1)
+    rows = np.flatnonzero(keys["group"] == -1)
+    starts = np.flatnonzero(np.r_[True, (names[rows][1:] != names[rows][:-1]).any(axis=1)]) if rows.size else rows
+    for part in np.split(rows, starts[1:]) if rows.size else []:
+        n = int(series.counts[part[0]])
+        classes = series.values[part[keys["target"][part] >= 0], :n].T
+        overall = series.values[part[keys["target"][part] == -1], :n]
+        blocks[tuple(names[part[0]].tolist())] = _Block(
+            series.runs[part[0], :n], classes, overall[0] if len(overall) else np.full(n, np.nan)
+        )
+    return blocks
+
+
+def _pairs(blocks: Mapping, plan: Json, known: Findings) -> Iterator[_Pair]:
+    position = {t["technique"]: i for i, t in enumerate(plan["techniques"])}
+    compared = [(t, technique) for t, technique in enumerate(plan["techniques"]) if technique["baseline"] is not None]
+    for t, technique in compared:
+        b = position[technique["baseline"]]
+        baseline = plan["techniques"][b]
+        for a, arm in enumerate(main_arms(plan)):
+            said = _said(baseline, technique, arm, known)
+            for g, attribute in enumerate(plan["groups"]):
+                both = [[blocks.get((i, a, g, m), _NOTHING) for m in range(len(METRICS))] for i in (b, t)]
+                stopped = _stopped(both[0][METRICS.index("DI")], both[1][METRICS.index("DI")])
+                for m, metric in enumerate(METRICS):
+                    samples = _same_runs(both[0][m], both[1][m], baseline["training"] == technique["training"])
+                    yield _Pair(technique, baseline, arm, attribute, metric, *samples, stopped, *said)
+
+
+def _same_runs(b: _Block, t: _Block, paired: bool) -> tuple[_Block, _Block]:
+    return (b.at(t.runs), t.at(b.runs)) if paired else (b, t)
+
+
+def _said(baseline: Json, technique: Json, arm: Json, known: Findings) -> tuple[str, str, bool]:
+    """Of both together: fit ("no" before "unknown" before "yes"), what to note, and whether either is bit-identical."""
+    fits, notes, identical = [], [], False
+    for role, one in (("baseline", baseline), ("technique", technique)):
+        fits.append(known.fit(one, arm))
+        if fits[-1] == "no":
+            notes.append(f"{role} not FIT: {known.identity(one['training'], arm['arm']).text}")
+        same = known.bit_identical(one, arm)
+        notes += [f"{role}: {same}; enters no test"] if same else []
+        identical |= bool(same)
+    return next(fit for fit in ("no", "unknown", "yes") if fit in fits), "; ".join(notes), identical
+
+
+def _stopped(b: _Block, t: _Block) -> np.ndarray:
+    """Classes predicted in a smaller share of runs than by the baseline: DI is undefined where nobody is predicted."""
+    if not b.runs.size or not t.runs.size:
+        return np.zeros(0, dtype=bool)
+    return np.isnan(t.classes).mean(axis=0) > np.isnan(b.classes).mean(axis=0)
+
+
+# Rows
+
+
+def _comparison_row(pair: _Pair, plan: Json) -> Json:
+    b, t = pair.samples
+    row = _comparison_keys(pair, plan) | {"n_baseline": pair.b.runs.size, "n_technique": pair.t.runs.size}
+    if not (b.size and t.size):
+        return row | {"verdict": pair.verdict("not estimable"), "note": _why_not(pair)}
+    row |= {"mean_baseline": float(st.means(b)), "mean_technique": float(st.means(t))}
+    row |= {"sd_baseline": float(st.sds(b)), "sd_technique": float(st.sds(t))} | _class_bounds(pair)
+    row["difference"] = row["mean_technique"] - row["mean_baseline"]
+    if pair.bit_identical:
+        return row | {"verdict": pair.verdict("not estimable")}
+    tests, procedures = _tests(b, t, pair.paired)
+    return row | tests | _effects(b, t, pair, plan["analysis"]["smallest_effect"], procedures)
+
+
+def _comparison_keys(pair: _Pair, plan: Json) -> Json:
+    bias, names, analysis = pair.metric != "accuracy", plan["classes"], plan["analysis"]
+    seed = pair.arm["seed"]
+    keys = {
+        "technique": pair.technique["technique"],
+        "baseline": pair.baseline["technique"],
+        "arm": pair.arm["arm"],
+        "seed": seed,
+        "reading": analysis["reading"],
+        "attribute": pair.attribute,
+        "metric": pair.metric,
+        "scope": f"at seed {seed}, on this test set" if seed is not None else "at one seed, on this test set",
+        "fit": pair.fit,
+        "note": pair.note,
+        "design": "paired by run" if pair.paired else "independent",
+        "alpha": analysis["alpha"],
+        "stopped_predicting": _listed(names, pair.stopped),
+    }
+    if bias:
+        keys |= {"n_classes": int(pair.common.sum()), "dropped_classes": _listed(names, ~pair.common)}
+        keys |= {"smallest_effect": analysis["smallest_effect"]}
+    return keys
+
+
+def _listed(names: Sequence[str], chosen: np.ndarray) -> str:
+    return "; ".join(str(names[i]) for i in np.flatnonzero(chosen))
+
+
+def _why_not(pair: _Pair) -> str:
+    nothing = not (pair.b.runs.size and pair.t.runs.size)
+    why = "no runs" if nothing else "no class is defined in every run of both"
+    return joined(pair.note, st.NOT_ESTIMABLE + why)
+
+
+def _class_bounds(pair: _Pair) -> Json:
+    """Smallest and largest difference over all classes, with each undefined value anywhere in [0, 1]."""
+    if pair.metric == "accuracy":
+        return {}
+    (b_low, b_high), (t_low, t_high) = (
+        [float(np.where(np.isnan(x), fill, x).mean()) for fill in (0.0, 1.0)] for x in (pair.b.classes, pair.t.classes)
+    )
+    return {"difference_bound_low": t_low - b_high, "difference_bound_high": t_high - b_low}
+
+
+def _tests(b: np.ndarray, t: np.ndarray, paired: bool) -> tuple[Json, str]:
+    """The tests' columns, and the names of their procedures."""
+    mean = sig.signed_rank_exact(b, t) if paired else sig.mann_whitney_exact(b, t)
+    raw, relative = sig.brown_forsythe(b, t), sig.brown_forsythe(b, t, relative=True)
+    columns = {
+        "u": mean.statistic,
+        "p_mean": mean.p,
+        "p_mean_smallest": mean.smallest_p,
+        "p_variance_raw": raw.p,
+        "p_variance_relative": relative.p,
+    }
+    return columns, f"p_mean: {mean.method}; p_variance_raw: {raw.method}"
+
+
+def _effects(b: np.ndarray, t: np.ndarray, pair: _Pair, smallest_effect: float, procedures: str) -> Json:
+    difference = st.paired_difference(b, t) if pair.paired else st.welch(b, t)
+    d, reversal = st.cohens_d(b, t), risks.verdict_reversal(b, t)
+    row = {"difference": difference.value, "difference_low": difference.low, "difference_high": difference.high}
+    row |= {"d": d.value, "d_low": d.low, "d_high": d.high} if not pair.paired else {}
+    row["note"] = joined(pair.note, difference.note)
+    intervals = f"95 % intervals: difference {difference.method}" + ("" if pair.paired else f", d {d.method}")
+    row["procedures"] = f"{intervals}; {procedures}"
+    row["verdict"] = pair.verdict(st.verdict(b, t, smallest_effect, paired=pair.paired))
+    return row | (_reversal(reversal, pair) if pair.metric != "accuracy" else {})
+
+
+def _reversal(reversal: st.Estimate, pair: _Pair) -> Json:
+    if pair.paired or pair.fit == "no":
+        why = "runs are not FIT" if pair.fit == "no" else "not computed for techniques that share one training"
+        return {"reversal_note": why}
+    columns = {"reversal": reversal.value, "reversal_low": reversal.low, "reversal_high": reversal.high}
+    return columns | {"reversal_note": reversal.note or reversal.method}
+
+
+# Families and power
+
+
+def _family(pairs: Sequence[_Pair], plan: Json) -> tuple[list[str], dict[str, str]]:
+    """The distinct metrics of the declared family, and each redundant one with the metric that it repeats."""
+    declared = plan["analysis"].get("family") or BIAS_METRICS
+    values = {metric: _stacked(pairs, metric) for metric in BIAS_METRICS if metric in declared}
+    repeated = sig.redundant_metrics(values)
+    return [metric for metric in values if metric not in repeated], repeated
+
+
+def _stacked(pairs: Sequence[_Pair], metric: str) -> np.ndarray:
+    """Overall values of one metric in all comparisons; NaN where it cannot be compared, so all metrics are alike."""
+    stacked = [np.empty(0)]
+    for pair in pairs:
+        if pair.metric == metric:
+            n, values = pair.b.runs.size + pair.t.runs.size, np.concatenate(pair.samples)
+            stacked.append(values if values.size == n else np.full(n, np.nan))
+    return np.concatenate(stacked)
+
+
+def _correct(table: pd.DataFrame, family: Sequence[str], repeated: Mapping[str, str]) -> None:
+    """Fills the corrected p-values of both families, the family's size, and what redundant metrics share."""
+    member = table["metric"].isin(family).to_numpy()
+    corrections = {"holm": sig.holm, "bh": sig.benjamini_hochberg, "by": sig.benjamini_yekutieli}
+    for p in ("p_mean", "p_variance_raw"):
+        within = table[p].where(member).to_numpy()
+        for suffix, correct in corrections.items():
+            table[f"{p}_{suffix}"] = correct(within)
+    counted = member | table["metric"].isin(list(repeated)).to_numpy()
+    size = int((member & table["p_mean"].notna()).sum())
+    table["family_size"] = integer_column(np.full(len(table), size), counted)
+    table["redundant_with"] = [repeated.get(metric, "") for metric in table["metric"]]
+    _share(table, repeated)
+
+
+def _share(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:
+    """Rows of a comparison stand together, one per metric, so the repeated metric is at a fixed distance."""
+    for metric, first in repeated.items():
+        rows = np.flatnonzero(table["metric"] == metric)
+        sources = rows - METRICS.index(metric) + METRICS.index(first)
+        columns = [table.columns.get_loc(name) for name in SHARED_WITH_REPEATED]
+        table.iloc[rows, columns] = table.iloc[sources, columns].to_numpy()
+
+
+def _add_power(table: pd.DataFrame, analysis: Json) -> None:
+    """Power for the declared effect, and for an SD ratio of 1.5, at the corrected alpha (Holm's first step)."""
+    simulated: dict[tuple[int, int], float] = {}
+    tested = table["family_size"].notna() & table["p_mean"].notna()
+    for i, row in zip(table.index[tested], table[tested].to_dict("records"), strict=True):
+        n, alpha = (row["n_baseline"], row["n_technique"]), analysis["alpha"] / row["family_size"]
+        if n not in simulated:
+            simulated[n] = sig.power_variance(*n, alpha, rng=np.random.default_rng([POWER_SEED, *n]))
+        mean = sig.power_mean(analysis["smallest_effect"], row["sd_baseline"], row["sd_technique"], *n, alpha)
+        table.at[i, "power_mean"] = np.nan if mean is None else mean
+        table.at[i, "power_variance"] = simulated[n]
+
+
+def _add_notes(table: pd.DataFrame, alpha: float) -> None:
+    table["note"] = [joined(row["note"], *_test_notes(row, alpha)) for row in table.to_dict("records")]
+
+
+def _test_notes(row: Json, alpha: float) -> Iterator[str]:
+    corrected = not pd.isna(row["family_size"])
+    if row["metric"] == "accuracy":
+        yield "outside the family"
+    elif not corrected:
+        yield "outside the declared family"
+    smallest = row["p_mean_smallest"]
+    if smallest > alpha:
+        yield "no test possible at this n"
+    elif corrected and smallest * row["family_size"] > alpha:
+        yield "smallest attainable p x family size exceeds alpha"
+    if not pd.isna(row["p_mean"]) and pd.isna(row["p_variance_raw"]):
+        yield "variance test not estimable"

@@ -1,0 +1,136 @@
+"""What a notebook shows: sentences, tables and figures.
+
+Names that users give (classes, groups) are text everywhere: whatever reaches HTML or Markdown is escaped here.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MARKDOWN = re.compile(r"[\\`*_{}\[\]<>&$~|#:]")  # active characters; ":" so that no bare address becomes a link
+WRAPPED = 40  # characters of a cell beyond which it may break into lines
+NUMBER = re.compile(r"[−+>\[]* ?\d|–$|not estimable$|no test$|constant in all")
+Links = Mapping[str, Sequence[str]]
+
+
+def markdown(text: str) -> str:
+    """Plain text as Markdown that shows exactly that text: active characters become character references."""
+    return MARKDOWN.sub(lambda found: f"&#{ord(found.group())};", " ".join(str(text).split()))
+
+
+def tell(sentences: str | Iterable[str], paragraphs: bool = False) -> None:
+    """Display one sentence as a paragraph, several as a list (or as paragraphs); empty ones are left out."""
+    from IPython.display import Markdown, display
+
+    given = [sentences] if isinstance(sentences, str) else sentences
+    lines = [markdown(sentence) for sentence in given if sentence]
+    if len(lines) > 1 and not paragraphs:
+        lines = ["\n".join(f"- {line}" for line in lines)]
+    if lines:
+        display(Markdown("\n\n".join(lines)))
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where a notebook shows its results: `plan` words the captions, `out` takes the figures."""
+
+    plan: Mapping
+    out: Path
+
+    def table(self, title: str, view: pd.DataFrame, caption: str, source: str = "", links: Links | None = None) -> None:
+        """Display a table of strings, if it has rows; `source` is the relative address of the file with all columns."""
+        from IPython.display import HTML, display
+
+        if len(view):
+            display(HTML(table_html(title, view, caption, source, links)))
+
+    def figure(self, name: str, attribute: str, figure: Figure, alt: str, caption: str) -> None:
+        """Save a figure as SVG and PNG, and display it with its text alternative and caption.
+
+        Where the plan has several protected attributes, file name and caption tell which one it shows.
+        """
+        from IPython.display import display
+
+        from fitlib import plots
+
+        if len(self.plan["groups"]) > 1:
+            caption = f"Protected attribute: {attribute}. {caption}"
+        svg, _ = plots.save(figure, self.out / "figures", plots.stem(name, self.plan, attribute))
+        data = {"image/svg+xml": svg.read_text(encoding="utf-8"), "text/plain": alt}
+        display(data, metadata={"image/svg+xml": {"alt": alt, "caption": caption}}, raw=True)
+
+
+def table_html(title: str, frame: pd.DataFrame, caption: str, source: str = "", links: Links | None = None) -> str:
+    """A table of strings as HTML, with a caption and with column and row headings that have their scope.
+
+    Equal neighbours in the first column merge. `links` maps a column to one relative address per row ("" for none).
+    Columns that are not numbers stand left.
+    """
+    links, columns = links or {}, list(frame.columns)
+    text = {c for c in columns if frame[c].astype(str).map(lambda v: NUMBER.match(v) is None).mean() > 0.5}
+    head = "".join(f'<th scope="col"{_class(c in text)}>{html.escape(str(c))}</th>' for c in columns)
+    spans = _spans(list(frame.iloc[:, 0])) if columns else []
+    body = [
+        _table_row(row, columns, spans[i], {c: links[c][i] for c in links}, text)
+        for i, row in enumerate(frame.itertuples(index=False, name=None))
+    ]
+    name = html.escape(title)
+    return (
+        f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table>'
+        f"<caption><b>{name}.</b> {html.escape(caption)}{_source_link(source)}</caption>\n"
+        f"<thead><tr>{head}</tr></thead>\n"
+        f"<tbody>\n{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _source_link(source: str) -> str:
+    return f' All columns: <a href="{address(source)}">{html.escape(source)}</a>.' if source else ""
+
+
+def _spans(values: list) -> list[int]:
+    """For each row: how many equal values start here, 0 inside such a block."""
+    spans = [0] * len(values)
+    start = 0
+    for i in range(1, len(values) + 1):
+        if i == len(values) or values[i] != values[start]:
+            spans[start], start = i - start, i
+    return spans
+
+
+def _table_row(row: tuple, columns: list, span: int, links: Mapping[str, str], text: set) -> str:
+    first, *rest = row
+    block = f'scope="rowgroup" rowspan="{span}"' if span > 1 else 'scope="row"'
+    heading = f"<th {block}>{html.escape(str(first))}</th>" if span else ""
+    cells = "".join(_cell(value, links.get(c, ""), c in text) for c, value in zip(columns[1:], rest, strict=True))
+    return f"<tr{_class(bool(span), 'first')}>{heading}{cells}</tr>\n"
+
+
+def _cell(value: object, link: str, is_text: bool) -> str:
+    shown = html.escape(str(value))
+    if link:
+        shown = f'<a href="{html.escape(address(link), quote=True)}">{shown}</a>'
+    long = " long" if len(str(value)) > WRAPPED else ""
+    return f"<td{_class(is_text, f'text{long}')}>{shown}</td>"
+
+
+def _class(holds: bool, name: str = "text") -> str:
+    return f' class="{name}"' if holds else ""
+
+
+def address(link: str) -> str:
+    """A relative address, quoted; ValueError for anything that names a scheme or a host."""
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc or link.startswith(("/", "\\")):
+        raise ValueError(f"link = {link!r}: not a relative address")
+    return quote(parts.path, safe="/._-+") + (f"#{quote(parts.fragment)}" if parts.fragment else "")

@@ -1,0 +1,196 @@
+"""The long tables of a technique: its metrics, counts and votes, one value per row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fitlib.counts import Counts, cells_of, count, label_votes, votes
+from fitlib.metrics import METRICS, PUBLISHED, READINGS, Values, accuracy, group_accuracy, overall
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fitlib.predictions import Predictions
+
+LONG_COLUMNS = (
+    "technique", "arm", "seed", "run", "reading", "attribute", "metric", "target", "group", "value", "n_undefined",
+)  # fmt: skip
+MISSING = -1  # stands for "null" in integer headers until the table is built
+
+
+def technique_tables(technique: str, arms: Mapping[str, tuple[int, Predictions]]) -> dict[str, pd.DataFrame]:
+    """The tables "metrics", "counts" and "votes" of one technique; arms: {arm: (seed, stacked predictions)}.
+
+    Rows in the order of the arms, then of the protected attributes.
+    """
+    import pandas as pd
+
+    metrics, counted, voted = [], [], []
+    for arm, (seed, predictions) in arms.items():
+        for attribute in predictions.protected:
+            counts = count(predictions, attribute)
+            shared = (technique, arm, seed, predictions.runs, counts, predictions.multilabel, attribute)
+            metrics.append(long_table(*shared))
+            counted.append(counts_table(*shared))
+        voted.append(votes_table(arm, seed, predictions))
+    tables = {"metrics": metrics, "counts": counted, "votes": voted}
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+
+
+# Metrics
+
+
+def long_table(
+    technique: str,
+    arm: str,
+    seed: int,
+    runs: Sequence[int],
+    counts: Counts,
+    multilabel: bool = False,
+    attribute: str = "protected",
+    readings: Iterable[str] = READINGS,
+) -> pd.DataFrame:
+    """All metrics of all runs of one technique in one arm, one value per row.
+
+    counts: `confusion` or (multilabel) `label_counts` of these runs. Columns: technique, arm, seed, run, reading,
+    attribute, metric, target (class, null = overall), group (null but for per-group accuracy), value (NaN = undefined),
+    n_undefined (how many of the values behind this one are undefined: of all classes in an overall row, else 0 or 1).
+
+    Rows: run by run; in each run reading by reading, metric by metric, overall before the classes; then (reading
+    "strict") accuracy overall and by group. With more than two groups the published reading is left out.
+    """
+    parts = [_bias_part(reading, counts, multilabel) for reading in readings if _applies(reading, counts)]
+    parts.append(_accuracy_part(counts, multilabel))
+    header = [row for part in parts for row in part[0]]
+    values = np.concatenate([part[1] for part in parts], axis=1)
+    undefined = np.concatenate([part[2] for part in parts], axis=1)
+    run = np.repeat(np.asarray(runs, dtype=np.int64), len(header))
+    return _frame(_keys(technique, arm, seed, run, attribute), header, values, undefined)
+
+
+_Part = tuple[list[tuple[str, str, int, int]], Values, Counts]  # (reading, metric, target, group), (runs, rows) twice
+
+
+def _applies(reading: str, counts: Counts) -> bool:
+    return reading == "strict" or counts.shape[1] == 2
+
+
+def _bias_part(reading: str, counts: Counts, multilabel: bool) -> _Part:
+    cells = cells_of(counts, multilabel)
+    header, values, undefined = [], [], []
+    for name, metric in {"strict": METRICS, "published": PUBLISHED}[reading].items():
+        by_class = metric(cells)
+        mean, n_undefined = overall(by_class, reading)
+        header += [(reading, name, target, MISSING) for target in (MISSING, *range(by_class.shape[1]))]
+        values += [mean[:, None], by_class]
+        undefined += [n_undefined[:, None], np.isnan(by_class)]
+    return header, np.concatenate(values, axis=1), np.concatenate(undefined, axis=1)
+
+
+def _accuracy_part(counts: Counts, multilabel: bool) -> _Part:
+    by_group = group_accuracy(counts, multilabel)
+    header = [("strict", "accuracy", MISSING, group) for group in (MISSING, *range(by_group.shape[1]))]
+    values = np.column_stack([accuracy(counts, multilabel), by_group])
+    return header, values, np.isnan(values)
+
+
+def _frame(
+    keys: dict[str, object], header: list[tuple[str, str, int, int]], values: Values, undefined: Counts
+) -> pd.DataFrame:
+    import pandas as pd
+
+    reading, metric, target, group = zip(*header, strict=True)
+    n_runs = len(values)
+    columns = {
+        **keys,
+        "reading": pd.Series(reading * n_runs, dtype="str"),
+        "metric": pd.Series(metric * n_runs, dtype="str"),
+        "target": _nullable(np.tile(target, n_runs)),
+        "group": _nullable(np.tile(group, n_runs)),
+        "value": values.ravel(),
+        "n_undefined": _nullable(undefined.ravel().astype(np.int64)),
+    }
+    return pd.DataFrame(columns)[list(LONG_COLUMNS)]
+
+
+# Counts and votes
+
+
+def counts_table(
+    technique: str, arm: str, seed: int, runs: Sequence[int], counts: Counts, multilabel: bool, attribute: str
+) -> pd.DataFrame:
+    """Counts as a long table; `counts_array` is the way back.
+
+    Multi-class: technique, arm, seed, run, attribute, group, true, predicted, n, without the cells that are zero.
+    Multi-label: technique, arm, seed, run, attribute, group, target, tp, fp, fn, tn, every cell.
+    """
+    import pandas as pd
+
+    index = np.indices(counts.shape[:3]).reshape(3, -1) if multilabel else np.nonzero(counts)
+    names = ("group", "target", "tp", "fp", "fn", "tn") if multilabel else ("group", "true", "predicted", "n")
+    cells = counts.reshape(-1, 4).T if multilabel else (counts[index],)
+    keys = _keys(technique, arm, seed, np.asarray(runs, dtype=np.int64)[index[0]], attribute)
+    return pd.DataFrame(keys | dict(zip(names, (*index[1:], *cells), strict=True)))
+
+
+def counts_array(table: pd.DataFrame, n_classes: int, n_groups: int) -> tuple[tuple[int, ...], Counts]:
+    """Runs (ascending) and the count array of `counts_table` rows of one technique, arm and attribute."""
+    runs, position = np.unique(table["run"].to_numpy(), return_inverse=True)
+    group = table["group"].to_numpy()
+    if "target" in table:
+        counts = np.zeros((len(runs), n_groups, n_classes, 4), dtype=np.int64)
+        counts[position, group, table["target"].to_numpy()] = table[["tp", "fp", "fn", "tn"]].to_numpy()
+    else:
+        counts = np.zeros((len(runs), n_groups, n_classes, n_classes), dtype=np.int64)
+        counts[position, group, table["true"].to_numpy(), table["predicted"].to_numpy()] = table["n"].to_numpy()
+    return tuple(runs.tolist()), counts
+
+
+def votes_table(arm: str, seed: int, predictions: Predictions) -> pd.DataFrame:
+    """Votes of the runs of one arm: arm, seed, idx, ground_truth, protected..., unit (where known), class, votes.
+
+    Multi-label: `class` is the label, `ground_truth` that label's 0/1, `votes` the runs that predict 1.
+    """
+    import pandas as pd
+
+    if predictions.multilabel:
+        row, klass, number = label_votes(predictions.prediction)
+        truth = predictions.ground_truth[row, klass]
+    else:
+        row, klass, number = votes(predictions.prediction, predictions.n_classes)
+        truth = predictions.ground_truth[row]
+    columns = {"arm": _constant(arm, len(row)), "seed": np.full(len(row), seed, dtype=np.int64)}
+    columns |= {"idx": predictions.idx[row], "ground_truth": truth.astype(np.int64)}
+    columns |= {name: values[row] for name, values in predictions.protected_columns().items()}
+    if predictions.unit is not None:
+        columns["unit"] = predictions.unit[row]
+    return pd.DataFrame(columns | {"class": klass, "votes": number})
+
+
+# Columns
+
+
+def _keys(technique: str, arm: str, seed: int, run: Counts, attribute: str) -> dict[str, object]:
+    """The columns that name what a row is about; run (rows,)."""
+    return {
+        "technique": _constant(technique, len(run)),
+        "arm": _constant(arm, len(run)),
+        "seed": np.full(len(run), seed, dtype=np.int64),
+        "run": run,
+        "attribute": _constant(attribute, len(run)),
+    }
+
+
+def _constant(text: str, n: int) -> pd.Series:
+    import pandas as pd
+
+    return pd.Series([text] * n, dtype="str")
+
+
+def _nullable(values: Counts) -> pd.arrays.IntegerArray:
+    import pandas as pd
+
+    return pd.arrays.IntegerArray(values.astype(np.int64), values == MISSING)

@@ -1,0 +1,132 @@
+"""Sentences on how the results came about: the plan and its deviations, what varied, and the proof of identity.
+
+Pure functions of plan and evidence; plain text out (no markup; whoever shows it escapes it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from fitlib import identity
+from fitlib.series import main_arms
+from fitlib.wording import count, listed, noise, seed, trainings
+
+USES = {
+    "no": "the protected attribute is not used",
+    "training": "the protected attribute is used in training, not at prediction",
+    "prediction": "the protected attribute is needed at prediction",
+}
+NO_EVIDENCE = "No evidence was recorded on how these runs were trained: whether they were identical is unknown."
+
+
+# The plan
+
+
+def what_varied(plan: Mapping) -> str:
+    """Runs, noise and seed of every main arm, in one sentence."""
+    arms = main_arms(plan)
+    told = [f"{count(arm['runs'], 'run')}, noise {noise(arm)}, seed {seed(arm)}" for arm in arms]
+    named = [f"arm {arm['arm']}: {text}" for arm, text in zip(arms, told, strict=True)] if len(arms) > 1 else told
+    return f"For each technique: {'; '.join(named)}."
+
+
+def limit(plan: Mapping) -> str:
+    """What bounds every conclusion: the seed, and how the noise was made."""
+    arms = main_arms(plan)
+    if any(arm["kind"] == "unknown" for arm in arms):
+        return (
+            "How these predictions were made is not recorded: whether their runs were identical is unknown, and a "
+            "technique cannot be told from its luck with a seed."
+        )
+    seeds = list(dict.fromkeys(map(seed, arms)))
+    text = f"Only seed {seeds[0]} was tried: a technique cannot be told from its luck with that seed"
+    if len(seeds) > 1:
+        text = f"Seeds {listed(seeds)} were tried, each judged alone: no verdict over seeds is given"
+    if any(arm["kind"] == "emulated" for arm in arms):
+        text += "; the noise was emulated, so nothing is claimed about a given GPU"
+    return f"{text}."
+
+
+def deviations(plan: Mapping) -> list[str]:
+    """One sentence on when the plan was fixed, then every deviation from it."""
+    told = [str(text) for text in plan.get("deviations") or []]
+    if not plan.get("declared_before_first_run"):
+        return ["The plan was not declared before the first run: its choices may follow what was seen.", *told]
+    first = f"The plan was declared before the first run (SHA-256 {str(plan.get('declared_hash') or '')[:16]}…)."
+    return [first, *(told or ["No deviation from it is recorded."])]
+
+
+def protected_use(plan: Mapping) -> list[str]:
+    """Who uses the protected attribute, and when; use at prediction may be disparate treatment."""
+    used = {when: [t["technique"] for t in plan["techniques"] if t.get("uses_protected") == when] for when in USES}
+    told = [f"{listed(names, 8)}: {USES[when]}." for when, names in used.items() if names]
+    unknown = [t["technique"] for t in plan["techniques"] if t.get("uses_protected") not in USES]
+    told += [f"{listed(unknown, 8)}: use of the protected attribute is not recorded."] if unknown else []
+    if used["prediction"]:
+        told.append("Treating people differently by group at prediction may be disparate treatment: check before use.")
+    return told
+
+
+# Evidence
+
+
+def identities(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
+    """For each training and main arm: were its runs identical but for the noise, and do the results differ?"""
+    if not evidence:
+        return [NO_EVIDENCE]
+    told: dict[str, list[str]] = {}
+    for arm in main_arms(plan):
+        where = f" in arm {arm['arm']}" if len(main_arms(plan)) > 1 else ""
+        for training, names in trainings(plan).items():
+            shared = f"{listed(names, 8)}{' (one training)' if len(names) > 1 else ''}{where}"
+            told.setdefault(_identity(training, arm["arm"], evidence), []).append(shared)
+    return [f"{listed(names, 30)}: {text}." for text, names in told.items()]
+
+
+def _identity(training: str, arm: str, evidence: Sequence[Mapping]) -> str:
+    found = identity.check_fit(evidence, training, arm)
+    if found.fit is False:
+        return f"{found.text}; these {found.n} runs are not compared"
+    if not found.fit or found.n == 1:
+        return found.text if found.fit is None else "1 run, so there is nothing to compare"
+    finals = _finals(*identity.distinct_finals(evidence, training, arm))
+    known = _starts_known(evidence, training, arm)
+    started = f"the {found.n} runs started from identical weights and data ({found.text})" if known else found.text
+    return f"{started}; {finals}"
+
+
+def _starts_known(evidence: Sequence[Mapping], training: str, arm: str) -> bool:
+    runs = identity.done_runs(evidence, training, arm)
+    return all(run["parts"].get(part) for run in runs for part in ("initial weights", "first batch"))
+
+
+def _finals(different: int, n: int) -> str:
+    if different == 1:
+        return f"all {n} final weights are bit-identical (SHA-256), so the noise changed nothing"
+    if different == n:
+        return f"{n} of {n} final weights differ (SHA-256)"
+    return f"only {different} different final weights (SHA-256) among {n} runs, so the effective n is {different}"
+
+
+def controls(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
+    """Outcome of every training's control arm, with what was compared; equal outcomes are told once."""
+    told: dict[str, list[str]] = {}
+    for training, names in trainings(plan).items() if evidence else ():
+        told.setdefault(identity.check_control(evidence, training).text, []).append(listed(names))
+    return [f"Control arm of {listed(names, 30)}: {text}." for text, names in told.items()]
+
+
+def missing_runs(evidence: Sequence[Mapping], most: int = 12) -> list[str]:
+    """Every planned run that failed or is missing, and why (last line of its traceback)."""
+    gone = [e for e in evidence if e["status"] != "done"]
+    if not gone:
+        return [f"All {count(len(evidence), 'planned run')} finished."] if evidence else []
+    told = [f"{e['training']}, arm {e['arm']}, run-{int(e['run']):02d} {_why(e)}." for e in gone[:most]]
+    told += [f"And {len(gone) - most} more (table of runs)."] if len(gone) > most else []
+    return [f"{len(gone)} of {len(evidence)} planned runs did not finish; the results rest on the others.", *told]
+
+
+def _why(entry: Mapping) -> str:
+    lines = str(entry.get("error") or "").strip().splitlines()
+    error = " ".join(lines[-1].split()).rstrip(".") if lines else ""
+    return f"{entry['status']}: {error}" if error else str(entry["status"])

@@ -1,0 +1,338 @@
+"""Tables for readers: the columns that a report shows, in words, with text in every cell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from fitlib import identity
+from fitlib import wording as say
+from fitlib.metrics import BIAS_METRICS
+from fitlib.series import main_arms
+
+CORRECTIONS = {"holm": "Holm", "bh": "BH", "by": "BY"}
+
+
+# Plan and evidence
+
+
+def glance_view(plan: Mapping, evidence: Sequence[Mapping], comparisons: pd.DataFrame) -> pd.DataFrame:
+    """What an auditor asks first, in one small table."""
+    against = dict.fromkeys(t["baseline"] for t in plan["techniques"] if t["baseline"])
+    techniques = [t["technique"] for t in plan["techniques"] if t["baseline"]]
+    done = sum(e["status"] == "done" for e in evidence)
+    rows = {
+        "Compared": f"{say.listed(techniques, 8)} against {say.listed(against, 8)}" if against else "nothing",
+        "Test set": str(plan.get("data", {}).get("name") or "not named"),
+        "Runs of each technique": say.listed(dict.fromkeys(str(arm["runs"]) for arm in main_arms(plan))),
+        "What differs between runs": say.noise_explained(plan),
+        "Seed of all runs": say.listed(dict.fromkeys(map(say.seed, main_arms(plan)))),
+        "Finished": f"{done} of {len(evidence)} planned runs" if evidence else str(plan.get("source", "")),
+        "Same code, data and start in all runs": _answer_on_fit(plan, evidence),
+        "Same result where nothing differs (control arm)": _answer_on_control(plan, evidence),
+        "Smallest effect that counts": f"{say.points(plan['analysis']['smallest_effect'])} points of a metric",
+        "Tests that the correction covers": f"{say.family(comparisons)} of means, as many of spread",
+        "Plan": "declared before the first run" if plan.get("declared_before_first_run") else "not declared beforehand",
+        "Deviations from the plan": str(len(plan.get("deviations") or []))
+        if plan.get("deviations")
+        else "none recorded",
+    }
+    return pd.DataFrame({"Question": list(rows), "Answer": list(rows.values())})
+
+
+def _answer_on_fit(plan: Mapping, evidence: Sequence[Mapping]) -> str:
+    arms = [arm["arm"] for arm in main_arms(plan)]
+    found = [identity.check_fit(evidence, training, arm).fit for training in say.trainings(plan) for arm in arms]
+    known = {"proven": found.count(True), "refuted": found.count(False), "unknown": found.count(None)}
+    return _shares(known, len(found), "training" if len(arms) == 1 else "pair of training and arm")
+
+
+def _answer_on_control(plan: Mapping, evidence: Sequence[Mapping]) -> str:
+    found = [identity.check_control(evidence, training).identical for training in say.trainings(plan)]
+    known = {"bit-identical": found.count(True), "failed": found.count(False), "not available": found.count(None)}
+    return _shares(known, len(found), "training")
+
+
+def _shares(counts: Mapping[str, int], total: int, noun: str) -> str:
+    plural = "pairs of training and arm" if noun.startswith("pair ") else ""
+    return ", ".join(f"{what} for {n} of {say.count(total, noun, plural)}" for what, n in counts.items() if n)
+
+
+def techniques_view(plan: Mapping) -> pd.DataFrame:
+    """Every technique as planned."""
+    names = {"technique": "Technique", "baseline": "Baseline", "method": "Method", "inference": "Inference"}
+    names |= {"training": "Training", "uses_protected": "Uses the protected attribute"}
+    rows = [{shown: str(t.get(key) or "–") for key, shown in names.items()} for t in plan["techniques"]]
+    return pd.DataFrame(rows, columns=list(names.values()))
+
+
+def plan_view(plan: Mapping) -> pd.DataFrame:
+    """The declared analysis."""
+    analysis, favourable = plan["analysis"], plan["analysis"].get("favourable")
+    rows = {
+        "Smallest effect": f"{say.points(analysis['smallest_effect'])} points",
+        "α": f"{analysis['alpha']:g}",
+        "Family of tests": say.listed(analysis.get("family") or BIAS_METRICS, 7),
+        "Favourable class": "none declared" if favourable is None else say.class_name(plan, favourable),
+        "Reading of the metrics": analysis["reading"],
+        "Protocol of the tests": analysis["protocol"],
+        "Classes": say.listed(plan.get("classes") or [], 20),
+        "Groups": "; ".join(f"{name}: {say.listed(groups, 12)}" for name, groups in plan["groups"].items()),
+        "Source": str(plan.get("source", "")),
+    }
+    return pd.DataFrame({"Declared": list(rows), "Value": list(rows.values())})
+
+
+def trainings_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
+    """Identity of the runs, one row per training and main arm."""
+    arms = [arm["arm"] for arm in main_arms(plan)]
+    rows = [_training_row(t, names, arm, evidence) for t, names in say.trainings(plan).items() for arm in arms]
+    return pd.DataFrame(rows)
+
+
+def _training_row(training: str, names: list[str], arm: str, evidence: Sequence[Mapping]) -> dict[str, str]:
+    found = identity.check_fit(evidence, training, arm)
+    runs = identity.done_runs(evidence, training, arm)
+    parts = len({part for run in runs for part in run["parts"]})
+    different, n = identity.distinct_finals(evidence, training, arm)
+    return {
+        "Training": training,
+        "Techniques": say.listed(names, 8),
+        "Arm": arm,
+        "Runs": str(n),
+        "Parts equal": f"{parts - len(found.differing)} of {parts}",
+        "Parts that differ": say.listed(found.differing, 8),
+        "Different final weights": f"{different} of {n}",
+        "Control arm": _without(identity.check_control(evidence, training)),
+    }
+
+
+def _without(control: identity.Control) -> str:
+    return control.text.replace(f" ({control.compared})", "")
+
+
+def parts_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
+    """The proof, part by part: value, and in how many runs it is equal; trainings that agree share a row."""
+    told: dict[tuple[str, str, str], list[str]] = {}
+    shared = say.trainings(plan)
+    for part in dict.fromkeys(part for e in evidence for part in e["parts"]):
+        for training in shared:
+            for arm in main_arms(plan):
+                runs = identity.done_runs(evidence, training, arm["arm"])
+                if runs:
+                    told.setdefault((part, *_part(runs, part)), []).append(training)
+    rows = [
+        {
+            "Part": part,
+            "Training": "all" if set(names) == set(shared) and len(shared) > 1 else say.listed(dict.fromkeys(names), 3),
+            "Value": value,
+            "Equal": equal,
+        }
+        for (part, value, equal), names in told.items()
+    ]
+    return pd.DataFrame(rows, columns=["Part", "Training", "Value", "Equal"])
+
+
+def _part(runs: Sequence[Mapping], part: str) -> tuple[str, str]:
+    odd = identity.differing_parts(runs).get(part, [])
+    values = list(dict.fromkeys(_shortened(str(run["parts"].get(part, "not recorded"))) for run in runs))
+    equal = f"differs in {say.listed(odd)}" if odd else f"in {len(runs)} of {len(runs)} runs"
+    return say.listed(values, 2), equal
+
+
+def _shortened(value: str) -> str:
+    return f"{value[:16]}…" if re.fullmatch(r"[0-9a-f]{32,}", value) else value
+
+
+# Results
+
+
+def summary_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+    """Overall values by technique and metric, with the class whose values differ most between runs."""
+    overall = pd.concat([say.overall_rows(summary), _accuracy_rows(summary)]).sort_index()
+    classes = summary[summary["target"] != "overall"].dropna(subset=["maxdiff"])
+    keys = ["technique", "arm", "attribute", "metric"]
+    widest = classes.loc[classes.groupby(keys)["maxdiff"].idxmax()].set_index(keys) if len(classes) else classes
+    return pd.DataFrame([_summary_row(row, summary, _at(widest, row, keys), plan) for _, row in overall.iterrows()])
+
+
+def _accuracy_rows(summary: pd.DataFrame) -> pd.DataFrame:
+    return summary[(summary["metric"] == "accuracy") & (summary["target"] == "overall") & summary["group"].isna()]
+
+
+def _at(frame: pd.DataFrame, row: pd.Series, keys: list[str]) -> pd.Series | None:
+    at = tuple(row[key] for key in keys)
+    return frame.loc[at] if len(frame) and at in frame.index else None
+
+
+def _summary_row(row: pd.Series, frame: pd.DataFrame, widest: pd.Series | None, plan: Mapping) -> dict[str, str]:
+    constant = row["n"] > 1 and row["maxdiff"] == 0
+    worst = (
+        "–"
+        if widest is None or constant
+        else f"{say.class_name(plan, widest['target'])}: {say.points(widest['maxdiff'])}"
+    )
+    return {
+        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Metric": row["metric"],
+        "n": str(row["n"]),
+        "Mean": say.points(row["mean"]),
+        "95 % interval of the mean": f"constant in all {row['n']} runs"
+        if constant
+        else say.span(row["mean_low"], row["mean_high"]),
+        "SD": "–" if constant else say.points(row["sd"]),
+        "95 % interval of the SD": "–" if constant else say.span(row["sd_low"], row["sd_high"]),
+        "Smallest run": say.points(row["min"]),
+        "Largest run": say.points(row["max"]),
+        "MaxDiff": "–" if row["n"] < 2 else say.points(row["maxdiff"]),
+        "Class with the largest MaxDiff": worst if row["n"] > 1 else "–",
+    }
+
+
+def effects_view(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Differences between means, each beside its interval, with the verdict."""
+    return pd.DataFrame([_effect_row(row, comparisons) for _, row in comparisons.iterrows()])
+
+
+def _effect_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    return {
+        "Comparison": _pair(row, frame),
+        "Metric": _metric(row),
+        "Baseline": say.points(row["mean_baseline"]),
+        "Technique": say.points(row["mean_technique"]),
+        "Difference": say.points(row["difference"], signed=True),
+        "95 % interval": say.span(row["difference_low"], row["difference_high"]),
+        "Verdict": row["verdict"] or "–",
+        "P(reversal)": "–" if say.missing(row["reversal"]) else say.probability(row["reversal"]),
+        "95 % interval of P": say.span(row["reversal_low"], row["reversal_high"], 1)
+        if not say.missing(row["reversal"])
+        else "–",
+        "d": say.decimals(row["d"], 1),
+        "95 % interval of d": say.span(row["d_low"], row["d_high"], scale=1, places=1),
+    }
+
+
+def tests_view(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Tests of the means: each p beside its smallest attainable value, its corrected values and the power.
+
+    Empty where nothing was tested.
+    """
+    if comparisons["p_mean"].isna().all():
+        return pd.DataFrame()
+    return pd.DataFrame([_test_row(row, comparisons) for _, row in comparisons.iterrows()])
+
+
+def _test_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    return {
+        "Comparison": _pair(row, frame),
+        "Metric": _metric(row),
+        "p": say.probability(row["p_mean"]),
+        "Smallest attainable": say.probability(row["p_mean_smallest"]) if not say.missing(row["p_mean"]) else "–",
+        **{shown: _corrected(row, f"p_mean_{key}") for key, shown in CORRECTIONS.items()},
+        "Power": say.power(row["power_mean"]),
+        **({"Runs": row["design"]} if frame["design"].nunique() > 1 else {}),
+    }
+
+
+def spread_view(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Differences in the spread between runs; empty where nothing was tested."""
+    if comparisons["p_variance_raw"].isna().all():
+        return pd.DataFrame()
+    return pd.DataFrame([_spread_row(row, comparisons) for _, row in comparisons.iterrows()])
+
+
+def _spread_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    return {
+        "Comparison": _pair(row, frame),
+        "Metric": _metric(row),
+        "SD of the baseline": _sd(row["sd_baseline"]),
+        "SD of the technique": _sd(row["sd_technique"]),
+        "p (raw values)": say.probability(row["p_variance_raw"]),
+        **{shown: _corrected(row, f"p_variance_raw_{key}") for key, shown in CORRECTIONS.items()},
+        "Power": say.power(row["power_variance"]),
+        "p (values / mean)": say.probability(row["p_variance_relative"]),
+    }
+
+
+def _sd(value: float) -> str:
+    return "constant" if not say.missing(value) and value == 0 else say.points(value)
+
+
+def _pair(row: pd.Series, frame: pd.DataFrame) -> str:
+    sizes = frame[["n_baseline", "n_technique"]].stack().nunique()
+    n = f", n = {row['n_technique']} v {row['n_baseline']}" if sizes > 1 else ""
+    return f"{row['technique']} v {row['baseline']}{say.place(frame, row)}{n}"
+
+
+def _metric(row: pd.Series) -> str:
+    return f"{row['metric']} (∝ {row['redundant_with']})" if row["redundant_with"] else str(row["metric"])
+
+
+def _corrected(row: pd.Series, column: str) -> str:
+    return "–" if say.missing(row[column]) else say.probability(row[column])
+
+
+def risk_view(risk: pd.DataFrame, plan: Mapping, most: int = 60) -> pd.DataFrame:
+    """Impact ratio against 0.8 by technique and class; of more than `most` rows, those below 0.8 in some run."""
+    shown = risk if len(risk) <= most else risk[risk["violated"] > 0].head(most)
+    return pd.DataFrame([_risk_row(row, risk, plan) for _, row in shown.iterrows()])
+
+
+def _risk_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
+    chance = {"p_violated": "P(below)", "p_disagree": "P(two runs disagree)"}
+    told = {shown: "–" if say.missing(row[key]) else say.probability(row[key]) for key, shown in chance.items()}
+    spans = {
+        f"95 % interval of {shown}": say.span(row[f"{key}_low"], row[f"{key}_high"], 1) for key, shown in chance.items()
+    }
+    worst = say.span(row["p_violated_low_bonferroni"], row["p_violated_high_bonferroni"], 1)
+    return {
+        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Class": say.class_name(plan, row["target"]),
+        "Rule": row["rule"].replace("four-fifths", "four fifths"),
+        "Runs below": f"{row['violated']} of {row['n']}",
+        "P(below)": told["P(below)"],
+        "95 % interval of P(below)": spans["95 % interval of P(below)"],
+        "for the worst pair": worst,
+        "P(two runs disagree)": told["P(two runs disagree)"],
+        "95 % interval of P(two runs disagree)": spans["95 % interval of P(two runs disagree)"],
+        "Ratio: mean": say.decimals(row["ratio_mean"]),
+        "lowest": say.decimals(row["ratio_min"]),
+        "highest": say.decimals(row["ratio_max"]),
+    }
+
+
+# Runs and metrics
+
+
+def runs_view(runs: pd.DataFrame) -> pd.DataFrame:
+    """Every planned run: state, overall values, and the first digits of what identifies it."""
+    return pd.DataFrame([_run_row(row, runs) for _, row in runs.iterrows()])
+
+
+def _run_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    digests = {"initial_weights": "Initial weights", "final_weights": "Final weights", "predictions": "Predictions"}
+    return {
+        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Run": f"run-{int(row['run']):02d}",
+        "State": row["status"],
+        "FIT": row["fit"],
+        **{m: "–" if say.missing(row[m]) else say.points(row[m]) for m in ("accuracy", *BIAS_METRICS)},
+        **{shown: row[key][:8] or "–" for key, shown in digests.items()},
+    }
+
+
+def run_links(runs: pd.DataFrame, evidence: Sequence[Mapping]) -> list[str]:
+    """For each row of the table of runs, the address of its executed notebook ("" where there is none)."""
+    known = {(e["training"], e["arm"], e["run"]): str(e.get("link") or "") for e in evidence if e["status"] == "done"}
+    return [known.get((row.training, row.arm, row.run), "") for row in runs.itertuples()]
+
+
+def metrics_view() -> pd.DataFrame:
+    """The bias metrics in words."""
+    rows = [
+        {"Metric": m, "Name": say.METRIC_NAMES[m], "What it is, for one class": say.METRIC_MEANINGS[m]}
+        for m in BIAS_METRICS
+    ]
+    return pd.DataFrame(rows)

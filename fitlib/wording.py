@@ -1,0 +1,189 @@
+"""Words and numbers that sentences, captions, tables for readers and figures share.
+
+A value that is not there reads "not estimable"; no NaN is ever printed. Points are percentage points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import pandas as pd
+
+from fitlib.metrics import BIAS_METRICS
+from fitlib.series import main_arms
+
+METRIC_NAMES = {
+    "DP": "demographic parity",
+    "DI": "disparate impact",
+    "SPSF": "statistical parity subgroup fairness",
+    "FPSF": "false positive subgroup fairness",
+    "EOFP": "equalised odds, false positives",
+    "EOTP": "equalised odds, true positives",
+    "BA": "bias amplification",
+}
+METRIC_MEANINGS = {
+    "DP": "difference between the groups' shares predicted as the class",
+    "DI": "1 − smallest share / largest share predicted as the class; the impact ratio is 1 − DI",
+    "SPSF": "how far each group's predicted share lies from everybody's, weighted by group size",
+    "FPSF": "how far each group's false positive rate lies from everybody's, weighted by its share not of the class",
+    "EOFP": "difference between the groups' false positive rates",
+    "EOTP": "difference between the groups' true positive rates",
+    "BA": "how far a group's share among those predicted as the class lies from its share among those truly in it",
+}
+NOISE_MEANINGS = {
+    "none": "nothing differs",
+    "native": "nothing is added: what hardware and software do by themselves",
+    "ulp": "one weight is moved by one unit in the last place",
+    "reduction-order": "the order in which finished mini-batches are summed",
+    "threads": "the number of threads, drawn at every step",
+    "primitives": "the choice among equivalent primitives, drawn at every step",
+}
+NOT_ESTIMABLE, NO_TEST = "not estimable", "no test"
+JUDGED = ("fairer", "less fair", "equivalent", "undecided")
+VERDICTS = (*JUDGED, "not FIT", NOT_ESTIMABLE)
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+# Numbers as text
+
+
+def missing(value: object) -> bool:
+    """True for None, NaN, pandas' NA and the empty text."""
+    return value is None or value == "" if isinstance(value, str) or value is None else bool(pd.isna(value))
+
+
+def decimals(value: float, places: int = 2, signed: bool = False) -> str:
+    """`value` with `places` decimals; one that would round to zero keeps a significant digit, exact zero is "0"."""
+    if missing(value):
+        return NOT_ESTIMABLE
+    value = float(value)
+    text = f"{abs(value):.{places}f}"
+    if value and float(text) == 0:
+        text = f"{abs(value):.1g}" if abs(value) >= 1e-4 else scientific(abs(value))
+    sign = "−" if value < 0 else "+" if signed and value > 0 else ""
+    return "0" if value == 0 else sign + text
+
+
+def points(value: float, signed: bool = False) -> str:
+    """A share as percentage points: 0.0321 is "3.21"."""
+    return NOT_ESTIMABLE if missing(value) else decimals(100 * float(value), signed=signed)
+
+
+def scientific(value: float) -> str:
+    """3.3e-09 is "3.3×10⁻⁹"."""
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+
+
+def probability(p: float) -> str:
+    """A probability or p-value with two significant digits; small ones as a power of ten, none as "no test"."""
+    if missing(p):
+        return NO_TEST
+    p = float(p)
+    if p in (0.0, 1.0):
+        return str(int(p))
+    return scientific(p) if p < 1e-3 else f"{p:.2g}" if p < 0.1 else "> 0.99" if p > 0.99 else f"{p:.2f}"
+
+
+def span(low: float, high: float, scale: float = 100.0, places: int = 2) -> str:
+    """An interval "[−1.20, 0.31]" (in points by default), or "not estimable"."""
+    if missing(low) or missing(high):
+        return NOT_ESTIMABLE
+    return f"[{decimals(scale * float(low), places)}, {decimals(scale * float(high), places)}]"
+
+
+def listed(items: Iterable[object], most: int = 4) -> str:
+    """Three items read "a, b and c"; beyond `most`, "a, b, c, d and 3 more"; no item reads "none"."""
+    names = [str(item) for item in items]
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names) or "none"
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """One reads "1 run", sixteen "16 runs"."""
+    return f"{n} {noun if n == 1 else plural or noun + 's'}"
+
+
+def power(value: float) -> str:
+    """The power of a test; never told as certainty."""
+    return "> 0.99" if not missing(value) and value > 0.99 else "–" if missing(value) else probability(value)
+
+
+def ranged(values: pd.Series, show: Callable[[float], str] = probability) -> str:
+    """Probabilities from the smallest to the largest: "0.12 to 0.64"."""
+    low, high = show(values.min()), show(values.max())
+    return low if low == high else f"{low} to {high}"
+
+
+# Names from the plan
+
+
+def trainings(plan: Mapping) -> dict[str, list[str]]:
+    """Trainings in plan order, each with the techniques that share it."""
+    shared: dict[str, list[str]] = {}
+    for technique in plan["techniques"]:
+        shared.setdefault(technique["training"], []).append(technique["technique"])
+    return shared
+
+
+def class_name(plan: Mapping, target: object) -> str:
+    """The name that the plan gives to a class number; the number itself where it gives none."""
+    names, number = plan.get("classes") or [], int(target)
+    return str(names[number]) if 0 <= number < len(names) else str(number)
+
+
+def noise(arm: Mapping) -> str:
+    """What varied between the runs of an arm: "ulp (emulated)", "native", "not recorded"."""
+    if arm["kind"] == "unknown":
+        return "not recorded"
+    return f"{arm['noise']} (emulated)" if arm["kind"] == "emulated" else str(arm["noise"])
+
+
+def noise_explained(plan: Mapping) -> str:
+    """The noise of every main arm with what it does, each once."""
+    meanings = {noise(arm): NOISE_MEANINGS.get(str(arm["noise"]), "") for arm in main_arms(plan)}
+    return "; ".join(f"{name}: {meaning}" if meaning else name for name, meaning in meanings.items())
+
+
+def seed(arm: Mapping) -> str:
+    """The seed of an arm; "not recorded" for predictions made elsewhere."""
+    return "not recorded" if arm["kind"] == "unknown" or missing(arm.get("seed")) else str(arm["seed"])
+
+
+# Rows of the tables
+
+
+def bias_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the seven bias metrics."""
+    return frame[frame["metric"].isin(BIAS_METRICS)]
+
+
+def overall_rows(summary: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the summary that hold a bias metric's overall value."""
+    return bias_rows(summary[summary["target"] == "overall"])
+
+
+def distinct(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the declared family: bias metrics that do not repeat another one."""
+    rows = bias_rows(comparisons)
+    return rows[(rows["redundant_with"] == "") & rows["family_size"].notna()]
+
+
+def judged(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the family that got a verdict (FIT or identity unknown, and estimable)."""
+    rows = distinct(comparisons)
+    return rows[rows["verdict"].isin(JUDGED)]
+
+
+def family(comparisons: pd.DataFrame) -> str:
+    """How many tests the correction covers, as text."""
+    sizes = sorted({int(n) for n in comparisons["family_size"].dropna()})
+    return " or ".join(map(str, sizes)) or "0"
+
+
+def place(frame: pd.DataFrame, row: Mapping) -> str:
+    """Arm and protected attribute of a row, told only where `frame` has several."""
+    told = [f"arm {row['arm']}"] if frame["arm"].nunique() > 1 else []
+    told += [f"by {row['attribute']}"] if frame["attribute"].nunique() > 1 else []
+    return f" ({', '.join(told)})" if told else ""

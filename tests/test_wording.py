@@ -1,0 +1,34 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from fitlib.wording import points, power, probability
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (-0.0321, "−3.21"),
+        (4e-5, "0.004"),
+        (1e-9, "1.0×10⁻⁷"),
+        (float("nan"), "not estimable"),
+        (None, "not estimable"),
+    ],
+)
+def test_points(value: float | None, text: str) -> None:
+    assert points(value) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(3.3e-9, "3.3×10⁻⁹"), (0.0312, "0.031"), (0.25, "0.25"), (0.999, "> 0.99"), (1.0, "1"), (float("nan"), "no test")],
+)
+def test_probability(p: float, text: str) -> None:
+    assert probability(p) == text
+
+
+def test_power_is_never_certainty() -> None:
+    assert power(1.0) == "> 0.99" and power(float("nan")) == "–"
