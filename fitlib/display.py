@@ -78,7 +78,7 @@ def table_html(title: str, frame: pd.DataFrame, caption: str, source: str = "", 
     Columns that are not numbers stand left.
     """
     links, columns = links or {}, list(frame.columns)
-    text = {c for c in columns if frame[c].astype(str).map(lambda v: NUMBER.match(v) is None).mean() > 0.5}
+    text = {c for c in columns if _is_text([str(value) for value in frame[c]])}
     head = "".join(f'<th scope="col"{_class(c in text)}>{html.escape(str(c))}</th>' for c in columns)
     spans = _spans(list(frame.iloc[:, 0])) if columns else []
     body = [
@@ -96,6 +96,12 @@ def table_html(title: str, frame: pd.DataFrame, caption: str, source: str = "", 
 
 def _source_link(source: str) -> str:
     return f' All columns: <a href="{address(source)}">{html.escape(source)}</a>.' if source else ""
+
+
+def _is_text(cells: list[str]) -> bool:
+    """Mostly something else than numbers, or with a cell too long for one; many a digest begins with a digit."""
+    numbers = sum(NUMBER.match(cell) is not None for cell in cells)
+    return numbers < len(cells) / 2 or max(map(len, cells), default=0) > WRAPPED
 
 
 def _spans(values: list) -> list[int]:
