@@ -69,6 +69,7 @@ def execute(
             request_save_on_cell_execute=False,  # papermill saves the whole notebook twice a cell otherwise
             autosave_cell_every=0,
             kernel_name="python3",
+            shutdown_kernel="immediate",  # all outputs are here; a graceful end waits and polls for a second
             kernel_manager_class=manager_class(environment, log),
         )
     except PapermillExecutionError as error:
