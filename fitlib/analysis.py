@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fitlib import plan as plans
-from fitlib.attempts import attempt
+from fitlib.attempts import attempt, each
 from fitlib.errors import RunFailed
 from fitlib.execution import notebook_path
 from fitlib.keys import cached_file_digest
@@ -59,19 +58,19 @@ class Outcome:
     root: str = ""
 
 
-def analyse(study: Study, jobs: int, progress: Progress) -> Outcome:
+def analyse(study: Study, jobs: int, progress: Progress, show_code: bool = False) -> Outcome:
     """Bring metrics, statistics, report, index and manifest up to date."""
     outcome = Outcome()
     waiting = [t for t in study.predictions if not _metrics_state(study, t).done]
-    for technique in sorted(set(_known(study)) - set(study.predictions)):
-        shutil.rmtree(study.paths.technique(technique), ignore_errors=True)
     progress.start("metrics", len(waiting))
-    with ThreadPoolExecutor(max(jobs, 1)) as pool:
-        list(pool.map(lambda technique: _do(outcome, progress, _metrics, study, technique), waiting))
-    if any(read_record(study.paths.technique(t)) for t in study.predictions):
+    each(lambda technique: _do(outcome, progress, _metrics, study, technique), waiting, jobs)
+    current = [t for t in study.predictions if _metrics_state(study, t).done]
+    for technique in set(_known(study)) - set(current):  # what stands there is of other runs
+        shutil.rmtree(study.paths.technique(technique), ignore_errors=True)
+    if current:
         _do_if_needed(outcome, progress, study, STATISTICS, _statistics_parts(study), _statistics)
-    if study.paths.statistics.exists():
-        _do_if_needed(outcome, progress, study, REPORT, _report_parts(study), _pages)
+    if current and study.paths.statistics.exists():
+        _do_if_needed(outcome, progress, study, REPORT, _report_parts(study, show_code), _pages, show_code)
     if outcome.executed or outcome.failures or not study.paths.manifest.exists():
         write_manifest(study.paths)
     outcome.root = (read_json(study.paths.manifest) or {}).get("root", "")
@@ -83,7 +82,8 @@ def _known(study: Study) -> list[str]:
 
 
 def _do(outcome: Outcome, progress: Progress, work: object, study: Study, *arguments: object) -> None:
-    name = " ".join([work.__name__.strip("_"), *map(str, arguments)])
+    name = " ".join([work.__name__.strip("_"), *(a for a in arguments if isinstance(a, str))])
+    study.paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
     try:
         work(study, *arguments)
         outcome.executed += 1
@@ -94,11 +94,17 @@ def _do(outcome: Outcome, progress: Progress, work: object, study: Study, *argum
 
 
 def _do_if_needed(
-    outcome: Outcome, progress: Progress, study: Study, record: str, parts: dict[str, str], work: object
+    outcome: Outcome,
+    progress: Progress,
+    study: Study,
+    record: str,
+    parts: dict[str, str],
+    work: object,
+    *arguments: object,
 ) -> None:
     if not plans.folder_state(study.paths.root, parts, record).done:
         progress.start(work.__name__.strip("_"), 1)
-        _do(outcome, progress, work, study)
+        _do(outcome, progress, work, study, *arguments)
 
 
 def _description(study: Study) -> dict:
@@ -161,19 +167,20 @@ def _executed(study: Study) -> list[dict]:
     return [row for row in rows if row["notebook"].is_file()] + [r for r in rows if not r["notebook"].is_file()]
 
 
-def _report_parts(study: Study) -> dict[str, str]:
+def _report_parts(study: Study, show_code: bool) -> dict[str, str]:
     present = [row["notebook"] for row in _executed(study) if row["notebook"].is_file()]
-    return plans.report_key_parts([cached_file_digest(p) for p in [study.paths.statistics, *present]])
+    digests = [cached_file_digest(p) for p in [study.paths.statistics, *present]]
+    return plans.report_key_parts(digests, {"show_code": show_code})
 
 
-def _pages(study: Study) -> None:
+def _pages(study: Study, show_code: bool) -> None:
     """Report, index and rendered notebooks; only what changed is rendered."""
     from fitlib import report
 
-    paths, parts = study.paths, _report_parts(study)
+    paths, parts = study.paths, _report_parts(study, show_code)
     (paths.root / REPORT).unlink(missing_ok=True)
     report.write_assets(paths.assets)
-    report.write_report(paths.statistics, paths.report)
+    report.write_report(paths.statistics, paths.report, show_code)
     pages, rows = [paths.report, paths.index], [_front(paths)]
     for row in _executed(study):
         links = []

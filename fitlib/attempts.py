@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
+from fitlib import kernels
 from fitlib.errors import RunFailed
 from fitlib.execution import execute
 from fitlib.store import FAILED, write_json, write_record
@@ -35,10 +38,23 @@ def attempt(
         names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
         read_back(folder, names)
         write_record(folder, kind, parts, names)
-    except (RunFailed, OSError) as error:
-        with contextlib.suppress(OSError):  # a full disk: the missing record says enough
-            write_json(folder / FAILED, {"error": str(error), "key_parts": dict(parts)})
-        raise RunFailed(str(error)) from None
+    except Exception as error:  # whatever it is, the other tasks go on
+        text = str(error) if isinstance(error, RunFailed | OSError) else f"{type(error).__name__}: {error}"
+        if not kernels.ending():  # an interrupted task has not failed
+            with contextlib.suppress(OSError):  # a full disk: the missing record says enough
+                write_json(folder / FAILED, {"error": text, "key_parts": dict(parts)})
+        raise RunFailed(text) from None
+
+
+def each(work: Callable[[Any], None], items: Sequence[Any], jobs: int) -> None:
+    """Call `work` on every item, `jobs` at a time, in order; an interrupt ends all kernels and waits for the rest."""
+    with ThreadPoolExecutor(max(jobs, 1)) as pool:
+        try:
+            list(pool.map(work, items))
+        except BaseException:
+            kernels.end_all()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
 def read_back(folder: Path, names: list[str]) -> None:

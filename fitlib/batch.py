@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 from fitlib import kernels, plan
 from fitlib.analysis import Outcome, Study, analyse
-from fitlib.attempts import attempt
+from fitlib.attempts import attempt, each
 from fitlib.declaration import declare, read_declared
 from fitlib.errors import InputError, RunFailed
 from fitlib.evidence import collect, experiment_plan, prediction_hashes
@@ -51,10 +52,9 @@ def run_experiment(
     """
     progress = progress or Progress(jobs)
     check_parameters(notebook_path("train"), plan.run_parameters(experiment, plan.run_tasks(experiment)[0]))
-    kernels.sweep()
+    kernels.begin()
     with locked(paths):
-        for leftover in paths.attempts():
-            shutil.rmtree(leftover)
+        _sweep(paths)
         tasks = plan.selected(plan.run_tasks(experiment), only)
         states = [(task, plan.run_state(experiment, paths, task)) for task in tasks]
         _refuse_replacing(states, replace)
@@ -68,10 +68,25 @@ def run_experiment(
     return outcome
 
 
-def report_experiment(experiment: Experiment, paths: ExperimentPaths, jobs: int, progress: Progress) -> Outcome:
-    """Metrics, statistics and report again from the runs that are there."""
+def report_experiment(
+    experiment: Experiment, paths: ExperimentPaths, jobs: int, progress: Progress, show_code: bool = False
+) -> Outcome:
+    """Metrics, statistics and report again from the runs that are there.
+
+    InputError where finished runs are of other code, parameters or data than now: a report must not mix them.
+    """
+    kernels.begin()
     with locked(paths):
-        outcome = analyse(study_of(experiment, paths), jobs, progress)
+        _sweep(paths)
+        states = [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
+        changed = [(task, state) for task, state in states if state.state == "changed"]
+        if changed:
+            problem = f"{len(changed)} finished runs are not of this fitlib and experiment: {changed[0][1].reason}"
+            remedy = "go back to what they were made with, or fitlib run --replace"
+            raise InputError("report", "runs", len(changed), problem, remedy)
+        if not any(state.done for _, state in states):
+            raise RunFailed(f"{paths.root}: no run is finished; fitlib run makes them")
+        outcome = analyse(study_of(experiment, paths), jobs, progress, show_code)
     progress.close()
     return outcome
 
@@ -93,7 +108,7 @@ def study_of(experiment: Experiment, paths: ExperimentPaths) -> Study:
     declared = read_declared(paths)
     return Study(
         paths,
-        experiment_plan(experiment, deviations(paths), declared),
+        experiment_plan(experiment, [*deviations(paths), *_other_data(experiment)], declared),
         collect(paths, states),
         {t.name: predictions[t.name] for t in experiment.techniques if t.name in predictions},
         hashes,
@@ -101,11 +116,36 @@ def study_of(experiment: Experiment, paths: ExperimentPaths) -> Study:
     )
 
 
+def _other_data(experiment: Experiment) -> list[str]:
+    """Sentences about techniques whose data settings are not their baseline's."""
+    data = {name: spec.settings["data"] for spec in experiment.trainings for name in spec.techniques}
+    return [
+        f"{t.name} and its baseline {t.baseline} have different data settings: their test sets may differ"
+        for t in experiment.techniques
+        if t.baseline and data[t.name] != data[t.baseline]
+    ]
+
+
 def _row(paths: ExperimentPaths, task: RunTask, state: State) -> dict:
     shown = state.state if state.state in ("done", "failed") else "missing"
     notebook = task.folder(paths) / "train.ipynb"
     group = f"Runs of {task.spec.name}"
     return {"group": group, "task": task.name, "state": shown, "notebook": notebook, "note": state.reason}
+
+
+def finished_tasks(paths: ExperimentPaths) -> set[str]:
+    """Names of the runs that were finished at some time, whatever stands on disk now."""
+    names = set()
+    for line in paths.events.read_text(encoding="utf-8").splitlines() if paths.events.exists() else []:
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a line torn by a crash
+            event = json.loads(line)
+            names |= {event["task"]} if event["event"] == "done" else set()
+    return names
+
+
+def _sweep(paths: ExperimentPaths) -> None:
+    for leftover in paths.attempts():
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def _refuse_replacing(states: list[tuple[RunTask, State]], replace: bool) -> None:
@@ -121,10 +161,13 @@ def _train(
     experiment: Experiment, paths: ExperimentPaths, waiting: list[tuple[RunTask, State]], jobs: int, progress: Progress
 ) -> list[str]:
     """Execute runs, `jobs` at a time, in queue order; returns the failures in words."""
+    before = finished_tasks(paths)
     for task, state in waiting:
         if task.folder(paths).exists():
             note_deviation(paths, f"{task.name} was executed again: {state.reason}")
             supersede(paths, task.folder(paths))
+        elif task.name in before:
+            note_deviation(paths, f"{task.name} was executed again: its finished folder had been removed")
     failures: list[str] = []
     guard = threading.Lock()
 
@@ -133,6 +176,7 @@ def _train(
         log_event(paths, "started", task=task.name)
         try:
             _run(experiment, paths, task)
+            log_event(paths, "done", task=task.name)
             progress.done(task.name)
         except (RunFailed, OSError) as error:
             failures.append(f"{task.name}: {error}")
@@ -143,14 +187,9 @@ def _train(
                 append_line(paths.timings, f"{task.name},{time.monotonic() - began:.2f}")
 
     progress.start("runs", len(waiting))
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        list(pool.map(work, [task for task, _ in waiting]))
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        kernels.end_all()
-        raise
-    pool.shutdown()
+    if waiting:
+        paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
+    each(work, [task for task, _ in waiting], jobs)
     return failures
 
 

@@ -100,13 +100,7 @@ def _report(options: argparse.Namespace) -> int:
     from fitlib.progress import Progress
 
     experiment, paths = _declared(options, options.experiment)
-    outcome = report_experiment(experiment, paths, os.cpu_count() or 1, Progress())
-    if options.show_code:
-        from fitlib.report import write_report
-        from fitlib.store import write_manifest
-
-        write_report(paths.statistics, paths.report, show_code=True)
-        outcome.root = write_manifest(paths)
+    outcome = report_experiment(experiment, paths, os.cpu_count() or 1, Progress(), options.show_code)
     return _conclude(paths, outcome)
 
 
@@ -173,7 +167,7 @@ def _conclude(paths: object, outcome: object) -> int:
         print(f"root hash of {paths.manifest.name}: {outcome.root}")
     if outcome.failures:
         first = outcome.failures[0].strip().splitlines()
-        where = f"{paths.root}/**/failed.json and kernel.log say more"
+        where = f"find {paths.root} -name failed.json shows more"
         problem = f"{len(outcome.failures)} failed, the first: {first[0].partition(': ')[0]}: {first[-1]}"
         raise RunFailed(f"{problem}; {where}; then say the same command again")
     return 0

@@ -174,7 +174,7 @@ def _comparison_row(pair: _Pair, plan: Json) -> Json:
     row |= {"mean_baseline": float(st.means(b)), "mean_technique": float(st.means(t))}
     row |= {"sd_baseline": float(st.sds(b)), "sd_technique": float(st.sds(t))} | _class_bounds(pair)
     row["difference"] = row["mean_technique"] - row["mean_baseline"]
-    if pair.bit_identical:
+    if pair.bit_identical or pair.fit == "no":  # neither enters a test
         return row | {"verdict": pair.verdict("not estimable")}
     tests, procedures = _tests(b, t, pair.paired)
     return row | tests | _effects(b, t, pair, plan["analysis"]["smallest_effect"], procedures)

@@ -16,10 +16,12 @@ import torch
 
 from fitlib.datasets import Dataset
 from fitlib.digest import digest_arrays, digest_file, digest_json
+from fitlib.keys import LEFT_OUT
 from fitlib.train import Trained
 
 PACKAGES = ("torch", "numpy", "pyarrow")
-VARIABLES = ("OMP_", "MKL_", "KMP_", "OPENBLAS_", "ATEN_", "TORCH_", "PYTORCH_", "CUBLAS_", "CUDA_", "DNNL_", "ONEDNN_")
+# Prefixes of variables that can change numbers; folders and names of people stay out of reports.
+VARIABLES = ("OMP_", "MKL_", "KMP_", "OPENBLAS_", "ATEN_", "CUBLAS_", "DNNL_", "ONEDNN_", "NVIDIA_TF32")
 
 
 def fingerprint(parameters: Mapping[str, object], dataset: Dataset, trained: Trained, device: str) -> dict[str, object]:
@@ -55,10 +57,9 @@ def environment(device: str) -> dict[str, str]:
 
 
 def _source_digest() -> str:
-    """Hash of the source files of all fitlib modules that this process has imported."""
-    loaded = {name: module for name, module in sys.modules.items() if name.startswith("fitlib") and module is not None}
-    files = {name: module.__file__ for name, module in loaded.items() if getattr(module, "__file__", None)}
-    return digest_json({name: digest_file(file) for name, file in files.items()})
+    """Hash of the sources of the fitlib modules that this process has imported; look-ups count as little as in keys."""
+    names = [name for name in sys.modules if name.startswith("fitlib") and name not in LEFT_OUT]
+    return digest_json({name: digest_file(sys.modules[name].__file__) for name in sorted(names)})
 
 
 def _backends() -> str:

@@ -16,8 +16,11 @@ from pathlib import Path
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 
+SOCKET_BYTES = 90  # a Unix socket's path may have 104 bytes on some systems; jupyter_client adds "-1" to "-5"
+
 _alive: dict[int, KernelManager] = {}
 _guard = threading.Lock()
+_ending = threading.Event()
 
 
 class KernelManager(AsyncKernelManager):
@@ -34,11 +37,11 @@ class KernelManager(AsyncKernelManager):
         super().__init__(**kwargs)
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         self._kernel_spec = KernelSpec(argv=command, display_name="fitlib", language="python")
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=_places()[0]))
         self.connection_file = str(self._folder / "kernel.json")
-        if os.name == "posix":
-            self.transport = "ipc"
-            self.ip = str(self._folder / "socket")
+        socket = str(self._folder / "socket")
+        if os.name == "posix" and len(socket.encode()) <= SOCKET_BYTES:
+            self.transport, self.ip = "ipc", socket
 
     async def _async_start_kernel(self, **kwargs: object) -> None:
         kwargs["env"] = {**os.environ, **self.environment, **(kwargs.get("env") or {})}
@@ -46,6 +49,8 @@ class KernelManager(AsyncKernelManager):
             await super()._async_start_kernel(**{"stdout": stream, "stderr": stream, **kwargs})
         with _guard:
             _alive[self.provisioner.pid] = self
+        if _ending.is_set():  # it was being started while all others were ended
+            end_all()
 
     start_kernel = _async_start_kernel
 
@@ -69,12 +74,26 @@ def manager_class(environment: Mapping[str, str], log: Path | None = None) -> ty
     return type("KernelManager", (KernelManager,), {"environment": dict(environment), "log_file": log})
 
 
-def sweep() -> None:
-    """Remove the private folders that killed processes of this machine left behind."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_prefix()}*-*"):
+def begin() -> None:
+    """Be ready to start kernels; remove the private folders that killed processes of this machine left behind."""
+    _ending.clear()
+    for folder in [f for place in _places() for f in Path(place).glob(f"{_prefix()}*-*")]:
         owner = folder.name.removeprefix(_prefix()).partition("-")[0]
         if owner.isdigit() and not _runs(int(owner)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def ending() -> bool:
+    """Are all kernels being ended?"""
+    return _ending.is_set()
+
+
+def _places() -> list[str]:
+    """Folders for private folders, best first: the temporary folder, unless its path is too long for a socket."""
+    usual = tempfile.gettempdir()
+    name = f"{_prefix()}{os.getpid()}-12345678/socket"
+    fits = len(os.path.join(usual, name).encode()) <= SOCKET_BYTES
+    return [usual] if fits or not os.access("/tmp", os.W_OK) else ["/tmp", usual]
 
 
 def _prefix() -> str:
@@ -92,7 +111,8 @@ def _runs(pid: int) -> bool:
 
 
 def end_all() -> None:
-    """Kill every kernel of this process that still runs."""
+    """Kill every kernel of this process that runs or is being started."""
+    _ending.set()
     with _guard:
         left = dict(_alive)
     for pid, manager in left.items():

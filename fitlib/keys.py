@@ -26,11 +26,6 @@ NUMERIC = {
 }
 
 
-def key_of(parts: Mapping[str, object]) -> str:
-    """The key: hash of all parts."""
-    return digest_json(dict(parts))
-
-
 def key_parts(
     kind: str,
     notebook: Path,

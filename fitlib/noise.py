@@ -12,7 +12,7 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-from fitlib.errors import InputError
+from fitlib.errors import InputError, RunFailed
 from fitlib.techniques import Batch
 
 
@@ -42,6 +42,9 @@ class NoNoise:
         """Called before every step; returns the batch that the step uses."""
         return batch
 
+    def finish(self) -> None:
+        """Called when the training is over; RunFailed if the noise never entered it."""
+
 
 class Native(NoNoise):
     """`native`: nothing is added and nothing is forbidden; hardware and libraries do what they do."""
@@ -65,6 +68,11 @@ class Ulp(NoNoise):
         if step == self.step:
             self.moved = self.perturb(model)
         return batch
+
+    def finish(self) -> None:
+        """Refuse a training that ended before the noise came: it would be a control run under another name."""
+        if not self.moved:
+            raise RunFailed(f"the training ended before step {self.step} of noise ulp: choose an earlier noise.step")
 
     @torch.no_grad()
     def perturb(self, model: nn.Module) -> dict[str, object]:

@@ -141,9 +141,10 @@ def statistics_key_parts(plan: dict, evidence: list, inputs: object) -> dict[str
     )
 
 
-def report_key_parts(inputs: object) -> dict[str, str]:
-    """Parts of the key of report, index and rendered notebooks."""
-    return key_parts("statistics", notebook_path("statistics"), REPORT_ROOTS, {}, inputs=inputs)
+def report_key_parts(inputs: object, parameters: dict) -> dict[str, str]:
+    """Parts of the key of report, index and rendered notebooks; the templates count as data."""
+    templates = sorted(p for p in (Path(__file__).parent / "templates").rglob("*") if p.is_file())
+    return key_parts("statistics", notebook_path("statistics"), REPORT_ROOTS, parameters, templates, inputs)
 
 
 def selected(tasks: Iterable[RunTask], only: Iterable[str]) -> list[RunTask]:

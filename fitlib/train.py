@@ -143,6 +143,7 @@ def train(
         trained.record("weights", epoch, method.model.state_dict().items())
         trained.history.extend(_evaluated(trained, epoch, _mean_loss(losses, epoch)))
         on_epoch(trained.history[-trained.n_groups :])
+    noise.finish()
     return trained
 
 

@@ -149,6 +149,7 @@ def test_changed_parameters_never_reuse_or_replace_results_silently(copy, fitlib
     assert plan.stdout.count("parameters changed") == 10
 
 
+@pytest.mark.slow
 def test_fewer_runs_use_the_first_and_delete_nothing(copy, fitlib_command):
     root = copy / "outputs/tiny"
     assert fitlib_command("run", "tiny.yaml", "--runs", 2, cwd=copy).returncode == 0
@@ -171,6 +172,7 @@ def test_runs_from_unlike_environments_are_not_called_fit(copy, fitlib_command):
     assert set(comparisons[comparisons.metric != "accuracy"].verdict) == {"not FIT"}
 
 
+@pytest.mark.slow
 def test_only_limits_the_runs_and_the_report_says_so(tmp_path, place, fitlib_command):
     shutil.copy(place / "tiny.yaml", tmp_path)
     done = fitlib_command("run", "tiny.yaml", "--only", "S-Base", "--runs", 1, cwd=tmp_path)
@@ -188,6 +190,7 @@ def test_status_and_plan_tell_what_is_done(place, fitlib_command):
     assert "0 of 10 runs will be executed" in fitlib_command("plan", "tiny.yaml", cwd=place).stdout
 
 
+@pytest.mark.slow
 def test_report_again_gives_the_same_tables(copy, fitlib_command):
     before = tables(copy / "outputs/tiny")
     (copy / "outputs/tiny/tables/runs.csv").unlink()
@@ -195,6 +198,7 @@ def test_report_again_gives_the_same_tables(copy, fitlib_command):
     assert tables(copy / "outputs/tiny") == before
 
 
+@pytest.mark.slow
 def test_code_is_shown_when_asked_for(copy, fitlib_command):
     hidden = text_of(copy / "outputs/tiny/report.html")
     assert fitlib_command("report", "tiny", "--show-code", cwd=copy).returncode == 0

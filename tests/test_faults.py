@@ -63,7 +63,14 @@ def kernels(process: subprocess.Popen) -> list[psutil.Process]:
     return [p for p in psutil.Process(process.pid).children() if "ipykernel_launcher" in " ".join(p.cmdline())]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_parent_leaves_what_is_finished_and_no_process(undisturbed, tmp_path, fitlib_command, how):
     shutil.copy(undisturbed / "e.yaml", tmp_path)
     process = start(tmp_path)
@@ -100,6 +107,7 @@ def test_a_killed_kernel_fails_its_run_and_the_others_go_on(undisturbed, tmp_pat
     assert tables(tmp_path / "outputs/e") == tables(undisturbed / "outputs/e")
 
 
+@pytest.mark.slow
 def test_a_notebook_that_raises_is_marked_with_its_traceback(undisturbed, tmp_path, fitlib_command):
     text = yaml.safe_dump({**EXPERIMENT, "runs": 1}, sort_keys=False)
     (tmp_path / "e.yaml").write_text(text)
@@ -112,6 +120,7 @@ def test_a_notebook_that_raises_is_marked_with_its_traceback(undisturbed, tmp_pa
     assert "1 failed" in fitlib_command("status", "e", cwd=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_two_commands_at_once_do_not_meet(undisturbed, tmp_path, fitlib_command):
     shutil.copytree(undisturbed, tmp_path / "u")
     shutil.rmtree(tmp_path / "u/outputs/e/runs/baseline/ulp/run-00")
@@ -125,6 +134,7 @@ def test_two_commands_at_once_do_not_meet(undisturbed, tmp_path, fitlib_command)
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_with_1_and_nothing_half_written_is_believed(undisturbed, fitlib_command, tmp_path):
     mount = tmp_path / "small"
     mount.mkdir()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from test_techniques import toy
 
-from fitlib.errors import InputError
+from fitlib.errors import InputError, RunFailed
 from fitlib.noise import Native, NoNoise, ReductionOrder, Ulp
 from fitlib.options import Training
 from fitlib.registry import METHODS, NOISE_KINDS, NOISES
@@ -99,6 +99,11 @@ def test_ulp_waits_for_its_step():
     weights = [row["digest"] for row in late.digests if row["part"] == "weights"]
     quiet = [row["digest"] for row in control.digests if row["part"] == "weights"]
     assert weights[0] == quiet[0] and weights[1] != quiet[1]  # 240 rows in batches of 32: step 8 opens epoch 1
+
+
+def test_ulp_that_never_comes_is_a_failure():
+    with pytest.raises(RunFailed, match="ended before step 99"):
+        run(Ulp(0, 0, step=99))
 
 
 def test_reduction_order_keeps_the_set_of_samples():
