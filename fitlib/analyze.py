@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,10 @@ def analyze(
 ) -> Outcome:
     """Read and check all predictions of `folder`, then write metrics, statistics and report to `out`.
 
-    Raises InputError before any work for anything that is wrong with the predictions.
+    Raises InputError before any work for anything that is wrong with the predictions, and for an `out` that holds
+    something else than an earlier analysis.
     """
+    _check_out(folder, out)
     files = find(folder)
     baseline = _baseline(files, baseline, folder)
     stacked = {name: stack(dict(enumerate(paths))) for name, paths in files.items()}
@@ -33,21 +35,34 @@ def analyze(
     _check_favourable(analysis, len(description["classes"]))
     paths = ExperimentPaths(out)
     with locked(paths):
-        for leftover in paths.attempts():
-            shutil.rmtree(leftover)
+        paths.sweep()
         study = _study(paths, files, stacked, baseline, description, analysis)
         return analyse(study, jobs, progress)
 
 
+def _check_out(folder: Path, out: Path) -> None:
+    """Refuse to write where something else than an earlier analysis lies: results there are replaced as a whole."""
+    remedy = "choose another --out"
+    if (out / "experiment.yaml").exists():
+        raise InputError("analyze", "--out", str(out), "the folder belongs to an experiment", remedy)
+    if folder.resolve().is_relative_to(out.resolve()):
+        raise InputError("analyze", "--out", str(out), "the folder holds the predictions", remedy)
+    if out.is_dir() and any(out.iterdir()) and not (out / "lock").is_file():
+        raise InputError("analyze", "--out", str(out), "the folder is not empty and no earlier analysis", remedy)
+
+
 def find(folder: Path) -> dict[str, list[Path]]:
-    """Files of each technique, in order of their names, which is the order of the runs."""
+    """Files of each technique in natural order of their names (run2 before run10), which is the order of the runs.
+
+    Hidden files and folders, which editors and file managers leave, are passed over.
+    """
     if not folder.is_dir():
         raise InputError(
             str(folder), "DIR", folder.name, "not a folder", "name the folder that holds <technique>/*.csv"
         )
     found = {}
-    for sub in sorted(p for p in folder.iterdir() if p.is_dir()):
-        files = sorted(p for p in sub.iterdir() if p.suffix.lower() in SUFFIXES)
+    for sub in sorted(p for p in _visible(folder) if p.is_dir()):
+        files = sorted((p for p in _visible(sub) if p.suffix.lower() in SUFFIXES), key=_natural)
         if files and not NAME.fullmatch(sub.name):
             raise InputError(str(folder), "technique", sub.name, "not a valid name", NAME_REMEDY)
         if files:
@@ -58,6 +73,15 @@ def find(folder: Path) -> dict[str, list[Path]]:
             str(folder), "DIR", folder.name, problem, "put one file per run into <technique>/*.csv|parquet"
         )
     return found
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [p for p in folder.iterdir() if not p.name.startswith(".")]
+
+
+def _natural(path: Path) -> tuple:
+    """Sorting key that compares the numbers in a name as numbers."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)], path.name
 
 
 def _baseline(files: dict[str, list[Path]], baseline: str | None, folder: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import threading
 import time
 from collections.abc import Iterable
@@ -54,7 +53,7 @@ def run_experiment(
     check_parameters(notebook_path("train"), plan.run_parameters(experiment, plan.run_tasks(experiment)[0]))
     kernels.begin()
     with locked(paths):
-        _sweep(paths)
+        paths.sweep()
         tasks = plan.selected(plan.run_tasks(experiment), only)
         states = [(task, plan.run_state(experiment, paths, task)) for task in tasks]
         _refuse_replacing(states, replace)
@@ -77,7 +76,7 @@ def report_experiment(
     """
     kernels.begin()
     with locked(paths):
-        _sweep(paths)
+        paths.sweep()
         states = [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
         changed = [(task, state) for task, state in states if state.state == "changed"]
         if changed:
@@ -141,11 +140,6 @@ def finished_tasks(paths: ExperimentPaths) -> set[str]:
             event = json.loads(line)
             names |= {event["task"]} if event["event"] == "done" else set()
     return names
-
-
-def _sweep(paths: ExperimentPaths) -> None:
-    for leftover in paths.attempts():
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def _refuse_replacing(states: list[tuple[RunTask, State]], replace: bool) -> None:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import yaml
+from pydantic import Field
 
 from fitlib.errors import InputError
-from fitlib.experiment import Experiment
+from fitlib.experiment import Experiment, plan_hash, read_yaml, validated
+from fitlib.options import Options
 from fitlib.store import ExperimentPaths, note_deviation, read_record, write_atomically
+
+LATER = re.compile(r"experiment-([0-9]+)\.yaml")
+RESTORE = "restore it, or start in an empty folder"
+
+
+class DeclaredFields(Options):
+    """A declared plan as it stands on disk."""
+
+    declared_hash: str
+    finished_runs_at_declaration: int = Field(ge=0)
+    plan: dict[str, Any]
 
 
 def declare(experiment: Experiment, paths: ExperimentPaths) -> None:
@@ -19,21 +34,36 @@ def declare(experiment: Experiment, paths: ExperimentPaths) -> None:
         return
     latest = read_declared(paths, _latest(paths))
     if latest["declared_hash"] != experiment.declared_hash:
-        number = len(_declarations(paths)) + 1
-        _write_declared(paths.declared.with_name(f"experiment-{number}.yaml"), experiment, _finished(paths))
-        for change in _differences(latest["plan"], experiment.declared):
-            note_deviation(paths, f"the plan was changed after {_finished(paths)} finished runs: {change}")
+        finished, number = _finished(paths), _number(_latest(paths)) + 1
+        for change in _differences(latest["plan"], experiment.declared):  # first: a kill in between loses no note
+            note_deviation(paths, f"the plan was changed after {finished} finished runs: {change}")
+        _write_declared(paths.declared.with_name(f"experiment-{number}.yaml"), experiment, finished)
 
 
 def read_declared(paths: ExperimentPaths, path: Path | None = None) -> dict | None:
-    """The declared plan (the first one, if no path is given) with its hash, or None."""
-    try:
-        declared = yaml.safe_load((path or paths.declared).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    """The declared plan (the first one, if no path is given) with its hash; None if there is no such file.
+
+    Raises InputError for a file that is empty, damaged, or was edited after it was written.
+    """
+    path = path or paths.declared
+    if not path.exists():
         return None
-    except (OSError, yaml.YAMLError) as error:
-        problem, remedy = f"cannot be read ({error})".replace("\n", " "), "restore it, or start in an empty folder"
-        raise InputError(str(path or paths.declared), "file", "experiment.yaml", problem, remedy) from None
+    try:
+        return _checked(read_yaml(path), path)
+    except InputError as error:
+        raise InputError(str(path), error.field, error.value, error.problem, RESTORE) from None
+
+
+def _checked(content: object, path: Path) -> dict:
+    where = str(path)
+    if not isinstance(content, dict):
+        problem = "the file is empty" if content is None else "not a declared plan"
+        raise InputError(where, "file", content, problem, RESTORE)
+    declared = validated(DeclaredFields, content, where).model_dump()
+    plan = declared["plan"]
+    if not isinstance(plan.get("techniques"), dict) or plan_hash(plan) != declared["declared_hash"]:
+        problem = "the declared plan was edited after it was written"
+        raise InputError(where, "declared_hash", declared["declared_hash"], problem, RESTORE)
     return declared
 
 
@@ -48,8 +78,13 @@ def _finished(paths: ExperimentPaths) -> int:
 
 
 def _declarations(paths: ExperimentPaths) -> list[Path]:
-    later = paths.root.glob("experiment-*.yaml")
-    return [paths.declared, *sorted(later, key=lambda p: int(p.stem.rpartition("-")[2]))]
+    later = [path for path in paths.root.glob("experiment-*.yaml") if LATER.fullmatch(path.name)]
+    return [paths.declared, *sorted(later, key=_number)]
+
+
+def _number(path: Path) -> int:
+    later = LATER.fullmatch(path.name)
+    return int(later[1]) if later else 1
 
 
 def _latest(paths: ExperimentPaths) -> Path:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -24,6 +24,7 @@ from fitlib.options import Options, Training
 from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISE_KINDS, NOISES, Entry
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+SEEDS = 2**31  # seeds are below it: every generator takes them
 NAME_REMEDY = "use letters, digits, '.', '_' and '-' only, starting with a letter or digit"
 
 
@@ -63,9 +64,9 @@ class ExperimentFields(Options):
     techniques: dict[str, TechniqueFields] = Field(min_length=1)
     baseline: str | None = None
     runs: int = Field(16, ge=1)
-    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1, max_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=SEEDS)]] = Field(default_factory=lambda: [0], min_length=1, max_length=1)
     noise: str | dict[str, Any] = "auto"
-    noise_seed: int = Field(0, ge=0)
+    noise_seed: int = Field(0, ge=0, lt=SEEDS)
     control_runs: int = Field(2, ge=0)
     analysis: Analysis = Field(default_factory=Analysis)
 
@@ -123,8 +124,8 @@ class Experiment:
 
     @cached_property
     def declared_hash(self) -> str:
-        """Hex SHA-256 of the declared plan; the order of the techniques is part of it."""
-        return digest_json({**self.declared, "techniques": list(self.declared["techniques"].items())})
+        """Hex SHA-256 of the declared plan."""
+        return plan_hash(self.declared)
 
     def description(self) -> dict[str, Any]:
         """Class and group names of the (first) data set."""
@@ -132,12 +133,17 @@ class Experiment:
         return DATASETS[data["name"]].sibling("describe")(**options_of(data))
 
 
+def plan_hash(declared: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of a declared plan's plain values; the order of the techniques is part of it."""
+    return digest_json({**declared, "techniques": list(declared["techniques"].items())})
+
+
 def read_experiment(path: Path, overrides: Iterable[str] = (), runs: int | None = None) -> Experiment:
     """Read and check an experiment file; `overrides` are `key=value` with dotted keys and YAML values.
 
     Raises InputError (one line: file, field, value, remedy) for anything that is wrong.
     """
-    fields = read_yaml(path)
+    fields = _mapping(read_yaml(path), str(path))
     for override in overrides:
         _set(fields, override)
     if runs is not None:
@@ -147,9 +153,7 @@ def read_experiment(path: Path, overrides: Iterable[str] = (), runs: int | None 
 
 def make_experiment(fields: object, where: str, default_name: str) -> Experiment:
     """The experiment that plain values describe; `where` names their origin in errors."""
-    if not isinstance(fields, dict):
-        raise InputError(where, "file", fields, "not a mapping of fields", "start with 'techniques:'")
-    checked = validated(ExperimentFields, fields, where, "")
+    checked = validated(ExperimentFields, _mapping(fields, where), where, "")
     name = _checked_name(checked.name or default_name, where, "name")
     resolved = [_resolve(label, t, checked, where) for label, t in checked.techniques.items()]
     trainings = _trainings(resolved)
@@ -164,12 +168,14 @@ def make_experiment(fields: object, where: str, default_name: str) -> Experiment
 class _Loader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice and reads 5e-4 as a number (as YAML 1.2 does)."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for i, key in enumerate(keys) if key in keys[:i]]
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        # Here and not when the mapping is made: by then what `<<` merges stands among the mapping's own keys.
+        node = super().compose_mapping_node(anchor)
+        keys = [(key.tag, key.value) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        twice = [key for i, (tag, key) in enumerate(keys) if (tag, key) in keys[:i]]
         if twice:
             raise yaml.MarkedYAMLError(problem=f"field {twice[0]!r} is given twice", problem_mark=node.start_mark)
-        return super().construct_mapping(node, deep)
+        return node
 
 
 _Loader.add_implicit_resolver(
@@ -180,7 +186,7 @@ _Loader.add_implicit_resolver(
 def read_yaml(path: Path) -> object:
     """A YAML file's plain values; InputError where it cannot be read or does not parse."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        return _parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(str(path), "file", path.name, f"cannot be read ({error})", "check the path") from None
     except yaml.YAMLError as error:
@@ -190,23 +196,42 @@ def read_yaml(path: Path) -> object:
         raise InputError(str(path), line, path.name, problem, "check indentation and quotes there") from None
 
 
+def _parse(text: str) -> object:
+    """The plain values of a YAML text; YAMLError for all that is none."""
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise yaml.YAMLError("nested too deeply") from None
+    except (ValueError, TypeError, LookupError, AttributeError) as error:  # a scalar such as 2020-13-45, `!!int x`
+        raise yaml.YAMLError(f"a value cannot be read ({error})") from None
+
+
 def options_of(named: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a resolved `{name: …, options…}`."""
     return {key: value for key, value in named.items() if key != "name"}
 
 
-def _set(fields: object, override: str) -> None:
+def _mapping(fields: object, where: str) -> dict:
+    if not isinstance(fields, dict):
+        raise InputError(where, "file", fields, "not a mapping of fields", "start with 'techniques:'")
+    return fields
+
+
+def _set(fields: dict, override: str) -> None:
     key, equals, text = override.partition("=")
-    if not equals or not key or not isinstance(fields, dict):
+    if not equals or not key:
         raise InputError("--set", "argument", override, "not of the form key=value", "for example --set runs=4")
     try:
-        value = yaml.load(text, _Loader)
+        value = _parse(text)
     except yaml.YAMLError:
         raise InputError("--set", key, text, "the value is not valid YAML", "quote it") from None
     *path, last = key.split(".")
     for step in path:
-        if not isinstance(fields.setdefault(step, {}), dict):
-            fields[step] = {"name": fields[step]} if isinstance(fields[step], str) else {}
+        inner = fields.get(step)
+        inner = {} if inner is None else {"name": inner} if isinstance(inner, str) else inner
+        if not isinstance(inner, dict):
+            raise InputError("--set", key, inner, f"{step} has no fields", f"set it as a whole: --set {step}=...")
+        fields[step] = dict(inner)  # a copy: the file's aliases (*name) share one mapping
         fields = fields[step]
     fields[last] = value
 
@@ -218,6 +243,9 @@ def validated(model: type[Options], fields: object, where: str, prefix: str = ""
     except ValidationError as error:
         first = error.errors()[0]
         path = [str(step) for step in first["loc"] if step not in ("str", "dict[str,any]")]
+        if first["type"] == "invalid_key" or path[-1:] == ["[key]"]:
+            field = prefix + ".".join(path[: -2 if path[-1] == "[key]" else -1])
+            raise InputError(where, field or "field", first["input"], "a name that is no text", "quote it") from None
         raise InputError(where, prefix + ".".join(path), first["input"], *_explained(first, path, model)) from None
 
 
@@ -248,7 +276,7 @@ def _named(value: str | dict, registry: Mapping[str, Entry], where: str, field: 
     """`name` or `{name: …, options…}` with all options checked and filled in."""
     given = {"name": value} if isinstance(value, str) else dict(value)
     name = given.pop("name", None)
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise InputError(where, field, name, f"unknown {field.split('.')[-1]}", _suggestion(name, registry))
     options = validated(registry[name].options, given, where, f"{field}.")
     return {"name": name, **options.model_dump()}

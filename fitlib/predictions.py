@@ -40,6 +40,8 @@ FLOAT_COLUMNS = ("value",)
 CLASS_NUMBERS = "write classes and groups as whole numbers 0, 1, 2, ..."
 SAME_TEST_SET = "let every run predict the same test set, rows in the same order"
 LABEL_LISTS = "write one list of 0 and 1 per row, all of the same length"
+MOST_CLASSES, MOST_GROUPS = 1000, 100  # more only where they are declared
+NO_IDENTIFIERS = "identifiers are not classes or groups: number these 0, 1, 2, ..."
 WRITE_AGAIN = "write the file again"
 
 
@@ -144,6 +146,9 @@ def _known_columns(where: str, found: list[str]) -> list[str]:
         if name not in found:
             remedy = f"add it; the file has {_one_line(', '.join(found) or 'no columns')}"
             raise InputError(where, "column", name, "missing", remedy)
+    if "protected." in protected:
+        remedy = "name the attribute, for example protected.sex"
+        raise InputError(where, "column", "protected.", "no attribute after the dot", remedy)
     known = [*REQUIRED, *protected, *(name for name in OPTIONAL if name in found)]
     for name in known:
         if found.count(name) > 1:
@@ -207,7 +212,8 @@ def stack(
 
     Raises InputError, naming file, column, value and remedy, if a file cannot be read; a column is missing; a class,
     group or index is missing, no whole number or out of range; idx repeats; label lists differ in length or hold
-    something else than 0 and 1; all rows are of one group; or the runs differ in rows, ground truth, groups or units.
+    something else than 0 and 1; all rows are of one group; classes or groups are so many that they must be identifiers
+    (more than 1,000 or 100, undeclared, one class per row); or the runs differ in rows, ground truth, groups or units.
     """
     order = sorted((_run_number(run), path) for run, path in paths.items())
     if not order:
@@ -345,6 +351,9 @@ def _check_classes(files: list[_File], n_classes: int | None) -> int:
     if truth.ndim == 2:
         return _check_label_count(files[0].where, truth.shape[1], n_classes)
     limit = int(truth.max()) + 1 if n_classes is None else n_classes
+    if n_classes is None and limit > MOST_CLASSES:
+        problem = f"more than {MOST_CLASSES:,} classes"
+        _fail_at(files[0].where, "ground_truth", int(np.argmax(truth)), limit - 1, problem, NO_IDENTIFIERS)
     source = "in the ground truth" if n_classes is None else "declared"
     for where, name, values in _targets(files):
         if values.max() >= limit:
@@ -372,7 +381,17 @@ def _check_groups(file: _File, declared: Mapping[str, int]) -> dict[str, int]:
         if attribute not in file.protected:
             remedy = "add it, or correct the declared attributes"
             raise InputError(file.where, "column", column_of(attribute), "missing, but declared", remedy)
-    return {name: _check_group(file.where, name, rows, declared.get(name)) for name, rows in file.protected.items()}
+    groups = {name: _check_group(file.where, name, rows, declared.get(name)) for name, rows in file.protected.items()}
+    if file.columns["ground_truth"].ndim == 1:
+        _refuse_identifiers(file, {name: count for name, count in groups.items() if name not in declared})
+    return groups
+
+
+def _refuse_identifiers(file: _File, groups: Mapping[str, int]) -> None:
+    for attribute, count in groups.items():
+        if count > MOST_GROUPS:
+            row, problem = int(np.argmax(file.protected[attribute])), f"more than {MOST_GROUPS} groups"
+            _fail_at(file.where, column_of(attribute), row, count - 1, problem, NO_IDENTIFIERS)
 
 
 def _check_group(where: str, attribute: str, rows: Integers, declared: int | None) -> int:

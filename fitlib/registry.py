@@ -19,7 +19,7 @@ class DigitsSOptions(Options):
     """Options of `digits-s`."""
 
     skew: float = Field(0.95, gt=0.5, lt=1)  # share of a class's training digits in its own rendering
-    test_share: float = Field(0.4, gt=0, lt=1)
+    test_share: float = Field(0.4, ge=0.05, le=0.9)  # both parts keep several digits of every class
     split_seed: int = Field(0, ge=0)
 
 

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import html
 import io
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitlib.display import address
+from fitlib.store import write_atomically
 
 if TYPE_CHECKING:
     import jinja2
@@ -33,7 +33,7 @@ def write_report(statistics_notebook: str | Path, target: str | Path, show_code:
     body = _body(notebook, show_code)
     headings = [(anchor, html.unescape(re.sub(r"<[^>]+>", "", text))) for anchor, text in HEADING.findall(body)]
     page = _page("report", title=_title(notebook), body=body, headings=headings, css=_css(), kind="report")
-    _write(Path(target), page)
+    write_atomically(Path(target), page)
 
 
 def render_notebook(path: str | Path, target: str | Path, assets_href: str) -> bool:
@@ -52,7 +52,7 @@ def render_notebook(path: str | Path, target: str | Path, assets_href: str) -> b
         "notebook", title=_title(notebook, path.stem), body=_body(notebook, True), assets_href=assets_href,
         stamp=stamp, kind="notebook",
     )  # fmt: skip
-    _write(target, page)
+    write_atomically(target, page)
     return True
 
 
@@ -71,7 +71,7 @@ def write_index(
     states = {row["state"]: sum(other["state"] == row["state"] for other in everything) for row in everything}
     total = ", ".join(f"{n} {state}" for state, n in states.items()) or "Nothing is there yet"
     page = _page("index", title=title, groups=groups, total=f"{total}.", assets_href=assets_href, kind="index")
-    _write(Path(target), page)
+    write_atomically(Path(target), page)
 
 
 def _index_row(row: Mapping) -> dict:
@@ -85,7 +85,7 @@ def write_assets(folder: str | Path) -> Path:
     """The style sheet that rendered notebooks and the index share."""
     target = Path(folder) / "fitlib.css"
     if not target.is_file() or target.read_text(encoding="utf-8") != _css():
-        _write(target, _css())
+        write_atomically(target, _css())
     return target
 
 
@@ -204,11 +204,3 @@ def _stamped(target: Path, stamp: str) -> bool:
         return False
     with target.open(encoding="utf-8") as file:
         return stamp in file.read(200)
-
-
-def _write(target: Path, text: str) -> None:
-    """Whole or not at all: a reader never sees half a page."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    half = target.with_name(f".{target.name}.{os.getpid()}")
-    half.write_text(text, encoding="utf-8", newline="\n")
-    half.replace(target)

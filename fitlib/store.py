@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -23,6 +24,11 @@ from fitlib.errors import InputError, RunFailed
 RECORD, FAILED = "record.json", "failed.json"
 SCHEMA = 1
 OUTSIDE = {"events.jsonl", "timings.csv", "lock", "MANIFEST.json"}  # outside every promise of byte equality
+RUN_ATTEMPT = re.compile(r"run-\d{2,}\.[0-9a-f]{8}")
+DERIVED_ATTEMPT = re.compile(r"\.[A-Za-z0-9][A-Za-z0-9._-]*\.[0-9a-f]{8}")
+STATISTICS_ATTEMPT = re.compile(r"\.statistics\.[0-9a-f]{8}")
+TEMPORARY = re.compile(r"\..+\.(json|jsonl|yaml|html|css)\.[0-9a-f]{8}")
+WRITTEN = ("*", "assets/*", "techniques/*/*", "runs/*/*/run-*/*")  # where `write_atomically` writes
 
 
 class ExperimentPaths:
@@ -54,8 +60,21 @@ class ExperimentPaths:
 
     def attempts(self) -> list[Path]:
         """Folders of attempts in progress or interrupted: `run-07.<token>` and, elsewhere, `.<name>.<token>`."""
-        runs, derived = self.root.glob("runs/*/*/run-*.*"), [*self.root.glob(".*.*"), *self.root.glob("techniques/.*")]
-        return sorted(p for p in [*runs, *derived] if p.is_dir())
+        places = {"runs/*/*/*": RUN_ATTEMPT, "techniques/*": DERIVED_ATTEMPT, "*": STATISTICS_ATTEMPT}
+        found = [p for place, name in places.items() for p in self.root.glob(place) if name.fullmatch(p.name)]
+        return sorted(p for p in found if p.is_dir() and not p.is_symlink())
+
+    def temporaries(self) -> list[Path]:
+        """Files that `write_atomically` left behind when its process was killed: `.<name>.<token>`."""
+        found = (p for place in WRITTEN for p in self.root.glob(place) if TEMPORARY.fullmatch(p.name))
+        return sorted(p for p in found if p.is_file())
+
+    def sweep(self) -> None:
+        """Remove what interrupted processes left; only for the holder of the lock."""
+        for leftover in self.attempts():
+            shutil.rmtree(leftover)
+        for leftover in self.temporaries():
+            leftover.unlink()
 
 
 def new_attempt(target: Path, hidden: bool = False) -> Path:
@@ -116,15 +135,28 @@ def write_record(folder: Path, kind: str, parts: Mapping[str, str], names: list[
 
 
 def read_record(folder: Path, name: str = RECORD) -> dict | None:
-    """A record whose outputs are all there in the recorded sizes; None otherwise."""
+    """A well-formed record whose outputs are all there in the recorded sizes; None otherwise."""
     record = read_json(folder / name)
-    if record is None or record.get("schema") != SCHEMA:
-        return None
     try:
+        if record is None or not _well_formed(record):
+            return None
         whole = all((folder / n).stat().st_size == o["size"] for n, o in record["outputs"].items())
-    except (OSError, KeyError, TypeError):
+    except (OSError, ValueError):  # ValueError: a name or key that no file system or hash can take
         return None
     return record if whole else None
+
+
+def _well_formed(record: dict) -> bool:
+    outputs, parts = record.get("outputs"), record.get("key_parts")
+    return (
+        record.get("schema") == SCHEMA
+        and isinstance(outputs, dict)
+        and bool(outputs)
+        and all(isinstance(o, dict) and type(o.get("size")) is int for o in outputs.values())
+        and isinstance(parts, dict)
+        and all(isinstance(part, str) for part in parts.values())
+        and record.get("key") == digest_json(parts)
+    )
 
 
 def replace_folder(attempt: Path, target: Path) -> None:
@@ -192,22 +224,28 @@ def log_event(paths: ExperimentPaths, event: str, **fields: object) -> None:
 
 
 def note_deviation(paths: ExperimentPaths, sentence: str) -> None:
-    """Append a deviation from the declared plan, once."""
-    if sentence not in deviations(paths):
-        append_line(paths.deviations, json.dumps(sentence))
+    """Add a deviation from the declared plan, once."""
+    known = deviations(paths)
+    if sentence not in known:
+        write_atomically(paths.deviations, "".join(json.dumps(s) + "\n" for s in [*known, sentence]))
 
 
 def deviations(paths: ExperimentPaths) -> list[str]:
-    """Deviations from the declared plan, oldest first."""
+    """Deviations from the declared plan, oldest first; a line torn by a crash is passed over."""
     if not paths.deviations.exists():
         return []
-    return [json.loads(line) for line in paths.deviations.read_text().splitlines() if line.strip()]
+    found = []
+    for line in paths.deviations.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return [sentence for sentence in found if isinstance(sentence, str)]
 
 
 def write_manifest(paths: ExperimentPaths) -> str:
-    """Hash every file that the promises cover into MANIFEST.json; returns its root hash."""
-    names = sorted(str(p.relative_to(paths.root)) for p in paths.root.rglob("*") if p.is_file())
-    files = {n: digest_file(paths.root / n) for n in names if n not in OUTSIDE and not n.startswith("superseded/")}
+    """Hash every file that the promises cover, hidden ones aside, into MANIFEST.json; returns its root hash."""
+    found = (p.relative_to(paths.root) for p in paths.root.rglob("*") if p.is_file())
+    names = sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
+    files = {n: digest_file(paths.root / n) for n in names if n not in OUTSIDE}
     root = digest_json(files)
     write_json(paths.manifest, {"schema": SCHEMA, "root": root, "files": files})
     return root

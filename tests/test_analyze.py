@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from test_end_to_end import TABLES, text_of
 
+from fitlib.analyze import find
+
 N = 400
 
 
@@ -139,6 +141,44 @@ def test_bad_arguments(folder, fitlib_command, arguments, expected):
     assert done.returncode == 2 and expected in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
+FOREIGN = {
+    "work of the user": (["techniques/.drafts/a.txt", "tables/a.csv"], "not empty and no earlier analysis"),
+    "experiment": (["experiment.yaml", "lock", "runs/a/b/run-00.0123abcd/a.txt"], "belongs to an experiment"),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_an_out_folder_of_somebody_else_is_refused_untouched(folder, fitlib_command, case):
+    names, expected = FOREIGN[case]
+    for name in names:
+        (folder / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "out" / name).write_text(name)
+    done = fitlib_command("analyze", "mine", "--baseline", "Plain", "--out", "out", cwd=folder)
+    assert done.returncode == 2 and expected in done.stderr and "choose another --out" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sorted(str(p.relative_to(folder / "out")) for p in (folder / "out").rglob("*") if p.is_file()) == sorted(
+        names
+    )
+
+
+def test_an_out_folder_that_holds_the_predictions_is_refused(folder, fitlib_command):
+    (folder / "lock").write_text("")
+    for out in (".", "mine"):
+        done = fitlib_command("analyze", "mine", "--baseline", "Plain", "--out", out, cwd=folder)
+        assert done.returncode == 2 and "holds the predictions" in done.stderr
+
+
+def test_files_come_in_natural_order_without_hidden_ones(tmp_path):
+    names = ["run2.csv", "run10.csv", "run1.csv", "._run0.csv", ".~lock.run1.csv", "notes.txt"]
+    for name in [*(f"T/{n}" for n in names), ".ipynb_checkpoints/run1.csv"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert {t: [p.name for p in files] for t, files in find(tmp_path).items()} == {
+        "T": ["run1.csv", "run2.csv", "run10.csv"]
+    }
+
+
+@pytest.mark.slow
 def test_a_technique_tested_on_other_rows_is_told(folder, fitlib_command):
     for path in (folder / "mine/Fairer").iterdir():
         pd.read_parquet(path).assign(idx=lambda t: t.idx + 1000).to_parquet(path, index=False)
@@ -146,6 +186,7 @@ def test_a_technique_tested_on_other_rows_is_told(folder, fitlib_command):
     assert "Fairer was tested on other rows than Plain" in text_of(folder / "outputs/mine/report.html")
 
 
+@pytest.mark.slow
 def test_multi_label_predictions(tmp_path, fitlib_command):
     rng = np.random.default_rng(0)
     truth, group = rng.integers(0, 2, (N, 4)), rng.integers(0, 2, N)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from fitlib.errors import InputError
-from fitlib.experiment import make_experiment, read_experiment
+from fitlib.experiment import make_experiment, read_experiment, read_yaml
 
 PARAMS = Path(__file__).parent.parent / "params"
 GOOD = {
@@ -147,6 +147,28 @@ BAD = {
     "several seeds": ({"seeds": [0, 1]}, "seeds", [0, 1], "at most 1"),
     "unknown metric": ({"analysis": {"family": ["DP", "XX"]}}, "analysis.family", "XX", "known: DP"),
     "class outside the range": ({"analysis": {"favourable": 10}}, "analysis.favourable", 10, "from 0 to 9"),
+    "data name that is a list": ({"data": {"name": [1]}}, "data", [1], "known: digits-s"),
+    "network name that is a list": ({"network": {"name": [1]}}, "network", [1], "known: small-cnn"),
+    "noise name that is a list": ({"noise": {"name": [1]}}, "noise", [1], "known: native"),
+    "method name that is a list": (technique(method={"name": [1]}), "techniques.T.method", [1], "known: baseline"),
+    "technique name that is a number": ({"techniques": {7: {"method": "baseline"}}}, "techniques", 7, "quote it"),
+    "training field that is a number": ({"training": {7: 3}}, "training", 7, "quote it"),
+    "analysis field that is a number": ({"analysis": {7: 3}}, "analysis", 7, "quote it"),
+    "negative seed": ({"seeds": [-1]}, "seeds.0", -1, "greater than or equal to 0"),
+    "seed too large": ({"seeds": [2**31]}, "seeds.0", 2**31, "less than 2147483648"),
+    "noise seed too large": ({"noise_seed": 2**31}, "noise_seed", 2**31, "less than 2147483648"),
+    "hardly any test digits": (
+        {"data": {"name": "digits-s", "test_share": 0.01}},
+        "data.test_share",
+        0.01,
+        "greater than or equal to 0.05",
+    ),
+    "hardly any training digits": (
+        {"data": {"name": "digits-s", "test_share": 0.99}},
+        "data.test_share",
+        0.99,
+        "less than or equal to 0.9",
+    ),
     "dropout moved": (
         {"noise": "reduction-order", "network": {"name": "small-cnn", "dropout": 0.5}},
         "network.dropout",
@@ -176,6 +198,11 @@ def test_bad_input_is_one_line_with_file_field_value_and_remedy(case):
         ("", "not a mapping"),
         ("a: !!python/object/apply:os.system ['true']", "not valid YAML"),
         ("a: \x00", "not valid YAML"),
+        ("name: 2020-13-45", "not valid YAML"),
+        ("runs: !!int many", "not valid YAML"),
+        ("a: !!bool many", "not valid YAML"),
+        ("a: !!timestamp today", "not valid YAML"),
+        ("a: " + 5000 * "[", "nested too deeply"),
     ],
 )
 def test_files_that_are_no_experiment(tmp_path, text, expected):
@@ -186,14 +213,59 @@ def test_files_that_are_no_experiment(tmp_path, text, expected):
     assert expected in str(caught.value) and "\n" not in str(caught.value) and str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["", "- a\n- list\n", "text"])
+def test_overrides_of_something_that_is_no_experiment(tmp_path, text):
+    (tmp_path / "e.yaml").write_text(text)
+    for changes in ({"runs": 2}, {"overrides": ["runs=2"]}):
+        with pytest.raises(InputError, match="not a mapping"):
+            read_experiment(tmp_path / "e.yaml", **changes)
+
+
+MERGED = """
+training: &defaults {epochs: 3, batch_size: 32}
+baseline: A
+techniques:
+  A: {method: baseline}
+  B: {method: baseline, training: &longer {<<: *defaults, epochs: 5}}
+  C: {method: baseline, training: {<<: *longer, batch_size: 16}}
+  D: {method: oversampling, training: *longer}
+"""
+
+
+def loops(experiment):
+    return [tuple(t.settings["training"][name] for name in ("epochs", "batch_size")) for t in experiment.trainings]
+
+
+def test_merge_keys_fill_in_what_is_not_given(tmp_path):
+    (tmp_path / "e.yaml").write_text(MERGED)
+    assert loops(read_experiment(tmp_path / "e.yaml")) == [(3, 32), (5, 32), (5, 16), (5, 32)]
+
+
+def test_a_mapping_may_be_merged_before_it_is_made(tmp_path):
+    (tmp_path / "e.yaml").write_text("a: {b: &b {<<: &c {x: 1, y: 2}, x: 3}}\nd: {<<: *b, y: 4}\n")
+    assert read_yaml(tmp_path / "e.yaml") == {"a": {"b": {"x": 3, "y": 2}}, "d": {"x": 3, "y": 4}}
+
+
+def test_a_field_given_twice_beside_a_merge_is_refused(tmp_path):
+    (tmp_path / "e.yaml").write_text("a: &a {x: 1}\nb: {<<: *a, y: 1, y: 2}\n")
+    with pytest.raises(InputError, match="'y' is given twice"):
+        read_yaml(tmp_path / "e.yaml")
+
+
+def test_an_override_changes_one_of_two_that_share_an_alias(tmp_path):
+    (tmp_path / "e.yaml").write_text(MERGED)
+    experiment = read_experiment(tmp_path / "e.yaml", ["techniques.B.training.epochs=9"])
+    assert loops(experiment) == [(3, 32), (9, 32), (5, 16), (5, 32)]
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         read_experiment(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("override", ["runs", "=3", "runs=[", ""])
+@pytest.mark.parametrize("override", ["runs", "=3", "runs=[", "", "name=2020-13-45", "seeds.0=3", "runs.x=3"])
 def test_bad_overrides(tmp_path, override):
-    (tmp_path / "e.yaml").write_text(yaml.safe_dump(GOOD))
+    (tmp_path / "e.yaml").write_text(yaml.safe_dump({**GOOD, "seeds": [1], "runs": 2}))
     with pytest.raises(InputError, match="--set"):
         read_experiment(tmp_path / "e.yaml", [override])
 

@@ -169,6 +169,7 @@ def test_a_run_alone_is_byte_for_byte_the_run_of_the_batch(undisturbed, tmp_path
         assert (tmp_path / name).read_bytes() == in_batch.read_bytes()
 
 
+@pytest.mark.slow
 def test_nothing_is_left_in_the_temporary_folder(undisturbed, tmp_path, fitlib_command):
     shutil.copytree(undisturbed, tmp_path / "u")
     shutil.rmtree(tmp_path / "u/outputs/e/runs/baseline/ulp/run-00")

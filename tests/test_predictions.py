@@ -280,6 +280,26 @@ def test_classes_and_groups_outside_the_declared_range(save):
     assert_refused(path, "protected", 2, problem, "number of groups", n_groups={"protected": 2})
 
 
+def test_identifiers_are_neither_classes_nor_groups(save):
+    remedy = "identifiers are not classes or groups"
+    classes = save("classes", ROWS | {"ground_truth": [0, 1, 1000, 1]})
+    assert_refused(classes, "ground_truth", 1000, "more than 1,000 classes, in row 2", remedy)
+    assert stack({0: classes}, n_classes=1001).n_classes == 1001
+    groups = save("groups", ROWS | {"protected": [0, 100, 1, 1]})
+    assert_refused(groups, "protected", 100, "more than 100 groups, in row 1", remedy)
+    assert stack({0: groups}, n_groups={"protected": 101}).n_groups == {"protected": 101}
+
+
+def test_as_many_classes_and_groups_as_may_be(save):
+    stacked = stack({0: save("a", ROWS | {"ground_truth": [0, 1, 999, 1], "protected": [0, 99, 1, 1]})})
+    assert (stacked.n_classes, stacked.n_groups) == (1000, {"protected": 100})
+
+
+def test_a_protected_column_without_attribute(save):
+    path = save("a", ROWS | {"protected.": ROWS["protected"]})
+    assert_refused(path, "column", "'protected.'", "no attribute after the dot", "protected.sex")
+
+
 def test_a_class_out_of_range_in_a_later_run_names_that_run(save):
     paths = {0: save("a", ROWS), 1: save("b", ROWS | {"prediction": [0, 1, 9, 1]})}
     assert_refused(paths, "prediction", 9, "outside the classes 0..2", "number of classes")

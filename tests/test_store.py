@@ -54,6 +54,33 @@ def test_damage_is_never_done(task, damage, state):
     assert folder_state(task, PARTS).state == state
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"outputs": {}},
+        {"outputs": []},
+        {"outputs": None},
+        {"outputs": {"out.txt": 6}},
+        {"outputs": {"out.txt": {}}},
+        {"outputs": {"out.txt": {"size": 6.0}}},
+        {"outputs": {"a\0b": {"size": 6}}},
+        {"key_parts": None},
+        {"key_parts": ["c"]},
+        {"key_parts": {"code": 1}},
+        {"key_parts": {"code": "\ud800"}},
+        {"key_parts": {"code": "d", "parameters": "p"}},
+        {"key": "0"},
+        {"key": None},
+        {"schema": 2},
+    ],
+    ids=str,
+)
+def test_a_record_of_another_shape_is_none(task, change):
+    record = json.loads((task / "record.json").read_text())
+    (task / "record.json").write_text(json.dumps({**record, **change}))
+    assert read_record(task) is None and folder_state(task, PARTS).state == "damaged"
+
+
 def test_another_key_is_a_change_and_says_which(task):
     state = folder_state(task, {**PARTS, "code": "d"})
     assert state.state == "changed" and "code" in state.reason
@@ -108,6 +135,30 @@ def test_attempts_are_told_from_results(tmp_path):
     assert paths.attempts() == sorted(attempts)
 
 
+def test_folders_of_the_user_are_no_attempts(tmp_path):
+    paths = ExperimentPaths(tmp_path)
+    for name in (
+        ".git.d", ".statistics.old", ".notes.0123abcd", "techniques/.cache", "techniques/.S.backup",
+        "runs/a/b/run-01.old", "runs/a/b/run-01.0123ABCD", "runs/a/b/run-01.0123abcd.keep", "techniques/..0123abcd",
+    ):  # fmt: skip
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / ".statistics.0123abcd").symlink_to(tmp_path / ".git.d")
+    assert paths.attempts() == []
+
+
+def test_a_sweep_removes_attempts_and_temporaries_and_nothing_else(tmp_path):
+    paths = ExperimentPaths(tmp_path)
+    attempt, run = new_attempt(paths.technique("S"), hidden=True), paths.run("baseline", "ulp", 0)
+    run.mkdir(parents=True)
+    temporaries = [tmp_path / ".MANIFEST.json.0123abcd", run / ".record.json.89abcdef", run / ".train.html.00000000"]
+    kept = [tmp_path / ".gitignore", tmp_path / ".notes.0123abcd", run / ".record.json.old", run / "record.json"]
+    for path in [*temporaries, *kept]:
+        path.write_text("")
+    assert paths.temporaries() == sorted(temporaries)
+    paths.sweep()
+    assert not attempt.exists() and not any(p.exists() for p in temporaries) and all(p.exists() for p in kept)
+
+
 def test_one_process_at_a_time(tmp_path):
     paths = ExperimentPaths(tmp_path / "x")
     assert not is_locked(paths)
@@ -129,6 +180,37 @@ def test_deviations_are_kept_in_order_and_once(tmp_path):
     for sentence in ("first", "second", "first"):
         note_deviation(paths, sentence)
     assert deviations(paths) == ["first", "second"]
+
+
+def test_a_torn_deviation_is_passed_over_and_written_away(tmp_path):
+    paths = ExperimentPaths(tmp_path)
+    paths.deviations.write_text('"first"\n"sec')
+    assert deviations(paths) == ["first"]
+    note_deviation(paths, "third")
+    assert paths.deviations.read_text() == '"first"\n"third"\n'
+
+
+def test_a_deviation_that_cannot_be_written_leaves_the_old_ones(tmp_path, monkeypatch):
+    paths = ExperimentPaths(tmp_path)
+    note_deviation(paths, "first")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        note_deviation(paths, "second")
+    assert deviations(paths) == ["first"] and os.listdir(tmp_path) == ["deviations.jsonl"]
+
+
+def test_the_manifest_skips_hidden_files_and_lists_superseded_runs(tmp_path):
+    paths = ExperimentPaths(tmp_path)
+    listed = ["superseded/runs/a/b/run-00-1/record.json", "techniques/S.1/counts.parquet"]
+    for name in [*listed, ".DS_Store", "tables/.~lock.a.csv", ".statistics.0123abcd/tables/a.csv"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    write_manifest(paths)
+    assert list(json.loads(paths.manifest.read_text())["files"]) == listed
 
 
 def test_the_manifest_lists_every_file_and_its_root_depends_on_each(tmp_path):

@@ -1,0 +1,69 @@
+"""Status is told from disk in every stage, whatever a crash left there."""
+
+import pytest
+
+from fitlib import status
+from fitlib.experiment import read_experiment
+from fitlib.plan import run_tasks
+from fitlib.store import ExperimentPaths, locked, new_attempt
+
+TWO = """
+techniques: {S-Base: {method: baseline}, S-RS: {method: oversampling}}
+baseline: S-Base
+network: {name: small-cnn, width: 4}
+runs: 3
+control_runs: 0
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    (tmp_path / "two.yaml").write_text(TWO)
+    return read_experiment(tmp_path / "two.yaml")
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return ExperimentPaths(tmp_path / "two")
+
+
+def head(experiment, paths) -> str:
+    with locked(paths):
+        return status.lines(experiment, paths)[0]
+
+
+def test_two_trainings_at_the_same_index_are_two_running(experiment, paths):
+    for task in run_tasks(experiment):
+        if task.run == 1:
+            new_attempt(task.folder(paths))
+    assert head(experiment, paths) == "two: 2 running, 4 left of 6 runs"
+
+
+def test_two_attempts_at_one_run_are_one_running(experiment, paths):
+    for _ in range(2):
+        new_attempt(run_tasks(experiment)[0].folder(paths))
+    assert head(experiment, paths) == "two: 1 running, 5 left of 6 runs"
+
+
+def test_attempts_of_metrics_and_statistics_are_no_runs(experiment, paths):
+    new_attempt(paths.technique("S-Base"), hidden=True)
+    new_attempt(paths.root / "statistics", hidden=True)
+    assert head(experiment, paths) == "two: 6 left of 6 runs"
+
+
+def test_an_attempt_that_nobody_works_on_is_left(experiment, paths):
+    new_attempt(run_tasks(experiment)[0].folder(paths))
+    assert status.lines(experiment, paths)[0] == "two: 6 left of 6 runs"
+
+
+@pytest.mark.parametrize("timings", [b"", b"\n", b"a/b/run-00,", b"a/b/run-00,1", b"\0\0\n", b"\xff\n"], ids=repr)
+def test_empty_or_torn_timings_tell_no_time(experiment, paths, timings):
+    paths.root.mkdir()
+    paths.timings.write_bytes(timings)
+    assert head(experiment, paths) == "two: 6 left of 6 runs"
+
+
+def test_a_torn_line_does_not_spoil_the_time_left(experiment, paths):
+    paths.root.mkdir()
+    paths.timings.write_text("a/b/run-00,10.00\na/b/ru\na/b/run-01,20.00\na/b/run-02,9")
+    assert head(experiment, paths).endswith(f"about {status.duration(15 * 6)} left")
