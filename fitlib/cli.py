@@ -82,7 +82,9 @@ def _plan(options: argparse.Namespace) -> int:
     for task, state in states:
         print(f"{task.name:<{width}}  {'done' if state.done else f'will run: {state.reason}'}")
     waiting = sum(not state.done for _, state in states)
-    follow = "metrics, statistics and report follow" if waiting else "no training is left"
+    follow = (
+        "metrics, statistics and report follow" if waiting else "metrics, statistics and report are brought up to date"
+    )
     print(f"{waiting} of {len(states)} runs will be executed; {follow}.")
     return 0
 

@@ -47,9 +47,9 @@ COMPARISONS = _schema(
 RISK = _schema(
     "technique arm seed attribute target rule retraining n n_undefined violated p_violated p_violated_low "
     "p_violated_high p_disagree p_disagree_low p_disagree_high ratio_mean ratio_min ratio_max interval worst_of "
-    "p_violated_low_bonferroni p_violated_high_bonferroni fit note",
+    "p_violated_low_bonferroni p_violated_high_bonferroni fit note smallest_group",
     text="technique arm attribute rule retraining interval fit note",
-    integer="seed target n n_undefined violated worst_of",
+    integer="seed target n n_undefined violated worst_of smallest_group",
 )
 SCHEMAS = {"runs": RUNS, "summary": SUMMARY, "comparisons": COMPARISONS, "risk": RISK}
 

@@ -351,6 +351,11 @@ def landmark(risk: pd.DataFrame, plan: Mapping) -> list[str]:
     for rule, rows in seen.dropna(subset=["p_disagree"]).groupby("rule", sort=False):
         top = rows.loc[rows["p_disagree"].idxmax()]
         told += [_risk(top, str(rule), plan, risk)] if top["violated"] or rule == "four-fifths" else []
+    few = risk[risk["note"].str.contains("smallest group")]
+    if len(few):
+        told.append(
+            f"Groups are small: one has only {few['smallest_group'].min()} rows, so its shares move in big steps."
+        )
     same = risk[risk["note"].str.contains("bit-identical")]
     told += [
         f"{row['technique']}{place(risk, row)}: {row['note']}." for _, row in same.drop_duplicates(KEYS).iterrows()

@@ -64,7 +64,8 @@ def risk(
 
     ``rule`` is "four-fifths" for the declared favourable class, else "landmark 0.8" (a numerical landmark without pass
     or fail). Probabilities are over retraining with the same seed. The Bonferroni interval holds for the worst of all
-    classes and techniques (``worst_of``). Bit-identical predictions get no interval.
+    classes and techniques (``worst_of``). Bit-identical predictions get no interval. ``smallest_group``: rows of the
+    smallest group that is not empty; the note tells where that is below the declared ``min_group``.
     """
     known, selections = Findings(evidence, check_fit), _selections(counts, plan)
     rows = [
@@ -210,7 +211,10 @@ def _risk_row(
     row |= {"n": n, "n_undefined": int((~defined).sum()), "violated": k, "worst_of": worst_of}
     row |= _ratios(risks.impact_ratio(selected[:, :, target], size[:, target]))
     row["fit"], row["p_violated"] = known.fit(technique, arm), risks.clopper_pearson(k, n).value
-    row["note"] = joined(same and f"{same}: no interval", st.NOT_ESTIMABLE + "nobody is selected" if n == 0 else "")
+    row["smallest_group"] = smallest = int(size[:, target][size[:, target] > 0].min(initial=size.max()))
+    few = f"the smallest group has only {smallest} rows" if smallest < plan["analysis"].get("min_group", 0) else ""
+    nobody = st.NOT_ESTIMABLE + "nobody is selected" if n == 0 else ""
+    row["note"] = joined(same and f"{same}: no interval", nobody, few)
     return row if same else row | _risk_intervals(k, n, worst_of)
 
 

@@ -95,6 +95,15 @@ def test_some_metric_varies_and_the_report_says_how_much(place):
     assert "MaxDiff" in text_of(place / "outputs/tiny/report.html")
 
 
+@pytest.mark.slow
+def test_small_groups_are_told(copy, fitlib_command):
+    assert "Groups are small" not in text_of(copy / "outputs/tiny/report.html")
+    done = fitlib_command("run", "tiny.yaml", "--set", "analysis.min_group=100000", cwd=copy)
+    assert done.returncode == 0, done.stderr
+    assert "Groups are small: one has only 719 rows" in text_of(copy / "outputs/tiny/report.html")
+    assert "analysis.min_group was 30, is 100000" in text_of(copy / "outputs/tiny/report.html")
+
+
 def test_the_tables_name_no_place_no_time_and_no_experiment(place):
     for content in (c for name, c in tables(place / "outputs/tiny").items() if name.endswith(".csv")):
         assert b"tiny" not in content and str(place).encode() not in content
