@@ -29,7 +29,8 @@ from fitlib.store import (
 )
 
 STATISTICS, REPORT = "statistics.json", "report.json"
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 DERIVED = ("tables", "figures", "statistics.ipynb")
 
 

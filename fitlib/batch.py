@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 
 from fitlib import kernels, plan
-from fitlib.analysis import Outcome, Study, analyse
+from fitlib.analysis import THREAD_VARIABLES, Outcome, Study, analyse
 from fitlib.attempts import attempt, each
 from fitlib.declaration import declare, read_declared
 from fitlib.errors import InputError, RunFailed
@@ -32,8 +32,6 @@ from fitlib.store import (
     settle,
     supersede,
 )
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def run_experiment(
@@ -190,7 +188,7 @@ def _train(
 def _run(experiment: Experiment, paths: ExperimentPaths, task: RunTask) -> None:
     folder = new_attempt(task.folder(paths))
     parameters = {**plan.run_parameters(experiment, task), "run_dir": str(folder)}
-    environment = {name: str(experiment.declared["threads"]) for name in THREAD_VARIABLES}
+    environment = dict.fromkeys(THREAD_VARIABLES, str(experiment.declared["threads"]))
     if task.arm.kind != "real" and experiment.declared["device"] == "cuda":
         environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # older cuBLAS is deterministic only with it
     parts = plan.run_key_parts(experiment, task)

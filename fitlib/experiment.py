@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
 from fitlib.metrics import BIAS_METRICS
-from fitlib.options import Options, Training
+from fitlib.options import Options, Training, options_of
 from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISE_KINDS, NOISES, Entry
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -204,11 +204,6 @@ def _parse(text: str) -> object:
         raise yaml.YAMLError("nested too deeply") from None
     except (ValueError, TypeError, LookupError, AttributeError) as error:  # a scalar such as 2020-13-45, `!!int x`
         raise yaml.YAMLError(f"a value cannot be read ({error})") from None
-
-
-def options_of(named: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a resolved `{name: …, options…}`."""
-    return {key: value for key, value in named.items() if key != "name"}
 
 
 def _mapping(fields: object, where: str) -> dict:

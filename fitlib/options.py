@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -28,3 +31,8 @@ class Training(Options):
         """Learning rate of an epoch (from 0): learning_rate · decay_factor^floor(epoch / decay_epochs)."""
         decays = epoch // self.decay_epochs if self.decay_epochs else 0
         return self.learning_rate * self.decay_factor**decays
+
+
+def options_of(named: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a resolved `{name: …, options…}`."""
+    return {key: value for key, value in named.items() if key != "name"}

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from fitlib.digest import digest_json
 from fitlib.execution import notebook_path
-from fitlib.experiment import Arm, Experiment, TrainingSpec, options_of
+from fitlib.experiment import Arm, Experiment, TrainingSpec
 from fitlib.keys import changed_parts, key_parts
+from fitlib.options import options_of
 from fitlib.registry import DATASETS, METHODS, NETWORKS
 from fitlib.store import FAILED, RECORD, ExperimentPaths, read_json, read_record
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-SCHEMA_VERSION = 1
 Json = dict[str, Any]
 
 

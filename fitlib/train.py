@@ -13,7 +13,7 @@ from fitlib.datasets import Dataset, Split, Table
 from fitlib.digest import digest_arrays
 from fitlib.errors import RunFailed
 from fitlib.noise import NoNoise, derived_seed
-from fitlib.options import Training
+from fitlib.options import Training, options_of
 from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES
 from fitlib.techniques import Batch, Method, Problem
 
@@ -90,12 +90,12 @@ class Trained:
 
 def load_data(data: dict) -> Dataset:
     """The data set that `{name: …, options…}` describes."""
-    return DATASETS[data["name"]].load()(**_options(data))
+    return DATASETS[data["name"]].load()(**options_of(data))
 
 
 def make_noise(noise: dict, run: int, noise_seed: int) -> NoNoise:
     """The noise that `{name: …, options…}` describes, for one run."""
-    return NOISES[noise["name"]].load()(run, noise_seed, **_options(noise))
+    return NOISES[noise["name"]].load()(run, noise_seed, **options_of(noise))
 
 
 def make_method(method: dict, network: dict, training: Training, dataset: Dataset, generators: Generators) -> Method:
@@ -105,11 +105,11 @@ def make_method(method: dict, network: dict, training: Training, dataset: Datase
     shape = dataset.train.x.shape[1:]
 
     def make_network(n_outputs: int) -> nn.Module:
-        return network_class(shape, n_outputs, **_options(network))
+        return network_class(shape, n_outputs, **options_of(network))
 
     with torch.random.fork_rng():
         torch.manual_seed(generators.initialisation)
-        return METHODS[method["name"]].load()(problem, make_network, training, **_options(method))
+        return METHODS[method["name"]].load()(problem, make_network, training, **options_of(method))
 
 
 def train(
@@ -216,7 +216,3 @@ def _evaluated(trained: Trained, epoch: int, train_loss: float) -> list[dict]:
         common = {"epoch": epoch, "group": group, "n": int(member.sum())}
         rows.append({**common, "train_loss": train_loss, "test_accuracy": accuracy})
     return rows
-
-
-def _options(named: dict) -> dict:
-    return {key: value for key, value in named.items() if key != "name"}
