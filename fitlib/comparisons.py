@@ -37,7 +37,7 @@ def compare(
     repeats. Bit-identical arms enter no test; arms that are not FIT get the verdict "not FIT". Accuracy is outside the
     families. Techniques that share the baseline's training are compared paired by run.
     """
-    pairs = list(_pairs(_blocks(series_of(metrics, plan)), plan, Findings(evidence, check_fit)))
+    pairs = pairs_of(metrics, plan, evidence, check_fit)
     table = table_of([_comparison_row(pair, plan) for pair in pairs], COMPARISONS)
     family, repeated = _family(pairs, plan)
     _correct(table, family, repeated)
@@ -47,6 +47,13 @@ def compare(
 
 
 # Pairs
+
+
+def pairs_of(
+    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+) -> list["Pair"]:
+    """Every technique with its baseline, per main arm, attribute and metric, in the order of the table's rows."""
+    return list(_pairs(_blocks(series_of(metrics, plan)), plan, Findings(evidence, check_fit)))
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ _NOTHING = _Block(np.empty(0, dtype=np.int64), np.empty((0, 0)), np.empty(0))
 
 
 @dataclass(frozen=True)
-class _Pair:
+class Pair:
     """A baseline and a technique on one metric, with what the evidence says of both."""
 
     technique: Json
@@ -123,7 +130,7 @@ def _blocks(series: Series) -> dict[tuple[int, int, int, int], _Block]:
     return blocks
 
 
-def _pairs(blocks: Mapping, plan: Json, known: Findings) -> Iterator[_Pair]:
+def _pairs(blocks: Mapping, plan: Json, known: Findings) -> Iterator[Pair]:
     position = {t["technique"]: i for i, t in enumerate(plan["techniques"])}
     compared = [(t, technique) for t, technique in enumerate(plan["techniques"]) if technique["baseline"] is not None]
     for t, technique in compared:
@@ -136,7 +143,7 @@ def _pairs(blocks: Mapping, plan: Json, known: Findings) -> Iterator[_Pair]:
                 stopped = _stopped(both[0][METRICS.index("DI")], both[1][METRICS.index("DI")])
                 for m, metric in enumerate(METRICS):
                     samples = _same_runs(both[0][m], both[1][m], baseline["training"] == technique["training"])
-                    yield _Pair(technique, baseline, arm, attribute, metric, *samples, stopped, *said)
+                    yield Pair(technique, baseline, arm, attribute, metric, *samples, stopped, *said)
 
 
 def _same_runs(b: _Block, t: _Block, paired: bool) -> tuple[_Block, _Block]:
@@ -166,7 +173,7 @@ def _stopped(b: _Block, t: _Block) -> np.ndarray:
 # Rows
 
 
-def _comparison_row(pair: _Pair, plan: Json) -> Json:
+def _comparison_row(pair: Pair, plan: Json) -> Json:
     b, t = pair.samples
     row = _comparison_keys(pair, plan) | {"n_baseline": pair.b.runs.size, "n_technique": pair.t.runs.size}
     if not (b.size and t.size):
@@ -180,7 +187,7 @@ def _comparison_row(pair: _Pair, plan: Json) -> Json:
     return row | tests | _effects(b, t, pair, plan["analysis"]["smallest_effect"], procedures)
 
 
-def _comparison_keys(pair: _Pair, plan: Json) -> Json:
+def _comparison_keys(pair: Pair, plan: Json) -> Json:
     bias, names, analysis = pair.metric != "accuracy", plan["classes"], plan["analysis"]
     seed = pair.arm["seed"]
     keys = {
@@ -208,13 +215,13 @@ def _listed(names: Sequence[str], chosen: np.ndarray) -> str:
     return "; ".join(str(names[i]) for i in np.flatnonzero(chosen))
 
 
-def _why_not(pair: _Pair) -> str:
+def _why_not(pair: Pair) -> str:
     nothing = not (pair.b.runs.size and pair.t.runs.size)
     why = "no runs" if nothing else "no class is defined in every run of both"
     return joined(pair.note, st.NOT_ESTIMABLE + why)
 
 
-def _class_bounds(pair: _Pair) -> Json:
+def _class_bounds(pair: Pair) -> Json:
     """Smallest and largest difference over all classes, with each undefined value anywhere in [0, 1]."""
     if pair.metric == "accuracy":
         return {}
@@ -238,7 +245,7 @@ def _tests(b: np.ndarray, t: np.ndarray, paired: bool) -> tuple[Json, str]:
     return columns, f"p_mean: {mean.method}; p_variance_raw: {raw.method}"
 
 
-def _effects(b: np.ndarray, t: np.ndarray, pair: _Pair, smallest_effect: float, procedures: str) -> Json:
+def _effects(b: np.ndarray, t: np.ndarray, pair: Pair, smallest_effect: float, procedures: str) -> Json:
     difference = st.paired_difference(b, t) if pair.paired else st.welch(b, t)
     d, reversal = st.cohens_d(b, t), risks.verdict_reversal(b, t)
     row = {"difference": difference.value, "difference_low": difference.low, "difference_high": difference.high}
@@ -250,7 +257,7 @@ def _effects(b: np.ndarray, t: np.ndarray, pair: _Pair, smallest_effect: float, 
     return row | (_reversal(reversal, pair) if pair.metric != "accuracy" else {})
 
 
-def _reversal(reversal: st.Estimate, pair: _Pair) -> Json:
+def _reversal(reversal: st.Estimate, pair: Pair) -> Json:
     if pair.paired or pair.fit == "no":
         why = "runs are not FIT" if pair.fit == "no" else "not computed for techniques that share one training"
         return {"reversal_note": why}
@@ -261,7 +268,7 @@ def _reversal(reversal: st.Estimate, pair: _Pair) -> Json:
 # Families and power
 
 
-def _family(pairs: Sequence[_Pair], plan: Json) -> tuple[list[str], dict[str, str]]:
+def _family(pairs: Sequence[Pair], plan: Json) -> tuple[list[str], dict[str, str]]:
     """The distinct metrics of the declared family, and each redundant one with the metric that it repeats."""
     declared = plan["analysis"].get("family") or BIAS_METRICS
     values = {metric: _stacked(pairs, metric) for metric in BIAS_METRICS if metric in declared}
@@ -269,7 +276,7 @@ def _family(pairs: Sequence[_Pair], plan: Json) -> tuple[list[str], dict[str, st
     return [metric for metric in values if metric not in repeated], repeated
 
 
-def _stacked(pairs: Sequence[_Pair], metric: str) -> np.ndarray:
+def _stacked(pairs: Sequence[Pair], metric: str) -> np.ndarray:
     """Overall values of one metric in all comparisons; NaN where it cannot be compared, so all metrics are alike."""
     stacked = [np.empty(0)]
     for pair in pairs:
