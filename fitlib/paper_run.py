@@ -1,0 +1,61 @@
+"""The command `paper`: the published study recomputed, as an executed notebook with its tables, figures and report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from fitlib import kernels
+from fitlib.analysis import ONE_THREAD
+from fitlib.errors import InputError
+from fitlib.execution import check_parameters, execute, notebook_path
+from fitlib.paper_files import contents, locate
+from fitlib.report import write_report
+from fitlib.store import new_attempt
+
+NOTEBOOK, REPORT = "paper.ipynb", "report.html"
+MADE = ("tables", "figures", NOTEBOOK, REPORT)  # replaced as a whole; nothing else in the folder is touched
+
+
+def recompute(data: Path | None, out: Path, tell: Callable[[str], None]) -> list[Path]:
+    """Execute the paper notebook on the published numbers and put what it makes into `out`; returns what is there.
+
+    InputError, before any work, where the numbers are missing or are not the published ones, or `out` is something
+    else's folder; RunFailed where a download or the notebook fails: then `out` stays as it was.
+    """
+    _check_out(out)
+    folder = locate(data, tell).resolve()
+    contents(folder)
+    notebook = notebook_path("paper")
+    attempt = new_attempt(out.resolve() / "paper", hidden=True)
+    try:
+        parameters = {"data_dir": str(folder), "out_dir": str(attempt)}
+        check_parameters(notebook, parameters)
+        kernels.begin()
+        execute(notebook, attempt / NOTEBOOK, parameters, ONE_THREAD)
+        write_report(attempt / NOTEBOOK, attempt / REPORT)
+        return _replace(attempt, out)
+    except BaseException:
+        kernels.end_all()
+        raise
+    finally:
+        shutil.rmtree(attempt, ignore_errors=True)
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError("paper", "--out", str(out), "not a folder", "choose another --out")
+    others = [p for p in out.glob("*") if not p.name.startswith(".")] if out.is_dir() else []
+    if others and not (out / NOTEBOOK).is_file():
+        problem = "the folder is not empty and holds no earlier recomputation"
+        raise InputError("paper", "--out", str(out), problem, "choose another --out")
+
+
+def _replace(attempt: Path, out: Path) -> list[Path]:
+    made = [name for name in MADE if (attempt / name).exists()]
+    for name in made:
+        old = out / name
+        shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        (attempt / name).rename(old)
+    return [out / name for name in made]
