@@ -93,7 +93,8 @@ def study_of(experiment: Experiment, paths: ExperimentPaths) -> Study:
     states = [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
     predictions: dict[str, dict] = {}
     hashes: dict[str, dict] = {}
-    for task, state in sorted(states, key=lambda pair: pair[0].run):
+    order = {arm.name: i for i, arm in enumerate(experiment.arms)}
+    for task, state in sorted(states, key=lambda pair: (order[pair[0].arm.name], pair[0].run)):
         if not state.done or task.arm.role != "main":
             continue
         found = prediction_hashes(read_record(task.folder(paths)))

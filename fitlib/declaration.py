@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field
 
 from fitlib.errors import InputError
-from fitlib.experiment import Experiment, plan_hash, read_yaml, validated
+from fitlib.experiment import Experiment, make_experiment, plan_hash, read_yaml, validated
 from fitlib.options import Options
 from fitlib.store import ExperimentPaths, note_deviation, read_record, write_atomically
 
@@ -32,12 +32,23 @@ def declare(experiment: Experiment, paths: ExperimentPaths) -> None:
     if first is None:
         _write_declared(paths.declared, experiment, _finished(paths))
         return
-    latest = read_declared(paths, _latest(paths))
-    if latest["declared_hash"] != experiment.declared_hash:
+    latest = _in_todays_fields(read_declared(paths, _latest(paths))["plan"])
+    if plan_hash(latest) != experiment.declared_hash:
         finished, number = _finished(paths), _number(_latest(paths)) + 1
-        for change in _differences(latest["plan"], experiment.declared):  # first: a kill in between loses no note
+        for change in _differences(latest, experiment.declared):  # first: a kill in between loses no note
             note_deviation(paths, f"the plan was changed after {finished} finished runs: {change}")
         _write_declared(paths.declared.with_name(f"experiment-{number}.yaml"), experiment, finished)
+
+
+def _in_todays_fields(plan: dict[str, Any]) -> dict[str, Any]:
+    """A declared plan with the defaults of fields that this version of fitlib added; as it is, where it cannot be read.
+
+    A declared plan is itself an experiment file: a field that it could not know has the meaning of its default.
+    """
+    try:
+        return make_experiment(plan, "declared plan", "declared").declared
+    except InputError:
+        return plan
 
 
 def read_declared(paths: ExperimentPaths, path: Path | None = None) -> dict | None:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from fitlib.experiment import Experiment
 from fitlib.plan import RunTask, State, last_line
+from fitlib.predictions import with_crossed
 from fitlib.store import FAILED, ExperimentPaths, read_json, read_record
 
 
@@ -74,7 +75,7 @@ def experiment_plan(experiment: Experiment, deviations: list[str], declared: dic
         ],
         "data": experiment.trainings[0].settings["data"],
         "classes": list(description["classes"]),
-        "groups": {name: list(groups) for name, groups in description["groups"].items()},
+        "groups": with_crossed(description["groups"], experiment.declared["analysis"].get("cross")),
         "analysis": experiment.declared["analysis"],
         "declared_hash": declared["declared_hash"],
         "declared_before_first_run": declared["finished_runs_at_declaration"] == 0,

@@ -7,8 +7,9 @@ experiments are equal values. Nothing is imported here that is slow; torch is no
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,8 +37,10 @@ class Analysis(Options):
     alpha: float = Field(0.05, gt=0, lt=1)
     family: list[str] | None = None  # metrics that the correction covers; null: all
     min_group: int = Field(30, ge=1)
-    protocol: Literal["fitlib"] = "fitlib"
+    protocol: Literal["fitlib", "paper"] = "fitlib"  # paper: the study's tables are written as well
     reading: Literal["strict", "published"] = "strict"
+    looks: list[int] | None = None  # numbers of runs at which sequential looks are taken
+    cross: list[list[str]] | None = None  # protected attributes to cross, as [[sex, race]]
 
 
 class TechniqueFields(Options):
@@ -64,7 +67,7 @@ class ExperimentFields(Options):
     techniques: dict[str, TechniqueFields] = Field(min_length=1)
     baseline: str | None = None
     runs: int = Field(16, ge=1)
-    seeds: list[Annotated[int, Field(ge=0, lt=SEEDS)]] = Field(default_factory=lambda: [0], min_length=1, max_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=SEEDS)]] = Field(default_factory=lambda: [0], min_length=1)
     noise: str | dict[str, Any] = "auto"
     noise_seed: int = Field(0, ge=0, lt=SEEDS)
     control_runs: int = Field(2, ge=0)
@@ -118,9 +121,9 @@ class Experiment:
     arms: tuple[Arm, ...]
 
     @property
-    def main(self) -> Arm:
-        """The arm whose runs are analysed."""
-        return next(arm for arm in self.arms if arm.role == "main")
+    def main_arms(self) -> tuple[Arm, ...]:
+        """The arms whose runs are analysed, one per seed."""
+        return tuple(arm for arm in self.arms if arm.role == "main")
 
     @cached_property
     def declared_hash(self) -> str:
@@ -347,10 +350,23 @@ def _arms(checked: ExperimentFields, where: str) -> tuple[Arm, ...]:
     noise = _named(noise, NOISES, where, "noise")
     if noise["name"] == "reduction-order":
         _refuse_dropout(checked, where)
-    seed = checked.seeds[0]
-    main = Arm(_arm_name(noise, seed), noise, "main", seed, checked.runs)
-    control = Arm(_arm_name({"name": "none"}, seed), {"name": "none"}, "control", seed, checked.control_runs)
-    return (main, control) if control.runs and main.name != control.name else (main,)
+    main = tuple(Arm(_arm_name(noise, seed), noise, "main", seed, checked.runs) for seed in _seeds(checked, where))
+    # The seed changes what is trained, not which operators run: the first seed's control arm stands for all.
+    seed, none = checked.seeds[0], {"name": "none"}
+    control = Arm(_arm_name(none, seed), none, "control", seed, checked.control_runs)
+    return (*main, control) if control.runs and main[0].name != control.name else main
+
+
+def _seeds(checked: ExperimentFields, where: str) -> list[int]:
+    twice = _repeated(checked.seeds)
+    if twice is not None:
+        raise InputError(where, "seeds", checked.seeds, f"seed {twice} is given twice", "give every seed once")
+    return checked.seeds
+
+
+def _repeated(values: Sequence[object]) -> object | None:
+    """The first value that an earlier one equals; None if all are distinct."""
+    return next((value for i, value in enumerate(values) if value in values[:i]), None)
 
 
 def _refuse_dropout(checked: ExperimentFields, where: str) -> None:
@@ -373,10 +389,38 @@ def _check_analysis(analysis: Analysis, experiment: Experiment, where: str) -> N
     if unknown or analysis.family == []:
         value = unknown[0] if unknown else []
         raise InputError(where, "analysis.family", value, "unknown bias metric", f"known: {', '.join(BIAS_METRICS)}")
-    classes = experiment.description()["classes"]
+    description = experiment.description()
+    classes = description["classes"]
     if analysis.favourable is not None and analysis.favourable >= len(classes):
         remedy = f"use a class number from 0 to {len(classes) - 1}"
         raise InputError(where, "analysis.favourable", analysis.favourable, "class outside the range", remedy)
+    _check_looks(analysis.looks, experiment.declared["runs"], where)
+    _check_cross(analysis.cross, list(description["groups"]), where)
+
+
+def _check_looks(looks: list[int] | None, runs: int, where: str) -> None:
+    if looks is None:
+        return
+    if not looks or looks[0] < 2 or any(b <= a for a, b in itertools.pairwise(looks)):
+        problem, remedy = "looks are not ascending numbers of runs from 2 on", "for example [5, 8, 12, 16]"
+        raise InputError(where, "analysis.looks", looks, problem, remedy)
+    if looks[-1] > runs:
+        remedy = f"use at most {runs}, raise runs, or declare no looks"
+        raise InputError(where, "analysis.looks", looks[-1], f"a look beyond the {runs} runs", remedy)
+
+
+def _check_cross(cross: list[list[str]] | None, attributes: list[str], where: str) -> None:
+    for crossed in cross or []:
+        unknown = [name for name in crossed if name not in attributes]
+        if unknown:
+            problem = "unknown protected attribute of the data set"
+            raise InputError(where, "analysis.cross", unknown[0], problem, _suggestion(unknown[0], attributes))
+        if len(crossed) < 2 or _repeated(crossed) is not None:
+            problem = "not two or more different protected attributes"
+            raise InputError(where, "analysis.cross", crossed, problem, "for example [[sex, race]]")
+    twice = _repeated([sorted(crossed) for crossed in cross or []])
+    if twice is not None:
+        raise InputError(where, "analysis.cross", twice, "crossed twice", "give every crossing once")
 
 
 def _declared(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 Evidence = Mapping[str, object]
+COMPARED = "final weights and predictions, by SHA-256"
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,16 @@ class Identity:
 
 @dataclass(frozen=True)
 class Control:
-    """Outcome of a training's control arm; `identical` is None where the arm is not available."""
+    """Outcome of a training's control arm; `identical` is None where the arm is not available.
+
+    `seeds` are those whose runs were compared: a control arm may stand for a training's first seed only.
+    """
 
     identical: bool | None
     n: int
     compared: str
     text: str
+    seeds: tuple[int, ...] = ()
 
 
 def done_runs(evidence: Iterable[Evidence], training: str, arm: str, role: str | None = None) -> list[Evidence]:
@@ -76,22 +81,36 @@ def check_fit(evidence: Iterable[Evidence], training: str, arm: str) -> Identity
 
 
 def check_control(evidence: Iterable[Evidence], training: str) -> Control:
-    """Were the control runs of a training bit-identical? Compared: final weights and predictions, by SHA-256."""
+    """Were the control runs of a training bit-identical? Compared: final weights and predictions, by SHA-256.
+
+    Runs are compared within their seed; of several seeds the first failure is told, else one that is not available.
+    """
     evidence = [e for e in evidence if e["training"] == training]
     control = [e for e in evidence if e["role"] == "control"] or [e for e in evidence if _without_noise(e)]
+    arms = dict.fromkeys(str(e["arm"]) for e in control)
+    found = [_control([e for e in control if e["arm"] == arm]) for arm in arms] or [_control([])]
+    if len(found) > 1 and all(one.identical for one in found):
+        n, seeds = sum(one.n for one in found), tuple(seed for one in found for seed in one.seeds)
+        text = f"identical within each of {len(found)} seeds, {n} runs in all ({COMPARED})"
+        return Control(True, n, COMPARED, text, seeds)
+    return min(found, key=lambda one: (False, None, True).index(one.identical))
+
+
+def _control(control: list[Evidence]) -> Control:
+    """The outcome of one arm."""
     runs = [e for e in control if e["status"] == "done"]
-    compared = "final weights and predictions, by SHA-256"
+    seeds = tuple(dict.fromkeys(e.get("seed") for e in control))
     if len(runs) < 2:
         reason = next((str(e["error"]) for e in control if e.get("error")), "fewer than 2 finished control runs")
-        return Control(None, len(runs), compared, f"not available: {reason}")
+        return Control(None, len(runs), COMPARED, f"not available: {reason}", seeds)
     usual, count = Counter(_results(run) for run in runs).most_common(1)[0]
     differing = differing_parts(runs)
     if count == len(runs) and not differing:
-        return Control(True, count, compared, f"identical in {count} of {count} ({compared})")
+        return Control(True, count, COMPARED, f"identical in {count} of {count} ({COMPARED})", seeds)
     odd = [f"run-{int(run['run']):02d}" for run in runs if _results(run) != usual]
     parts = ", ".join(differing) or "no part of the fingerprint"
-    text = f"failed: identical in {count} of {len(runs)} ({compared}); {_some(odd)} deviates; differing: {parts}"
-    return Control(False, count, compared, text)
+    text = f"failed: identical in {count} of {len(runs)} ({COMPARED}); {_some(odd)} deviates; differing: {parts}"
+    return Control(False, count, COMPARED, text, seeds)
 
 
 def distinct_finals(evidence: Iterable[Evidence], training: str, arm: str) -> tuple[int, int]:

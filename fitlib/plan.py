@@ -22,8 +22,8 @@ from fitlib.store import FAILED, RECORD, ExperimentPaths, read_json, read_record
 TRAIN_ROOTS = ("fitlib.train", "fitlib.fingerprint", "fitlib.recorder", "fitlib.noise", "fitlib.options")
 METRICS_ROOTS = ("fitlib.counts", "fitlib.examples", "fitlib.long_tables", "fitlib.metrics", "fitlib.predictions")
 STATISTICS_ROOTS = (
-    "fitlib.captions", "fitlib.comparisons", "fitlib.display", "fitlib.examples", "fitlib.plots", "fitlib.predictions",
-    "fitlib.provenance", "fitlib.schemas", "fitlib.sentences", "fitlib.tables", "fitlib.views",
+    "fitlib.captions", "fitlib.display", "fitlib.epochs", "fitlib.examples", "fitlib.plots", "fitlib.predictions",
+    "fitlib.provenance", "fitlib.results", "fitlib.sections", "fitlib.sentences", "fitlib.views",
 )  # fmt: skip
 REPORT_ROOTS = ("fitlib.report", "fitlib.batch")
 
@@ -65,11 +65,12 @@ class State:
 def run_tasks(experiment: Experiment) -> list[RunTask]:
     """All runs in queue order.
 
-    The first control run of each training comes first and the last one last; the main runs are interleaved over the
-    trainings (shuffled under real noise, so that a drift of the machine does not fall on one technique).
+    The first control run of each training comes first and the last one last; the main runs are interleaved over
+    trainings and seeds (shuffled under real noise, so that a drift of the machine does not fall on one technique).
     """
-    main = [RunTask(s, experiment.main, run) for run in range(experiment.main.runs) for s in experiment.trainings]
-    if experiment.main.kind == "real":
+    arms = experiment.main_arms
+    main = [RunTask(s, arm, run) for run in range(arms[0].runs) for arm in arms for s in experiment.trainings]
+    if arms[0].kind == "real":
         random.Random(experiment.declared["noise_seed"]).shuffle(main)
     control = [
         RunTask(s, arm, run)

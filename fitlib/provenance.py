@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fitlib import identity
-from fitlib.series import main_arms
+from fitlib import identity, nested
+from fitlib.series import main_arms, noise_name
 from fitlib.wording import count, listed, noise, seed, trainings
 
 USES = {
@@ -23,11 +23,24 @@ NO_EVIDENCE = "No evidence was recorded on how these runs were trained: whether 
 
 
 def what_varied(plan: Mapping) -> str:
-    """Runs, noise and seed of every main arm, in one sentence."""
-    arms = main_arms(plan)
-    told = [f"{count(arm['runs'], 'run')}, noise {noise(arm)}, seed {seed(arm)}" for arm in arms]
-    named = [f"arm {arm['arm']}: {text}" for arm, text in zip(arms, told, strict=True)] if len(arms) > 1 else told
+    """Runs, noise and seeds of the main arms, in one sentence; arms that differ in the seed only are told together."""
+    arms = _by_noise(plan)
+    told = [f"{_runs_and_seeds(same)}, noise {noise(same[0])}" for same in arms.values()]
+    named = [f"{name}: {text}" for name, text in zip(arms, told, strict=True)] if len(arms) > 1 else told
     return f"For each technique: {'; '.join(named)}."
+
+
+def _by_noise(plan: Mapping) -> dict[str, list[Mapping]]:
+    """Main arms by their noise and its options."""
+    arms: dict[str, list[Mapping]] = {}
+    for arm in main_arms(plan):
+        arms.setdefault(noise_name(arm), []).append(arm)
+    return arms
+
+
+def _runs_and_seeds(arms: Sequence[Mapping]) -> str:
+    runs, seeds = count(arms[0]["runs"], "run"), listed(map(seed, arms), 16)
+    return f"{runs} at each of the {len(arms)} seeds {seeds}" if len(arms) > 1 else f"{runs}, seed {seeds}"
 
 
 def limit(plan: Mapping) -> str:
@@ -38,13 +51,25 @@ def limit(plan: Mapping) -> str:
             "How these predictions were made is not recorded: whether their runs were identical is unknown, and a "
             "technique cannot be told from its luck with a seed."
         )
-    seeds = list(dict.fromkeys(map(seed, arms)))
-    text = f"Only seed {seeds[0]} was tried: a technique cannot be told from its luck with that seed"
-    if len(seeds) > 1:
-        text = f"Seeds {listed(seeds)} were tried, each judged alone: no verdict over seeds is given"
+    text = _limit_of_seeds(max(_by_noise(plan).values(), key=len))
     if any(arm["kind"] == "emulated" for arm in arms):
         text += "; the noise was emulated, so nothing is claimed about a given GPU"
     return f"{text}."
+
+
+def _limit_of_seeds(arms: Sequence[Mapping]) -> str:
+    """What the seeds that were tried allow; `arms` differ in their seed only."""
+    runs = min(arm["runs"] for arm in arms)
+    if len(arms) == 1:
+        return f"Only seed {seed(arms[0])} was tried: a technique cannot be told from its luck with that seed"
+    if nested.qualification(len(arms), runs):
+        told = f"{count(runs, 'run')} at each of {len(arms)} seeds"
+        needed = f"{nested.SEEDS} seeds with at least {nested.RUNS} runs each"
+        return f"Only {told} were planned: too few for an unqualified verdict over seeds, which takes {needed}"
+    return (
+        f"Verdicts over seeds rest on {len(arms)} seeds, each a random draw, and hold on this test set; a verdict at "
+        "one seed says nothing beyond that seed"
+    )
 
 
 def deviations(plan: Mapping) -> list[str]:
@@ -74,13 +99,21 @@ def identities(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
     """For each training and main arm: were its runs identical but for the noise, and do the results differ?"""
     if not evidence:
         return [NO_EVIDENCE]
-    told: dict[str, list[str]] = {}
-    for arm in main_arms(plan):
-        where = f" in arm {arm['arm']}" if len(main_arms(plan)) > 1 else ""
-        for training, names in trainings(plan).items():
-            shared = f"{listed(names, 8)}{' (one training)' if len(names) > 1 else ''}{where}"
-            told.setdefault(_identity(training, arm["arm"], evidence), []).append(shared)
-    return [f"{listed(names, 30)}: {text}." for text, names in told.items()]
+    told: dict[str, dict[str, list[str]]] = {}
+    arms = [arm["arm"] for arm in main_arms(plan)]
+    for training, names in trainings(plan).items():
+        shared = f"{listed(names, 8)}{' (one training)' if len(names) > 1 else ''}"
+        for arm in arms:
+            told.setdefault(_identity(training, arm, evidence), {}).setdefault(shared, []).append(arm)
+    named = {text: [name + _in_arms(where, arms) for name, where in names.items()] for text, names in told.items()}
+    return [f"{listed(names, 30)}: {text}." for text, names in named.items()]
+
+
+def _in_arms(where: Sequence[str], arms: Sequence[str]) -> str:
+    """Which of all `arms` are meant; nothing where there is but one."""
+    if len(where) == len(arms):
+        return f" in each of {len(arms)} arms" if len(arms) > 1 else ""
+    return f" in {'arms' if len(where) > 1 else 'arm'} {listed(where, 8)}"
 
 
 def _identity(training: str, arm: str, evidence: Sequence[Mapping]) -> str:
@@ -112,8 +145,15 @@ def controls(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
     """Outcome of every training's control arm, with what was compared; equal outcomes are told once."""
     told: dict[str, list[str]] = {}
     for training, names in trainings(plan).items() if evidence else ():
-        told.setdefault(identity.check_control(evidence, training).text, []).append(listed(names))
-    return [f"Control arm of {listed(names, 30)}: {text}." for text, names in told.items()]
+        found = identity.check_control(evidence, training)
+        told.setdefault(f"{_only_at(found, plan)}: {found.text}", []).append(listed(names))
+    return [f"Control arm of {listed(names, 30)}{text}." for text, names in told.items()]
+
+
+def _only_at(control: identity.Control, plan: Mapping) -> str:
+    """The seeds of a control arm, where other seeds have none."""
+    seeds = {arm["seed"] for arm in main_arms(plan)}
+    return f" (at seed {listed(control.seeds)} only)" if control.seeds and seeds - set(control.seeds) else ""
 
 
 def missing_runs(evidence: Sequence[Mapping], most: int = 12) -> list[str]:

@@ -22,6 +22,11 @@ def main_arms(plan: Mapping) -> list[Mapping]:
     return [arm for arm in plan["arms"] if arm["role"] == "main"]
 
 
+def noise_name(arm: Mapping) -> str:
+    """The arm's name without its seed, the same in all arms that differ in the seed only: "ulp-k100"."""
+    return str(arm["arm"]).removeprefix(f"seed{arm['seed']}.")
+
+
 @dataclass(frozen=True)
 class Series:
     """The long table as one row per technique, arm, attribute, metric, target and group, with the runs side by side."""

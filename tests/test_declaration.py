@@ -6,7 +6,7 @@ import yaml
 from fitlib import declaration
 from fitlib.declaration import declare, latest_plan, read_declared
 from fitlib.errors import InputError
-from fitlib.experiment import make_experiment
+from fitlib.experiment import make_experiment, plan_hash
 from fitlib.store import ExperimentPaths, deviations
 
 
@@ -83,6 +83,46 @@ def test_changes_are_declared_beside_the_first_plan_and_told(paths):
         "experiment.yaml",
     ]
     assert [sentence.partition(": ")[2] for sentence in deviations(paths)] == ["runs was 16, is 3", "runs was 3, is 4"]
+
+
+def declared_earlier(paths, finished=0, **changes):
+    """Write a plan as a version of fitlib did that did not know the fields `looks` and `cross`."""
+    plan = experiment(**changes).declared
+    plan["analysis"] = {k: v for k, v in plan["analysis"].items() if k not in ("looks", "cross")}
+    content = {"declared_hash": plan_hash(plan), "finished_runs_at_declaration": finished, "plan": plan}
+    paths.declared.write_text(yaml.safe_dump(content, sort_keys=False))
+    return content
+
+
+def test_a_plan_declared_before_a_field_was_added_is_read_and_is_no_deviation(paths):
+    content = declared_earlier(paths)
+    assert content["declared_hash"] != experiment().declared_hash
+    before = paths.declared.read_bytes()
+    declare(experiment(), paths)
+    assert deviations(paths) == [] and paths.declared.read_bytes() == before
+    assert [path.name for path in paths.root.glob("*.yaml")] == ["experiment.yaml"]
+    assert make_experiment(latest_plan(paths), "x", "x") == experiment()
+
+
+def test_a_new_field_that_is_used_is_a_deviation_from_an_earlier_plan(paths):
+    declared_earlier(paths)
+    declare(experiment(analysis={"looks": [5, 16]}), paths)
+    assert [text.partition(": ")[2] for text in deviations(paths)] == ["analysis.looks was not there, is [5, 16]"]
+    declare(experiment(analysis={"looks": [5, 16]}), paths)
+    assert len(deviations(paths)) == 1
+
+
+def test_a_plan_that_this_version_cannot_read_is_compared_as_it_stands(paths):
+    plan = {**experiment().declared, "gone": 1}
+    content = {"declared_hash": plan_hash(plan), "finished_runs_at_declaration": 0, "plan": plan}
+    paths.declared.write_text(yaml.safe_dump(content, sort_keys=False))
+    declare(experiment(), paths)
+    assert [text.partition(": ")[2] for text in deviations(paths)] == ["gone was 1, is not there"]
+
+
+def test_an_added_seed_is_told(paths):
+    declare(experiment(seeds=[0, 1]), paths)
+    assert [text.partition(": ")[2] for text in deviations(paths)] == ["seeds was [0], is [0, 1]"]
 
 
 def test_a_damaged_later_plan_is_named(paths):

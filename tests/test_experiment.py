@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from fitlib.errors import InputError
-from fitlib.experiment import make_experiment, read_experiment, read_yaml
+from fitlib.experiment import Experiment, make_experiment, read_experiment, read_yaml
 
 PARAMS = Path(__file__).parent.parent / "params"
 GOOD = {
@@ -73,10 +73,39 @@ def test_the_name_is_no_part_of_the_plan_but_everything_else_is():
         ({"noise": "none"}, ["none"]),
         ({"control_runs": 0}, ["ulp"]),
         ({"seeds": [3]}, ["seed3.ulp", "seed3.none"]),
+        ({"seeds": [0, 3]}, ["ulp", "seed3.ulp", "none"]),
+        ({"seeds": [3, 0]}, ["seed3.ulp", "ulp", "seed3.none"]),
+        ({"seeds": [0, 1], "noise": "none"}, ["none", "seed1.none"]),
+        ({"seeds": [0, 1], "noise": {"name": "ulp", "step": 5}}, ["ulp-k5", "seed1.ulp-k5", "none"]),
     ],
 )
 def test_arms(changes, arms):
     assert [arm.name for arm in make(**changes).arms] == arms
+
+
+def test_every_seed_has_a_main_arm_with_all_runs_and_the_first_one_the_control_arm():
+    experiment = make(seeds=[5, 0, 7], runs=3, control_runs=2)
+    assert [(arm.seed, arm.role, arm.runs) for arm in experiment.arms] == [
+        (5, "main", 3),
+        (0, "main", 3),
+        (7, "main", 3),
+        (5, "control", 2),
+    ]
+
+
+def test_the_declared_looks_and_protocol_are_part_of_the_plan():
+    experiment = make(seeds=[0, 4], analysis={"looks": [5, 8, 16], "protocol": "paper"})
+    assert experiment.declared["analysis"]["looks"] == [5, 8, 16] and experiment.declared["seeds"] == [0, 4]
+    assert make_experiment(experiment.declared, "y", "x") == experiment
+    assert len({experiment.declared_hash, make(seeds=[0, 4]).declared_hash, make().declared_hash}) == 3
+
+
+def test_attributes_of_the_data_set_may_be_crossed(monkeypatch):
+    two = {"classes": ["a", "b"], "groups": {"sex": ["f", "m"], "race": ["x", "y"]}}
+    monkeypatch.setattr(Experiment, "description", lambda self: two)
+    assert make(analysis={"cross": [["sex", "race"]]}).declared["analysis"]["cross"] == [["sex", "race"]]
+    with pytest.raises(InputError, match="crossed twice"):
+        make(analysis={"cross": [["sex", "race"], ["race", "sex"]]})
 
 
 @pytest.mark.parametrize("path", sorted(PARAMS.glob("*.yaml")), ids=lambda p: p.stem)
@@ -90,7 +119,7 @@ def test_overrides_reach_nested_fields(tmp_path):
     experiment = read_experiment(tmp_path / "e.yaml", overrides, runs=2)
     assert [t.settings["training"]["epochs"] for t in experiment.trainings] == [5, 3]
     assert experiment.trainings[0].settings["network"]["width"] == 4
-    assert experiment.main.name == "native" and experiment.main.runs == 2
+    assert [(arm.name, arm.runs) for arm in experiment.main_arms] == [("native", 2)]
 
 
 def test_numbers_in_scientific_notation_are_numbers(tmp_path):
@@ -144,7 +173,23 @@ BAD = {
         "",
         "rename",
     ),
-    "several seeds": ({"seeds": [0, 1]}, "seeds", [0, 1], "at most 1"),
+    "no seed": ({"seeds": []}, "seeds", [], "at least 1"),
+    "seed given twice": ({"seeds": [0, 3, 3]}, "seeds", [0, 3, 3], "seed 3 is given twice"),
+    "seed that is no number": ({"seeds": [0, "a"]}, "seeds.1", "a", "integer"),
+    "no look": ({"analysis": {"looks": []}}, "analysis.looks", [], "[5, 8, 12, 16]"),
+    "looks not ascending": ({"analysis": {"looks": [8, 5]}}, "analysis.looks", [8, 5], "ascending"),
+    "look given twice": ({"analysis": {"looks": [5, 5]}}, "analysis.looks", [5, 5], "ascending"),
+    "look at one run": ({"analysis": {"looks": [1, 5]}}, "analysis.looks", [1, 5], "from 2 on"),
+    "look beyond the runs": ({"analysis": {"looks": [5, 17]}}, "analysis.looks", 17, "use at most 16"),
+    "unknown attribute": ({"analysis": {"cross": [["protected", "sex"]]}}, "analysis.cross", "sex", "known: protected"),
+    "one attribute crossed": ({"analysis": {"cross": [["protected"]]}}, "analysis.cross", ["protected"], "two or more"),
+    "crossed with itself": (
+        {"analysis": {"cross": [["protected", "protected"]]}},
+        "analysis.cross",
+        ["protected", "protected"],
+        "different",
+    ),
+    "unknown protocol": ({"analysis": {"protocol": "papers"}}, "analysis.protocol", "papers", "'fitlib' or 'paper'"),
     "unknown metric": ({"analysis": {"family": ["DP", "XX"]}}, "analysis.family", "XX", "known: DP"),
     "class outside the range": ({"analysis": {"favourable": 10}}, "analysis.favourable", 10, "from 0 to 9"),
     "data name that is a list": ({"data": {"name": [1]}}, "data", [1], "known: digits-s"),

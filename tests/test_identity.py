@@ -73,5 +73,27 @@ def test_control_arm_not_available():
     assert check_control([], "baseline").text.startswith("not available")
 
 
+def test_runs_of_several_seeds_are_compared_within_their_seed():
+    """Different seeds start from different weights: that is no difference between runs that should be equal."""
+    evidence = [
+        entry(run, arm, seed=seed, final=f"w{seed}", parts={**PARTS, "initial weights": f"s{seed}"})
+        for seed, arm in ((0, "none"), (1, "seed1.none"))
+        for run in range(2)
+    ]
+    control = check_control(evidence, "baseline")
+    assert control.identical is True and control.seeds == (0, 1) and control.n == 4
+    assert control.text.startswith("identical within each of 2 seeds, 4 runs in all")
+    assert all(check_fit(evidence, "baseline", arm).fit for arm in ("none", "seed1.none"))
+    evidence[3]["final_weights"] = "other"
+    control = check_control(evidence, "baseline")
+    assert control.identical is False and control.seeds == (1,)
+
+
+def test_a_control_arm_tells_for_which_seed_it_stands():
+    main = [entry(0, f"seed{seed}.ulp", seed=seed) for seed in (3, 4)]
+    control = check_control([*main, *(entry(i, "seed3.none", "control", seed=3) for i in range(2))], "baseline")
+    assert control.identical is True and control.seeds == (3,)
+
+
 def test_an_arm_without_noise_is_its_own_control():
     assert check_control([entry(i, arm="none") for i in range(3)], "baseline").text.startswith("identical in 3 of 3")

@@ -27,6 +27,14 @@ def paths(tmp_path):
     return ExperimentPaths(tmp_path / "two")
 
 
+def test_every_seed_has_its_line(tmp_path):
+    (tmp_path / "two.yaml").write_text(TWO + "seeds: [0, 3]\n")
+    experiment, paths = read_experiment(tmp_path / "two.yaml"), ExperimentPaths(tmp_path / "two")
+    assert head(experiment, paths) == "two: 12 left of 12 runs"
+    arms = [line.split()[0] for line in status.lines(experiment, paths)[1:]]
+    assert arms == ["baseline/ulp", "oversampling/ulp", "baseline/seed3.ulp", "oversampling/seed3.ulp"]
+
+
 def head(experiment, paths) -> str:
     with locked(paths):
         return status.lines(experiment, paths)[0]

@@ -1,0 +1,405 @@
+"""Section "Over seeds": what may be said of new seeds, and how much of the spread the seed makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fitlib import nested
+from fitlib import wording as say
+from fitlib.display import Page, tell
+from fitlib.plots import BLUE, GREY, INK, PALE, ROW, WIDTH, styled
+from fitlib.series import main_arms
+
+HOW = (
+    f"Declare at least {nested.SEEDS} seeds with at least {nested.RUNS} runs each, as in "
+    f"seeds: {list(range(nested.SEEDS))}; finished runs are kept."
+)
+TOLD = ("fairer", "less fair", "equivalent", "undecided")
+MARKERS = {"fairer": "<", "less fair": ">", "equivalent": "s"}
+
+
+def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
+    """Display the section; with one seed, the sentence on how to get a verdict over seeds."""
+    table, seeds = frames["over_seeds"], frames["by_seed"]
+    tell(verdict_sentence(table, plan))
+    if table.empty:
+        return
+    for attribute in plan["groups"]:
+        rows, points = table[table["attribute"] == attribute], seeds[seeds["attribute"] == attribute]
+        if say.distinct(rows)["difference"].notna().any():
+            figure = seeds_figure(rows, points, plan)
+            page.figure("over-seeds", attribute, figure, alt_seeds(rows, points), caption_figure(plan, rows))
+    page.table("Over seeds", over_view(table), caption_over(plan, table), "tables/over_seeds.csv")
+    tell(sentences(table, frames["comparisons"], plan))
+    page.table("Seed and run", components_view(table), caption_components(plan, table), "tables/over_seeds.csv")
+    tell(share_sentences(table))
+
+
+# Sentences
+
+
+def verdict_sentence(over_seeds: pd.DataFrame, plan: Mapping) -> str:
+    """The outcome over seeds, with its scope; qualified unless the design allows an unqualified verdict."""
+    if over_seeds.empty:
+        return _no_verdict(plan)
+    rows = say.distinct(over_seeds)
+    if rows.empty:
+        return "Over seeds nothing was compared: no comparison of the declared family is estimable."
+    told = [_scoped(scope, group, over_seeds) for scope, group in rows.groupby("scope", sort=False)]
+    return " ".join(told)
+
+
+def _no_verdict(plan: Mapping) -> str:
+    arms = main_arms(plan)
+    if len(arms) > 1:
+        return "No verdict over seeds is possible: nothing stands against a baseline."
+    known = say.seed(arms[0]) if arms else "not recorded"
+    tried = "The seeds of these runs are not recorded" if known == "not recorded" else f"Only seed {known} was tried"
+    return f"{tried}, so no verdict over seeds is possible. {HOW}"
+
+
+def _scoped(scope: str, rows: pd.DataFrame, frame: pd.DataFrame) -> str:
+    """One sentence for all comparisons of one scope."""
+    pairs = [group for _, group in rows.groupby(["technique", "noise"], sort=False)]
+    outcomes = [_outcome(group, frame) for group in pairs] if len(pairs) <= 4 else list(_grouped(pairs))
+    return f"{scope[0].upper()}{scope[1:]}: {'; '.join(outcomes)}."
+
+
+def _outcome(rows: pd.DataFrame, frame: pd.DataFrame) -> str:
+    """ "S-DI2 is fairer than S-Base on 4 of 5 distinct metrics, undecided on 1"."""
+    counts = {name: int((rows["verdict"] == name).sum()) for name in TOLD}
+    found = [(name, n) for name, n in counts.items() if n]
+    row = rows.iloc[0]
+    who = f"{row['technique']}{_noise(frame, row)}"
+    if not found:
+        return f"no verdict on {who} against {row['baseline']}: {_reason(rows)}"
+    link = {"fairer": "fairer than", "less fair": "less fair than", "equivalent": "equivalent to"}
+    (first, n), rest = found[0], found[1:]
+    nouns = ("distinct metric", "")
+    if frame["attribute"].nunique() > 1:
+        nouns = ("pair of distinct metric and attribute", "pairs of distinct metric and attribute")
+    head = f"{who} is {link.get(first, 'undecided against')} {row['baseline']} on {n} of {say.count(len(rows), *nouns)}"
+    return ", ".join([head, *(f"{name} on {k}" for name, k in rest), *_without(len(rows) - sum(counts.values()))])
+
+
+def _without(n: int) -> Iterator[str]:
+    if n:
+        yield f"without verdict on {n}"
+
+
+def _reason(rows: pd.DataFrame) -> str:
+    notes = [note for note in rows["note"] if note]
+    return notes[0].removeprefix("not estimable: ") if notes else "not estimable"
+
+
+def _grouped(pairs: Sequence[pd.DataFrame]) -> Iterator[str]:
+    """Many techniques in a few groups, each with its first names."""
+    groups: dict[str, list[str]] = {}
+    for rows in pairs:
+        found = set(rows["verdict"]) & set(TOLD)
+        kind = "without verdict" if not found else "undecided or equivalent on every distinct metric"
+        if "fairer" in found:
+            kind = f"fairer than the baseline on some metric, less fair on {'some' if 'less fair' in found else 'none'}"
+        elif "less fair" in found:
+            kind = "less fair on some metric, fairer on none"
+        groups.setdefault(kind, []).append(rows.iloc[0]["technique"])
+    for kind, names in groups.items():
+        yield f"{len(names)} of {say.count(len(pairs), 'technique')} {kind} ({say.listed(names)})"
+
+
+def sentences(over_seeds: pd.DataFrame, comparisons: pd.DataFrame, plan: Mapping) -> list[str]:
+    """What one seed would have said, the power of what is not significant, and seeds left out or worth a note."""
+    told = [_one_seed(over_seeds, comparisons), _power(over_seeds, plan), _left_out(over_seeds), _kept(over_seeds)]
+    return [text for text in told if text]
+
+
+def _one_seed(over_seeds: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+    """How often a verdict at one seed is another one than over seeds."""
+    keys = ["technique", "attribute", "metric"]
+    single, judged = comparisons[comparisons["verdict"].isin(TOLD)], say.judged(over_seeds)
+    if judged["noise"].nunique() != 1 or single.empty:
+        return ""
+    both = single.merge(judged[[*keys, "verdict"]], on=keys, suffixes=("", "_over"))
+    other = both[both["verdict"] != both["verdict_over"]]
+    opposite = other[other["verdict"].isin(TOLD[:2]) & other["verdict_over"].isin(TOLD[:2])]
+    against = f", {len(opposite)} of them the opposite" if len(opposite) else ""
+    return (
+        f"Of {say.count(len(both), 'verdict')} at one seed (distinct metrics, each seed alone), {len(other)} "
+        f"{'is' if len(other) == 1 else 'are'} not the verdict over seeds{against}."
+        if len(both)
+        else ""
+    )
+
+
+def _power(over_seeds: pd.DataFrame, plan: Mapping) -> str:
+    rows = say.judged(over_seeds)
+    rows = rows[(rows["p_holm"] > rows["alpha"]) & rows["power"].notna()]
+    if rows.empty:
+        return ""
+    effect = say.points(plan["analysis"]["smallest_effect"])
+    return (
+        f"Not significant is not equal: where the corrected p exceeds α ({say.count(len(rows), 'test')}), the test "
+        f"over seeds had power {say.ranged(rows['power'], say.power)} for a true difference of {effect} points."
+    )
+
+
+def _left_out(over_seeds: pd.DataFrame) -> str:
+    found = _noted(over_seeds, ": left out")
+    return f"Left out of the verdicts over seeds: {say.listed(found, 8)}." if found else ""
+
+
+def _kept(over_seeds: pd.DataFrame) -> str:
+    found = _noted(over_seeds, ": kept")
+    why = "over seeds, a seed's mean counts even where its runs do not differ"
+    return f"Kept in the verdicts over seeds: {say.listed(found, 8)}; {why}." if found else ""
+
+
+def _noted(over_seeds: pd.DataFrame, ending: str) -> list[str]:
+    parts = [part for note in over_seeds["note"] for part in note.split("; ") if part.endswith(ending)]
+    return list(dict.fromkeys(part.removesuffix(ending) for part in parts))
+
+
+def share_sentences(over_seeds: pd.DataFrame) -> list[str]:
+    """How much of the variance the seed makes, where the design can tell."""
+    shares = components(over_seeds).dropna(subset=["share"])
+    if shares.empty:
+        few = over_seeds["note"].str.contains(nested.FEW_FOR_SHARES, regex=False).any()
+        needed = f"at least {nested.SEEDS} seeds with {nested.SHARE_RUNS} runs each"
+        return [f"How much of the variance the seed makes up takes {needed}: it is not estimated here."] if few else []
+    clear = int((shares["low"] > 0).sum())
+    return [
+        f"The seed makes up {say.ranged(100 * shares['share'].clip(lower=0), _percent)} of the variance; in {clear} of "
+        f"{say.count(len(shares), 'case')} the 95 % interval excludes 0. The rest remains where the seed is fixed."
+    ]
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0f} %"
+
+
+# Tables for readers
+
+
+def over_view(over_seeds: pd.DataFrame) -> pd.DataFrame:
+    """Differences over seeds with interval, verdict, p-values and power."""
+    return pd.DataFrame([_over_row(row, over_seeds) for _, row in over_seeds.iterrows()])
+
+
+def _over_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    ranks = say.probability(row["p_signed_rank"])
+    if not say.missing(row["p_signed_rank"]):
+        ranks += f" ({say.probability(row['p_signed_rank_smallest'])})"
+    return {
+        "Comparison": f"{row['technique']} v {row['baseline']}{_place(frame, row)}",
+        "Metric": f"{row['metric']} (∝ {row['redundant_with']})" if row["redundant_with"] else row["metric"],
+        "Difference": say.points(row["difference"], signed=True),
+        "95 % interval": say.span(row["low"], row["high"]),
+        "Verdict": row["verdict"] or "–",
+        "p": say.probability(row["p"]),
+        "Holm": "–" if say.missing(row["p_holm"]) else say.probability(row["p_holm"]),
+        "Power": say.power(row["power"]),
+        "p of ranks (smallest)": ranks,
+    }
+
+
+def components_view(over_seeds: pd.DataFrame) -> pd.DataFrame:
+    """SD between seeds and between runs of a seed, of every technique; shares only where some are estimable."""
+    rows = components(over_seeds).dropna(subset=["sd_run"])
+    view = pd.DataFrame([_component_row(row, over_seeds) for _, row in rows.iterrows()])
+    return (
+        view if rows["share"].notna().any() else view.drop(columns=["Seed's share", "95 % interval"], errors="ignore")
+    )
+
+
+def _component_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    return {
+        "Technique": f"{row['technique']}{_place(frame, row)}",
+        "Metric": row["metric"],
+        "SD between seeds": "≤ 0" if row["sd_seed"] == 0 else say.points(row["sd_seed"]),
+        "SD between runs of a seed": "constant" if row["sd_run"] == 0 else say.points(row["sd_run"]),
+        "Seed's share": "–" if say.missing(row["share"]) else _share(row["share"]),
+        "95 % interval": "–" if say.missing(row["low"]) else f"[{_share(row['low'])}, {_share(row['high'])}]",
+    }
+
+
+def _share(value: float) -> str:
+    return "≤ 0" if value <= 0 else say.decimals(value)
+
+
+def components(over_seeds: pd.DataFrame) -> pd.DataFrame:
+    """Long form of the variance components: one row per technique, noise, attribute and metric; repeated ones left out.
+
+    Columns technique, noise, attribute, metric, sd_seed, sd_run, share, low, high. A baseline of several techniques
+    is taken from its first comparison.
+    """
+    parts = []
+    for role in ("baseline", "technique"):
+        names = {role: "technique", f"sd_seed_{role}": "sd_seed", f"sd_run_{role}": "sd_run"}
+        names |= {
+            f"share_seed_{role}{end}": short for end, short in (("", "share"), ("_low", "low"), ("_high", "high"))
+        }
+        chosen = over_seeds.loc[over_seeds["redundant_with"] == "", [*names, "noise", "attribute", "metric"]]
+        parts.append(chosen.rename(columns=names))
+    return pd.concat(parts, ignore_index=True).drop_duplicates(["technique", "noise", "attribute", "metric"])
+
+
+def _place(frame: pd.DataFrame, row: Mapping) -> str:
+    """Noise and protected attribute of a row, told only where there are several."""
+    told = [f"noise {row['noise']}"] if frame["noise"].nunique() > 1 else []
+    told += [f"by {row['attribute']}"] if frame["attribute"].nunique() > 1 else []
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _noise(frame: pd.DataFrame, row: Mapping) -> str:
+    return f" (noise {row['noise']})" if frame["noise"].nunique() > 1 else ""
+
+
+# Captions
+
+
+def caption(plan: Mapping, over_seeds: pd.DataFrame, extra: str) -> str:
+    """The line under a table or figure over seeds: seeds and runs, what varied, what was fixed, and `extra`."""
+    seeds, runs = (_range(over_seeds[name]) for name in ("n_seeds", "n_runs"))
+    varied = say.listed(dict.fromkeys(map(say.noise, main_arms(plan))))
+    data = plan.get("data", {}).get("name", "")
+    fixed = f"training data, test set{f' of {data}' if data else ''}"
+    return (
+        f"n = {seeds} seeds × {runs} runs of each technique. Varied: seed (a random factor) and noise {varied}. "
+        f"Fixed: {fixed}{', last epoch' if plan.get('source') == 'fitlib' else ''}. {extra}"
+    )
+
+
+def _range(numbers: pd.Series) -> str:
+    low, high = int(numbers.min()), int(numbers.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _qualified(over_seeds: pd.DataFrame) -> str:
+    said = [text for text in dict.fromkeys(over_seeds["qualification"]) if text]
+    return f" Every verdict is qualified: {say.listed(said)}." if said else ""
+
+
+def caption_over(plan: Mapping, over_seeds: pd.DataFrame) -> str:
+    """Under the table of differences over seeds."""
+    return caption(
+        plan,
+        over_seeds,
+        "In points. Difference = technique − baseline, mean of the seeds' differences, with Student's 95 % interval "
+        f"paired by seed; verdict against ±{say.points(plan['analysis']['smallest_effect'])} points. p: paired t over "
+        f"seeds (it has no smallest attainable value), corrected by Holm over {say.family(over_seeds)} tests (BH, BY "
+        "in the file); of ranks: exact signed ranks, in brackets the smallest attainable. Power: for the smallest "
+        f"effect at the corrected α. ∝: proportional to another metric, counted once.{_qualified(over_seeds)}",
+    )
+
+
+def caption_components(plan: Mapping, over_seeds: pd.DataFrame) -> str:
+    """Under the table of components."""
+    return caption(
+        plan,
+        over_seeds,
+        "SDs in points: one-way random effects, runs nested in seeds; ≤ 0: the seed's variance cannot be told from 0. "
+        f"The seed's share of the variance, with its exact F interval, takes {nested.SEEDS} seeds × "
+        f"{nested.SHARE_RUNS} runs. Distinct metrics. No test is made here.",
+    )
+
+
+def caption_figure(plan: Mapping, over_seeds: pd.DataFrame) -> str:
+    """Under the figure."""
+    band = say.points(plan["analysis"]["smallest_effect"])
+    return caption(
+        plan,
+        over_seeds,
+        "Each grey dot is one seed (from the top in declared order): difference of means at that seed, ± one "
+        "standard error from its runs. Below them, large marker and thick line: mean over seeds with its 95 % "
+        f"interval; marker by verdict. Band: ±{band} points. No test is shown.{_qualified(over_seeds)}",
+    )
+
+
+# Figure
+
+
+@styled
+def seeds_figure(over_seeds: pd.DataFrame, by_seed: pd.DataFrame, plan: Mapping) -> Figure:
+    """One panel per distinct metric: the difference at every seed, and over seeds; rows are techniques.
+
+    `over_seeds`, `by_seed`: rows of one protected attribute.
+    """
+    rows = say.distinct(over_seeds)
+    metrics, labels = list(dict.fromkeys(rows["metric"])), _labels(rows)
+    across = min(3, len(metrics))
+    down = -(-len(metrics) // across)
+    row = ROW * (3.4 if len(labels) < 5 else 2)
+    figure = Figure(figsize=(WIDTH + 1, down * (0.9 + row * max(len(labels), 1.4))), layout="constrained")
+    axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
+    for ax in axes[len(metrics) :]:
+        ax.set_visible(False)
+    for metric, ax in zip(metrics, axes, strict=False):
+        _panel(ax, rows[rows["metric"] == metric], by_seed[by_seed["metric"] == metric], plan)
+        ax.set_title(metric)
+        ax.set_yticks(range(len(labels)), [label.replace("$", r"\$") for label in labels.values()])
+        ax.set_ylim(len(labels) - 0.4, -0.6)
+        ax.grid(False, axis="y")
+    return figure
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, by_seed: pd.DataFrame, plan: Mapping) -> None:
+    delta = 100 * float(plan["analysis"]["smallest_effect"])
+    ax.axvspan(-delta, delta, color=PALE, linewidth=0)
+    ax.axvline(0, color=GREY, linewidth=0.8)
+    for height, (_, row) in enumerate(rows.iterrows()):
+        same = (by_seed["technique"] == row["technique"]) & (by_seed["noise"] == row["noise"])
+        _draw_seeds(ax, height, by_seed[same & (by_seed["used"] == "yes")])
+        _draw_mean(ax, height, row)
+    ax.set_xlabel("points (technique − baseline)")
+
+
+def _draw_seeds(ax: Axes, height: int, seeds: pd.DataFrame) -> None:
+    at = height + np.linspace(-0.38, 0.14, len(seeds))
+    values, errors = 100 * seeds["difference"].to_numpy(), 100 * seeds["standard_error"].fillna(0).to_numpy()
+    ax.hlines(at, values - errors, values + errors, color=GREY, linewidth=0.8)
+    ax.plot(values, at, "o", markersize=3.2, color=GREY)
+
+
+def _draw_mean(ax: Axes, height: int, row: pd.Series) -> None:
+    if say.missing(row["difference"]):
+        return
+    marker, height = MARKERS.get(row["verdict"], "o"), height + 0.32
+    if not say.missing(row["low"]):
+        ax.plot([100 * row["low"], 100 * row["high"]], [height] * 2, color=BLUE, linewidth=2.2)
+    filled = BLUE if row["verdict"] in MARKERS else "white"
+    ax.plot(100 * row["difference"], height, marker, color=BLUE, markerfacecolor=filled, markersize=7)
+    place = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
+    ax.annotate(row["verdict"], (1, height), (3, 0), va="center", fontsize=7.5, color=INK, **place)
+
+
+def _labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
+    keys = rows.drop_duplicates(["technique", "noise"])
+    several = keys["noise"].nunique() > 1
+    return {
+        (row.technique, row.noise): f"{row.technique}\nv {row.baseline}" + (f"\n{row.noise}" if several else "")
+        for row in keys.itertuples()
+    }
+
+
+def alt_seeds(over_seeds: pd.DataFrame, by_seed: pd.DataFrame) -> str:
+    """What the figure shows, in words."""
+    rows, used = say.distinct(over_seeds), by_seed[by_seed["used"] == "yes"]
+    told = [_alt_row(row, used) for _, row in rows.head(12).iterrows() if not say.missing(row["difference"])]
+    more = " Further comparisons are in the table." if len(rows) > 12 else ""
+    what = "Dot plots of the difference at each seed and its mean over seeds, one panel per metric."
+    return f"{what} {' '.join(told)}{more}"
+
+
+def _alt_row(row: pd.Series, used: pd.DataFrame) -> str:
+    keys = ("technique", "noise", "metric")
+    seeds = used.loc[np.logical_and.reduce([used[key] == row[key] for key in keys]), "difference"]
+    return (
+        f"{row['technique']} on {row['metric']}: {say.points(row['difference'], signed=True)} points over seeds, "
+        f"from {say.points(seeds.min(), signed=True)} to {say.points(seeds.max(), signed=True)} at single seeds "
+        f"({row['verdict']})."
+    )

@@ -1,0 +1,292 @@
+"""Techniques against their baselines over seeds: the tables "over_seeds" and "by_seed".
+
+Pandas frames in, pandas frames out; see `fitlib.tables` for plan and evidence. The design is nested: runs within seeds,
+both techniques at the same seeds, the seed a random factor (`fitlib.nested`). Empty for an experiment of one seed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from fitlib import nested
+from fitlib import significance as sig
+from fitlib import statistics as st
+from fitlib.comparisons import Pair, pairs_of
+from fitlib.findings import CheckFit
+from fitlib.metrics import BIAS_METRICS
+from fitlib.power import power_paired
+from fitlib.schemas import BY_SEED, OVER_SEEDS, Json, integer_column, joined, table_of
+from fitlib.series import METRICS, noise_name
+
+EVERYWHERE_IDENTICAL = st.NOT_ESTIMABLE + "bit-identical runs at every seed enter no test"
+CORRECTIONS = {"p_holm": sig.holm, "p_bh": sig.benjamini_hochberg, "p_by": sig.benjamini_yekutieli}
+# of a redundant metric, taken from the metric that it repeats
+SHARED_WITH_REPEATED = ("p", *CORRECTIONS, "p_signed_rank", "p_signed_rank_smallest")
+
+
+def over_seeds_table(
+    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+) -> pd.DataFrame:
+    """Each technique against its baseline over seeds, per noise, attribute and metric; difference = technique -
+    baseline.
+
+    Overall values are means over the classes that are defined in every run of both techniques at all seeds. Seeds at
+    which a technique has no runs, or runs that are not FIT, are left out and named. Bit-identical runs enter no test at
+    their seed, but the seed's mean is a draw like any other over seeds, and leaving it out would select seeds by their
+    outcome; only where they are so at every seed is nothing tested. Family: all comparisons x distinct metrics.
+    ``n_runs``: the fewest runs of either technique at a seed.
+    """
+    compared = _comparisons(metrics, plan, evidence, check_fit)
+    table = table_of([_row(one, plan) for one in compared], OVER_SEEDS)
+    _correct(table, compared, plan["analysis"])
+    return table_of(table, OVER_SEEDS)
+
+
+def by_seed_table(
+    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+) -> pd.DataFrame:
+    """The seeds behind each row of "over_seeds": both means, their difference and its standard error from the runs.
+
+    ``used`` is "no" for a seed that is left out, with the reason in ``note``.
+    """
+    compared = _comparisons(metrics, plan, evidence, check_fit)
+    return table_of([row for one in compared for row in _seed_rows(one, plan)], BY_SEED)
+
+
+# Comparisons over seeds
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """A technique and its baseline on one metric at all seeds of one noise; one pair per seed, in plan order."""
+
+    pairs: tuple[Pair, ...]
+
+    @property
+    def metric(self) -> str:
+        return self.pairs[0].metric
+
+    @cached_property
+    def used(self) -> list[Pair]:
+        """The pairs that enter: all that `left_out` does not name."""
+        return [pair for pair in self.pairs if not _why_left_out(pair)]
+
+    @cached_property
+    def left_out(self) -> dict[str, list[int]]:
+        """Reason -> seeds."""
+        found: dict[str, list[int]] = {}
+        for pair in self.pairs:
+            why = _why_left_out(pair)
+            if why:
+                found.setdefault(why, []).append(pair.arm["seed"])
+        return found
+
+    @cached_property
+    def identical(self) -> list[int]:
+        """Seeds that enter although either technique's runs are bit-identical there."""
+        return [pair.arm["seed"] for pair in self.used if pair.bit_identical]
+
+    @cached_property
+    def common(self) -> np.ndarray:
+        """(classes,) bool: defined in every run of both at every seed that enters."""
+        masks = [pair.common for pair in self.used]
+        return np.logical_and.reduce(masks) if masks else np.zeros(0, dtype=bool)
+
+    def at(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+        """Overall values of baseline and technique at one seed, (runs,) each."""
+        if self.metric == "accuracy":
+            return pair.b.overall, pair.t.overall
+        return tuple(block.classes[:, self.common].mean(axis=1) for block in (pair.b, pair.t))
+
+    @cached_property
+    def samples(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Baseline and technique, one array of runs per seed; empty where there is no class in common."""
+        if not self.used or (self.metric != "accuracy" and not self.common.any()):
+            return [], []
+        both = [self.at(pair) for pair in self.used]
+        return [b for b, _ in both], [t for _, t in both]
+
+    @cached_property
+    def n_runs(self) -> int:
+        return min((min(pair.b.runs.size, pair.t.runs.size) for pair in self.used), default=0)
+
+    @property
+    def fit(self) -> str:
+        fits = [pair.fit for pair in self.used] or [pair.fit for pair in self.pairs]
+        return next(fit for fit in ("no", "unknown", "yes") if fit in fits)
+
+
+def _comparisons(
+    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json], check_fit: CheckFit | None
+) -> list[_Comparison]:
+    """All comparisons that have two seeds or more, in plan order."""
+    groups: dict[tuple[str, ...], list[Pair]] = {}
+    for pair in pairs_of(metrics, plan, evidence, check_fit):
+        key = (pair.technique["technique"], noise_name(pair.arm), pair.attribute, pair.metric)
+        groups.setdefault(key, []).append(pair)
+    return [_Comparison(tuple(pairs)) for pairs in groups.values() if len(pairs) > 1]
+
+
+def _why_left_out(pair: Pair) -> str:
+    if not (pair.b.runs.size and pair.t.runs.size):
+        return "no runs"
+    return "not FIT" if pair.fit == "no" else ""
+
+
+# Rows
+
+
+def _row(one: _Comparison, plan: Json) -> Json:
+    row = _keys(one, plan) | _counts(one, plan)
+    b, t = one.samples
+    if len(b) < 2:
+        return row | {"verdict": _verdict(one, "not estimable"), "note": joined(_why_not(one), row["note"])}
+    found, p, ranks = nested.over_seeds(b, t), nested.paired_t(b, t), nested.signed_rank(b, t)
+    means = {f"mean_{role}": float(st.means(nested.seed_means(x))) for role, x in (("baseline", b), ("technique", t))}
+    row |= means | {"difference": found.value}
+    if len(one.identical) == len(b):
+        return row | {"verdict": _verdict(one, "not estimable"), "note": joined(EVERYWHERE_IDENTICAL, row["note"])}
+    row |= {"low": found.low, "high": found.high}
+    row |= {"p": p.p, "p_signed_rank": ranks.p, "p_signed_rank_smallest": ranks.smallest_p}
+    row["sd_difference"] = float(st.sds(nested.seed_means(t) - nested.seed_means(b)))
+    row["verdict"] = _verdict(one, nested.verdict_over_seeds(b, t, plan["analysis"]["smallest_effect"]))
+    shares = [nested.components(x) for x in (b, t)]
+    row |= _component_columns(shares[0], "baseline") | _component_columns(shares[1], "technique")
+    row["procedures"] = (
+        f"95 % interval of the difference and p: {found.method}; p_signed_rank: {ranks.method}; "
+        f"95 % interval of the share: {shares[0].share.method}"
+    )
+    return row | {"note": joined(found.note, *_share_notes(*shares), row["note"])}
+
+
+def _keys(one: _Comparison, plan: Json) -> Json:
+    pair, analysis = one.pairs[0], plan["analysis"]
+    return {
+        "technique": pair.technique["technique"],
+        "baseline": pair.baseline["technique"],
+        "noise": noise_name(pair.arm),
+        "kind": pair.arm["kind"],
+        "reading": analysis["reading"],
+        "attribute": pair.attribute,
+        "metric": pair.metric,
+    }
+
+
+def _counts(one: _Comparison, plan: Json) -> Json:
+    """Seeds, runs and classes that enter, and what they allow to be said."""
+    analysis, n = plan["analysis"], len(one.used)
+    noted = [f"{why} {_at(seeds)}: left out" for why, seeds in one.left_out.items()]
+    noted += [f"bit-identical runs {_at(one.identical)}: kept"] if one.identical else []
+    row = {"seeds": "; ".join(str(pair.arm["seed"]) for pair in one.used), "n_seeds": n, "n_runs": one.n_runs}
+    row |= {"qualification": nested.qualification(n, one.n_runs), "scope": nested.scope(n, one.n_runs)}
+    row |= {"alpha": analysis["alpha"], "fit": one.fit, "note": joined(*noted)}
+    if one.metric == "accuracy":
+        return row
+    dropped = "; ".join(str(plan["classes"][i]) for i in np.flatnonzero(~one.common))
+    row |= {"n_classes": int(one.common.sum()), "dropped_classes": dropped}
+    return row | {"smallest_effect": analysis["smallest_effect"]}
+
+
+def _at(seeds: Sequence[int]) -> str:
+    return f"at seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def _verdict(one: _Comparison, found: str) -> str:
+    if one.metric == "accuracy":
+        return ""
+    return "not FIT" if len(one.used) < 2 and "not FIT" in one.left_out else found
+
+
+def _why_not(one: _Comparison) -> str:
+    few = len(one.used) < 2
+    return st.NOT_ESTIMABLE + ("fewer than 2 seeds" if few else "no class is defined in every run of both")
+
+
+def _component_columns(found: nested.Components, role: str) -> Json:
+    """SDs of seed and run, and the seed's share; a negative variance of the seed is shown as 0."""
+    share = found.share
+    return {
+        f"sd_seed_{role}": None if found.seed is None else max(found.seed, 0.0) ** 0.5,
+        f"sd_run_{role}": None if found.run is None else found.run**0.5,
+        f"share_seed_{role}": share.value,
+        f"share_seed_{role}_low": share.low,
+        f"share_seed_{role}_high": share.high,
+    }
+
+
+def _share_notes(baseline: nested.Components, technique: nested.Components) -> Iterator[str]:
+    notes = {"baseline": baseline.share.note, "technique": technique.share.note}
+    if notes["baseline"] == notes["technique"]:
+        yield notes["baseline"]
+        return
+    for role, note in notes.items():
+        yield f"share of the {role}: {note}" if note else ""
+
+
+def _seed_rows(one: _Comparison, plan: Json) -> Iterator[Json]:
+    for pair in one.pairs:
+        row = _keys(one, plan) | {"seed": pair.arm["seed"], "arm": pair.arm["arm"]}
+        row |= {"n_baseline": pair.b.runs.size, "n_technique": pair.t.runs.size, "note": _why_left_out(pair)}
+        usable = not row["note"] and bool(one.samples[0])
+        yield row | {"used": "yes" if usable else "no"} | (_described(*one.at(pair), pair.paired) if usable else {})
+
+
+def _described(b: np.ndarray, t: np.ndarray, paired: bool) -> Json:
+    row = {"mean_baseline": float(st.means(b)), "mean_technique": float(st.means(t))}
+    row |= {"sd_baseline": float(st.sds(b)), "sd_technique": float(st.sds(t))}
+    row["difference"] = row["mean_technique"] - row["mean_baseline"]
+    if paired:
+        row["standard_error"] = float(st.sds(t - b)) / b.size**0.5
+    else:
+        row["standard_error"] = float(np.hypot(row["sd_baseline"] / b.size**0.5, row["sd_technique"] / t.size**0.5))
+    return row
+
+
+# The family
+
+
+def _correct(table: pd.DataFrame, compared: Sequence[_Comparison], analysis: Json) -> None:
+    """Fills the corrected p-values, the family's size, the power, and what redundant metrics share."""
+    repeated = _repeated(compared, analysis)
+    declared = [m for m in BIAS_METRICS if m in (analysis.get("family") or BIAS_METRICS)]
+    member = table["metric"].isin([m for m in declared if m not in repeated]).to_numpy()
+    within = table["p"].where(member).to_numpy()
+    for column, correct in CORRECTIONS.items():
+        table[column] = correct(within)
+    size = int((~np.isnan(within)).sum())
+    counted = table["metric"].isin(declared).to_numpy()
+    table["family_size"] = integer_column(np.full(len(table), size), counted)
+    table["redundant_with"] = [repeated.get(metric, "") for metric in table["metric"]]
+    _share_with(table, repeated)
+    table["power"] = [_power(row, size) for row in table.to_dict("records")]
+
+
+def _repeated(compared: Sequence[_Comparison], analysis: Json) -> dict[str, str]:
+    """Each redundant metric of the declared family with the metric that it repeats in all runs at all seeds."""
+    declared = analysis.get("family") or BIAS_METRICS
+    values = {metric: [np.empty(0)] for metric in BIAS_METRICS if metric in declared}
+    for one in compared:
+        if one.metric in values:
+            n = sum(pair.b.runs.size + pair.t.runs.size for pair in one.used)
+            found = np.concatenate([np.empty(0), *one.samples[0], *one.samples[1]])
+            values[one.metric].append(found if found.size == n else np.full(n, np.nan))
+    return sig.redundant_metrics({metric: np.concatenate(parts) for metric, parts in values.items()})
+
+
+def _share_with(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:
+    """Rows of a comparison stand together, one per metric, so the repeated metric is at a fixed distance."""
+    columns = [table.columns.get_loc(name) for name in SHARED_WITH_REPEATED]
+    for metric, first in repeated.items():
+        rows = np.flatnonzero(table["metric"] == metric)
+        sources = rows - METRICS.index(metric) + METRICS.index(first)
+        table.iloc[rows, columns] = table.iloc[sources, columns].to_numpy()
+
+
+def _power(row: Json, size: int) -> float | None:
+    """Power for the declared effect at the corrected level (Holm's first step); of the family's tests only."""
+    if not size or pd.isna(row["family_size"]) or pd.isna(row["p"]):
+        return None
+    return power_paired(row["smallest_effect"], row["sd_difference"], row["n_seeds"], row["alpha"] / size)
