@@ -17,6 +17,7 @@ from fitlib.attempts import attempt, each
 from fitlib.errors import RunFailed
 from fitlib.execution import notebook_path
 from fitlib.keys import cached_file_digest
+from fitlib.predictions import crossed_name
 from fitlib.progress import Progress
 from fitlib.store import (
     ExperimentPaths,
@@ -109,12 +110,14 @@ def _do_if_needed(
 
 
 def _description(study: Study) -> dict:
-    groups = study.plan["groups"]
+    groups, cross = study.plan["groups"], study.plan["analysis"].get("cross") or []
+    made = {crossed_name(names) for names in cross}  # by the notebook, so files do not hold them
     return {
         "n_classes": len(study.plan["classes"]),
-        "n_groups": {attribute: len(names) for attribute, names in groups.items()},
+        "n_groups": {attribute: len(names) for attribute, names in groups.items() if attribute not in made},
         "classes": study.plan["classes"],
         "groups": groups,
+        "cross": cross,
     }
 
 

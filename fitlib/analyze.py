@@ -11,7 +11,7 @@ from fitlib.analysis import Outcome, Study, analyse
 from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError
 from fitlib.experiment import NAME, NAME_REMEDY, Analysis
-from fitlib.predictions import Predictions, stack
+from fitlib.predictions import Predictions, stack, with_crossed
 from fitlib.progress import Progress
 from fitlib.store import ExperimentPaths, locked
 
@@ -31,7 +31,7 @@ def analyze(
     files = find(folder)
     baseline = _baseline(files, baseline, folder)
     stacked = {name: stack(dict(enumerate(paths))) for name, paths in files.items()}
-    description = _description(stacked, folder)
+    description = _description(stacked, folder, analysis)
     _check_favourable(analysis, len(description["classes"]))
     paths = ExperimentPaths(out)
     with locked(paths):
@@ -93,8 +93,8 @@ def _baseline(files: dict[str, list[Path]], baseline: str | None, folder: Path) 
     return baseline
 
 
-def _description(stacked: dict[str, Predictions], folder: Path) -> dict:
-    """Classes and groups that all techniques share."""
+def _description(stacked: dict[str, Predictions], folder: Path, analysis: Analysis) -> dict:
+    """Classes and groups that all techniques share, those of crossed attributes included."""
     first_name, first = next(iter(stacked.items()))
     for name, other in stacked.items():
         same = (other.multilabel, sorted(other.n_groups)) == (first.multilabel, sorted(first.n_groups))
@@ -103,8 +103,25 @@ def _description(stacked: dict[str, Predictions], folder: Path) -> dict:
             raise InputError(str(folder / name), "columns", name, problem, "analyse different tasks apart")
     n_classes = max(p.n_classes for p in stacked.values())
     sizes = {a: max(p.n_groups[a] for p in stacked.values()) for a in first.n_groups}
-    groups = {a: [f"group {g}" for g in range(n)] for a, n in sizes.items()}
-    return {"classes": [str(c) for c in range(n_classes)], "groups": groups}
+    _check_cross(analysis, list(sizes))
+    groups = {a: [_group_name(a, g, analysis) for g in range(n)] for a, n in sizes.items()}
+    return {"classes": [str(c) for c in range(n_classes)], "groups": with_crossed(groups, analysis.cross)}
+
+
+def _group_name(attribute: str, group: int, analysis: Analysis) -> str:
+    """The number of a group; with its attribute where crossed groups would otherwise read "group 0 & group 0"."""
+    return f"{attribute} {group}" if analysis.cross else f"group {group}"
+
+
+def _check_cross(analysis: Analysis, attributes: list[str]) -> None:
+    for names in analysis.cross or []:
+        unknown = [name for name in names if name not in attributes]
+        if unknown:
+            remedy = f"the predictions have {', '.join(attributes)}"
+            raise InputError("analyze", "--cross", unknown[0], "unknown protected attribute", remedy)
+        if len(names) < 2 or len(set(names)) < len(names):
+            problem = "not two or more different protected attributes"
+            raise InputError("analyze", "--cross", ",".join(names), problem, "for example --cross sex,race")
 
 
 def _check_favourable(analysis: Analysis, n_classes: int) -> None:

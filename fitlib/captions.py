@@ -18,10 +18,12 @@ def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
     n = f"{known[0]} to {known[-1]}" if len(known) > 1 else str(known[0]) if known else "0"
     arms, data = main_arms(plan), plan.get("data", {}).get("name", "")
     varied = listed(dict.fromkeys(noise(arm) for arm in arms))
-    fixed = f"seed {listed(dict.fromkeys(map(seed, arms)))}, training data"
+    seeds = listed(dict.fromkeys(map(seed, arms)), 8)
+    several = len(set(map(seed, arms))) > 1
+    fixed = f"{'in each arm its seed (of ' + seeds + ')' if several else 'seed ' + seeds}, training data"
     test = f"test set{f' of {data}' if data else ''}{', last epoch' if plan.get('source') == 'fitlib' else ''}"
     n += " run" if n == "1" else " runs"
-    return f"n = {n} per technique. Varied: noise {varied}. Fixed: {fixed}, {test}. {extra}".strip()
+    return f"n = {n} per technique{' and arm' if several else ''}. Varied: noise {varied}. Fixed: {fixed}, {test}. {extra}".strip()
 
 
 def caption_glance(plan: Mapping, summary: pd.DataFrame) -> str:
@@ -66,7 +68,8 @@ def caption_risk(plan: Mapping, risk: pd.DataFrame, shown: int) -> str:
         risk["n"],
         "Retraining covered: same seed. Intervals: Clopper-Pearson 95 %, of two runs disagreeing its image under "
         f"2p(1−p), so the estimate may lie above its upper end ½; for the worst of "
-        f"{worst} pairs of technique and class, Bonferroni's. No test is made here.{part}",
+        f"{worst} pairs of technique and class, Bonferroni's. Turned by one: runs in which one person more or fewer "
+        f"selected moves the ratio across 0.8. No test is made here.{part}",
     )
 
 
@@ -111,7 +114,8 @@ def caption_tests(plan: Mapping, comparisons: pd.DataFrame) -> str:
         plan,
         _sizes(comparisons),
         f"p: exact two-sided rank test ({test}), beside the smallest p attainable with these n and ties and the values "
-        "corrected by Holm, Benjamini-Hochberg (BH) and Benjamini-Yekutieli (BY). The correction covers "
+        "corrected by Holm, Benjamini-Hochberg (BH) and Benjamini-Yekutieli (BY). p (studentised): permutation test of "
+        "the means by Welch's t, uncorrected, beside it for unequal spreads. The correction covers "
         f"{family(comparisons)} tests; accuracy stands outside. Power: to show a difference of "
         f"{points(plan['analysis']['smallest_effect'])} points at the corrected α. {PROPORTIONAL}",
     )
@@ -119,12 +123,14 @@ def caption_tests(plan: Mapping, comparisons: pd.DataFrame) -> str:
 
 def caption_spread(plan: Mapping, comparisons: pd.DataFrame) -> str:
     """Under the table of differences in spread."""
+    paired = " (paired by run where a training is shared)" if (comparisons["design"] == "paired by run").any() else ""
     return caption(
         plan,
         _sizes(comparisons),
-        "SD in points. p: Brown-Forsythe test on raw values (it has no smallest attainable value), beside the values "
-        f"corrected by Holm, BH and BY over {family(comparisons)} tests; on values / mean only for comparison, as a "
-        "lower mean alone raises it. Power: to show an SD 1.5 times as large at the corrected α.",
+        f"SD in points. p: Brown-Forsythe test{paired} on raw values (it has no smallest attainable value), beside the "
+        f"values corrected by Holm, BH and BY over {family(comparisons, 'family_size_variance')} tests; on "
+        "values / mean only for comparison, as a lower mean alone raises it. Power: to show an SD 1.5 times as large "
+        "at the corrected α.",
     )
 
 

@@ -66,9 +66,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("folder", type=Path, metavar="DIR", help="DIR/<technique>/*.csv|parquet, one file per run")
     sub.add_argument("--baseline", metavar="NAME", help="technique that the others are compared with")
     sub.add_argument("--favourable", type=int, metavar="CLASS", help="class that is good to get: four fifths is judged")
+    sub.add_argument("--cross", action="append", type=_names, metavar="A,B", help="also compare the groups of A and B")
     sub.add_argument("--smallest-effect", type=float, default=0.01, metavar="D", help="differences below do not matter")
     sub.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the tests (0.05)")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/<name of DIR>)")
+    sub = command("paper", _paper, "the published study's tables and figures, recomputed from its published numbers")
+    sub.add_argument("--data", type=Path, metavar="DIR", help="its numbers (else FITLIB_DATA_DIR/paper, or fetched)")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/paper)")
     return top
 
 
@@ -111,7 +115,7 @@ def _analyze(options: argparse.Namespace) -> int:
     from fitlib.progress import Progress
     from fitlib.store import ExperimentPaths
 
-    names = ("favourable", "smallest_effect", "alpha")
+    names = ("favourable", "smallest_effect", "alpha", "cross")
     analysis = validated(Analysis, {name: getattr(options, name) for name in names}, "analyze")
     from fitlib.analyze import analyze
 
@@ -120,6 +124,15 @@ def _analyze(options: argparse.Namespace) -> int:
     outcome = analyze(options.folder, options.baseline, out, analysis, os.cpu_count() or 1, progress)
     progress.close()
     return _conclude(ExperimentPaths(out), outcome)
+
+
+def _paper(options: argparse.Namespace) -> int:
+    from fitlib.paper_run import recompute
+
+    made = recompute(options.data, options.out or options.outputs / "paper", lambda line: print(line, file=sys.stderr))
+    for path in made:
+        print(f"{path.stem}: {path}")
+    return 0
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -173,6 +186,10 @@ def _conclude(paths: object, outcome: object) -> int:
         problem = f"{len(outcome.failures)} failed, the first: {first[0].partition(': ')[0]}: {first[-1]}"
         raise RunFailed(f"{problem}; {where}; then say the same command again")
     return 0
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
 
 
 def _positive(text: str) -> int:

@@ -5,11 +5,12 @@ Pandas frames in, a pandas frame out; see `fitlib.tables` for plan and evidence.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
 
+from fitlib import permutation, power, stability
 from fitlib import risk as risks
 from fitlib import significance as sig
 from fitlib import statistics as st
@@ -18,12 +19,12 @@ from fitlib.metrics import BIAS_METRICS
 from fitlib.schemas import COMPARISONS, Json, integer_column, joined, table_of
 from fitlib.series import METRICS, Series, main_arms, series_of
 
-# The power of the variance test is simulated from this seed and both n, so the order of rows cannot matter.
-POWER_SEED = 2006
+# Simulated power and random permutations are drawn from these and both n, so the order of rows cannot matter.
+POWER_SEED, PERMUTATION_SEED = 2006, 1997
 # of a redundant metric, taken from the metric that it repeats
 SHARED_WITH_REPEATED = (
-    "u", "p_mean", "p_mean_smallest", "p_mean_holm", "p_mean_bh", "p_mean_by", "p_variance_raw", "p_variance_relative",
-    "p_variance_raw_holm", "p_variance_raw_bh", "p_variance_raw_by",
+    "u", "p_mean", "p_mean_smallest", "p_mean_studentised", "p_mean_holm", "p_mean_bh", "p_mean_by", "p_variance_raw",
+    "p_variance_relative", "p_variance_raw_holm", "p_variance_raw_bh", "p_variance_raw_by",
 )  # fmt: skip
 
 
@@ -35,11 +36,12 @@ def compare(
     Overall values are means over the classes that are defined in every run of both. Families (mean; variance): all
     comparisons of the experiment x distinct metrics; a redundant metric shows the p-values of the metric that it
     repeats. Bit-identical arms enter no test; arms that are not FIT get the verdict "not FIT". Accuracy is outside the
-    families. Techniques that share the baseline's training are compared paired by run.
+    families. Techniques that share the baseline's training are compared paired by run. The variance family counts the
+    variance tests that are estimable. ``verdict_changes``: of how many runs each one, left out, changes the verdict.
     """
     pairs = pairs_of(metrics, plan, evidence, check_fit)
     table = table_of([_comparison_row(pair, plan) for pair in pairs], COMPARISONS)
-    family, repeated = _family(pairs, plan)
+    family, repeated = family_of(pairs, plan)
     _correct(table, family, repeated)
     _add_power(table, plan["analysis"])
     _add_notes(table, plan["analysis"]["alpha"])
@@ -180,6 +182,7 @@ def _comparison_row(pair: Pair, plan: Json) -> Json:
         return row | {"verdict": pair.verdict("not estimable"), "note": _why_not(pair)}
     row |= {"mean_baseline": float(st.means(b)), "mean_technique": float(st.means(t))}
     row |= {"sd_baseline": float(st.sds(b)), "sd_technique": float(st.sds(t))} | _class_bounds(pair)
+    row["sd_difference"] = float(st.sds(t - b)) if pair.paired else np.nan
     row["difference"] = row["mean_technique"] - row["mean_baseline"]
     if pair.bit_identical or pair.fit == "no":  # neither enters a test
         return row | {"verdict": pair.verdict("not estimable")}
@@ -234,15 +237,32 @@ def _class_bounds(pair: Pair) -> Json:
 def _tests(b: np.ndarray, t: np.ndarray, paired: bool) -> tuple[Json, str]:
     """The tests' columns, and the names of their procedures."""
     mean = sig.signed_rank_exact(b, t) if paired else sig.mann_whitney_exact(b, t)
-    raw, relative = sig.brown_forsythe(b, t), sig.brown_forsythe(b, t, relative=True)
+    studentised = _studentised(b, t, paired)
+    variance = sig.brown_forsythe_paired if paired else sig.brown_forsythe
+    raw, relative = variance(b, t), variance(b, t, relative=True)
     columns = {
         "u": mean.statistic,
         "p_mean": mean.p,
         "p_mean_smallest": mean.smallest_p,
+        "p_mean_studentised": studentised.p,
         "p_variance_raw": raw.p,
         "p_variance_relative": relative.p,
     }
-    return columns, f"p_mean: {mean.method}; p_variance_raw: {raw.method}"
+    tests = f"p_mean: {mean.method}; p_mean_studentised: {studentised.method}; p_variance_raw: {raw.method}"
+    return columns, tests
+
+
+def _studentised(b: np.ndarray, t: np.ndarray, paired: bool) -> sig.Test:
+    if paired:
+        return permutation.studentised_paired(b, t, dealt=_dealt(b.size))
+    return permutation.studentised(b, t, dealt=_dealt(b.size, t.size))
+
+
+@lru_cache(maxsize=16)
+def _dealt(*n: int) -> permutation.Dealt:
+    """The permutations of every comparison with these numbers of runs (one number: paired)."""
+    rng = np.random.default_rng([PERMUTATION_SEED, *n])
+    return permutation.splits(*n, rng) if len(n) == 2 else permutation.flips(*n, rng)
 
 
 def _effects(b: np.ndarray, t: np.ndarray, pair: Pair, smallest_effect: float, procedures: str) -> Json:
@@ -253,8 +273,18 @@ def _effects(b: np.ndarray, t: np.ndarray, pair: Pair, smallest_effect: float, p
     row["note"] = joined(pair.note, difference.note)
     intervals = f"95 % intervals: difference {difference.method}" + ("" if pair.paired else f", d {d.method}")
     row["procedures"] = f"{intervals}; {procedures}"
-    row["verdict"] = pair.verdict(st.verdict(b, t, smallest_effect, paired=pair.paired))
-    return row | (_reversal(reversal, pair) if pair.metric != "accuracy" else {})
+    without = stability.leave_one_out(
+        b, t, lambda x, y: st.verdict(x, y, smallest_effect, paired=pair.paired), pair.paired
+    )
+    row["verdict"] = pair.verdict(without.verdict)
+    return row | (_reversal(reversal, pair) | _stability(without, pair) if pair.metric != "accuracy" else {})
+
+
+def _stability(without: stability.LeaveOneOut, pair: Pair) -> Json:
+    """How the verdict fares with one run less; nothing where only one run would be left."""
+    if min(pair.b.runs.size, pair.t.runs.size) < 3:
+        return {}
+    return {"verdict_changes": without.changed, "verdict_without_one": "; ".join(without.verdicts)}
 
 
 def _reversal(reversal: st.Estimate, pair: Pair) -> Json:
@@ -268,26 +298,27 @@ def _reversal(reversal: st.Estimate, pair: Pair) -> Json:
 # Families and power
 
 
-def _family(pairs: Sequence[Pair], plan: Json) -> tuple[list[str], dict[str, str]]:
+def family_of(pairs: Sequence[Pair], plan: Json) -> tuple[list[str], dict[str, str]]:
     """The distinct metrics of the declared family, and each redundant one with the metric that it repeats."""
     declared = plan["analysis"].get("family") or BIAS_METRICS
-    values = {metric: _stacked(pairs, metric) for metric in BIAS_METRICS if metric in declared}
-    repeated = sig.redundant_metrics(values)
-    return [metric for metric in values if metric not in repeated], repeated
+    chosen = [metric for metric in BIAS_METRICS if metric in declared]
+    values = [{metric: _stacked(pairs, metric, attribute) for metric in chosen} for attribute in plan["groups"]]
+    repeated = sig.redundant_metrics(*values)
+    return [metric for metric in chosen if metric not in repeated], repeated
 
 
-def _stacked(pairs: Sequence[Pair], metric: str) -> np.ndarray:
+def _stacked(pairs: Sequence[Pair], metric: str, attribute: str) -> np.ndarray:
     """Overall values of one metric in all comparisons; NaN where it cannot be compared, so all metrics are alike."""
     stacked = [np.empty(0)]
     for pair in pairs:
-        if pair.metric == metric:
+        if (pair.metric, pair.attribute) == (metric, attribute):
             n, values = pair.b.runs.size + pair.t.runs.size, np.concatenate(pair.samples)
             stacked.append(values if values.size == n else np.full(n, np.nan))
     return np.concatenate(stacked)
 
 
 def _correct(table: pd.DataFrame, family: Sequence[str], repeated: Mapping[str, str]) -> None:
-    """Fills the corrected p-values of both families, the family's size, and what redundant metrics share."""
+    """Fills the corrected p-values of both families, the families' sizes, and what redundant metrics share."""
     member = table["metric"].isin(family).to_numpy()
     corrections = {"holm": sig.holm, "bh": sig.benjamini_hochberg, "by": sig.benjamini_yekutieli}
     for p in ("p_mean", "p_variance_raw"):
@@ -295,8 +326,9 @@ def _correct(table: pd.DataFrame, family: Sequence[str], repeated: Mapping[str, 
         for suffix, correct in corrections.items():
             table[f"{p}_{suffix}"] = correct(within)
     counted = member | table["metric"].isin(list(repeated)).to_numpy()
-    size = int((member & table["p_mean"].notna()).sum())
-    table["family_size"] = integer_column(np.full(len(table), size), counted)
+    for size, p in (("family_size", "p_mean"), ("family_size_variance", "p_variance_raw")):
+        tests = int((member & table[p].notna()).sum())
+        table[size] = integer_column(np.full(len(table), tests), counted)
     table["redundant_with"] = [repeated.get(metric, "") for metric in table["metric"]]
     _share(table, repeated)
 
@@ -312,15 +344,43 @@ def _share(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:
 
 def _add_power(table: pd.DataFrame, analysis: Json) -> None:
     """Power for the declared effect, and for an SD ratio of 1.5, at the corrected alpha (Holm's first step)."""
-    simulated: dict[tuple[int, int], float] = {}
-    tested = table["family_size"].notna() & table["p_mean"].notna()
-    for i, row in zip(table.index[tested], table[tested].to_dict("records"), strict=True):
-        n, alpha = (row["n_baseline"], row["n_technique"]), analysis["alpha"] / row["family_size"]
-        if n not in simulated:
-            simulated[n] = sig.power_variance(*n, alpha, rng=np.random.default_rng([POWER_SEED, *n]))
-        mean = sig.power_mean(analysis["smallest_effect"], row["sd_baseline"], row["sd_technique"], *n, alpha)
-        table.at[i, "power_mean"] = np.nan if mean is None else mean
-        table.at[i, "power_variance"] = simulated[n]
+    effect, alpha = analysis["smallest_effect"], analysis["alpha"]
+    rows = table.to_dict("records")
+    table["power_mean"] = [_power_mean(row, effect, alpha) for row in rows]
+    table["power_variance"] = [_power_variance(row, alpha) for row in rows]
+
+
+def _power_mean(row: Json, effect: float, alpha: float) -> float | None:
+    if pd.isna(row["family_size"]) or pd.isna(row["p_mean"]):
+        return None
+    n, level = (row["n_baseline"], row["n_technique"]), alpha / row["family_size"]
+    if row["design"] == "paired by run":
+        return power.power_paired(effect, row["sd_difference"], n[1], level)
+    return power.power_mean(effect, row["sd_baseline"], row["sd_technique"], *n, level)
+
+
+def _power_variance(row: Json, alpha: float) -> float | None:
+    if pd.isna(row["family_size_variance"]) or pd.isna(row["p_variance_raw"]):
+        return None
+    n, level = (row["n_baseline"], row["n_technique"]), alpha / row["family_size_variance"]
+    if row["design"] == "paired by run":
+        return _simulated_power(n[1], level, _correlation(row))
+    return _simulated_power(*n, level)
+
+
+@lru_cache(maxsize=1024)
+def _simulated_power(n: int, *rest: float) -> float:
+    """Power of the variance test: (n_baseline, n_technique, alpha), or paired (n, alpha, correlation)."""
+    paired = not isinstance(rest[0], int)
+    sizes = (n,) if paired else (n, rest[0])
+    simulate = power.power_variance_paired if paired else power.power_variance
+    return simulate(n, *rest, rng=np.random.default_rng([POWER_SEED, *sizes]))
+
+
+def _correlation(row: Json) -> float:
+    """Correlation of paired runs, from the SDs of both and of their differences; 0 where one is constant."""
+    b, t, d = row["sd_baseline"], row["sd_technique"], row["sd_difference"]
+    return float(np.clip((b**2 + t**2 - d**2) / (2 * b * t), -1, 1)) if b * t > 0 else 0.0
 
 
 def _add_notes(table: pd.DataFrame, alpha: float) -> None:

@@ -41,6 +41,13 @@ def tell(sentences: str | Iterable[str], paragraphs: bool = False) -> None:
         display(Markdown("\n\n".join(lines)))
 
 
+def heading(text: str) -> None:
+    """Display a heading within a section (level 3)."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(f"### {markdown(text)}"))
+
+
 @dataclass(frozen=True)
 class Page:
     """Where a notebook shows its results: `plan` words the captions, `out` takes the figures."""

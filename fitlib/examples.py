@@ -127,7 +127,7 @@ def write_technique(
     n_classes: int | None = None,
     n_groups: Mapping[str, int] | None = None,
 ) -> None:
-    """Write out_dir/metrics.parquet, counts.parquet and votes.parquet of one technique, as metrics.ipynb does.
+    """Write metrics, counts, votes, testset and persons (.parquet) of one technique to out_dir, as metrics.ipynb does.
 
     arms: {arm: {"seed": seed, "predictions": {run: path}}}. Byte-identical for identical input. Raises InputError as
     `fitlib.predictions.stack` does.

@@ -1,4 +1,4 @@
-"""The long tables of a technique: its metrics, counts and votes, one value per row."""
+"""The long tables of a technique: its metrics, counts, votes and what its test set contributes, one value per row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fitlib.counts import Counts, cells_of, count, label_votes, votes
-from fitlib.metrics import METRICS, PUBLISHED, READINGS, Values, accuracy, group_accuracy, overall
+from fitlib.expectation import no_disparity
+from fitlib.metrics import METRICS, PUBLISHED, READINGS, Values, accuracy, group_accuracy, overall, rate
+from fitlib.persons import person_table
+from fitlib.testset import parts_of, smallest_denominators
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,25 +21,28 @@ if TYPE_CHECKING:
 LONG_COLUMNS = (
     "technique", "arm", "seed", "run", "reading", "attribute", "metric", "target", "group", "value", "n_undefined",
 )  # fmt: skip
+TEST_SET_SEED = 20210614  # of permutations and halves of the test set, the same for every technique, arm and attribute
 MISSING = -1  # stands for "null" in integer headers until the table is built
 
 
 def technique_tables(technique: str, arms: Mapping[str, tuple[int, Predictions]]) -> dict[str, pd.DataFrame]:
-    """The tables "metrics", "counts" and "votes" of one technique; arms: {arm: (seed, stacked predictions)}.
+    """The tables metrics, counts, votes, testset and persons of one technique; arms: {arm: (seed, predictions)}.
 
     Rows in the order of the arms, then of the protected attributes.
     """
     import pandas as pd
 
-    metrics, counted, voted = [], [], []
+    metrics, counted, voted, tested, persons = [], [], [], [], []
     for arm, (seed, predictions) in arms.items():
         for attribute in predictions.protected:
             counts = count(predictions, attribute)
             shared = (technique, arm, seed, predictions.runs, counts, predictions.multilabel, attribute)
             metrics.append(long_table(*shared))
             counted.append(counts_table(*shared))
+            tested.append(testset_table(technique, arm, seed, predictions, attribute))
+            persons.append(person_table(technique, arm, seed, predictions, attribute))
         voted.append(votes_table(arm, seed, predictions))
-    tables = {"metrics": metrics, "counts": counted, "votes": voted}
+    tables = {"metrics": metrics, "counts": counted, "votes": voted, "testset": tested, "persons": persons}
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
 
 
@@ -168,6 +174,46 @@ def votes_table(arm: str, seed: int, predictions: Predictions) -> pd.DataFrame:
     if predictions.unit is not None:
         columns["unit"] = predictions.unit[row]
     return pd.DataFrame(columns | {"class": klass, "votes": number})
+
+
+# Test set
+
+
+def testset_table(technique: str, arm: str, seed: int, predictions: Predictions, attribute: str) -> pd.DataFrame:
+    """What the finite test set contributes: technique, arm, seed, attribute, quantity, metric, target, value, n (runs).
+
+    quantity: "expectation" (without disparity) and "smallest_denominator" of every bias metric, overall (target null)
+    and by class; "variance_…" (between_runs, run, test_set, interaction, total) and "floor" of the signed differences
+    DP, EOFP and EOTP by class; "selected_on", "selected_off" and "mean_of_runs" of every metric, overall. See
+    `fitlib.expectation` and `fitlib.testset`; a missing value is not estimable. Always the same draws (TEST_SET_SEED).
+    """
+    import pandas as pd
+
+    p, cells = predictions, cells_of(count(predictions, attribute), predictions.multilabel)
+    expected = no_disparity(p, attribute, np.random.default_rng(TEST_SET_SEED))
+    parts = parts_of(p, attribute, np.random.default_rng(TEST_SET_SEED))
+    rows = [("expectation", name, *row) for name, by_class in expected.items() for row in _expectation_rows(by_class)]
+    for name, by_class in smallest_denominators(cells).items():
+        overall_ = min(by_class[by_class > 0].tolist(), default=0)
+        rows += [("smallest_denominator", name, *row) for row in ((MISSING, overall_), *enumerate(by_class))]
+    for name, found in parts.components.items():
+        for quantity, by_class in found.variances().items():
+            rows += [(quantity, name, target, value) for target, value in enumerate(by_class)]
+    for name, found in parts.selection.items():
+        rows += [(quantity, name, MISSING, value) for quantity, value in vars(found).items()]
+    quantity, metric, target, value = zip(*rows, strict=True)
+    keys = _keys(technique, arm, seed, np.zeros(len(rows), dtype=np.int64), attribute)
+    del keys["run"]
+    text = {"quantity": pd.Series(quantity, dtype="str"), "metric": pd.Series(metric, dtype="str")}
+    numbers = {"target": _nullable(np.array(target)), "value": np.array(value, dtype=np.float64)}
+    return pd.DataFrame(keys | text | numbers | {"n": np.full(len(rows), len(p.runs), dtype=np.int64)})
+
+
+def _expectation_rows(by_class: Values) -> list[tuple[int, float]]:
+    """Means over the runs where defined of expectations (runs, classes): overall, then class by class."""
+    runs = [overall(by_class)[0], *by_class.T]
+    means = [rate(np.nansum(values), np.isfinite(values).sum()) for values in runs]
+    return [(target, float(mean)) for target, mean in zip((MISSING, *range(len(by_class.T))), means, strict=True)]
 
 
 # Columns

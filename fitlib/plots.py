@@ -75,8 +75,10 @@ def save(figure: Figure, folder: str | Path, stem: str) -> tuple[Path, Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     svg, png = folder / f"{stem}.svg", folder / f"{stem}.png"
-    figure.savefig(svg, bbox_inches="tight", metadata={"Date": None, "Creator": None})
-    figure.savefig(png, bbox_inches="tight", dpi=150, metadata={"Software": None})
+    figure.draw_without_rendering()
+    tight = figure.get_tightbbox().padded(0.1)  # once: savefig would draw the figure again for each file to find it
+    figure.savefig(svg, bbox_inches=tight, metadata={"Date": None, "Creator": None})
+    figure.savefig(png, bbox_inches=tight, dpi=150, metadata={"Software": None})
     return svg, png
 
 

@@ -72,23 +72,48 @@ def impact_ratio(selected: np.ndarray, size: np.ndarray) -> np.ndarray:
     return ratio
 
 
-def verdict_reversal(baseline: np.ndarray, technique: np.ndarray, confidence: float = 0.95) -> Estimate:
-    """Probability that a new run of the technique lies on the wrong side of a new run of the baseline.
+def verdict_reversal(
+    baseline: np.ndarray,
+    technique: np.ndarray,
+    confidence: float = 0.95,
+    k: int = 1,
+    rng: np.random.Generator | None = None,
+    resamples: int = 20_000,
+) -> Estimate:
+    """Probability that the mean of ``k`` new runs of the technique lies on the wrong side of that of the baseline's.
 
-    Wrong: on the other side than the true difference of means. Ties count ½. Estimated by the share of pairs; a number
-    only if Welch's interval excludes 0, else the direction is not established. Interval: Newcombe (2006), Statistics in
-    Medicine 25, 559-573, method 5: the solutions θ of |θ - estimate| = z sqrt(V(θ)),
-    V = θ(1-θ)[1 + (n*-1)((1-θ)/(2-θ) + θ/(1+θ))]/(mn), n* = (m+n)/2; valid at separation.
+    Wrong: on the other side than the true difference of means. Ties count ½. Estimated by the share of pairs of runs;
+    for ``k`` > 1 by ``resamples`` pairs of means of k runs drawn with replacement from ``rng``, with k at most half of
+    the runs. A number only if Welch's interval excludes 0, else the direction is not established. Interval: Newcombe
+    (2006), Statistics in Medicine 25, 559-573, method 5: the solutions θ of |θ - estimate| = z sqrt(V(θ)),
+    V = θ(1-θ)[1 + (n*-1)((1-θ)/(2-θ) + θ/(1+θ))]/(mn), n* = (m+n)/2; valid at separation. What is replicated are
+    blocks of k runs, so m and n are floor(m/k) and floor(n/k). ValueError without ``rng`` for k > 1, or for k < 1.
     """
     b, t = np.asarray(baseline, dtype=np.float64), np.asarray(technique, dtype=np.float64)
-    method = "Newcombe (2006), method 5"
+    if k < 1 or (k > 1 and rng is None):
+        raise ValueError(f"k = {k}: must be at least 1, and rng is needed for more than one run")
+    n, blocks = b.size + t.size, (b.size // k, t.size // k)
+    method = "Newcombe (2006), method 5" + (f", of blocks of {k} runs" if k > 1 else "")
     difference = welch(b, t, confidence)
     if not difference.estimable or difference.low <= 0 <= difference.high:
-        return Estimate(None, None, None, b.size + t.size, method, confidence, NO_DIRECTION)
-    above = float(np.mean((t[:, None] > b) + 0.5 * (t[:, None] == b)))
+        return Estimate(None, None, None, n, method, confidence, NO_DIRECTION)
+    if k > 1 and min(blocks) < 2:
+        return Estimate(None, None, None, n, method, confidence, NOT_ESTIMABLE + "k is more than half of the runs")
+    above = _share_above(t[:, None] - b) if k == 1 else _share_above(_mean_differences(b, t, k, rng, resamples))
     value = above if difference.value < 0 else 1 - above
-    low, high = newcombe(value, b.size, t.size, confidence)
-    return Estimate(value, low, high, b.size + t.size, method, confidence)
+    low, high = newcombe(value, *blocks, confidence)
+    return Estimate(value, low, high, n, method, confidence)
+
+
+def _share_above(difference: np.ndarray) -> float:
+    return float(np.mean((difference > 0) + 0.5 * (difference == 0)))
+
+
+def _mean_differences(b: np.ndarray, t: np.ndarray, k: int, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """Differences of means of k runs drawn with replacement, (resamples,); those that are rounding are 0."""
+    means = [x[rng.integers(x.size, size=(resamples, k))].mean(axis=1) for x in (b, t)]
+    difference, largest = means[1] - means[0], max(np.abs(b).max(), np.abs(t).max())
+    return np.where(np.abs(difference) <= 8 * np.finfo(float).eps * largest, 0.0, difference)
 
 
 def newcombe(theta: float, m: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import identity
+from fitlib.four_fifths import clean_runs_needed
 from fitlib.provenance import limit
 from fitlib.series import main_arms
 from fitlib.wording import (
@@ -278,7 +279,8 @@ def _spread(row: pd.Series, frame: pd.DataFrame) -> str:
         f"{row['technique']}{place(frame, row)} varies {more} between runs than {row['baseline']} on {row['metric']}: "
         f"standard deviation {points(row['sd_technique'])} against {points(row['sd_baseline'])} points "
         f"(Brown-Forsythe on raw values, p = {probability(row['p_variance_raw'])}, "
-        f"{probability(row['p_variance_raw_holm'])} after Holm's correction over {family(frame)} tests)."
+        f"{probability(row['p_variance_raw_holm'])} after Holm's correction over "
+        f"{family(frame, 'family_size_variance')} tests)."
     )
 
 
@@ -356,6 +358,7 @@ def landmark(risk: pd.DataFrame, plan: Mapping) -> list[str]:
         told.append(
             f"Groups are small: one has only {few['smallest_group'].min()} rows, so its shares move in big steps."
         )
+    told += four_fifths(risk, plan)
     same = risk[risk["note"].str.contains("bit-identical")]
     told += [
         f"{row['technique']}{place(risk, row)}: {row['note']}." for _, row in same.drop_duplicates(KEYS).iterrows()
@@ -374,6 +377,33 @@ def _risk(row: pd.Series, rule: str, plan: Mapping, frame: pd.DataFrame) -> str:
     )
 
 
+def four_fifths(risk: pd.DataFrame, plan: Mapping, most: int = 4) -> list[str]:
+    """Of the favourable class: who is selected less, how sure that is, and what it takes to claim a clean record."""
+    rows = risk[(risk["rule"] == "four-fifths") & (risk["n"] > 0)]
+    told = [_groups(row, plan, risk) for _, row in rows[rows["disadvantaged"] != ""].head(most).iterrows()]
+    small = list(dict.fromkeys(name for names in rows["small_groups"] for name in names.split(", ") if name))
+    if small:
+        told.append(f"Under 2 % of the data, so hardly to be judged by shares: {listed(small)}.")
+    if len(rows):
+        told.append(
+            f"To claim that fewer than 5 % of retrainings with the same seed violate four fifths takes "
+            f"{clean_runs_needed(0.05)} runs without a violation (95 % confidence, number of runs fixed beforehand)."
+        )
+    return told
+
+
+def _groups(row: pd.Series, plan: Mapping, frame: pd.DataFrame) -> str:
+    n = int(row["n"] + row["n_undefined"])
+    test, *_ = str(row["test"]).split(";")
+    sure = f"{test}: p < .05 in {row['significant']} of {n} runs, uncorrected" if test else "no test of the difference"
+    return (
+        f"{row['technique']}{place(frame, row)} selects {row['disadvantaged']} least for class "
+        f"{class_name(plan, row['target'])}: {points(row['rate_lowest'])} % of {row['size_lowest']} against "
+        f"{points(row['rate_highest'])} % of {row['size_highest']} ({row['highest_group']}), mean over runs ({sure}). "
+        f"One person decided differently would turn four fifths in {row['flips']} of {int(row['n'])} runs."
+    )
+
+
 def classes_shown(plan: Mapping, targets: Sequence[int]) -> str:
     """Which classes the figure of impact ratios shows."""
     total = len(plan.get("classes") or targets)
@@ -385,11 +415,14 @@ def classes_shown(plan: Mapping, targets: Sequence[int]) -> str:
 
 def cautions(plan: Mapping, comparisons: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
     """What may not be concluded from this experiment."""
-    kinds = {arm["kind"] for arm in main_arms(plan)}
+    arms = main_arms(plan)
+    kinds, one_seed = {arm["kind"] for arm in arms}, len({arm["seed"] for arm in arms}) == 1
     sizes = {int(n) for n in overall_rows(summary)["n"].dropna()}
     told = {
         "Whether a technique is fairer over seeds: that takes at least 8 seeds with at least 2 runs each. The runs "
-        "here share a seed, and a test on them answers that question wrongly far too often.": True,
+        "here share a seed, and a test on them answers that question wrongly far too often.": one_seed,
+        "Whether a technique is fairer over seeds, from the verdict at one of them: only the section on seeds tells "
+        "that.": not one_seed,
         "How much fairness varies on a given GPU: emulated noise shows what perturbation can do.": "emulated" in kinds,
         "That the runs were identical: no evidence on their training was recorded.": "unknown" in kinds,
         "Which technique has the larger MaxDiff where numbers of runs differ: MaxDiff grows with n.": len(sizes) > 1,

@@ -1,4 +1,4 @@
-"""The tables of an experiment: runs, summary, risk; comparisons are in `fitlib.comparisons`.
+"""The tables of an experiment: runs and summary; comparisons are in `fitlib.comparisons`, risks in `four_fifths`.
 
 Pandas frames in, pandas frames out: ``metrics`` is the long table of `fitlib.long_tables`, ``counts`` its counts,
 ``plan`` and ``evidence`` are the plan and the evidence of the runs as JSON values. Only main arms enter. Every table
@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from fitlib import risk as risks
 from fitlib import statistics as st
 from fitlib.findings import CheckFit, Findings
-from fitlib.schemas import RISK, RUNS, SUMMARY, Json, integer_column, joined, table_of
+from fitlib.schemas import RUNS, SUMMARY, Json, integer_column, joined, table_of
 from fitlib.series import METRICS, Series, main_arms, names_of, series_of
+from fitlib.testset_tables import denominator_note, summary_columns
 
 
 def concatenate(frames: Mapping[str, pd.DataFrame], plan: Json) -> pd.DataFrame:
@@ -43,40 +43,25 @@ def runs(
     return table_of(rows, RUNS)
 
 
-def summary(metrics: pd.DataFrame, plan: Json) -> pd.DataFrame:
+def summary(
+    metrics: pd.DataFrame, plan: Json, testset: pd.DataFrame | None = None, counts: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Mean and SD over runs with 95 % intervals, extremes and MaxDiff, per technique, arm, attribute, metric, target.
 
     ``target`` is "overall" or the class number; accuracy stands overall and per ``group``. ``n`` counts the runs where
     the value is defined, ``n_undefined_max`` the most classes undefined in one run (of a class: 1 if ever undefined).
+
+    From ``testset``: ``expectation`` without disparity and ``smallest_denominator``. From ``counts``, by class:
+    ``signed_mean`` (rate of ``lower_group`` minus rate of the highest group) with Student's t interval, and in how many
+    runs another group was lowest. Without these long tables the columns are empty.
     """
     series = series_of(metrics, plan)
-    columns = _described(series.values)
+    columns = _described(series.values) | summary_columns(series, plan, testset, counts)
     columns["n_undefined_max"] = np.maximum(series.undefined, (series.counts > columns["n"]).astype(np.int64))
     numbers = (columns["n"].tolist(), series.counts.tolist(), columns["sd"].tolist())
-    columns["note"] = [_summary_note(*row) for row in zip(*numbers, strict=True)]
+    notes = zip(*numbers, columns["smallest_denominator"], strict=True)
+    columns["note"] = [joined(_summary_note(*row), denominator_note(smallest, plan)) for *row, smallest in notes]
     return table_of({**_summary_keys(series, plan), **columns}, SUMMARY)
-
-
-def risk(
-    counts: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
-) -> pd.DataFrame:
-    """Four fifths per technique, main arm, attribute and class over runs, with exact intervals.
-
-    ``rule`` is "four-fifths" for the declared favourable class, else "landmark 0.8" (a numerical landmark without pass
-    or fail). Probabilities are over retraining with the same seed. The Bonferroni interval holds for the worst of all
-    classes and techniques (``worst_of``). Bit-identical predictions get no interval. ``smallest_group``: rows of the
-    smallest group that is not empty; the note tells where that is below the declared ``min_group``.
-    """
-    known, selections = Findings(evidence, check_fit), _selections(counts, plan)
-    rows = [
-        _risk_row(technique, arm, attribute, target, selections, plan, known)
-        for technique in plan["techniques"]
-        for arm in main_arms(plan)
-        for attribute in plan["groups"]
-        for target in range(len(plan["classes"]))
-        if (technique["technique"], arm["arm"], attribute) in selections
-    ]
-    return table_of(rows, RISK)
 
 
 # Runs
@@ -167,74 +152,3 @@ def _summary_note(n: int, of: int, sd: float) -> str:
     if sd == 0:
         return joined(f"constant in all {n} runs", undefined)
     return joined(f"interval of the SD {st.NOT_ESTIMABLE}fewer than 5 runs" if n < 5 else "", undefined)
-
-
-# Risk
-
-
-def _selections(counts: pd.DataFrame, plan: Json) -> dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]:
-    """(technique, arm, attribute) -> selected int (runs, groups, classes), size int (groups, classes)."""
-    found = {}
-    for key, part in counts.groupby(["technique", "arm", "attribute"], sort=False):
-        runs_, row = np.unique(part["run"].to_numpy(np.int64), return_inverse=True)
-        shape = (runs_.size, len(plan["groups"][key[2]]), len(plan["classes"]))
-        found[key] = _label_selection(part, row, shape) if "tp" in part else _class_selection(part, row, shape)
-    return found
-
-
-def _class_selection(part: pd.DataFrame, row: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    selected = np.zeros(shape, dtype=np.int64)
-    group, predicted = part["group"].to_numpy(np.int64), part["predicted"].to_numpy(np.int64)
-    np.add.at(selected, (row, group, predicted), part["n"].to_numpy(np.int64))
-    size = selected[0].sum(axis=1)
-    return selected, np.repeat(size[:, None], shape[2], axis=1)
-
-
-def _label_selection(part: pd.DataFrame, row: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    selected, size = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    at = (row, part["group"].to_numpy(np.int64), part["target"].to_numpy(np.int64))
-    np.add.at(selected, at, (part["tp"] + part["fp"]).to_numpy(np.int64))
-    np.add.at(size, at, (part["tp"] + part["fp"] + part["fn"] + part["tn"]).to_numpy(np.int64))
-    return selected, size[0]
-
-
-def _risk_row(
-    technique: Json, arm: Json, attribute: str, target: int, selections: Mapping, plan: Json, known: Findings
-) -> Json:
-    selected, size = selections[technique["technique"], arm["arm"], attribute]
-    below, defined = risks.below_four_fifths(selected[:, :, target], size[:, target])
-    k, n, same = int(below.sum()), int(defined.sum()), known.bit_identical(technique, arm)
-    worst_of = len(plan["techniques"]) * len(plan["classes"])
-    favourable = plan["analysis"]["favourable"] == target
-    row = {"technique": technique["technique"], "arm": arm["arm"], "seed": arm["seed"], "attribute": attribute}
-    row |= {"target": target, "rule": "four-fifths" if favourable else "landmark 0.8", "retraining": "same seed"}
-    row |= {"n": n, "n_undefined": int((~defined).sum()), "violated": k, "worst_of": worst_of}
-    row |= _ratios(risks.impact_ratio(selected[:, :, target], size[:, target]))
-    row["fit"], row["p_violated"] = known.fit(technique, arm), risks.clopper_pearson(k, n).value
-    row["smallest_group"] = smallest = int(size[:, target][size[:, target] > 0].min(initial=size.max()))
-    few = f"the smallest group has only {smallest} rows" if smallest < plan["analysis"].get("min_group", 0) else ""
-    nobody = st.NOT_ESTIMABLE + "nobody is selected" if n == 0 else ""
-    row["note"] = joined(same and f"{same}: no interval", nobody, few)
-    return row if same else row | _risk_intervals(k, n, worst_of)
-
-
-def _ratios(ratio: np.ndarray) -> Json:
-    ratio = ratio[~np.isnan(ratio)]
-    if not ratio.size:
-        return {}
-    return dict(zip(("ratio_mean", "ratio_min", "ratio_max"), (st.means(ratio), ratio.min(), ratio.max()), strict=True))
-
-
-def _risk_intervals(k: int, n: int, worst_of: int) -> Json:
-    violated, differ = risks.clopper_pearson(k, n), risks.disagreement(k, n)
-    worst = risks.clopper_pearson(k, n, 1 - 0.05 / worst_of)
-    return {
-        "p_violated_low": violated.low,
-        "p_violated_high": violated.high,
-        "p_disagree": differ.value,
-        "p_disagree_low": differ.low,
-        "p_disagree_high": differ.high,
-        "interval": "Clopper-Pearson 95 %",
-        "p_violated_low_bonferroni": worst.low,
-        "p_violated_high_bonferroni": worst.high,
-    }

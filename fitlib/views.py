@@ -26,14 +26,15 @@ def glance_view(plan: Mapping, evidence: Sequence[Mapping], comparisons: pd.Data
     rows = {
         "Compared": f"{say.listed(techniques, 8)} against {say.listed(against, 8)}" if against else "nothing",
         "Test set": str(plan.get("data", {}).get("name") or "not named"),
-        "Runs of each technique": say.listed(dict.fromkeys(str(arm["runs"]) for arm in main_arms(plan))),
+        "Runs of each technique at a seed": say.listed(dict.fromkeys(str(arm["runs"]) for arm in main_arms(plan))),
         "What differs between runs": say.noise_explained(plan),
-        "Seed of all runs": say.listed(dict.fromkeys(map(say.seed, main_arms(plan)))),
+        "Seeds": say.listed(dict.fromkeys(map(say.seed, main_arms(plan))), 16),
         "Finished": f"{done} of {len(evidence)} planned runs" if evidence else str(plan.get("source", "")),
         "Same code, data and start in all runs": _answer_on_fit(plan, evidence),
         "Same result where nothing differs (control arm)": _answer_on_control(plan, evidence),
         "Smallest effect that counts": f"{say.points(plan['analysis']['smallest_effect'])} points of a metric",
-        "Tests that the correction covers": f"{say.family(comparisons)} of means, as many of spread",
+        "Tests that the correction covers": f"{say.family(comparisons)} of means, "
+        f"{say.family(comparisons, 'family_size_variance')} of spread",
         "Plan": "declared before the first run" if plan.get("declared_before_first_run") else "not declared beforehand",
         "Deviations from the plan": str(len(plan.get("deviations") or []))
         if plan.get("deviations")
@@ -230,6 +231,7 @@ def _test_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Metric": _metric(row),
         "p": say.probability(row["p_mean"]),
         "Smallest attainable": say.probability(row["p_mean_smallest"]) if not say.missing(row["p_mean"]) else "–",
+        "p (studentised)": say.probability(row["p_mean_studentised"]),
         **{shown: _corrected(row, f"p_mean_{key}") for key, shown in CORRECTIONS.items()},
         "Power": say.power(row["power_mean"]),
         **({"Runs": row["design"]} if frame["design"].nunique() > 1 else {}),
@@ -292,6 +294,7 @@ def _risk_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, s
         "Class": say.class_name(plan, row["target"]),
         "Rule": row["rule"].replace("four-fifths", "four fifths"),
         "Runs below": f"{row['violated']} of {row['n']}",
+        "Turned by one": f"{row['flips']} of {row['n']}",
         "P(below)": told["P(below)"],
         "95 % interval of P(below)": spans["95 % interval of P(below)"],
         "for the worst pair": worst,
@@ -300,6 +303,29 @@ def _risk_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, s
         "Ratio: mean": say.decimals(row["ratio_mean"]),
         "lowest": say.decimals(row["ratio_min"]),
         "highest": say.decimals(row["ratio_max"]),
+    }
+
+
+def groups_view(risk: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+    """Lowest and highest group of the favourable class by technique, and in how many runs they differ."""
+    rows = risk[(risk["rule"] == "four-fifths") & (risk["lowest_group"] != "")]
+    return pd.DataFrame([_groups_row(row, rows, plan) for _, row in rows.iterrows()])
+
+
+def _groups_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
+    tests = {"p < .05": row["significant"], "Beyond 2 SD": row["beyond_two_sd"]}
+    return {
+        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Class": say.class_name(plan, row["target"]),
+        "Lowest group": f"{row['lowest_group']} (n = {row['size_lowest']})",
+        "its rate, %": say.points(row["rate_lowest"]),
+        "Highest group": f"{row['highest_group']} (n = {row['size_highest']})",
+        "its rate, % ": say.points(row["rate_highest"]),
+        **{
+            name: "no test" if say.missing(k) else f"{k} of {row['n'] + row['n_undefined']}"
+            for name, k in tests.items()
+        },
+        "Test": row["test"].split(";")[0] or "–",
     }
 
 

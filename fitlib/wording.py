@@ -176,9 +176,9 @@ def judged(comparisons: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["verdict"].isin(JUDGED)]
 
 
-def family(comparisons: pd.DataFrame) -> str:
-    """How many tests the correction covers, as text."""
-    sizes = sorted({int(n) for n in comparisons["family_size"].dropna()})
+def family(comparisons: pd.DataFrame, size: str = "family_size") -> str:
+    """How many tests the correction covers, as text; of spread: `size` "family_size_variance"."""
+    sizes = sorted({int(n) for n in comparisons[size].dropna()})
     return " or ".join(map(str, sizes)) or "0"
 
 

@@ -133,6 +133,8 @@ def test_bad_predictions_are_one_line_before_any_work(folder, fitlib_command, ca
         (["mine/Plain", "--baseline", "Plain"], "holds no predictions"),
         (["mine", "--baseline", "Plain", "--favourable", "3"], "from 0 to 2"),
         (["mine", "--baseline", "Plain", "--alpha", "2"], "less than 1"),
+        (["mine", "--baseline", "Plain", "--cross", "protected,age"], "--cross = 'age': unknown protected attribute"),
+        (["mine", "--baseline", "Plain", "--cross", "protected"], "not two or more different protected attributes"),
         (["mine", "--baseline", "Plain", "--out", "mine/Plain/try_00.csv"], "not writable"),
     ],
 )
@@ -184,6 +186,22 @@ def test_a_technique_tested_on_other_rows_is_told(folder, fitlib_command):
         pd.read_parquet(path).assign(idx=lambda t: t.idx + 1000).to_parquet(path, index=False)
     assert fitlib_command("analyze", "mine", "--baseline", "Plain", cwd=folder).returncode == 0
     assert "Fairer was tested on other rows than Plain" in text_of(folder / "outputs/mine/report.html")
+
+
+@pytest.mark.slow
+def test_crossed_attributes_are_compared_as_one_more(folder, fitlib_command):
+    for path in [*(folder / "mine/Fairer").iterdir(), *(folder / "mine/Plain").iterdir()]:
+        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        name = "protected_label" if path.suffix == ".csv" else "protected"
+        table = table.rename(columns={name: "protected.sex"}).assign(**{"protected.race": np.arange(N) // 2 % 2})
+        table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path, index=False)
+    done = fitlib_command("analyze", "mine", "--baseline", "Plain", "--cross", "sex,race", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    comparisons = pd.read_csv(folder / "outputs/mine/tables/comparisons.csv")
+    assert set(comparisons.attribute) == {"sex", "race", "sex x race"}
+    summary = pd.read_csv(folder / "outputs/mine/tables/summary.csv")
+    crossed = summary[(summary.attribute == "sex x race") & (summary.metric == "accuracy") & summary.group.notna()]
+    assert set(crossed.group) == {0, 1, 2, 3}
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from fitlib.metrics import BIAS_METRICS, PUBLISHED, overall
 from fitlib.predictions import stack, write
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "metrics.ipynb"
-TABLES = ("metrics", "counts", "votes")
+TABLES = ("metrics", "counts", "votes", "testset", "persons")
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def labelled(tmp_path):
 
 def test_multilabel_tables_of_several_arms_and_attributes(labelled, tmp_path):
     write_technique(tmp_path, "C-Base", labelled)
-    metrics, counts, votes = (pq.read_table(tmp_path / f"{name}.parquet").to_pandas() for name in TABLES)
+    metrics, counts, votes, testset, persons = (pq.read_table(tmp_path / f"{name}.parquet").to_pandas() for name in TABLES)
     assert metrics.attribute.unique().tolist() == ["sex", "race"]
     assert metrics[metrics.attribute == "race"].reading.unique().tolist() == ["strict"]
     assert metrics.drop_duplicates(["arm", "seed"])[["arm", "seed"]].values.tolist() == [
@@ -151,6 +151,8 @@ def test_multilabel_tables_of_several_arms_and_attributes(labelled, tmp_path):
     assert len(counts) == 2 * 2 * (2 + 3) * 4
     assert counts[["tp", "fp", "fn", "tn"]].to_numpy().sum() == 2 * 2 * 2 * 30 * 4
     assert len(votes) == 2 * 30 * 4 and votes.votes.max() <= 2
+    for table in (testset, persons):
+        assert set(zip(table.arm, table.attribute, strict=True)) == set(zip(counts.arm, counts.attribute, strict=True))
     undefined = metrics[(metrics.metric == "DI") & (metrics.target == 3) & (metrics.reading == "strict")]
     assert undefined.value.isna().all() and (undefined.n_undefined == 1).all()
 
@@ -206,6 +208,18 @@ def test_the_notebook_tells_what_is_undefined_and_never_says_nan(labelled, tmp_p
     assert "nan" not in text.lower()
 
 
+def test_the_notebook_crosses_attributes(labelled, tmp_path):
+    groups = {"n_groups": {"sex": 2, "race": 3}, "groups": {}, "n_classes": 4, "cross": [["sex", "race"]]}
+    execute(tmp_path, technique="C", out_dir=str(tmp_path / "C"), predictions=labelled, **groups)
+    counts = pq.read_table(tmp_path / "C" / "counts.parquet").to_pandas()
+    assert counts.attribute.unique().tolist() == ["sex", "race", "sex x race"]
+    crossed = counts[counts.attribute == "sex x race"]
+    assert (
+        sorted(crossed.group.unique()) == list(range(6))
+        and crossed.tp.sum() == counts[counts.attribute == "sex"].tp.sum()
+    )
+
+
 def test_one_run_is_said_to_show_no_spread(example, tmp_path):
     arms = {"ulp": {"seed": 0, "predictions": {"0": example["predictions"]["Base"]["unknown"]["0"]}}}
     text = printed(execute(tmp_path, out_dir=str(tmp_path / "out"), predictions=arms))
@@ -215,7 +229,7 @@ def test_one_run_is_said_to_show_no_spread(example, tmp_path):
 def test_the_notebook_is_committed_clean_short_and_parameterised():
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert 12 <= len(notebook.cells) <= 20 and notebook.metadata.kernelspec.name == "python3"
+    assert 12 <= len(notebook.cells) <= 30 and notebook.metadata.kernelspec.name == "python3"
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
     assert max(len(cell.source.splitlines()) for cell in code) <= 12
     (parameters,) = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]

@@ -1,9 +1,22 @@
 import numpy as np
+import pyarrow.parquet as pq
+from test_expectation import made
 from test_metrics import random_rows
 
+from fitlib import long_tables
 from fitlib.counts import confusion, label_counts, one_vs_rest
-from fitlib.long_tables import LONG_COLUMNS, counts_array, counts_table, long_table
-from fitlib.metrics import METRICS, PUBLISHED, accuracy, group_accuracy, overall
+from fitlib.expectation import no_disparity
+from fitlib.long_tables import (
+    LONG_COLUMNS,
+    TEST_SET_SEED,
+    counts_array,
+    counts_table,
+    long_table,
+    technique_tables,
+)
+from fitlib.metrics import BIAS_METRICS, METRICS, PUBLISHED, accuracy, group_accuracy, overall
+from fitlib.predictions import write_table
+from fitlib.testset import COMPONENT_METRICS, parts_of
 
 
 def value_of(table, **where):
@@ -68,3 +81,39 @@ def test_label_counts_table_goes_back_to_the_counts():
     table = counts_table("T", "ulp", 0, [0, 1], counts, True, "protected")
     assert list(table.columns[5:]) == ["group", "target", "tp", "fp", "fn", "tn"]
     assert np.array_equal(counts_array(table, 4, 2)[1], counts)
+
+
+def test_the_test_set_table_holds_every_quantity_in_its_place():
+    p = made(*random_rows(np.random.default_rng(18)), n_classes=6)
+    table = long_tables.testset_table("T", "ulp", 3, p, "a")
+    assert list(table.columns) == [
+        "technique", "arm", "seed", "attribute", "quantity", "metric", "target", "value", "n",
+    ]  # fmt: skip
+    assert set(table["n"]) == {4} and set(table["seed"]) == {3}
+    assert len(table) == 2 * 7 * (1 + 6) + 6 * len(COMPONENT_METRICS) * 6 + 3 * 7
+    expected = no_disparity(p, "a", np.random.default_rng(TEST_SET_SEED))["DI"]
+    key = {"quantity": "expectation", "metric": "DI"}
+    assert value_of(table, target=2, **key)["value"] == expected[:, 2].mean()
+    assert value_of(table, target=None, **key)["value"] == overall(expected)[0].mean()
+    assert np.isnan(value_of(table, target=5, **key)["value"])  # nobody is predicted as the last class
+    parts = parts_of(p, "a", np.random.default_rng(TEST_SET_SEED))
+    run = value_of(table, quantity="variance_run", metric="EOTP", target=1)["value"]
+    assert run == parts.components["EOTP"].run[1]
+    off = value_of(table, quantity="selected_off", metric="BA", target=None)["value"]
+    assert off == parts.selection["BA"].selected_off
+    smallest = value_of(table, quantity="smallest_denominator", metric="EOTP", target=None)["value"]
+    classes = [value_of(table, quantity="smallest_denominator", metric="EOTP", target=c)["value"] for c in range(6)]
+    assert smallest == min(classes[:5]) > 0 == classes[5]
+
+
+def test_the_tables_of_a_technique_are_the_same_bytes_every_time(tmp_path):
+    arms = {"ulp": (0, made(*random_rows(np.random.default_rng(19))))}
+    for name in ("a", "b"):
+        table = technique_tables("T", arms)["testset"]
+        write_table(tmp_path / name, table, "testset")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    schema = pq.read_schema(tmp_path / "a")
+    assert [str(kind) for kind in schema.types] == ["string"] * 2 + ["int64"] + ["string"] * 3 + [
+        "int64", "double", "int64",
+    ]  # fmt: skip
+    assert schema.metadata == {b"fitlib.schema": b"testset/1"} and set(table["metric"]) == set(BIAS_METRICS)

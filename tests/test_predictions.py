@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fitlib import predictions
 from fitlib.errors import InputError
-from fitlib.predictions import read_predictions, stack, write
+from fitlib.predictions import crossed, crossed_groups, read_predictions, stack, with_crossed, write
 
 ROWS = {
     "idx": [10, 11, 12, 13],
@@ -411,3 +411,107 @@ def test_writing_needs_neither_pandas_nor_torch(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert stack({0: tmp_path / "a.parquet"}).n_groups == {"sex": 2}
+
+
+# Scores
+
+
+BINARY = ROWS | {"ground_truth": [0, 1, 0, 1], "prediction": [0, 1, 1, 1]}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_scores_are_stacked_over_runs(save, form):
+    lists = [[0.75, 0.25, 0.0]] * 3 + [[0.0, 1, 0.5]]
+    paths = {run: save(f"run{run}", ROWS | {"score": lists}, form) for run in range(2)}
+    stacked = stack(paths)
+    assert stacked.score.shape == (2, 4, 3) and stacked.score.dtype == np.float64
+    assert stacked.score[1].tolist() == lists
+    one = [save(f"b{run}", BINARY | {"score": np.array([1, 2, 3, 4]) / (run + 8)}, form) for run in range(2)]
+    stacked = stack(dict(enumerate(one)))
+    assert stacked.score.tolist() == [[1 / 8, 2 / 8, 3 / 8, 4 / 8], [1 / 9, 2 / 9, 3 / 9, 4 / 9]]
+    assert stack({0: save("without", BINARY, form)}).score is None
+
+
+def test_a_class_that_is_scored_but_never_true_counts(save):
+    assert stack({0: save("a", BINARY | {"score": [[0.1, 0.2, 0.7]] * 4})}).n_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("columns", "score", "value", "problem"),
+    [
+        (BINARY, [0.1, np.inf, 0.2, 0.3], "inf", "not a finite number, in row 1"),
+        (BINARY, [0.1, 0.2, None, 0.3], "", "in row 2"),
+        (BINARY, ["a", "b", "c", "d"], "a", "not a number"),
+        (BINARY, [[0.1, 0.2], [0.1, 0.2], [0.1], [0.1, 0.2]], "[0.1]", "a list of another length"),
+        (BINARY, [[0.1, 0.2], [np.nan, 0.2], [0.1, 0.2], [0.1, 0.2]], "None", "not a finite number, in row 1"),
+        (ROWS, [[0.1, 0.2]] * 4, "lists of 2", "not one score for each of 3 classes"),
+        (ROWS, [0.1, 0.2, 0.3, 0.4], "one number a row", "not one score for each of 3 classes"),
+        (LABELS, [0.1, 0.2, 0.3, 0.4], "one number a row", "not one score for each of 3 classes"),
+    ],
+)
+def test_scores_that_cannot_be_used_are_refused(save, columns, score, value, problem):
+    assert_refused(save("a", columns | {"score": score}), "score", value, problem, "leave score out")
+
+
+@pytest.mark.parametrize("cell", ["[0.1, x]", '["0.1", 0.2]', "[true, 0.2]", f"[{10**400}, 0.2]", "[[0.1], 0.2]"])
+def test_text_that_is_no_list_of_scores_is_refused(save, cell):
+    path = save("a", BINARY | {"score": ["[0.5, 0.5]"] * 3 + [cell]}, "csv")
+    assert_refused(path, "score", cell[:5], "not a list of numbers, in row 3", "leave score out")
+
+
+def test_runs_may_differ_in_scores_but_not_in_having_them(save):
+    first, other = (save(n, BINARY | {"score": [s] * 4}) for n, s in (("a", 0.25), ("b", 0.75)))
+    assert stack({0: first, 1: other}).score.mean(axis=1).tolist() == [0.25, 0.75]
+    assert_refused({0: first, 1: save("c", BINARY)}, "column", "score", "of two runs only", "same test set")
+
+
+@pytest.mark.parametrize("score", [np.array([0.1, 0.2, 0.3, 1 / 3]), np.array([[1 / 3, 2 / 3]] * 4, dtype=np.float32)])
+def test_written_scores_read_back_exactly_and_in_the_same_bytes(tmp_path, score):
+    arrays = [np.array(BINARY[name]) for name in ("idx", "ground_truth", "prediction", "protected")]
+    for name in ("a.parquet", "b.parquet"):
+        write(tmp_path / name, *arrays, unit=np.arange(4), score=score)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    assert np.array_equal(stack({0: tmp_path / "a.parquet"}).score[0], score.astype(np.float64))
+
+
+# Crossing protected attributes
+
+
+def two_attributes(save):
+    columns = {name: ROWS[name] for name in ("idx", "ground_truth", "prediction")}
+    return stack({0: save("a", columns | {"protected.sex": [0, 1, 0, 1], "protected.race": [2, 0, 0, 2]})})
+
+
+def test_crossed_attributes_have_the_groups_of_all_combinations(save):
+    made = crossed(two_attributes(save), ["sex", "race"])
+    assert made.protected["sex x race"].tolist() == [2, 3, 0, 5] and made.n_groups["sex x race"] == 6
+    assert list(made.protected)[-1] == "sex x race" and len(made.protected) == 3
+    names = crossed_groups({"sex": ["female", "male"], "race": ["black", "brown", "white"]}, ["sex", "race"])
+    assert [names[g] for g in made.protected["sex x race"]] == [
+        "female & white", "male & black", "female & black", "male & white",
+    ]  # fmt: skip
+
+
+def test_crossed_groups_stand_after_the_attributes_they_are_made_of():
+    groups = {"sex": ["f", "m"], "race": ["a", "b"]}
+    assert with_crossed(groups, [["race", "sex"]]) == groups | {"race x sex": ["a & f", "a & m", "b & f", "b & m"]}
+    assert with_crossed(groups, None) == groups
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["sex", "age"], "'age': unknown protected attribute; cross two or more of"),
+        (["sex"], "not two or more different attributes"),
+        (["sex", "sex"], "not two or more different attributes"),
+    ],
+)
+def test_attributes_that_cannot_be_crossed(save, names, problem):
+    with pytest.raises(InputError, match=problem):
+        crossed(two_attributes(save), names)
+
+
+def test_an_attribute_is_not_crossed_twice(save):
+    once = crossed(two_attributes(save), ["sex", "race"])
+    with pytest.raises(InputError, match="there is an attribute of this name"):
+        crossed(once, ["sex", "race"])

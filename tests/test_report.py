@@ -25,6 +25,7 @@ from fitlib.execution import execute
 from fitlib.metrics import BIAS_METRICS
 from fitlib.plan import METRICS_ROOTS, STATISTICS_ROOTS
 from fitlib.predictions import write_table
+from fitlib.schemas import SCHEMAS
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "statistics.ipynb"
 VOID = {"meta", "link", "img", "br", "hr"}
@@ -126,8 +127,8 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_executed_notebook_writes_tables_and_figures(batch: Path) -> None:
     tables = {p.name for p in (batch / "tables").iterdir()}
     figures = {p.name for p in (batch / "figures").iterdir()}
-    assert tables == {"runs.csv", "summary.csv", "comparisons.csv", "risk.csv", "metrics.parquet"}
-    names = ("distributions", "impact-ratio", "comparisons", "effects")
+    assert tables == {*(f"{name}.csv" for name in SCHEMAS if name != "review"), "metrics.parquet", "datapackage.json"}
+    names = ("distributions", "impact-ratio", "comparisons", "effects", "how-many-runs", "plane")
     assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
 
 
@@ -195,9 +196,9 @@ def test_every_caption_tells_n_noise_seed_and_test_set(nasty: Page) -> None:
 
 
 def test_code_is_hidden_unless_asked_for(batch: Path, tmp_path: Path) -> None:
-    assert "write_csv" not in (batch / "report.html").read_text(encoding="utf-8")
+    assert "tables_of" not in (batch / "report.html").read_text(encoding="utf-8")
     report.write_report(batch / "statistics.ipynb", tmp_path / "code.html", show_code=True)
-    assert "write_csv" in Page(tmp_path / "code.html").text
+    assert "tables_of" in Page(tmp_path / "code.html").text
 
 
 def test_favourable_class_is_told_with_its_rule(nasty: Page) -> None:
@@ -284,7 +285,7 @@ def test_notebook_is_rendered_once_and_again_only_if_it_changed(batch: Path, tmp
     assert report.render_notebook(source, target, "../../assets") and target.read_bytes() != before
     page = Page(target)
     assert page.all("link") == [{"rel": "stylesheet", "href": "../../assets/fitlib.css"}]
-    assert "write_csv" in page.text and not page.all("script")
+    assert "tables_of" in page.text and not page.all("script")
 
 
 def test_outputs_of_any_notebook_neither_run_nor_load(tmp_path: Path) -> None:

@@ -122,3 +122,59 @@ def test_coverage_of_the_reversal_interval() -> None:
         if estimate.estimable:
             covered.append(estimate.low <= theta <= estimate.high)
     assert len(covered) > 250 and np.mean(covered) > 0.90
+
+
+# Reversal by k runs
+
+
+def test_reversal_by_one_run_needs_no_draws_and_by_more_runs_is_rarer() -> None:
+    rng = np.random.default_rng(2)
+    b, t = rng.standard_normal(16), rng.standard_normal(16) - 1.5
+    one = risk.verdict_reversal(b, t)
+    assert one == risk.verdict_reversal(b, t, k=1, rng=np.random.default_rng(9))
+    values = [risk.verdict_reversal(b, t, k=k, rng=np.random.default_rng(3)).value for k in (1, 2, 4, 8)]
+    assert np.all(np.diff(values) < 0) and values[0] == one.value > 0.03
+
+
+def test_reversal_by_two_runs_agrees_with_all_pairs_of_means() -> None:
+    b, t = np.array([0.1, 0.2, 0.3, 0.4] * 4), np.array([0.1, 0.1, 0.1, 0.2] * 4)
+    means = [[(x + y) / 2 for x, y in itertools.product(runs, repeat=2)] for runs in ([1, 2, 3, 4], [1, 1, 1, 2])]
+    wrong = np.mean([(y > x) + 0.5 * (y == x) for x, y in itertools.product(*means)])
+    found = risk.verdict_reversal(b, t, k=2, rng=np.random.default_rng(4))
+    assert found.value == pytest.approx(wrong, abs=4 * math.sqrt(wrong / 20_000))
+    swapped = risk.verdict_reversal(t, b, k=2, rng=np.random.default_rng(5))
+    assert swapped.value == pytest.approx(wrong, abs=4 * math.sqrt(wrong / 20_000))
+
+
+def test_the_interval_of_k_runs_counts_blocks() -> None:
+    b, t = np.linspace(0.30, 0.31, 16), np.linspace(0.20, 0.21, 13)
+    highs = []
+    for k in (1, 2, 4, 6):
+        found = risk.verdict_reversal(b, t, k=k, rng=np.random.default_rng(6))
+        assert (found.low, found.high) == risk.newcombe(0.0, 16 // k, 13 // k) and found.value == 0
+        highs.append(found.high)
+    assert np.all(np.diff(highs) > 0) and f"blocks of {k} runs" in found.method
+    refused = risk.verdict_reversal(b, t, k=7, rng=np.random.default_rng(6))
+    assert refused.value is None and refused.note == "not estimable: k is more than half of the runs"
+
+
+def test_reversal_by_k_runs_needs_a_direction_and_a_generator() -> None:
+    same = np.random.default_rng(7).standard_normal((2, 16))
+    tied = np.repeat(same[:1], 2, axis=0)
+    assert risk.verdict_reversal(*tied, k=4, rng=np.random.default_rng(0)).note == risk.NO_DIRECTION
+    for k, rng in ((2, None), (0, np.random.default_rng(0))):
+        with pytest.raises(ValueError, match="must be at least 1, and rng"):
+            risk.verdict_reversal(*same, k=k, rng=rng)
+
+
+@pytest.mark.parametrize(("k", "distance"), [(2, 1.5), (4, 1.5), (4, 2.5)])
+def test_coverage_of_the_reversal_interval_for_k_runs(k: int, distance: float) -> None:
+    rng = np.random.default_rng(8)
+    theta = 0.5 * math.erfc(distance * math.sqrt(k) / 2)
+    covered = []
+    for _ in range(200):
+        b, t = rng.standard_normal(16), rng.standard_normal(16) - distance
+        estimate = risk.verdict_reversal(b, t, k=k, rng=rng, resamples=2000)
+        if estimate.estimable:
+            covered.append(estimate.low <= theta <= estimate.high)
+    assert len(covered) > 180 and np.mean(covered) > 0.93

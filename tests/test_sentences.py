@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitlib import captions, provenance, tables
+from fitlib import captions, four_fifths, provenance, tables
 from fitlib import sentences as say
 from fitlib.comparisons import compare
 from fitlib.counts import confusion
@@ -41,7 +41,7 @@ class Experiment:
 
     @cached_property
     def risk(self) -> pd.DataFrame:
-        return tables.risk(self.counts, self.plan, self.evidence)
+        return four_fifths.risk(self.counts, self.plan, self.evidence)
 
     @cached_property
     def runs(self) -> pd.DataFrame:

@@ -89,6 +89,31 @@ def test_exact_u_is_quick_at_64_runs_with_and_without_ties() -> None:
     assert time.perf_counter() - start < 5
 
 
+@pytest.mark.parametrize("digits", [12, 0])
+def test_many_runs_get_the_normal_approximation_and_say_so(digits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    b, t = np.round(normal(17, 101), digits), np.round(normal(18, 101) + 0.3, digits)
+    test = sig.mann_whitney_exact(b, t)
+    assert test.method == sig.APPROXIMATE_U and test.p == stats.mannwhitneyu(t, b, method="asymptotic").pvalue
+    assert 0 < test.smallest_p < 1e-30
+    b, t = b[:40], t[:30]
+    exact = sig.mann_whitney_exact(b, t)
+    monkeypatch.setattr(sig, "MOST_EXACT_PAIRS", 0)
+    approximate = sig.mann_whitney_exact(b, t)
+    assert "exact" in exact.method and approximate.method == sig.APPROXIMATE_U
+    assert approximate.p == pytest.approx(exact.p, rel=0.1) and approximate.statistic == exact.statistic
+    assert approximate.smallest_p == pytest.approx(exact.smallest_p, rel=1e-12)
+
+
+@quick
+@given(tied_runs, tied_runs)
+def test_the_smallest_p_of_the_approximation_is_exact(b: np.ndarray, t: np.ndarray) -> None:
+    ranks = np.sort(2 * stats.rankdata(np.concatenate([b, t]))).astype(int)
+    size = min(b.size, t.size)
+    expected = sig.mann_whitney_exact(b, t).smallest_p
+    if np.unique(ranks).size > 1:
+        assert sig._smallest_rank_sum_p(ranks, size) == pytest.approx(expected, rel=1e-12)
+
+
 def test_size_of_the_exact_u_is_at_most_alpha() -> None:
     rng = np.random.default_rng(19)
     for n, digits in ((5, 12), (16, 12), (16, 0)):
@@ -118,6 +143,37 @@ def test_brown_forsythe_of_constant_and_degenerate_samples() -> None:
     assert sig.brown_forsythe(two_valued, 2 * two_valued).p is None
 
 
+def test_the_paired_spread_test_is_a_t_test_of_the_deviations() -> None:
+    b, t = normal(24, 16, 5.0), normal(25, 16, 9.0, 2.0)
+    test = sig.brown_forsythe_paired(b, t)
+    expected = stats.ttest_rel(np.abs(t - np.median(t)), np.abs(b - np.median(b)))
+    assert (test.statistic, test.p) == pytest.approx((expected.statistic, expected.pvalue), rel=1e-10)
+    assert sig.brown_forsythe_paired(t, b).p == pytest.approx(test.p) and "paired by run" in test.method
+    assert sig.brown_forsythe_paired(b + 3, t - 1).p == pytest.approx(test.p, rel=1e-9)
+    assert sig.brown_forsythe_paired(b, t, relative=True).p == pytest.approx(
+        sig.brown_forsythe_paired(b / b.mean(), t / t.mean()).p
+    )
+
+
+def test_the_paired_spread_test_of_degenerate_samples() -> None:
+    constant, varying = np.full(16, 0.1), normal(22, 16, 0.5, 0.01)
+    assert sig.brown_forsythe_paired(constant, constant).note == "not estimable: both constant in all runs"
+    assert sig.brown_forsythe_paired(varying, varying + 0.25).p is None  # one sample moved: no difference in spread
+    assert sig.brown_forsythe_paired(varying[:2], varying[:2]).note == "not estimable: fewer than 3 runs"
+    with pytest.raises(ValueError, match="same runs"):
+        sig.brown_forsythe_paired(varying, varying[:9])
+
+
+def test_the_paired_spread_test_keeps_its_level_where_pitman_morgan_does_not() -> None:
+    rng = np.random.default_rng(26)
+    found = {"ours": 0, "Pitman-Morgan": 0}
+    for _ in range(400):
+        b, t = rng.standard_t(3, (2, 16))
+        found["ours"] += sig.brown_forsythe_paired(b, t).p <= 0.05
+        found["Pitman-Morgan"] += stats.pearsonr(b + t, t - b).pvalue <= 0.05
+    assert found["ours"] / 400 < 0.08 < 0.15 < found["Pitman-Morgan"] / 400
+
+
 def test_a_lower_mean_alone_raises_the_variance_of_relative_values() -> None:
     rng = np.random.default_rng(23)
     found = {True: 0, False: 0}
@@ -141,7 +197,7 @@ def test_signed_rank_equals_brute_force_over_all_signs(difference: np.ndarray) -
     assert test.p == pytest.approx(np.mean(np.array(sums) >= observed - 1e-9), abs=1e-15)
 
 
-# Families and power
+# Families
 
 
 @pytest.mark.parametrize(
@@ -172,43 +228,16 @@ def test_redundant_metrics_are_proportional_to_an_earlier_one() -> None:
     assert sig.redundant_metrics({"DP": np.zeros(4), "SPSF": np.zeros(4)}) == {"SPSF": "DP"}
 
 
-def test_power_of_the_mean_test_agrees_with_simulation() -> None:
-    rng = np.random.default_rng(32)
-    b, t = rng.standard_normal((4000, 16)), 0.9 + 1.5 * rng.standard_normal((4000, 16))
-    simulated = np.mean(stats.ttest_ind(b, t, axis=1, equal_var=False).pvalue <= 0.01)
-    assert sig.power_mean(0.9, 1.0, 1.5, 16, 16, 0.01) == pytest.approx(simulated, abs=0.03)
-
-
-def test_power_of_the_mean_test_agrees_with_statsmodels_at_equal_sds() -> None:
-    from statsmodels.stats.power import TTestIndPower
-
-    expected = TTestIndPower().power(effect_size=0.8, nobs1=16, alpha=0.05, ratio=1)
-    assert sig.power_mean(0.8, 1.0, 1.0, 16, 16, 0.05) == pytest.approx(expected, rel=1e-9)
-    assert sig.power_mean(-0.8, 1.0, 1.0, 16, 16, 0.05) == pytest.approx(expected, rel=1e-9)
-
-
-def test_power_of_the_mean_test_is_a_number_or_nothing() -> None:
-    for effect, sd, n, alpha in itertools.product((1e-9, 0.01, 1e6), (1e-15, 1e-6, 1.0), (2, 16), (0.05, 1e-9)):
-        assert 0 <= sig.power_mean(effect, sd, 0.0, n, n, alpha) <= 1
-    assert sig.power_mean(1e-4, 1e-15, 0.0, 2, 2, 0.05) == 1.0
-    assert sig.power_mean(0.1, 0.0, 0.0, 16, 16, 0.05) is None
-    assert sig.power_mean(0.1, 1.0, 1.0, 1, 16, 0.05) is None
-    assert sig.power_mean(0.0, 1.0, 1.0, 16, 16, 0.05) is None
-
-
-def test_power_where_scipy_gives_up_is_close_to_scipy_elsewhere() -> None:
-    for critical, df, shift in ((2.1, 15.0, 3.0), (12.7, 1.0, 10.0), (60.0, 2.0, 50.0), (5.0, 30.0, 5.0)):
-        assert sig._noncentral_t_sf(critical, df, shift) == pytest.approx(stats.nct.sf(critical, df, shift), abs=2e-3)
-
-
-def test_power_of_the_variance_test_at_16_runs() -> None:
-    rng = np.random.default_rng(33)
-    assert sig.power_variance(16, 16, 0.05, rng=rng) == pytest.approx(0.22, abs=0.04)
-    assert sig.power_variance(16, 16, 0.05, 2.0, rng=rng) == pytest.approx(0.57, abs=0.04)
-    assert sig.power_variance(60, 60, 0.05, rng=rng) == pytest.approx(0.80, abs=0.04)
-    assert sig.power_variance(2, 16, 0.05, rng=rng) == 0.0
-    first, second = (sig.power_variance(8, 8, 0.05, rng=np.random.default_rng(1)) for _ in range(2))
-    assert first == second
+def test_redundancy_must_hold_in_every_attribute_with_a_constant_of_its_own() -> None:
+    dp, other = normal(33, 16) ** 2, normal(34, 16) ** 2
+    sex, race = {"DP": dp, "SPSF": dp / 2}, {"DP": other, "SPSF": 0.3 * other}
+    assert sig.redundant_metrics(sex, race) == {"SPSF": "DP"}
+    stacked = {metric: np.concatenate([sex[metric], race[metric]]) for metric in sex}
+    assert sig.redundant_metrics(stacked) == {}  # what stacking the attributes used to say
+    assert sig.redundant_metrics(sex, {"DP": other, "SPSF": other**2}) == {}
+    nowhere = dict.fromkeys(sex, np.full(16, np.nan))
+    assert sig.redundant_metrics(sex, nowhere) == {"SPSF": "DP"} and sig.redundant_metrics(nowhere) == {}
+    assert sig.redundant_metrics() == {}
 
 
 # The study's numbers

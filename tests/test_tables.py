@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from fitlib import comparisons, risk, schemas, tables
+from fitlib import comparisons, four_fifths, permutation, power, risk, schemas, tables
 from fitlib import significance as sig
 from fitlib import statistics as st
 from fitlib.counts import confusion
@@ -118,7 +118,7 @@ def test_tables_read_back_equal_from_csv(metrics: pd.DataFrame, tmp_path: Path) 
         "runs": tables.runs(metrics, plan(), evidence_of("Base", "Fair"), fits(None)),
         "summary": tables.summary(metrics, plan()),
         "comparisons": compare(metrics, plan()),
-        "risk": tables.risk(class_counts("Base"), plan(), (), fits(None)),
+        "risk": four_fifths.risk(class_counts("Base"), plan(), (), fits(None)),
     }
     for name, table in made.items():
         schemas.write_csv(table, tmp_path / name)
@@ -134,7 +134,7 @@ def test_tables_of_nothing_have_their_columns() -> None:
         ("runs", tables.runs(nothing, plan(), (), fits(None))),
         ("summary", tables.summary(nothing, plan())),
         ("comparisons", compare(metrics_of(Base=drawn(0)), plan(technique("Base", None)))),
-        ("risk", tables.risk(class_counts("Base").iloc[:0], plan(), (), fits(None))),
+        ("risk", four_fifths.risk(class_counts("Base").iloc[:0], plan(), (), fits(None))),
     ):
         assert len(table) == 0 and table.dtypes.astype(str).tolist() == list(
             pd.DataFrame(columns=list(schemas.SCHEMAS[name])).astype(schemas.SCHEMAS[name]).dtypes.astype(str)
@@ -254,7 +254,7 @@ def test_comparisons_give_the_numbers_of_fitlib_statistics(metrics: pd.DataFrame
     assert row["verdict"] == "fairer" and row["scope"] == "at seed 0, on this test set" and row["fit"] == "yes"
     reversal = risk.verdict_reversal(b, t)
     assert row[["reversal", "reversal_low", "reversal_high"]].tolist() == [0, 0, reversal.high]
-    assert row["power_mean"] == sig.power_mean(0.01, st.sds(b), st.sds(t), RUNS, RUNS, 0.05 / 10)
+    assert row["power_mean"] == power.power_mean(0.01, st.sds(b), st.sds(t), RUNS, RUNS, 0.05 / 10)
     assert "Welch t" in row["procedures"] and "Mann-Whitney" in row["procedures"]
     undirected = row_of(table, technique="Noisy", metric="DI")
     assert np.isnan(undirected["reversal"]) and undirected["reversal_note"] == risk.NO_DIRECTION
@@ -377,6 +377,75 @@ def test_techniques_that_share_one_training_are_compared_by_run() -> None:
     assert row["p_mean"] == sig.signed_rank_exact(x, y).p and np.isnan(row["d"])
 
 
+def test_paired_comparisons_have_paired_tests_and_paired_power() -> None:
+    b = drawn(0, sd=0.05)
+    t = b - 0.02 + 0.001 * np.random.default_rng(9).standard_normal(b.shape)
+    shared = plan(technique("Base", None, "one"), technique("Fair", "Base", "one"))
+    row = row_of(compare(metrics_of(Base=b, Fair=t), shared), metric="BA")
+    x, y = b[6].mean(axis=1), t[6].mean(axis=1)
+    assert row["sd_difference"] == st.sds(y - x) and row["family_size"] == 7
+    assert row["power_mean"] == power.power_paired(0.01, st.sds(y - x), RUNS, 0.05 / 7) > 0.9
+    assert power.power_mean(0.01, st.sds(x), st.sds(y), RUNS, RUNS, 0.05 / 7) < 0.1
+    assert row["p_variance_raw"] == sig.brown_forsythe_paired(x, y).p
+    assert row["p_variance_relative"] == sig.brown_forsythe_paired(x, y, relative=True).p
+    assert row["p_mean_studentised"] == 2 / 2**RUNS and "paired by run" in row["procedures"].split("p_variance_raw")[1]
+    unpaired = power.power_variance(RUNS, RUNS, 0.05 / 7, rng=np.random.default_rng(0))
+    assert row["power_variance"] > unpaired + 0.1
+    alone = compare(metrics_of(Base=b, Fair=t), plan(technique("Base", None), technique("Fair")))
+    assert alone["sd_difference"].isna().all()
+
+
+def test_studentised_p_hangs_on_both_samples_alone(metrics: pd.DataFrame) -> None:
+    table = compare(metrics, plan())
+    row = row_of(table, technique="Noisy", metric="BA")
+    b, t = drawn(0)[6].mean(axis=1), drawn(2, 0.3, 0.1)[6].mean(axis=1)
+    rng = np.random.default_rng([comparisons.PERMUTATION_SEED, RUNS, RUNS])
+    expected = permutation.studentised(b, t, rng)
+    assert row["p_mean_studentised"] == expected.p and expected.method in row["procedures"]
+    alone = metrics[metrics["technique"] != "Fair"]
+    less = compare(alone, plan(technique("Base", None), technique("Noisy")))
+    assert row_of(less, metric="BA")["p_mean_studentised"] == row["p_mean_studentised"]
+
+
+def test_the_variance_family_counts_only_variance_tests_that_exist() -> None:
+    constant = drawn(1, 0.2)
+    constant[6] = 0.4
+    base = drawn(0)
+    base[6] = 0.5
+    table = compare(metrics_of(Base=base, Fair=constant), plan(technique("Base", None), technique("Fair")))
+    ba, dp = (row_of(table, metric=metric) for metric in ("BA", "DP"))
+    assert (ba["family_size"], ba["family_size_variance"], dp["family_size_variance"]) == (5, 4, 4)
+    assert np.isnan(ba["p_variance_raw"]) and np.isnan(ba["power_variance"]) and ba["p_mean_holm"] > 0
+    rng = np.random.default_rng([comparisons.POWER_SEED, RUNS, RUNS])
+    assert dp["power_variance"] == power.power_variance(RUNS, RUNS, 0.05 / 4, rng=rng)
+    assert row_of(table, metric="accuracy")["family_size_variance"] is pd.NA
+
+
+def test_proportional_metrics_are_judged_within_each_attribute() -> None:
+    frames = []
+    for attribute, ratio in (("sex", 2.0), ("race", 3.0)):
+        for i, name in enumerate(("Base", "Fair")):
+            values = drawn(i + (attribute == "race") * 10)
+            values[2] = values[0] / ratio
+            frames.append(long_table(name, values).assign(attribute=attribute))
+    two = plan(technique("Base", None), technique("Fair")) | {"groups": {"sex": ["f", "m"], "race": ["a", "b"]}}
+    table = compare(pd.concat(frames), two)
+    assert set(table[table["metric"] == "SPSF"]["redundant_with"]) == {"DP"}
+    assert set(table.dropna(subset="family_size")["family_size"]) == {2 * 5}
+
+
+def test_verdicts_that_hang_on_one_run_are_counted() -> None:
+    base, fair = drawn(0, sd=0.001), drawn(1, 0.27, sd=0.001)
+    fair[6, 3] = 0.5
+    table = compare(metrics_of(Base=base, Fair=fair), plan(technique("Base", None), technique("Fair")))
+    ba, dp = (row_of(table, metric=metric) for metric in ("BA", "DP"))
+    assert (ba["verdict"], ba["verdict_changes"], ba["verdict_without_one"]) == ("undecided", 1, "fairer")
+    assert (dp["verdict"], dp["verdict_changes"], dp["verdict_without_one"]) == ("fairer", 0, "")
+    assert row_of(table, metric="accuracy")["verdict_changes"] is pd.NA
+    two = compare(metrics_of(Base=base[:, :2], Fair=fair[:, :2]), plan(technique("Base", None), technique("Fair")))
+    assert two["verdict_changes"].isna().all()
+
+
 def test_arms_seeds_and_attributes_each_get_their_rows() -> None:
     two = [arm("seed0.ulp"), arm("seed3.ulp", seed=3)]
     frames = [
@@ -409,7 +478,7 @@ def class_counts(name: str, n_runs: int = 6) -> pd.DataFrame:
 
 
 def test_risk_counts_runs_below_four_fifths() -> None:
-    table = tables.risk(class_counts("Base"), plan(favourable=0), (), fits(True))
+    table = four_fifths.risk(class_counts("Base"), plan(favourable=0), (), fits(True))
     assert len(table) == CLASSES and table["worst_of"].tolist() == [9] * 3
     row = table.iloc[0]
     assert (row["rule"], row["retraining"], row["n"], row["violated"]) == ("four-fifths", "same seed", 6, 4)
@@ -429,12 +498,13 @@ def test_risk_of_labels_agrees_with_risk_of_classes() -> None:
     labels = classes.rename(columns={"predicted": "target", "n": "tp"}).drop(columns="true")
     labels = labels.assign(fp=0, fn=3, tn=97 - labels["tp"])
     columns = [c for c in schemas.RISK if c not in ("n", "n_undefined", "note")]
-    both = [tables.risk(c, plan(), (), fits(True)).iloc[:2][columns] for c in (classes, labels)]
+    both = [four_fifths.risk(c, plan(), (), fits(True)).iloc[:2][columns] for c in (classes, labels)]
     pd.testing.assert_frame_equal(*both)
 
 
 def test_bit_identical_predictions_get_no_interval_of_a_risk() -> None:
-    table = tables.risk(class_counts("Base"), plan(), evidence_of("Base", predictions={"Base": "d" * 64}), fits(True))
+    evidence = evidence_of("Base", predictions={"Base": "d" * 64})
+    table = four_fifths.risk(class_counts("Base"), plan(), evidence, fits(True))
     assert table["p_violated_low"].isna().all() and table["p_violated"].notna().sum() == 2
     assert table["note"].str.startswith("predictions bit-identical in 8 of 8 runs (SHA-256): no interval").all()
 

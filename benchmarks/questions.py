@@ -1,0 +1,257 @@
+"""Single questions answered by simulation: each function returns the rows of one table of `simulate`."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import procedures as do
+from procedures import NAMES, Share, covers, share
+from scipy import stats
+
+from fitlib import nested, sequential
+from fitlib import risk as risks
+from fitlib import significance as sig
+from fitlib import statistics as st
+
+Rows = list[list]
+RUNS = 16
+SHARES = (0.65, 0.41)  # of FIT variation in the total SD over seeds
+
+
+# Two techniques
+
+
+def verdicts(rng: np.random.Generator, replicates: int) -> Rows:
+    """Verdicts of `statistics.verdict` at four true differences; δ = 1 SD."""
+    rows = []
+    for n in (8, RUNS, 64):
+        for true in (0.0, -1.0, -2.0):
+            b, t = do.sample("normal", rng, (replicates, n)), true + do.sample("normal", rng, (replicates, n))
+            (low, high), inner = do.welch_interval(b, t), do.welch_interval(b, t, 0.9)
+            fairer, less_fair = high < -1, low > 1
+            equivalent = (inner[0] >= -1) & (inner[1] <= 1) & ~fairer & ~less_fair
+            undecided = ~(fairer | less_fair | equivalent)
+            rows.append([n, f"{true:g} δ", *map(share, (fairer, equivalent, undecided, less_fair))])
+    return rows
+
+
+def power_of_spread(rng: np.random.Generator, replicates: int) -> Rows:
+    """Power of Brown-Forsythe on normal runs."""
+    rows = []
+    for n, ratio in ((16, 1.5), (16, 2.0), (30, 1.5), (60, 1.5)):
+        b, t = do.sample("normal", rng, (replicates, n)), ratio * do.sample("normal", rng, (replicates, n))
+        rows.append([n, ratio, share(do.brown_forsythe(b, t) <= do.ALPHA)])
+    return rows
+
+
+def lower_mean(rng: np.random.Generator, replicates: int) -> Rows:
+    """Significant "+" of the variance test where both SDs are equal and the technique's mean is lower (Q24)."""
+    rows = []
+    for factor in (1.0, 0.75, 0.5):
+        b, t = (do.sample("normal", rng, (replicates, RUNS)) for _ in range(2))
+        b, t = do.LOCATION + b, factor * do.LOCATION + t
+        wider = [x.std(axis=1) for x in (b / b.mean(axis=1, keepdims=True), t / t.mean(axis=1, keepdims=True))]
+        relative = share((do.brown_forsythe_relative(b, t) <= do.ALPHA) & (wider[1] > wider[0]))
+        raw = share((do.brown_forsythe(b, t) <= do.ALPHA) & (t.std(axis=1) > b.std(axis=1)))
+        rows.append([f"{factor:g}", relative, raw])
+    return rows
+
+
+def spread_permutation(rng: np.random.Generator, replicates: int) -> Rows:
+    """Type-I error of Brown-Forsythe by F and by permutation after median-centring."""
+    rows = []
+    for n in (5, 8, RUNS):
+        for shape in ("normal", "t3", "skewed"):
+            b, t = (do.sample(shape, rng, (min(replicates, 2000), n)) for _ in range(2))
+            permuted = do.brown_forsythe_permutation(b, t, rng)
+            rows.append([n, NAMES[shape], share(do.brown_forsythe(b, t) <= do.ALPHA), share(permuted <= do.ALPHA)])
+    return rows
+
+
+def paired(rng: np.random.Generator, replicates: int) -> Rows:
+    """Type-I error of the paired tests where runs share a training (correlation .8)."""
+    rows = []
+    for n in (5, 8, RUNS):
+        for shape in ("normal", "t3", "skewed"):
+            common, b, t = (do.sample(shape, rng, (min(replicates, 4000), n)) for _ in range(3))
+            b, t = (math.sqrt(0.8) * common + math.sqrt(0.2) * own for own in (b, t))
+            p_rank = np.array([sig.signed_rank_exact(*pair).p for pair in zip(b, t, strict=True)])
+            p_t = stats.ttest_rel(t, b, axis=1).pvalue
+            p_spread = np.array([sig.brown_forsythe_paired(*pair).p for pair in zip(b, t, strict=True)])
+            independent = do.brown_forsythe(b, t)
+            rows.append([n, NAMES[shape], *(share(p <= do.ALPHA) for p in (p_rank, p_t, p_spread, independent))])
+    return rows
+
+
+def reversal_of_means(rng: np.random.Generator, replicates: int) -> Rows:
+    """Coverage of `risk.verdict_reversal` for means of k runs, where it gives a number; true difference 1 SD."""
+    rows = []
+    for k in (1, 2, 4, 8):
+        b, t = (do.sample("normal", rng, (min(replicates, 2000), RUNS)) for _ in range(2))
+        truth = float(stats.norm.sf(math.sqrt(k / 2)))
+        found = [risks.verdict_reversal(*pair, k=k, rng=rng, resamples=2000) for pair in zip(b, t - 1, strict=True)]
+        right = [r for r in found if r.estimable]
+        inside = np.array([r.low <= truth <= r.high for r in right])
+        value = f"{100 * float(np.mean([r.value for r in right])):.1f}"
+        rows.append([k, f"{100 * truth:.1f}", value, Share(len(right), len(found)), share(inside)])
+    return rows
+
+
+# Looking more than once
+
+
+def looking(rng: np.random.Generator, replicates: int) -> Rows:
+    """Type-I error by run 16 of rules that look more than once."""
+    b, t = (do.sample("normal", rng, (replicates, RUNS)) for _ in range(2))
+    level = sequential.pocock_level(len(sequential.LOOKS))
+    told = ", ".join(map(str, sequential.LOOKS))
+    rules = [
+        ("once, at run 16, at .05", (RUNS,), 0.05),
+        (f"at runs {told}, each at {level:.4f} (Pocock)", sequential.LOOKS, level),
+        (f"at runs {told}, each at .05", sequential.LOOKS, 0.05),
+        ("after every run from 5 on, each at .05", range(5, RUNS + 1), 0.05),
+    ]
+    return [[name, *(_looked(test, b, t, *rule) for test in (do.exact_u, do.welch_t))] for name, *rule in rules]
+
+
+def _looked(test: Callable, b: np.ndarray, t: np.ndarray, looks: Iterable[int], level: float) -> Share:
+    return share(np.any([test(b[:, :n], t[:, :n]) <= level for n in looks], axis=0))
+
+
+# Seeds
+
+
+def over_seeds(rng: np.random.Generator, replicates: int) -> Rows:
+    """Significant differences between two techniques that are equal over seeds, each trained with one seed."""
+    rows = []
+    for fit in SHARES:
+        seeds = math.sqrt(1 - fit**2) * rng.standard_normal((2, replicates, 1))
+        b, t = seeds + fit * rng.standard_normal((2, replicates, RUNS))
+        found = [share(test(b, t) <= do.ALPHA) for test in (do.exact_u, do.welch_t)]
+        rows.append([f"{fit:g}", *found, f"{100 * nested.one_seed_false_positives(fit, RUNS):.1f}"])
+    return rows
+
+
+def nested_design(rng: np.random.Generator, replicates: int) -> Rows:
+    """Coverage over seeds: of the difference, and of the seed's share of the variance."""
+    rows = []
+    for seeds, runs in ((8, 2), (8, 4), (16, 4)):
+        for shape in ("normal", "t3", "skewed"):
+            size = (2, min(replicates, 4000), seeds)
+            seed, run = do.sample(shape, rng, (*size, 1)), do.sample(shape, rng, (*size, runs))
+            b, t = math.sqrt(0.5) * seed + math.sqrt(0.5) * run
+            found = [nested.over_seeds(*pair) for pair in zip(b, t, strict=True)]
+            shares = [nested.components(x).share for x in b]
+            inside = "–" if not shares[0].estimable else share(np.array([s.low <= 0.5 <= s.high for s in shares]))
+            rows.append(
+                [f"{seeds} × {runs}", NAMES[shape], share(np.array([f.low <= 0 <= f.high for f in found])), inside]
+            )
+    return rows
+
+
+# One technique
+
+
+def spread_intervals(rng: np.random.Generator, replicates: int) -> Rows:
+    """Coverage of intervals of the SD at n = 16, BCa bootstrap included."""
+    rows = []
+    for shape in ("normal", "t5", "skewed"):
+        x = do.sample(shape, rng, (replicates, RUNS))
+        found = [share(covers(do.sd_interval(x, method), 1.0)) for method in ("bonett", "chi-square")]
+        rows.append([NAMES[shape], *found, share(covers(_bca_sd(x[:2000], rng), 1.0))])
+    return rows
+
+
+def _bca_sd(x: np.ndarray, rng: np.random.Generator, resamples: int = 999) -> tuple[np.ndarray, np.ndarray]:
+    """SciPy's BCa bootstrap of the SD, for comparison: fitlib does not offer it."""
+    found = stats.bootstrap((x,), _sd, axis=1, n_resamples=resamples, rng=rng, method="BCa", batch=100)
+    return found.confidence_interval.low, found.confidence_interval.high
+
+
+def _sd(x: np.ndarray, axis: int) -> np.ndarray:
+    return np.std(x, axis=axis, ddof=1)
+
+
+def next_run(rng: np.random.Generator, replicates: int) -> Rows:
+    """How often the next run falls within the range seen, and how often a bootstrap of MaxDiff covers its mean."""
+    rows = []
+    for n in (5, RUNS, 64):
+        x = do.sample("normal", rng, (replicates, n + 1))
+        inside = share(covers((x[:, :n].min(axis=1), x[:, :n].max(axis=1)), x[:, n]))
+        expected = float(np.ptp(do.sample("normal", rng, (100_000, n)), axis=1).mean())
+        told = f"{100 * st.next_run_within(n):.1f}"
+        rows.append([n, inside, told, _maxdiff(x[:, :n], expected, rng)])
+    return rows
+
+
+def _maxdiff(x: np.ndarray, expected: float, rng: np.random.Generator, resamples: int = 500) -> Share:
+    chosen = rng.integers(0, x.shape[1], (resamples, x.shape[1]))
+    drawn = np.stack([np.ptp(x[:, index], axis=1) for index in chosen])
+    return share(covers(tuple(np.quantile(drawn, (0.025, 0.975), axis=0)), expected))
+
+
+# Tables
+
+
+@dataclass(frozen=True)
+class Question:
+    """A table: the function that makes its rows, its header, and what it shows."""
+
+    ask: Callable[[np.random.Generator, int], Rows]
+    header: list[str]
+    text: str
+
+
+QUESTIONS = {
+    "The verdict": Question(
+        verdicts,
+        ["n per arm", "true difference", "fairer", "equivalent", "undecided", "less fair"],
+        "Normal runs of equal SD, smallest effect δ = 1 SD.",
+    ),
+    "Means of k runs": Question(
+        reversal_of_means,
+        ["k", "true P(reversal)", "estimated, mean", "number shown", "interval covers, where shown"],
+        "Normal runs, n = 16, true difference 1 SD; a number is shown only where Welch's interval excludes 0; at most "
+        "2,000 replicates.",
+    ),
+    "Power of the variance test": Question(
+        power_of_spread, ["n per arm", "SD ratio", "power"], "Brown-Forsythe on raw values, normal runs, α = .05."
+    ),
+    "Brown-Forsythe by permutation": Question(
+        spread_permutation,
+        ["n per arm", "runs are", "by F", "by permutation"],
+        "Type-I error, equal SDs; 199 permutations after median-centring; at most 2,000 replicates.",
+    ),
+    "A lower mean alone (Q24)": Question(
+        lower_mean,
+        ["mean of the technique / baseline", '"+" on values/mean', '"+" on raw values'],
+        "Equal SDs, n = 16, SD 10 % of the baseline's mean: how often the variance test says that variance rose.",
+    ),
+    "Techniques that share one training": Question(
+        paired,
+        ["n", "runs are", "exact signed rank", "paired t", "Brown-Forsythe, paired", "Brown-Forsythe, as independent"],
+        "Type-I error, equal distributions, correlation .8 between the runs of both; at most 4,000 replicates.",
+    ),
+    "Looking more than once": Question(
+        looking, ["rule", "exact U", "Welch t"], "Identical normal distributions: how often significant by run 16."
+    ),
+    "One seed, asked about seeds": Question(
+        over_seeds,
+        ["FIT share of the total SD", "exact U", "Welch t", "Welch t, by formula"],
+        "Two techniques that are equal over seeds, 16 runs each, one seed each: how often p ≤ .05.",
+    ),
+    "Seeds × runs": Question(
+        nested_design,
+        ["seeds × runs", "seeds and runs are", "difference over seeds", "seed's share of the variance"],
+        "Coverage, nominal 95 %; the seed's true share is 50 %; at most 4,000 replicates.",
+    ),
+    "Intervals of the SD at n = 16": Question(
+        spread_intervals, ["runs are", "Bonett", "chi-square", "BCa bootstrap"], "Coverage, nominal 95 %."
+    ),
+    "The next run, and MaxDiff": Question(
+        next_run,
+        ["n", "next run within the range", "(n − 1)/(n + 1)", "bootstrap of MaxDiff covers its mean"],
+        "Normal runs; percentile bootstrap, nominal 95 %.",
+    ),
+}

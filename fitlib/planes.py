@@ -1,0 +1,259 @@
+"""The accuracy-fairness plane: where techniques lie, how surely, who is on the Pareto front, and their churn.
+
+Figures as in `fitlib.plots`: tidy tables in (`fitlib.pareto`), axes out. A diamond is on the front of accuracy, bias
+and churn, a circle is dominated, a cross is not ranked; a baseline is hollow. Colour only repeats that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Annotation
+from scipy import stats
+
+from fitlib.pareto import dominates
+from fitlib.plots import BLUE, GREY, INK, styled
+from fitlib.statistics import as_runs
+from fitlib.wording import count, listed, missing, points
+
+MOST_NAMES = 8  # more techniques are labelled by numbers, with a key beside the plane
+KEY_ROWS = 14
+DIRECTIONS = ((1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1))
+FRONT_LINE = {"color": BLUE, "linewidth": 0.9, "linestyle": (0, (4, 3))}
+REGION = "_region"  # label of outlines; the underscore keeps it out of legends
+HALO = [withStroke(linewidth=2, foreground="white")]
+DISTANCES = (7, 14, 24, 38, 56)  # of a label from its point, in points of type
+
+
+def mean_region(x: np.ndarray, y: np.ndarray, confidence: float = 0.95, corners: int = 120) -> np.ndarray | None:
+    """Outline (corners, 2) of Hotelling's confidence region of the mean vector of two series (runs,).
+
+    (m - μ)' S⁻¹ (m - μ) <= 2(n - 1)/(n(n - 2)) F(2, n - 2), S the covariance with ddof 1. A line where one series is
+    constant; None for fewer than 3 runs, or where both are constant. ValueError if unequal in length.
+    """
+    values = np.stack([as_runs(x), as_runs(y)])
+    n = values.shape[1]
+    if n < 3 or not np.isfinite(values).all() or not np.ptp(values, axis=1).any():
+        return None
+    scale = 2 * (n - 1) / (n * (n - 2)) * stats.f.ppf(confidence, 2, n - 2)
+    variances, axes = np.linalg.eigh(np.cov(values))
+    angle = np.linspace(0, 2 * np.pi, corners)
+    circle = np.stack([np.cos(angle), np.sin(angle)])
+    half = np.sqrt(scale * np.maximum(variances, 0))
+    return (values.mean(axis=1)[:, None] + axes @ (half[:, None] * circle)).T
+
+
+@styled
+def plane(rows: pd.DataFrame, runs: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """One point per technique, mean accuracy against mean bias, with its 95 % region, its runs, and its churn.
+
+    ``rows``: of `fitlib.pareto.pareto`, ``runs``: of `fitlib.pareto.plane_runs`, both of one metric, arm and attribute.
+    Labels are placed when the figure's size is known, without overlap where there is room.
+    """
+    ax = ax if ax is not None else Figure(figsize=(6.2, 4.6), layout="constrained").subplots()
+    shown = _shown(rows)
+    for row in shown.to_dict("records"):
+        _draw_technique(ax, row, runs[runs["technique"] == row["technique"]])
+    for front in _fronts(shown):
+        ax.plot(*front.T, zorder=1.2, **FRONT_LINE)
+    metric = str(rows["metric"].iloc[0]) if len(rows) else "bias"
+    ax.set_xlabel("accuracy (% correct; further right is better)")
+    ax.set_ylabel(f"{metric} (points; lower is less biased)")
+    ax.margins(0.12)
+    ax.autoscale_view()
+    _place(ax, shown, _labels(shown))
+    return ax
+
+
+@styled
+def plane_figure(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
+    """The plane with its legend, and a key where techniques are labelled by numbers."""
+    shown = _shown(rows)
+    columns = -(-len(shown) // KEY_ROWS) if len(shown) > MOST_NAMES else 0
+    figure = Figure(figsize=(6.4 + 1.9 * columns, 5.4), layout="constrained")
+    figure.legend(handles=_legend(shown), loc="outside lower left", ncols=3, fontsize=8)
+    if columns:
+        ax, key = figure.subplots(1, 2, width_ratios=(5.6, 1.9 * columns))
+        _write_key(key, shown, columns)
+    else:
+        ax = figure.subplots()
+    plane(rows, runs, ax)
+    return figure
+
+
+def alt_plane(rows: pd.DataFrame) -> str:
+    """What the plane shows, in words."""
+    shown = _shown(rows)
+    if shown.empty:
+        return "Plane of accuracy and bias: nothing to show."
+    metric = shown["metric"].iloc[0]
+    on, off = (shown[shown["on_front"] == answer] for answer in ("yes", "no"))
+    told = [f"{r['technique']} ({_numbers(r, metric)})" for r in on.to_dict("records")]
+    front = f"On the Pareto front: {listed(told, 30)}." if told else "No Pareto front."
+    dominated = f" Dominated: {listed(off['technique'], 30)}." if len(off) else ""
+    aside = shown.loc[shown["on_front"] == "", "technique"]
+    beside = f" Not ranked: {listed(aside, 30)}." if len(aside) else ""
+    number = count(len(shown), "technique")
+    return f"Scatter plot of mean accuracy and mean {metric} of {number}, with 95 % regions. {front}{dominated}{beside}"
+
+
+# Parts
+
+
+def _shown(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.dropna(subset=["accuracy_mean", "bias_mean"])
+
+
+def _numbers(row: dict, metric: str) -> str:
+    churn = "" if missing(row["churn_mean"]) else f", churn {points(row['churn_mean'])} %"
+    return f"accuracy {points(row['accuracy_mean'])} %, {metric} {points(row['bias_mean'])} points{churn}"
+
+
+def _is_baseline(row: dict) -> bool:
+    return row["technique"] == row["baseline"]
+
+
+def _marker(row: dict) -> dict:
+    shape, colour = {"yes": ("D", BLUE), "no": ("o", GREY)}.get(row["on_front"], ("X", INK))
+    face = "white" if _is_baseline(row) else colour
+    style = {"marker": shape, "color": colour, "markerfacecolor": face, "markersize": 6.5, "linestyle": "none"}
+    return style | {"markeredgewidth": 1.5}
+
+
+def _draw_technique(ax: Axes, row: dict, runs: pd.DataFrame) -> None:
+    colour = _marker(row)["color"]
+    x, y = 100 * runs["accuracy"].to_numpy(float), 100 * runs["bias"].to_numpy(float)
+    ax.plot(x, y, "o", markersize=2.2, color=colour, alpha=0.35, markeredgewidth=0, zorder=1.5)
+    outline = mean_region(x, y)
+    if outline is not None:
+        ax.plot(*outline.T, color=colour, linewidth=0.9, zorder=1.8, label=REGION)
+    ax.plot(100 * row["accuracy_mean"], 100 * row["bias_mean"], zorder=3, **_marker(row))
+
+
+def _fronts(shown: pd.DataFrame) -> Iterator[np.ndarray]:
+    """Of each family those that nothing beats in accuracy and bias alone, (points, 2), where there are several."""
+    for _, family in shown[shown["on_front"] != ""].groupby("baseline", sort=False):
+        values = 100 * family[["accuracy_mean", "bias_mean"]].to_numpy(float)
+        front = values[~dominates(values * (-1, 1)).any(axis=0)]
+        if len(front) > 1:
+            yield front[np.argsort(front[:, 0])]
+
+
+def _labels(shown: pd.DataFrame) -> list[str]:
+    if len(shown) > MOST_NAMES:
+        return [str(i) for i in range(1, len(shown) + 1)]
+    return [f"{_escaped(r['technique'])}\n{_churn(r)}" for r in shown.to_dict("records")]
+
+
+def _churn(row: dict) -> str:
+    return "churn not known" if missing(row["churn_mean"]) else f"churn {points(row['churn_mean'])} %"
+
+
+def _escaped(name: object, most: int = 22) -> str:
+    name = " ".join(str(name).split())
+    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
+
+
+def _write_key(ax: Axes, shown: pd.DataFrame, columns: int) -> None:
+    ax.set_axis_off()
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    for i, row in enumerate(shown.to_dict("records")):
+        x, y = i // KEY_ROWS / columns, 1 - (i % KEY_ROWS + 0.5) / KEY_ROWS
+        bold = "bold" if row["on_front"] == "yes" else "normal"
+        ax.text(x, y, f"{i + 1}  {_escaped(row['technique'], 14)}", fontsize=8, fontweight=bold, va="bottom")
+        ax.text(x, y, f"     {_churn(row)}", fontsize=7, va="top", color=GREY)
+
+
+def _legend(shown: pd.DataFrame) -> list[Line2D]:
+    answers = set(shown["on_front"])
+    told = [("yes", "on the front (accuracy, bias, churn)"), ("no", "dominated"), ("", "not ranked")]
+    handles = [_handle(answer, text) for answer, text in told if answer in answers]
+    hollow = _marker({"on_front": "no", "technique": "", "baseline": ""})
+    lines = [
+        Line2D([], [], label="hollow: a baseline", **hollow),
+        Line2D([], [], color=GREY, linewidth=0.9, label="95 % region of the means"),
+        Line2D([], [], color=GREY, marker="o", markersize=2.2, linestyle="none", label="one run"),
+    ]
+    if any(True for _ in _fronts(shown)):
+        lines.append(Line2D([], [], label="front of accuracy and bias alone", **FRONT_LINE))
+    return handles + lines
+
+
+def _handle(answer: str, text: str) -> Line2D:
+    return Line2D([], [], label=text, **_marker({"on_front": answer, "technique": "a", "baseline": ""}))
+
+
+# Labels without overlap; boxes are (…, 4): left, bottom, right, top in pixels
+
+
+def _place(ax: Axes, shown: pd.DataFrame, labels: Sequence[str]) -> None:
+    """Annotate each point at the nearest place that is free of other labels, points and outlines."""
+    if shown.empty:
+        return
+    figure = ax.figure
+    figure.draw_without_rendering()  # only now are sizes and places known
+    scale = figure.dpi / 72
+    at = ax.transData.transform(100 * shown[["accuracy_mean", "bias_mean"]].to_numpy(float))
+    taken = np.concatenate([_squares(at, 4 * scale), _outlines(ax, scale)])
+    frame = np.array(ax.get_window_extent().extents)
+    for point, label, (_, row) in zip(at, labels, shown.iterrows(), strict=True):
+        bold = "bold" if row["on_front"] == "yes" else "normal"
+        note = ax.annotate(
+            label, (100 * row["accuracy_mean"], 100 * row["bias_mean"]), (0, 0), textcoords="offset points",
+            fontsize=7.5, fontweight=bold, linespacing=1.0, zorder=4, path_effects=HALO,
+        )  # fmt: skip
+        note.set_in_layout(False)
+        taken = np.vstack([taken, _settle(note, point, taken, frame, scale)])
+
+
+def _outlines(ax: Axes, scale: float) -> np.ndarray:
+    """Small boxes along every region that is drawn."""
+    lines = [ax.transData.transform(line.get_xydata()[::3]) for line in ax.lines if line.get_label() == REGION]
+    return _squares(np.concatenate([np.empty((0, 2)), *lines]), scale)
+
+
+def _squares(centres: np.ndarray, half: float) -> np.ndarray:
+    return np.concatenate([centres - half, centres + half], axis=1)
+
+
+def _settle(note: Annotation, at: np.ndarray, taken: np.ndarray, frame: np.ndarray, scale: float) -> np.ndarray:
+    """Move a label to its best place, with a thin line to its point where that is far; returns its box."""
+    box = note.get_window_extent()
+    boxes = _candidates(at, np.array([box.width, box.height]), scale)
+    best = int(np.argmin(np.round(_crowding(boxes, taken, frame), 3)))  # of equals the nearest
+    chosen = boxes[best]
+    note.set_position(tuple((chosen[:2] - at) / scale))
+    note.set(ha="left", va="bottom")
+    if best >= 2 * len(DIRECTIONS):
+        ends = np.stack([at, np.clip(at, chosen[:2], chosen[2:])])
+        line = note.axes.transData.inverted().transform(ends).T
+        note.axes.plot(*line, color=GREY, linewidth=0.5, zorder=2, scalex=False, scaley=False)
+    return chosen
+
+
+def _candidates(at: np.ndarray, size: np.ndarray, scale: float) -> np.ndarray:
+    """Boxes of a label of `size` around a point, the nearest first."""
+    directions = np.array(DIRECTIONS, dtype=np.float64)
+    reach = directions / np.linalg.norm(directions, axis=1, keepdims=True) * scale
+    corners = [at + distance * reach - size * (1 - directions) / 2 for distance in DISTANCES]
+    low = np.concatenate(corners)
+    return np.concatenate([low, low + size], axis=1)
+
+
+def _crowding(boxes: np.ndarray, taken: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Area that each box would share with others, and what of it would lie outside the frame."""
+    size = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return _shared(boxes, taken).sum(axis=1) + size - _shared(boxes, frame[None])[:, 0]
+
+
+def _shared(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Area in common of each box with each other, (boxes, others)."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return np.maximum(high - low, 0).prod(axis=2)

@@ -1,0 +1,246 @@
+"""How many runs: power of the tests, width of the intervals, and the runs that either needs.
+
+Pure functions of declared effects, standard deviations and numbers of runs; effects and SDs in the same unit. Power is
+always that of a declared effect at a (corrected) level, never of the effect observed. ``None`` where there is no such
+test or no number of runs up to `MOST_RUNS` suffices; an SD that is NaN (one run) is no spread.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import integrate, stats
+
+from fitlib.significance import brown_forsythe_statistics, paired_spread_statistics
+from fitlib.statistics import next_run_within, welch_error
+
+MOST_RUNS = 10_000
+SD_RATIO = 1.5  # the declared effect on the spread
+REPLICATES = 4000  # of a simulated power: its standard error is at most 0.008
+NUMBERS_OF_RUNS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128)
+
+
+# Power
+
+
+def power_mean(
+    effect: float, sd_baseline: float, sd_technique: float, n_baseline: int, n_technique: int, alpha: float
+) -> float | None:
+    """Power of Welch's two-sided t test at level ``alpha`` for a true difference of means ``effect``.
+
+    Noncentral t with Satterthwaite's degrees of freedom. None where there is no such test: fewer than two runs, no
+    spread, or no effect declared (0).
+    """
+    if min(n_baseline, n_technique) < 2 or effect == 0 or not sd_baseline + sd_technique > 0:
+        return None
+    error, df = welch_error(sd_baseline, sd_technique, n_baseline, n_technique)
+    return _power_t(abs(effect) / error, df, alpha)
+
+
+def power_paired(effect: float, sd_difference: float, n: int, alpha: float) -> float | None:
+    """Power of the paired two-sided t test at level ``alpha`` for a true mean difference ``effect``.
+
+    For techniques that share one training; ``sd_difference``: SD of technique - baseline by run. Noncentral t with
+    n - 1 degrees of freedom. None as in `power_mean`.
+    """
+    if n < 2 or effect == 0 or not sd_difference > 0:
+        return None
+    return _power_t(abs(effect) * math.sqrt(n) / sd_difference, n - 1, alpha)
+
+
+def power_variance(
+    n_baseline: int,
+    n_technique: int,
+    alpha: float,
+    sd_ratio: float = SD_RATIO,
+    *,
+    rng: np.random.Generator,
+    replicates: int = REPLICATES,
+) -> float:
+    """Power of the Brown-Forsythe test at level ``alpha`` for normal runs whose SDs differ by ``sd_ratio``, simulated.
+
+    The standard error is at most 0.5/sqrt(replicates). 0 where the test does not exist (fewer than three runs).
+    """
+    if min(n_baseline, n_technique) < 3:
+        return 0.0
+    b = rng.standard_normal((replicates, n_baseline))
+    t = sd_ratio * rng.standard_normal((replicates, n_technique))
+    critical = stats.f.isf(alpha, 1, n_baseline + n_technique - 2)
+    return float(np.mean(brown_forsythe_statistics(b, t) >= critical))
+
+
+def power_variance_paired(
+    n: int,
+    alpha: float,
+    correlation: float,
+    sd_ratio: float = SD_RATIO,
+    *,
+    rng: np.random.Generator,
+    replicates: int = REPLICATES,
+) -> float:
+    """Power of `significance.brown_forsythe_paired` for normal pairs of runs with that ``correlation``, simulated."""
+    if n < 3:
+        return 0.0
+    b, own = rng.standard_normal((2, replicates, n))
+    t = sd_ratio * (correlation * b + math.sqrt(max(0.0, 1 - correlation**2)) * own)
+    return float(np.mean(np.abs(paired_spread_statistics(b, t)) >= stats.t.isf(alpha / 2, n - 1)))
+
+
+# Runs needed
+
+
+def runs_for_mean(
+    effect: float, sd_baseline: float, sd_technique: float, alpha: float, power: float = 0.8
+) -> int | None:
+    """Fewest runs of each with at least that `power_mean`; None if there is no such test or `MOST_RUNS` fall short."""
+    if power_mean(effect, sd_baseline, sd_technique, 2, 2, alpha) is None:
+        return None
+    return _fewest(lambda n: power_mean(effect, sd_baseline, sd_technique, n, n, alpha) >= power)
+
+
+def runs_for_paired(effect: float, sd_difference: float, alpha: float, power: float = 0.8) -> int | None:
+    """Fewest paired runs with at least that `power_paired`; None as in `runs_for_mean`."""
+    if power_paired(effect, sd_difference, 2, alpha) is None:
+        return None
+    return _fewest(lambda n: power_paired(effect, sd_difference, n, alpha) >= power)
+
+
+def runs_for_variance(
+    sd_ratio: float, alpha: float, power: float = 0.8, *, rng: np.random.Generator, replicates: int = REPLICATES
+) -> int | None:
+    """Fewest runs of each with at least that simulated `power_variance`, good to a few percent; None beyond 2,000.
+
+    About 60 for an SD ratio of 1.5 at level .05: 16 runs cannot show "variance unchanged".
+    """
+    if sd_ratio == 1:
+        return None
+    seed = int(rng.integers(2**63))
+
+    def enough(n: int) -> bool:
+        # the draws of an n do not depend on which n were asked before
+        own = np.random.default_rng([seed, n])
+        return power_variance(n, n, alpha, sd_ratio, rng=own, replicates=replicates) >= power
+
+    return _fewest(enough, first=3, most=2000)
+
+
+def runs_for_width(effect: float, sd_baseline: float, sd_technique: float, confidence: float = 0.95) -> int | None:
+    """Fewest runs of each for which the interval of the difference of means is at most ± ``effect`` wide."""
+    if effect <= 0 or not sd_baseline + sd_technique > 0:
+        return None
+    return _fewest(lambda n: difference_half_width(sd_baseline, sd_technique, n, confidence) <= effect)
+
+
+def runs_for_width_paired(effect: float, sd_difference: float, confidence: float = 0.95) -> int | None:
+    """Fewest paired runs for which the interval of the mean difference is at most ± ``effect`` wide."""
+    if effect <= 0 or not sd_difference > 0:
+        return None
+    return _fewest(lambda n: mean_half_width(n, confidence) * sd_difference <= effect)
+
+
+# Widths
+
+
+def mean_half_width(n: int, confidence: float = 0.95) -> float:
+    """Half-width of Student's t interval of a mean of ``n`` >= 2 runs, in sample SDs: t(n-1)/sqrt(n)."""
+    return float(stats.t.isf((1 - confidence) / 2, n - 1)) / math.sqrt(n)
+
+
+def difference_half_width(sd_baseline: float, sd_technique: float, n: int, confidence: float = 0.95) -> float:
+    """Half-width of Welch's interval of the difference of means with ``n`` >= 2 runs of each, in the SDs' unit."""
+    error, df = welch_error(sd_baseline, sd_technique, n, n)
+    return float(stats.t.isf((1 - confidence) / 2, df)) * error
+
+
+def sd_ratios(n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Ends of the chi-square interval of the SD of ``n`` >= 2 normal runs, as multiples of the sample SD."""
+    tail, df = (1 - confidence) / 2, n - 1
+    return math.sqrt(df / stats.chi2.isf(tail, df)), math.sqrt(df / stats.chi2.ppf(tail, df))
+
+
+def expected_range(n: int) -> float:
+    """Expected MaxDiff of ``n`` normal runs in SDs (Tippett 1925): ∫ 1 - F(x)^n - (1 - F(x))^n dx; it grows with n."""
+    return float(integrate.quad(lambda x: 1 - stats.norm.cdf(x) ** n - stats.norm.sf(x) ** n, -12, 12, limit=200)[0])
+
+
+# How many runs
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What ``n`` runs of each technique can show; half-widths in the unit of the SDs given, the rest unitless."""
+
+    n: int
+    power_mean: float | None  # of the declared effect
+    power_variance: float  # of an SD ratio of 1.5
+    half_width: float | None  # of the interval of the difference of means
+    sd_low: float  # of the interval of the SD, in sample SDs
+    sd_high: float
+    next_run_within: float  # probability that one more run stays within the range seen
+    expected_range: float  # of normal runs, in SDs
+
+
+def how_many_runs(
+    effect: float,
+    sd_baseline: float,
+    sd_technique: float,
+    alpha: float,
+    *,
+    rng: np.random.Generator,
+    numbers: Sequence[int] = NUMBERS_OF_RUNS,
+    confidence: float = 0.95,
+) -> tuple[Runs, ...]:
+    """What each of ``numbers`` >= 2 runs of both could show: power, widths, range; ``alpha`` as corrected."""
+    return tuple(_runs(n, effect, sd_baseline, sd_technique, alpha, rng, confidence) for n in numbers)
+
+
+def _runs(
+    n: int, effect: float, sd_b: float, sd_t: float, alpha: float, rng: np.random.Generator, confidence: float
+) -> Runs:
+    varying = sd_b + sd_t > 0
+    low, high = sd_ratios(n, confidence)
+    return Runs(
+        n,
+        power_mean(effect, sd_b, sd_t, n, n, alpha),
+        power_variance(n, n, alpha, rng=rng),
+        difference_half_width(sd_b, sd_t, n, confidence) if varying else None,
+        low,
+        high,
+        next_run_within(n),
+        expected_range(n),
+    )
+
+
+# Parts
+
+
+def _power_t(shift: float, df: float, alpha: float) -> float:
+    critical = stats.t.isf(alpha / 2, df)
+    with warnings.catch_warnings():
+        # SciPy warns, and gives NaN, for the far tail where it is too small to compute.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        upper, lower = stats.nct.sf(critical, df, shift), stats.nct.cdf(-critical, df, shift)
+    if np.isnan(upper):
+        upper = _noncentral_t_sf(critical, df, shift)
+    return float(min(1.0, upper + np.nan_to_num(lower)))
+
+
+def _noncentral_t_sf(critical: float, df: float, shift: float) -> float:
+    """P(Z + shift > critical·S), S² = chi²(df)/df, averaged over quantiles of S: good to 1e-3 where SciPy gives up."""
+    quantiles = (np.arange(2000) + 0.5) / 2000
+    return float(stats.norm.sf(critical * np.sqrt(stats.chi2.ppf(quantiles, df) / df) - shift).mean())
+
+
+def _fewest(enough: Callable[[int], bool], first: int = 2, most: int = MOST_RUNS) -> int | None:
+    """Smallest n from ``first`` to ``most`` that is enough, where more runs are never worse: doubling, then halving."""
+    low, high = first - 1, first
+    while not enough(high):
+        if high == most:
+            return None
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high

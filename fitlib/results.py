@@ -1,0 +1,130 @@
+"""All tables of an experiment: what the techniques' long tables are gathered to, and every table that follows.
+
+Only `gather` and `write` touch files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fitlib import (
+    comparisons,
+    costs,
+    epochs,
+    four_fifths,
+    pareto,
+    person_tables,
+    published,
+    robustness,
+    seed_tables,
+    tables,
+    testset_tables,
+)
+from fitlib.metrics import BIAS_METRICS
+from fitlib.schemas import SCHEMAS, Json, data_package, write_csv
+from fitlib.series import main_arms, names_of, series_of
+
+LONG = ("metrics", "counts", "testset", "persons")  # of all techniques together, in plan order
+Frames = dict[str, pd.DataFrame]
+
+
+def gather(root: str | Path, plan: Json, evidence: Sequence[Json] = ()) -> dict[str, object]:
+    """The long tables of all techniques below ``root`` as one frame each, their votes apart, the runs' histories.
+
+    Keys: `LONG`, "votes" ({technique: frame}) and "history". Techniques without tables are left out.
+    """
+    folders = {t["technique"]: Path(root) / "techniques" / t["technique"] for t in plan["techniques"]}
+    read = {
+        name: {t: pd.read_parquet(folder / f"{name}.parquet") for t, folder in folders.items() if _has(folder, name)}
+        for name in (*LONG, "votes")
+    }
+    gathered = {name: tables.concatenate(read[name], plan) for name in LONG}
+    return gathered | {"votes": read["votes"], "history": epochs.gather_history(root, evidence)}
+
+
+def _has(folder: Path, name: str) -> bool:
+    return (folder / f"{name}.parquet").is_file()
+
+
+def tables_of(gathered: Mapping[str, object], plan: Json, evidence: Sequence[Json] = ()) -> Frames:
+    """Every table of `fitlib.schemas.SCHEMAS`, by the name of its file."""
+    metrics, counts, testset, persons = (gathered[name] for name in LONG)
+    shared = (metrics, plan, evidence)
+    compared = comparisons.compare(*shared)
+    return {
+        "runs": tables.runs(*shared),
+        "summary": tables.summary(metrics, plan, testset, counts),
+        "comparisons": compared,
+        "risk": four_fifths.risk(counts, plan, evidence, persons=persons),
+        "costs": costs.costs(compared, *shared),
+        "pareto": pareto.pareto(metrics, gathered["votes"], plan, evidence),
+        "individuals": person_tables.individuals(persons, plan, evidence),
+        "thresholds": person_tables.thresholds(persons, plan, evidence),
+        "components": testset_tables.components_table(testset, plan),
+        "selection": testset_tables.selection_table(testset, plan),
+        "epochs": epochs.epochs_table(gathered["history"], plan),
+        "reversal": robustness.reversals(*shared),
+        "runs_needed": robustness.runs_needed(compared, plan),
+        "sequential": robustness.sequential(*shared),
+        "over_seeds": seed_tables.over_seeds_table(*shared),
+        "by_seed": seed_tables.by_seed_table(*shared),
+    }
+
+
+def study_tables(metrics: pd.DataFrame, plan: Json) -> Frames:
+    """The tables of protocol `paper` for this experiment, as text; none unless the plan declares it.
+
+    "stat_tests" and "raw_data" as in Qian et al. (NeurIPS 2021), from the published reading; numbered in plan order
+    where there are several main arms or protected attributes. Raises InputError without the published reading (it is
+    for two groups only).
+    """
+    if plan["analysis"].get("protocol") != "paper":
+        return {}
+    places = [(arm["arm"], attribute) for arm in main_arms(plan) for attribute in plan["groups"]]
+    found = {}
+    for i, place in enumerate(places, 1):
+        number = f"-{i}" if len(places) > 1 else ""
+        overall, by_class = _published_values(metrics, plan, place)
+        baselines = {t["technique"]: t["baseline"] or t["technique"] for t in plan["techniques"]}
+        compared = {t for t in overall if baselines[t] in overall}
+        found[f"stat_tests{number}"] = published.stat_tests_frame({t: overall[t] for t in compared}, baselines)
+        found[f"raw_data{number}"] = published.raw_data_frame(overall, by_class)
+    return found
+
+
+def _published_values(metrics: pd.DataFrame, plan: Json, place: tuple[str, str]) -> tuple[dict, dict]:
+    """{technique: {metric: (runs,)}} overall, and the same with (runs, classes), of one arm and protected attribute."""
+    series = series_of(metrics, plan | {"analysis": plan["analysis"] | {"reading": "published"}})
+    overall, by_class = {}, {}
+    for row in np.flatnonzero(series.keys["group"] == -1):
+        technique, arm, attribute, metric = names_of(series, row, plan)
+        if (arm, attribute) == place and metric in BIAS_METRICS:
+            values = series.values[row, : series.counts[row]]
+            whole = series.keys["target"][row] == -1
+            if whole:
+                overall.setdefault(technique, {})[metric] = values
+            else:
+                by_class.setdefault(technique, {}).setdefault(metric, []).append(values)
+    stacked = {t: {m: np.stack(rows, axis=1) for m, rows in found.items()} for t, found in by_class.items()}
+    return overall, stacked
+
+
+def write(frames: Frames, folder: str | Path) -> None:
+    """Write every table as CSV, and `datapackage.json`, which says columns and types of all (Frictionless standard).
+
+    Tables of `study_tables` keep the layout that the study published.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in frames.items():
+        if name.startswith("raw_data"):
+            (folder / f"{name}.csv").write_bytes(published.raw_data_text(frame).encode())
+        else:
+            write_csv(frame, folder / f"{name}.csv")
+    package = data_package([name for name in frames if name in SCHEMAS])
+    (folder / "datapackage.json").write_text(json.dumps(package, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,188 @@
+"""Would other runs say the same: reversal of verdicts, runs needed, declared looks. Frames in, frames out.
+
+Only distinct metrics of the declared family; see `fitlib.tables` for plan and evidence, `fitlib.comparisons` for pairs.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from fitlib import power
+from fitlib import risk as risks
+from fitlib import sequential as looking
+from fitlib.comparisons import Pair, family_of, pairs_of
+from fitlib.findings import CheckFit
+from fitlib.schemas import REVERSAL, RUNS_NEEDED, SEQUENTIAL, Json, joined, table_of
+from fitlib.sequential import Look
+from fitlib.statistics import NOT_ESTIMABLE
+
+# Resamples and simulated powers are drawn from these and the numbers of runs alone.
+REVERSAL_SEED, RUNS_SEED = 2021, 2006
+POWER = 0.8
+
+
+# Reversal
+
+
+def reversals(
+    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+) -> pd.DataFrame:
+    """P(verdict reversal) by means of k = 1, 2, 4, … new runs of each, k at most half of the runs; see `fitlib.risk`.
+
+    No number where the direction is not established, and none for techniques that share one training, for runs that
+    are not FIT or bit-identical: the note says why.
+    """
+    pairs = pairs_of(metrics, plan, evidence, check_fit)
+    chosen = _distinct(pairs, plan)
+    return table_of([row for pair in chosen for row in _reversal_rows(pair)], REVERSAL)
+
+
+def _reversal_rows(pair: Pair) -> Iterator[Json]:
+    n = (pair.b.runs.size, pair.t.runs.size)
+    refused, k = _refused(pair) or (pair.paired and "not computed for techniques that share one training") or "", 1
+    while k == 1 or 2 * k <= min(n):
+        row = _keys(pair) | {"k": k, "n_baseline": n[0], "n_technique": n[1], "retraining": "same seed"}
+        yield row | ({"note": refused} if refused else _reversal(*pair.samples, k))
+        k *= 2
+
+
+def _reversal(b: np.ndarray, t: np.ndarray, k: int) -> Json:
+    rng = np.random.default_rng([REVERSAL_SEED, b.size, t.size, k])
+    found = risks.verdict_reversal(b, t, k=k, rng=rng)
+    columns = {"value": found.value, "low": found.low, "high": found.high, "note": found.note}
+    return columns | {"procedure": "" if found.note else f"{found.method}, 95 %"}
+
+
+# Runs needed
+
+
+def runs_needed(comparisons: pd.DataFrame, plan: Json) -> pd.DataFrame:
+    """Runs of each technique that the declared effect takes, at the SDs seen and the corrected alpha.
+
+    ``runs_for_mean``: for power .8 to show the smallest effect; ``runs_for_width``: until the 95 % interval of the
+    difference is at most ± that effect; ``runs_for_variance``: for power .8 to show an SD ratio of 1.5 (independent
+    normal runs). Missing where there is no such test or no number suffices: the note says why.
+    """
+    rows = comparisons[(comparisons["redundant_with"] == "") & comparisons["family_size"].notna()]
+    return table_of([_needed_row(row, plan["analysis"]) for row in rows.to_dict("records")], RUNS_NEEDED)
+
+
+def _needed_row(row: Json, analysis: Json) -> Json:
+    shared = ("technique", "baseline", "arm", "attribute", "metric", "design", "n_baseline", "n_technique")
+    shared += ("sd_baseline", "sd_technique", "sd_difference", "family_size", "family_size_variance")
+    needed = {name: row[name] for name in shared}
+    needed |= {"effect": analysis["smallest_effect"], "alpha": analysis["alpha"], "power": POWER}
+    needed |= {"power_mean_now": row["power_mean"], "power_variance_now": row["power_variance"]}
+    if pd.isna(row["p_mean"]) or min(row["n_baseline"], row["n_technique"]) < 2:
+        return needed | {"note": row["note"] or NOT_ESTIMABLE + "no test was made"}
+    needed |= {"alpha_corrected": analysis["alpha"] / row["family_size"]}
+    mean, width = _runs_for_mean(needed)
+    return needed | {"runs_for_mean": mean, "runs_for_width": width} | _variance(needed, _why_no_runs(needed, mean))
+
+
+def _runs_for_mean(row: Json) -> tuple[int | None, int | None]:
+    effect, alpha, sds = row["effect"], row["alpha_corrected"], _sds(row)
+    if len(sds) == 1:
+        return power.runs_for_paired(effect, *sds, alpha, POWER), power.runs_for_width_paired(effect, *sds)
+    return power.runs_for_mean(effect, *sds, alpha, POWER), power.runs_for_width(effect, *sds)
+
+
+def _sds(row: Json) -> tuple[float, ...]:
+    """The SDs that the test of the mean rests on."""
+    paired = row["design"] == "paired by run"
+    return (row["sd_difference"],) if paired else (row["sd_baseline"], row["sd_technique"])
+
+
+def _why_no_runs(row: Json, mean: int | None) -> str:
+    if mean is not None:
+        return ""
+    if row["effect"] == 0:
+        return "no smallest effect is declared"
+    return f"more than {power.MOST_RUNS:,} runs" if max(_sds(row)) > 0 else NOT_ESTIMABLE + "constant in all runs"
+
+
+def _variance(row: Json, note: str) -> Json:
+    tests = row["family_size_variance"]
+    if pd.isna(tests) or tests == 0:
+        return {"note": note}
+    alpha = row["alpha"] / tests
+    columns = {"alpha_corrected_variance": alpha, "sd_ratio": power.SD_RATIO}
+    if row["design"] == "paired by run":
+        paired = "runs for the variance test not computed for techniques that share one training"
+        return columns | {"note": joined(note, paired)}
+    return columns | {"runs_for_variance": _runs_for_variance(alpha), "note": note}
+
+
+@lru_cache(maxsize=64)
+def _runs_for_variance(alpha: float) -> int | None:
+    return power.runs_for_variance(power.SD_RATIO, alpha, POWER, rng=np.random.default_rng(RUNS_SEED))
+
+
+# Declared looks
+
+
+def sequential(
+    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+) -> pd.DataFrame:
+    """Declared looks at the runs 0..n-1, one row per look; empty unless the plan declares ``analysis.looks``.
+
+    Each look uses only what its runs show (classes defined in every one of them). The level is Pocock's for alpha
+    divided by the family's size, so that the decisions hold together (Bonferroni); see `fitlib.sequential`.
+    """
+    at = plan["analysis"].get("looks")
+    if not at:
+        return table_of([], SEQUENTIAL)
+    pairs = pairs_of(metrics, plan, evidence, check_fit)
+    chosen = _distinct(pairs, plan)
+    size = sum(not _refused(pair) for pair in chosen)
+    return table_of([row for pair in chosen for row in _look_rows(pair, at, plan, size)], SEQUENTIAL)
+
+
+def _look_rows(pair: Pair, at: Sequence[int], plan: Json, size: int) -> Iterator[Json]:
+    alpha, refused = plan["analysis"]["alpha"], _refused(pair)
+    keys = _keys(pair) | {"alpha": alpha, "family_size": size}
+    if refused:
+        yield from (keys | {"look": i, "n": n, "note": refused} for i, n in enumerate(at, start=1))
+        return
+    found = looking.looks_of(lambda n: _first(pair, n), at, alpha / size, pair.paired)
+    yield from (keys | {"look": i} | _look_columns(look) for i, look in enumerate(found, start=1))
+
+
+def _first(pair: Pair, n: int) -> tuple[np.ndarray, np.ndarray]:
+    return replace(pair, b=pair.b.at(np.arange(n)), t=pair.t.at(np.arange(n))).samples
+
+
+def _look_columns(look: Look) -> Json:
+    columns = {"n": look.n, "level": look.level, "decision": look.decision}
+    if look.test is None:
+        return columns
+    p, smallest, d = look.test.p, look.test.smallest_p, look.difference
+    columns |= {"p": p, "p_smallest": smallest}
+    columns |= {"difference": d.value, "difference_low": d.low, "difference_high": d.high}
+    columns["note"] = "no p at this n can reach the level" if smallest is not None and smallest > look.level else ""
+    return columns | {"procedures": f"p: {look.test.method}; interval: {d.method}, {100 * d.confidence:.4g} %; Pocock"}
+
+
+# Parts
+
+
+def _distinct(pairs: Sequence[Pair], plan: Json) -> list[Pair]:
+    family = set(family_of(pairs, plan)[0])
+    return [pair for pair in pairs if pair.metric in family]
+
+
+def _keys(pair: Pair) -> Json:
+    names = {"technique": pair.technique["technique"], "baseline": pair.baseline["technique"]}
+    return names | {"arm": pair.arm["arm"], "attribute": pair.attribute, "metric": pair.metric}
+
+
+def _refused(pair: Pair) -> str:
+    """Why a pair enters no test; empty if it does."""
+    if pair.fit == "no":
+        return "runs are not FIT"
+    if pair.bit_identical:
+        return "bit-identical runs enter no test"
+    return "" if pair.samples[0].size and pair.samples[1].size else NOT_ESTIMABLE + "no class is defined in every run"

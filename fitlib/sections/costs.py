@@ -1,0 +1,241 @@
+"""Section "What did it cost?": what lower bias came with, and who is on the Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from fitlib import planes
+from fitlib import wording as say
+from fitlib.captions import caption
+from fitlib.costs import COST_NAMES
+from fitlib.display import Page, tell
+from fitlib.pareto import SHARE_RESAMPLES, plane_runs
+
+TOLD = {
+    "cost_accuracy": "lower accuracy",
+    "cost_bias_variance": "a larger spread of bias",
+    "cost_accuracy_variance": "a larger spread of accuracy",
+    "any": "any of these",
+}
+MOST_ROWS = 60
+NOTHING = "There is no comparison, so nothing can have cost anything."
+
+
+def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
+    """Display the section: counts of costs with their table, then the plane of one metric with its front."""
+    costs, pareto, comparisons = frames["costs"], frames["pareto"], frames["comparisons"]
+    tell([*cost_sentences(costs), power_sentence(costs, comparisons)])
+    view = costs_view(costs)
+    page.table("Costs of lower bias", view, caption_costs(plan, costs, comparisons, len(view)), "tables/costs.csv")
+    chosen = pareto[pareto["metric"] == first_metric(comparisons)]
+    if "metrics" in frames and len(chosen):
+        _show_planes(page, chosen, plane_runs(frames["metrics"], plan, evidence), plan)
+    tell(pareto_sentences(chosen))
+    page.table("Accuracy, bias and churn", pareto_view(chosen), caption_pareto(plan, chosen), "tables/pareto.csv")
+
+
+def _show_planes(page: Page, rows: pd.DataFrame, runs: pd.DataFrame, plan: Mapping) -> None:
+    arm = rows["arm"].iloc[0]
+    for attribute in plan["groups"]:
+        chosen = planes_rows(rows, arm, attribute)
+        where = (runs["arm"] == arm) & (runs["attribute"] == attribute) & (runs["metric"] == rows["metric"].iloc[0])
+        if len(chosen):
+            figure = planes.plane_figure(chosen, runs[where])
+            page.figure("plane", attribute, figure, planes.alt_plane(chosen), caption_plane(plan, chosen, rows))
+
+
+def planes_rows(rows: pd.DataFrame, arm: str, attribute: str) -> pd.DataFrame:
+    """The rows that one plane shows: one arm and attribute, with both means."""
+    chosen = rows[(rows["arm"] == arm) & (rows["attribute"] == attribute)]
+    return chosen.dropna(subset=["accuracy_mean", "bias_mean"])
+
+
+def first_metric(comparisons: pd.DataFrame) -> str:
+    """DI where it is a distinct metric of the declared family, else the first one that is ("DI" without any)."""
+    names = list(dict.fromkeys(say.distinct(comparisons)["metric"]))
+    return "DI" if "DI" in names or not names else names[0]
+
+
+# Sentences
+
+
+def cost_sentences(costs: pd.DataFrame) -> list[str]:
+    """On how many pairs of technique and distinct metric bias fell, with which costs; then by the study's labels."""
+    if costs.empty:
+        return [NOTHING]
+    judged = costs[costs["decrease"] != ""]
+    fell = judged[judged["decrease"] == "yes"]
+    pairs = say.count(len(judged), "pair of technique and distinct metric", "pairs of technique and distinct metric")
+    told = [f"Bias fell ({_scope(costs)}) on {len(fell)} of {pairs}{_with(fell)}."]
+    if len(judged) < len(costs):
+        told.append(f"No answer on {say.count(len(costs) - len(judged), 'more pair')}: not FIT, or not estimable.")
+    study = costs[costs["decrease_study"] == "yes"][[f"{name}_study" for name in TOLD]].set_axis(list(TOLD), axis=1)
+    if (costs["decrease_study"] != "").any():
+        told.append(
+            f"By the labels of Qian et al. (2021), uncorrected and with spreads relative to the mean, bias fell on "
+            f"{len(study)}{_with(study)}."
+        )
+    return told
+
+
+def _scope(costs: pd.DataFrame) -> str:
+    seeds = costs["seed"].dropna().unique()
+    return (
+        f"at seed {int(seeds[0])}, on this test set" if len(seeds) == 1 else "at the seed of each arm, on this test set"
+    )
+
+
+def _with(fell: pd.DataFrame) -> str:
+    if fell.empty:
+        return ""
+    parts = []
+    for name, words in TOLD.items():
+        unknown = int((fell[name] == "").sum())
+        open_ = f" (unknown on {unknown})" if unknown else ""
+        parts.append(f"{words} on {int((fell[name] == 'yes').sum())}{open_}")
+    return f"; it came with {', '.join(parts)}"
+
+
+def power_sentence(costs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+    """How likely these runs were to show a larger spread where none was shown; "" where nothing was asked."""
+    fell = costs[costs["decrease"] == "yes"]
+    keys = ["technique", "arm", "attribute", "metric"]
+    quiet = fell[fell["cost_bias_variance"] == "no"].merge(comparisons[[*keys, "power_variance"]], on=keys)
+    bias = quiet["power_variance"].dropna()
+    accuracy = fell.loc[fell["cost_accuracy_variance"] == "no", "power_accuracy_variance"].dropna()
+    known = [f"{say.ranged(p, say.power)} for {of}" for p, of in ((bias, "bias"), (accuracy, "accuracy")) if len(p)]
+    if not known:
+        return ""
+    return (
+        "A larger spread that was not shown is not excluded: the power to show a standard deviation 1.5 times as large "
+        f"at the corrected α was {' and '.join(known)}."
+    )
+
+
+def pareto_sentences(rows: pd.DataFrame) -> list[str]:
+    """Who is on the front of one metric, and how surely; one sentence per family, arm and attribute."""
+    told = []
+    for _, family in rows.groupby(["baseline", "arm", "attribute"], sort=False):
+        on = family[family["on_front"] == "yes"]
+        if len(on):
+            told.append(_front_sentence(on, family, rows))
+    aside = rows[rows["on_front"] == ""]
+    if len(aside):
+        told.append(f"Not ranked: {say.listed(dict.fromkeys(aside['technique']), 6)} (see the notes in the table).")
+    return told
+
+
+def _front_sentence(on: pd.DataFrame, family: pd.DataFrame, frame: pd.DataFrame) -> str:
+    first = family.iloc[0]
+    criteria = "accuracy and bias" if on["note"].str.contains("churn not known").any() else "accuracy, bias and churn"
+    names = [f"{r['technique']}{_share(r)}" for r in on.to_dict("records")]
+    ranked = say.count(int((family["on_front"] != "").sum()), "technique")
+    resampled = on["front_share"].notna().any()
+    how = "; in brackets, in how many resamples of the runs it is on the front" if resampled else ""
+    return (
+        f"On the Pareto front of {criteria}, by {first['metric']}{say.place(frame, first)}, {len(on)} of {ranked}: "
+        f"{say.listed(names, 10)}{how}."
+    )
+
+
+def _share(row: Mapping) -> str:
+    return "" if say.missing(row["front_share"]) else f" ({100 * row['front_share']:.0f} %)"
+
+
+# Tables for readers
+
+
+def costs_view(costs: pd.DataFrame) -> pd.DataFrame:
+    """Pairs on which bias fell, with each answer; at most `MOST_ROWS`, those with a cost first."""
+    fell = costs[costs["decrease"] == "yes"]
+    if len(fell) > MOST_ROWS:
+        fell = fell.loc[(fell["any"] != "yes").sort_values(kind="stable").index[:MOST_ROWS]].sort_index()
+    return pd.DataFrame([_cost_row(row, costs) for _, row in fell.iterrows()])
+
+
+def _cost_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    answers = {TOLD[name].removeprefix("a ").capitalize(): _answer(row[name]) for name in COST_NAMES}
+    return {
+        "Comparison": f"{row['technique']} v {row['baseline']}{say.place(frame, row)}",
+        "Metric": row["metric"],
+        **answers,
+        "Accuracy difference": say.points(row["accuracy_difference"], signed=True),
+        "95 % interval": say.span(row["accuracy_low"], row["accuracy_high"]),
+        "SD of accuracy, p (Holm)": f"{say.points(row['sd_accuracy_baseline'])} → "
+        f"{say.points(row['sd_accuracy_technique'])}, {say.probability(row['p_accuracy_variance_holm'])}",
+        "Study's labels": _study(row) if row["decrease_study"] == "yes" else "bias not lower",
+    }
+
+
+def _answer(text: str) -> str:
+    return text or say.NOT_ESTIMABLE
+
+
+def _study(row: pd.Series) -> str:
+    """The costs by the study's labels, in words."""
+    found = [TOLD[name] for name in COST_NAMES if row[f"{name}_study"] == "yes"]
+    return ", ".join(found) or "no cost"
+
+
+def pareto_view(rows: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy, bias, churn and place on the front of every technique, for one metric."""
+    return pd.DataFrame([_pareto_row(row, rows) for _, row in rows.iterrows()])
+
+
+def _pareto_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    by = row["dominated_by"].split("; ") if row["dominated_by"] else []
+    return {
+        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Accuracy": say.points(row["accuracy_mean"]),
+        "SD of accuracy": _sd(row["accuracy_sd"]),
+        row["metric"]: say.points(row["bias_mean"]),
+        f"SD of {row['metric']}": _sd(row["bias_sd"]),
+        "Churn": "not known" if say.missing(row["churn_mean"]) else say.points(row["churn_mean"]),
+        "On the front": row["on_front"] or "not ranked",
+        "in resamples": "–" if say.missing(row["front_share"]) else f"{100 * row['front_share']:.0f} %",
+        "Dominated by": say.listed(by, 4) if by else row["note"] or "–",
+    }
+
+
+def _sd(value: float) -> str:
+    return "constant" if not say.missing(value) and value == 0 else say.points(value)
+
+
+# Captions
+
+
+def caption_costs(plan: Mapping, costs: pd.DataFrame, comparisons: pd.DataFrame, shown: int) -> str:
+    """Under the table of costs."""
+    fell = int((costs["decrease"] == "yes").sum())
+    part = f" Shown: {shown} of {fell} pairs." if shown < fell else ""
+    sizes = costs["accuracy_family_size"].dropna()
+    family, of_bias = int(sizes.max()) if len(sizes) else 0, say.family(comparisons, "family_size_variance")
+    about = (
+        "Pairs of technique and distinct metric with the verdict fairer; accuracy in points. Lower accuracy: 95 % "
+        "interval of the difference of means (Welch; paired by run where a training is shared) below 0. Larger spread: "
+        f"Brown-Forsythe test on raw values, corrected by Holm over {of_bias} tests of bias and {family} of accuracy "
+        "(they have no smallest attainable p); p is that of accuracy. Study's labels: Qian et al. (2021), uncorrected."
+    )
+    return caption(plan, pd.concat([costs["n_baseline"], costs["n_technique"]]), about + part)
+
+
+def caption_plane(plan: Mapping, shown: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Under the plane."""
+    arm = f"Arm {shown['arm'].iloc[0]}. " if rows["arm"].nunique() > 1 else ""
+    about = (
+        f"{arm}Means over runs with Hotelling's 95 % confidence region of the mean vector (runs normal); small dots: "
+        "single runs. Churn: share of pairs of runs that disagree about a row. No test is made here."
+    )
+    return caption(plan, shown["n"], about)
+
+
+def caption_pareto(plan: Mapping, rows: pd.DataFrame) -> str:
+    """Under the table of the Pareto set."""
+    about = (
+        "Accuracy and churn in %, bias in points, over the classes defined in every run of all techniques. On the "
+        "front: no other technique is at least as good in all three and better in one. In resamples: whole runs drawn "
+        f"with replacement ({SHARE_RESAMPLES} times), with churn at its value. No test is made here."
+    )
+    return caption(plan, rows["n"], about)

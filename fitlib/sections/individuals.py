@@ -1,0 +1,283 @@
+"""Section "Who is affected?": decisions that change from run to run, by group within the true class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fitlib import views
+from fitlib import wording as say
+from fitlib.captions import caption
+from fitlib.display import Page, tell
+from fitlib.plots import BLUE, INK, VERMILION, WIDTH, styled
+
+MOST = 4  # techniques told one by one
+SHOWN = (0.25, 0.4, 0.5, 0.6, 0.75)  # thresholds in the table for readers
+ABOVE = {0.0: "share_never", **{x / 100: f"above_{x}" for x in (10, 20, 30, 40)}, 0.5: "share_coin_flip"}
+COLOURS, MARKERS, DASHES = (BLUE, VERMILION, INK), "o^sDvPX", ("-", "--", ":", "-.")
+
+
+def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
+    """Display the section: churn by group, the groups that four fifths compares, and thresholds where scores exist."""
+    table, risk, swept = (frames.get(name, pd.DataFrame()) for name in ("individuals", "risk", "thresholds"))
+    if len(table):
+        for attribute in plan["groups"]:
+            rows = overall(table[table["attribute"] == attribute])
+            if (rows["churn"] > 0).any():
+                figure = distribution_figure(rows, plan, attribute)
+                text = alt_distribution(rows, plan, attribute)
+                page.figure("churn", attribute, figure, text, caption_distribution(plan, rows))
+        page.table("Changing decisions", churn_view(table, plan), caption_churn(plan, table), "tables/individuals.csv")
+        tell(sentences(table, plan))
+    if len(risk):
+        page.table(
+            "Lowest and highest group", views.groups_view(risk, plan), caption_groups(plan, risk), "tables/risk.csv"
+        )
+    if len(swept):
+        page.table("Other thresholds", threshold_view(swept), caption_thresholds(plan, swept), "tables/thresholds.csv")
+        tell(threshold_sentences(swept, plan))
+
+
+def overall(individuals: pd.DataFrame) -> pd.DataFrame:
+    """Rows over all true classes."""
+    return individuals[individuals["target"] == "overall"]
+
+
+# Sentences
+
+
+def sentences(individuals: pd.DataFrame, plan: Mapping) -> list[str]:
+    """How many decisions change, whose, and how sure the difference between groups is."""
+    rows = overall(individuals)
+    everybody = rows[rows["group"].isna()]
+    told = [_told(row, rows, plan) for _, row in everybody.head(MOST).iterrows()]
+    if len(everybody) > MOST:
+        told.append(f"{len(everybody) - MOST} more are in the table.")
+    return [text for text in [*told, _ambiguity(everybody), _classes(individuals, plan)] if text]
+
+
+def _told(row: pd.Series, rows: pd.DataFrame, plan: Mapping) -> str:
+    who = f"{row['technique']}{say.place(rows, row)}"
+    if say.missing(row["churn"]):
+        return f"{who}: how many decisions change is {row['note'] or say.NOT_ESTIMABLE}."
+    if row["churn"] == 0:
+        return f"{who}: {row['note'] or 'no decision changed'}."
+    keys = ("technique", "arm", "attribute")
+    groups = rows[rows["group"].notna() & (rows[list(keys)] == row[list(keys)]).all(axis=1)].dropna(subset=["gap"])
+    shares = ", ".join(f"{group_name(plan, g)} {say.points(g['churn'])} %" for _, g in groups.iterrows())
+    within = f" Within the true classes: {shares}; {_gap(groups, plan)}." if len(groups) else ""
+    return (
+        f"{who}: two runs decide differently about {say.points(row['churn'])} % of cases "
+        f"{_interval(row['churn_low'], row['churn_high'])}; about {say.points(row['share_coin_flip'])} % at least half "
+        f"of the pairs of runs disagree.{within}"
+    )
+
+
+def _gap(groups: pd.DataFrame, plan: Mapping) -> str:
+    """The largest gap; of more than two groups it was chosen for being the largest."""
+    top = groups.loc[groups["gap"].idxmax()]
+    chosen = f", the largest of {len(groups)} groups," if len(groups) > 2 else ""
+    ends = (top["gap_low"], top["gap_high"])
+    told = f"{group_name(plan, top)} − others{chosen} {say.points(top['gap'], signed=True)} points {_interval(*ends)}"
+    if any(map(say.missing, ends)):
+        return told
+    return told if ends[0] > 0 or ends[1] < 0 else f"{told}: a difference between groups is not established"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"(interval {say.NOT_ESTIMABLE})" if say.missing(low) or say.missing(high) else say.span(low, high)
+
+
+def _ambiguity(everybody: pd.DataFrame) -> str:
+    rows = everybody.dropna(subset=["ambiguity"])
+    rows = rows[rows["ambiguity"] > 0]
+    if rows.empty:
+        return ""
+    runs, shares = int(rows["ambiguity_runs"].iloc[0]), 100 * rows["ambiguity"]
+    equal = " (the number of runs that every technique has)" if rows["n_runs"].nunique() > 1 else ""
+    return f"Of {runs} runs{equal}, not all agree about {say.ranged(shares, say.decimals)} % of cases (ambiguity)."
+
+
+def _classes(individuals: pd.DataFrame, plan: Mapping) -> str:
+    """How often the gap within one true class is established."""
+    rows = individuals[(individuals["target"] != "overall") & individuals["group"].notna()]
+    sizes = {name: len(groups) for name, groups in plan["groups"].items()}
+    # of two groups, one gap is the other's negative
+    rows = rows[(rows["group"] > 0) | (rows["attribute"].map(sizes) > 2)].dropna(subset=["gap_low"])
+    if rows.empty:
+        return ""
+    clear = int(((rows["gap_low"] > 0) | (rows["gap_high"] < 0)).sum())
+    return (
+        f"Within single true classes the interval of the gap excludes 0 in {clear} of {say.count(len(rows), 'case')}; "
+        "uncorrected, so about 1 in 20 would without any difference."
+    )
+
+
+def threshold_sentences(thresholds: pd.DataFrame, plan: Mapping) -> list[str]:
+    """Whether the comparison with 0.8 hangs on the threshold."""
+    rule = "violates four fifths" if plan["analysis"].get("favourable") is not None else "has an impact ratio below 0.8"
+    rows, told = thresholds.dropna(subset=["below_four_fifths"]), []
+    for _, group in list(rows.groupby(["technique", "arm", "attribute"], sort=False))[:MOST]:
+        some, name = (
+            group[group["below_four_fifths"] > 0],
+            f"{group.iloc[0]['technique']}{say.place(rows, group.iloc[0])}",
+        )
+        at = f"at {len(some)} of {len(group)} thresholds" if len(some) else f"at none of {len(group)} thresholds"
+        told.append(f"{name}, class {say.class_name(plan, group['target'].iloc[0])}: some run {rule} {at}.")
+    notes = thresholds[thresholds["note"].str.contains("outside")]
+    return told + [f"{row['technique']}{say.place(thresholds, row)}: {row['note']}." for _, row in notes.iterrows()]
+
+
+# Tables for readers
+
+
+def churn_view(individuals: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+    """Churn of everybody and by group, with gap and intervals."""
+    rows = overall(individuals)
+    return pd.DataFrame([_churn_row(row, rows, plan) for _, row in rows.iterrows()])
+
+
+def _churn_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
+    everybody = say.missing(row["group"])
+    return {
+        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Group": "everybody" if everybody else group_name(plan, row),
+        "Cases": str(row["rows"]),
+        "Churn, %": say.points(row["churn"]),
+        "95 % interval": say.span(row["churn_low"], row["churn_high"]),
+        "Gap to the others": "–" if everybody else say.points(row["gap"], signed=True),
+        "95 % interval of the gap": "–" if everybody else say.span(row["gap_low"], row["gap_high"]),
+        "Never changes, %": say.points(row["share_never"]),
+        "Coin flips, %": say.points(row["share_coin_flip"]),
+    }
+
+
+def threshold_view(thresholds: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy, bias and impact ratio at some thresholds."""
+    rows = thresholds[thresholds["threshold"].isin(SHOWN)]
+    return pd.DataFrame([_threshold_row(row, rows) for _, row in rows.iterrows()])
+
+
+def _threshold_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    ratio = "–" if say.missing(row["ratio"]) else say.decimals(row["ratio"])
+    return {
+        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Threshold": f"{row['threshold']:.2f}",
+        "Accuracy, %": say.points(row["accuracy"]),
+        **{name: say.points(row[name]) for name in ("DP", "EOFP", "EOTP")},
+        "Impact ratio": ratio,
+        "lowest to highest run": "–" if say.missing(row["ratio"]) else say.span(row["ratio_min"], row["ratio_max"], 1),
+        "Runs below 0.8, %": "–" if say.missing(row["below_four_fifths"]) else say.points(row["below_four_fifths"]),
+    }
+
+
+def group_name(plan: Mapping, row: Mapping) -> str:
+    """The name that the plan gives to a row's group."""
+    return str(plan["groups"][row["attribute"]][int(row["group"])])
+
+
+# Captions
+
+
+def caption_churn(plan: Mapping, individuals: pd.DataFrame) -> str:
+    """Under the table of churn."""
+    unequal = individuals["n_runs"].nunique() > 1
+    return caption(
+        plan,
+        individuals["n_runs"],
+        "Churn: share of pairs of runs that disagree about a case, mean over cases; of a group within the true "
+        "classes, with everybody's classes as weights. Gap: group − all other groups, in points. Intervals: 95 %, "
+        "bootstrap over runs and test units. Coin flips: at least half of the pairs of runs disagree. No test is made "
+        "here." + (" “Never changes” and “coin flips” depend on n: compare them at equal n only." if unequal else ""),
+    )
+
+
+def caption_groups(plan: Mapping, risk: pd.DataFrame) -> str:
+    """Under the table of groups."""
+    return caption(
+        plan,
+        risk["n"],
+        "Rates: share predicted as the class, mean over runs; n: rows of the group. p < .05, beyond 2 SD: runs in "
+        "which lowest and highest group differ by the exact two-sided test named, and by more than two standard "
+        "deviations; one test a run, uncorrected, as the rule is used; of more than two groups the extreme pair, so p "
+        "is too small.",
+    )
+
+
+def caption_thresholds(plan: Mapping, thresholds: pd.DataFrame) -> str:
+    """Under the table of thresholds."""
+    target = say.class_name(plan, thresholds["target"].iloc[0])
+    return caption(
+        plan,
+        thresholds["n"],
+        f"Selected for class {target}: score at least the threshold. Means over runs, in points; the impact ratio with "
+        "its lowest and highest run. The ground truth stays as it is. No interval, no test.",
+    )
+
+
+def caption_distribution(plan: Mapping, individuals: pd.DataFrame) -> str:
+    """Under the figure."""
+    return caption(
+        plan,
+        individuals["n_runs"],
+        "Share of a group's cases (all true classes together) about which more than this share of pairs of runs "
+        "disagrees; at 0.5: at least half. No interval, no test.",
+    )
+
+
+# Figure
+
+
+@styled
+def distribution_figure(individuals: pd.DataFrame, plan: Mapping, attribute: str) -> Figure:
+    """One panel per technique and arm, one line per group."""
+    panels = list(individuals.groupby(["technique", "arm"], sort=False))
+    across = min(4, len(panels))
+    down = -(-len(panels) // across)
+    figure = Figure(figsize=(WIDTH, 0.5 + 2.1 * down), layout="constrained")
+    axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    for (_, rows), ax in zip(panels, axes, strict=False):
+        distribution(rows, plan["groups"][attribute], ax)
+        ax.set_title(f"{rows.iloc[0]['technique']}{say.place(individuals, rows.iloc[0])}".replace("$", r"\$"))
+    axes[0].set_ylim(bottom=0)
+    for row in range(down):
+        axes[row * across].set_ylabel("% of the group's cases")
+    figure.supxlabel("more than this share of pairs of runs disagrees", fontsize=9)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(6, len(plan["groups"][attribute]))
+    )
+    return figure
+
+
+@styled
+def distribution(individuals: pd.DataFrame, names: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Share of cases (%) beyond a churn, by group, of one technique and arm; markers and dashes tell groups apart."""
+    ax = ax or Figure(figsize=(5, 3), layout="constrained").subplots()
+    for _, row in individuals[individuals["group"].notna()].iterrows():
+        colour, marker, dashes = (style[int(row["group"]) % len(style)] for style in (COLOURS, MARKERS, DASHES))
+        shares = [100 * (1 - row[name] if name == "share_never" else row[name]) for name in ABOVE.values()]
+        label = str(names[int(row["group"])]).replace("$", r"\$")
+        ax.plot(list(ABOVE), shares, color=colour, marker=marker, linestyle=dashes, markersize=4, label=label)
+    ax.set(xlim=(-0.02, 0.52))
+    return ax
+
+
+def alt_distribution(individuals: pd.DataFrame, plan: Mapping, attribute: str) -> str:
+    """What the figure shows, in words."""
+    rows = individuals[individuals["group"].notna()].dropna(subset=["share_never"])
+    told = [
+        f"{row['technique']}{say.place(individuals, row)}, {group_name(plan, row)}: "
+        f"{say.points(1 - row['share_never'])} % change in some pair of runs, {say.points(row['share_coin_flip'])} % "
+        "in at least half."
+        for _, row in rows.head(12).iterrows()
+    ]
+    more = " Further techniques are in the table." if len(rows) > 12 else ""
+    what = (
+        f"Lines of the share of cases whose decision changes, by churn and group ({attribute}), a panel per technique."
+    )
+    return f"{what} {' '.join(told)}{more}"

@@ -1,0 +1,271 @@
+"""Section "How to report": a paragraph to copy, filled with the experiment's own numbers.
+
+`TEMPLATE` is the same paragraph with its blanks in brackets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from fitlib import wording as say
+from fitlib.captions import caption
+from fitlib.display import Page, tell
+from fitlib.identity import check_fit
+from fitlib.sections.costs import first_metric
+from fitlib.series import main_arms
+
+SETTING = (
+    "{technique} was compared with {baseline} on {metric} ({metric name}; overall value, {reading} reading) over "
+    "{n technique} and {n baseline} {runs}. Noise: {noise}. Everything below holds at {seed}, on this test set "
+    "({data}); device: {device}."
+)
+SPREAD = (
+    "{technique}: mean {mean technique} points {mean interval technique}, standard deviation (SD) {sd technique} "
+    "{sd interval technique}, MaxDiff {maxdiff technique} (n = {n technique}); {baseline}: mean {mean baseline} "
+    "{mean interval baseline}, SD {sd baseline} {sd interval baseline}, MaxDiff {maxdiff baseline} (n = {n baseline}) "
+    "(95 % intervals: Student's t for means, Bonett's for SDs; MaxDiff grows with n)."
+)
+DIFFERENCE = (
+    "The difference of means, technique − baseline, was {difference} points {difference interval} (95 % interval, "
+    "{difference method}; over {classes}); against a smallest effect of ±{smallest effect} points ({declared}) the "
+    "verdict is {verdict} at {seed}, on this test set."
+)
+TEST = (
+    "Exact rank test: p = {p}, {p holm} after Holm's correction over {family size} tests; smallest attainable p before "
+    "correction: {smallest p}; power for a difference of {smallest effect} points at the corrected α of "
+    "{corrected alpha}: {power}."
+)
+VARIANCE = (
+    "Spread (Brown-Forsythe on raw values): p = {p variance}, {p variance holm} after Holm's correction over {variance "
+    "family size} tests; power for an SD 1.5 times as large: {power variance}."
+)
+REVERSAL = (
+    "One new run of {technique} and one of {baseline}, trained again at the same seed, would point the other way with "
+    "probability {reversal} {reversal interval}."
+)
+SCOPE = "Whether the difference holds over seeds, on other test data or on other hardware is not shown by these runs."
+SENTENCES = (SETTING, SPREAD, DIFFERENCE, TEST, VARIANCE, REVERSAL, SCOPE)
+BLANK = re.compile(r"\{([^}]+)\}")
+TEMPLATE = BLANK.sub(r"[\1]", " ".join(SENTENCES))
+"""The paragraph with its blanks in brackets, for documentation."""
+
+SINGLE = (
+    "{technique} was trained in {n technique} {runs}. Noise: {noise}. At {seed}, on this test set ({data}), its "
+    "{metric} ({metric name}; overall value, {reading} reading) had mean {mean technique} points {mean interval "
+    "technique}, standard deviation (SD) {sd technique} {sd interval technique} and MaxDiff {maxdiff technique} (95 % "
+    "intervals: Student's t, Bonett's; MaxDiff grows with n); device: {device}. Nothing was compared."
+)
+NO_RUNS = "There is nothing to report: no run has metrics."
+RUNS_CALLED = {
+    "yes": "fixed-seed identical training (FIT) runs, shown by their digests to differ in nothing but the noise",
+    "no": "runs that are not FIT: their records show that they were not identical",
+    "unknown": "runs, with no record of whether they were identical",
+}
+Values = dict[str, str]
+
+
+def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
+    """Display the paragraph."""
+    tell(how_to_report(frames, plan, evidence))
+    rows = frames["comparisons"]
+    sizes = pd.concat([rows["n_baseline"], rows["n_technique"]]) if len(rows) else frames["summary"]["n"]
+    tell(caption(plan, sizes, "The paragraph above may be copied; every number in it stands in the tables."))
+
+
+def how_to_report(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> str:
+    """The paragraph on the first technique's comparison on DI, or else on the first distinct metric.
+
+    ``frames`` holds "comparisons" and "summary", and "over_seeds" where there is one. Without a comparison: on the
+    first technique alone. What is not estimable or was not tested is said so; a verdict always carries its seed.
+    """
+    row = _chosen(frames["comparisons"])
+    if row is None:
+        return _alone(frames["summary"], plan, evidence)
+    arm = next(arm for arm in main_arms(plan) if arm["arm"] == row["arm"])
+    values = _setting(row, arm, plan, evidence) | _of_both(row, frames["summary"])
+    told = [SETTING, SPREAD]
+    if say.missing(row["difference_low"]):
+        told.append(f"No test and no verdict: {_why(row)}.")
+        return " ".join([*(_filled(text, values) for text in told), SCOPE])
+    values |= _difference(row, plan)
+    told += [DIFFERENCE, *_tests(row, values), *_reversal(row, values)]
+    return " ".join([*(_filled(text, values) for text in told), _over_seeds(frames, row)])
+
+
+def _chosen(comparisons: pd.DataFrame) -> pd.Series | None:
+    """The first row on the metric of interest; a comparison that was estimable before one that was not."""
+    rows = comparisons[comparisons["metric"] == first_metric(comparisons)] if len(comparisons) else comparisons
+    known = rows.dropna(subset=["difference_low"])
+    rows = known if len(known) else rows
+    return rows.iloc[0] if len(rows) else None
+
+
+def _filled(text: str, values: Values) -> str:
+    return " ".join(BLANK.sub(lambda blank: values[blank[1]], text).split())
+
+
+# Parts of the paragraph
+
+
+def _setting(row: Mapping, arm: Mapping, plan: Mapping, evidence: Sequence[Mapping]) -> Values:
+    trainings = {t["technique"]: t["training"] for t in plan["techniques"]}
+    named = [trainings[row[role]] for role in ("technique", "baseline") if role in row]
+    by = f" by {row['attribute']}" if len(plan["groups"]) > 1 else ""
+    return {
+        "technique": str(row["technique"]),
+        "baseline": str(row.get("baseline", "")),
+        "metric": f"{row['metric']}{by}",
+        "metric name": say.METRIC_NAMES[row["metric"]],
+        "reading": str(row["reading"]),
+        "runs": RUNS_CALLED[row["fit"]],
+        "noise": _noise(arm),
+        "seed": _seed(arm),
+        "data": str(plan.get("data", {}).get("name") or "not named"),
+        "device": _device(evidence, named, arm["arm"]),
+    }
+
+
+def _noise(arm: Mapping) -> str:
+    if arm["kind"] == "unknown":
+        return "not recorded"
+    kind = {"emulated": "emulated: it claims nothing about a given GPU", "real": "real"}.get(arm["kind"], arm["kind"])
+    return f"{arm['noise']} ({kind})"
+
+
+def _seed(arm: Mapping) -> str:
+    known = say.seed(arm)
+    return "one seed (not recorded)" if known == "not recorded" else f"seed {known}"
+
+
+def _device(evidence: Sequence[Mapping], trainings: Sequence[str], arm: str) -> str:
+    """The machine that the runs recorded; several where they differ."""
+    parts = [e["parts"] for e in evidence if e["training"] in trainings and e["arm"] == arm and e.get("parts")]
+    found = dict.fromkeys(_machine(p) for p in parts)
+    return say.listed((name for name in found if name), 3) if any(found) else "not recorded"
+
+
+def _machine(parts: Mapping[str, str]) -> str:
+    gpu = str(parts.get("gpu", "none"))
+    known = [parts.get("machine", ""), "" if gpu == "none" else gpu, parts.get("packages", "")]
+    return ", ".join(str(part) for part in known if part)
+
+
+def _of_both(row: Mapping, summary: pd.DataFrame) -> Values:
+    values: Values = {}
+    for role in ("technique", "baseline"):
+        values |= _moments(row, row[role], role, summary)
+    return values
+
+
+def _moments(row: Mapping, name: str, role: str, summary: pd.DataFrame) -> Values:
+    """Mean, SD and MaxDiff of one technique, with their intervals."""
+    at = {"technique": name, "arm": row["arm"], "attribute": row["attribute"], "metric": row["metric"]}
+    found = say.overall_rows(summary)
+    for column, value in at.items():
+        found = found[found[column] == value]
+    s = found.iloc[0] if len(found) else pd.Series(dtype=object)
+    n = 0 if say.missing(s.get("n")) else int(s["n"])
+    constant = n > 1 and s["maxdiff"] == 0
+    shown = {
+        "n": str(n),
+        "mean": say.points(s.get("mean")),
+        "mean interval": f"(constant in all {n} runs)" if constant else _interval(s, "mean"),
+        "sd": "none" if constant else say.points(s.get("sd")),
+        "sd interval": "" if constant else _interval(s, "sd"),
+        "maxdiff": "0" if constant else say.points(s.get("maxdiff")) if n > 1 else say.NOT_ESTIMABLE,
+    }
+    return {f"{what} {role}": text for what, text in shown.items()}
+
+
+def _interval(row: Mapping, name: str, scale: float = 100.0) -> str:
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    return f"(interval {say.NOT_ESTIMABLE})" if say.missing(low) or say.missing(high) else say.span(low, high, scale)
+
+
+def _difference(row: Mapping, plan: Mapping) -> Values:
+    before = plan.get("declared_before_first_run")
+    left_out = f", without {row['dropped_classes']}, which some run leaves undefined" if row["dropped_classes"] else ""
+    return {
+        "difference": say.points(row["difference"], signed=True),
+        "difference interval": _interval(row, "difference"),
+        "difference method": "paired by run" if row["design"] == "paired by run" else "Welch",
+        "smallest effect": say.points(plan["analysis"]["smallest_effect"]),
+        "classes": f"{say.count(int(row['n_classes']), 'class', 'classes')}{left_out}",
+        "declared": "declared before the first run" if before else "not declared beforehand",
+        "verdict": f"“{row['verdict']}”",
+    }
+
+
+def _tests(row: Mapping, values: Values) -> list[str]:
+    """The two tests, each only where it was made; fills their blanks."""
+    told = []
+    alpha, size = float(row["alpha"]), row["family_size"]
+    if say.missing(row["p_mean"]) or say.missing(size):
+        told.append("No test of the means was made.")
+    else:
+        values |= {
+            "p": say.probability(row["p_mean"]), "p holm": say.probability(row["p_mean_holm"]),
+            "family size": str(int(size)), "smallest p": say.probability(row["p_mean_smallest"]),
+            "power": _power(row["power_mean"]), "corrected alpha": say.probability(alpha / int(size)),
+        }  # fmt: skip
+        above = "No test possible at this n: the smallest attainable p exceeds α. "
+        told.append((above if row["p_mean_smallest"] > alpha else "") + TEST)
+    if not (say.missing(row["p_variance_raw"]) or say.missing(row["p_variance_raw_holm"])):
+        values |= {
+            "p variance": say.probability(row["p_variance_raw"]),
+            "p variance holm": say.probability(row["p_variance_raw_holm"]),
+            "variance family size": str(int(row["family_size_variance"])),
+            "power variance": _power(row["power_variance"]),
+        }
+        told.append(VARIANCE)
+    return told
+
+
+def _power(value: float) -> str:
+    return say.NOT_ESTIMABLE if say.missing(value) else say.power(value)
+
+
+def _reversal(row: Mapping, values: Values) -> list[str]:
+    if say.missing(row["reversal"]):
+        note = row["reversal_note"]
+        return [f"P(verdict reversal): {note}."] if note else []
+    values |= {"reversal": say.probability(row["reversal"]), "reversal interval": _interval(row, "reversal", 1)}
+    return [REVERSAL]
+
+
+def _why(row: Mapping) -> str:
+    return "the runs are not FIT" if row["fit"] == "no" else row["note"] or "the difference is not estimable"
+
+
+def _over_seeds(frames: Mapping[str, pd.DataFrame], row: Mapping) -> str:
+    """The verdict over seeds with its scope where several were tried, else what one seed cannot show."""
+    table = frames.get("over_seeds")
+    if table is None or table.empty:
+        return SCOPE
+    keys = ("technique", "baseline", "attribute", "metric")
+    rows = table[(table[list(keys)] == [row[key] for key in keys]).all(axis=1)]
+    if rows.empty or say.missing(rows.iloc[0]["low"]):
+        return SCOPE
+    over = rows.iloc[0]
+    return (
+        f"{over['scope'][0].upper()}{over['scope'][1:]}: {say.points(over['difference'], signed=True)} points "
+        f"{say.span(over['low'], over['high'])} (95 % interval, the seed a random factor), verdict “{over['verdict']}”."
+    )
+
+
+def _alone(summary: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping]) -> str:
+    rows = say.overall_rows(summary).dropna(subset=["mean"])
+    rows = rows[rows["technique"] == rows["technique"].iloc[0]] if len(rows) else rows
+    if rows.empty:
+        return NO_RUNS
+    di = rows[rows["metric"] == "DI"]
+    row = (di if len(di) else rows).iloc[0]
+    arm = next(arm for arm in main_arms(plan) if arm["arm"] == row["arm"])
+    training = next(t["training"] for t in plan["techniques"] if t["technique"] == row["technique"])
+    fit = {True: "yes", False: "no", None: "unknown"}[check_fit(evidence, training, arm["arm"]).fit]
+    known = {**row.to_dict(), "fit": fit}
+    values = _setting(known, arm, plan, evidence) | _moments(row, row["technique"], "technique", summary)
+    return _filled(SINGLE, values)

@@ -1,0 +1,239 @@
+"""Section "How much of this is the test set?": chance on a finite test set, components of the spread, selection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from fitlib import wording as say
+from fitlib.captions import caption
+from fitlib.display import Page, tell
+from fitlib.metrics import BIAS_METRICS
+from fitlib.testset import COMPONENT_METRICS
+
+KEYS = ["technique", "arm", "attribute"]
+NO_TABLE = "What the test set contributes is not known: the metrics of these techniques were made without it."
+RATE_NAMES = {"DP": "share predicted as the class", "EOFP": "false positive rate", "EOTP": "true positive rate"}
+
+
+def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
+    """Display the section: overall values beside chance, components of the largest spreads, selection, direction."""
+    summary, components, selection = (frames[name] for name in ("summary", "components", "selection"))
+    if summary["expectation"].isna().all() and components.empty:
+        tell(NO_TABLE)
+        return
+    tell([*chance_sentences(summary), denominator_sentence(summary, plan)])
+    page.table("Beside chance", chance_view(summary), caption_chance(plan, summary), "tables/summary.csv")
+    tell([*component_sentences(components, plan)])
+    view = components_view(components, plan)
+    page.table("Run and test set", view, caption_components(plan, components), "tables/components.csv")
+    tell([direction_sentence(summary, plan), *selection_sentences(selection)])
+
+
+# Sentences: chance
+
+
+def chance_sentences(summary: pd.DataFrame) -> list[str]:
+    """Which overall values are no larger than chance alone gives on this test set; else the one that comes closest."""
+    rows = say.overall_rows(summary).dropna(subset=["mean", "expectation"])
+    rows = rows[rows["expectation"] > 0]
+    if rows.empty:
+        return ["What chance alone gives is not estimable here: no overall value is defined."]
+    ratio = rows["mean"] / rows["expectation"]
+    within = rows[ratio <= 1]
+    about = (
+        "A distance between groups is above 0 by chance alone: its expectation without any disparity is found by "
+        "permuting the protected attribute in the test set."
+    )
+    if within.empty:
+        row = rows.loc[ratio.idxmin()]
+        closest = f"{row['metric']} of {row['technique']}{say.place(summary, row)}"
+        return [about, f"Every overall value lies above it; closest comes {closest}: {_against(row)}."]
+    named = say.listed(_named(row, summary) for _, row in within.iterrows())
+    n = f"{len(within)} of {say.count(len(rows), 'overall value')}"
+    return [about, f"{n} {'is' if len(within) == 1 else 'are'} no larger than chance alone gives: {named}."]
+
+
+def _named(row: pd.Series, frame: pd.DataFrame) -> str:
+    return f"{row['metric']} of {row['technique']}{say.place(frame, row)} ({_against(row)})"
+
+
+def _against(row: pd.Series) -> str:
+    return f"{say.points(row['mean'])} points against {say.points(row['expectation'])}"
+
+
+def denominator_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
+    """How many classes have a denominator below the declared `min_group`, and where the smallest is."""
+    limit = int(plan["analysis"].get("min_group", 0))
+    rows = say.bias_rows(summary)
+    rows = rows[(rows["target"] != "overall") & rows["smallest_denominator"].notna()]
+    few = rows[rows["smallest_denominator"] < limit]
+    if rows.empty:
+        return ""
+    if few.empty:
+        return f"No denominator lies below the declared {limit}; the smallest is {rows['smallest_denominator'].min()}."
+    row = few.loc[few["smallest_denominator"].astype(int).idxmin()]
+    return (
+        f"{len(few)} of {len(rows)} values of a class rest on a denominator below the declared {limit} (noted in the "
+        f"table's file); the smallest is {row['smallest_denominator']}: {row['metric']} of {row['technique']}"
+        f"{say.place(summary, row)}, class {say.class_name(plan, row['target'])}."
+    )
+
+
+# Sentences: components
+
+
+def component_sentences(components: pd.DataFrame, plan: Mapping) -> list[str]:
+    """For the largest spread between runs: against another test set, and against independent flips."""
+    rows = components.dropna(subset=["sd_between_runs"])
+    if rows.empty:
+        return ["Components of the spread are not estimable: no technique has two runs or more."]
+    row = rows.loc[rows["sd_between_runs"].idxmax()]
+    if row["sd_between_runs"] == 0:
+        return ["No signed difference changed between runs: the spread has no components."]
+    where = (
+        f"{row['metric']} of {row['technique']}{say.place(components, row)}, class "
+        f"{say.class_name(plan, row['target'])}"
+    )
+    first = (
+        f"The signed difference that spreads most over {int(row['n'])} runs is {where}: SD "
+        f"{say.points(row['sd_between_runs'])} points on this test set. {_of_another_test_set(row)}"
+    )
+    return [first, _of_flips(row)]
+
+
+def _of_another_test_set(row: pd.Series) -> str:
+    if say.missing(row["variance_test_set"]):
+        return "The components are not estimable."
+    run, test = _component(row, "run"), _component(row, "test_set")
+    return f"Of the run, whatever the test set: {run}; of the draw of the test set: {test}."
+
+
+def _component(row: pd.Series, name: str) -> str:
+    return "none found (estimated ≤ 0)" if row[f"variance_{name}"] <= 0 else f"SD {_sd(row, name)} points"
+
+
+def _of_flips(row: pd.Series) -> str:
+    floor, spread = row["floor_sd"], row["sd_between_runs"]
+    if say.missing(floor):
+        return ""
+    share = say.decimals(floor**2 / spread**2)
+    return (
+        f"If its predictions flipped between runs independently of each other, that alone would give SD "
+        f"{say.points(floor)} points ({share} of the variance found): a floor that only a larger test set lowers."
+    )
+
+
+def _sd(row: pd.Series, name: str) -> str:
+    """An SD in points; "≤ 0" where the variance was estimated as negative."""
+    variance = row[f"variance_{name}"]
+    if say.missing(variance):
+        return say.NOT_ESTIMABLE
+    return "≤ 0" if variance < 0 else say.points(row[f"sd_{name}"])
+
+
+# Sentences: direction and selection
+
+
+def direction_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
+    """In how many classes the group with the lower rate changed from run to run; with the most frequent change."""
+    rows = summary[summary["metric"].isin(COMPONENT_METRICS) & (summary["target"] != "overall")]
+    rows = rows[(rows["lower_group"] != "") & (rows["n"] > 1)]
+    if rows.empty:
+        return ""
+    changed = rows[rows["lower_group_changes"] > 0]
+    pairs = say.count(len(rows), "pair of technique and class", "pairs of technique and class")
+    over = f"Over {say.listed(COMPONENT_METRICS)} and {pairs}"
+    if changed.empty:
+        return f"{over}, the same group had the lowest rate in all runs."
+    row = changed.loc[changed["lower_group_changes"].astype(int).idxmax()]
+    return (
+        f"{over}, the group with the lowest rate was not the same in all runs for {len(changed)}; most often "
+        f"for {row['metric']} of {row['technique']}{say.place(summary, row)}, class "
+        f"{say.class_name(plan, row['target'])}: {row['lower_group']} has the lowest {RATE_NAMES[row['metric']]} on "
+        f"average, another group in {int(row['lower_group_changes'])} of {int(row['n'])} runs."
+    )
+
+
+def selection_sentences(selection: pd.DataFrame) -> list[str]:
+    """What the fairest of n runs would have looked like on test data that did not choose it."""
+    rows = selection.dropna(subset=["regression"])
+    if rows.empty:
+        return ["What becomes of the fairest run is not estimable: no technique has two runs or more."]
+    row = rows.loc[rows["regression"].idxmax()]
+    named = f"{row['metric']} of {row['technique']}{say.place(selection, row)}"
+    kept = (rows["selected_off"] < rows["mean"]).sum()
+    return [
+        f"The fairest of {int(row['n'])} runs regresses, most for {named}: chosen on half of the test set it has "
+        f"{say.points(row['selected_on'])} points there, {say.points(row['selected_off'])} on the other half, where "
+        f"all runs have {say.points(row['mean'])} on average (means over random halves).",
+        f"On the half that did not choose it, the fairest run lay below the mean of all runs in {kept} of "
+        f"{say.count(len(rows), 'pair')} of technique and metric (tables/selection.csv). Whoever picks a run must "
+        "report it on other data.",
+    ]
+
+
+# Views and captions
+
+
+def chance_view(summary: pd.DataFrame) -> pd.DataFrame:
+    """Overall value and its expectation without disparity, one row per technique, arm and attribute."""
+    rows = say.overall_rows(summary)
+    view = []
+    for _, group in rows.groupby(KEYS, sort=False):
+        found = {row["metric"]: _found_and_expected(row) for _, row in group.iterrows()}
+        first = group.iloc[0]
+        name = {"Technique": f"{first['technique']}{say.place(summary, first)}"}
+        view.append(name | {metric: found.get(metric, say.NOT_ESTIMABLE) for metric in BIAS_METRICS})
+    return pd.DataFrame(view)
+
+
+def _found_and_expected(row: pd.Series) -> str:
+    if say.missing(row["mean"]):
+        return say.NOT_ESTIMABLE
+    expected = "–" if say.missing(row["expectation"]) else say.points(row["expectation"])
+    return f"{say.points(row['mean'])} / {expected}"
+
+
+def caption_chance(plan: Mapping, summary: pd.DataFrame) -> str:
+    """Under the table of overall values beside chance."""
+    about = (
+        "In points: mean over runs / expectation without disparity (protected attribute permuted among test units, "
+        "within the true class for FPSF, EOFP, EOTP and BA). No interval, no test."
+    )
+    return caption(plan, say.overall_rows(summary)["n"], about)
+
+
+def components_view(components: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+    """Components of the largest spread between runs of each technique, arm and attribute."""
+    rows = components.dropna(subset=["sd_between_runs"])
+    if rows.empty:
+        return pd.DataFrame()
+    widest = rows.loc[rows.groupby(KEYS, sort=False)["sd_between_runs"].idxmax()].sort_index()
+    return pd.DataFrame([_component_row(row, components, plan) for _, row in widest.iterrows()])
+
+
+def _component_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
+    spread = row["sd_between_runs"]
+    return {
+        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Metric": row["metric"],
+        "Class": say.class_name(plan, row["target"]),
+        "Between runs": say.points(spread) if spread else f"constant in all {int(row['n'])} runs",
+        "Run": _sd(row, "run"),
+        "Test set": _sd(row, "test_set"),
+        "Run × test set": _sd(row, "interaction"),
+        "Floor": "–" if say.missing(row["floor_sd"]) else say.points(row["floor_sd"]),
+    }
+
+
+def caption_components(plan: Mapping, components: pd.DataFrame) -> str:
+    """Under the table of components."""
+    about = (
+        f"SDs in points of the signed difference, of the class and metric ({say.listed(COMPONENT_METRICS)}) with the "
+        "largest spread between runs. Run: covariance over runs on disjoint random halves of the test units; test set: "
+        "sampling of the test units; floor: independent flips of single predictions. ≤ 0: estimated as negative. "
+        "No interval, no test."
+    )
+    return caption(plan, components["n"], about)

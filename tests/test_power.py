@@ -1,0 +1,136 @@
+"""fitlib.power against statsmodels, simulation and tabulated constants."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.power import TTestIndPower, TTestPower
+
+from fitlib import power
+from fitlib import statistics as st
+
+
+def test_power_of_the_mean_test_agrees_with_simulation() -> None:
+    rng = np.random.default_rng(32)
+    b, t = rng.standard_normal((4000, 16)), 0.9 + 1.5 * rng.standard_normal((4000, 16))
+    simulated = np.mean(stats.ttest_ind(b, t, axis=1, equal_var=False).pvalue <= 0.01)
+    assert power.power_mean(0.9, 1.0, 1.5, 16, 16, 0.01) == pytest.approx(simulated, abs=0.03)
+
+
+def test_power_of_the_mean_test_agrees_with_statsmodels_at_equal_sds() -> None:
+    expected = TTestIndPower().power(effect_size=0.8, nobs1=16, alpha=0.05, ratio=1)
+    assert power.power_mean(0.8, 1.0, 1.0, 16, 16, 0.05) == pytest.approx(expected, rel=1e-9)
+    assert power.power_mean(-0.8, 1.0, 1.0, 16, 16, 0.05) == pytest.approx(expected, rel=1e-9)
+
+
+def test_power_of_the_mean_test_is_a_number_or_nothing() -> None:
+    for effect, sd, n, alpha in itertools.product((1e-9, 0.01, 1e6), (1e-15, 1e-6, 1.0), (2, 16), (0.05, 1e-9)):
+        assert 0 <= power.power_mean(effect, sd, 0.0, n, n, alpha) <= 1
+    assert power.power_mean(1e-4, 1e-15, 0.0, 2, 2, 0.05) == 1.0
+    assert power.power_mean(0.1, 0.0, 0.0, 16, 16, 0.05) is None
+    assert power.power_mean(0.1, 1.0, 1.0, 1, 16, 0.05) is None
+    assert power.power_mean(0.0, 1.0, 1.0, 16, 16, 0.05) is None
+
+
+def test_power_where_scipy_gives_up_is_close_to_scipy_elsewhere() -> None:
+    for critical, df, shift in ((2.1, 15.0, 3.0), (12.7, 1.0, 10.0), (60.0, 2.0, 50.0), (5.0, 30.0, 5.0)):
+        assert power._noncentral_t_sf(critical, df, shift) == pytest.approx(stats.nct.sf(critical, df, shift), abs=2e-3)
+
+
+def test_power_of_the_variance_test_at_16_runs() -> None:
+    rng = np.random.default_rng(33)
+    assert power.power_variance(16, 16, 0.05, rng=rng) == pytest.approx(0.22, abs=0.04)
+    assert power.power_variance(16, 16, 0.05, 2.0, rng=rng) == pytest.approx(0.57, abs=0.04)
+    assert power.power_variance(60, 60, 0.05, rng=rng) == pytest.approx(0.80, abs=0.04)
+    assert power.power_variance(2, 16, 0.05, rng=rng) == 0.0
+    first, second = (power.power_variance(8, 8, 0.05, rng=np.random.default_rng(1)) for _ in range(2))
+    assert first == second
+
+
+def test_power_of_the_paired_test_agrees_with_statsmodels() -> None:
+    for n, effect in ((5, 0.6), (16, -0.6), (40, 0.2)):
+        expected = TTestPower().power(effect_size=abs(effect), nobs=n, alpha=0.01)
+        assert power.power_paired(2 * effect, 2.0, n, 0.01) == pytest.approx(expected, rel=1e-6)
+    assert power.power_paired(0.1, 0.0, 16, 0.05) is None and power.power_paired(0.0, 1.0, 16, 0.05) is None
+    assert power.power_paired(0.1, 1.0, 1, 0.05) is None
+
+
+def test_power_of_the_paired_variance_test_rises_with_the_correlation() -> None:
+    found = [power.power_variance_paired(16, 0.05, r, rng=np.random.default_rng(1)) for r in (0.0, 0.5, 0.9)]
+    assert found[0] < found[1] < found[2] and found[2] == pytest.approx(0.67, abs=0.05)
+    assert power.power_variance_paired(16, 0.05, 0.5, 1.0, rng=np.random.default_rng(1)) < 0.06
+    assert power.power_variance_paired(2, 0.05, 0.5, rng=np.random.default_rng(1)) == 0.0
+
+
+# Runs needed
+
+
+@pytest.mark.parametrize(("effect", "alpha"), [(0.3, 0.05), (0.8, 0.05), (0.8, 0.001), (3.0, 0.05)])
+def test_runs_needed_agree_with_statsmodels(effect: float, alpha: float) -> None:
+    expected = TTestIndPower().solve_power(effect_size=effect, alpha=alpha, power=0.8)
+    assert power.runs_for_mean(effect, 1.0, 1.0, alpha) == math.ceil(expected)
+    expected = TTestPower().solve_power(effect_size=effect, alpha=alpha, power=0.8)
+    assert power.runs_for_paired(effect, 1.0, alpha) == math.ceil(expected)
+
+
+def test_runs_needed_are_the_fewest_with_that_power() -> None:
+    n = power.runs_for_mean(0.01, 0.02, 0.005, 0.05 / 45, 0.9)
+    assert power.power_mean(0.01, 0.02, 0.005, n, n, 0.05 / 45) >= 0.9
+    assert power.power_mean(0.01, 0.02, 0.005, n - 1, n - 1, 0.05 / 45) < 0.9
+    assert power.runs_for_mean(4.0, 1.0, 1.0, 0.05) == 3 and power.runs_for_mean(100.0, 1.0, 1.0, 0.05) == 2
+
+
+def test_no_number_of_runs_where_there_is_no_test_or_too_many_are_needed() -> None:
+    assert power.runs_for_mean(0.0, 1.0, 1.0, 0.05) is None and power.runs_for_mean(0.1, 0.0, 0.0, 0.05) is None
+    assert power.runs_for_mean(1e-4, 1.0, 1.0, 0.05) is None and power.runs_for_paired(1e-4, 1.0, 0.05) is None
+    assert power.runs_for_width(1e-4, 1.0, 1.0) is None and power.runs_for_width(0.0, 1.0, 1.0) is None
+    assert power.power_mean(0.1, math.nan, math.nan, 16, 16, 0.05) is None
+    assert power.runs_for_mean(0.1, math.nan, 1.0, 0.05) is power.power_paired(0.1, math.nan, 16, 0.05) is None
+    assert power.runs_for_paired(0.1, 0.0, 0.05) is None and power.runs_for_width_paired(0.1, 0.0) is None
+    assert power.runs_for_variance(1.0, 0.05, rng=np.random.default_rng(0)) is None
+
+
+def test_sixteen_runs_cannot_show_that_the_spread_is_unchanged() -> None:
+    found = [power.runs_for_variance(1.5, alpha, rng=np.random.default_rng(2)) for alpha in (0.05, 0.01)]
+    assert 52 <= found[0] <= 68 < found[1]
+    assert found[0] == power.runs_for_variance(1.5, 0.05, rng=np.random.default_rng(2))
+
+
+# Widths
+
+
+def test_widths_are_those_of_the_intervals() -> None:
+    x, y = np.random.default_rng(3).standard_normal((2, 9))
+    mean, difference, sd = st.mean_interval(x), st.welch(x, y), st.sd_interval(x, method="chi-square")
+    assert power.mean_half_width(9) * st.sds(x) == pytest.approx((mean.high - mean.low) / 2)
+    half = (difference.high - difference.low) / 2
+    assert power.difference_half_width(float(st.sds(x)), float(st.sds(y)), 9) == pytest.approx(half)
+    assert power.sd_ratios(9) == pytest.approx((sd.low / sd.value, sd.high / sd.value))
+
+
+def test_runs_for_a_width_are_the_fewest() -> None:
+    n = power.runs_for_width(0.5, 1.0, 2.0)
+    assert power.difference_half_width(1.0, 2.0, n) <= 0.5 < power.difference_half_width(1.0, 2.0, n - 1)
+    n = power.runs_for_width_paired(0.5, 1.0)
+    assert power.mean_half_width(n) <= 0.5 < power.mean_half_width(n - 1)
+
+
+@pytest.mark.parametrize(("n", "tabulated"), [(2, 1.128), (5, 2.326), (10, 3.078), (25, 3.931)])
+def test_expected_range_is_the_tabulated_d2(n: int, tabulated: float) -> None:
+    assert power.expected_range(n) == pytest.approx(tabulated, abs=6e-4)
+
+
+def test_more_runs_show_more_and_never_shrink_maxdiff() -> None:
+    rows = power.how_many_runs(0.01, 0.01, 0.02, 0.01, rng=np.random.default_rng(4))
+    assert [row.n for row in rows] == list(power.NUMBERS_OF_RUNS)
+    for name in ("power_mean", "next_run_within", "expected_range", "sd_low"):
+        assert np.all(np.diff([getattr(row, name) for row in rows]) > 0), name
+    for name in ("half_width", "sd_high"):
+        assert np.all(np.diff([getattr(row, name) for row in rows]) < 0), name
+    at_16 = rows[power.NUMBERS_OF_RUNS.index(16)]
+    assert at_16.power_mean == power.power_mean(0.01, 0.01, 0.02, 16, 16, 0.01)
+    assert at_16.next_run_within == 15 / 17 and rows[-1].power_variance > 0.8 > at_16.power_variance
+    constant = power.how_many_runs(0.01, 0.0, 0.0, 0.01, rng=np.random.default_rng(4), numbers=(16,))[0]
+    assert constant.power_mean is None and constant.half_width is None
