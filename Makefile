@@ -21,7 +21,7 @@ test-all: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check fitlib tests
+	$(BIN)/ruff format --check fitlib tests benchmarks
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks

@@ -18,12 +18,12 @@ def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
     n = f"{known[0]} to {known[-1]}" if len(known) > 1 else str(known[0]) if known else "0"
     arms, data = main_arms(plan), plan.get("data", {}).get("name", "")
     varied = listed(dict.fromkeys(noise(arm) for arm in arms))
-    seeds = listed(dict.fromkeys(map(seed, arms)), 8)
-    several = len(set(map(seed, arms))) > 1
-    fixed = f"{'in each arm its seed (of ' + seeds + ')' if several else 'seed ' + seeds}, training data"
+    seeds = list(dict.fromkeys(map(seed, arms)))
+    several = len(seeds) > 1
+    fixed = f"{'in each arm one of the seeds ' if several else 'seed '}{listed(seeds, 8)}, training data"
     test = f"test set{f' of {data}' if data else ''}{', last epoch' if plan.get('source') == 'fitlib' else ''}"
-    n += " run" if n == "1" else " runs"
-    return f"n = {n} per technique{' and arm' if several else ''}. Varied: noise {varied}. Fixed: {fixed}, {test}. {extra}".strip()
+    n += f" run{'' if n == '1' else 's'} per technique{' and arm' if several else ''}"
+    return f"n = {n}. Varied: noise {varied}. Fixed: {fixed}, {test}. {extra}".strip()
 
 
 def caption_glance(plan: Mapping, summary: pd.DataFrame) -> str:

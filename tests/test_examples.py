@@ -142,7 +142,9 @@ def labelled(tmp_path):
 
 def test_multilabel_tables_of_several_arms_and_attributes(labelled, tmp_path):
     write_technique(tmp_path, "C-Base", labelled)
-    metrics, counts, votes, testset, persons = (pq.read_table(tmp_path / f"{name}.parquet").to_pandas() for name in TABLES)
+    metrics, counts, votes, testset, persons = (
+        pq.read_table(tmp_path / f"{name}.parquet").to_pandas() for name in TABLES
+    )
     assert metrics.attribute.unique().tolist() == ["sex", "race"]
     assert metrics[metrics.attribute == "race"].reading.unique().tolist() == ["strict"]
     assert metrics.drop_duplicates(["arm", "seed"])[["arm", "seed"]].values.tolist() == [

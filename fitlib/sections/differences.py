@@ -33,7 +33,7 @@ def _by_attribute(comparisons: pd.DataFrame, plan: Mapping) -> list[tuple[str, p
 
 def _effects(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
     heading("How large are the differences, and how surely are they known?")
-    tell("A bar wholly beyond the grey band decides; one that touches it leaves the verdict open, unless it lies inside.")
+    tell("A bar wholly beyond the grey band decides; one that touches it leaves it open, unless it lies wholly inside.")
     for attribute, rows in _by_attribute(comparisons, plan):
         figure, alt = plots.effects_figure(rows, plan), plots.alt_effects(rows)
         page.figure("effects", attribute, figure, alt, captions.caption_effects(plan, rows))

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import wording as say
-from fitlib.captions import caption
 from fitlib.display import Page, tell
 from fitlib.identity import check_fit
 from fitlib.sections.costs import first_metric
@@ -69,10 +68,7 @@ Values = dict[str, str]
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the paragraph."""
-    tell(how_to_report(frames, plan, evidence))
-    rows = frames["comparisons"]
-    sizes = pd.concat([rows["n_baseline"], rows["n_technique"]]) if len(rows) else frames["summary"]["n"]
-    tell(caption(plan, sizes, "The paragraph above may be copied; every number in it stands in the tables."))
+    tell([how_to_report(frames, plan, evidence)], paragraphs=True)
 
 
 def how_to_report(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> str:
