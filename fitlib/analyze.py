@@ -151,6 +151,7 @@ def _study(
         for name in order
     ]
     arm = {"arm": ARM, "noise": "unknown", "kind": "unknown", "role": "main", "seed": None, "options": {}}
+    hashes = {name: [digest_file(path) for path in files[name]] for name in order}
     plan = {
         "techniques": techniques,
         "arms": [{**arm, "runs": max(map(len, files.values()))}],
@@ -159,14 +160,13 @@ def _study(
         "analysis": analysis.model_dump(),
         "declared_hash": digest_json(analysis.model_dump()),
         "declared_before_first_run": False,
-        "deviations": _differing_tests(stacked, order),
+        "deviations": [*_differing_tests(stacked, order), *_copies(hashes, order)],
         "source": "predictions made elsewhere",
     }
     predictions = {
         name: {ARM: {"seed": 0, "predictions": {str(run): str(path.resolve()) for run, path in enumerate(files[name])}}}
         for name in order
     }
-    hashes = {name: [digest_file(path) for path in files[name]] for name in order}
     return Study(paths, plan, [], predictions, hashes)
 
 
@@ -177,6 +177,16 @@ def _differing_tests(stacked: dict[str, Predictions], order: list[str]) -> list[
         f"{name} was tested on other rows than {order[0]}: the test set differs with the technique"
         for name in order[1:]
         if not _same_rows(first, stacked[name])
+    ]
+
+
+def _copies(hashes: dict[str, list[str]], order: list[str]) -> list[str]:
+    """Sentences about techniques with files that are equal byte for byte: fewer runs than there are files."""
+    return [
+        f"{name}: only {len(set(hashes[name]))} of {len(hashes[name])} files differ (SHA-256), so some are copies or "
+        "runs that did not vary; intervals and tests count every file as a run"
+        for name in order
+        if len(set(hashes[name])) < len(hashes[name])
     ]
 
 

@@ -7,20 +7,37 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from fitlib.series import main_arms
-from fitlib.wording import distinct, family, listed, missing, noise, overall_rows, points, ranged, seed
+from fitlib.wording import (
+    again,
+    data_name,
+    distinct,
+    family,
+    listed,
+    missing,
+    noise,
+    overall_rows,
+    points,
+    ranged,
+    seed,
+)
 
-PROPORTIONAL = "∝: proportional to another metric in all runs, so it shows that metric's tests and counts once."
+PROPORTIONAL = (
+    "∝: proportional to another metric in all runs, so it shows that metric's tests and counts once; its verdict is of "
+    "its own size."
+)
 
 
 def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
     """The line under a table or figure: n, what varied, what was fixed, and `extra`."""
-    known = sorted({int(n) for n in sizes if not missing(n)})
+    known = sorted({int(n) for n in sizes if not missing(n) and n > 0})
     n = f"{known[0]} to {known[-1]}" if len(known) > 1 else str(known[0]) if known else "0"
-    arms, data = main_arms(plan), plan.get("data", {}).get("name", "")
+    arms, data = main_arms(plan), data_name(plan)
     varied = listed(dict.fromkeys(noise(arm) for arm in arms))
     seeds = list(dict.fromkeys(map(seed, arms)))
     several = len(seeds) > 1
     fixed = f"{'in each arm one of the seeds ' if several else 'seed '}{listed(seeds, 8)}, training data"
+    if all(arm["kind"] == "unknown" for arm in arms):
+        fixed = "seed and training not recorded"
     test = f"test set{f' of {data}' if data else ''}{', last epoch' if plan.get('source') == 'fitlib' else ''}"
     n += f" run{'' if n == '1' else 's'} per technique{' and arm' if several else ''}"
     return f"n = {n}. Varied: noise {varied}. Fixed: {fixed}, {test}. {extra}".strip()
@@ -62,11 +79,13 @@ def caption_summary(plan: Mapping, summary: pd.DataFrame) -> str:
 def caption_risk(plan: Mapping, risk: pd.DataFrame, shown: int) -> str:
     """Under the risk table, of which `shown` rows are shown."""
     worst = int(risk["worst_of"].max()) if len(risk) else 0
-    part = f" Shown: {shown} of {len(risk)} pairs, those below 0.8 in some run." if shown < len(risk) else ""
+    which = "some run" if shown == (risk["violated"] > 0).sum() else "most runs"
+    part = f" Shown: {shown} of {len(risk)} pairs, those below 0.8 in {which}." if shown < len(risk) else ""
     return caption(
         plan,
         risk["n"],
-        "Retraining covered: same seed. Intervals: Clopper-Pearson 95 %, of two runs disagreeing its image under "
+        f"Retraining covered: {listed(dict.fromkeys(risk['retraining']))}. Intervals: Clopper-Pearson 95 %, of two "
+        "runs disagreeing its image under "
         f"2p(1−p), so the estimate may lie above its upper end ½; for the worst of "
         f"{worst} pairs of technique and class, Bonferroni's. Turned by one: runs in which one person more or fewer "
         f"selected moves the ratio across 0.8. No test is made here.{part}",
@@ -100,9 +119,10 @@ def caption_differences(plan: Mapping, comparisons: pd.DataFrame) -> str:
         plan,
         _sizes(comparisons),
         f"In points. Difference = technique − baseline with Welch's 95 % interval{paired}; verdict against a smallest "
-        f"effect of ±{points(plan['analysis']['smallest_effect'])} points. P(reversal): one new run of each, trained "
-        "with the same seed, points the other way (Newcombe's interval), where a direction is established. d: Cohen's, "
-        f"with Bonett's interval. {PROPORTIONAL} No test is made here.",
+        f"effect of ±{points(plan['analysis']['smallest_effect'])} points. Intervals and verdicts are not corrected "
+        f"for their number. P(reversal): one new run of each, trained {again(plan)}, points the other way (Newcombe's "
+        "95 % interval), where a direction is established (the 95 % interval of the difference excludes 0). d: "
+        f"Cohen's, with Bonett's 95 % interval. {PROPORTIONAL} No test is made here.",
     )
 
 
@@ -115,9 +135,11 @@ def caption_tests(plan: Mapping, comparisons: pd.DataFrame) -> str:
         _sizes(comparisons),
         f"p: exact two-sided rank test ({test}), beside the smallest p attainable with these n and ties and the values "
         "corrected by Holm, Benjamini-Hochberg (BH) and Benjamini-Yekutieli (BY). p (studentised): permutation test of "
-        "the means by Welch's t, uncorrected, beside it for unequal spreads. The correction covers "
+        "the means by Welch's t, uncorrected, beside it for unequal spreads (in brackets: its smallest attainable p). "
+        "The correction covers "
         f"{family(comparisons)} tests; accuracy stands outside. Power: to show a difference of "
-        f"{points(plan['analysis']['smallest_effect'])} points at the corrected α. {PROPORTIONAL}",
+        f"{points(plan['analysis']['smallest_effect'])} points at the corrected α; 0 where no p could reach it. "
+        f"{PROPORTIONAL}",
     )
 
 

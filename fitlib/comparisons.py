@@ -23,8 +23,9 @@ from fitlib.series import METRICS, Series, main_arms, series_of
 POWER_SEED, PERMUTATION_SEED = 2006, 1997
 # of a redundant metric, taken from the metric that it repeats
 SHARED_WITH_REPEATED = (
-    "u", "p_mean", "p_mean_smallest", "p_mean_studentised", "p_mean_holm", "p_mean_bh", "p_mean_by", "p_variance_raw",
-    "p_variance_relative", "p_variance_raw_holm", "p_variance_raw_bh", "p_variance_raw_by",
+    "u", "p_mean", "p_mean_smallest", "p_mean_studentised", "p_mean_studentised_smallest", "p_mean_holm", "p_mean_bh",
+    "p_mean_by", "p_variance_raw", "p_variance_relative", "p_variance_raw_holm", "p_variance_raw_bh",
+    "p_variance_raw_by",
 )  # fmt: skip
 
 
@@ -245,6 +246,7 @@ def _tests(b: np.ndarray, t: np.ndarray, paired: bool) -> tuple[Json, str]:
         "p_mean": mean.p,
         "p_mean_smallest": mean.smallest_p,
         "p_mean_studentised": studentised.p,
+        "p_mean_studentised_smallest": studentised.smallest_p,
         "p_variance_raw": raw.p,
         "p_variance_relative": relative.p,
     }
@@ -343,7 +345,10 @@ def _share(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:
 
 
 def _add_power(table: pd.DataFrame, analysis: Json) -> None:
-    """Power for the declared effect, and for an SD ratio of 1.5, at the corrected alpha (Holm's first step)."""
+    """Power for the declared effect, and for an SD ratio of 1.5, at the corrected alpha (Holm's first step).
+
+    ``power_mean`` is 0 where the smallest attainable p exceeds that level: no effect could be shown.
+    """
     effect, alpha = analysis["smallest_effect"], analysis["alpha"]
     rows = table.to_dict("records")
     table["power_mean"] = [_power_mean(row, effect, alpha) for row in rows]
@@ -355,14 +360,21 @@ def _power_mean(row: Json, effect: float, alpha: float) -> float | None:
         return None
     n, level = (row["n_baseline"], row["n_technique"]), alpha / row["family_size"]
     if row["design"] == "paired by run":
-        return power.power_paired(effect, row["sd_difference"], n[1], level)
-    return power.power_mean(effect, row["sd_baseline"], row["sd_technique"], *n, level)
+        found = power.power_paired(effect, row["sd_difference"], n[1], level)
+    else:
+        found = power.power_mean(effect, row["sd_baseline"], row["sd_technique"], *n, level)
+    return 0.0 if found is not None and row["p_mean_smallest"] > level else found
 
 
 def _power_variance(row: Json, alpha: float) -> float | None:
     if pd.isna(row["family_size_variance"]) or pd.isna(row["p_variance_raw"]):
         return None
-    n, level = (row["n_baseline"], row["n_technique"]), alpha / row["family_size_variance"]
+    return variance_power(row, alpha / row["family_size_variance"])
+
+
+def variance_power(row: Json, level: float) -> float:
+    """Power of a comparison's variance test at ``level``, for an SD ratio of 1.5, by its design and numbers of runs."""
+    n = int(row["n_baseline"]), int(row["n_technique"])
     if row["design"] == "paired by run":
         return _simulated_power(n[1], level, _correlation(row))
     return _simulated_power(*n, level)

@@ -8,7 +8,6 @@ Pandas frames in, a pandas frame out; see `fitlib.tables` for plan and evidence.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,8 @@ import pandas as pd
 from fitlib import published
 from fitlib import significance as sig
 from fitlib import statistics as st
-from fitlib.comparisons import POWER_SEED, Pair, pairs_of
+from fitlib.comparisons import Pair, pairs_of, variance_power
 from fitlib.findings import CheckFit
-from fitlib.power import power_variance
 from fitlib.schemas import COSTS, Json, joined, table_of
 
 COST_NAMES = ("cost_accuracy", "cost_bias_variance", "cost_accuracy_variance")
@@ -130,16 +128,8 @@ def _cost_row(row: Json, accuracy: Json, judged: Mapping[str, Flag]) -> Json:
 
 
 def _accuracy_power(row: Json) -> float:
-    """Power for an SD of accuracy 1.5 times as large, at the corrected alpha; NaN where runs are paired or untested."""
-    if pd.isna(row["p_variance_raw_holm"]) or row["design"] == "paired by run":
-        return np.nan
-    return _simulated_power(int(row["n_baseline"]), int(row["n_technique"]), row["alpha"] / row["family"])
-
-
-@lru_cache(maxsize=256)
-def _simulated_power(n_baseline: int, n_technique: int, alpha: float) -> float:
-    rng = np.random.default_rng([POWER_SEED, n_baseline, n_technique])
-    return power_variance(n_baseline, n_technique, alpha, rng=rng)
+    """Power for an SD of accuracy 1.5 times as large, at the corrected alpha; NaN where it is untested."""
+    return np.nan if pd.isna(row["p_variance_raw_holm"]) else variance_power(row, row["alpha"] / row["family"])
 
 
 def _cost_note(row: Json, judged: Mapping[str, Flag]) -> str:

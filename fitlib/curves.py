@@ -48,17 +48,23 @@ def _curves(rows: pd.DataFrame, analysis: Mapping) -> list[tuple]:
 
 
 def power_at(row: Mapping, n: int, analysis: Mapping) -> float | None:
-    """Power for the smallest effect with `n` runs of each, at a comparison's SDs and corrected α."""
+    """Power for the smallest effect with `n` runs of each, at a comparison's SDs and corrected α.
+
+    0 where the exact rank test cannot reach that level with so few runs.
+    """
     effect, alpha = analysis["smallest_effect"], analysis["alpha"] / row["family_size"]
-    if row["design"] == "paired by run":
-        return power.power_paired(effect, row["sd_difference"], n, alpha)
-    return power.power_mean(effect, row["sd_baseline"], row["sd_technique"], n, n, alpha)
+    paired = row["design"] == "paired by run"
+    if paired:
+        found = power.power_paired(effect, row["sd_difference"], n, alpha)
+    else:
+        found = power.power_mean(effect, row["sd_baseline"], row["sd_technique"], n, n, alpha)
+    return found if found is None or n >= power.runs_for_ranks(alpha, paired) else 0.0
 
 
 @styled
 def how_many_runs_figure(frame: pd.DataFrame, plan: Mapping) -> Figure:
     """Two panels against n, with the runs there are marked: power for the mean; SD interval and expected MaxDiff."""
-    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     today = sorted({int(n) for n in [*frame["n_baseline"], *frame["n_technique"]] if n > 1})
     mean_power(power_curves(frame, plan), plan, left)
@@ -80,13 +86,13 @@ def mean_power(curves: pd.DataFrame, plan: Mapping, ax: Axes) -> Axes:
     ax.set(ylim=(0, 1.02), ylabel="power")
     ax.set_title(f"Power to show {effect} points of the mean")
     if handles:
-        ax.legend(handles=handles, loc="lower right", fontsize=7.5, handlelength=3, **BEHIND)
+        ax.legend(handles=handles, ncols=2, fontsize=7.5, handlelength=3, **BELOW)
     else:
         ax.text(0.5, 0.5, "no test was made", ha="center", transform=ax.transAxes, color=GREY)
     return ax
 
 
-BEHIND = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}  # a legend over curves
+BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "frameon": False}  # a legend that covers no curve
 LINES = {"typical": (BLUE, "-"), "worst": (VERMILION, (0, (5, 2)))}
 
 
@@ -132,7 +138,7 @@ def spread_widths(ax: Axes) -> Axes:
     ax.axhline(1, color=BLUE, linewidth=0.9)
     ax.set(ylim=(0, 6.4), ylabel="standard deviations")
     ax.set_title("What n does to SD and MaxDiff")
-    ax.legend(loc="upper right", fontsize=7.5)
+    ax.legend(ncols=2, fontsize=7.5, **BELOW)
     return ax
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MARKDOWN = re.compile(r"[\\`*_{}\[\]<>&$~|#:]")  # active characters; ":" so that no bare address becomes a link
 WRAPPED = 40  # characters of a cell beyond which it may break into lines
-NUMBER = re.compile(r"[−+>\[]* ?\d|–$|not estimable$|no test$|constant in all")
+NUMBER = re.compile(r"[−+<>≤\[]* ?\d|–$|not estimable$|no test$|constant in all")
 Links = Mapping[str, Sequence[str]]
 
 

@@ -102,7 +102,7 @@ def _growth_sentence(last: pd.DataFrame, measure: str, arms: bool) -> str:
     parts = [f"{what} for {count(len(names), 'training')} ({listed(names)})" for what, names in told.items() if names]
     return (
         f"Spread between runs of {MEASURES[measure]} at the last epoch, against the start of the last quarter of the "
-        f"training (× SD with its 95 % interval, uncorrected): {'; '.join(parts)}."
+        f"training (× SD with its 95 % interval, uncorrected; not growing: below × {GROWTH:g}): {'; '.join(parts)}."
     )
 
 

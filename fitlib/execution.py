@@ -6,11 +6,14 @@ import ast
 import difflib
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 from fitlib.errors import InputError, RunFailed
 
+ADDRESS_GRAMMAR = "rfc3987_syntax"  # jsonschema's optional check of internationalised addresses: slow to build
 TAIL_LINES = 12  # lines of a traceback that a failure keeps
 
 
@@ -55,7 +58,7 @@ def execute(
 
     Raises RunFailed with the last lines of the traceback (or what killed the kernel).
     """
-    import papermill
+    papermill = _papermill()
     from papermill.exceptions import PapermillExecutionError
 
     from fitlib.kernels import manager_class
@@ -80,6 +83,23 @@ def execute(
         detail = " ".join(f"{type(error).__name__}: {error}".split())
         raise RunFailed(f"the kernel died or never answered: it was killed, or memory ran out ({detail})") from None
     check_executed(target)
+
+
+def _papermill() -> ModuleType:
+    """papermill, imported without a grammar of addresses that takes longer than all the rest and no notebook needs.
+
+    jsonschema does without a module that is not there.
+    """
+    unknown = ADDRESS_GRAMMAR not in sys.modules
+    if unknown:
+        sys.modules[ADDRESS_GRAMMAR] = None
+    try:
+        import papermill
+
+        return papermill
+    finally:
+        if unknown:
+            del sys.modules[ADDRESS_GRAMMAR]
 
 
 def check_executed(notebook: Path) -> None:

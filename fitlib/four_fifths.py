@@ -20,7 +20,7 @@ from fitlib import risk as risks
 from fitlib import statistics as st
 from fitlib.findings import CheckFit, Findings
 from fitlib.schemas import RISK, Json, joined, table_of
-from fitlib.series import main_arms
+from fitlib.series import main_arms, retraining
 from fitlib.units import ALPHA, INDEPENDENT, PAIRED, REPEATED, TWO, extreme_groups
 
 SMALL_GROUP = (2, 100)  # a group under 2 % of the data is flagged
@@ -44,9 +44,10 @@ def risk(
     """Four fifths per technique, main arm, attribute and class over runs, with exact intervals.
 
     ``rule`` is "four-fifths" for the declared favourable class, else "landmark 0.8" (a numerical landmark without pass
-    or fail). Probabilities are over retraining with the same seed. The Bonferroni interval holds for the worst of all
-    classes and techniques (``worst_of``). Bit-identical predictions get no interval. ``smallest_group``: rows of the
-    smallest group that is not empty; the note tells where that is below the declared ``min_group``.
+    or fail). Probabilities are over ``retraining`` (with the same seed, where seeds are known). The Bonferroni
+    intervals hold for the worst of all classes, techniques, arms and attributes (``worst_of``). Bit-identical
+    predictions get no interval. ``smallest_group``: rows of the smallest group that is not empty; the note tells where
+    that is below the declared ``min_group``.
 
     Beside it: ``lowest_group`` and ``highest_group`` by mean rate over runs, with sizes and mean rates;
     ``disadvantaged``, the lowest group of the favourable class; ``flips``, the runs in which one person decided
@@ -142,10 +143,11 @@ def _risk_row(case: _Case, selections: Mapping, plan: Json, known: Findings, des
     selected, size = (part[..., case.target] for part in selections[case.keys])
     below, defined = risks.below_four_fifths(selected, size)
     k, n, same = int(below.sum()), int(defined.sum()), known.bit_identical(case.technique, case.arm)
-    worst_of = len(plan["techniques"]) * len(plan["classes"])
+    worst_of = len(plan["techniques"]) * len(plan["classes"]) * len(main_arms(plan)) * len(plan["groups"])
     favourable = plan["analysis"]["favourable"] == case.target
     row = dict(zip(("technique", "arm", "attribute"), case.keys, strict=True)) | {"seed": case.arm["seed"]}
-    row |= {"target": case.target, "rule": "four-fifths" if favourable else "landmark 0.8", "retraining": "same seed"}
+    row |= {"target": case.target, "rule": "four-fifths" if favourable else "landmark 0.8"}
+    row["retraining"] = retraining(case.arm)
     row |= {"n": n, "n_undefined": int((~defined).sum()), "violated": k, "worst_of": worst_of}
     row |= _ratios(risks.impact_ratio(selected, size))
     row["fit"], row["p_violated"] = known.fit(case.technique, case.arm), risks.clopper_pearson(k, n).value
@@ -213,7 +215,7 @@ def _ratios(ratio: np.ndarray) -> Json:
 
 def _risk_intervals(k: int, n: int, worst_of: int) -> Json:
     violated, differ = risks.clopper_pearson(k, n), risks.disagreement(k, n)
-    worst = risks.clopper_pearson(k, n, 1 - 0.05 / worst_of)
+    worst, differ_worst = (of(k, n, 1 - 0.05 / worst_of) for of in (risks.clopper_pearson, risks.disagreement))
     return {
         "p_violated_low": violated.low,
         "p_violated_high": violated.high,
@@ -223,6 +225,8 @@ def _risk_intervals(k: int, n: int, worst_of: int) -> Json:
         "interval": "Clopper-Pearson 95 %",
         "p_violated_low_bonferroni": worst.low,
         "p_violated_high_bonferroni": worst.high,
+        "p_disagree_low_bonferroni": differ_worst.low,
+        "p_disagree_high_bonferroni": differ_worst.high,
     }
 
 

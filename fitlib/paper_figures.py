@@ -7,13 +7,11 @@ arrows cannot be misread). `alt_…` functions say in words, from the data, what
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
@@ -282,21 +280,21 @@ def box_plots_figure(
 
 def _boxes(ax: Axes, overall: Mapping, names: Sequence[str], metric: str, first: bool) -> None:
     line, middle = {"color": INK, "linewidth": 0.9}, {"color": INK, "linewidth": 1.6}
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # seaborn's own, of Matplotlib 3.11
-        seaborn.boxplot(
-            {technique: 100 * overall[technique][metric] for technique in names},
-            orient="h",
-            width=0.62,
-            color=BOX,
-            boxprops={"edgecolor": INK, "linewidth": 0.9},
-            whiskerprops=line,
-            capprops=line,
-            medianprops=middle,
-            flierprops={"marker": "d", "markersize": 3.5, "markerfacecolor": INK},
-            saturation=1,
-            ax=ax,
-        )
-    for technique, box in zip(names, ax.patches, strict=True):
+    drawn = ax.boxplot(
+        [100 * overall[technique][metric] for technique in names],
+        positions=range(len(names)),
+        orientation="horizontal",
+        widths=0.62,
+        patch_artist=True,
+        boxprops={"edgecolor": INK, "linewidth": 0.9},
+        whiskerprops=line,
+        capprops=line,
+        medianprops=middle,
+        flierprops={"marker": "d", "markersize": 3.5, "markerfacecolor": INK, "markeredgecolor": INK},
+        tick_labels=names,
+    )
+    ax.invert_yaxis()
+    for technique, box in zip(names, drawn["boxes"], strict=True):
         box.set_facecolor("white" if technique == TASKS[technique[0]].baseline else BOX)
     ax.set(xlabel="", ylabel=metric if first else "")
     ax.yaxis.label.set(rotation=0, ha="right", va="center", fontweight="bold")
@@ -332,9 +330,11 @@ def _grid(
     ax: Axes, bins: np.ndarray, texts: Sequence[Sequence[str]], rows: Sequence[str], columns: Sequence[str]
 ) -> None:
     """A heat map of bins −5 … 5 with a text in every cell, and a line between tasks."""
-    norm = BoundaryNorm(np.arange(BINS + 1) - BINS / 2, BINS)
-    look = {"cmap": COLOURS, "norm": norm, "cbar": False, "linewidths": 1, "linecolor": "white"}
-    seaborn.heatmap(bins, xticklabels=list(columns), yticklabels=list(rows), ax=ax, **look)
+    ax.pcolormesh(bins, cmap=COLOURS, norm=BoundaryNorm(np.arange(BINS + 1) - BINS / 2, BINS), edgecolor="white")
+    ax.set_xticks(np.arange(len(columns)) + 0.5, list(columns))
+    ax.set_yticks(np.arange(len(rows)) + 0.5, list(rows))
+    ax.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
+    ax.spines[:].set_visible(False)
     ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0, labelrotation=0)
     ax.grid(False)
     for i, row in enumerate(texts):

@@ -47,7 +47,7 @@ def download(folder: Path, tell: Callable[[str], None] = lambda line: None) -> P
     """Bring every file that is not there, or not the published one, from the public repository; several at once."""
     missing = [name for name in hashes() if not _sound(folder / name, hashes()[name])]
     if missing:
-        tell(f"fetching {len(missing)} files of the published study from {BASE_URL} into {folder}")
+        tell(f"fetching {len(missing)} of {len(hashes())} files of the published study from {BASE_URL} into {folder}")
         _download(folder, missing)
     return folder
 
@@ -69,18 +69,19 @@ def _download(folder: Path, names: list[str]) -> None:
                 future.result()
             except Exception as error:  # requests, urllib3, pooch and the file system each have their own
                 pool.shutdown(wait=True, cancel_futures=True)
-                raise RunFailed(f"{urls[name]}: {_why(error)}; {REMEDY}") from None
+                raise RunFailed(f"{urls[name]}: {_why(error)}, or {REMEDY}") from None
 
 
 def _why(error: Exception) -> str:
     if isinstance(error, ValueError) and "hash" in str(error):
-        return "what came has another SHA-256 than the published file, so it is not used"
-    return f"cannot be fetched ({type(error).__name__})"
+        return "what came has another SHA-256 than the published file, so it is not used; try again later"
+    return f"cannot be fetched ({type(error).__name__}); try again with a network"
 
 
 def _given(folder: Path, field: str) -> Path:
     if not folder.is_dir():
-        raise InputError(str(folder), field, str(folder), "no such folder", REMEDY)
+        problem = "not a folder" if folder.exists() else "no such folder"
+        raise InputError(str(folder), field, str(folder), problem, REMEDY)
     return folder
 
 

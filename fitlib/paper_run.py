@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
+from types import ModuleType
 
 from fitlib import kernels
 from fitlib.analysis import ONE_THREAD
 from fitlib.errors import InputError
 from fitlib.execution import check_parameters, execute, notebook_path
 from fitlib.paper_files import contents, locate
-from fitlib.report import write_report
 from fitlib.store import new_attempt
 
 NOTEBOOK, REPORT = "paper.ipynb", "report.html"
@@ -33,8 +34,9 @@ def recompute(data: Path | None, out: Path, tell: Callable[[str], None]) -> list
         parameters = {"data_dir": str(folder), "out_dir": str(attempt)}
         check_parameters(notebook, parameters)
         kernels.begin()
+        Thread(target=_report, daemon=True).start()
         execute(notebook, attempt / NOTEBOOK, parameters, ONE_THREAD)
-        write_report(attempt / NOTEBOOK, attempt / REPORT)
+        _report().write_report(attempt / NOTEBOOK, attempt / REPORT)
         return _replace(attempt, out)
     except BaseException:
         kernels.end_all()
@@ -43,8 +45,17 @@ def recompute(data: Path | None, out: Path, tell: Callable[[str], None]) -> list
         shutil.rmtree(attempt, ignore_errors=True)
 
 
+def _report() -> ModuleType:
+    """Everything that makes the page, imported while the kernel works."""
+    import nbconvert.exporters  # noqa: F401
+
+    from fitlib import report
+
+    return report
+
+
 def _check_out(out: Path) -> None:
-    if out.exists() and not out.is_dir():
+    if not next(place for place in (out, *out.absolute().parents) if place.exists()).is_dir():
         raise InputError("paper", "--out", str(out), "not a folder", "choose another --out")
     others = [p for p in out.glob("*") if not p.name.startswith(".")] if out.is_dir() else []
     if others and not (out / NOTEBOOK).is_file():

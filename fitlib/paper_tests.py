@@ -76,14 +76,21 @@ def chosen_side(review: Review) -> Finding:
     named = f" ({listed(moved['technique'] + ' on ' + moved['metric'])})" if len(moved) else ""
     sentences = (
         f"Tested two-sided and exactly, {count(len(moved), 'mean label')} of {len(labels)} would differ{named}.",
-        f"Of {rows[3]['p ≤ α']} significant variances, {rows[3]['Holm']} survive Holm's correction over "
-        f"{rows[3]['Tests']} tests, {rows[3]['Benjamini-Hochberg']} that of Benjamini and Hochberg.",
+        f"Of {rows[3]['p ≤ α']} significant variance labels {rows[3]['Holm']} survive Holm's correction over "
+        f"{rows[3]['Tests']} tests, {_rising(labels, sig.holm, alpha)} of them +; {rows[3]['Benjamini-Hochberg']} that "
+        f"of Benjamini and Hochberg, {_rising(labels, sig.benjamini_hochberg, alpha)} of them +.",
         f"Metrics that repeat another one in all runs of a task add tests, not evidence: {_repeated(review)}.",
     )
     method = (
         f"α = {review.alpha:g}. Corrected within the family: all tests, or the task's techniques × distinct metrics."
     )
     return Finding("Q13", "The side chosen after looking, nothing corrected", sentences, pd.DataFrame(rows), method)
+
+
+def _rising(labels: pd.DataFrame, correct: Callable, alpha: float) -> int:
+    """How many variance labels "+" stay significant after a correction over all variance tests."""
+    tested = labels.dropna(subset=["p_variance"])
+    return int(((tested["label_variance"] == "+") & (correct(tested["p_variance"].to_numpy()) <= alpha)).sum())
 
 
 def _exact(review: Review, technique: str, metric: str) -> float:
@@ -168,7 +175,8 @@ def counted_techniques(review: Review) -> Finding:
         f"{len(found['variance +, raw values'])}. The study says 15; that is the number with a mean label +: here "
         f"{len(found['mean +'])}.",
     )
-    return Finding("Q23", "How many techniques vary more", sentences, pd.DataFrame(rows))
+    method = "One-sided U; Levene about medians, on values/mean or on raw values; α = 0.05, not corrected."
+    return Finding("Q23", "How many techniques vary more", sentences, pd.DataFrame(rows), method)
 
 
 # Q24
@@ -301,6 +309,13 @@ def claims(review: Review) -> pd.DataFrame:
     return frame.assign(Same=["yes" if study == made else "no" for _, study, made in rows])
 
 
+def told(claims: pd.DataFrame) -> str:
+    """How many of `claims` come out the same, and which do not."""
+    same = claims["Same"] == "yes"
+    others = f"; not so: {listed(claims.loc[~same, 'Claim'], 9)}" if not same.all() else ""
+    return f"{same.sum()} of {len(claims)} headline claims come out the same{others}."
+
+
 def caption(review: Review, method: str = NO_TEST_MADE, note: str = "") -> str:
     """Under a table or figure: n, what varied, what was fixed, and `method`; ``note``: that numbers are simulated."""
     varied = (
@@ -314,7 +329,8 @@ def caption(review: Review, method: str = NO_TEST_MADE, note: str = "") -> str:
 
 def labels_and_verdicts(table: pd.DataFrame) -> pd.DataFrame:
     """Technique × metric: the published mean label and fitlib's verdict in every cell, as text."""
-    cells = table["label_mean"].map(signed) + " · " + table["verdict"]
+    space = "\N{NO-BREAK SPACE}"
+    cells = table["label_mean"].map(signed) + f"{space}·{space}" + table["verdict"].str.replace(" ", space)
     wide = cells.groupby([table["technique"], table["metric"]], sort=False).first().unstack("metric")
     order = [table["technique"].unique(), table["metric"].unique()]
     return wide.loc[order[0], order[1]].rename_axis(index=None, columns=None).reset_index(names="Technique")

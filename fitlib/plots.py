@@ -428,7 +428,7 @@ def _name_rows(ax: Axes, labels: list[str]) -> None:
 
 def _widen(ax: Axes) -> None:
     """Half a point to either side where all values are equal, so that rounding is not magnified."""
-    if ax.dataLim.width < 1e-6:
+    if 0 <= ax.dataLim.width < 1e-6:  # without any value the width is -inf
         ax.set_xlim(ax.dataLim.x0 - 0.5, ax.dataLim.x0 + 0.5)
 
 

@@ -106,7 +106,12 @@ def identities(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
         for arm in arms:
             told.setdefault(_identity(training, arm, evidence), {}).setdefault(shared, []).append(arm)
     named = {text: [name + _in_arms(where, arms) for name, where in names.items()] for text, names in told.items()}
-    return [f"{listed(names, 30)}: {text}." for text, names in named.items()]
+    return [f"{_joined(names)}: {text}." for text, names in named.items()]
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Names as a list; by semicolons where one of them is a list itself: "S-Base; S-DI1 and S-DI2 (one training)"."""
+    return "; ".join(names) if any(" and " in name for name in names) else listed(names, 30)
 
 
 def _in_arms(where: Sequence[str], arms: Sequence[str]) -> str:
@@ -146,7 +151,7 @@ def controls(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
     told: dict[str, list[str]] = {}
     for training, names in trainings(plan).items() if evidence else ():
         found = identity.check_control(evidence, training)
-        told.setdefault(f"{_only_at(found, plan)}: {found.text}", []).append(listed(names))
+        told.setdefault(f"{_only_at(found, plan)}: {found.text}", []).extend(names)
     return [f"Control arm of {listed(names, 30)}{text}." for text, names in told.items()]
 
 

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -120,7 +121,12 @@ def compare(baseline: np.ndarray, technique: np.ndarray) -> Comparison:
     side that of the observed means. The variance test is Levene's about medians, on values divided by that mean;
     variances (n-1) are of those quotients to 4 digits. d = (mean_b - mean_t) / sqrt((s_b² + s_t²) / 2).
     """
-    b, t = as_runs(baseline), as_runs(technique)
+    return _compare(as_runs(baseline).tobytes(), as_runs(technique).tobytes())
+
+
+@lru_cache(maxsize=4096)  # several tables and findings ask for the same comparison
+def _compare(baseline: bytes, technique: bytes) -> Comparison:
+    b, t = np.frombuffer(baseline), np.frombuffer(technique)
     note = _untestable(b, t)
     if note:
         nothing = (_NO_NUMBER, _NO_NUMBER, math.nan, "", math.nan)

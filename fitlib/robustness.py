@@ -17,6 +17,7 @@ from fitlib.comparisons import Pair, family_of, pairs_of
 from fitlib.findings import CheckFit
 from fitlib.schemas import REVERSAL, RUNS_NEEDED, SEQUENTIAL, Json, joined, table_of
 from fitlib.sequential import Look
+from fitlib.series import retraining
 from fitlib.statistics import NOT_ESTIMABLE
 
 # Resamples and simulated powers are drawn from these and the numbers of runs alone.
@@ -44,7 +45,7 @@ def _reversal_rows(pair: Pair) -> Iterator[Json]:
     n = (pair.b.runs.size, pair.t.runs.size)
     refused, k = _refused(pair) or (pair.paired and "not computed for techniques that share one training") or "", 1
     while k == 1 or 2 * k <= min(n):
-        row = _keys(pair) | {"k": k, "n_baseline": n[0], "n_technique": n[1], "retraining": "same seed"}
+        row = _keys(pair) | {"k": k, "n_baseline": n[0], "n_technique": n[1], "retraining": retraining(pair.arm)}
         yield row | ({"note": refused} if refused else _reversal(*pair.samples, k))
         k *= 2
 
@@ -62,7 +63,8 @@ def _reversal(b: np.ndarray, t: np.ndarray, k: int) -> Json:
 def runs_needed(comparisons: pd.DataFrame, plan: Json) -> pd.DataFrame:
     """Runs of each technique that the declared effect takes, at the SDs seen and the corrected alpha.
 
-    ``runs_for_mean``: for power .8 to show the smallest effect; ``runs_for_width``: until the 95 % interval of the
+    ``runs_for_mean``: for power .8 to show the smallest effect, and enough for the exact rank test to reach the
+    corrected alpha at all; ``runs_for_width``: until the 95 % interval of the
     difference is at most ± that effect; ``runs_for_variance``: for power .8 to show an SD ratio of 1.5 (independent
     normal runs). Missing where there is no such test or no number suffices: the note says why.
     """
@@ -86,8 +88,10 @@ def _needed_row(row: Json, analysis: Json) -> Json:
 def _runs_for_mean(row: Json) -> tuple[int | None, int | None]:
     effect, alpha, sds = row["effect"], row["alpha_corrected"], _sds(row)
     if len(sds) == 1:
-        return power.runs_for_paired(effect, *sds, alpha, POWER), power.runs_for_width_paired(effect, *sds)
-    return power.runs_for_mean(effect, *sds, alpha, POWER), power.runs_for_width(effect, *sds)
+        mean, width = power.runs_for_paired(effect, *sds, alpha, POWER), power.runs_for_width_paired(effect, *sds)
+    else:
+        mean, width = power.runs_for_mean(effect, *sds, alpha, POWER), power.runs_for_width(effect, *sds)
+    return (None if mean is None else max(mean, power.runs_for_ranks(alpha, len(sds) == 1))), width
 
 
 def _sds(row: Json) -> tuple[float, ...]:

@@ -48,7 +48,8 @@ SELECTION = _schema(
 COMPARISONS = _schema(
     "technique baseline arm seed reading attribute metric n_classes dropped_classes n_baseline n_technique "
     "mean_baseline mean_technique difference difference_low difference_high smallest_effect verdict u p_mean "
-    "p_mean_smallest p_mean_studentised p_mean_holm p_mean_bh p_mean_by sd_baseline sd_technique sd_difference "
+    "p_mean_smallest p_mean_studentised p_mean_studentised_smallest p_mean_holm p_mean_bh p_mean_by sd_baseline "
+    "sd_technique sd_difference "
     "p_variance_raw p_variance_relative p_variance_raw_holm p_variance_raw_bh p_variance_raw_by d d_low d_high "
     "power_mean power_variance family_size family_size_variance redundant_with reversal reversal_low reversal_high "
     "reversal_note scope fit note design difference_bound_low difference_bound_high stopped_predicting alpha "
@@ -60,7 +61,8 @@ COMPARISONS = _schema(
 RISK = _schema(
     "technique arm seed attribute target rule retraining n n_undefined violated p_violated p_violated_low "
     "p_violated_high p_disagree p_disagree_low p_disagree_high ratio_mean ratio_min ratio_max interval worst_of "
-    "p_violated_low_bonferroni p_violated_high_bonferroni fit note smallest_group lowest_group highest_group "
+    "p_violated_low_bonferroni p_violated_high_bonferroni p_disagree_low_bonferroni p_disagree_high_bonferroni fit "
+    "note smallest_group lowest_group highest_group "
     "size_lowest size_highest rate_lowest rate_highest disadvantaged flips test significant beyond_two_sd "
     "small_groups",
     text="technique arm attribute rule retraining interval fit note lowest_group highest_group disadvantaged test "

@@ -267,13 +267,20 @@ def _correct(table: pd.DataFrame, compared: Sequence[_Comparison], analysis: Jso
 def _repeated(compared: Sequence[_Comparison], analysis: Json) -> dict[str, str]:
     """Each redundant metric of the declared family with the metric that it repeats in all runs at all seeds."""
     declared = analysis.get("family") or BIAS_METRICS
-    values = {metric: [np.empty(0)] for metric in BIAS_METRICS if metric in declared}
+    chosen = [metric for metric in BIAS_METRICS if metric in declared]
+    attributes = dict.fromkeys(one.pairs[0].attribute for one in compared)
+    return sig.redundant_metrics(*({m: _stacked(compared, m, attribute) for m in chosen} for attribute in attributes))
+
+
+def _stacked(compared: Sequence[_Comparison], metric: str, attribute: str) -> np.ndarray:
+    """Overall values of one metric in all comparisons; NaN where it cannot be compared, so all metrics are alike."""
+    stacked = [np.empty(0)]
     for one in compared:
-        if one.metric in values:
+        if (one.metric, one.pairs[0].attribute) == (metric, attribute):
             n = sum(pair.b.runs.size + pair.t.runs.size for pair in one.used)
             found = np.concatenate([np.empty(0), *one.samples[0], *one.samples[1]])
-            values[one.metric].append(found if found.size == n else np.full(n, np.nan))
-    return sig.redundant_metrics({metric: np.concatenate(parts) for metric, parts in values.items()})
+            stacked.append(found if found.size == n else np.full(n, np.nan))
+    return np.concatenate(stacked)
 
 
 def _share_with(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:

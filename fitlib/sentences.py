@@ -21,6 +21,7 @@ from fitlib.wording import (
     METRIC_NAMES,
     NOT_ESTIMABLE,
     VERDICTS,
+    again,
     bias_rows,
     class_name,
     count,
@@ -78,7 +79,8 @@ def _not_refuted(rows: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping])
     training = {t["technique"]: t["training"] for t in plan["techniques"]}
     keys = set(zip(rows["technique"], rows["arm"], strict=True))
     refuted = {key for key in keys if identity.check_fit(evidence, training[key[0]], key[1]).fit is False}
-    return rows[[key not in refuted for key in zip(rows["technique"], rows["arm"], strict=True)]]
+    kept = [key not in refuted for key in zip(rows["technique"], rows["arm"], strict=True)]
+    return rows[pd.Series(kept, rows.index, dtype=bool)]
 
 
 def _largest(row: pd.Series, unequal: bool, frame: pd.DataFrame) -> str:
@@ -226,16 +228,30 @@ def _refused(row: pd.Series, comparisons: pd.DataFrame) -> str:
 def significance(comparisons: pd.DataFrame, plan: Mapping) -> str:
     """On how many tests the means differ after correction, and the smallest p attainable."""
     rows = judged(comparisons).dropna(subset=["p_mean"])
+    rows = rows if len(rows) else distinct(comparisons).dropna(subset=["p_mean"])
     alpha = float(plan["analysis"]["alpha"])
     if rows.empty:
         return "No test of the means was possible: too few runs, or runs that enter no test."
     smallest = rows["p_mean_smallest"]
     if smallest.min() > alpha:
         return f"No test possible at this n: the smallest attainable p is {ranged(smallest)}, above α = {alpha:g}."
-    hits = int((rows["p_mean_holm"] <= alpha).sum())
+    hits = rows["p_mean_holm"] <= alpha
     return (
-        f"The means differ in {hits} of {count(len(rows), 'test')} (exact rank test, p ≤ {alpha:g} after Holm's "
-        f"correction over {family(rows)} tests; smallest attainable p before correction: {ranged(smallest)})."
+        f"The means differ in {int(hits.sum())} of {count(len(rows), 'test')} (exact rank test, p ≤ {alpha:g} after "
+        f"Holm's correction over {family(rows)} tests; smallest attainable p before correction: {ranged(smallest)})."
+        f"{_other_tests(rows[~hits], plan)}"
+    )
+
+
+def _other_tests(quiet: pd.DataFrame, plan: Mapping) -> str:
+    """The power of the tests that showed no difference of means."""
+    powers = quiet["power_mean"].dropna()
+    if powers.empty:
+        return ""
+    effect = points(plan["analysis"]["smallest_effect"])
+    return (
+        f" In {len(quiet)} no difference was shown; the power to show {effect} points at the corrected α was "
+        f"{ranged(powers, power)}."
     )
 
 
@@ -284,11 +300,18 @@ def _spread(row: pd.Series, frame: pd.DataFrame) -> str:
     )
 
 
-def accuracy(comparisons: pd.DataFrame) -> list[str]:
-    """Accuracy of each technique against its baseline, outside the family of tests."""
+def accuracy(comparisons: pd.DataFrame, most: int = 6) -> list[str]:
+    """Accuracy of each technique against its baseline, outside the family of tests; no protected attribute enters."""
     rows = comparisons[comparisons["metric"] == "accuracy"].dropna(subset=["difference"])
+    rows = rows.drop_duplicates(["technique", "baseline", "arm"]).assign(attribute="")
+    if len(rows) > most:
+        higher, lower = int((rows["difference_low"] > 0).sum()), int((rows["difference_high"] < 0).sum())
+        return [
+            f"Accuracy is higher than the baseline's in {higher} and lower in {lower} of {len(rows)} comparisons (95 % "
+            "interval of the difference beyond 0, uncorrected)."
+        ]
     return [
-        f"Accuracy of {row['technique']}{place(comparisons, row)}: {points(row['mean_technique'])} % against "
+        f"Accuracy of {row['technique']}{place(rows, row)}: {points(row['mean_technique'])} % against "
         f"{points(row['mean_baseline'])} % of {row['baseline']}, {points(row['difference'], signed=True)} points "
         f"{_interval(row['difference_low'], row['difference_high'])}."
         for _, row in rows.iterrows()
@@ -308,17 +331,24 @@ def dropped(comparisons: pd.DataFrame) -> list[str]:
     rows = bias_rows(comparisons)
     keys = ["technique", "baseline", "dropped_classes"]
     told = [
-        f"{technique} against {baseline} leaves out {classes} for {listed(group['metric'], 7)}: undefined in some run."
+        f"{technique} against {baseline} leaves out {_classes(classes)} for {listed(group['metric'], 7)}: undefined in "
+        "some run."
         for (technique, baseline, classes), group in rows[rows["dropped_classes"] != ""].groupby(keys, sort=False)
     ]
     stopped = rows.loc[rows["stopped_predicting"] != "", ["technique", "baseline", "stopped_predicting"]]
     return told + [
-        f"{technique} predicts {classes} in fewer runs than {baseline}: what is not predicted cannot look unfair."
+        f"{technique} predicts {_classes(classes)} in fewer runs than {baseline}: what is not predicted cannot look "
+        "unfair."
         for technique, baseline, classes in stopped.drop_duplicates().itertuples(index=False)
     ]
 
 
-def reversals(comparisons: pd.DataFrame) -> list[str]:
+def _classes(names: str) -> str:
+    several = names.split("; ")
+    return f"{'classes' if len(several) > 1 else 'class'} {listed(several, 8)}"
+
+
+def reversals(comparisons: pd.DataFrame, plan: Mapping) -> list[str]:
     """How likely one new pair of runs points the wrong way, where a direction is established."""
     rows = judged(comparisons)
     known = rows.dropna(subset=["reversal"])
@@ -328,12 +358,15 @@ def reversals(comparisons: pd.DataFrame) -> list[str]:
         told.append(
             "P(verdict reversal) is highest, where a direction is established, for "
             f"{top['technique']}{place(comparisons, top)} on {top['metric']}: one new run of it against one of "
-            f"{top['baseline']}, trained again with the same seed, points the other way with probability "
+            f"{top['baseline']}, trained again {again(plan)}, points the other way with probability "
             f"{probability(top['reversal'])} {_interval(top['reversal_low'], top['reversal_high'], scale=1)}."
         )
     unclear = int(rows["reversal_note"].str.startswith("direction not established").sum())
     if unclear:
-        told.append(f"In {unclear} of {len(rows)} comparisons the direction is not established (up to ½).")
+        told.append(
+            f"In {unclear} of {len(rows)} comparisons the direction is not established: the 95 % interval of the "
+            "difference holds 0 (reversal up to ½)."
+        )
     return told
 
 
@@ -371,10 +404,24 @@ def _risk(row: pd.Series, rule: str, plan: Mapping, frame: pd.DataFrame) -> str:
     return (
         f"{row['technique']}{place(frame, row)} {what} for class {class_name(plan, row['target'])} in "
         f"{int(row['violated'])} of {int(row['n'])} runs (probability {probability(row['p_violated'])} "
-        f"{_interval(row['p_violated_low'], row['p_violated_high'], scale=1)}); two runs with the {row['retraining']} "
-        f"disagree about it with probability {probability(row['p_disagree'])} "
-        f"{_interval(row['p_disagree_low'], row['p_disagree_high'], scale=1)}."
+        f"{_worst(row, 'p_violated')}); two runs with the {row['retraining']} disagree about it with probability "
+        f"{probability(row['p_disagree'])} {_worst(row, 'p_disagree')}{_beyond(row)}."
     )
+
+
+def _worst(row: pd.Series, name: str) -> str:
+    """The interval of the row that was chosen for being the worst."""
+    ends = _interval(row[f"{name}_low_bonferroni"], row[f"{name}_high_bonferroni"], scale=1)
+    several = name == "p_violated" and row["worst_of"] > 1
+    return f"{ends}, Bonferroni's for the worst of {row['worst_of']} pairs" if several else ends
+
+
+def _beyond(row: pd.Series) -> str:
+    """Why an estimate may lie above its interval: the unbiased share of pairs may exceed ½, 2p(1−p) may not."""
+    high = row["p_disagree_high_bonferroni"]
+    if missing(high) or row["p_disagree"] <= high:
+        return ""
+    return " (the pairs of these runs; over all runs it is at most ½, hence the interval)"
 
 
 def four_fifths(risk: pd.DataFrame, plan: Mapping, most: int = 4) -> list[str]:
@@ -386,7 +433,7 @@ def four_fifths(risk: pd.DataFrame, plan: Mapping, most: int = 4) -> list[str]:
         told.append(f"Under 2 % of the data, so hardly to be judged by shares: {listed(small)}.")
     if len(rows):
         told.append(
-            f"To claim that fewer than 5 % of retrainings with the same seed violate four fifths takes "
+            f"To claim that fewer than 5 % of runs trained {again(plan)} violate four fifths takes "
             f"{clean_runs_needed(0.05)} runs without a violation (95 % confidence, number of runs fixed beforehand)."
         )
     return told
@@ -400,7 +447,7 @@ def _groups(row: pd.Series, plan: Mapping, frame: pd.DataFrame) -> str:
         f"{row['technique']}{place(frame, row)} selects {row['disadvantaged']} least for class "
         f"{class_name(plan, row['target'])}: {points(row['rate_lowest'])} % of {row['size_lowest']} against "
         f"{points(row['rate_highest'])} % of {row['size_highest']} ({row['highest_group']}), mean over runs ({sure}). "
-        f"One person decided differently would turn four fifths in {row['flips']} of {int(row['n'])} runs."
+        f"One person's changed decision would turn four fifths in {row['flips']} of {int(row['n'])} runs."
     )
 
 

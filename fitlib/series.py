@@ -27,6 +27,11 @@ def noise_name(arm: Mapping) -> str:
     return str(arm["arm"]).removeprefix(f"seed{arm['seed']}.")
 
 
+def retraining(arm: Mapping) -> str:
+    """The retraining that a risk of this arm covers: what its runs share."""
+    return "same conditions (seed not recorded)" if arm["kind"] == "unknown" else "same seed"
+
+
 @dataclass(frozen=True)
 class Series:
     """The long table as one row per technique, arm, attribute, metric, target and group, with the runs side by side."""

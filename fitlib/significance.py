@@ -81,6 +81,16 @@ def signed_rank_exact(baseline: np.ndarray, technique: np.ndarray) -> Test:
     return Test(positive / 2, tails[abs(2 * positive - total)] / signs, tails[max(tails)] / signs, n, method)
 
 
+def smallest_rank_p(n_baseline: int, n_technique: int) -> float:
+    """The smallest p of `mann_whitney_exact` without ties: 2/C(n_b + n_t, n_b); 1 without runs of both."""
+    return min(1.0, 2 / math.comb(n_baseline + n_technique, n_baseline))
+
+
+def smallest_signed_rank_p(n: int) -> float:
+    """The smallest p of `signed_rank_exact` without ties and zeros: 2/2^n; 1 without runs."""
+    return min(1.0, 2 / 2**n)
+
+
 def brown_forsythe(baseline: np.ndarray, technique: np.ndarray, relative: bool = False) -> Test:
     """Brown-Forsythe test of equal variances: Levene's test about medians (Brown & Forsythe 1974), two-sided.
 

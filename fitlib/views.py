@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
@@ -25,7 +25,7 @@ def glance_view(plan: Mapping, evidence: Sequence[Mapping], comparisons: pd.Data
     done = sum(e["status"] == "done" for e in evidence)
     rows = {
         "Compared": f"{say.listed(techniques, 8)} against {say.listed(against, 8)}" if against else "nothing",
-        "Test set": str(plan.get("data", {}).get("name") or "not named"),
+        "Test set": say.data_name(plan) or "not named",
         "Runs of each technique at a seed": say.listed(dict.fromkeys(str(arm["runs"]) for arm in main_arms(plan))),
         "What differs between runs": say.noise_explained(plan),
         "Seeds": say.listed(dict.fromkeys(map(say.seed, main_arms(plan))), 16),
@@ -36,11 +36,14 @@ def glance_view(plan: Mapping, evidence: Sequence[Mapping], comparisons: pd.Data
         "Tests that the correction covers": f"{say.family(comparisons)} of means, "
         f"{say.family(comparisons, 'family_size_variance')} of spread",
         "Plan": "declared before the first run" if plan.get("declared_before_first_run") else "not declared beforehand",
-        "Deviations from the plan": str(len(plan.get("deviations") or []))
-        if plan.get("deviations")
-        else "none recorded",
+        "Deviations from the plan": _answer_on_deviations(plan),
     }
     return pd.DataFrame({"Question": list(rows), "Answer": list(rows.values())})
+
+
+def _answer_on_deviations(plan: Mapping) -> str:
+    known = "none recorded" if plan.get("declared_before_first_run") else "no plan to deviate from"
+    return str(len(plan["deviations"])) if plan.get("deviations") else known
 
 
 def _answer_on_fit(plan: Mapping, evidence: Sequence[Mapping]) -> str:
@@ -106,34 +109,39 @@ def _training_row(training: str, names: list[str], arm: str, evidence: Sequence[
         "Parts equal": f"{parts - len(found.differing)} of {parts}",
         "Parts that differ": say.listed(found.differing, 8),
         "Different final weights": f"{different} of {n}",
-        "Control arm": _without(identity.check_control(evidence, training)),
+        "Control arm": _of_control(identity.check_control(evidence, training), runs),
     }
 
 
-def _without(control: identity.Control) -> str:
-    return control.text.replace(f" ({control.compared})", "")
+def _of_control(control: identity.Control, runs: Sequence[Mapping]) -> str:
+    """Its outcome; for runs at a seed that has no control arm, at which seed there is one."""
+    elsewhere = control.seeds and not {run["seed"] for run in runs} & set(control.seeds)
+    text = control.text.replace(f" ({control.compared})", "")
+    return f"{text}, at seed {say.listed(control.seeds)}" if elsewhere else text
 
 
 def parts_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
     """The proof, part by part: value, and in how many runs it is equal; trainings that agree share a row."""
-    told: dict[tuple[str, str, str], list[str]] = {}
-    shared = say.trainings(plan)
+    told: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+    shared, arms = say.trainings(plan), main_arms(plan)
     for part in dict.fromkeys(part for e in evidence for part in e["parts"]):
         for training in shared:
-            for arm in main_arms(plan):
+            for arm in arms:
                 runs = identity.done_runs(evidence, training, arm["arm"])
                 if runs:
-                    told.setdefault((part, *_part(runs, part)), []).append(training)
+                    told.setdefault((part, *_part(runs, part)), {}).setdefault(training, []).append(arm["arm"])
     rows = [
-        {
-            "Part": part,
-            "Training": "all" if set(names) == set(shared) and len(shared) > 1 else say.listed(dict.fromkeys(names), 3),
-            "Value": value,
-            "Equal": equal,
-        }
-        for (part, value, equal), names in told.items()
+        {"Part": part, "Training": _whose(where, len(shared), len(arms)), "Value": value, "Equal": equal}
+        for (part, value, equal), where in told.items()
     ]
     return pd.DataFrame(rows, columns=["Part", "Training", "Value", "Equal"])
+
+
+def _whose(where: Mapping[str, list[str]], trainings: int, arms: int) -> str:
+    """Trainings, "all" of several; and their arms where a value is not that of all arms."""
+    names = "all" if len(where) == trainings > 1 else say.listed(where, 3)
+    of = list(dict.fromkeys(arm for found in where.values() for arm in found))
+    return names if len(of) == arms else f"{names}, {'arm' if len(of) == 1 else 'arms'} {say.listed(of, 3)}"
 
 
 def _part(runs: Sequence[Mapping], part: str) -> tuple[str, str]:
@@ -206,13 +214,16 @@ def _effect_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Difference": say.points(row["difference"], signed=True),
         "95 % interval": say.span(row["difference_low"], row["difference_high"]),
         "Verdict": row["verdict"] or "–",
-        "P(reversal)": "–" if say.missing(row["reversal"]) else say.probability(row["reversal"]),
-        "95 % interval of P": say.span(row["reversal_low"], row["reversal_high"], 1)
-        if not say.missing(row["reversal"])
-        else "–",
-        "d": say.decimals(row["d"], 1),
-        "95 % interval of d": say.span(row["d_low"], row["d_high"], scale=1, places=1),
+        "P(reversal)": _beside(row, "reversal", say.probability, 2),
+        "d": _beside(row, "d", lambda d: say.decimals(d, 1), 1),
     }
+
+
+def _beside(row: pd.Series, name: str, show: Callable[[float], str], places: int) -> str:
+    """An estimate with its interval in one cell: "0.31 [0.17, 0.51]"; a dash where there is none."""
+    if say.missing(row[name]):
+        return "–"
+    return f"{show(row[name])} {say.span(row[f'{name}_low'], row[f'{name}_high'], 1, places)}"
 
 
 def tests_view(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -231,11 +242,17 @@ def _test_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Metric": _metric(row),
         "p": say.probability(row["p_mean"]),
         "Smallest attainable": say.probability(row["p_mean_smallest"]) if not say.missing(row["p_mean"]) else "–",
-        "p (studentised)": say.probability(row["p_mean_studentised"]),
+        "p (studentised)": _studentised(row),
         **{shown: _corrected(row, f"p_mean_{key}") for key, shown in CORRECTIONS.items()},
         "Power": say.power(row["power_mean"]),
         **({"Runs": row["design"]} if frame["design"].nunique() > 1 else {}),
     }
+
+
+def _studentised(row: pd.Series) -> str:
+    """p with its smallest attainable value in brackets."""
+    p, smallest = (say.probability(row[f"p_mean_studentised{end}"]) for end in ("", "_smallest"))
+    return p if say.missing(row["p_mean_studentised"]) else f"{p} ({smallest})"
 
 
 def spread_view(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -277,17 +294,13 @@ def _corrected(row: pd.Series, column: str) -> str:
 
 
 def risk_view(risk: pd.DataFrame, plan: Mapping, most: int = 60) -> pd.DataFrame:
-    """Impact ratio against 0.8 by technique and class; of more than `most` rows, those below 0.8 in some run."""
-    shown = risk if len(risk) <= most else risk[risk["violated"] > 0].head(most)
+    """Impact ratio against 0.8 by technique and class; of more than `most` rows, those below 0.8 in most runs."""
+    below = risk[risk["violated"] > 0].sort_values(["violated", "ratio_mean"], ascending=[False, True], kind="stable")
+    shown = risk if len(risk) <= most else below.head(most).sort_index()
     return pd.DataFrame([_risk_row(row, risk, plan) for _, row in shown.iterrows()])
 
 
 def _risk_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
-    chance = {"p_violated": "P(below)", "p_disagree": "P(two runs disagree)"}
-    told = {shown: "–" if say.missing(row[key]) else say.probability(row[key]) for key, shown in chance.items()}
-    spans = {
-        f"95 % interval of {shown}": say.span(row[f"{key}_low"], row[f"{key}_high"], 1) for key, shown in chance.items()
-    }
     worst = say.span(row["p_violated_low_bonferroni"], row["p_violated_high_bonferroni"], 1)
     return {
         "Technique": f"{row['technique']}{say.place(frame, row)}",
@@ -295,14 +308,12 @@ def _risk_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, s
         "Rule": row["rule"].replace("four-fifths", "four fifths"),
         "Runs below": f"{row['violated']} of {row['n']}",
         "Turned by one": f"{row['flips']} of {row['n']}",
-        "P(below)": told["P(below)"],
-        "95 % interval of P(below)": spans["95 % interval of P(below)"],
-        "for the worst pair": worst,
-        "P(two runs disagree)": told["P(two runs disagree)"],
-        "95 % interval of P(two runs disagree)": spans["95 % interval of P(two runs disagree)"],
-        "Ratio: mean": say.decimals(row["ratio_mean"]),
-        "lowest": say.decimals(row["ratio_min"]),
-        "highest": say.decimals(row["ratio_max"]),
+        "P(below)": _beside(row, "p_violated", say.probability, 2),
+        "for the worst pair": worst if row["n"] else "–",
+        "P(two runs disagree)": _beside(row, "p_disagree", say.probability, 2),
+        "Mean ratio": say.decimals(row["ratio_mean"]) if row["n"] else "undefined",
+        "lowest to highest": " to ".join(say.decimals(row[f"ratio_{end}"]) for end in ("min", "max") if row["n"])
+        or "–",
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 import pandas as pd
 
 from fitlib.metrics import BIAS_METRICS
-from fitlib.series import main_arms
+from fitlib.series import main_arms, retraining
 
 METRIC_NAMES = {
     "DP": "demographic parity",
@@ -149,6 +149,23 @@ def noise_explained(plan: Mapping) -> str:
 def seed(arm: Mapping) -> str:
     """The seed of an arm; "not recorded" for predictions made elsewhere."""
     return "not recorded" if arm["kind"] == "unknown" or missing(arm.get("seed")) else str(arm["seed"])
+
+
+def data_name(plan: Mapping) -> str:
+    """The name of the data set; "" where none is given."""
+    name = str(plan.get("data", {}).get("name") or "")
+    return "" if name == "unknown" else name
+
+
+def changed_later(plan: Mapping, choice: str) -> bool:
+    """Whether a declared choice of the analysis was changed after runs had finished."""
+    return any(f"analysis.{choice} " in str(text) for text in plan.get("deviations") or [])
+
+
+def again(plan: Mapping) -> str:
+    """How the runs of a risk are trained again: "with the same seed", as far as the seed is known."""
+    shared = listed(dict.fromkeys(map(retraining, main_arms(plan))))
+    return f"{'under' if 'conditions' in shared else 'with'} the {shared}"
 
 
 # Rows of the tables

@@ -220,3 +220,10 @@ def test_multi_label_predictions(tmp_path, fitlib_command):
     done = fitlib_command("analyze", "labels", "--baseline", "A", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert set(pd.read_csv(tmp_path / "outputs/labels/tables/runs.csv").run) == set(range(5))
+
+
+def test_files_that_are_copies_are_told():
+    from fitlib.analyze import _copies
+
+    (told,) = _copies({"A": ["x", "y"], "B": ["x", "x", "x"]}, ["A", "B"])
+    assert told.startswith("B: only 1 of 3 files differ (SHA-256)") and "count every file as a run" in told

@@ -76,6 +76,15 @@ def test_accuracy_columns_are_those_of_the_comparisons_and_corrected_over_techni
     assert set(table["accuracy_family_size"]) == {4}
 
 
+def test_the_spread_of_paired_accuracies_that_is_not_shown_has_its_power() -> None:
+    b, rng = drawn(0, sd=0.002), np.random.default_rng(3)
+    own = 0.9 + 0.002 * rng.standard_normal(8)
+    metrics = with_accuracy(metrics_of(Base=b, Fair=b - 0.1), Base=own, Fair=own + 0.001 * rng.standard_normal(8))
+    pair = plan(technique("Base", None, "one"), technique("Fair", "Base", "one"))
+    row = row_of(table_of(metrics, pair), metric="DI")
+    assert row["cost_accuracy_variance"] == "no" and 0 < row["power_accuracy_variance"] < 1
+
+
 def test_attributes_do_not_multiply_the_tests_of_accuracy(costly: tuple) -> None:
     metrics, plan_ = costly
     both = pd.concat([metrics, metrics.assign(attribute="age")], ignore_index=True)

@@ -4,6 +4,8 @@ import functools
 import hashlib
 import http.server
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pooch
 import pytest
+import yaml
 
 from fitlib import paper, paper_files, paper_run
 from fitlib.errors import InputError, RunFailed
@@ -264,9 +267,22 @@ def test_missing_altered_truncated_and_unreadable_files_are_named(small, tmp_pat
         paper_files.contents(tmp_path)
 
 
-def test_values_other_than_plain_yaml_are_refused():
-    with pytest.raises(Exception, match="could not determine a constructor"):
-        paper._parse(b"DP: !!python/object/apply:os.getcwd []\n")
+@pytest.mark.parametrize(
+    "value", ["!!python/object/apply:os.system ['touch made']", "[!!python/name:os.system '']", "&a [1.0]\nDI: *a"]
+)
+def test_nothing_but_plain_lists_is_read_and_no_tag_is_obeyed(tmp_path, monkeypatch, value):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="neither tags nor aliases"):
+        paper._parse(f"DP: {value}\n".encode())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lists_are_read_as_the_safe_loader_reads_them(data_dir):
+    content = (data_dir / "paper/raw_bias_numbers/overall/C-Base.yaml").read_bytes()
+    expected = {key: np.array(values) for key, values in yaml.safe_load(content).items()}
+    made = {key: np.array(values, dtype=np.float64) for key, values in paper._parse(content).items()}
+    assert list(made) == list(expected)
+    assert all((made[key] == expected[key]).all() for key in made)
 
 
 # The command
@@ -289,6 +305,25 @@ def test_a_folder_of_something_else_is_not_written_into(small, tmp_path):
     with pytest.raises(InputError, match=r"--out.*not empty"):
         paper_run.recompute(put(tmp_path / "numbers"), tmp_path / "out", print)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["notes.txt"]
+
+
+def test_a_file_is_neither_a_folder_of_numbers_nor_one_to_write_into(small, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(InputError, match=r"--data.*not a folder"):
+        paper.locate(file)
+    for out in (file, file / "out"):
+        with pytest.raises(InputError, match=r"--out.*not a folder"):
+            paper_run.recompute(put(tmp_path / "numbers"), out, print)
+
+
+def test_papermill_is_there_without_the_slow_grammar_of_addresses():
+    work = (
+        "import sys; from fitlib import execution as p; p._papermill(); "
+        "print('papermill' in sys.modules, p.ADDRESS_GRAMMAR in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["True", "False"]
 
 
 def notebook(path: Path, work: str) -> Path:

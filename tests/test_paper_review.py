@@ -94,6 +94,9 @@ def test_counts_of_techniques_and_of_variance_labels(published):
 def test_headline_claims_hold_but_for_the_number_of_techniques(published):
     claims = paper_tests.claims(published).set_index("Claim")
     assert claims.index[claims["Same"] == "no"].tolist() == ["Techniques with a variance label +"]
+    assert paper_tests.told(claims.reset_index()) == (
+        "4 of 5 headline claims come out the same; not so: Techniques with a variance label +."
+    )
 
 
 def test_most_significant_labels_are_smaller_than_a_point(published):

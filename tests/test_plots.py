@@ -176,6 +176,16 @@ def test_labels_do_not_overlap(techniques: int) -> None:
         assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes)), name
 
 
+def test_a_metric_that_is_undefined_in_every_run_leaves_its_panel_empty(usual: Experiment) -> None:
+    undefined = strict(usual).assign(value=lambda x: x["value"].mask(x["metric"] == "EOTP"))
+    summary = usual.summary.copy()
+    of_metric = summary["metric"] == "EOTP"
+    for column in ("mean", "mean_low", "mean_high"):
+        summary[column] = summary[column].mask(of_metric)
+    ax = plots.distribution(undefined, summary, "EOTP")
+    assert np.isfinite(ax.get_xlim()).all()
+
+
 def test_constant_values_are_not_magnified() -> None:
     found = experiment(techniques=1, alter=constant("S-Base"))
     low, high = plots.distribution(strict(found), found.summary, "DP").get_xlim()

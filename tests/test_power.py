@@ -9,6 +9,7 @@ from scipy import stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from fitlib import power
+from fitlib import significance as sig
 from fitlib import statistics as st
 
 
@@ -120,6 +121,17 @@ def test_runs_for_a_width_are_the_fewest() -> None:
 @pytest.mark.parametrize(("n", "tabulated"), [(2, 1.128), (5, 2.326), (10, 3.078), (25, 3.931)])
 def test_expected_range_is_the_tabulated_d2(n: int, tabulated: float) -> None:
     assert power.expected_range(n) == pytest.approx(tabulated, abs=6e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 7, 0.05 / 154])
+@pytest.mark.parametrize("test", [sig.mann_whitney_exact, sig.signed_rank_exact])
+def test_runs_for_ranks_are_the_fewest_whose_exact_p_reaches_the_level(test: object, alpha: float) -> None:
+    paired = test is sig.signed_rank_exact
+    n = power.runs_for_ranks(alpha, paired)
+    for runs in (n - 1, n):
+        found = test(np.arange(runs), 100 + np.arange(runs) ** 1.5).smallest_p
+        assert found == (sig.smallest_signed_rank_p(runs) if paired else sig.smallest_rank_p(runs, runs))
+        assert (found <= alpha) == (runs == n)
 
 
 def test_more_runs_show_more_and_never_shrink_maxdiff() -> None:

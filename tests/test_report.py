@@ -20,7 +20,7 @@ import pytest
 from matplotlib.figure import Figure
 from test_sentences import SCRIPT, Experiment, constant, digest, elsewhere, experiment, with_parts, without
 
-from fitlib import display, plots, report, views
+from fitlib import captions, display, plots, report, views
 from fitlib.execution import execute
 from fitlib.metrics import BIAS_METRICS
 from fitlib.plan import METRICS_ROOTS, STATISTICS_ROOTS
@@ -361,3 +361,29 @@ def test_the_visual_side_does_not_import_torch() -> None:
     modules = ", ".join({*METRICS_ROOTS, *STATISTICS_ROOTS, "fitlib.report"})
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=NOTEBOOK.parent.parent, check=False).returncode == 0
+
+
+def test_many_rows_of_risk_are_those_below_in_most_runs_and_undefined_ones_have_dashes() -> None:
+    found = experiment()
+    risk = found.risk.assign(violated=range(len(found.risk)))
+    shown = views.risk_view(risk, found.plan, most=3)
+    assert shown["Runs below"].tolist() == [f"{k} of 6" for k in risk["violated"].tail(3)]
+    assert "those below 0.8 in most runs" in captions.caption_risk(found.plan, risk, 3)
+    empty = found.risk.assign(n=0, p_violated=None, p_disagree=None, ratio_mean=None, ratio_min=None, ratio_max=None)
+    assert set(views.risk_view(empty, found.plan)["lowest to highest"]) == {"–"}
+
+
+def test_without_a_plan_there_is_nothing_to_deviate_from() -> None:
+    found = experiment()
+    plan = {**found.plan, "declared_before_first_run": False, "deviations": []}
+    answers = views.glance_view(plan, [], found.comparisons).set_index("Question")["Answer"]
+    assert answers["Deviations from the plan"] == "no plan to deviate from"
+
+
+def test_parts_that_differ_between_arms_name_their_arm() -> None:
+    found = experiment()
+    arms = [found.plan["arms"][0], {**found.plan["arms"][0], "arm": "seed1.ulp", "seed": 1}]
+    main = [e for e in found.evidence if e["arm"] == "ulp"]
+    other = [{**e, "arm": "seed1.ulp", "parts": {**e["parts"], "data order": "another"}} for e in main]
+    view = views.parts_view({**found.plan, "arms": arms}, [*main, *other])
+    assert "all, arm seed1.ulp" in set(view.loc[view["Value"] == "another", "Training"])

@@ -8,6 +8,7 @@ import pytest
 from test_tables import CLASSES, RUNS, arm, compare, drawn, evidence_of, fits, metrics_of, plan, row_of, technique
 
 from fitlib import comparisons, power, risk, robustness, schemas, sequential
+from fitlib import significance as sig
 from fitlib import statistics as st
 
 
@@ -108,9 +109,23 @@ def test_runs_needed_of_paired_comparisons_use_the_differences() -> None:
     shared = plan(technique("Base", None, "one"), technique("Fair", "Base", "one"))
     row = row_of(robustness.runs_needed(compare(metrics_of(Base=b, Fair=t), shared), shared), metric="BA")
     sd = float(st.sds((t[6] - b[6]).mean(axis=1)))
-    assert row["runs_for_mean"] == power.runs_for_paired(0.01, sd, 0.05 / 7)
+    # 8 runs have the power, but no p of 8 signed ranks reaches that level
+    assert row["runs_for_mean"] == power.runs_for_ranks(0.05 / 7, paired=True) == 9
+    assert power.runs_for_paired(0.01, sd, 0.05 / 7) == 8
     assert row["runs_for_width"] == power.runs_for_width_paired(0.01, sd)
     assert row["runs_for_variance"] is pd.NA and "share one training" in row["note"]
+
+
+@pytest.mark.parametrize("training", ["one", "two"])
+def test_runs_needed_let_the_exact_test_reach_the_corrected_level(training: str) -> None:
+    b = drawn(0, sd=1e-5)
+    pair = plan(technique("Base", None, "one"), technique("Fair", "Base", training))
+    table = robustness.runs_needed(compare(metrics_of(Base=b, Fair=drawn(1, sd=1e-5)), pair), pair)
+    for row in table.to_dict("records"):
+        n, level = row["runs_for_mean"], row["alpha_corrected"]
+        test = sig.signed_rank_exact if training == "one" else sig.mann_whitney_exact
+        x, y = np.arange(n), 100 + np.arange(n) ** 1.5
+        assert test(x, y).p <= level < test(x[1:], y[1:]).p
 
 
 def test_runs_needed_say_why_there_is_no_number(metrics: pd.DataFrame) -> None:

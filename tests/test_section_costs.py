@@ -117,3 +117,10 @@ def test_the_section_shows_two_tables_and_one_figure(
     assert [name in text for name, text in zip(("costs.csv", "pareto.csv"), html, strict=True)] == [True, True]
     assert (tmp_path / "figures" / "plane.svg").is_file()
     assert np.all(["nan" not in text.lower() for text in html])
+
+
+def test_without_a_verdict_no_count_is_told(usual: tuple) -> None:
+    costs = usual[1]["costs"]
+    first = section.cost_sentences(costs.assign(decrease=""))[0]
+    assert first == f"No answer on {len(costs)} pairs: not FIT, or not estimable."
+    assert "at the seed used, on this test set" in section.cost_sentences(costs.assign(seed=None))[0]

@@ -131,3 +131,33 @@ def test_the_figure_names_every_technique_and_group(names: list[str]) -> None:
     top = visible[0].get_ylim()[1]
     assert all(line.get_ydata().max() <= top for ax in visible for line in ax.get_lines())
     assert names[0] in section.alt_distribution(rows, plan, "sex")
+
+
+def many_groups(n: int) -> tuple[dict, pd.DataFrame]:
+    plan = plan_of(("A", "B"), groups=[f"g{i}" for i in range(n)])
+    rng = np.random.default_rng(3)
+    group = np.arange(40 * n) % n
+    runs = rng.integers(0, 2, (8, group.size)) * (rng.random(group.size) < 0.3)
+    p = persons_of(20, A=predictions(runs, group=group, groups=n, classes=2))
+    return plan, individuals(pd.concat([p.assign(technique=name) for name in plan_names(plan)]), plan)
+
+
+def plan_names(plan: dict) -> list[str]:
+    return [t["technique"] for t in plan["techniques"]]
+
+
+def test_many_groups_are_drawn_as_a_range_and_told_by_their_extremes() -> None:
+    plan, table = many_groups(50)
+    figure = section.distribution_figure(section.overall(table), plan, "sex")
+    assert figure.legends[0].get_texts()[0].get_text() == "50 groups, smallest to largest"
+    view = section.churn_view(table, plan)
+    assert view["Technique"].tolist() == ["A"] * 3 + ["B"] * 3
+    assert "smallest and the largest churn" in section.caption_churn(plan, table)
+    told = section.sentences(table, plan)[0]
+    assert "the largest of 50 groups" in told and "g1 " not in told.replace("− others", "")
+
+
+def test_one_run_gets_no_table_of_changes(tmp_path, capsys) -> None:
+    plan = plan_of(("A",))
+    section.show(Page(plan, tmp_path), frames_of(plan, A=simulated(0, runs=1)), plan, [])
+    assert "Changing decisions" not in capsys.readouterr().out

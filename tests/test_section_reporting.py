@@ -120,3 +120,10 @@ def test_template_has_a_blank_for_everything_and_no_number_of_its_own() -> None:
     assert set(re.findall(r"\d[\d.]*", reporting.TEMPLATE)) == {"95", "1.5"}
     for blank in ("noise", "seed", "p holm", "smallest p", "power", "reversal interval", "device", "verdict"):
         assert f"[{blank}]" in reporting.TEMPLATE
+
+
+def test_an_effect_that_was_changed_later_is_not_called_declared(usual: Experiment) -> None:
+    frames = {"comparisons": usual.comparisons, "summary": usual.summary}
+    assert "(declared before the first run)" in reporting.how_to_report(frames, usual.plan, usual.evidence)
+    late = {**usual.plan, "deviations": ["the plan was changed: analysis.smallest_effect was 0.02, is 0.01"]}
+    assert "(not declared beforehand)" in reporting.how_to_report(frames, late, usual.evidence)

@@ -120,7 +120,7 @@ def test_one_figure_for_each_attribute(shown: list[str], tmp_path: Path) -> None
 def test_verdicts_that_hang_on_one_run_are_named() -> None:
     frames, _ = usual()
     told = section.stability(frames["comparisons"])
-    assert any("Fair against Base on BA: undecided, but fairer without any one of 1 of the 16 runs" in t for t in told)
+    assert any("Fair against Base on BA: undecided, but fairer without one of the 16 runs" in t for t in told)
     clear, _ = many(3)
     clear["comparisons"]["verdict_changes"] = 0
     assert section.stability(clear["comparisons"])[0].startswith(
@@ -130,18 +130,18 @@ def test_verdicts_that_hang_on_one_run_are_named() -> None:
 
 
 def test_reversals_tell_k_the_seed_and_what_is_not_established() -> None:
-    told = " ".join(section.reversals(usual()[0]["reversal"]))
+    told = " ".join(section.reversals(usual()[0]["reversal"], usual()[1]))
     assert "for k = 1" in told and "for k = 4" in told and "same seed" in told
     assert "the direction is not established" in told and "up to ½" in told
-    assert section.reversals(nothing()[0]["reversal"]) == []
-    told = section.reversals(paired()[0]["reversal"])
+    assert section.reversals(nothing()[0]["reversal"], plan()) == []
+    told = section.reversals(paired()[0]["reversal"], paired()[1])
     assert told == ["Reversal is not computed for 7 comparisons of techniques that share one training."]
     assert section.reversal_view(paired()[0]["reversal"]).empty
     assert len(section.reversal_view(usual()[0]["reversal"])) == 2
 
 
 def test_no_chance_reads_zero_without_an_upper_end() -> None:
-    told = section.reversals(many(3)[0]["reversal"])[0]
+    told = section.reversals(many(3)[0]["reversal"], many(3)[1])[0]
     assert "0 [0, 0." in told or "< 0.001 [" in told or "0.0" in told
     for cell in section.reversal_view(many(3)[0]["reversal"]).filter(like="k =").to_numpy().ravel():
         assert cell == "–" or cell.endswith("]")
@@ -153,7 +153,12 @@ def test_looks_are_told_only_where_declared() -> None:
     frames, declared = usual(looks=[3, 5, 8])
     told = " ".join(section.looks(frames["sequential"], declared))
     assert "Looks were declared at 3, 5 and 8 runs" in told and "could stop" in told and "Pocock" in told
-    assert "At 3 and 5 runs no p could reach the level" in told
+    assert "At 3 and 5 runs no p could reach the level" in told and "does not hold" not in told
+    late = {
+        **declared,
+        "deviations": ["the plan was changed after 8 finished runs: analysis.looks was not there, is [3]"],
+    }
+    assert "declared after runs had finished" in section.looks(frames["sequential"], late)[0]
     frames, declared = one_run()
     assert section.looks(frames["sequential"], declared) == ["Looks were declared at 5 and 8 runs; none could be made."]
 

@@ -265,3 +265,9 @@ def test_a_control_arm_at_one_seed_of_several_says_so():
     assert told.startswith("Control arm of S-Base and T0 (at seed 0 only): identical in 2 of 2")
     (told,) = provenance.controls(plan_of(1), evidence)
     assert told.startswith("Control arm of S-Base and T0: identical in 2 of 2")
+
+
+def test_why_there_is_no_verdict_is_told_without_what_was_kept():
+    note = "not estimable: bit-identical runs at every seed enter no test; bit-identical runs at seeds 0, 1: kept"
+    told = seeds.verdict_sentence(over(over_row(verdict="not estimable", note=note, p=None)), plan_of(2))
+    assert told.endswith("bit-identical runs at every seed enter no test.")

@@ -102,6 +102,7 @@ def test_a_group_that_changes_is_told_with_its_name_and_runs(frames):
     row = table.index[(table["metric"] == "EOTP") & (table["target"] == "1") & (table["technique"] == "Fair")][0]
     table.loc[row, "lower_group_changes"], table.loc[row, "lower_group"] = 2, "g1"
     told = section.direction_sentence(table, plan)
+    assert told.startswith("In 1 of ") and "signed differences (DP, EOFP and EOTP, by technique and class)" in told
     assert "EOTP of Fair, class dog: g1 has the lowest true positive rate on average, another group in 2 of 6" in told
 
 
@@ -134,3 +135,12 @@ def test_arms_are_told_apart(frames):
     assert view["Technique"].tolist() == [
         "Base (arm ulp)", "Fair (arm ulp)", "Base (arm seed1.ulp)", "Fair (arm seed1.ulp)",
     ]  # fmt: skip
+
+
+def test_rounding_is_neither_spread_nor_regression(frames):
+    plan = planned(names=("Base", "Fair"))
+    components = frames["components"].assign(sd_between_runs=6e-17)
+    assert section.component_sentences(components, plan)[0].startswith("No signed difference changed")
+    assert section.components_view(components, plan)["Between runs"].str.startswith("constant in all").all()
+    told = section.selection_sentences(frames["selection"].assign(regression=1e-17))
+    assert told == ["No run was fairer than the others on either half of the test set, so there was none to choose."]

@@ -232,3 +232,16 @@ def test_the_tables_read_back_equal(values, tmp_path):
         schemas.write_csv(table, tmp_path / name)
         pd.testing.assert_frame_equal(schemas.read_csv(tmp_path / name, name), table, check_exact=True)
         assert "nan" not in (tmp_path / name).read_text().lower()
+
+
+def test_proportional_metrics_are_judged_within_each_attribute():
+    frames = []
+    for i, (attribute, ratio) in enumerate((("sex", 2), ("race", 3))):
+        for j, name in enumerate(("Base", "Fair")):
+            values = drawn(np.random.default_rng([i, j]), SEEDS)
+            values[:, 2] = values[:, 0] / ratio
+            frames.append(metrics_of(SEEDS, **{name: values}).assign(attribute=attribute))
+    two = plan_of(SEEDS) | {"groups": {"sex": ["f", "m"], "race": ["a", "b"]}}
+    table = over_seeds_table(pd.concat(frames), two, (), fits())
+    assert set(table[table["metric"] == "SPSF"]["redundant_with"]) == {"DP"}
+    assert set(table["family_size"].dropna()) == {2 * 6}

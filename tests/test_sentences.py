@@ -173,7 +173,7 @@ def everything(found: Experiment) -> list[str]:
     ]
     told += [*say.landmark(risk, plan), say.significance(comparisons, plan), say.undecided(comparisons, plan)]
     told += [*say.spread(comparisons, plan), *say.accuracy(comparisons), say.redundant(comparisons)]
-    told += [*say.dropped(comparisons), *say.reversals(comparisons), *say.cautions(plan, comparisons, summary)]
+    told += [*say.dropped(comparisons), *say.reversals(comparisons, plan), *say.cautions(plan, comparisons, summary)]
     told += [
         captions.caption_summary(plan, summary),
         captions.caption_risk(plan, risk, len(risk)),
@@ -255,6 +255,13 @@ def test_one_run_is_not_estimable() -> None:
     assert "no verdict on S-T1 against S-Base: too few runs" in told
     assert "every interval and standard deviation is not estimable" in told
     assert "How much fairness varies between equal runs cannot be seen" in told
+
+
+def test_without_any_defined_bias_nothing_is_said_of_its_range(usual: Experiment) -> None:
+    bias = usual.summary["metric"] != "accuracy"
+    undefined = usual.summary.assign(maxdiff=usual.summary["maxdiff"].mask(bias))
+    (told,) = say.largest_difference(undefined, usual.plan, usual.evidence)
+    assert told.startswith("How much fairness varies between equal runs cannot be seen")
 
 
 def test_one_technique_has_nothing_to_compare() -> None:
@@ -373,3 +380,42 @@ def test_use_of_the_protected_attribute_at_prediction_is_warned_of() -> None:
     plan = experiment(runs=1).plan
     plan["techniques"][1]["uses_protected"] = "prediction"
     assert any("disparate treatment" in told for told in provenance.protected_use(plan))
+
+
+def test_what_nobody_recorded_is_not_claimed_to_be_fixed() -> None:
+    told = " ".join(everything(case("elsewhere")))
+    assert "Fixed: seed and training not recorded, test set" in told and "training data" not in told
+    assert "trained again under the same conditions (seed not recorded)" in told and "same seed" not in told
+
+
+def test_tests_that_show_nothing_stand_beside_their_power() -> None:
+    found = experiment(techniques=4, units=60, smallest_effect=0.02)
+    assert (judged(found.comparisons)["p_mean_holm"] > 0.05).any()
+    assert "no difference was shown; the power to show 2.00 points" in say.significance(found.comparisons, found.plan)
+
+
+def test_accuracy_is_told_once_for_all_attributes_and_counted_for_many_techniques() -> None:
+    several = say.accuracy(case("two attributes").comparisons)
+    assert len(several) == 2 and not any("by sex" in text or "by race" in text for text in several)
+    (told,) = say.accuracy(case("many techniques").comparisons)
+    assert "of 7 comparisons" in told and "uncorrected" in told
+
+
+def test_trainings_that_several_techniques_share_are_told_apart(usual: Experiment) -> None:
+    shared = [{**t, "training": "training-S-Base"} if t["technique"] == "S-T1" else t for t in usual.plan["techniques"]]
+    told = provenance.identities({**usual.plan, "techniques": shared}, usual.evidence)[0]
+    assert told.startswith("S-Base and S-T1 (one training); S-T2: the 6 runs")
+
+
+def test_an_estimate_beyond_its_interval_is_explained(usual: Experiment) -> None:
+    row = usual.risk.iloc[[0]].assign(n=16, violated=8, p_disagree=0.53, p_disagree_low=0.2, p_disagree_high=0.5)
+    row = row.assign(p_disagree_low_bonferroni=0.1, p_disagree_high_bonferroni=0.5)
+    told = " ".join(say.landmark(row, usual.plan))
+    assert "0.53 [0.10, 0.50] (the pairs of these runs; over all runs it is at most ½, hence the interval)" in told
+
+
+def test_one_run_says_that_no_p_is_small_enough() -> None:
+    found = case("one run")
+    assert "No test possible at this n: the smallest attainable p is 1" in say.significance(
+        found.comparisons, found.plan
+    )

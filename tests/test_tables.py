@@ -356,6 +356,17 @@ def test_few_runs_say_what_no_p_can_show(n: int, note: str) -> None:
     assert note in row_of(compare(data, plan()), technique="Fair", metric="DP")["note"]
 
 
+@pytest.mark.parametrize("n", [3, 5, 8])
+def test_no_power_is_claimed_where_no_p_can_reach_the_corrected_level(n: int) -> None:
+    data = metrics_of(Base=drawn(0, sd=1e-4, runs=n), Fair=drawn(1, sd=1e-4, runs=n), Noisy=drawn(2, runs=n))
+    table = compare(data, plan()).dropna(subset=["p_mean", "family_size"])
+    blind = table["p_mean_smallest"] > 0.05 / table["family_size"]
+    assert blind.all() == (n < 8) and blind.any() == (n < 8)
+    assert (table["power_mean"][blind] == 0).all()
+    sure = table[(table["technique"] == "Fair") & ~blind]
+    assert (sure["power_mean"] > 0.99).all()
+
+
 def test_one_run_or_none_is_not_estimable() -> None:
     for data in (metrics_of(Base=drawn(0, runs=1), Fair=drawn(1, runs=1)), metrics_of(Base=drawn(0))):
         table = compare(data, plan(technique("Base", None), technique("Fair")))
@@ -384,7 +395,9 @@ def test_paired_comparisons_have_paired_tests_and_paired_power() -> None:
     row = row_of(compare(metrics_of(Base=b, Fair=t), shared), metric="BA")
     x, y = b[6].mean(axis=1), t[6].mean(axis=1)
     assert row["sd_difference"] == st.sds(y - x) and row["family_size"] == 7
-    assert row["power_mean"] == power.power_paired(0.01, st.sds(y - x), RUNS, 0.05 / 7) > 0.9
+    assert power.power_paired(0.01, st.sds(y - x), RUNS, 0.05 / 7) > 0.9 and row["power_mean"] == 0.0
+    few = compare(metrics_of(Base=b, Fair=t), shared | {"analysis": shared["analysis"] | {"family": ["BA"]}})
+    assert row_of(few, metric="BA")["power_mean"] == power.power_paired(0.01, st.sds(y - x), RUNS, 0.05)
     assert power.power_mean(0.01, st.sds(x), st.sds(y), RUNS, RUNS, 0.05 / 7) < 0.1
     assert row["p_variance_raw"] == sig.brown_forsythe_paired(x, y).p
     assert row["p_variance_relative"] == sig.brown_forsythe_paired(x, y, relative=True).p
@@ -402,6 +415,7 @@ def test_studentised_p_hangs_on_both_samples_alone(metrics: pd.DataFrame) -> Non
     rng = np.random.default_rng([comparisons.PERMUTATION_SEED, RUNS, RUNS])
     expected = permutation.studentised(b, t, rng)
     assert row["p_mean_studentised"] == expected.p and expected.method in row["procedures"]
+    assert row["p_mean_studentised_smallest"] == expected.smallest_p > 0
     alone = metrics[metrics["technique"] != "Fair"]
     less = compare(alone, plan(technique("Base", None), technique("Noisy")))
     assert row_of(less, metric="BA")["p_mean_studentised"] == row["p_mean_studentised"]
@@ -485,12 +499,26 @@ def test_risk_counts_runs_below_four_fifths() -> None:
     exact, worst = risk.clopper_pearson(4, 6), risk.clopper_pearson(4, 6, 1 - 0.05 / 9)
     assert row[["p_violated", "p_violated_low", "p_violated_high"]].tolist() == [exact.value, exact.low, exact.high]
     assert row[["p_violated_low_bonferroni", "p_violated_high_bonferroni"]].tolist() == [worst.low, worst.high]
-    assert row["p_disagree"] == risk.disagreement(4, 6).value
+    differ = risk.disagreement(4, 6, 1 - 0.05 / 9)
+    assert row["p_disagree"] == differ.value
+    assert row[["p_disagree_low_bonferroni", "p_disagree_high_bonferroni"]].tolist() == [differ.low, differ.high]
     assert (row["ratio_min"], row["ratio_max"]) == (0.72, 0.82)
     assert table["rule"].tolist()[1:] == ["landmark 0.8"] * 2
     nobody = table.iloc[2]
     assert (nobody["n"], nobody["n_undefined"], nobody["note"]) == (0, 6, "not estimable: nobody is selected")
     assert np.isnan(nobody["p_violated"]) and np.isnan(nobody["ratio_mean"])
+
+
+def test_the_worst_risk_is_the_worst_of_all_arms_and_attributes() -> None:
+    two = plan(arms=[arm("ulp"), arm("native"), arm("none", "control")])
+    two["groups"] = {"protected": ["gray", "tinted"], "other": ["a", "b"]}
+    assert set(four_fifths.risk(class_counts("Base"), two, (), fits(True))["worst_of"]) == {9 * 2 * 2}
+
+
+def test_a_risk_names_the_retraining_only_as_far_as_the_seed_is_known() -> None:
+    unknown = plan(arms=[arm() | {"kind": "unknown", "seed": None}])
+    (told,) = set(four_fifths.risk(class_counts("Base"), unknown, (), fits(None))["retraining"])
+    assert told == "same conditions (seed not recorded)"
 
 
 def test_risk_of_labels_agrees_with_risk_of_classes() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fitlib.wording import points, power, probability
+from fitlib.wording import again, data_name, points, power, probability
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,14 @@ def test_probability(p: float, text: str) -> None:
 
 def test_power_is_never_certainty() -> None:
     assert power(1.0) == "> 0.99" and power(float("nan")) == "–"
+
+
+def test_retraining_is_named_as_far_as_the_seed_is_known() -> None:
+    arm = {"arm": "ulp", "role": "main", "seed": 0, "kind": "emulated"}
+    assert again({"arms": [arm]}) == "with the same seed"
+    assert again({"arms": [{**arm, "kind": "unknown"}]}) == "under the same conditions (seed not recorded)"
+
+
+@pytest.mark.parametrize(("data", "name"), [({"name": "toy"}, "toy"), ({"name": "unknown"}, ""), ({}, "")])
+def test_a_data_set_without_a_name_gets_none(data: dict, name: str) -> None:
+    assert data_name({"data": data}) == name

@@ -68,9 +68,10 @@ def cost_sentences(costs: pd.DataFrame) -> list[str]:
     judged = costs[costs["decrease"] != ""]
     fell = judged[judged["decrease"] == "yes"]
     pairs = say.count(len(judged), "pair of technique and distinct metric", "pairs of technique and distinct metric")
-    told = [f"Bias fell ({_scope(costs)}) on {len(fell)} of {pairs}{_with(fell)}."]
+    told = [f"Bias fell ({_scope(costs)}) on {len(fell)} of {pairs}{_with(fell)}."] if len(judged) else []
     if len(judged) < len(costs):
-        told.append(f"No answer on {say.count(len(costs) - len(judged), 'more pair')}: not FIT, or not estimable.")
+        more = say.count(len(costs) - len(judged), "more pair" if told else "pair")
+        told.append(f"No answer on {more}: not FIT, or not estimable.")
     study = costs[costs["decrease_study"] == "yes"][[f"{name}_study" for name in TOLD]].set_axis(list(TOLD), axis=1)
     if (costs["decrease_study"] != "").any():
         told.append(
@@ -82,9 +83,8 @@ def cost_sentences(costs: pd.DataFrame) -> list[str]:
 
 def _scope(costs: pd.DataFrame) -> str:
     seeds = costs["seed"].dropna().unique()
-    return (
-        f"at seed {int(seeds[0])}, on this test set" if len(seeds) == 1 else "at the seed of each arm, on this test set"
-    )
+    several = "at the seed of each arm" if len(seeds) else "at the seed used"
+    return f"{f'at seed {int(seeds[0])}' if len(seeds) == 1 else several}, on this test set"
 
 
 def _with(fell: pd.DataFrame) -> str:
@@ -195,7 +195,7 @@ def _pareto_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Churn": "not known" if say.missing(row["churn_mean"]) else say.points(row["churn_mean"]),
         "On the front": row["on_front"] or "not ranked",
         "in resamples": "–" if say.missing(row["front_share"]) else f"{100 * row['front_share']:.0f} %",
-        "Dominated by": say.listed(by, 4) if by else row["note"] or "–",
+        "Dominated by, or note": say.listed(by, 4) if by else row["note"] or "–",
     }
 
 

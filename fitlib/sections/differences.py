@@ -10,11 +10,17 @@ from fitlib import captions, plots, sentences, views
 from fitlib.display import Page, heading, tell
 
 SOURCE = "tables/comparisons.csv"
+PAPER = (
+    "Protocol paper was declared: the study's own tests (one-sided in the direction of the means, Levene's on values / "
+    "mean, uncorrected) stand in tables/stat_tests.csv and tables/raw_data.csv. Verdicts and tests below are fitlib's."
+)
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section; without any comparison only the sentences that say so."""
     comparisons = frames["comparisons"]
+    if plan["analysis"].get("protocol") == "paper":
+        tell(PAPER)
     tell("On which metrics did bias fall or rise, by more than the smallest effect that was declared to count?")
     for attribute, rows in _by_attribute(comparisons, plan):
         figure = plots.heat_map(rows, plan).figure
@@ -37,7 +43,7 @@ def _effects(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
     for attribute, rows in _by_attribute(comparisons, plan):
         figure, alt = plots.effects_figure(rows, plan), plots.alt_effects(rows)
         page.figure("effects", attribute, figure, alt, captions.caption_effects(plan, rows))
-    told = [sentences.undecided(comparisons, plan), *sentences.reversals(comparisons)]
+    told = [sentences.undecided(comparisons, plan), *sentences.reversals(comparisons, plan)]
     tell([*told, *sentences.accuracy(comparisons)])
     effects, tests = views.effects_view(comparisons), views.tests_view(comparisons)
     page.table("Differences of means", effects, captions.caption_differences(plan, comparisons), SOURCE)

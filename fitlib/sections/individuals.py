@@ -15,6 +15,9 @@ from fitlib.display import Page, tell
 from fitlib.plots import BLUE, INK, VERMILION, WIDTH, styled
 
 MOST = 4  # techniques told one by one
+MOST_GROUPS = 3  # groups told one by one
+MOST_LINES = 8  # groups with a line of their own; of more, the range over groups is drawn
+MOST_ROWS = 90  # rows of the table; of more, the groups with the smallest and the largest churn
 SHOWN = (0.25, 0.4, 0.5, 0.6, 0.75)  # thresholds in the table for readers
 ABOVE = {0.0: "share_never", **{x / 100: f"above_{x}" for x in (10, 20, 30, 40)}, 0.5: "share_coin_flip"}
 COLOURS, MARKERS, DASHES = (BLUE, VERMILION, INK), "o^sDvPX", ("-", "--", ":", "-.")
@@ -30,7 +33,8 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
                 figure = distribution_figure(rows, plan, attribute)
                 text = alt_distribution(rows, plan, attribute)
                 page.figure("churn", attribute, figure, text, caption_distribution(plan, rows))
-        page.table("Changing decisions", churn_view(table, plan), caption_churn(plan, table), "tables/individuals.csv")
+        view = churn_view(table, plan) if overall(table)["churn"].notna().any() else pd.DataFrame()
+        page.table("Changing decisions", view, caption_churn(plan, table), "tables/individuals.csv")
         tell(sentences(table, plan))
     if len(risk):
         page.table(
@@ -55,7 +59,7 @@ def sentences(individuals: pd.DataFrame, plan: Mapping) -> list[str]:
     everybody = rows[rows["group"].isna()]
     told = [_told(row, rows, plan) for _, row in everybody.head(MOST).iterrows()]
     if len(everybody) > MOST:
-        told.append(f"{len(everybody) - MOST} more are in the table.")
+        told.append(f"{len(everybody) - MOST} more stand in the table.")
     return [text for text in [*told, _ambiguity(everybody), _classes(individuals, plan)] if text]
 
 
@@ -68,7 +72,8 @@ def _told(row: pd.Series, rows: pd.DataFrame, plan: Mapping) -> str:
     keys = ("technique", "arm", "attribute")
     groups = rows[rows["group"].notna() & (rows[list(keys)] == row[list(keys)]).all(axis=1)].dropna(subset=["gap"])
     shares = ", ".join(f"{group_name(plan, g)} {say.points(g['churn'])} %" for _, g in groups.iterrows())
-    within = f" Within the true classes: {shares}; {_gap(groups, plan)}." if len(groups) else ""
+    shares = f"{shares}; " if len(groups) <= MOST_GROUPS else ""
+    within = f" Within the true classes: {shares}{_gap(groups, plan)}." if len(groups) else ""
     return (
         f"{who}: two runs decide differently about {say.points(row['churn'])} % of cases "
         f"{_interval(row['churn_low'], row['churn_high'])}; about {say.points(row['share_coin_flip'])} % at least half "
@@ -135,9 +140,18 @@ def threshold_sentences(thresholds: pd.DataFrame, plan: Mapping) -> list[str]:
 
 
 def churn_view(individuals: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Churn of everybody and by group, with gap and intervals."""
+    """Churn of everybody and by group, with gap and intervals; of many rows, the extreme groups."""
     rows = overall(individuals)
-    return pd.DataFrame([_churn_row(row, rows, plan) for _, row in rows.iterrows()])
+    shown = rows if len(rows) <= MOST_ROWS else _extremes(rows)
+    return pd.DataFrame([_churn_row(row, rows, plan) for _, row in shown.iterrows()])
+
+
+def _extremes(rows: pd.DataFrame) -> pd.DataFrame:
+    """Everybody, and the groups with the smallest and the largest churn, of each technique, arm and attribute."""
+    known = rows[rows["group"].notna()].dropna(subset=["churn"])
+    by = known.groupby(["technique", "arm", "attribute"], sort=False)["churn"]
+    kept = {*rows.index[rows["group"].isna()], *by.idxmin(), *by.idxmax()}
+    return rows[rows.index.isin(kept)]
 
 
 def _churn_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
@@ -185,13 +199,16 @@ def group_name(plan: Mapping, row: Mapping) -> str:
 def caption_churn(plan: Mapping, individuals: pd.DataFrame) -> str:
     """Under the table of churn."""
     unequal = individuals["n_runs"].nunique() > 1
+    extreme = len(overall(individuals)) > MOST_ROWS
     return caption(
         plan,
         individuals["n_runs"],
         "Churn: share of pairs of runs that disagree about a case, mean over cases; of a group within the true "
         "classes, with everybody's classes as weights. Gap: group − all other groups, in points. Intervals: 95 %, "
         "bootstrap over runs and test units. Coin flips: at least half of the pairs of runs disagree. No test is made "
-        "here." + (" “Never changes” and “coin flips” depend on n: compare them at equal n only." if unequal else ""),
+        "here."
+        + (" “Never changes” and “coin flips” depend on n: compare them at equal n only." if unequal else "")
+        + (" Shown: of each technique the groups with the smallest and the largest churn." if extreme else ""),
     )
 
 
@@ -258,12 +275,29 @@ def distribution_figure(individuals: pd.DataFrame, plan: Mapping, attribute: str
 def distribution(individuals: pd.DataFrame, names: Sequence[str], ax: Axes | None = None) -> Axes:
     """Share of cases (%) beyond a churn, by group, of one technique and arm; markers and dashes tell groups apart."""
     ax = ax or Figure(figsize=(5, 3), layout="constrained").subplots()
-    for _, row in individuals[individuals["group"].notna()].iterrows():
+    groups = individuals[individuals["group"].notna()]
+    ax.set(xlim=(-0.02, 0.52))
+    if len(groups) > MOST_LINES:
+        return _range_over_groups(groups, ax)
+    for _, row in groups.iterrows():
         colour, marker, dashes = (style[int(row["group"]) % len(style)] for style in (COLOURS, MARKERS, DASHES))
-        shares = [100 * (1 - row[name] if name == "share_never" else row[name]) for name in ABOVE.values()]
+        shares = _shares(row)
         label = str(names[int(row["group"])]).replace("$", r"\$")
         ax.plot(list(ABOVE), shares, color=colour, marker=marker, linestyle=dashes, markersize=4, label=label)
-    ax.set(xlim=(-0.02, 0.52))
+    return ax
+
+
+def _shares(row: Mapping) -> list[float]:
+    """% of a group's cases beyond each churn in `ABOVE`."""
+    return [100 * (1 - row[name] if name == "share_never" else row[name]) for name in ABOVE.values()]
+
+
+def _range_over_groups(groups: pd.DataFrame, ax: Axes) -> Axes:
+    """Smallest to largest share over many groups, and their median."""
+    shares = pd.DataFrame([_shares(row) for _, row in groups.iterrows()], columns=list(ABOVE))
+    label = f"{len(groups)} groups, smallest to largest"
+    ax.fill_between(list(ABOVE), shares.min(), shares.max(), color=BLUE, alpha=0.18, linewidth=0, label=label)
+    ax.plot(list(ABOVE), shares.median(), color=BLUE, marker="o", markersize=4, label="median of the groups")
     return ax
 
 

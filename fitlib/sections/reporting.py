@@ -42,7 +42,7 @@ VARIANCE = (
     "family size} tests; power for an SD 1.5 times as large: {power variance}."
 )
 REVERSAL = (
-    "One new run of {technique} and one of {baseline}, trained again at the same seed, would point the other way with "
+    "One new run of {technique} and one of {baseline}, trained again {again}, would point the other way with "
     "probability {reversal} {reversal interval}."
 )
 SCOPE = "Whether the difference holds over seeds, on other test data or on other hardware is not shown by these runs."
@@ -100,7 +100,7 @@ def _chosen(comparisons: pd.DataFrame) -> pd.Series | None:
 
 
 def _filled(text: str, values: Values) -> str:
-    return " ".join(BLANK.sub(lambda blank: values[blank[1]], text).split())
+    return " ".join(BLANK.sub(lambda blank: values[blank[1]], text).split()).replace(" ,", ",")
 
 
 # Parts of the paragraph
@@ -119,7 +119,8 @@ def _setting(row: Mapping, arm: Mapping, plan: Mapping, evidence: Sequence[Mappi
         "runs": RUNS_CALLED[row["fit"]],
         "noise": _noise(arm),
         "seed": _seed(arm),
-        "data": str(plan.get("data", {}).get("name") or "not named"),
+        "data": say.data_name(plan) or "not named",
+        "again": say.again(plan),
         "device": _device(evidence, named, arm["arm"]),
     }
 
@@ -182,7 +183,7 @@ def _interval(row: Mapping, name: str, scale: float = 100.0) -> str:
 
 
 def _difference(row: Mapping, plan: Mapping) -> Values:
-    before = plan.get("declared_before_first_run")
+    before, changed = plan.get("declared_before_first_run"), say.changed_later(plan, "smallest_effect")
     left_out = f", without {row['dropped_classes']}, which some run leaves undefined" if row["dropped_classes"] else ""
     return {
         "difference": say.points(row["difference"], signed=True),
@@ -190,7 +191,7 @@ def _difference(row: Mapping, plan: Mapping) -> Values:
         "difference method": "paired by run" if row["design"] == "paired by run" else "Welch",
         "smallest effect": say.points(plan["analysis"]["smallest_effect"]),
         "classes": f"{say.count(int(row['n_classes']), 'class', 'classes')}{left_out}",
-        "declared": "declared before the first run" if before else "not declared beforehand",
+        "declared": "declared before the first run" if before and not changed else "not declared beforehand",
         "verdict": f"“{row['verdict']}”",
     }
 

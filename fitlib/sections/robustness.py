@@ -12,8 +12,8 @@ from fitlib.captions import caption
 from fitlib.display import Page, tell
 
 QUESTION = (
-    "Would other runs say the same? Three answers: every run is left out once; k new runs of both techniques, with "
-    "the same seed, are imagined; and the runs are counted that the declared effect takes."
+    "Three answers: every run is left out once; k new runs of both techniques, trained in the same way, are imagined; "
+    "and the runs are counted that the smallest effect takes."
 )
 KEYS = ["technique", "baseline", "arm", "attribute"]
 
@@ -29,7 +29,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     page.table(
         "Reversal by k new runs", reversal_view(reversal), caption_reversal(plan, reversal), "tables/reversal.csv"
     )
-    tell([*reversals(reversal), *looks(frames["sequential"], plan)])
+    tell([*reversals(reversal, plan), *looks(frames["sequential"], plan)])
     for attribute in plan["groups"]:
         rows = plots.select(comparisons, plan, attribute)
         if len(curves.power_curves(rows, plan)):
@@ -65,17 +65,21 @@ def _fragile(row: pd.Series, frame: pd.DataFrame) -> str:
     others = say.listed(row["verdict_without_one"].split("; "))
     return (
         f"{row['technique']} against {row['baseline']}{say.place(frame, row)} on {row['metric']}: {row['verdict']}, "
-        f"but {others} without any one of {int(row['verdict_changes'])} of the {deletions} "
+        f"but {others} without {_any_of(int(row['verdict_changes']))} of the {deletions} "
         f"{'pairs of runs' if paired else 'runs'}."
     )
 
 
-def reversals(reversal: pd.DataFrame) -> list[str]:
+def _any_of(n: int) -> str:
+    return "one" if n == 1 else f"any one of {n}"
+
+
+def reversals(reversal: pd.DataFrame, plan: Mapping) -> list[str]:
     """How the probability of a reversed verdict falls with k, and where no direction is established."""
     if reversal.empty:
         return []
     known, first = reversal.dropna(subset=["value"]), reversal[reversal["k"] == 1]
-    told = [_by_k(known)] if len(known) else []
+    told = [_by_k(known, plan)] if len(known) else []
     unclear = int(first["note"].str.startswith("direction not established").sum())
     if unclear:
         told.append(
@@ -90,11 +94,11 @@ def reversals(reversal: pd.DataFrame) -> list[str]:
     return told
 
 
-def _by_k(known: pd.DataFrame) -> str:
+def _by_k(known: pd.DataFrame, plan: Mapping) -> str:
     largest = known.loc[known.groupby("k")["high"].idxmax()]
     parts = [f"{_chance(row['value'])} {_chances(row)} for k = {int(row['k'])}" for _, row in largest.iterrows()]
     return (
-        "Where a direction is established, the means of k new runs of both, trained with the same seed, point the "
+        f"Where a direction is established, the means of k new runs of both, trained {say.again(plan)}, point the "
         f"other way with a probability of {say.listed(parts, 8)} (the comparison with the largest upper end at each "
         "k). Upper ends rise with k because fewer blocks of k runs were seen."
     )
@@ -126,6 +130,11 @@ def _looks_head(made: pd.DataFrame, at: Sequence[int], plan: Mapping) -> str:
         f"Looks were declared at {say.listed(at, 8)} runs: each at level {say.probability(made['level'].iloc[0])}, so "
         f"that all looks of all {int(made['family_size'].iloc[0])} comparisons together err with probability "
         f"{plan['analysis']['alpha']:g} at most (Pocock's level, α divided by the number of comparisons)."
+        + (
+            " They were declared after runs had finished, so this does not hold."
+            if say.changed_later(plan, "looks")
+            else ""
+        )
     )
 
 
@@ -255,8 +264,8 @@ def caption_reversal(plan: Mapping, reversal: pd.DataFrame) -> str:
         _sizes(reversal),
         "Probability that the mean of k new runs of the technique lies on the other side of the mean of k new runs of "
         "the baseline than the difference found, with Newcombe's 95 % interval (of blocks of k runs); k at most half "
-        "of the runs. Retraining covered: same seed. Shown: the distinct metric with the largest upper end at k = 1. "
-        "No test is made here.",
+        f"of the runs. Retraining covered: {say.listed(dict.fromkeys(reversal['retraining']))}. Shown: the distinct "
+        "metric with the largest upper end at k = 1. No test is made here.",
     )
 
 

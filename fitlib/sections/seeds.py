@@ -19,6 +19,7 @@ HOW = (
     f"Declare at least {nested.SEEDS} seeds with at least {nested.RUNS} runs each, as in "
     f"seeds: {list(range(nested.SEEDS))}; finished runs are kept."
 )
+ELSEWHERE = f"That takes an experiment with at least {nested.SEEDS} declared seeds and {nested.RUNS} runs at each."
 TOLD = ("fairer", "less fair", "equivalent", "undecided")
 MARKERS = {"fairer": "<", "less fair": ">", "equivalent": "s"}
 
@@ -59,8 +60,9 @@ def _no_verdict(plan: Mapping) -> str:
     if len(arms) > 1:
         return "No verdict over seeds is possible: nothing stands against a baseline."
     known = say.seed(arms[0]) if arms else "not recorded"
-    tried = "The seeds of these runs are not recorded" if known == "not recorded" else f"Only seed {known} was tried"
-    return f"{tried}, so no verdict over seeds is possible. {HOW}"
+    if known == "not recorded":
+        return f"The seeds of these runs are not recorded, so no verdict over seeds is possible. {ELSEWHERE}"
+    return f"Only seed {known} was tried, so no verdict over seeds is possible. {HOW}"
 
 
 def _scoped(scope: str, rows: pd.DataFrame, frame: pd.DataFrame) -> str:
@@ -94,7 +96,8 @@ def _without(n: int) -> Iterator[str]:
 
 def _reason(rows: pd.DataFrame) -> str:
     notes = [note for note in rows["note"] if note]
-    return notes[0].removeprefix("not estimable: ") if notes else "not estimable"
+    told = notes[0].removeprefix("not estimable: ").split("; ") if notes else ["not estimable"]
+    return "; ".join([part for part in told if not part.endswith(": kept")] or told)
 
 
 def _grouped(pairs: Sequence[pd.DataFrame]) -> Iterator[str]:
@@ -266,7 +269,7 @@ def caption(plan: Mapping, over_seeds: pd.DataFrame, extra: str) -> str:
     """The line under a table or figure over seeds: seeds and runs, what varied, what was fixed, and `extra`."""
     seeds, runs = (_range(over_seeds[name]) for name in ("n_seeds", "n_runs"))
     varied = say.listed(dict.fromkeys(map(say.noise, main_arms(plan))))
-    data = plan.get("data", {}).get("name", "")
+    data = say.data_name(plan)
     fixed = f"training data, test set{f' of {data}' if data else ''}"
     return (
         f"n = {seeds} seeds × {runs} runs of each technique. Varied: seed (a random factor) and noise {varied}. "

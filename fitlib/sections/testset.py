@@ -13,6 +13,7 @@ from fitlib.metrics import BIAS_METRICS
 from fitlib.testset import COMPONENT_METRICS
 
 KEYS = ["technique", "arm", "attribute"]
+ROUNDING = 1e-12  # a spread below is that of rounding: the value is constant
 NO_TABLE = "What the test set contributes is not known: the metrics of these techniques were made without it."
 RATE_NAMES = {"DP": "share predicted as the class", "EOFP": "false positive rate", "EOTP": "true positive rate"}
 
@@ -43,8 +44,8 @@ def chance_sentences(summary: pd.DataFrame) -> list[str]:
     ratio = rows["mean"] / rows["expectation"]
     within = rows[ratio <= 1]
     about = (
-        "A distance between groups is above 0 by chance alone: its expectation without any disparity is found by "
-        "permuting the protected attribute in the test set."
+        "What chance alone gives, the expectation without any disparity, is found by permuting the protected attribute "
+        "in the test set."
     )
     if within.empty:
         row = rows.loc[ratio.idxmin()]
@@ -90,7 +91,7 @@ def component_sentences(components: pd.DataFrame, plan: Mapping) -> list[str]:
     if rows.empty:
         return ["Components of the spread are not estimable: no technique has two runs or more."]
     row = rows.loc[rows["sd_between_runs"].idxmax()]
-    if row["sd_between_runs"] == 0:
+    if row["sd_between_runs"] < ROUNDING:
         return ["No signed difference changed between runs: the spread has no components."]
     where = (
         f"{row['metric']} of {row['technique']}{say.place(components, row)}, class "
@@ -143,14 +144,13 @@ def direction_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
     if rows.empty:
         return ""
     changed = rows[rows["lower_group_changes"] > 0]
-    pairs = say.count(len(rows), "pair of technique and class", "pairs of technique and class")
-    over = f"Over {say.listed(COMPONENT_METRICS)} and {pairs}"
+    signed = f"{say.count(len(rows), 'signed difference')} ({say.listed(COMPONENT_METRICS)}, by technique and class)"
     if changed.empty:
-        return f"{over}, the same group had the lowest rate in all runs."
+        return f"In {signed} the same group had the lowest rate in all runs."
     row = changed.loc[changed["lower_group_changes"].astype(int).idxmax()]
     return (
-        f"{over}, the group with the lowest rate was not the same in all runs for {len(changed)}; most often "
-        f"for {row['metric']} of {row['technique']}{say.place(summary, row)}, class "
+        f"In {len(changed)} of {signed} the group with the lowest rate was not the same in all runs; most often in "
+        f"{row['metric']} of {row['technique']}{say.place(summary, row)}, class "
         f"{say.class_name(plan, row['target'])}: {row['lower_group']} has the lowest {RATE_NAMES[row['metric']]} on "
         f"average, another group in {int(row['lower_group_changes'])} of {int(row['n'])} runs."
     )
@@ -162,6 +162,8 @@ def selection_sentences(selection: pd.DataFrame) -> list[str]:
     if rows.empty:
         return ["What becomes of the fairest run is not estimable: no technique has two runs or more."]
     row = rows.loc[rows["regression"].idxmax()]
+    if row["regression"] < ROUNDING:
+        return ["No run was fairer than the others on either half of the test set, so there was none to choose."]
     named = f"{row['metric']} of {row['technique']}{say.place(selection, row)}"
     kept = (rows["selected_off"] < rows["mean"]).sum()
     return [
@@ -216,15 +218,16 @@ def components_view(components: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 
 def _component_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
     spread = row["sd_between_runs"]
+    constant = spread < ROUNDING
     return {
         "Technique": f"{row['technique']}{say.place(frame, row)}",
         "Metric": row["metric"],
         "Class": say.class_name(plan, row["target"]),
-        "Between runs": say.points(spread) if spread else f"constant in all {int(row['n'])} runs",
-        "Run": _sd(row, "run"),
+        "Between runs": f"constant in all {int(row['n'])} runs" if constant else say.points(spread),
+        "Run": "–" if constant else _sd(row, "run"),
         "Test set": _sd(row, "test_set"),
-        "Run × test set": _sd(row, "interaction"),
-        "Floor": "–" if say.missing(row["floor_sd"]) else say.points(row["floor_sd"]),
+        "Run × test set": "–" if constant else _sd(row, "interaction"),
+        "Floor": "–" if constant or say.missing(row["floor_sd"]) else say.points(row["floor_sd"]),
     }
 
 
