@@ -42,8 +42,8 @@ VARIANCE = (
     "family size} tests; power for an SD 1.5 times as large: {power variance}."
 )
 REVERSAL = (
-    "One new run of {technique} and one of {baseline}, trained again {again}, would point the other way with "
-    "probability {reversal} {reversal interval}."
+    "One new run of {technique} and one of {baseline}, trained again {with the same seed}, would point the other way "
+    "with probability {reversal} {reversal interval}."
 )
 SCOPE = "Whether the difference holds over seeds, on other test data or on other hardware is not shown by these runs."
 SENTENCES = (SETTING, SPREAD, DIFFERENCE, TEST, VARIANCE, REVERSAL, SCOPE)
@@ -120,7 +120,7 @@ def _setting(row: Mapping, arm: Mapping, plan: Mapping, evidence: Sequence[Mappi
         "noise": _noise(arm),
         "seed": _seed(arm),
         "data": say.data_name(plan) or "not named",
-        "again": say.again(plan),
+        "with the same seed": say.again(plan),
         "device": _device(evidence, named, arm["arm"]),
     }
 
