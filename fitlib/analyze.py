@@ -17,6 +17,7 @@ from fitlib.store import ExperimentPaths, locked
 
 SUFFIXES = (".csv", ".parquet")
 ARM = "runs"
+COUNTED = "intervals and tests count every file as a run"
 
 
 def analyze(
@@ -162,6 +163,7 @@ def _study(
         "declared_before_first_run": False,
         "deviations": [*_differing_tests(stacked, order), *_copies(hashes, order)],
         "source": "predictions made elsewhere",
+        "digests": {name: {ARM: hashes[name]} for name in order},
     }
     predictions = {
         name: {ARM: {"seed": 0, "predictions": {str(run): str(path.resolve()) for run, path in enumerate(files[name])}}}
@@ -184,7 +186,7 @@ def _copies(hashes: dict[str, list[str]], order: list[str]) -> list[str]:
     """Sentences about techniques with files that are equal byte for byte: fewer runs than there are files."""
     return [
         f"{name}: only {len(set(hashes[name]))} of {len(hashes[name])} files differ (SHA-256), so some are copies or "
-        "runs that did not vary; intervals and tests count every file as a run"
+        f"runs that did not vary; {'they enter no test' if len(set(hashes[name])) == 1 else COUNTED}"
         for name in order
         if len(set(hashes[name])) < len(hashes[name])
     ]

@@ -56,7 +56,7 @@ def pairs_of(
     metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
 ) -> list["Pair"]:
     """Every technique with its baseline, per main arm, attribute and metric, in the order of the table's rows."""
-    return list(_pairs(_blocks(series_of(metrics, plan)), plan, Findings(evidence, check_fit)))
+    return list(_pairs(_blocks(series_of(metrics, plan)), plan, Findings(evidence, check_fit, plan)))
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,16 @@ CheckFit = Callable[[Sequence[Json], str, str], Any]
 
 
 class Findings:
-    """What the evidence says of a training's runs in an arm; each question is put once."""
+    """What the evidence says of a training's runs in an arm; each question is put once.
 
-    def __init__(self, evidence: Sequence[Json], check_fit: CheckFit | None):
+    ``plan["digests"]`` {technique: {arm: SHA-256 of every run's predictions}} stands in for evidence where predictions
+    were made elsewhere.
+    """
+
+    def __init__(self, evidence: Sequence[Json], check_fit: CheckFit | None, plan: Json):
         self.all = list(evidence)
         self.by_run = {(e["training"], e["arm"], e["run"]): e for e in self.all if e.get("role", "main") == "main"}
-        self._check, self._identities = check_fit, {}
+        self._check, self._identities, self._digests = check_fit, {}, plan.get("digests") or {}
 
     def identity(self, training: str, arm: str) -> Any:
         """What ``check_fit`` (by default `fitlib.identity.check_fit`) answers."""
@@ -31,9 +35,11 @@ class Findings:
         arm_runs = (e for (*where, _), e in self.by_run.items() if where == [technique["training"], arm["arm"]])
         done = [e for e in arm_runs if e["status"] == "done"]
         predictions = [(e.get("predictions") or {}).get(technique["technique"]) for e in done]
-        for what, digests in (("predictions", predictions), ("final weights", [e.get("final_weights") for e in done])):
+        weights = [e.get("final_weights") for e in done]
+        given = self._digests.get(technique["technique"], {}).get(arm["arm"], [])
+        for what, digests in (("predictions", predictions), ("final weights", weights), ("predictions", given)):
             if len(digests) > 1 and all(digests):
-                same = f"{what} bit-identical in {len(done)} of {len(done)} runs (SHA-256)"
+                same = f"{what} bit-identical in {len(digests)} of {len(digests)} runs (SHA-256)"
                 return same if len(set(digests)) == 1 else ""
         return ""
 

@@ -56,7 +56,7 @@ def risk(
     depends on whether test units stand in both groups, which ``persons`` (the long table of `fitlib.persons`) tells.
     With more than two groups the pair was chosen for being extreme, so its p is too small: the note says so.
     """
-    known, selections, designs = Findings(evidence, check_fit), _selections(counts, plan), _designs(persons)
+    known, selections, designs = Findings(evidence, check_fit, plan), _selections(counts, plan), _designs(persons)
     rows = [
         _risk_row(_Case(technique, arm, attribute, target), selections, plan, known, designs)
         for technique in plan["techniques"]

@@ -102,7 +102,7 @@ def families_of(
     check_fit: CheckFit | None = None,
 ) -> Iterator[Family]:
     """Every family, per main arm, attribute and bias metric, in plan order."""
-    known, roots = Findings(evidence, check_fit), _roots(plan)
+    known, roots = Findings(evidence, check_fit, plan), _roots(plan)
     grouped: dict[tuple[str, str, str], dict[str, list[Pair]]] = {}
     for pair in pairs_of(metrics, plan, evidence, check_fit):
         where = (roots[pair.technique["technique"]], pair.arm["arm"], pair.attribute)

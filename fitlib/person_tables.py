@@ -38,7 +38,7 @@ def individuals(
     runs disagrees), ``share_coin_flip`` (half the pairs or more do), ``above_10`` to ``above_40`` (churn beyond .1 to
     .4); ``churn_median``, ``churn_90``, ``churn_99``: quantiles over rows. Bit-identical runs get no interval.
     """
-    known, places = Findings(evidence, check_fit), list(_places(plan, _cells(persons)))
+    known, places = Findings(evidence, check_fit, plan), list(_places(plan, _cells(persons)))
     common = min((n for n in (_runs(found) for *_, found in places) if n > 1), default=0)
     rows = []
     for technique, arm, keys, found in places:
@@ -61,7 +61,7 @@ def thresholds(
     ``below_four_fifths``: share of the ``n_ratio`` runs with a defined impact ratio in which it lies below 0.8. Empty
     where predictions have no scores; one row with a note where these lie outside 0 to 1.
     """
-    known, cells = Findings(evidence, check_fit), _cells(persons)
+    known, cells = Findings(evidence, check_fit, plan), _cells(persons)
     favourable = plan["analysis"].get("favourable")
     target, rows = 1 if favourable is None else int(favourable), []
     for technique, arm, keys, found in _places(plan, cells):

@@ -32,7 +32,7 @@ def runs(
     Planned runs without evidence are "missing"; without any evidence (predictions made elsewhere) the runs are those
     that have metrics. ``fit`` is "yes", "no" or "unknown". ``check_fit``: see `fitlib.identity.check_fit`.
     """
-    known, overall = Findings(evidence, check_fit), _overall_by_run(metrics, plan)
+    known, overall = Findings(evidence, check_fit, plan), _overall_by_run(metrics, plan)
     rows = [
         _run_row(technique, arm, run, attribute, known, overall)
         for technique in plan["techniques"]

@@ -225,5 +225,15 @@ def test_multi_label_predictions(tmp_path, fitlib_command):
 def test_files_that_are_copies_are_told():
     from fitlib.analyze import _copies
 
-    (told,) = _copies({"A": ["x", "y"], "B": ["x", "x", "x"]}, ["A", "B"])
-    assert told.startswith("B: only 1 of 3 files differ (SHA-256)") and "count every file as a run" in told
+    told = _copies({"A": ["x", "y"], "B": ["x", "x", "x"], "C": ["x", "x", "y"]}, ["A", "B", "C"])
+    assert told[0].startswith("B: only 1 of 3 files differ (SHA-256)") and "enter no test" in told[0]
+    assert told[1].startswith("C: only 2 of 3 files differ") and "count every file as a run" in told[1]
+
+
+def test_equal_files_of_all_runs_are_bit_identical_predictions():
+    from fitlib.findings import Findings
+
+    known = Findings([], None, {"digests": {"A": {"runs": ["x", "y"]}, "B": {"runs": ["x", "x"]}}})
+    technique = {"technique": "B", "training": "B"}
+    assert known.bit_identical(technique, {"arm": "runs"}) == "predictions bit-identical in 2 of 2 runs (SHA-256)"
+    assert known.bit_identical(technique | {"technique": "A"}, {"arm": "runs"}) == ""

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from fitlib.schemas import SCHEMAS
+
 EXPERIMENT = {
     "training": {"epochs": 8, "learning_rate": 0.1, "shift": 1},
     "techniques": {
@@ -19,7 +21,7 @@ EXPERIMENT = {
     "baseline": "S-Base",
     "runs": 3,
 }
-TABLES = ("runs.csv", "summary.csv", "comparisons.csv", "risk.csv", "metrics.parquet")
+TABLES = (*(f"{name}.csv" for name in SCHEMAS if name != "review"), "metrics.parquet", "datapackage.json")
 
 
 def tables(root: Path) -> dict[str, bytes]:
