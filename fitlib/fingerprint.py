@@ -16,8 +16,8 @@ import torch
 
 from fitlib.datasets import Dataset
 from fitlib.digest import digest_arrays, digest_file, digest_json
+from fitlib.evaluation import Trained
 from fitlib.keys import LEFT_OUT
-from fitlib.train import Trained
 
 PACKAGES = ("torch", "numpy", "pyarrow")
 # Prefixes of variables that can change numbers; folders and names of people stay out of reports.
@@ -32,14 +32,21 @@ def fingerprint(parameters: Mapping[str, object], dataset: Dataset, trained: Tra
     parts = {
         "parameters": digest_json(dict(parameters)),
         "fitlib source": _source_digest(),
-        "training data": digest_arrays(vars(dataset.train).items()),
-        "test data": digest_arrays(vars(dataset.test).items()),
+        "training data": digest_arrays(dataset.train.arrays()),
+        "test data": digest_arrays(dataset.test.arrays()),
+        **_further_data(dataset),
         "initial weights": trained.digest("initial weights"),
         "first batch": trained.digest("first batch"),
         "data order": digest_json([row["digest"] for row in trained.digests if row["part"] == "order"]),
         **environment(device),
     }
     return {"fingerprint": digest_json(parts), "parts": parts}
+
+
+def _further_data(dataset: Dataset) -> dict[str, str]:
+    """Parts beyond training and test, where a data set has any."""
+    found = {"validation": dataset.validation, **dataset.extra}
+    return {f"{name} data": digest_arrays(split.arrays()) for name, split in found.items() if split is not None}
 
 
 def environment(device: str) -> dict[str, str]:
@@ -69,6 +76,7 @@ def _backends() -> str:
         "onednn": torch.backends.mkldnn.enabled,
         "float32 matmul precision": torch.get_float32_matmul_precision(),
         "cudnn deterministic": torch.backends.cudnn.deterministic,
+        "cudnn tf32": torch.backends.cudnn.allow_tf32,
         "cudnn benchmark": torch.backends.cudnn.benchmark,
     }
     return ", ".join(f"{name} {value}" for name, value in flags.items())

@@ -12,8 +12,11 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
+from fitlib.compute import compute_dtype
 from fitlib.errors import InputError, RunFailed
 from fitlib.techniques import Batch
+
+FEW_PAIRS = 1 << 24  # (weight, direction) pairs of which a whole permutation is drawn: 128 MiB
 
 
 def derived_seed(*parts: object) -> int:
@@ -55,8 +58,10 @@ class Native(NoNoise):
 class Ulp(NoNoise):
     """`ulp`: before step k, one non-zero weight of a matrix or kernel moves by one unit in the last place.
 
-    Run i takes entry i of one permutation, drawn from `noise_seed`, of all (weight, direction) pairs: distinct runs
-    never share a perturbation. After Summers & Dinneen, ICML 2021, who change one random weight by one bit.
+    The unit is that of the type in which the network multiplies with the weight: a float32 unit would be rounded away
+    in a network that computes in bfloat16. Run i takes entry i of one permutation, drawn from `noise_seed`, of all
+    (weight, direction) pairs: distinct runs never share a perturbation. After Summers & Dinneen, ICML 2021, who change
+    one random weight by one bit.
     """
 
     def __init__(self, run: int, noise_seed: int, step: int = 0):
@@ -78,20 +83,30 @@ class Ulp(NoNoise):
     def perturb(self, model: nn.Module) -> dict[str, object]:
         """Move the run's weight; returns tensor name, position, value before and after."""
         matrices = [(name, p) for name, p in model.named_parameters() if p.dim() >= 2]
-        nonzero = [p.flatten().nonzero().flatten().cpu() for _, p in matrices]
-        sizes = torch.tensor([len(rows) for rows in nonzero])
+        sizes = torch.tensor([int(p.count_nonzero()) for _, p in matrices])
         pair = self._draw(2 * int(sizes.sum()))
         entry, up = pair // 2, bool(pair % 2)
         which = int(torch.searchsorted(sizes.cumsum(0), entry, right=True))
         name, parameter = matrices[which]
-        position = int(nonzero[which][entry - int(sizes[:which].sum())])
-        before, after = _one_ulp(parameter, position, up)
-        return {"tensor": name, "position": position, "before": before, "after": after, "step": self.step}
+        position = int(parameter.flatten().nonzero()[entry - int(sizes[:which].sum())])
+        dtype = compute_dtype(model, parameter)
+        before, after = _one_ulp(parameter, position, up, dtype)
+        moved = {"tensor": name, "position": position, "before": before, "after": after, "step": self.step}
+        return {**moved, "unit": str(dtype).removeprefix("torch.")}
 
     def _draw(self, pairs: int) -> int:
         if not pairs:
             raise InputError("noise", "ulp", self.run, "the network has no non-zero matrix weight", "use another noise")
-        return int(torch.randperm(pairs, generator=self.generator("ulp"))[self.run % pairs])
+        if pairs <= FEW_PAIRS:
+            return int(torch.randperm(pairs, generator=self.generator("ulp"))[self.run % pairs])
+        return self._drawn_singly(pairs)
+
+    def _drawn_singly(self, pairs: int) -> int:
+        """The same without the whole permutation: one after another, repetitions left out."""
+        generator, found = self.generator("ulp"), dict[int, None]()
+        while len(found) <= self.run:
+            found[int(torch.randint(pairs, (1,), generator=generator))] = None
+        return list(found)[self.run]
 
 
 class ReductionOrder(NoNoise):
@@ -111,11 +126,17 @@ class ReductionOrder(NoNoise):
     def before_step(self, step: int, model: nn.Module, batch: Batch) -> Batch:
         """The same samples in the run's own order."""
         order = torch.randperm(len(batch.x), generator=self.generator("order", self.run, step))
-        return batch.take(order.to(batch.x.device))
+        return batch.take(order.to(batch.x.device, non_blocking=True))
 
 
-def _one_ulp(parameter: Tensor, position: int, up: bool) -> tuple[float, float]:
+def _one_ulp(parameter: Tensor, position: int, up: bool, dtype: torch.dtype) -> tuple[float, float]:
+    """Move one entry by the distance from its value, rounded to `dtype`, to that type's next number; before, after."""
     index = torch.unravel_index(torch.tensor(position), parameter.shape)
     before = parameter[index].clone()
-    parameter[index] = torch.nextafter(before, torch.full_like(before, float("inf") if up else float("-inf")))
+    rounded = before.to(dtype).cpu()
+    following = torch.nextafter(rounded, torch.full_like(rounded, float("inf") if up else float("-inf")))
+    if dtype == parameter.dtype:
+        parameter[index] = following.to(parameter.device)
+    else:
+        parameter[index] = before + (following.to(before.dtype) - rounded.to(before.dtype)).to(before.device)
     return float(before), float(parameter[index])

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fitlib.datasets import Dataset
+from fitlib.evaluation import Trained
 from fitlib.predictions import write
-from fitlib.train import Trained
 
 HISTORY = pa.schema(
     [
@@ -21,6 +21,11 @@ HISTORY = pa.schema(
         ("n", pa.int64()),
         ("train_loss", pa.float64()),
         ("test_accuracy", pa.float64()),
+        ("stage", pa.int64()),
+        ("steps", pa.int64()),
+        ("validation_f1", pa.float64()),
+        ("validation_map", pa.float64()),
+        ("selected", pa.bool_()),
     ]
 )
 DIGESTS = pa.schema([("part", pa.string()), ("epoch", pa.int64()), ("digest", pa.string())])

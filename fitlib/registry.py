@@ -8,11 +8,16 @@ method, a data set or a network: write its module and add one entry here.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from fitlib.options import Options
+from fitlib.options import DataPath, Options, expanded
+
+ClassWeights = Literal["none", "clamped", "study"]  # samples without / with a class; study: unguarded
 
 
 class DigitsSOptions(Options):
@@ -20,14 +25,99 @@ class DigitsSOptions(Options):
 
     skew: float = Field(0.95, gt=0.5, lt=1)  # share of a class's training digits in its own rendering
     test_share: float = Field(0.4, ge=0.05, le=0.9)  # both parts keep several digits of every class
-    split_seed: int = Field(0, ge=0)
+    split_seed: int = Field(0, ge=0)  # of the choice of renderings and of the test part
+
+
+class Cifar10SOptions(Options):
+    """Options of `cifar10s`."""
+
+    root: DataPath | None = None  # unpacked archive, parquet file or folder of such; null: the cache's copy
+    download: bool = False  # fetch the archive (170 MB) into the cache where it is not there yet
+    skew: float = Field(0.95, gt=0.5, lt=1)  # share of a class's training images in its own rendering
+    split_seed: int = Field(42, ge=0)  # of the choice of renderings; 42: the study's
+    limit: int | None = Field(None, ge=2)  # training images of each class, the first ones; null: all
+    test_limit: int | None = Field(None, ge=2)  # the same for the test part
+
+
+class CelebAOptions(Options):
+    """Options of `celeba`."""
+
+    root: DataPath | None = None  # folder with img_align_celeba and the two lists
+    target: str = "Attractive"  # an attribute
+    protected: str = "Male"  # an attribute
+    split: Literal["official", "nifr-sequential", "nifr-shuffled"] = "official"  # nifr: those of null-sampling
+    mixing: float = Field(0.5, ge=0, le=1)  # nifr: 0 keeps target = protected in training, 0.5 the data as they are
+    split_seed: int = Field(1, ge=0)  # nifr: of the draws
+    transform: Literal["fairalm", "nifr"] = "fairalm"  # 128 pixels in [0, 1], or 64 pixels in [-1, 1]
+    limit: int | None = Field(None, ge=2)  # rows of each part, the first ones; null: all
+
+
+class FairFaceOptions(Options):
+    """Options of `fairface`."""
+
+    root: DataPath | None = None  # parquet file, or folder of such
+    target: str = "gender"  # a column
+    protected: str = "race"  # a column
+    positive: list[str] | None = Field(None, min_length=1)  # values of the target that make class 1; null: one each
+    groups: dict[str, list[str]] | None = Field(None, min_length=2)  # name -> values; null: every value a group
+    size: int = Field(64, ge=8)  # pixels a side
+    limit: int | None = Field(None, ge=2)  # training rows, the first ones; null: all
+    test_limit: int | None = Field(None, ge=2)  # the same for the test part
+
+
+class PeopleOptions(Options):
+    """Options that `coco` and `imsitu` share."""
+
+    annotations: DataPath  # folder of the lists: a table, or train.data, val.data, test.data; names and index lists
+    images: Literal["files", "made"] = "files"  # made: drawn from the annotations, to try the path without photographs
+    root: DataPath | None = Field(None, validate_default=True)  # folder of the images
+    ratio: Literal[1, 2, 3] | None = None  # training subset: the index list beside the lists, else fitlib's own draw
+    ratio_seed: int = Field(0, ge=0)  # of fitlib's own draw
+    evaluation: Literal["full", "balanced", "balanced-study"] = "full"  # study: another subset for every ratio
+    size: int = Field(256, ge=16)  # pixels of the shorter side
+    limit: int | None = Field(None, ge=2)  # at most so many training images, half of them of women; for trials
+    test_limit: int | None = Field(None, ge=2)  # the same for the validation and for the test part
+
+    @field_validator("root")
+    @classmethod
+    def _root_of_files(cls, root: str | None, info: ValidationInfo) -> str | None:
+        if root is None and info.data.get("images") == "files":
+            raise ValueError("the folder of images is not given; images: made does without")
+        return root
+
+
+class CocoOptions(PeopleOptions):
+    """Options of `coco`."""
+
+    training_list: Literal["train", "val"] = "train"  # val: every other row of the validation list trains
 
 
 class SmallCNNOptions(Options):
     """Options of `small-cnn`."""
 
-    width: int = Field(16, ge=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    width: int = Field(16, ge=1)  # channels of the first convolution
+    dropout: float = Field(0.0, ge=0, lt=1)  # before the last layer
+
+
+class CifarResNetOptions(Options):
+    """Options of `resnet18-cifar`."""
+
+    width: int = Field(64, ge=1)  # channels of the first stage
+
+
+class ResNetOptions(Options):
+    """Options of `resnet18` and `resnet50`."""
+
+    width: int = Field(64, ge=1)  # channels of the first stage
+    pool: Literal["global", "padded"] = "global"  # padded: the FairALM study's 2x2 windows at 128x128 pixels
+    weights: DataPath | None = None  # a weight file with torchvision's names; fc may be of another size
+
+
+class NifrClassifierOptions(Options):
+    """Options of `nifr-cnn`."""
+
+    width: int = Field(32, ge=1)  # channels of the first convolution
+    one_logit: bool = False  # two classes told apart by a single output, as in the study
 
 
 class NoOptions(Options):
@@ -46,6 +136,85 @@ class OversamplingOptions(Options):
     max_copies: int | None = Field(None, ge=1)  # at most so many copies of one sample; null: as many as balance needs
 
 
+class BaselineOptions(Options):
+    """Options of `baseline`."""
+
+    class_weights: ClassWeights = "none"  # of each class in the loss; study: without a guard against empty classes
+
+
+class UniformConfusionOptions(Options):
+    """Options of `uniform-confusion`."""
+
+    ratio: int = Field(3, ge=1)  # one epoch in so many trains features and class head, the others the domain head
+    alpha: float = Field(1.0, ge=0)  # weight of the confusion
+
+
+class GradientProjectionOptions(Options):
+    """Options of `gradient-projection`."""
+
+    ratio: int = Field(3, ge=1)  # the network is trained in one epoch in so many, the domain head in all
+    alpha: float = Field(1.0, ge=0)  # weight of the reversed domain gradient
+    order: Literal["both-first", "study"] = "both-first"  # study: the domain head steps before its gradient is taken
+
+
+class DomainDiscriminativeOptions(Options):
+    """Options of `domain-discriminative`: of its rule `rba`."""
+
+    margin: float = Field(0.05, ge=0, lt=1)  # a group's share of those predicted y: at most 1 / groups + margin
+    rate: float = Field(3.0, gt=0)  # of the multipliers
+    rounds: int = Field(100, ge=1)  # at most so many
+
+
+class RatioBalancedOptions(Options):
+    """Options of `ratio-balanced`."""
+
+    ratio: float = Field(1.0, ge=1)  # no group has more than so many times another one's samples of a class
+    subset_seed: int = Field(0, ge=0)  # of the draw
+    missing: Literal["error", "drop"] = "error"  # a class that a group never shows: refuse, or leave its samples out
+    class_weights: ClassWeights = "none"  # of each class in the loss; study: without a guard against empty classes
+
+
+class MapAdversaryOptions(Options):
+    """Options of `map-adversary`."""
+
+    layer: str | None = None  # name of the network's map, such as layer3; null: the last one
+    strength: float = Field(1.0, ge=0)  # of the reversal: the gradient is multiplied by -strength
+    per_group: int | None = Field(None, ge=2)  # first so many samples of each group in a batch; null: the whole batch
+    hidden: int = Field(300, ge=1)  # width of the adversary's hidden layers
+    class_weights: ClassWeights = "none"  # of each class in the loss; study: without a guard against empty classes
+
+
+class GroupLossPenaltyOptions(Options):
+    """Options of `group-loss-penalty`."""
+
+    eta: float = Field(20.0, ge=0)  # weight of the penalty
+    growth: float = Field(1.01, gt=0)  # eta is multiplied by it at the start of each epoch
+    positive: int = Field(1, ge=0)  # number of the favourable class
+
+
+class FairALMOptions(GroupLossPenaltyOptions):
+    """Options of `fair-alm`."""
+
+    inner_steps: int = Field(5, ge=1)  # on each batch, before the duals move
+    duals: Literal["simultaneous", "study"] = "simultaneous"  # study: one after the other
+
+
+class NullSamplingOptions(Options):
+    """Options of `null-sampling`."""
+
+    levels: int = Field(3, ge=1)  # of the flow; each halves height and width
+    blocks: int = Field(32, ge=0)  # pairs of 1x1 convolution and coupling in each level
+    hidden: int = Field(512, ge=1)  # channels inside a coupling's network
+    share: float = Field(0.001, gt=0, lt=1)  # of the latents that hold the group; at least one does
+    weight: float = Field(0.01, ge=0)  # of the discriminators' loss
+    discriminators: int = Field(10, ge=1)  # how many read the group off the latents
+    discriminator_width: int = Field(512, ge=1)  # of their hidden layers
+    restart: float = Field(1 / 5000, ge=0, le=1)  # probability, after a step, that a discriminator starts anew
+    iterations: int | None = Field(None, ge=1)  # at most so many steps of the flow
+    check_every: int = Field(1000, ge=1)  # steps between checks of the flow's loss on the training part
+    patience: int | None = Field(None, ge=0)  # the flow stops after more checks without improvement; null: no checks
+
+
 @dataclass(frozen=True)
 class Entry:
     """One registered name: where its code is, its options, one line about it."""
@@ -55,6 +224,9 @@ class Entry:
     options: type[Options] = NoOptions
     rules: dict[str, str] = field(default_factory=dict)  # methods: inference rule -> uses_protected
     reference: str = ""
+    label: str = ""  # methods: the published study's technique(s), e.g. "S-Base, C-Base"
+    needs: str = ""  # what it cannot do without, and how to come by it; empty: nothing
+    multilabel: bool = False  # data sets: a row has a set of labels
 
     @property
     def module(self) -> str:
@@ -70,12 +242,68 @@ class Entry:
         return getattr(importlib.import_module(self.module), attribute)
 
 
+class DataEntry(Entry):
+    """A data set: its functions receive paths filled in (`$NAME`, `~`), whatever the experiment file says."""
+
+    def sibling(self, attribute: str) -> Callable:
+        """A function of the data set's module: `load`, `describe` or `source_files`."""
+        function = super().sibling(attribute)
+
+        @wraps(function)
+        def with_paths(**options: object) -> object:
+            return function(**{name: expanded(v) if isinstance(v, str) else v for name, v in options.items()})
+
+        return with_paths
+
+
 DATASETS = {
-    "digits-s": Entry(
+    "digits-s": DataEntry(
         "fitlib.datasets.digits_s:load",
         "1,797 handwritten digits in two renderings (gray, tinted), skewed by class as in CIFAR-10S; embedded",
         DigitsSOptions,
         reference="Wang et al., CVPR 2020 (the CIFAR-10S construction); scikit-learn's digits",
+    ),
+    "cifar10s": DataEntry(
+        "fitlib.datasets.cifar10s:load",
+        "CIFAR-10 in gray and colour, 95 % of each class in one rendering; every test image in both",
+        Cifar10SOptions,
+        reference="Wang et al., CVPR 2020; images: Krizhevsky 2009",
+        label="S",
+        needs="170 MB from https://www.cs.toronto.edu/~kriz/cifar.html: data.root, or data.download: true",
+    ),
+    "celeba": DataEntry(
+        "fitlib.datasets.celeba:load",
+        "202,599 faces with 40 attributes: any one as target, any one as protected attribute",
+        CelebAOptions,
+        reference="Liu et al., ICCV 2015; parts nifr: Kehrenberg et al., ECCV 2020",
+        label="A, N",
+        needs="1.3 GB from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html (research only): data.root",
+    ),
+    "fairface": DataEntry(
+        "fitlib.datasets.fairface:load",
+        "faces with age, gender and race, or any image table with a target and a protected column",
+        FairFaceOptions,
+        reference="Kärkkäinen & Joo, WACV 2021",
+        needs="parquet files, about 0.5 GB, from https://github.com/joojs/fairface (CC BY 4.0): data.root",
+    ),
+    "coco": DataEntry(
+        "fitlib.datasets.coco:load",
+        "MS-COCO 2014 images with a person of annotated gender: 79 objects (multi-label) by gender",
+        CocoOptions,
+        reference="Wang et al., ICCV 2019 (lists); Lin et al., ECCV 2014 (images)",
+        label="C",
+        multilabel=True,
+        needs="lists of Wang et al. (repository uvavision/Balanced-Datasets-Are-Not-Enough; the training list is not "
+        "public); images train2014 (13 GB) and val2014 (6 GB) from cocodataset.org; decoded 8 GB",
+    ),
+    "imsitu": DataEntry(
+        "fitlib.datasets.imsitu:load",
+        "imSitu images with a person of annotated gender: 211 verbs by gender",
+        PeopleOptions,
+        reference="Wang et al., ICCV 2019 (lists); Yatskar et al., CVPR 2016 (images)",
+        label="I",
+        needs="lists of Wang et al. (repository uvavision/Balanced-Datasets-Are-Not-Enough); images "
+        "of500_images_resized (3.7 GB; originals 34 GB) from imsitu.org; decoded 10 GB",
     ),
 }
 
@@ -85,13 +313,40 @@ NETWORKS = {
         "two convolutions with batch normalisation, one hidden layer, for small images",
         SmallCNNOptions,
     ),
+    "resnet18-cifar": Entry(
+        "fitlib.networks.resnet_cifar:CifarResNet18",
+        "ResNet-18 for images of 32x32 pixels; 11,173,962 parameters with 10 outputs",
+        CifarResNetOptions,
+        reference="He et al., CVPR 2016",
+    ),
+    "resnet18": Entry(
+        "fitlib.networks.resnet:ResNet18",
+        "ResNet-18 in ImageNet layout; 11,689,512 parameters with 1,000 outputs",
+        ResNetOptions,
+        reference="He et al., CVPR 2016",
+    ),
+    "resnet50": Entry(
+        "fitlib.networks.resnet:ResNet50",
+        "ResNet-50 in ImageNet layout; 25,557,032 parameters with 1,000 outputs",
+        ResNetOptions,
+        reference="He et al., CVPR 2016",
+        needs="for a pretrained start, as in the study: torchvision's weight file (option weights)",
+    ),
+    "nifr-cnn": Entry(
+        "fitlib.networks.nifr_classifier:NifrClassifier",
+        "five convolutions with batch normalisation and pooling, for images of 36 pixels or more",
+        NifrClassifierOptions,
+        reference="Kehrenberg et al., ECCV 2020",
+    ),
 }
 
 METHODS = {
     "baseline": Entry(
         "fitlib.techniques.baseline:Baseline",
         "cross entropy on the training set as it is",
-        rules={"argmax": "no"},
+        BaselineOptions,
+        rules={"argmax": "no", "threshold": "no"},
+        label="S-Base, C-Base, I-Base, A-Base, N-Base",
     ),
     "oversampling": Entry(
         "fitlib.techniques.oversampling:Oversampling",
@@ -99,12 +354,86 @@ METHODS = {
         OversamplingOptions,
         rules={"argmax": "training"},
         reference="Wang et al., CVPR 2020, strategic sampling",
+        label="S-RS",
     ),
     "domain-independent": Entry(
         "fitlib.techniques.domain_independent:DomainIndependent",
         "one shared network, one classifier per protected group",
         rules={"conditional": "prediction", "sum": "training"},
         reference="Wang et al., CVPR 2020, domain-independent training",
+        label="S-DI1, S-DI2",
+    ),
+    "domain-discriminative": Entry(
+        "fitlib.techniques.domain_discriminative:DomainDiscriminative",
+        "one softmax over all pairs of group and class; four ways to infer the class from it",
+        DomainDiscriminativeOptions,
+        rules={
+            **dict.fromkeys(("sum-no-prior-shift", "max-prior-shift", "sum-prior-shift"), "training"),
+            "rba": "prediction",
+        },
+        reference="Wang et al., CVPR 2020; rba: Zhao et al., EMNLP 2017",
+        label="S-DD1, S-DD2, S-DD3, S-DD4",
+        needs="one class for each row",
+    ),
+    "uniform-confusion": Entry(
+        "fitlib.techniques.uniform_confusion:UniformConfusion",
+        "an adversary reads the group off the features, which learn to leave it undecided",
+        UniformConfusionOptions,
+        rules={"argmax": "training", "threshold": "training"},
+        reference="Wang et al., CVPR 2020, after Tzeng et al., ICCV 2015",
+        label="S-UC",
+    ),
+    "gradient-projection": Entry(
+        "fitlib.techniques.gradient_projection:GradientProjection",
+        "the class gradient loses its component along an adversary's gradient, which is then reversed",
+        GradientProjectionOptions,
+        rules={"argmax": "training", "threshold": "training"},
+        reference="Zhang, Lemoine & Mitchell, AIES 2018",
+        label="S-GR",
+    ),
+    "ratio-balanced": Entry(
+        "fitlib.techniques.ratio_balanced:RatioBalanced",
+        "the baseline on a subset in which no class shows one group much more often than another",
+        RatioBalancedOptions,
+        rules={"argmax": "training", "threshold": "training"},
+        reference="Wang et al., ICCV 2019 (Balanced Datasets Are Not Enough)",
+        label="C-R1, C-R2, C-R3, I-R1, I-R2, I-R3",
+    ),
+    "map-adversary": Entry(
+        "fitlib.techniques.map_adversary:MapAdversary",
+        "an adversary on a convolutional map, whose reversed gradient makes the network hide the group",
+        MapAdversaryOptions,
+        rules={"argmax": "training", "threshold": "training"},
+        reference="Wang et al., ICCV 2019, after Ganin & Lempitsky, ICML 2015",
+        label="C-A4, C-A5, I-A4, I-A5",
+        needs="a network with intermediate maps",
+    ),
+    "group-loss-penalty": Entry(
+        "fitlib.techniques.group_loss_penalty:GroupLossPenalty",
+        "the squared gap between two groups' losses on the favourable class is added to the loss",
+        GroupLossPenaltyOptions,
+        rules={"argmax": "training"},
+        reference="Lokhande et al., ECCV 2020 (its L2 penalty)",
+        label="A-L2",
+        needs="two groups; one class for each row",
+    ),
+    "fair-alm": Entry(
+        "fitlib.techniques.fair_alm:FairALM",
+        "an augmented Lagrangian for equal losses of two groups on the favourable class",
+        FairALMOptions,
+        rules={"argmax": "training"},
+        reference="Lokhande et al., ECCV 2020 (FairALM)",
+        label="A-ALM",
+        needs="two groups; one class for each row",
+    ),
+    "null-sampling": Entry(
+        "fitlib.techniques.null_sampling:NullSampling",
+        "a classifier on images from which an invertible network has removed what tells the group",
+        NullSamplingOptions,
+        rules={"argmax": "training"},
+        reference="Kehrenberg et al., ECCV 2020",
+        label="N-Flow",
+        needs="images of one size; for the study's setting a part `pretrain` on which the flow is trained",
     ),
 }
 
@@ -113,7 +442,7 @@ NOISES = {
     "native": Entry("fitlib.noise:Native", "real: whatever hardware and software do by themselves"),
     "ulp": Entry("fitlib.noise:Ulp", "emulated: one weight moved by one unit in the last place", UlpOptions),
     "reduction-order": Entry(
-        "fitlib.noise:ReductionOrder", "emulated: the order of the samples inside each finished mini-batch"
+        "fitlib.noise:ReductionOrder", "emulated: the order of samples in each finished mini-batch"
     ),
 }
 

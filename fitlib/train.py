@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fitlib.datasets import Dataset, Split, Table
-from fitlib.digest import digest_arrays
-from fitlib.errors import RunFailed
+from fitlib.batches import Inputs, Normaliser, Part, input_shape
+from fitlib.compute import computing, enough_memory
+from fitlib.datasets import Dataset, Table
+from fitlib.errors import InputError, RunFailed
+from fitlib.evaluation import Trained, accuracies, validated
 from fitlib.noise import NoNoise, derived_seed
 from fitlib.options import Training, options_of
 from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES
 from fitlib.techniques import Batch, Method, Problem
-
-EVALUATION_ROWS = 1024  # rows a forward pass when predicting; fixed, since it may touch the last bits
 
 
 @dataclass(frozen=True)
@@ -27,70 +29,27 @@ class Generators:
     initialisation: int  # a seed: torch's initialisers draw from the global generator, which is forked around them
     order: torch.Generator
     augmentation: torch.Generator
-    dropout: int
+    dropout: int  # a seed: dropout and what else a method draws itself come from the global generator
+    prediction: int = 0  # a seed: what a method draws while it predicts
 
     @classmethod
     def of(cls, seed: int) -> Generators:
         """Generators of one training seed."""
         own = [torch.Generator().manual_seed(derived_seed(seed, p)) for p in ("order", "augmentation")]
-        return cls(derived_seed(seed, "initialisation"), *own, derived_seed(seed, "dropout"))
+        seeds = [derived_seed(seed, p) for p in ("initialisation", "dropout", "prediction")]
+        return cls(seeds[0], *own, *seeds[1:])
 
-
-@dataclass(frozen=True)
-class Normaliser:
-    """Per-channel standardisation with the mean and population SD of the training rows in use."""
-
-    mean: Tensor
-    sd: Tensor
-
-    @classmethod
-    def of(cls, train: Split, rows: np.ndarray, device: str) -> Normaliser:
-        """Constants of a training part and the rows that one epoch uses."""
-        x = train.x[rows].astype(np.float64)
-        axes = (0, *range(2, x.ndim))
-        shape = (1, -1, *[1] * (x.ndim - 2))
-        constants = (x.mean(axes), np.maximum(x.std(axes), 1e-12))
-        return cls(*(torch.tensor(c.reshape(shape), dtype=torch.float32, device=device) for c in constants))
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.sd
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A training in progress or done: the method with its network, the test part, history rows and digests."""
-
-    method: Method
-    normalise: Normaliser
-    test: Batch
-    n_groups: int
-    history: list[dict] = field(default_factory=list)  # epoch, group, n, train_loss, test_accuracy
-    digests: list[dict] = field(default_factory=list)  # part, epoch, digest
-
-    def record(self, part: str, epoch: int, named: Iterable[tuple[str, object]]) -> None:
-        """Append the digest of named tensors."""
-        self.digests.append({"part": part, "epoch": epoch, "digest": digest_arrays(named)})
-
-    def digest(self, part: str) -> str:
-        """The last digest of a part."""
-        return [row["digest"] for row in self.digests if row["part"] == part][-1]
-
-    @torch.no_grad()
-    def scores(self) -> Tensor:
-        """Scores of all test rows, in evaluation mode."""
-        self.method.model.eval()
-        parts = self.test.x.split(EVALUATION_ROWS)
-        return torch.cat([self.method.scores(self.normalise(x)) for x in parts])
-
-    def predictions(self, rules: dict[str, str]) -> dict[str, np.ndarray]:
-        """Predictions (rows,) on the test part for `{technique: inference rule}`."""
-        scores, protected = self.scores(), self.test.protected
-        return {name: self.method.decide(rule, scores, protected).cpu().numpy() for name, rule in rules.items()}
+    def restart(self) -> None:
+        """Back to where the training began, but for the initial weights."""
+        for generator in (self.order, self.augmentation):
+            generator.manual_seed(generator.initial_seed())
+        torch.manual_seed(self.dropout)
 
 
 def load_data(data: dict) -> Dataset:
-    """The data set that `{name: …, options…}` describes."""
-    return DATASETS[data["name"]].load()(**options_of(data))
+    """The data set that `{name: …, options…}` describes; InputError where a group has no member."""
+    with enough_memory("the data do not fit: take fewer or smaller images (data)"):
+        return DATASETS[data["name"]].load()(**options_of(data)).check()
 
 
 def make_noise(noise: dict, run: int, noise_seed: int) -> NoNoise:
@@ -100,16 +59,31 @@ def make_noise(noise: dict, run: int, noise_seed: int) -> NoNoise:
 
 def make_method(method: dict, network: dict, training: Training, dataset: Dataset, generators: Generators) -> Method:
     """Build network and optimiser of a method; initial weights come from their own seed."""
-    problem = Problem(len(dataset.classes), len(dataset.groups), dataset.multilabel)
-    network_class = NETWORKS[network["name"]].load()
-    shape = dataset.train.x.shape[1:]
+    shape = input_shape(dataset.train, training)
+    problem = Problem(len(dataset.classes), len(dataset.groups), dataset.multilabel, shape)
+    method_class = METHODS[method["name"]].load()
+    network_class = computing(NETWORKS[network["name"]].load(), training)
+    if method_class.multilabel not in (None, dataset.multilabel):
+        wanted = "sets of labels" if method_class.multilabel else "one class for each row"
+        raise InputError("method", "name", method["name"], f"it needs {wanted}", "choose other data or another method")
 
     def make_network(n_outputs: int) -> nn.Module:
         return network_class(shape, n_outputs, **options_of(network))
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), enough_memory("make the network narrower (network)"):
         torch.manual_seed(generators.initialisation)
-        return METHODS[method["name"]].load()(problem, make_network, training, **options_of(method))
+        return method_class(problem, make_network, training, **options_of(method))
+
+
+@dataclass
+class Progress:
+    """Where a training stands: steps and epochs done, and the best epoch so far on the validation part."""
+
+    step: int = 0
+    epoch: int = 0
+    best: float = -1.0
+    best_epoch: int = -1
+    best_state: dict[str, Tensor] = field(default_factory=dict)
 
 
 def train(
@@ -122,63 +96,122 @@ def train(
 ) -> Trained:
     """Train `method` under `noise`; `on_epoch` receives the history rows of each finished epoch.
 
-    Digests: initial weights and first batch (both before any noise), the order of every epoch, and the weights
-    (parameters and buffers) after every epoch. Raises RunFailed where a loss is not finite, naming the step.
+    Digests: initial weights and first batch (both before any noise), the order of every epoch, the weights
+    (parameters and buffers) after every epoch, and the selected ones where epochs compete. RunFailed where a loss is
+    not finite, naming the step, or memory runs out, naming what to lower.
     """
     torch.manual_seed(generators.dropout)
     noise.check(method.model)
-    method.model.to(device)
-    rows = method.training_rows(dataset.train)
-    normalise = Normaliser.of(dataset.train, rows, device)
-    trained = Trained(method, normalise, resident(dataset.test, device), len(dataset.groups))
+    trained, progress = _prepared(dataset, method, generators, device), Progress()
     trained.record("initial weights", 0, method.model.state_dict().items())
-    part, step = resident(dataset.train, device), 0
-    for epoch in range(method.training.epochs):
-        method.model.train()
-        method.start_epoch(epoch)
-        losses = []
-        for batch in batches(part, rows, trained, generators, epoch):
-            losses.append(method.update(noise.before_step(step, method.model, batch)))
-            step += 1
-        trained.record("weights", epoch, method.model.state_dict().items())
-        trained.history.extend(_evaluated(trained, epoch, _mean_loss(losses, epoch)))
-        on_epoch(trained.history[-trained.n_groups :])
+    for number, stage in enumerate(method.stages()):
+        if number and method.training.reseed_stages:
+            generators.restart()
+        method.start_stage(number)
+        part = None  # freed before the next one is made: two need not fit
+        part, rows = Part.of(dataset.part(stage.part), device), method.training_rows(dataset.part(stage.part))
+        for epoch in range(stage.epochs):
+            drawn = batches(trained, progress, part, rows, generators)
+            losses = _epoch(trained, progress, epoch, drawn, noise)
+            last = epoch == stage.epochs - 1 or method.stage_done()
+            _finish_epoch(trained, progress, number, losses, last)
+            on_epoch(trained.history[-trained.n_groups :])
+            if last:
+                break
     noise.finish()
+    _select(trained, progress)
     return trained
 
 
-def batches(part: Batch, rows: np.ndarray, trained: Trained, generators: Generators, epoch: int) -> Iterator[Batch]:
+def batches(
+    trained: Trained, progress: Progress, part: Part, rows: np.ndarray, generators: Generators
+) -> Iterator[Batch]:
     """The canonical batches of one epoch: drawn, augmented, normalised and digested before any noise."""
-    training = trained.method.training
     order = torch.from_numpy(rows)[torch.randperm(len(rows), generator=generators.order)]
-    trained.record("order", epoch, [("order", order)])
-    for number, chosen in enumerate(order.split(training.batch_size)):
-        raw = part.take(chosen.to(part.x.device))
-        batch = Batch(trained.normalise(augment(raw.x, training, generators.augmentation)), raw.y, raw.protected)
-        if epoch == number == 0:
-            trained.record("first batch", epoch, [("rows", chosen), *vars(batch).items()])
+    trained.record("order", progress.epoch, [("order", order)])
+    size, places = trained.method.stage_training.batch_size, order.to(part.y.device)
+    for number, (chosen, there) in enumerate(zip(order.split(size), places.split(size), strict=True)):
+        batch = trained.inputs.drawn(part, chosen, there, generators.augmentation)
+        if progress.epoch == number == 0:
+            trained.record("first batch", 0, [("rows", chosen), *vars(batch).items()])
         yield batch
 
 
-def resident(split: Split, device: str) -> Batch:
-    """One part of the data as tensors on the device."""
-    return Batch(*(torch.from_numpy(array).to(device) for array in (split.x, split.y, split.protected)))
+def _prepared(dataset: Dataset, method: Method, generators: Generators, device: str) -> Trained:
+    """Method and data on the device, nothing trained yet."""
+    training = method.training
+    if training.select == "best-f1" and dataset.validation is None:
+        problem = f"data set {dataset.name} has no validation part"
+        raise InputError("training", "select", training.select, problem, "use select: last")
+    if device == "cuda" and torch.are_deterministic_algorithms_enabled():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it PyTorch refuses deterministic products
+    method.prepare(dataset.train)
+    with enough_memory("make the network narrower (network)"):
+        method.to(device)
+        if training.channels_last:
+            method.model.to(memory_format=torch.channels_last)
+    normalisation = dataset.normalisation if method.normalised else None
+    normalise = Normaliser.of(normalisation, dataset.train, method.training_rows(dataset.train), device)
+    test = Part.of(dataset.test, device)
+    validation = None if dataset.validation is None else Part.of(dataset.validation, device)
+    return Trained(method, Inputs(normalise, training), test, validation, len(dataset.groups), generators.prediction)
 
 
-def augment(x: Tensor, training: Training, generator: torch.Generator) -> Tensor:
-    """Random shifts (crop after zero padding) and horizontal flips, drawn in batch order."""
-    n, _, height, width = x.shape if x.dim() == 4 else (len(x), 0, 0, 0)
-    if training.shift:
-        s = training.shift
-        offset = torch.randint(0, 2 * s + 1, (2, n, 1), generator=generator).to(x.device)
-        padded = nn.functional.pad(x, (s, s, s, s))
-        rows = (offset[0] + torch.arange(height, device=x.device))[:, :, None]
-        columns = (offset[1] + torch.arange(width, device=x.device))[:, None, :]
-        x = padded[torch.arange(n, device=x.device)[:, None, None], :, rows, columns].permute(0, 3, 1, 2)
-    if training.flip:
-        flipped = (torch.rand(n, generator=generator) < 0.5).to(x.device)
-        x = torch.where(flipped[:, None, None, None], x.flip(3), x)
-    return x.contiguous()
+def _epoch(
+    trained: Trained, progress: Progress, epoch: int, drawn: Iterator[Batch], noise: NoNoise
+) -> list[tuple[int, Tensor]]:
+    """One pass over the batches; the losses of its steps. Nothing here waits for the device."""
+    method, losses = trained.method, []
+    method.model.train()
+    method.start_epoch(epoch)
+    with enough_memory("lower training.batch_size, or make the network narrower (network)"):
+        for batch in map(method.choose, drawn):
+            if batch is not None:
+                losses.append(method.update(noise.before_step(progress.step, method.model, batch)))
+                progress.step += 1
+    return losses
+
+
+def _finish_epoch(trained: Trained, progress: Progress, number: int, losses: list[Tensor], last: bool) -> None:
+    """Check the losses, digest the weights, append the history rows, remember the epoch if it is the best."""
+    method, epoch = trained.method, progress.epoch
+    common = {"epoch": epoch, "train_loss": _mean_loss(losses, progress), "stage": number, "steps": len(losses)}
+    trained.record("weights", epoch, method.model.state_dict().items())
+    selecting = method.training.select == "best-f1"
+    due = method.stages()[number].measured and (last or (epoch + 1) % method.training.measure_every == 0)
+    accuracy = accuracies(trained) if due else [None] * trained.n_groups
+    quality = validated(trained) if due or selecting else {}
+    for group, (size, value) in enumerate(zip(trained.group_sizes(), accuracy, strict=True)):
+        trained.history.append({**common, "group": group, "n": size, "test_accuracy": value, **quality})
+    if selecting and quality["validation_f1"] > progress.best:
+        progress.best, progress.best_epoch = quality["validation_f1"], epoch
+        progress.best_state = {name: value.clone() for name, value in method.model.state_dict().items()}
+    progress.epoch += 1
+
+
+def _select(trained: Trained, progress: Progress) -> None:
+    """Restore the best epoch where epochs compete; say in the history and by a digest which one predicts."""
+    method, chosen = trained.method, progress.epoch - 1
+    if method.training.select == "best-f1":
+        chosen = progress.best_epoch
+        method.model.load_state_dict(progress.best_state)
+        trained.record("selected weights", chosen, method.model.state_dict().items())
+    for row in trained.history:
+        row["selected"] = row["epoch"] == chosen
+
+
+def _mean_loss(losses: list[Tensor], progress: Progress) -> float:
+    """Mean of an epoch's losses; RunFailed where one is not finite, or where there is none."""
+    if not losses:
+        remedy = "raise training.batch_size, so that a batch holds what the method needs"
+        raise RunFailed(f"every batch of epoch {progress.epoch} was skipped: {remedy}")
+    values = torch.stack(losses).cpu()
+    bad = (~torch.isfinite(values)).nonzero()
+    if len(bad):
+        number = int(bad[0])
+        where = f"step {number} of epoch {progress.epoch} (step {progress.step - len(losses) + number} of the training)"
+        raise RunFailed(f"the training loss became {float(values[number])} at {where}: lower training.learning_rate")
+    return float(values.mean())
 
 
 def show_history(history: list[dict], groups: tuple[str, ...], most: int = 12) -> Table:
@@ -191,28 +224,29 @@ def show_history(history: list[dict], groups: tuple[str, ...], most: int = 12) -
     return Table(["epoch", "training loss", *(f"accuracy, {name}" for name in groups)], cells)
 
 
+def show_progress(method: Method) -> Callable[[list[dict]], None]:
+    """A line in the notebook that tells, after every epoch, how far the training is and how long it will take."""
+    from IPython.display import display
+
+    total, start = sum(stage.epochs for stage in method.stages()), time.perf_counter()
+    line = display(Line("before the first epoch"), display_id=True)
+
+    def after_epoch(rows: list[dict]) -> None:
+        done = rows[0]["epoch"] + 1
+        left = (time.perf_counter() - start) / done * (total - done)
+        told = f"epoch {done} of {total}, training loss {rows[0]['train_loss']:.4f}"
+        line.update(Line(told if done == total else f"{told}, about {left:.0f} s left"))
+
+    return after_epoch
+
+
+class Line(str):
+    """Text that a notebook shows without quotes."""
+
+    __repr__ = str.__str__
+
+
 def _percent(row: dict) -> str:
-    return "no member" if row["test_accuracy"] is None else f"{100 * row['test_accuracy']:.1f} %"
-
-
-def _mean_loss(losses: list[Tensor], epoch: int) -> float:
-    values = torch.stack(losses)
-    bad = (~torch.isfinite(values)).nonzero()
-    if len(bad):
-        where = f"step {int(bad[0])} of epoch {epoch}"
-        raise RunFailed(f"the training loss became {float(values[bad[0]])} at {where}: lower training.learning_rate")
-    return float(values.mean())
-
-
-def _evaluated(trained: Trained, epoch: int, train_loss: float) -> list[dict]:
-    """One history row per group: accuracy on the test part under the method's first inference rule."""
-    rule = next(iter(trained.method.rules))
-    protected = trained.test.protected
-    right = (trained.method.decide(rule, trained.scores(), protected) == trained.test.y).float()
-    rows = []
-    for group in range(trained.n_groups):
-        member = protected == group
-        accuracy = float(right[member].mean()) if bool(member.any()) else None
-        common = {"epoch": epoch, "group": group, "n": int(member.sum())}
-        rows.append({**common, "train_loss": train_loss, "test_accuracy": accuracy})
-    return rows
+    if row["test_accuracy"] is None:
+        return "not measured" if row["n"] else "no member"
+    return f"{100 * row['test_accuracy']:.1f} %"

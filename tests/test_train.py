@@ -1,22 +1,18 @@
-"""The training loop: batches, augmentation, evaluation, and losses that explode."""
+"""The training loop: generators, history, stages, batches that a method picks from, and what goes wrong."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from test_techniques import NETWORK, toy
+from method_examples import learn, parts, toy
 
-from fitlib.errors import RunFailed
-from fitlib.noise import NoNoise, derived_seed
-from fitlib.options import Training
-from fitlib.train import Generators, Normaliser, augment, make_method, show_history, train
-
-
-def learn(training: Training, seed: int = 0):
-    generators = Generators.of(seed)
-    method = make_method({"name": "baseline"}, NETWORK, training, toy(), generators)
-    return train(toy(), method, NoNoise(0, 0), generators)
+from fitlib.errors import InputError, RunFailed
+from fitlib.noise import derived_seed
+from fitlib.options import Stage, Training, expanded
+from fitlib.techniques.baseline import Baseline
+from fitlib.train import show_history
 
 
 def test_seeds_of_different_purposes_and_seeds_differ_and_are_stable():
@@ -24,39 +20,6 @@ def test_seeds_of_different_purposes_and_seeds_differ_and_are_stable():
     assert len(seeds) == 12 and all(0 <= s < 2**63 for s in seeds)
     first_eight_bytes = hashlib.sha256(b"0/order").hexdigest()[:16]
     assert derived_seed(0, "order") == int(first_eight_bytes, 16) // 2
-
-
-def test_a_shift_moves_the_image_and_fills_with_zeros():
-    x = torch.zeros(200, 1, 5, 5)
-    x[:, 0, 2, 2] = 1
-    moved = augment(x, Training(shift=1), torch.Generator().manual_seed(0))
-    places = moved[:, 0].flatten(1).argmax(1)
-    assert moved.shape == x.shape and (moved.sum((1, 2, 3)) == 1).all()
-    assert set(places.tolist()) == {5 * r + c for r in (1, 2, 3) for c in (1, 2, 3)}
-    corner = torch.ones(50, 2, 4, 4)
-    assert set(augment(corner, Training(shift=2), torch.Generator().manual_seed(1)).unique().tolist()) == {0.0, 1.0}
-
-
-def test_a_flip_mirrors_about_half_of_the_images():
-    x = torch.arange(4.0).repeat(400, 1, 3, 1)
-    flipped = augment(x, Training(flip=True), torch.Generator().manual_seed(0))
-    mirrored = (flipped[:, 0, 0, 0] == 3).float().mean()
-    assert 0.4 < mirrored < 0.6 and torch.equal(flipped.sort(3).values, x)
-
-
-def test_without_augmentation_nothing_is_drawn():
-    generator = torch.Generator().manual_seed(0)
-    state = generator.get_state()
-    x = torch.rand(3, 1, 4, 4)
-    assert torch.equal(augment(x, Training(), generator), x) and torch.equal(generator.get_state(), state)
-
-
-def test_normalised_training_rows_have_mean_zero_and_unit_sd():
-    split = toy().train
-    rows = np.arange(100)
-    x = Normaliser.of(split, rows, "cpu")(torch.from_numpy(split.x[rows]))
-    assert x.mean((0, 2, 3)).abs().max() < 1e-5
-    assert (x.std((0, 2, 3), correction=0) - 1).abs().max() < 1e-4
 
 
 def test_order_is_independent_of_augmentation():
@@ -79,3 +42,121 @@ def test_history_has_one_row_per_epoch_and_group_and_is_shown():
     assert len(show_history(result.history, ("a", "b")).rows) == 3
     long = [{**row, "epoch": e} for e in range(200) for row in result.history[:2]]
     assert len(show_history(long, ("a", "b")).rows) <= 13
+
+
+# Stages
+
+
+def test_a_frozen_stage_trains_the_head_only_and_lets_batch_statistics_adapt():
+    states = []
+
+    class Watched(Baseline):
+        def start_epoch(self, epoch):
+            states.append({name: value.clone() for name, value in self.model.state_dict().items()})
+            super().start_epoch(epoch)
+
+    stages = [{"epochs": 1, "frozen": True, "learning_rate": 0.01}, {"epochs": 1, "learning_rate": 0.02}]
+    result = learn(Training(stages=stages, batch_size=32), method=Watched)
+    moved = {name for name, value in states[0].items() if not torch.equal(value, states[1][name])}
+    assert {name for name in moved if "running" not in name and "num_batches" not in name} == {
+        "head.weight",
+        "head.bias",
+    }
+    assert any("running_mean" in name for name in moved)
+    final = result.method.model.state_dict()
+    assert not torch.equal(final["body.0.weight"], states[1]["body.0.weight"])
+    assert [row["stage"] for row in result.history] == [0, 0, 1, 1]
+    assert result.method.optimizer.param_groups[0]["lr"] == 0.02
+
+
+def test_a_stage_starts_with_a_fresh_optimizer_and_its_own_batches_and_rate():
+    stages = [{"epochs": 1, "batch_size": 60}, {"epochs": 2, "optimizer": "adam", "learning_rate": 0.001}]
+    result = learn(Training(stages=stages, batch_size=32, decay_epochs=1, decay_factor=0.5))
+    assert [row["steps"] for row in result.history[::2]] == [4, 8, 8]
+    assert isinstance(result.method.optimizer, torch.optim.Adam)
+    assert result.method.optimizer.param_groups[0]["lr"] == 0.0005  # the schedule restarts with the stage
+
+
+def test_stages_go_on_in_the_order_of_the_data_unless_they_are_reseeded():
+    stages = [{"epochs": 1}, {"epochs": 1}]
+    plain, again = (parts(learn(Training(stages=stages, reseed_stages=r)), "order") for r in (False, True))
+    assert plain[0] != plain[1] and again == [plain[0]] * 2
+
+
+def test_a_stage_can_train_on_another_part_and_go_unmeasured():
+    dataset = replace(toy(), extra={"pretrain": toy(64, seed=1).train})
+    stages = [{"epochs": 2, "part": "pretrain", "measured": False}, {"epochs": 1}]
+    result = learn(Training(stages=stages, batch_size=32), dataset)
+    assert [row["steps"] for row in result.history[::2]] == [2, 2, 8]
+    assert [row["test_accuracy"] is None for row in result.history[::2]] == [True, True, False]
+    assert "not measured" in repr(show_history(result.history, ("a", "b")))
+    with pytest.raises(InputError, match=r"no such part.*it has train, test, pretrain"):
+        learn(Training(stages=[{"epochs": 1, "part": "pretraining"}]), dataset)
+
+
+def test_a_method_can_have_stages_of_its_own_and_end_one_early():
+    class Two(Baseline):
+        def stages(self):
+            return [Stage(epochs=3), Stage(epochs=1)]
+
+        def stage_done(self):
+            return len(self.optimizer.state) > 0 and self.stage_training.epochs == 3
+
+    assert [row["stage"] for row in learn(Training(epochs=9), method=Two).history[::2]] == [0, 1]
+
+
+def test_epochs_are_the_sum_of_the_stages():
+    assert Training(stages=[{"epochs": 2}, {"epochs": 3}]).epochs == 5
+    assert Training(**Training(stages=[{"epochs": 2}, {"epochs": 3}]).model_dump()).epochs == 5
+    with pytest.raises(ValueError, match=r"have 5 epochs, but training\.epochs = 4"):
+        Training(epochs=4, stages=[{"epochs": 2}, {"epochs": 3}])
+
+
+# Batches that a method picks from
+
+
+def test_a_method_can_take_some_samples_of_a_batch_or_skip_it():
+    class Picky(Baseline):
+        def choose(self, batch):
+            return batch.take(torch.arange(8)) if batch.y[0] == 0 else None
+
+        def update(self, batch):
+            assert len(batch.y) == 8
+            return super().update(batch)
+
+    result = learn(Training(epochs=2, batch_size=16), method=Picky)
+    assert all(0 < row["steps"] < 15 for row in result.history)
+
+
+def test_an_epoch_without_a_batch_is_a_failure():
+    class Choosy(Baseline):
+        def choose(self, batch):
+            return None
+
+    with pytest.raises(RunFailed, match=r"every batch of epoch 0 was skipped: raise training\.batch_size"):
+        learn(Training(epochs=1), method=Choosy)
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_group_without_members_is_named(part):
+    whole = toy()
+    lonely = replace(whole, **{part: whole.train.take(np.flatnonzero(whole.train.protected == 0))})
+    with pytest.raises(InputError, match=f"group of the {part} part = 'dark': it has no member"):
+        lonely.check()
+
+
+def test_classes_that_nobody_has_are_remarked():
+    whole = toy()
+    fewer = replace(whole, train=whole.train.take(np.flatnonzero(whole.train.y != 1)))
+    assert fewer.remarks() == ["1 of 3 classes without a row in part train: b."] and not whole.remarks()
+
+
+def test_paths_are_filled_in_from_the_environment(monkeypatch):
+    monkeypatch.setenv("IMAGES", "/data/images")
+    assert expanded("$IMAGES/a") == expanded("${IMAGES}/a") == "/data/images/a"
+    monkeypatch.delenv("IMAGES")
+    with pytest.raises(ValueError, match="IMAGES is not set"):
+        expanded("$IMAGES/a")

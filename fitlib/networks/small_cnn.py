@@ -8,13 +8,18 @@ from torch import Tensor, nn
 class SmallCNN(nn.Module):
     """Two 3x3 convolutions with batch normalisation and pooling, one hidden layer, one linear head.
 
-    `forward` maps images (rows, channels, height, width) to `n_outputs` logits per row.
+    `forward` maps images (rows, channels, height, width) to `n_outputs` logits per row. The maps after the two pools
+    are `layer1` (width channels) and `layer2` (2 width channels).
     """
 
     def __init__(self, shape: tuple[int, int, int], n_outputs: int, width: int = 16, dropout: float = 0.0):
         super().__init__()
         channels, height, width_pixels = shape
         self.n_features = 4 * width
+        self.map_shapes = {
+            "layer1": (width, height // 2, width_pixels // 2),
+            "layer2": (2 * width, height // 4, width_pixels // 4),
+        }
         self.body = nn.Sequential(
             *_block(channels, width),
             nn.MaxPool2d(2),
@@ -30,6 +35,20 @@ class SmallCNN(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Features (rows, n_features) that the head classifies."""
         return self.body(x)
+
+    def map_shape(self, layer: str) -> tuple[int, int, int]:
+        """(channels, height, width) of a map."""
+        return self.map_shapes[layer]
+
+    def maps(self, x: Tensor) -> dict[str, Tensor]:
+        """The maps after the two pools, by name, of one pass."""
+        first = self.body[:4](x)
+        return {"layer1": first, "layer2": self.body[4:8](first)}
+
+    def forward_with(self, x: Tensor, layer: str) -> tuple[Tensor, Tensor]:
+        """Logits and the map of one layer, of one pass: what an adversary on that map needs."""
+        maps = self.maps(x)
+        return self.head(self.body[8:](maps["layer2"])), maps[layer]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (rows, n_outputs)."""

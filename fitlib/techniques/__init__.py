@@ -1,13 +1,17 @@
 """Methods: training algorithms behind three verbs, `__init__`, `update`, `scores`, and named inference rules.
 
 A method that only changes the training set, the loss or the decision overrides just that (`training_rows`, `loss`,
-`rules`); one with several optimisers or alternating steps overrides `update`. What all share (the loop, batches,
-noise, digests) is in `fitlib.train`.
+`rules`); one with several optimisers or alternating steps overrides `start_stage` and `update`. What all share (the
+loop, batches, noise, digests, precision) is in `fitlib.train`.
+
+The order of calls: `__init__`, `prepare`; for every stage `training_rows`, `start_stage`; for every epoch of it
+`start_epoch`; for every batch `choose`, `update`; after every epoch `stage_done`. A test that wants a single step
+calls `start_stage(0)` first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from fitlib.datasets import Split
-from fitlib.options import Training
+from fitlib.options import Stage, Training
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be learnt: number of classes (labels if multi-label) and of protected groups."""
+    """What is to be learnt: number of classes (labels if multi-label) and of protected groups, shape of one input."""
 
     n_classes: int
     n_groups: int
     multilabel: bool = False
+    shape: tuple[int, ...] = ()  # (channels, height, width), or (features,)
 
 
 Rule = Callable[[Tensor, Tensor], Tensor]  # (scores (n, …), protected (n,)) -> predictions (n,) or (n, labels)
@@ -47,29 +52,78 @@ class Method:
     """Base of all methods: one network, one optimiser, one step a batch on `loss`."""
 
     rules: dict[str, Rule]
+    multilabel: bool | None = None  # the problems it can learn: only multi-label, only classes, or (None) both
+    normalised = True  # its inputs are standardised as the data set says; False: they stay in [0, 1]
+    predict_in_training_mode = False  # scores use the statistics of the very batch that is predicted
+
+    model: nn.Module  # all that is trained, in one module: digests, noise and state see its state_dict
+    optimizer: torch.optim.Optimizer
 
     def __init__(self, problem: Problem, make_network: Callable[[int], nn.Module], training: Training):
         self.problem, self.training = problem, training
+        self.stage_training = training
         self.model = make_network(self.n_outputs())
-        self.optimizer = torch.optim.SGD(
-            self.model.parameters(),
-            lr=training.learning_rate,
-            momentum=training.momentum,
-            weight_decay=training.weight_decay,
-        )
 
     def n_outputs(self) -> int:
         """Number of logits that the network has to give."""
         return self.problem.n_classes
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    def to(self, device: str) -> None:
+        """Move the model, and every tensor that the method holds, to the device."""
+        self.model.to(device)
+        for name, value in list(vars(self).items()):
+            if isinstance(value, Tensor):
+                setattr(self, name, value.to(device))
+
+    # Before and between epochs
+
+    def prepare(self, train: Split) -> None:
+        """Called once, before training, with the training part: counts and weights are taken here.
+
+        Of all its rows: a method that trains on some of them asks its own `training_rows(train)`.
+        """
+
+    def stages(self) -> list[Stage]:
+        """The stages of the training, as declared; a method with stages of its own says them here."""
+        return self.training.plan()
+
     def training_rows(self, train: Split) -> np.ndarray:
-        """Rows of the training part that make one epoch (repeats allowed); all of them by default."""
+        """Rows of a stage's part that make one epoch (repeats and subsets allowed); all of them by default."""
         return np.arange(len(train))
 
+    def start_stage(self, stage: int) -> None:
+        """Freeze or free the backbone, and make fresh optimisers, for a stage (from 0)."""
+        declared = self.stages()[stage]
+        self.stage_training = self.training.of_stage(declared)
+        for parameter in self.backbone():
+            parameter.requires_grad_(not declared.frozen)
+        self.optimizer = make_optimizer(self.model.parameters(), self.stage_training)
+
+    def backbone(self) -> Iterable[nn.Parameter]:
+        """What a frozen stage leaves as it is: the network's parameters but those of its `head`."""
+        network = self.model["network"] if isinstance(self.model, nn.ModuleDict) else self.model
+        head = {id(p) for p in network.head.parameters()} if hasattr(network, "head") else set()
+        return [p for p in network.parameters() if id(p) not in head]
+
     def start_epoch(self, epoch: int) -> None:
-        """Set the learning rate of this epoch (from 0): rate · factor^floor(epoch / decay_epochs)."""
+        """Set the learning rate of an epoch (from 0 in its stage): rate · factor^floor(epoch / decay_epochs)."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.training.rate(epoch)
+            group["lr"] = self.stage_training.rate(epoch)
+
+    # A step
+
+    def choose(self, batch: Batch) -> Batch | None:
+        """Samples of a drawn batch that enter the step, in canonical order; None: the batch is skipped."""
+        return batch
+
+    def stage_done(self) -> bool:
+        """Asked after every epoch: True ends the stage before all its epochs are over."""
+        return False
 
     def loss(self, batch: Batch) -> Tensor:
         """Scalar loss of one batch."""
@@ -83,13 +137,32 @@ class Method:
         self.optimizer.step()
         return loss.detach()
 
+    # Predictions
+
     def scores(self, x: Tensor) -> Tensor:
         """What the inference rules decide on, by default the logits (n, n_outputs)."""
         return self.model(x)
 
+    def first_rule(self) -> str:
+        """The rule that the history is measured by: `threshold` for multi-label problems, where it is there."""
+        return "threshold" if self.problem.multilabel and "threshold" in self.rules else next(iter(self.rules))
+
     def decide(self, rule: str, scores: Tensor, protected: Tensor) -> Tensor:
         """Predictions of the named inference rule."""
         return self.rules[rule](scores, protected)
+
+
+def make_optimizer(parameters: Iterable[nn.Parameter], training: Training) -> torch.optim.Optimizer:
+    """The optimiser that the options name, over those of the parameters that are trained.
+
+    sgd: with momentum. adam: Kingma & Ba, ICLR 2015. radam: Liu et al., ICLR 2020. `weight_decay` is added to the
+    gradient (L2) in all three; betas and eps are PyTorch's.
+    """
+    trained = [p for p in parameters if p.requires_grad]
+    common = {"lr": training.learning_rate, "weight_decay": training.weight_decay}
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(trained, momentum=training.momentum, **common)
+    return {"adam": torch.optim.Adam, "radam": torch.optim.RAdam}[training.optimizer](trained, **common)
 
 
 def classification_loss(logits: Tensor, y: Tensor) -> Tensor:
@@ -102,3 +175,8 @@ def classification_loss(logits: Tensor, y: Tensor) -> Tensor:
 def most_likely(scores: Tensor) -> Tensor:
     """Class with the largest score (n,)."""
     return scores.argmax(dim=1)
+
+
+def at_least_half(scores: Tensor) -> Tensor:
+    """Multi-label: 1 for every label with sigmoid(score) >= 1/2, that is score >= 0; int64 (n, labels)."""
+    return (scores >= 0).long()

@@ -25,6 +25,7 @@ class DomainIndependent(Method):
     attribute at prediction, `sum` in training only.
     """
 
+    multilabel = False
     rules = {"conditional": conditional, "sum": summed}
 
     def n_outputs(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fitlib.datasets import Split
-from fitlib.techniques.baseline import Baseline
+from fitlib.techniques.baseline import Baseline, argmax
 
 
 class Oversampling(Baseline):
@@ -15,6 +15,9 @@ class Oversampling(Baseline):
     n_max: the largest of them), at most `max_copies` times. With 4,750 : 250 images, as in CIFAR-10S, the minority
     stands 19 times, which is the study's S-RS.  Reference: Wang et al., CVPR 2020, strategic sampling.
     """
+
+    multilabel = False
+    rules = {"argmax": argmax}
 
     def __init__(self, *args: object, max_copies: int | None = None):
         super().__init__(*args)

@@ -1,0 +1,62 @@
+"""Weight files: read as tensors only, compared name by name with the network that they are for."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fitlib.errors import InputError
+from fitlib.options import expanded
+
+SHOWN = 3  # tensors that an error names
+
+
+def load_weights(network: nn.Module, path: str, replaceable: str) -> None:
+    """Copy the tensors of a weight file into `network`; the layer `replaceable` keeps its own where sizes differ.
+
+    The file is what `torch.save(model.state_dict(), path)` writes. Every other tensor must be there with the same
+    shape and none may be left over, else InputError names the first ones. Batch counters, which files of old PyTorch
+    versions lack, stay as they are.
+    """
+    own = network.state_dict()
+    given = _without_misfit(read_weights(path), own, f"{replaceable}.")
+    optional = {name for name in own if name.endswith("num_batches_tracked") or name.startswith(f"{replaceable}.")}
+    wrong = [f"{name} is missing" for name in own if name not in given and name not in optional]
+    wrong += [f"{name} is unknown" for name in given if name not in own]
+    wrong += [
+        f"{name} has shape {tuple(tensor.shape)}, not {tuple(own[name].shape)}"
+        for name, tensor in given.items()
+        if name in own and tensor.shape != own[name].shape
+    ]
+    if wrong:
+        problem = f"{len(wrong)} tensors do not fit this network: {'; '.join(wrong[:SHOWN])}"
+        raise InputError("network", "weights", path, problem, "give the weight file of the same architecture and width")
+    network.load_state_dict(given, strict=False)
+
+
+def read_weights(path: str) -> dict[str, Tensor]:
+    """The named tensors of a weight file; a file that holds anything else is refused (`weights_only=True`).
+
+    `$NAME` and `~` in the path are filled in.
+    """
+    file = Path(expanded(path))
+    if not file.is_file():
+        raise InputError("network", "weights", path, "no such file", "give the path of a weight file (.pth)")
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
+        problem = f"not a file of tensors ({type(error).__name__})"
+        raise InputError("network", "weights", path, problem, "give a file written from model.state_dict()") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        problem = "not a plain mapping from names to tensors"
+        raise InputError("network", "weights", path, problem, "give a file written from model.state_dict()")
+    return state
+
+
+def _without_misfit(given: dict[str, Tensor], own: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors without the replaceable layer's, if one of those is of another size."""
+    fits = all(t.shape == own[n].shape for n, t in given.items() if n.startswith(prefix) and n in own)
+    return given if fits else {n: t for n, t in given.items() if not n.startswith(prefix)}
