@@ -1,27 +1,34 @@
 """A noise adds nothing but itself, and can be replayed from the run index."""
 
+import copy
+
 import pytest
 import torch
-from test_techniques import toy
+from method_examples import Example, configurations, trained
 
+from fitlib.compute import computing
 from fitlib.errors import InputError, RunFailed
+from fitlib.networks.small_cnn import SmallCNN
 from fitlib.noise import Native, NoNoise, ReductionOrder, Ulp
 from fitlib.options import Training
 from fitlib.registry import METHODS, NOISE_KINDS, NOISES
 from fitlib.techniques import Batch
-from fitlib.train import Generators, make_method, make_noise, train
+from fitlib.train import make_noise
 
-NETWORK = {"name": "small-cnn", "width": 4, "dropout": 0.0}
 BEFORE_NOISE = ("initial weights", "first batch", "order")
 
 
-def run(noise, method: str = "baseline", network: dict = NETWORK, epochs: int = 2):
-    generators = Generators.of(0)
-    training = Training(epochs=epochs, batch_size=32, learning_rate=0.05, shift=1)
-    learner = make_method({"name": method}, network, training, toy(), generators)
+CONFIGURATIONS = configurations(METHODS)
+every_configuration = pytest.mark.parametrize(("method", "example"), CONFIGURATIONS.values(), ids=list(CONFIGURATIONS))
+
+
+def run(noise, method: str = "baseline", example: Example | None = None, **changes):
+    example = example or Example()
+    if "stages" not in example.training:
+        changes = {"epochs": 2, **changes}
     torch.use_deterministic_algorithms(noise.deterministic)
     try:
-        return train(toy(), learner, noise, generators)
+        return trained(method, example, noise=noise, shift=1, **changes)
     finally:
         torch.use_deterministic_algorithms(False)
 
@@ -40,9 +47,9 @@ def test_every_kind_of_noise_is_declared():
     assert set(NOISE_KINDS.values()) <= {"control", "real", "emulated"}
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_the_control_arm_is_bit_identical(method):
-    assert run(NoNoise(0, 0), method).digests == run(NoNoise(1, 0), method).digests
+@every_configuration
+def test_the_control_arm_is_bit_identical(method, example):
+    assert run(NoNoise(0, 0), method, example).digests == run(NoNoise(1, 0), method, example).digests
 
 
 @pytest.mark.parametrize("noise", [Ulp, ReductionOrder, Native])
@@ -52,9 +59,9 @@ def test_starts_batches_and_order_are_those_of_the_control(noise):
 
 
 @pytest.mark.parametrize("noise", [Ulp, ReductionOrder])
-@pytest.mark.parametrize("method", METHODS)
-def test_emulated_runs_part_from_each_other_and_replay_themselves(noise, method):
-    results = [run(noise(i, 0), method) for i in (0, 1, 2, 1)]
+@every_configuration
+def test_emulated_runs_part_from_each_other_and_replay_themselves(noise, method, example):
+    results = [run(noise(i, 0), method, example) for i in (0, 1, 2, 1)]
     finals = [r.digest("weights") for r in results]
     assert len(set(finals[:3])) == 3 and finals[1] == finals[3]
     assert results[1].digests == results[3].digests
@@ -76,6 +83,27 @@ def test_ulp_moves_exactly_one_weight_by_one_unit_in_the_last_place():
         assert p.dim() >= 2 and int((p != q).sum()) == 1
         old, new = p[p != q], q[p != q]
         assert old != 0 and abs(int(old.view(torch.int32)) - int(new.view(torch.int32))) == 1
+
+
+def test_ulp_moves_a_weight_of_a_bfloat16_network_by_one_bfloat16_unit():
+    network = computing(SmallCNN, Training(precision="bfloat16"))
+    for index in range(12):
+        torch.manual_seed(0)
+        before = network((3, 8, 8), 4, width=4)
+        after = copy.deepcopy(before)
+        moved = Ulp(index, 0).perturb(after)
+        assert moved["unit"] == "bfloat16" and moved["before"] != 0
+        old, new = (dict(m.named_parameters())[moved["tensor"]].flatten()[moved["position"]] for m in (before, after))
+        seen = [int(v.detach().to(torch.bfloat16).view(torch.int16)) for v in (old, new)]
+        assert abs(seen[0] - seen[1]) == 1 and old.dtype == torch.float32
+        assert sum(int((p != q).sum()) for p, q in zip(before.parameters(), after.parameters(), strict=True)) == 1
+
+
+def test_a_large_network_needs_no_permutation_of_all_its_weights(monkeypatch):
+    monkeypatch.setattr("fitlib.noise.FEW_PAIRS", 10)
+    moves = [Ulp(i, 0).perturb(model()) for i in range(64)]
+    assert len({(m["tensor"], m["position"], m["after"]) for m in moves}) == 64
+    assert moves[5] == Ulp(5, 0).perturb(model())
 
 
 def test_no_two_runs_share_a_perturbation():
@@ -115,7 +143,7 @@ def test_reduction_order_keeps_the_set_of_samples():
 
 def test_reduction_order_refuses_dropout():
     with pytest.raises(InputError, match="dropout"):
-        run(ReductionOrder(0, 0), network={**NETWORK, "dropout": 0.5})
+        run(ReductionOrder(0, 0), example=Example(network={"name": "small-cnn", "dropout": 0.5}))
 
 
 def test_native_forbids_nothing():

@@ -5,37 +5,20 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from method_examples import NETWORK, built, configurations, toy, trained
 
-from fitlib.datasets import Dataset, Split
+from fitlib.datasets import Split
 from fitlib.digest import digest_arrays
-from fitlib.noise import NoNoise
+from fitlib.evaluation import predicting
 from fitlib.options import Training
 from fitlib.registry import METHODS, NETWORKS, NOISES
-from fitlib.techniques import Batch, Problem
+from fitlib.techniques import Batch, Problem, make_optimizer
 from fitlib.techniques.domain_independent import DomainIndependent, conditional, summed
 from fitlib.techniques.oversampling import Oversampling
-from fitlib.train import Generators, make_method, train
+from fitlib.train import Generators, make_method
 
-NETWORK = {"name": "small-cnn", "width": 4, "dropout": 0.0}
-
-
-def toy(n: int = 240, seed: int = 0) -> Dataset:
-    """Three classes that differ in where the light is; group 1 is darker; classes are unequally mixed."""
-    rng = np.random.default_rng(seed)
-    y, protected = rng.integers(0, 3, n), (rng.random(n) < 0.3).astype(np.int64)
-    x = 0.1 * rng.random((n, 3, 8, 8), dtype=np.float32)
-    for c in range(3):
-        x[y == c, c, 2 * c : 2 * c + 3] += 0.8
-    x[protected == 1] *= 0.7
-    split = Split(x, y.astype(np.int64), protected, np.arange(n))
-    return Dataset("toy", split, split, ("a", "b", "c"), ("light", "dark"))
-
-
-def trained(name: str, seed: int = 0, epochs: int = 4):
-    training = Training(epochs=epochs, batch_size=32, learning_rate=0.05)
-    generators = Generators.of(seed)
-    method = make_method({"name": name}, NETWORK, training, toy(), generators)
-    return train(toy(), method, NoNoise(0, 0), generators)
+CONFIGURATIONS = configurations(METHODS)
+every_configuration = pytest.mark.parametrize(("method", "example"), CONFIGURATIONS.values(), ids=list(CONFIGURATIONS))
 
 
 @pytest.fixture(autouse=True)
@@ -45,31 +28,67 @@ def deterministic():
     torch.use_deterministic_algorithms(False)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_the_loss_falls_on_a_separable_toy_and_the_classes_are_learnt(name):
-    result = trained(name, epochs=8)
-    assert result.history[-1]["train_loss"] < 0.5 * result.history[0]["train_loss"]
-    for rule in METHODS[name].rules:
-        prediction = result.predictions({"T": rule})["T"]
-        assert (prediction == toy().test.y).mean() > 0.9
+def shortened(example) -> dict:
+    """Changes that make an example short: one epoch, in every stage that it declares."""
+    declared = example.training.get("stages")
+    return {"stages": [{**stage, "epochs": 1} for stage in declared]} if declared else {"epochs": 1}
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_the_same_seed_twice_is_bit_identical_and_another_seed_is_not(name):
-    first, second, other = trained(name), trained(name), trained(name, seed=1)
+def fitting_rules(result) -> list[str]:
+    """The rules that predict what the data have: one class each, or labels."""
+    fits = {"argmax": 1, "threshold": 2}
+    return [rule for rule in result.method.rules if fits.get(rule, result.test.y.dim()) == result.test.y.dim()]
+
+
+@every_configuration
+def test_one_step_on_the_cpu_changes_weights_and_keeps_them_finite(method, example):
+    learner, _ = built(method, example)
+    dataset = example.data()
+    learner.prepare(dataset.train)
+    learner.start_stage(0)
+    learner.start_epoch(0)
+    learner.model.train()
+    x = torch.from_numpy(dataset.train.x[:64])
+    batch = learner.choose(Batch(x, *(torch.from_numpy(a[:64]) for a in (dataset.train.y, dataset.train.protected))))
+    before = digest_arrays(learner.model.state_dict().items())
+    loss = learner.update(batch)
+    assert loss.shape == () and not loss.requires_grad and torch.isfinite(loss)
+    assert digest_arrays(learner.model.state_dict().items()) != before
+    assert all(torch.isfinite(p).all() for p in learner.model.parameters())
+
+
+@every_configuration
+def test_the_loss_falls_on_a_separable_toy_and_the_classes_are_learnt(method, example):
+    result = trained(method, example)
+    last = max(row["stage"] for row in result.history)
+    losses = [row["train_loss"] for row in result.history[:: result.n_groups] if row["stage"] == last]
+    compared = [loss for epoch, loss in enumerate(losses) if example.same_loss(epoch)]
+    assert compared[-1] < example.falls_to * compared[0]
+    for rule in fitting_rules(result):
+        assert (result.predictions({"T": rule})["T"] == example.data().test.y).mean() > example.accuracy
+
+
+@every_configuration
+def test_the_same_seed_twice_is_bit_identical_and_another_seed_is_not(method, example):
+    first, second, other = (trained(method, example, seed, **shortened(example)) for seed in (0, 0, 1))
     assert first.digests == second.digests
     assert first.digest("weights") != other.digest("weights")
     assert first.digest("initial weights") != other.digest("initial weights")
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_state_round_trips(name):
-    result = trained(name, epochs=1)
-    fresh = make_method({"name": name}, NETWORK, result.method.training, toy(), Generators.of(5))
+@every_configuration
+def test_state_round_trips(method, example):
+    result = trained(method, example, **shortened(example))
+    fresh, _ = built(method, example, seed=5, **shortened(example))
     fresh.model.load_state_dict(result.method.model.state_dict())
-    fresh.model.eval()
-    x = result.normalise(result.test.x)
-    assert torch.equal(fresh.scores(x), result.method.scores(x))
+    x = next(result.inputs.plain(result.test, 64))
+    assert torch.equal(predicted(fresh, x), predicted(result.method, x))
+
+
+@torch.no_grad()
+def predicted(method, x):
+    with predicting(method, seed=0):
+        return method.scores(x)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -137,6 +156,19 @@ def test_the_learning_rate_decays_in_steps():
     training = Training(learning_rate=0.1, decay_epochs=50, decay_factor=0.1)
     rates = [training.rate(epoch) for epoch in (0, 49, 50, 100, 199)]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.0001])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("radam", torch.optim.RAdam)]
+)
+def test_an_optimizer_has_the_options_rate_and_decay_and_leaves_frozen_parameters_out(name, kind):
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    network[0].requires_grad_(False)
+    optimizer = make_optimizer(network.parameters(), Training(optimizer=name, learning_rate=0.03, weight_decay=0.02))
+    (group,) = optimizer.param_groups
+    assert type(optimizer) is kind and (group["lr"], group["weight_decay"]) == (0.03, 0.02)
+    assert [id(p) for p in group["params"]] == [id(p) for p in network[1].parameters()]
+    assert group.get("momentum", 0.9) == 0.9
 
 
 def test_initial_weights_depend_on_the_seed_only_and_leave_the_global_generator_alone():

@@ -1,0 +1,85 @@
+"""FairALM: an augmented Lagrangian for equal losses of two groups on the favourable class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from fitlib.options import Training
+from fitlib.techniques import Batch, Problem
+from fitlib.techniques.baseline import Baseline, argmax
+from fitlib.techniques.group_loss_penalty import check_two_groups, group_losses
+
+
+class FairALM(Baseline):
+    """In every batch `inner_steps` steps on the same samples, each with a forward pass of its own, on
+        L + (eta_e/4 + (lam0 - lam1)/2) L_0 + (eta_e/4 + (lam1 - lam0)/2) L_1,
+    then one update of the duals (lam0, lam1) by the gap D = L_0 - L_1 of the last pass:
+        `simultaneous`   lam0 <- (lam0 - lam1)/2 + eta_e D/2   and   lam1 <- (lam1 - lam0)/2 - eta_e D/2;
+        `study`          the same one after the other: lam1 sees the new lam0 and moves 1.5 times as far.
+    L and L_s are those of `group-loss-penalty`; eta_e = eta · growth^e in epoch e = 1, 2, …; the duals start at 0 and
+    are carried through batches and epochs. With duals far apart the weight of one L_s can be negative. A batch in
+    which one group has no sample of class `positive` trains on L alone and leaves the duals as they are.
+
+    Reference: Lokhande et al., ECCV 2020, for which `simultaneous` is written; A-ALM is `study`.
+    """
+
+    rules = {"argmax": argmax}
+    multilabel = False
+
+    def __init__(
+        self,
+        problem: Problem,
+        make_network: Callable[[int], nn.Module],
+        training: Training,
+        eta: float = 20.0,
+        growth: float = 1.01,
+        positive: int = 1,
+        inner_steps: int = 5,
+        duals: str = "simultaneous",
+    ):
+        check_two_groups(problem, "fair-alm", positive)
+        super().__init__(problem, make_network, training)
+        self.eta, self.growth, self.positive, self.inner_steps = eta, growth, positive, inner_steps
+        self.move_duals = {"simultaneous": simultaneous, "study": sequential}[duals]
+        self.duals = torch.zeros(2)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Raise eta."""
+        super().start_epoch(epoch)
+        self.eta *= self.growth
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The augmented Lagrangian; keeps the gap and whether this batch defines it."""
+        loss, group_0, group_1 = group_losses(self.scores(batch.x), batch, self.positive)
+        self.gap = (group_0 - group_1).detach()
+        half = (self.duals[0] - self.duals[1]) / 2
+        return loss + (self.eta / 4 + half) * group_0 + (self.eta / 4 - half) * group_1
+
+    def update(self, batch: Batch) -> Tensor:
+        """All inner steps, then the duals; returns the last step's loss."""
+        for _ in range(self.inner_steps):
+            loss = super().update(batch)
+        moved = self.move_duals(self.duals, self.eta, self.gap)
+        self.duals = torch.where(self.both_groups(batch), moved, self.duals)
+        return loss
+
+    def both_groups(self, batch: Batch) -> Tensor:
+        """Whether each group has a sample of the favourable class."""
+        has = [((batch.y == self.positive) & (batch.protected == group)).any() for group in (0, 1)]
+        return has[0] & has[1]
+
+
+def simultaneous(duals: Tensor, eta: float, gap: Tensor) -> Tensor:
+    """Both duals from both old ones (2,)."""
+    lam0, lam1 = duals
+    return torch.stack([(lam0 - lam1) / 2 + eta * gap / 2, (lam1 - lam0) / 2 - eta * gap / 2])
+
+
+def sequential(duals: Tensor, eta: float, gap: Tensor) -> Tensor:
+    """The study's: the second dual from the first one's new value (2,)."""
+    lam0, lam1 = duals
+    lam0 = (lam0 - lam1) / 2 + eta * gap / 2
+    return torch.stack([lam0, (lam1 - lam0) / 2 - eta * gap / 2])

@@ -1,0 +1,103 @@
+"""Gradient projection: the class gradient loses what it shares with the domain gradient, which is then reversed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from fitlib.options import Training
+from fitlib.techniques import Batch, Method, Problem, classification_loss, make_optimizer
+from fitlib.techniques.baseline import Baseline
+
+SMALLEST_NORM = 1e-5  # of a domain gradient that is still projected on; the study's
+
+
+class GradientProjection(Method):
+    """A network M, and a domain head D (linear) on its class logits; D steps on CE(D(M(x)), d) in every batch.
+
+    In epochs e = 0, 1, … with e mod ratio = 0, M steps too. For each of its parameter tensors by itself, with g_c the
+    gradient of the classification loss and g_d that of the domain loss:
+        g = g_c - alpha g_d - (<g_c, g_d> / |g_d|^2) g_d,   the last term only where |g_d| > 1e-5.
+
+    `order`: `both-first` takes both gradients before anything steps. `study` is S-GR to the letter: D steps first, and
+    g_d then runs through D's new weights, with the error at D's output still that of the old ones. PyTorch from 1.5
+    on refuses to run that code (a tensor needed for the gradient was modified in place), so it is computed explicitly.
+    Reference: Zhang, Lemoine & Mitchell, AIES 2018, as used by Wang et al., CVPR 2020.
+    """
+
+    rules = Baseline.rules
+
+    def __init__(
+        self,
+        problem: Problem,
+        make_network: Callable[[int], nn.Module],
+        training: Training,
+        ratio: int = 3,
+        alpha: float = 1.0,
+        order: str = "both-first",
+    ):
+        super().__init__(problem, make_network, training)
+        self.ratio, self.alpha, self.order = ratio, alpha, order
+        head = nn.Linear(problem.n_classes, problem.n_groups)
+        self.model = nn.ModuleDict({"network": self.model, "domain_head": head})
+
+    def start_stage(self, stage: int) -> None:
+        """Fresh optimisers: one for the network, one for the domain head."""
+        super().start_stage(stage)
+        self.optimizer = make_optimizer(self.model["network"].parameters(), self.stage_training)
+        self.domain_optimizer = make_optimizer(self.model["domain_head"].parameters(), self.stage_training)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the rate of both optimisers, and whether the network steps in this epoch."""
+        super().start_epoch(epoch)
+        for group in self.domain_optimizer.param_groups:
+            group["lr"] = self.stage_training.rate(epoch)
+        self.projects = epoch % self.ratio == 0
+
+    def update(self, batch: Batch) -> Tensor:
+        """Step the domain head and, in its epochs, the network; returns the classification loss."""
+        with torch.set_grad_enabled(self.projects):
+            logits = self.scores(batch.x)
+            loss = classification_loss(logits, batch.y)
+        domain_loss, error = self.domain_error(logits.detach(), batch.protected)
+        before = self.model["domain_head"].weight.detach().clone()
+        self.model["domain_head"].zero_grad(set_to_none=True)
+        domain_loss.backward()
+        self.domain_optimizer.step()
+        if self.projects:
+            through = self.model["domain_head"].weight.detach() if self.order == "study" else before
+            self.step_network(loss, logits, error @ through)
+        return loss.detach()
+
+    def domain_error(self, logits: Tensor, protected: Tensor) -> tuple[Tensor, Tensor]:
+        """Domain loss, and its gradient (n, groups) at the domain head's output: (softmax - one-hot) / n."""
+        output = self.model["domain_head"](logits)
+        told = nn.functional.one_hot(protected, self.problem.n_groups)
+        error = (output.detach().softmax(dim=1) - told) / len(protected)
+        return nn.functional.cross_entropy(output, protected), error
+
+    def step_network(self, loss: Tensor, logits: Tensor, domain_signal: Tensor) -> None:
+        """Step on the projected gradients; `domain_signal` is the domain loss's gradient at the logits."""
+        weights = [p for p in self.model["network"].parameters() if p.requires_grad]
+        by_class = torch.autograd.grad(loss, weights, retain_graph=True)
+        by_domain = torch.autograd.grad(logits, weights, domain_signal)
+        for weight, gradient in zip(weights, projected(by_class, by_domain, self.alpha), strict=True):
+            weight.grad = gradient
+        self.optimizer.step()
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Class logits (n, classes)."""
+        return self.model["network"](x)
+
+
+def projected(by_class: Iterable[Tensor], by_domain: Iterable[Tensor], alpha: float) -> list[Tensor]:
+    """g_c - alpha g_d - (<g_c, g_d> / |g_d|^2) g_d for each pair of tensors; no projection where |g_d| <= 1e-5."""
+    return [c - (alpha + _share(c, d)) * d for c, d in zip(by_class, by_domain, strict=True)]
+
+
+def _share(c: Tensor, d: Tensor) -> Tensor:
+    """<c, d> / |d|^2, or 0 where d is next to nothing; a tensor, so that nothing waits for the device."""
+    square = (d * d).sum()
+    return torch.where(square.sqrt() > SMALLEST_NORM, (c * d).sum() / square, torch.zeros_like(square))

@@ -1,0 +1,101 @@
+"""Map adversary: an adversary reads the group off a convolutional map; the network learns to hide it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from fitlib.errors import InputError
+from fitlib.options import Training
+from fitlib.techniques import Batch, Problem
+from fitlib.techniques.baseline import Baseline
+from fitlib.techniques.reversal import reverse_gradient
+
+DEPTH = 3  # hidden layers of the adversary
+
+
+class MapAdversary(Baseline):
+    """L = task loss + CE(A(R(m(x))), d):  m(x) an intermediate map, A the adversary, R the reversal of its gradient.
+
+    A reads the flattened map: `hidden` units with batch normalisation and LeakyReLU(0.01), three times, then a linear
+    layer. R passes the map on and multiplies the gradient that comes back by -`strength`. In a stage whose backbone is
+    frozen, A and the head are trained side by side and no gradient reaches the map.
+    `per_group`: of a drawn batch, the first so many samples of each group are used, and a batch that has fewer of one
+    is skipped; null: the whole batch. `layer` names the map; null: the network's last one.
+
+    Study: C-A4 and I-A4 `layer3`, C-A5 and I-A5 `layer4`; 16 of each group from batches of 80; strength 2 (C), 1 (I).
+    Reference: Wang et al., ICCV 2019 (Balanced Datasets Are Not Enough), after Ganin & Lempitsky, ICML 2015.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        make_network: Callable[[int], nn.Module],
+        training: Training,
+        layer: str | None = None,
+        strength: float = 1.0,
+        per_group: int | None = None,
+        hidden: int = 300,
+        class_weights: str = "none",
+    ):
+        super().__init__(problem, make_network, training, class_weights)
+        self.layer, inputs = map_size(self.model, problem.shape, layer)
+        self.strength, self.per_group, self.reversed = strength, per_group, True
+        adversary = make_adversary(inputs, hidden, problem.n_groups)
+        self.model = nn.ModuleDict({"network": self.model, "adversary": adversary})
+
+    def start_stage(self, stage: int) -> None:
+        """Fresh optimiser for network and adversary; no reversal while the backbone is frozen."""
+        super().start_stage(stage)
+        self.reversed = not self.stages()[stage].frozen
+
+    def choose(self, batch: Batch) -> Batch | None:
+        """The first `per_group` samples of each group, in batch order; None where one group has fewer.
+
+        A single sample is skipped as well: the adversary's batch normalisation needs two.
+        """
+        if self.per_group is None:
+            return batch if len(batch.y) > 1 else None
+        members = [(batch.protected == group).nonzero().flatten() for group in range(self.problem.n_groups)]
+        if min(map(len, members)) < self.per_group:
+            return None
+        return batch.take(torch.cat([rows[: self.per_group] for rows in members]).sort().values)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Task loss plus the adversary's cross entropy, equal weights."""
+        logits, found = self.model["network"].forward_with(batch.x, self.layer)
+        seen = reverse_gradient(found, self.strength) if self.reversed else found.detach()
+        told = self.model["adversary"](seen)
+        return self.task_loss(logits, batch.y) + nn.functional.cross_entropy(told, batch.protected)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Class logits (n, classes)."""
+        return self.model["network"](x)
+
+
+def make_adversary(inputs: int, hidden: int, n_groups: int) -> nn.Sequential:
+    """Flatten, `DEPTH` hidden layers with batch normalisation and LeakyReLU(0.01), one logit for each group."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for width in [inputs, *[hidden] * (DEPTH - 1)]:
+        layers += [nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(0.01)]
+    return nn.Sequential(*layers, nn.Linear(hidden, n_groups))
+
+
+@torch.no_grad()
+def map_size(network: nn.Module, shape: tuple[int, ...], layer: str | None) -> tuple[str, int]:
+    """Name of the map and its number of values; InputError where the network has no such map.
+
+    The maps are found by one pass of an empty image; batch statistics stay as they are.
+    """
+    if not hasattr(network, "forward_with"):
+        problem = f"network {type(network).__name__} gives no intermediate maps"
+        raise InputError("method", "layer", layer, problem, "choose a network that has some, such as resnet18")
+    mode = network.training
+    maps = network.eval().maps(torch.zeros(1, *shape))
+    network.train(mode)
+    if layer is not None and layer not in maps:
+        raise InputError("method", "layer", layer, "the network has no such map", f"it has {', '.join(maps)}")
+    name = layer or list(maps)[-1]
+    return name, maps[name].numel()

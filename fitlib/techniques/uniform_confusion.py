@@ -1,0 +1,77 @@
+"""Uniform confusion: an adversary reads the group off the features; the features learn to leave it undecided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from fitlib.options import Training
+from fitlib.techniques import Batch, Method, Problem, classification_loss, make_optimizer
+from fitlib.techniques.baseline import Baseline
+
+
+class UniformConfusion(Method):
+    """Features F with class head C, and a domain head D on F(x); epochs e = 0, 1, … alternate between the two.
+
+    e mod ratio = 0: step F and C on  CE(C(F(x)), y) + alpha U,  U = mean of -(1/G) Σ_d log softmax(D(F(x)))_d,
+    the cross entropy of D's answer with the uniform distribution over the G groups; D stays as it is.
+    Otherwise: step D alone on  CE(D(F(x)), d).  F is in training mode all the time: its batch statistics move.
+
+    The study (S-UC) gives F and C an optimiser each; they step together, and SGD, Adam and RAdam treat every weight by
+    itself, so one optimiser for both is the same.  Reference: Wang et al., CVPR 2020, after Tzeng et al., ICCV 2015.
+    """
+
+    rules = Baseline.rules
+
+    def __init__(
+        self,
+        problem: Problem,
+        make_network: Callable[[int], nn.Module],
+        training: Training,
+        ratio: int = 3,
+        alpha: float = 1.0,
+    ):
+        super().__init__(problem, make_network, training)
+        self.ratio, self.alpha = ratio, alpha
+        head = nn.Linear(self.model.n_features, problem.n_groups)
+        self.model = nn.ModuleDict({"network": self.model, "domain_head": head})
+
+    def start_stage(self, stage: int) -> None:
+        """Fresh optimisers: one for features and class head, one for the domain head."""
+        super().start_stage(stage)
+        self.optimizer = make_optimizer(self.model["network"].parameters(), self.stage_training)
+        self.domain_optimizer = make_optimizer(self.model["domain_head"].parameters(), self.stage_training)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the rate of both optimisers, and which of the two steps in this epoch."""
+        super().start_epoch(epoch)
+        for group in self.domain_optimizer.param_groups:
+            group["lr"] = self.stage_training.rate(epoch)
+        self.confuses = epoch % self.ratio == 0
+
+    def update(self, batch: Batch) -> Tensor:
+        """One step on this epoch's loss; returns it."""
+        optimizer = self.optimizer if self.confuses else self.domain_optimizer
+        self.model.zero_grad(set_to_none=True)
+        loss = self.loss(batch) if self.confuses else self.domain_loss(batch)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Classification loss plus alpha times the confusion U."""
+        features = self.model["network"].features(batch.x)
+        confusion = -self.model["domain_head"](features).log_softmax(dim=1).mean()
+        return classification_loss(self.model["network"].head(features), batch.y) + self.alpha * confusion
+
+    def domain_loss(self, batch: Batch) -> Tensor:
+        """Cross entropy of the domain head, which gets no further than the features."""
+        with torch.no_grad():
+            features = self.model["network"].features(batch.x)
+        return nn.functional.cross_entropy(self.model["domain_head"](features), batch.protected)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Class logits (n, classes)."""
+        return self.model["network"](x)

@@ -1,0 +1,134 @@
+"""One small configuration per method, on which the tests of all methods (`test_techniques`, `test_noise`) train it.
+
+A method that is satisfied with the toy classes and the small network needs no entry here. One that needs more, such as
+feature maps, labels or stages of its own, has an entry in `EXAMPLES`: what it leaves out is that of the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from fitlib.datasets import Dataset, Split
+from fitlib.noise import NoNoise
+from fitlib.options import Training
+from fitlib.train import Generators, Trained, make_method, train
+
+torch.set_num_threads(1)  # quickest for networks as small as these, and polite to tests that run beside
+
+NETWORK = {"name": "small-cnn", "width": 4, "dropout": 0.0}
+
+
+def toy(n: int = 240, seed: int = 0) -> Dataset:
+    """Three classes that differ in where the light is; group 1 is darker; classes are unequally mixed."""
+    rng = np.random.default_rng(seed)
+    y, protected = rng.integers(0, 3, n), (rng.random(n) < 0.3).astype(np.int64)
+    x = 0.1 * rng.random((n, 3, 8, 8), dtype=np.float32)
+    for c in range(3):
+        x[y == c, c, 2 * c : 2 * c + 3] += 0.8
+    x[protected == 1] *= 0.7
+    split = Split(x, y.astype(np.int64), protected, np.arange(n))
+    return Dataset("toy", split, split, ("a", "b", "c"), ("light", "dark"))
+
+
+def two_classes() -> Dataset:
+    """The toy with the classes a (0) and b or c (1)."""
+    whole = toy()
+    split = replace(whole.train, y=(whole.train.y > 0).astype(np.int64))
+    return replace(whole, train=split, test=split, classes=("a", "other"))
+
+
+def labels() -> Dataset:
+    """The toy with three labels a row instead of a class: every label's light is on or off by itself."""
+    rng, whole = np.random.default_rng(1), toy()
+    y = (rng.random((len(whole.train), 3)) < 0.5).astype(np.int64)
+    x = 0.1 * rng.random(whole.train.x.shape, dtype=np.float32)
+    for c in range(3):
+        x[y[:, c] == 1, c, 2 * c : 2 * c + 3] += 0.8
+    split = replace(whole.train, x=x, y=y)
+    return replace(whole, train=split, test=split, multilabel=True)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A method with its options, on data, with a network and options of the loop; how well it does after that."""
+
+    options: dict = field(default_factory=dict)
+    data: Callable[[], Dataset] = toy
+    network: dict = field(default_factory=lambda: NETWORK)
+    training: dict = field(default_factory=dict)  # added to the default's
+    epochs: int = 8
+    falls_to: float = 0.5  # the last epoch's loss, as a share of the first epoch's
+    same_loss: Callable[[int], bool] = lambda epoch: True  # epochs that have one and the same kind of loss
+    accuracy: float = 0.9  # at least, under every rule that fits the data
+
+    def loop(self, **changes: object) -> Training:
+        """Options of the loop, with changes."""
+        own = {"batch_size": 32, "learning_rate": 0.05, **self.training, **changes}
+        return Training(**own if "stages" in own else {"epochs": self.epochs, **own})
+
+
+EXAMPLES: dict[str, Example] = {}
+EXAMPLES["null-sampling"] = Example(
+    options={"levels": 1, "blocks": 2, "hidden": 16, "discriminators": 2, "discriminator_width": 16},
+    training={"stages": [{"epochs": 3, "optimizer": "radam", "learning_rate": 1e-3}, {"epochs": 5}]},
+)
+EXAMPLES["gradient-projection"] = Example(training={"learning_rate": 0.01})  # what reverses a gradient is unbounded
+EXAMPLES["map-adversary"] = Example(training={"learning_rate": 0.01})
+EXAMPLES["uniform-confusion"] = Example(falls_to=0.65, same_loss=lambda epoch: epoch % 3 == 0)  # never below log 2
+TWO_STAGES = {"stages": [{"epochs": 4, "frozen": True}, {"epochs": 4}], "optimizer": "adam", "learning_rate": 0.01}
+BY_SIXES = {"layer": "layer1", "hidden": 16, "per_group": 6, "class_weights": "clamped"}
+VARIANTS = {  # further configurations of a method
+    "baseline, labels": ("baseline", Example(data=labels)),
+    "fair-alm, study": ("fair-alm", Example({"duals": "study"}, two_classes)),
+    "gradient-projection, study": (
+        "gradient-projection",
+        Example({"order": "study"}, training={"learning_rate": 0.01}),
+    ),
+    "map-adversary, labels": ("map-adversary", Example(BY_SIXES, labels, training=TWO_STAGES, falls_to=0.7)),
+    "ratio-balanced, labels": ("ratio-balanced", Example({"ratio": 2.0, "class_weights": "study"}, labels)),
+}
+
+
+def configurations(methods: object) -> dict[str, tuple[str, Example]]:
+    """Everything the tests train: {name of the configuration: (method, example)}."""
+    return {name: (name, EXAMPLES.get(name, Example())) for name in methods} | VARIANTS
+
+
+def built(method: str, example: Example, seed: int = 0, **changes: object) -> tuple[object, Generators]:
+    """The method as it is before training, and the generators that go with it."""
+    generators = Generators.of(seed)
+    named = {"name": method, **example.options}
+    return make_method(named, example.network, example.loop(**changes), example.data(), generators), generators
+
+
+def trained(method: str, example: Example, seed: int = 0, noise: object = None, **changes: object) -> Trained:
+    """The method, trained on its example; without noise by default."""
+    learner, generators = built(method, example, seed, **changes)
+    return train(example.data(), learner, noise or NoNoise(0, 0), generators)
+
+
+def learn(training: Training, dataset: Dataset | None = None, method: type | None = None, device: str = "cpu"):
+    """The baseline (or a class in its place), trained without noise on the toy or another data set."""
+    dataset, generators = dataset or toy(), Generators.of(0)
+    learner = make_method({"name": "baseline"}, NETWORK, training, dataset, generators)
+    learner.__class__ = method or learner.__class__
+    return train(dataset, learner, NoNoise(0, 0), generators, device)
+
+
+def with_validation(whole: Dataset) -> Dataset:
+    """The data set with a validation part: every second row of the training part."""
+    return replace(whole, validation=whole.train.take(np.arange(0, len(whole.train), 2)))
+
+
+def bytes_of(split: Split) -> Split:
+    """The same images as bytes."""
+    return replace(split, x=np.round(255 * np.minimum(split.x, 1)).astype(np.uint8))
+
+
+def parts(result: Trained, part: str) -> list[str]:
+    """The digests of a part, in order."""
+    return [row["digest"] for row in result.digests if row["part"] == part]
