@@ -20,7 +20,7 @@ from fitlib.digest import digest_file, digest_json
 PACKAGE = Path(__file__).parent
 LEFT_OUT = {"fitlib", "fitlib.registry", "fitlib.errors"}
 NUMERIC = {
-    "train": ("torch", "numpy", "pyarrow"),
+    "train": ("torch", "numpy", "pyarrow", "pillow"),
     "metrics": ("numpy", "pandas", "pyarrow"),
     "statistics": ("numpy", "pandas", "pyarrow", "scipy", "statsmodels", "matplotlib", "seaborn", "nbconvert"),
 }

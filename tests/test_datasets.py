@@ -57,13 +57,13 @@ def test_renderings_differ_in_colour_and_keep_the_ink_s_order():
     assert (np.argsort(tinted[0, 0].ravel()) == np.argsort(gray[0, 0].ravel())).all()
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", [name for name, entry in DATASETS.items() if not entry.needs])
 def test_data_sets_are_the_same_at_every_load_and_as_described(name):
     entry = DATASETS[name]
     options = entry.options().model_dump()
     first, second = entry.load()(**options), entry.load()(**options)
     for part in ("train", "test"):
-        assert digest_arrays(vars(getattr(first, part)).items()) == digest_arrays(vars(getattr(second, part)).items())
+        assert digest_arrays(getattr(first, part).arrays()) == digest_arrays(getattr(second, part).arrays())
     assert list(first.classes) == entry.sibling("describe")(**options)["classes"]
     assert all(path.is_file() for path in entry.sibling("source_files")(**options))
 

