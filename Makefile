@@ -1,4 +1,4 @@
-# make quickstart | make test | make test-all | make lint | make lab
+# make quickstart | make paper-smoke | make test | make test-all | make lint | make lab
 # Needed beforehand: Python 3.11 or later, pip, make, git. Everything else goes into .venv, once.
 
 PYTHON ?= python3
@@ -7,11 +7,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-all lint lab clean
+.PHONY: quickstart paper-smoke test test-all lint lab clean
 
 quickstart: $(READY)
 	$(BIN)/fitlib run params/quickstart.yaml
 	@echo "open outputs/quickstart/report.html"
+
+# All 27 techniques end to end, two runs each, next to no training: about 20 minutes on two cores. FITLIB_DATA_DIR names
+# the folder of the data, see the head of the file.
+paper-smoke: $(READY)
+	$(BIN)/fitlib run params/paper-smoke.yaml
+	@echo "open outputs/paper-smoke/index.html"
 
 test: $(READY)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"

@@ -205,4 +205,4 @@ def _front(paths: ExperimentPaths) -> dict:
 
 
 def _relative(paths: ExperimentPaths, path: Path) -> str:
-    return path.relative_to(paths.root).as_posix()
+    return Path(os.path.relpath(path, paths.root)).as_posix()

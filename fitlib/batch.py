@@ -10,11 +10,10 @@ import time
 from collections.abc import Iterable
 
 from fitlib import kernels, plan
-from fitlib.analysis import THREAD_VARIABLES, Outcome, Study, analyse
+from fitlib.analysis import THREAD_VARIABLES, Outcome
 from fitlib.attempts import attempt, each
-from fitlib.declaration import declare, read_declared
+from fitlib.declaration import declare
 from fitlib.errors import InputError, RunFailed
-from fitlib.evidence import collect, experiment_plan, prediction_hashes
 from fitlib.execution import check_parameters, notebook_path
 from fitlib.experiment import Experiment
 from fitlib.plan import RunTask, State
@@ -23,15 +22,14 @@ from fitlib.store import (
     FAILED,
     ExperimentPaths,
     append_line,
-    deviations,
     locked,
     log_event,
     new_attempt,
     note_deviation,
-    read_record,
     settle,
     supersede,
 )
+from fitlib.studies import analyse_families
 
 
 def run_experiment(
@@ -59,7 +57,7 @@ def run_experiment(
         if only:
             note_deviation(paths, f"executed in part: only {', '.join(only)}")
         failures = _train(experiment, paths, [(t, s) for t, s in states if not s.done], jobs, progress)
-        outcome = analyse(study_of(experiment, paths), jobs, progress)
+        outcome = analyse_families(experiment, paths, jobs, progress)
     outcome.failures = failures + outcome.failures
     progress.close()
     return outcome
@@ -83,52 +81,9 @@ def report_experiment(
             raise InputError("report", "runs", len(changed), problem, remedy)
         if not any(state.done for _, state in states):
             raise RunFailed(f"{paths.root}: no run is finished; fitlib run makes them")
-        outcome = analyse(study_of(experiment, paths), jobs, progress, show_code)
+        outcome = analyse_families(experiment, paths, jobs, progress, show_code)
     progress.close()
     return outcome
-
-
-def study_of(experiment: Experiment, paths: ExperimentPaths) -> Study:
-    """What the analysis needs, collected from the finished runs on disk."""
-    states = [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
-    predictions: dict[str, dict] = {}
-    hashes: dict[str, dict] = {}
-    order = {arm.name: i for i, arm in enumerate(experiment.arms)}
-    for task, state in sorted(states, key=lambda pair: (order[pair[0].arm.name], pair[0].run)):
-        if not state.done or task.arm.role != "main":
-            continue
-        found = prediction_hashes(read_record(task.folder(paths)))
-        for technique in task.spec.techniques:
-            arm = predictions.setdefault(technique, {}).setdefault(task.arm.name, {"seed": task.arm.seed})
-            path = task.folder(paths) / "predictions" / f"{technique}.parquet"
-            arm.setdefault("predictions", {})[str(task.run)] = str(path)
-            hashes.setdefault(technique, {})[f"{task.arm.name}/{task.run}"] = found[technique]
-    declared = read_declared(paths)
-    return Study(
-        paths,
-        experiment_plan(experiment, [*deviations(paths), *_other_data(experiment)], declared),
-        collect(paths, states),
-        {t.name: predictions[t.name] for t in experiment.techniques if t.name in predictions},
-        hashes,
-        [_row(paths, task, state) for task, state in states],
-    )
-
-
-def _other_data(experiment: Experiment) -> list[str]:
-    """Sentences about techniques whose data settings are not their baseline's."""
-    data = {name: spec.settings["data"] for spec in experiment.trainings for name in spec.techniques}
-    return [
-        f"{t.name} and its baseline {t.baseline} have different data settings: their test sets may differ"
-        for t in experiment.techniques
-        if t.baseline and data[t.name] != data[t.baseline]
-    ]
-
-
-def _row(paths: ExperimentPaths, task: RunTask, state: State) -> dict:
-    shown = state.state if state.state in ("done", "failed") else "missing"
-    notebook = task.folder(paths) / "train.ipynb"
-    group = f"Runs of {task.spec.name}"
-    return {"group": group, "task": task.name, "state": shown, "notebook": notebook, "note": state.reason}
 
 
 def finished_tasks(paths: ExperimentPaths) -> set[str]:

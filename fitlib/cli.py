@@ -70,6 +70,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--smallest-effect", type=float, default=0.01, metavar="D", help="differences below do not matter")
     sub.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the tests (0.05)")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/<name of DIR>)")
+    sub = command("techniques", _techniques, "methods, networks and noises that there are, one line each")
+    sub.add_argument("--markdown", action="store_true", help="everything with all options, as docs/techniques.md")
+    command("datasets", _datasets, "data sets that there are, what each needs and where it comes from")
     sub = command("paper", _paper, "the published study's tables and figures, recomputed from its published numbers")
     sub.add_argument("--data", type=Path, metavar="DIR", help="its numbers (else FITLIB_DATA_DIR/paper, or fetched)")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/paper)")
@@ -135,6 +138,23 @@ def _paper(options: argparse.Namespace) -> int:
     return 0
 
 
+def _techniques(options: argparse.Namespace) -> int:
+    from fitlib import catalogue
+
+    print(
+        catalogue.markdown() if options.markdown else "\n".join(catalogue.techniques()),
+        end="" if options.markdown else "\n",
+    )
+    return 0
+
+
+def _datasets(options: argparse.Namespace) -> int:
+    from fitlib import catalogue
+
+    print("\n".join(catalogue.datasets()))
+    return 0
+
+
 def _status(options: argparse.Namespace) -> int:
     from fitlib.status import lines
 
@@ -177,8 +197,10 @@ def _declared(options: argparse.Namespace, name: str) -> tuple:
 
 
 def _conclude(paths: object, outcome: object) -> int:
-    if paths.report.exists():
-        print(f"report: {paths.report}")
+    reports = paths.reports()
+    for report in reports:
+        print(f"report: {report}")
+    if reports:
         print(f"root hash of {paths.manifest.name}: {outcome.root}")
     if outcome.failures:
         first = outcome.failures[0].strip().splitlines()

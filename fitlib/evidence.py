@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from fitlib.experiment import Experiment
+from fitlib.families import Family
 from fitlib.plan import RunTask, State, last_line
 from fitlib.predictions import with_crossed
 from fitlib.store import FAILED, ExperimentPaths, read_json, read_record
 
 
-def collect(paths: ExperimentPaths, states: Iterable[tuple[RunTask, State]]) -> list[dict]:
-    """One dict per run, as `fitlib.identity` judges them; `status` is done, failed or missing."""
-    return [_entry(paths, task, state) for task, state in states]
+def collect(paths: ExperimentPaths, states: Iterable[tuple[RunTask, State]], report: Path) -> list[dict]:
+    """One dict per run, as `fitlib.identity` judges them; `status` is done, failed or missing.
+
+    `report`: the folder of the report, from which the links lead to the runs.
+    """
+    return [_entry(paths, task, state, report) for task, state in states]
 
 
-def _entry(paths: ExperimentPaths, task: RunTask, state: State) -> dict:
+def _entry(paths: ExperimentPaths, task: RunTask, state: State, report: Path) -> dict:
     folder = task.folder(paths)
     entry = {
         "training": task.spec.name,
@@ -28,7 +33,7 @@ def _entry(paths: ExperimentPaths, task: RunTask, state: State) -> dict:
         "role": task.arm.role,
         "status": {"done": "done", "failed": "failed"}.get(state.state, "missing"),
         "error": last_line((read_json(folder / FAILED) or {}).get("error")) if state.state == "failed" else "",
-        "link": os.path.relpath(folder / "train.html", paths.root),
+        "link": os.path.relpath(folder / "train.html", report),
         "fingerprint": "",
         "parts": {},
         "final_weights": "",
@@ -56,11 +61,10 @@ def prediction_hashes(record: dict) -> dict[str, str]:
     return {name[len(prefix) : -len(suffix)]: digest for name, digest in named.items()}
 
 
-def experiment_plan(experiment: Experiment, deviations: list[str], declared: dict) -> dict:
-    """The plan as the statistics notebook receives it: plain values, without the experiment's name."""
-    description = experiment.description()
+def experiment_plan(experiment: Experiment, family: Family, deviations: list[str], declared: dict) -> dict:
+    """A family's plan as the statistics notebook receives it: plain values, without the experiment's name."""
     return {
-        "techniques": [_technique(experiment, t) for t in experiment.techniques],
+        "techniques": [_technique(experiment, t) for t in experiment.techniques if t.name in family.techniques],
         "arms": [
             {
                 "arm": arm.name,
@@ -73,9 +77,9 @@ def experiment_plan(experiment: Experiment, deviations: list[str], declared: dic
             }
             for arm in experiment.arms
         ],
-        "data": experiment.trainings[0].settings["data"],
-        "classes": list(description["classes"]),
-        "groups": with_crossed(description["groups"], experiment.declared["analysis"].get("cross")),
+        "data": family.trainings[0].settings["data"],
+        "classes": list(family.classes),
+        "groups": with_crossed(family.groups, experiment.declared["analysis"].get("cross")),
         "analysis": experiment.declared["analysis"],
         "declared_hash": declared["declared_hash"],
         "declared_before_first_run": declared["finished_runs_at_declaration"] == 0,

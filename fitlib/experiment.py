@@ -20,11 +20,14 @@ from pydantic import Field, ValidationError
 
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
+from fitlib.families import Family, families
 from fitlib.metrics import BIAS_METRICS
-from fitlib.options import Options, Training, options_of
+from fitlib.options import Options, Training
 from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISE_KINDS, NOISES, Entry
+from fitlib.yaml_files import parse_yaml, read_yaml
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LABEL_RULE = "threshold"  # decides on a set of labels; every other rule on one class
 SEEDS = 2**31  # seeds are below it: every generator takes them
 NAME_REMEDY = "use letters, digits, '.', '_' and '-' only, starting with a letter or digit"
 
@@ -130,10 +133,10 @@ class Experiment:
         """Hex SHA-256 of the declared plan."""
         return plan_hash(self.declared)
 
-    def description(self) -> dict[str, Any]:
-        """Class and group names of the (first) data set."""
-        data = self.trainings[0].settings["data"]
-        return DATASETS[data["name"]].sibling("describe")(**options_of(data))
+    @cached_property
+    def families(self) -> tuple[Family, ...]:
+        """The techniques that share classes and groups, family by family; asks the data sets for both."""
+        return families(self.trainings)
 
 
 def plan_hash(declared: Mapping[str, Any]) -> str:
@@ -168,47 +171,6 @@ def make_experiment(fields: object, where: str, default_name: str) -> Experiment
     return experiment
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice and reads 5e-4 as a number (as YAML 1.2 does)."""
-
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        # Here and not when the mapping is made: by then what `<<` merges stands among the mapping's own keys.
-        node = super().compose_mapping_node(anchor)
-        keys = [(key.tag, key.value) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        twice = [key for i, (tag, key) in enumerate(keys) if (tag, key) in keys[:i]]
-        if twice:
-            raise yaml.MarkedYAMLError(problem=f"field {twice[0]!r} is given twice", problem_mark=node.start_mark)
-        return node
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def read_yaml(path: Path) -> object:
-    """A YAML file's plain values; InputError where it cannot be read or does not parse."""
-    try:
-        return _parse(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(str(path), "file", path.name, f"cannot be read ({error})", "check the path") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "file"
-        problem = f"not valid YAML: {getattr(error, 'problem', None) or error}"
-        raise InputError(str(path), line, path.name, problem, "check indentation and quotes there") from None
-
-
-def _parse(text: str) -> object:
-    """The plain values of a YAML text; YAMLError for all that is none."""
-    try:
-        return yaml.load(text, _Loader)
-    except RecursionError:
-        raise yaml.YAMLError("nested too deeply") from None
-    except (ValueError, TypeError, LookupError, AttributeError) as error:  # a scalar such as 2020-13-45, `!!int x`
-        raise yaml.YAMLError(f"a value cannot be read ({error})") from None
-
-
 def _mapping(fields: object, where: str) -> dict:
     if not isinstance(fields, dict):
         raise InputError(where, "file", fields, "not a mapping of fields", "start with 'techniques:'")
@@ -220,7 +182,7 @@ def _set(fields: dict, override: str) -> None:
     if not equals or not key:
         raise InputError("--set", "argument", override, "not of the form key=value", "for example --set runs=4")
     try:
-        value = _parse(text)
+        value = parse_yaml(text)
     except yaml.YAMLError:
         raise InputError("--set", key, text, "the value is not valid YAML", "quote it") from None
     *path, last = key.split(".")
@@ -254,7 +216,8 @@ def _explained(error: Mapping[str, Any], path: list[str], model: type[Options]) 
         return "unknown field", _suggestion(path[-1], known)
     if error["type"] == "missing":
         return "field is missing", f"add '{path[-1]}:'"
-    message = error["msg"][0].lower() + error["msg"][1:]
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
     return f"invalid value: {message}", "correct the value"
 
 
@@ -296,13 +259,29 @@ def _resolve(label: str, technique: TechniqueFields, checked: ExperimentFields, 
             Training, {**checked.training, **(technique.training or {})}, where, "training."
         ).model_dump(),
     }
-    rules = METHODS[settings["method"]["name"]].rules
-    inference = technique.inference or next(iter(rules))
-    if inference not in rules:
-        problem = f"unknown inference rule of method {settings['method']['name']}"
-        raise InputError(where, f"{field}.inference", inference, problem, _suggestion(inference, rules))
-    uses = technique.uses_protected or rules[inference]
+    inference = _inference(technique.inference, settings, where, f"{field}.inference")
+    uses = technique.uses_protected or METHODS[settings["method"]["name"]].rules[inference]
     return {"label": label, "settings": settings, "inference": inference, "given": technique, "uses": uses}
+
+
+def _inference(given: str | None, settings: Mapping[str, Any], where: str, field: str) -> str:
+    """The inference rule, checked against method and data, before anything is trained."""
+    method, data, fitting = settings["method"]["name"], settings["data"]["name"], _first_rule(settings)
+    rule = given or fitting
+    if rule not in METHODS[method].rules:
+        remedy = _suggestion(rule, METHODS[method].rules)
+        raise InputError(where, field, rule, f"unknown inference rule of method {method}", remedy)
+    if DATASETS[data].multilabel != (rule == LABEL_RULE):
+        remedy = "choose another method" if fitting == rule else f"use {fitting}"
+        raise InputError(where, field, rule, f"not a rule for the data set {data}", remedy)
+    return rule
+
+
+def _first_rule(settings: Mapping[str, Any]) -> str:
+    """The rule that is meant where none is given: the method's first, for sets of labels its rule for those."""
+    rules = METHODS[settings["method"]["name"]].rules
+    labels = DATASETS[settings["data"]["name"]].multilabel and LABEL_RULE in rules
+    return LABEL_RULE if labels else next(iter(rules))
 
 
 def _trainings(resolved: list[dict[str, Any]]) -> tuple[TrainingSpec, ...]:
@@ -389,13 +368,21 @@ def _check_analysis(analysis: Analysis, experiment: Experiment, where: str) -> N
     if unknown or analysis.family == []:
         value = unknown[0] if unknown else []
         raise InputError(where, "analysis.family", value, "unknown bias metric", f"known: {', '.join(BIAS_METRICS)}")
-    description = experiment.description()
-    classes = description["classes"]
-    if analysis.favourable is not None and analysis.favourable >= len(classes):
-        remedy = f"use a class number from 0 to {len(classes) - 1}"
-        raise InputError(where, "analysis.favourable", analysis.favourable, "class outside the range", remedy)
     _check_looks(analysis.looks, experiment.declared["runs"], where)
-    _check_cross(analysis.cross, list(description["groups"]), where)
+    for family in experiment.families:
+        _check_comparable(family, experiment.techniques, where)
+        _check_cross(analysis.cross, list(family.groups), where)
+        last = len(family.classes) - 1
+        if analysis.favourable is not None and analysis.favourable > last:
+            problem, remedy = "class outside the range", f"use a class number from 0 to {last}"
+            raise InputError(where, "analysis.favourable", analysis.favourable, problem, remedy)
+
+
+def _check_comparable(family: Family, techniques: Sequence[Technique], where: str) -> None:
+    for technique in techniques:
+        if technique.baseline and technique.name in family.techniques and technique.baseline not in family.techniques:
+            field, problem = f"techniques.{technique.name}.baseline", "its data have other classes or groups"
+            raise InputError(where, field, technique.baseline, problem, "name a baseline on the same data set")
 
 
 def _check_looks(looks: list[int] | None, runs: int, where: str) -> None:

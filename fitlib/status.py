@@ -20,7 +20,7 @@ def lines(experiment: Experiment, paths: ExperimentPaths) -> list[str]:
     total = Counter("running" if task.name in running else _short(state) for task, state in states)
     shown = ", ".join(f"{total[name]} {name}" for name in ("done", "running", "failed", "left") if total[name])
     head = f"{experiment.name}: {shown} of {len(states)} runs{_time_left(paths, total, working)}"
-    return [head, *_by_arm(states), *([f"  report: {paths.report}"] if paths.report.exists() else [])]
+    return [head, *_by_arm(states), *(f"  report: {report}" for report in paths.reports())]
 
 
 def _running(paths: ExperimentPaths) -> set[str]:

@@ -58,6 +58,14 @@ class ExperimentPaths:
         """Folder of one technique's metrics."""
         return self.root / "techniques" / technique
 
+    def family(self, name: str) -> ExperimentPaths:
+        """Where one of several families has its metrics, tables and report."""
+        return ExperimentPaths(self.root / "families" / name)
+
+    def reports(self) -> list[Path]:
+        """The reports that are there: that of the experiment, or one for each family."""
+        return [p for p in (self.report, *sorted(self.root.glob("families/*/report.html"))) if p.is_file()]
+
     def attempts(self) -> list[Path]:
         """Folders of attempts in progress or interrupted: `run-07.<token>` and, elsewhere, `.<name>.<token>`."""
         places = {"runs/*/*/*": RUN_ATTEMPT, "techniques/*": DERIVED_ATTEMPT, "*": STATISTICS_ATTEMPT}
@@ -75,6 +83,8 @@ class ExperimentPaths:
             shutil.rmtree(leftover)
         for leftover in self.temporaries():
             leftover.unlink()
+        for folder in self.root.glob("families/*"):
+            ExperimentPaths(folder).sweep()
 
 
 def new_attempt(target: Path, hidden: bool = False) -> Path:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from fitlib.errors import InputError
-from fitlib.experiment import Experiment, make_experiment, read_experiment, read_yaml
+from fitlib.experiment import make_experiment, read_experiment, read_yaml
 
 PARAMS = Path(__file__).parent.parent / "params"
 GOOD = {
@@ -102,13 +102,16 @@ def test_the_declared_looks_and_protocol_are_part_of_the_plan():
 
 def test_attributes_of_the_data_set_may_be_crossed(monkeypatch):
     two = {"classes": ["a", "b"], "groups": {"sex": ["f", "m"], "race": ["x", "y"]}}
-    monkeypatch.setattr(Experiment, "description", lambda self: two)
+    monkeypatch.setattr("fitlib.families.describe", lambda data: two)
     assert make(analysis={"cross": [["sex", "race"]]}).declared["analysis"]["cross"] == [["sex", "race"]]
     with pytest.raises(InputError, match="crossed twice"):
         make(analysis={"cross": [["sex", "race"], ["race", "sex"]]})
 
 
-@pytest.mark.parametrize("path", sorted(PARAMS.glob("*.yaml")), ids=lambda p: p.stem)
+OWN = sorted(path for path in PARAMS.glob("*.yaml") if path.stem != "paper-smoke")  # needs data: test_paper_params
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda p: p.stem)
 def test_every_experiment_file_of_the_project_is_valid(path):
     assert read_experiment(path).name == path.stem
 
@@ -143,7 +146,7 @@ BAD = {
     "unknown data set": ({"data": "digit-s"}, "data", "digit-s", "did you mean 'digits-s'?"),
     "unknown option": ({"data": {"name": "digits-s", "skw": 0.9}}, "data.skw", 0.9, "did you mean 'skew'?"),
     "option out of range": ({"data": {"name": "digits-s", "skew": 1.5}}, "data.skew", 1.5, "less than 1"),
-    "unknown network": ({"network": "resnet"}, "network", "resnet", "known: small-cnn"),
+    "unknown network": ({"network": "lstm"}, "network", "lstm", "known: nifr-cnn"),
     "unknown noise": ({"noise": "ulps"}, "noise", "ulps", "did you mean 'ulp'?"),
     "unknown inference rule": (technique(inference="sum"), "techniques.T.inference", "sum", "known: argmax"),
     "unknown device": ({"device": "tpu"}, "device", "tpu", "'cpu' or 'cuda'"),
@@ -192,8 +195,8 @@ BAD = {
     "unknown protocol": ({"analysis": {"protocol": "papers"}}, "analysis.protocol", "papers", "'fitlib' or 'paper'"),
     "unknown metric": ({"analysis": {"family": ["DP", "XX"]}}, "analysis.family", "XX", "known: DP"),
     "class outside the range": ({"analysis": {"favourable": 10}}, "analysis.favourable", 10, "from 0 to 9"),
-    "data name that is a list": ({"data": {"name": [1]}}, "data", [1], "known: digits-s"),
-    "network name that is a list": ({"network": {"name": [1]}}, "network", [1], "known: small-cnn"),
+    "data name that is a list": ({"data": {"name": [1]}}, "data", [1], "known: "),
+    "network name that is a list": ({"network": {"name": [1]}}, "network", [1], "known: "),
     "noise name that is a list": ({"noise": {"name": [1]}}, "noise", [1], "known: native"),
     "method name that is a list": (technique(method={"name": [1]}), "techniques.T.method", [1], "known: baseline"),
     "technique name that is a number": ({"techniques": {7: {"method": "baseline"}}}, "techniques", 7, "quote it"),

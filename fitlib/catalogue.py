@@ -1,0 +1,140 @@
+"""What there is, told from the registry: one line each for the terminal, a page for the documentation."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+
+from fitlib.options import Options, Training
+from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES, Entry
+
+COMMENTED = re.compile(r"    (\w+): .*?  # (.+)")  # a field of an options model, with the comment that explains it
+INTRODUCTION = """# Techniques, data sets, networks and noises
+
+Made from `fitlib/registry.py` by `fitlib techniques --markdown`; do not edit. A *technique* is a line in an experiment
+file: a method with its options, an inference rule, a data set, a network. The labels are those of Qian et al., NeurIPS
+2021; `params/paper/` holds the files for all 27, with the study's settings. (The ratio subsets of tasks C and I are
+fixed lists there, the data sets' option `ratio`; `ratio-balanced` draws such a subset of any data.)"""
+
+
+def techniques() -> list[str]:
+    """One line for each method, then for each network and noise."""
+    return [
+        *_section("methods", METHODS),
+        *_section("networks", NETWORKS),
+        *_section("noises", NOISES),
+        "options and defaults: fitlib techniques --markdown, or docs/techniques.md",
+    ]
+
+
+def datasets() -> list[str]:
+    """One line for each data set."""
+    return _section("data sets", DATASETS)
+
+
+def _section(title: str, entries: Mapping[str, Entry]) -> list[str]:
+    width = max(map(len, entries))
+    return [f"{title}:", *(f"  {name:<{width}}  {_line(entry)}" for name, entry in entries.items())]
+
+
+def _line(entry: Entry) -> str:
+    """Label, summary, rules, source, needs: what there is of them."""
+    facts = [
+        f"[{entry.label}] {entry.summary}" if entry.label else entry.summary,
+        f"inference {' | '.join(entry.rules)}" if len(entry.rules) > 1 else "",
+        entry.reference,
+        f"needs {entry.needs}" if entry.needs else "",
+    ]
+    return "; ".join(fact for fact in facts if fact)
+
+
+def markdown() -> str:
+    """The page `docs/techniques.md`."""
+    sections = (("Methods", METHODS), ("Data sets", DATASETS), ("Networks", NETWORKS), ("Noises", NOISES))
+    parts = [INTRODUCTION, _labels()]
+    for title, entries in sections:
+        parts += [f"## {title}", *(_entry(name, entry) for name, entry in entries.items())]
+    parts += ["## Training", "Options of `training`, the same for all methods.", _options(Training)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _labels() -> str:
+    """The table from the study's labels to methods and data sets."""
+    rows = [(label, name) for name, entry in METHODS.items() for label in entry.label.split(", ") if label]
+    lines = [f"| {label} | [`{name}`](#{name}) |" for label, name in sorted(rows, key=lambda row: _published(row[0]))]
+    return "\n".join(["| technique of the study | method |", "|---|---|", *lines])
+
+
+def _published(label: str) -> tuple[int, str]:
+    return ("SCIAN".index(label[0]), "" if label.endswith("Base") else label)
+
+
+def _entry(name: str, entry: Entry) -> str:
+    facts = {
+        "In the study": entry.label,
+        "Source": entry.reference,
+        "Needs": entry.needs,
+        "Inference rules": ", ".join(f"`{rule}` (protected attribute: {use})" for rule, use in entry.rules.items()),
+    }
+    told = [f"- {title}: {text}" for title, text in facts.items() if text]
+    parts = [f"### {name}", f"{entry.summary[0].upper()}{entry.summary[1:]}.", "\n".join(told), _options(entry.options)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _options(model: type[Options]) -> str:
+    """A table of options with default, values and meaning; "" where there are none."""
+    comments = _comments(model)
+    rows = [
+        f"| `{name}` | {_default(field)} | {_values(model, name)} | {comments.get(name, '')} |"
+        for name, field in model.model_fields.items()
+    ]
+    return "\n".join(["| option | default | values | meaning |", "|---|---|---|---|", *rows]) if rows else ""
+
+
+def _comments(model: type[Options]) -> dict[str, str]:
+    """The comments beside the fields, in the source of the model and of what it builds on."""
+    found: dict[str, str] = {}
+    for part in reversed(model.__mro__):
+        if issubclass(part, Options):
+            found.update(
+                match.groups() for line in inspect.getsource(part).splitlines() if (match := COMMENTED.match(line))
+            )
+    return found
+
+
+def _default(field: Any) -> str:
+    if field.default is PydanticUndefined:
+        return "required"
+    return f"`{json.dumps(field.default)}`"
+
+
+def _values(model: type[Options], name: str) -> str:
+    """Type and bounds of an option, in words."""
+    schema = model.model_json_schema()
+    return _told(schema["properties"][name], schema.get("$defs", {}))
+
+
+def _told(schema: Mapping[str, Any], defined: Mapping[str, Any]) -> str:
+    if "anyOf" in schema:
+        return ", or ".join(_told(part, defined) for part in schema["anyOf"])
+    if "$ref" in schema:
+        inner = defined[schema["$ref"].rpartition("/")[2]]["properties"]
+        return "{" + ", ".join(inner) + "}"
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{json.dumps(value)}`" for value in schema.get("enum", [schema.get("const")]))
+    if schema.get("type") == "array":
+        return f"list of {_told(schema['items'], defined)}"
+    if schema.get("type") == "object":
+        return f"mapping of names to {_told(schema['additionalProperties'], defined)}"
+    words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true, false", "null": "null"}
+    return " ".join([words[schema["type"]], *_bounds(schema)])
+
+
+def _bounds(schema: Mapping[str, Any]) -> Iterable[str]:
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    return [f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema]

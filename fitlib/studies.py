@@ -1,0 +1,114 @@
+"""From an experiment's runs on disk to what is analysed: one study for each family of techniques.
+
+An experiment whose techniques all share classes and groups has its results in its own folder; one with several
+families has them in `families/<name>/`, and lists them in its `index.html`.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from fitlib import plan
+from fitlib.analysis import DERIVED, REPORT, STATISTICS, Outcome, Study, analyse
+from fitlib.declaration import read_declared
+from fitlib.evidence import collect, experiment_plan, prediction_hashes
+from fitlib.experiment import Experiment
+from fitlib.families import Family
+from fitlib.plan import RunTask, State
+from fitlib.progress import Progress
+from fitlib.store import ExperimentPaths, deviations, read_record, write_manifest
+
+
+def analyse_families(
+    experiment: Experiment, paths: ExperimentPaths, jobs: int, progress: Progress, show_code: bool = False
+) -> Outcome:
+    """Bring the results of every family up to date."""
+    states = [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
+    studies = [study_of(experiment, paths, family, states) for family in experiment.families]
+    _remove_others(paths, [study.paths for study in studies])
+    if len(studies) == 1:
+        return analyse(studies[0], jobs, progress, show_code)
+    paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
+    outcomes = [analyse(study, jobs, progress, show_code) for study in studies]
+    _write_index(paths, studies)
+    failures = [failure for outcome in outcomes for failure in outcome.failures]
+    return Outcome(sum(outcome.executed for outcome in outcomes), failures, write_manifest(paths))
+
+
+def study_of(
+    experiment: Experiment, paths: ExperimentPaths, family: Family, states: list[tuple[RunTask, State]]
+) -> Study:
+    """What the analysis of a family needs, collected from the finished runs on disk."""
+    place = paths if len(experiment.families) == 1 else paths.family(family.name)
+    own = [(task, state) for task, state in states if task.spec in family.trainings]
+    predictions, hashes = _predictions(experiment, paths, own)
+    told = [*deviations(paths), *_other_data(experiment, family)]
+    return Study(
+        place,
+        experiment_plan(experiment, family, told, read_declared(paths)),
+        collect(paths, own, place.root),
+        {t.name: predictions[t.name] for t in experiment.techniques if t.name in predictions},
+        hashes,
+        [_row(paths, task, state) for task, state in own],
+    )
+
+
+def _predictions(
+    experiment: Experiment, paths: ExperimentPaths, states: list[tuple[RunTask, State]]
+) -> tuple[dict[str, dict], dict[str, dict]]:
+    """Files and hashes of the predictions of finished main runs, as `Study` holds them."""
+    predictions: dict[str, dict] = {}
+    hashes: dict[str, dict] = {}
+    order = {arm.name: i for i, arm in enumerate(experiment.arms)}
+    for task, state in sorted(states, key=lambda pair: (order[pair[0].arm.name], pair[0].run)):
+        if not state.done or task.arm.role != "main":
+            continue
+        found = prediction_hashes(read_record(task.folder(paths)))
+        for technique in task.spec.techniques:
+            arm = predictions.setdefault(technique, {}).setdefault(task.arm.name, {"seed": task.arm.seed})
+            path = task.folder(paths) / "predictions" / f"{technique}.parquet"
+            arm.setdefault("predictions", {})[str(task.run)] = str(path)
+            hashes.setdefault(technique, {})[f"{task.arm.name}/{task.run}"] = found[technique]
+    return predictions, hashes
+
+
+def _other_data(experiment: Experiment, family: Family) -> list[str]:
+    """Sentences about techniques whose data settings are not their baseline's."""
+    data = {name: spec.settings["data"] for spec in family.trainings for name in spec.techniques}
+    return [
+        f"{t.name} and its baseline {t.baseline} have different data settings: their test sets may differ"
+        for t in experiment.techniques
+        if t.name in data and t.baseline and data[t.name] != data[t.baseline]
+    ]
+
+
+def _row(paths: ExperimentPaths, task: RunTask, state: State) -> dict:
+    shown = state.state if state.state in ("done", "failed") else "missing"
+    notebook = task.folder(paths) / "train.ipynb"
+    group = f"Runs of {task.spec.name}"
+    return {"group": group, "task": task.name, "state": shown, "notebook": notebook, "note": state.reason}
+
+
+def _remove_others(paths: ExperimentPaths, current: list[ExperimentPaths]) -> None:
+    """Remove results that lie where none of today's families has its own: the families were others once."""
+    kept = {place.root for place in current}
+    stale = [folder for folder in paths.root.glob("families/*") if folder not in kept]
+    if paths.root not in kept:
+        stale += [paths.root / name for name in (*DERIVED, "techniques", "report.html", STATISTICS, REPORT)]
+    for path in stale:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _write_index(paths: ExperimentPaths, studies: list[Study]) -> None:
+    """The page that leads to each family's report."""
+    from fitlib import report
+
+    report.write_assets(paths.assets)
+    rows = []
+    for study in studies:
+        place = study.paths.root.relative_to(paths.root)
+        there = study.paths.report.is_file()
+        links = [("report", f"{place}/report.html"), ("everything executed", f"{place}/index.html")] if there else []
+        names = ", ".join(t["technique"] for t in study.plan["techniques"])
+        rows.append({"group": "Families", "task": names, "state": "done" if there else "missing", "links": links})
+    report.write_index(paths.index, rows, title="Families of techniques")
