@@ -13,7 +13,7 @@ quickstart: $(READY)
 	$(BIN)/fitlib run params/quickstart.yaml
 	@echo "open outputs/quickstart/report.html"
 
-# All 27 techniques end to end, two runs each, next to no training: about 20 minutes on two cores. FITLIB_DATA_DIR names
+# All 27 techniques end to end, two runs each, next to no training: about 12 minutes on two cores. FITLIB_DATA_DIR names
 # the folder of the data, see the head of the file.
 paper-smoke: $(READY)
 	$(BIN)/fitlib run params/paper-smoke.yaml

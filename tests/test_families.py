@@ -113,7 +113,12 @@ def faces(path, rows=40):
 def test_two_families_in_one_file_give_two_reports_and_one_index(tmp_path, fitlib_command):
     faces(tmp_path / "faces.parquet")
     quick = {"training": {"epochs": 1}, "runs": 2, "control_runs": 0}
-    techniques = {"D-Base": technique({"name": "digits-s"}, "D-Base"), "F-Base": technique(FACES, "F-Base")}
+    digits = {"name": "digits-s"}
+    techniques = {
+        "D-Base": technique(digits, "D-Base"),
+        "D-RS": technique(digits, "D-Base") | {"method": "oversampling"},
+        "F-Base": technique(FACES, "F-Base"),
+    }
     (tmp_path / "two.yaml").write_text(yaml.safe_dump({"techniques": techniques, **quick}, sort_keys=False))
     done = fitlib_command(
         "run", "two.yaml", "--jobs", 2, cwd=tmp_path, env={"FITLIB_CACHE_DIR": str(tmp_path / "cache")}
