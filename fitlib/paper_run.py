@@ -38,7 +38,7 @@ def recompute(data: Path | None, out: Path, tell: Callable[[str], None]) -> list
         execute(notebook, attempt / NOTEBOOK, parameters, ONE_THREAD)
         _report().write_report(attempt / NOTEBOOK, attempt / REPORT)
         return _replace(attempt, out)
-    except BaseException:
+    except KeyboardInterrupt:
         kernels.end_all()
         raise
     finally:
