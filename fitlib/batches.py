@@ -124,14 +124,14 @@ def cropped(
 ) -> Tensor:
     """The images of the given rows as stored, cut to (n, channels, side, side): at random, or centrally.
 
-    `side` None: whole. Random: each possible place is equally likely.
+    `side` None: whole. Random: each possible place is equally likely. Central: odd margins are rounded half to even.
     """
     if side is None:
         return x[places]
     sizes = x.sizes[rows] if isinstance(x, Images) else torch.tensor(x.shape[2:]).expand(len(rows), 2)
     free = sizes - side
     if generator is None:
-        starts = free // 2
+        starts = (free / 2).round().long()
     else:
         starts = (torch.rand(free.shape, generator=generator, dtype=torch.float64) * (free + 1)).long()
     chosen = zip(rows.tolist(), starts.tolist(), strict=True)

@@ -11,6 +11,7 @@ from fitlib.wording import (
     again,
     data_name,
     distinct,
+    epoch,
     family,
     listed,
     missing,
@@ -38,7 +39,7 @@ def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
     fixed = f"{'in each arm one of the seeds ' if several else 'seed '}{listed(seeds, 8)}, training data"
     if all(arm["kind"] == "unknown" for arm in arms):
         fixed = "seed and training not recorded"
-    test = f"test set{f' of {data}' if data else ''}{', last epoch' if plan.get('source') == 'fitlib' else ''}"
+    test = f"test set{f' of {data}' if data else ''}{epoch(plan)}"
     n += f" run{'' if n == '1' else 's'} per technique{' and arm' if several else ''}"
     return f"n = {n}. Varied: noise {varied}. Fixed: {fixed}, {test}. {extra}".strip()
 

@@ -96,5 +96,6 @@ def _technique(experiment: Experiment, technique: object) -> dict:
         "baseline": technique.baseline,
         "method": spec.settings["method"]["name"],
         "inference": technique.inference,
+        "select": spec.settings["training"]["select"],
         "uses_protected": technique.uses_protected,
     }

@@ -46,7 +46,7 @@ class Stage(Options):
     optimizer: Optimizer | None = None
     frozen: bool = False  # only the network's head (and what a method adds) is trained; batch statistics still adapt
     part: str = "train"  # of the data set: train, or one of its extra parts
-    measured: bool = True  # the test part is predicted after each epoch
+    measured: bool = True  # the test part is predicted after each epoch, and select may choose one of them
 
 
 class Training(Options):
@@ -66,6 +66,7 @@ class Training(Options):
     stages: Annotated[list[Stage], Field(min_length=1)] | None = None  # instead of epochs, which is then their sum
     bits: int | None = Field(None, ge=1, le=8)  # images: cut to so many bits, then spread by uniform noise of one step
     noisy_predictions: bool = False  # noise for predictions too (the study), else half a step
+    seeding: Literal["before-network", "after-network"] = "before-network"  # after (the study's S, Q1): starts differ
     reseed_stages: bool = False  # every stage starts with the first one's order, augmentation and dropout (the study's)
     select: Literal["last", "best-f1"] = "last"  # which epoch predicts; best: macro-F1 on the validation part
     measure_every: int = Field(1, ge=1)  # epochs between measurements; the last epoch always

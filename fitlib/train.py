@@ -58,7 +58,11 @@ def make_noise(noise: dict, run: int, noise_seed: int) -> NoNoise:
 
 
 def make_method(method: dict, network: dict, training: Training, dataset: Dataset, generators: Generators) -> Method:
-    """Build network and optimiser of a method; initial weights come from their own seed."""
+    """Build network and optimiser of a method; initial weights come from their own seed.
+
+    With `seeding: after-network`, as in the study's S (Q1), they come from the operating system: runs start apart,
+    which their digests show, and are no FIT runs.
+    """
     shape = input_shape(dataset.train, training)
     problem = Problem(len(dataset.classes), len(dataset.groups), dataset.multilabel, shape)
     method_class = METHODS[method["name"]].load()
@@ -70,8 +74,11 @@ def make_method(method: dict, network: dict, training: Training, dataset: Datase
     def make_network(n_outputs: int) -> nn.Module:
         return network_class(shape, n_outputs, **options_of(network))
 
-    with torch.random.fork_rng(), enough_memory("make the network narrower (network)"):
-        torch.manual_seed(generators.initialisation)
+    with torch.random.fork_rng(), enough_memory("make the network narrower (network.width)"):
+        if training.seeding == "before-network":
+            torch.manual_seed(generators.initialisation)
+        else:
+            torch.seed()
         return method_class(problem, make_network, training, **options_of(method))
 
 
@@ -140,13 +147,11 @@ def batches(
 def _prepared(dataset: Dataset, method: Method, generators: Generators, device: str) -> Trained:
     """Method and data on the device, nothing trained yet."""
     training = method.training
-    if training.select == "best-f1" and dataset.validation is None:
-        problem = f"data set {dataset.name} has no validation part"
-        raise InputError("training", "select", training.select, problem, "use select: last")
+    _check_selection(dataset, method)
     if device == "cuda" and torch.are_deterministic_algorithms_enabled():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it PyTorch refuses deterministic products
     method.prepare(dataset.train)
-    with enough_memory("make the network narrower (network)"):
+    with enough_memory("make the network narrower (network.width)"):
         method.to(device)
         if training.channels_last:
             method.model.to(memory_format=torch.channels_last)
@@ -157,6 +162,16 @@ def _prepared(dataset: Dataset, method: Method, generators: Generators, device: 
     return Trained(method, Inputs(normalise, training), test, validation, len(dataset.groups), generators.prediction)
 
 
+def _check_selection(dataset: Dataset, method: Method) -> None:
+    """InputError where epochs are to compete and there is nothing to compare them on, or none that may win."""
+    select = method.training.select
+    if select == "best-f1" and dataset.validation is None:
+        problem = f"data set {dataset.name} has no validation part"
+        raise InputError("training", "select", select, problem, "use select: last")
+    if select == "best-f1" and not any(stage.measured for stage in method.stages()):
+        raise InputError("training", "select", select, "no stage is measured", "measure one, or use select: last")
+
+
 def _epoch(
     trained: Trained, progress: Progress, epoch: int, drawn: Iterator[Batch], noise: NoNoise
 ) -> list[tuple[int, Tensor]]:
@@ -164,7 +179,7 @@ def _epoch(
     method, losses = trained.method, []
     method.model.train()
     method.start_epoch(epoch)
-    with enough_memory("lower training.batch_size, or make the network narrower (network)"):
+    with enough_memory("lower training.batch_size, or make the network narrower (network.width)"):
         for batch in map(method.choose, drawn):
             if batch is not None:
                 losses.append(method.update(noise.before_step(progress.step, method.model, batch)))
@@ -177,8 +192,9 @@ def _finish_epoch(trained: Trained, progress: Progress, number: int, losses: lis
     method, epoch = trained.method, progress.epoch
     common = {"epoch": epoch, "train_loss": _mean_loss(losses, progress), "stage": number, "steps": len(losses)}
     trained.record("weights", epoch, method.model.state_dict().items())
-    selecting = method.training.select == "best-f1"
-    due = method.stages()[number].measured and (last or (epoch + 1) % method.training.measure_every == 0)
+    measured = method.stages()[number].measured
+    selecting = measured and method.training.select == "best-f1"
+    due = measured and (last or (epoch + 1) % method.training.measure_every == 0)
     accuracy = accuracies(trained) if due else [None] * trained.n_groups
     quality = validated(trained) if due or selecting else {}
     for group, (size, value) in enumerate(zip(trained.group_sizes(), accuracy, strict=True)):

@@ -38,6 +38,7 @@ NOISE_MEANINGS = {
     "threads": "the number of threads, drawn at every step",
     "primitives": "the choice among equivalent primitives, drawn at every step",
 }
+EPOCHS = {"last": "last epoch", "best-f1": "epoch with the best validation macro-F1"}  # by `training.select`
 NOT_ESTIMABLE, NO_TEST = "not estimable", "no test"
 JUDGED = ("fairer", "less fair", "equivalent", "undecided")
 VERDICTS = (*JUDGED, "not FIT", NOT_ESTIMABLE)
@@ -155,6 +156,18 @@ def data_name(plan: Mapping) -> str:
     """The name of the data set; "" where none is given."""
     name = str(plan.get("data", {}).get("name") or "")
     return "" if name == "unknown" else name
+
+
+def epoch(plan: Mapping) -> str:
+    """Which epoch predicts, as the end of a list: ", last epoch"; "" for predictions made elsewhere."""
+    if plan.get("source") != "fitlib":
+        return ""
+    chosen: dict[str, list[str]] = {}
+    for technique in plan.get("techniques", []):
+        chosen.setdefault(technique.get("select", "last"), []).append(technique["technique"])
+    if len(chosen) < 2:
+        return f", {EPOCHS[next(iter(chosen), 'last')]}"
+    return ", " + " or ".join(f"{EPOCHS[rule]} ({listed(names)})" for rule, names in chosen.items())
 
 
 def changed_later(plan: Mapping, choice: str) -> bool:

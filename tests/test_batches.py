@@ -107,9 +107,15 @@ def test_crops_of_ragged_images_are_parts_of_them_and_cover_all_places():
 def test_predictions_use_the_central_crop():
     images = ragged()
     central = cropped(Images(images, "cpu"), torch.tensor([3]), torch.tensor([3]), 8)
-    assert np.array_equal(central[0], images.image(3)[:, 4:12, 1:9])
+    assert np.array_equal(central[0], images.image(3)[:, 4:12, 2:10])
     uniform = torch.arange(3 * 10 * 10).reshape(1, 3, 10, 10)
     assert torch.equal(cropped(uniform, torch.tensor([0]), torch.tensor([0]), 8), uniform[:, :, 1:9, 1:9])
+
+
+def test_odd_margins_of_a_central_crop_are_rounded_half_to_even():
+    rows = torch.arange(13).expand(1, 1, 8, 13)
+    lefts = [int(cropped(rows[..., :w], torch.tensor([0]), torch.tensor([0]), 8)[0, 0, 0, 0]) for w in range(8, 14)]
+    assert lefts == [round(free / 2) for free in range(6)] == [0, 0, 1, 2, 2, 2]
 
 
 def test_parts_of_ragged_images_share_pixels_and_a_compact_copy_shows_the_same():

@@ -117,6 +117,26 @@ def test_an_attribute_that_the_list_lacks_is_named_with_the_nearest(root, option
             function(str(root), **{option: "smilling"})
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "problem"),
+    [
+        ("list_attr_celeba.txt", lambda text: text.rstrip()[:-3], "words instead of 4"),
+        ("list_attr_celeba.txt", lambda text: "", "unknown"),
+        (
+            "list_eval_partition.txt",
+            lambda text: text.replace(".jpg 0", ".jpg", 1),
+            "line = 1: 1 words instead of 2",
+        ),
+        ("list_eval_partition.txt", lambda text: text.replace(".jpg 0", ".jpg x", 1), "part = 'x': unknown"),
+        ("list_attr_celeba.txt", lambda text: text.rstrip().rpartition("\n")[0], "20 images, but only 19 in list_attr"),
+    ],
+)
+def test_a_damaged_list_is_named_with_its_line(root, name, change, problem):
+    (root / name).write_text(change((root / name).read_text()))
+    with pytest.raises(InputError, match=problem):
+        celeba.load(str(root))
+
+
 @pytest.mark.parametrize("missing", [celeba.ATTRIBUTES, celeba.PARTITION])
 def test_a_missing_list_says_where_it_comes_from(root, missing):
     (root / missing).unlink()

@@ -30,6 +30,14 @@ def test_the_best_epoch_on_the_validation_part_predicts():
     )
 
 
+def test_an_epoch_of_an_unmeasured_stage_is_never_selected():
+    stages = [{"epochs": 3, "learning_rate": 0.05, "measured": False}, {"epochs": 2, "learning_rate": 5.0}]
+    result = learn(Training(stages=stages, batch_size=32, select="best-f1"), with_validation(toy()))
+    assert {row["epoch"] for row in result.history if row["selected"]} <= {3, 4}
+    with pytest.raises(InputError, match="no stage is measured"):
+        learn(Training(stages=stages[:1], select="best-f1"), with_validation(toy()))
+
+
 def test_the_last_epoch_predicts_by_default_and_a_selection_needs_a_validation_part():
     result = learn(Training(epochs=2))
     assert [row["selected"] for row in result.history] == [False, False, True, True]

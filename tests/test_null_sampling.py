@@ -192,6 +192,14 @@ def test_restarts_come_with_the_stated_probability_and_leave_the_global_generato
     assert torch.equal(torch.random.get_rng_state(), generator)
 
 
+def test_a_restart_leaves_the_generators_of_gpus_alone(monkeypatch):
+    torch.manual_seed(0)
+    ensemble, seeded = Ensemble(8, 4, 2, number=2, restart=1.0), []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    ensemble.restart_some()
+    assert seeded == []
+
+
 def test_a_restart_forgets_batch_statistics_and_keeps_the_optimiser_s_moments():
     method = made(restart=1.0)
     method.prepare(split())

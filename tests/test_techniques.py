@@ -171,6 +171,13 @@ def test_an_optimizer_has_the_options_rate_and_decay_and_leaves_frozen_parameter
     assert group.get("momentum", 0.9) == 0.9
 
 
+def test_seeding_after_the_network_gives_every_run_a_start_of_its_own_and_leaves_the_global_generator_alone():
+    before, training = torch.random.get_rng_state(), Training(seeding="after-network")
+    made = [make_method({"name": "baseline"}, NETWORK, training, toy(), Generators.of(3)) for _ in range(2)]
+    assert len({digest_arrays(method.model.state_dict().items()) for method in made}) == 2
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
 def test_initial_weights_depend_on_the_seed_only_and_leave_the_global_generator_alone():
     torch.manual_seed(123)
     before = torch.random.get_rng_state()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fitlib.wording import again, data_name, points, power, probability
+from fitlib.wording import again, data_name, epoch, points, power, probability
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,13 @@ def test_retraining_is_named_as_far_as_the_seed_is_known() -> None:
 @pytest.mark.parametrize(("data", "name"), [({"name": "toy"}, "toy"), ({"name": "unknown"}, ""), ({}, "")])
 def test_a_data_set_without_a_name_gets_none(data: dict, name: str) -> None:
     assert data_name({"data": data}) == name
+
+
+def test_the_epoch_that_predicts_is_the_one_that_the_training_selects() -> None:
+    last, best = {"technique": "A", "select": "last"}, {"technique": "B", "select": "best-f1"}
+    assert epoch({"source": "fitlib", "techniques": [last]}) == ", last epoch"
+    assert epoch({"source": "fitlib", "techniques": [best]}) == ", epoch with the best validation macro-F1"
+    assert epoch({"source": "fitlib", "techniques": [last, best]}) == (
+        ", last epoch (A) or epoch with the best validation macro-F1 (B)"
+    )
+    assert epoch({"source": "elsewhere", "techniques": [last]}) == ""

@@ -82,15 +82,18 @@ def load(
 def attributes(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
     """Columns of the attribute list, each int64 0/1 (images,); InputError where it lacks a name."""
     lines = _lines(path)
-    columns = [1 + lines[1].split().index(known(str(path), "attribute", n, lines[1].split())) for n in names]
-    cells = (line.split() for line in lines[2:])
-    table = np.array([[row[column] == "1" for column in columns] for row in cells], np.int64)
+    there = lines[1].split() if len(lines) > 1 else []
+    columns = [1 + there.index(known(str(path), "attribute", name, there)) for name in names]
+    rows = _cells(path, lines, 2, 1 + len(there))
+    table = np.array([[row[column] == "1" for column in columns] for row in rows], np.int64)
     return list(table.reshape(-1, len(columns)).T)
 
 
 def partition(path: Path) -> np.ndarray:
     """Number of the official part of each image, int64 (images,): 0 training, 1 validation, 2 test."""
-    return np.array([line.split()[1] for line in _lines(path)]).astype(np.int64)
+    numbers = {str(number): number for number in OFFICIAL.values()}
+    cells = [row[1] for row in _cells(path, _lines(path), 0, 2)]
+    return np.array([numbers[known(str(path), "part", cell, numbers)] for cell in cells], np.int64)
 
 
 def official_parts(part: np.ndarray) -> dict[str, np.ndarray]:
@@ -130,10 +133,18 @@ def _parts(
 ) -> dict[str, np.ndarray]:
     """Rows of each part."""
     if split == "official":
-        parts = official_parts(partition(_list(folder, PARTITION)))
+        parts = official_parts(_checked(partition(_list(folder, PARTITION)), len(y), folder))
     else:
         parts = nifr_parts(y, s, split == "nifr-shuffled", mixing, split_seed)
     return {name: rows[:limit] for name, rows in parts.items()}
+
+
+def _checked(part: np.ndarray, size: int, folder: Path) -> np.ndarray:
+    """The parts of up to `size` images, those that have attributes; InputError where there are more."""
+    if len(part) > size:
+        problem = f"{len(part)} images, but only {size} in {ATTRIBUTES}"
+        raise InputError(str(folder), "list", PARTITION, problem, REMEDY)
+    return part
 
 
 def _used(parts: dict[str, np.ndarray]) -> np.ndarray:
@@ -169,6 +180,16 @@ def _list(folder: Path, name: str) -> Path:
     if not found:
         raise InputError("celeba", "data.root", str(folder), f"{name} is not there", REMEDY)
     return found[0]
+
+
+def _cells(path: Path, lines: list[str], first: int, width: int) -> list[list[str]]:
+    """Cells of each line from `first` on; InputError names the first line that has not `width` of them."""
+    rows = [line.split() for line in lines[first:]]
+    wrong = next((number for number, row in enumerate(rows) if len(row) != width), None)
+    if wrong is not None:
+        problem = f"{len(rows[wrong])} words instead of {width}"
+        raise InputError(str(path), "line", first + wrong + 1, problem, REMEDY)
+    return rows
 
 
 def _lines(path: Path) -> list[str]:

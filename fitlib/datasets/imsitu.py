@@ -43,7 +43,7 @@ LAYOUT = Layout(
 
 
 def load(**options: object) -> Dataset:
-    """The data set; x is `Ragged` uint8, y verbs (rows,), unit the row in the list. Options: registry.ImSituOptions."""
+    """The data set; x is `Ragged` uint8, y verbs (rows,), unit the row in the list. Options: registry.PeopleOptions."""
     return People(LAYOUT, per_group=PER_GROUP, **options).load()
 
 

@@ -273,7 +273,7 @@ def caption(plan: Mapping, over_seeds: pd.DataFrame, extra: str) -> str:
     fixed = f"training data, test set{f' of {data}' if data else ''}"
     return (
         f"n = {seeds} seeds × {runs} runs of each technique. Varied: seed (a random factor) and noise {varied}. "
-        f"Fixed: {fixed}{', last epoch' if plan.get('source') == 'fitlib' else ''}. {extra}"
+        f"Fixed: {fixed}{say.epoch(plan)}. {extra}"
     )
 
 

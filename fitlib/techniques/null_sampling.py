@@ -183,7 +183,7 @@ class Ensemble(nn.ModuleList):
         """Give each discriminator new weights with probability `restart`; the optimiser's moments stay."""
         for number in (torch.rand(len(self), generator=self.generator) < self.restart).nonzero().flatten().tolist():
             with torch.random.fork_rng([]):
-                torch.manual_seed(int(torch.randint(2**62, (), generator=self.generator)))
+                torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=self.generator)))
                 self[number].load_state_dict(Discriminator(*self.made).state_dict())
 
 
