@@ -69,8 +69,8 @@ class Trained:
 
 @contextmanager
 def predicting(method: Method, seed: int) -> Iterator[None]:
-    """Evaluation mode, or what method or training ask for; random numbers and batch statistics are put back."""
-    training_mode = method.predict_in_training_mode or method.training.training_mode_predictions
+    """Evaluation mode, or what the training asks for; random numbers and batch statistics are put back."""
+    training_mode = method.training.training_mode_predictions
     state = dict(method.model.named_buffers()) if training_mode else {}
     kept = {name: buffer.clone() for name, buffer in state.items()}
     method.model.train(training_mode)

@@ -70,20 +70,17 @@ def test_measuring_less_often_changes_no_weight():
 
 
 def test_predictions_in_training_mode_depend_on_their_batch_and_leave_the_training_alone():
-    class Odd(Baseline):
-        predict_in_training_mode = True
-
     sound, odd, larger = (
-        learn(Training(epochs=2, evaluation_batch=size), method=kind)
-        for kind, size in ((Baseline, 20), (Odd, 20), (Odd, 60))
+        learn(Training(epochs=2, evaluation_batch=size, training_mode_predictions=asked))
+        for asked, size in ((False, 20), (True, 20), (True, 60))
     )
     assert sound.digests == odd.digests
     assert not torch.equal(sound.scores(), odd.scores()) and not torch.allclose(odd.scores(), larger.scores())
     odd.method.model.train()
     by_hand = odd.method.scores(next(odd.inputs.plain(odd.test, 20)))
     assert torch.equal(odd.scores()[:20], by_hand)
-    asked = learn(Training(epochs=2, evaluation_batch=20, training_mode_predictions=True))
-    assert torch.equal(asked.scores(), odd.scores()) and asked.digests == sound.digests
+    again = learn(Training(epochs=2, evaluation_batch=20, training_mode_predictions=True))
+    assert torch.equal(again.scores(), odd.scores()) and again.digests == sound.digests
 
 
 def test_what_a_method_draws_while_it_predicts_is_the_same_each_time_and_does_not_reach_the_training():

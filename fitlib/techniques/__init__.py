@@ -54,7 +54,6 @@ class Method:
     rules: dict[str, Rule]
     multilabel: bool | None = None  # the problems it can learn: only multi-label, only classes, or (None) both
     normalised = True  # its inputs are standardised as the data set says; False: they stay in [0, 1]
-    predict_in_training_mode = False  # scores use the statistics of the very batch that is predicted
 
     model: nn.Module  # all that is trained, in one module: digests, noise and state see its state_dict
     optimizer: torch.optim.Optimizer
