@@ -1,0 +1,305 @@
+"""Tables as people have them: CSV of many dialects, packed or not, and parquet, read into one Arrow table.
+
+Whatever had to be guessed (separator, encoding, decimal comma, markers of missing values) is told in `notes`.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import unicodedata
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from fitlib.errors import InputError
+from fitlib.prediction_columns import one_line
+from fitlib.table_cells import Remarks, cleaned, counted, typed
+
+PACKED = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+TEXT_FILES = (".csv", ".tsv", ".txt")
+SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
+SAMPLE = 1 << 16  # bytes from which the separator is guessed
+BLOCK = 1 << 26  # bytes read at once
+FORMATS = "save it as CSV (.csv, .tsv, .txt, also .gz, .bz2, .xz) or as .parquet"
+NAMES = "give every column a name of its own in the first line"
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A table, what was guessed when it was read, and the row numbers that stood in front of it.
+
+    `table`: columns of int64, float64, bool, date32, timestamp or string, missing cells null (parquet keeps its own
+    widths and nested columns); `index`: an unnamed first column of row numbers, which is not in `table`, or None.
+    """
+
+    table: pa.Table
+    notes: tuple[str, ...]
+    index: pa.ChunkedArray | None = None
+
+
+def read_table(path: str | Path) -> TableFile:
+    """Read .csv, .tsv, .txt (also packed with gzip, bzip2 or xz) or .parquet.
+
+    Text: separator , ; tab or |, UTF-8, UTF-16 with a byte order mark or Windows-1252; numbers also with a decimal
+    comma (thousands commas where the comma separates); cells in `table_cells.MISSING` are null. Raises InputError for
+    a file that cannot be read, an empty one, a row with too many or too few cells, and names that are empty or double.
+    """
+    path = Path(path)
+    suffix = path.with_suffix("").suffix.lower() if path.suffix.lower() in PACKED else path.suffix.lower()
+    if suffix not in (*TEXT_FILES, ".parquet"):
+        raise InputError(str(path), "file", path.name, "neither CSV nor parquet by its name", FORMATS)
+    content = _content(path)
+    if not content:
+        raise InputError(str(path), "file", path.name, "the file is empty", "give a table with a line of names")
+    found = _parquet(path, content) if suffix == ".parquet" else _text(path, suffix, content)
+    if not found.table.num_rows:
+        raise InputError(str(path), "rows", 0, "the table has no rows", "give one row for each example")
+    return found
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        return PACKED.get(path.suffix.lower(), bytes)(content)
+    except FileNotFoundError:
+        raise InputError(str(path), "file", path.name, "no such file", "correct the path") from None
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+        problem = f"cannot be read ({one_line(error)})"
+        raise InputError(str(path), "file", path.name, problem, "correct the path, or make the file again") from None
+
+
+# Parquet
+
+
+def _parquet(path: Path, content: bytes) -> TableFile:
+    try:
+        table = pq.ParquetFile(pa.BufferReader(content)).read()
+        table.validate(full=True)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        problem = f"cannot be read as parquet ({one_line(error)})"
+        raise InputError(str(path), "file", path.name, problem, "write the file again") from None
+    remarks = Remarks()
+    names = ["" if name.startswith("__index_level_") else name for name in map(_name, table.column_names)]
+    columns = [cleaned(column, remarks) for column in table.columns]
+    if "" in names:  # the index of a pandas frame stands last
+        place = names.index("")
+        names.insert(0, names.pop(place))
+        columns.insert(0, columns.pop(place))
+    return _finished(path, names, columns, remarks.sentences())
+
+
+# Text
+
+
+def _text(path: Path, suffix: str, content: bytes) -> TableFile:
+    data, notes = _utf8(path, content)
+    data, separator = _excel_hint(data)
+    separator = separator or _separator(data, suffix)
+    names, start = _header(path, data, separator)
+    if separator != ("\t" if suffix == ".tsv" else ","):
+        notes.append(f"separator {SEPARATORS[separator]}")
+    columns = _cells(path, data, start, separator, len(names))
+    remarks = Remarks()
+    made = [typed(name, column, separator, remarks) for name, column in zip(names, columns, strict=True)]
+    return _finished(path, names, made, notes + remarks.sentences())
+
+
+def _utf8(path: Path, content: bytes) -> tuple[bytes, list[str]]:
+    """The text as UTF-8 without a byte order mark, lines ended by line feeds, and what was guessed."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text, notes = content.decode("utf-16", "replace"), ["encoding UTF-16"]
+    else:
+        text, notes = _eight_bit(content)
+    if "\0" in text:
+        raise InputError(str(path), "file", path.name, "not a text file: it holds zero bytes", FORMATS)
+    text = text.removeprefix("\ufeff")
+    return (text if "\n" in text else text.replace("\r", "\n")).encode("utf-8"), notes
+
+
+def _eight_bit(content: bytes) -> tuple[str, list[str]]:
+    try:
+        return content.decode("utf-8"), []
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace"), ["encoding Windows-1252 (not UTF-8)"]
+
+
+def _excel_hint(data: bytes) -> tuple[bytes, str]:
+    """A first line `sep=;`, with which spreadsheets name the separator, is none of the table's."""
+    line, _, rest = data.partition(b"\n")
+    hint = line.strip().decode("utf-8", "replace")
+    if hint.lower().startswith("sep=") and hint[4:] in SEPARATORS:
+        return rest, hint[4:]
+    return data, ""
+
+
+def _separator(data: bytes, suffix: str) -> str:
+    """The separator under which most records of the beginning have as many cells as the first; of these most cells."""
+    sample = data[:SAMPLE]
+    if len(data) > SAMPLE:
+        sample = sample[: sample.rfind(b"\n") + 1] or sample
+    lines = sample.decode("utf-8", "ignore").splitlines(keepends=True)
+    scores = {separator: _agreement(lines, separator) for separator in SEPARATORS}
+    usual = "\t" if suffix == ".tsv" else ","
+    best = max(SEPARATORS, key=lambda separator: (*scores[separator], separator == usual))
+    return best if scores[best][1] > 1 else usual
+
+
+def _agreement(lines: Sequence[str], separator: str) -> tuple[float, int]:
+    lengths = [len(row) for row in csv.reader(lines, delimiter=separator) if any(cell.strip() for cell in row)]
+    if not lengths or lengths[0] < 2:
+        return 0.0, 0
+    return sum(length == lengths[0] for length in lengths) / len(lengths), lengths[0]
+
+
+def _header(path: Path, data: bytes, separator: str) -> tuple[list[str], int]:
+    """Names of the columns, and where the rows begin; row names without a heading get the name ""."""
+    records = _Records(data, separator)
+    header = next((row for row in records if any(cell.strip() for cell in row)), [])
+    start, first = records.position, next((row for row in records if any(cell.strip() for cell in row)), [])
+    names = [_name(cell) for cell in header]
+    _check_first_line(path, names)
+    return ([""] if len(first) == len(names) + 1 and first[-1].strip() else []) + names, start
+
+
+def _check_first_line(path: Path, names: list[str]) -> None:
+    """Numbers are no names, unless they count up (as those of an array's columns do)."""
+    numbers = [float(name) for name in names if _is_number(name)]
+    if len(numbers) * 2 < max(len(names), 2) or numbers == sorted(set(numbers)):
+        return
+    shown = ", ".join(names[:6])
+    raise InputError(str(path), "line 1", shown, "numbers where names of columns should stand", NAMES)
+
+
+class _Records:
+    """Records of a CSV text, one after another; `position` is the byte at which the next one begins."""
+
+    def __init__(self, data: bytes, separator: str):
+        self.data, self.position, self.line = data, 0, 0
+        self._reader = csv.reader(self._lines(), delimiter=separator)
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return self._reader
+
+    def _lines(self) -> Iterator[str]:
+        while self.position < len(self.data):
+            end = self.data.find(b"\n", self.position) + 1 or len(self.data)
+            line = self.data[self.position : end].decode("utf-8")
+            self.position, self.line = end, self.line + 1
+            yield line
+
+
+def _cells(path: Path, data: bytes, start: int, separator: str, width: int) -> list[pa.ChunkedArray]:
+    """The columns, as text; InputError at the first row that has another number of cells."""
+    if not data[start:].strip():
+        return [pa.chunked_array([], pa.string())] * width
+    places = [str(place) for place in range(width)]
+    block = max(1 << 20, min(len(data), BLOCK))
+    try:
+        table = pa_csv.read_csv(
+            io.BytesIO(memoryview(data)[start:]),
+            pa_csv.ReadOptions(column_names=places, block_size=block),
+            pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=_blank),
+            pa_csv.ConvertOptions(column_types=dict.fromkeys(places, pa.string())),
+        )
+    except (pa.ArrowException, csv.Error) as error:
+        raise _ragged(path, data, start, separator, width, error) from None
+    _check_quotes(path, data, table)
+    return table.columns
+
+
+def _check_quotes(path: Path, data: bytes, table: pa.Table) -> None:
+    """A quote that is opened and never closed swallows the rows up to the end of the file."""
+    if data.count(b'"') % 2 and "\n" in (last := table.column(table.num_columns - 1)[-1].as_py()):
+        problem = "a quote is opened there and never closed"
+        raise InputError(str(path), "last cell", last, problem, 'close it, or write "" for a quote inside a cell')
+
+
+def _blank(row: pa_csv.InvalidRow) -> str:
+    return "error" if row.text.strip() else "skip"
+
+
+def _ragged(path: Path, data: bytes, start: int, separator: str, width: int, error: Exception) -> InputError:
+    records, remedy = _Records(data, separator), "quote cells that hold the separator, and write every cell of a row"
+    line = 1
+    try:
+        for row in records:
+            if records.position > start and len(row) != width and any(cell.strip() for cell in row):
+                problem = (
+                    f"{counted(len(row), 'cell')} where the first line has {width} (separator {SEPARATORS[separator]})"
+                )
+                return InputError(str(path), f"line {line}", separator.join(row), problem, remedy)
+            line = records.line + 1
+    except csv.Error:
+        pass
+    return InputError(str(path), f"line {line}", path.name, f"cannot be read ({one_line(error)})", remedy)
+
+
+# Both
+
+
+def _finished(path: Path, names: list[str], columns: list[pa.ChunkedArray], notes: list[str]) -> TableFile:
+    index = None
+    if names and names[0] in ("", "Unnamed: 0") and _counts_rows(columns[0]):
+        (index, *columns), names = columns, names[1:]
+        notes = [*notes, "first column, unnamed row numbers, left out"]
+    empty = [place for place, name in enumerate(names) if not name and columns[place].null_count == len(columns[place])]
+    if empty:
+        names, columns = ([c for i, c in enumerate(of) if i not in empty] for of in (names, columns))
+        notes = [*notes, f"{counted(len(empty), 'unnamed empty column')} left out"]
+    _check_names(path, names)
+    table = pa.table(columns, names)
+    kept = _with_values(table)
+    if kept.num_rows < table.num_rows:
+        notes = [*notes, f"{counted(table.num_rows - kept.num_rows, 'row')} without any value left out"]
+        index = None if index is None else index.filter(_any_value(table))
+    return TableFile(kept, tuple(notes), index)
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    if not names:
+        raise InputError(str(path), "columns", 0, "the table has no columns", NAMES)
+    if "" in names:
+        raise InputError(str(path), "column", names.index("") + 1, "it has no name", NAMES)
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise InputError(str(path), "column", twice[0], f"{names.count(twice[0])} columns have this name", NAMES)
+
+
+def _counts_rows(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_integer(column.type) and not column.null_count and len(column.unique()) == len(column)
+
+
+def _with_values(table: pa.Table) -> pa.Table:
+    if all(column.null_count for column in table.columns):
+        return table.filter(_any_value(table))
+    return table
+
+
+def _any_value(table: pa.Table) -> pa.ChunkedArray:
+    shown = pc.is_valid(table.column(0))
+    for column in table.columns[1:]:
+        shown = pc.or_(shown, pc.is_valid(column))
+    return shown
+
+
+def _name(text: str) -> str:
+    """A column's name in one line, in the composed form of its accents (as people type them)."""
+    return unicodedata.normalize("NFC", " ".join(text.replace("\ufeff", "").split()))
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+        return True
+    except ValueError:
+        return False
