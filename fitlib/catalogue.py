@@ -13,6 +13,10 @@ from pydantic_core import PydanticUndefined
 from fitlib.options import Options, Training
 from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES, Entry
 
+ALTERNATIVES = {  # types that stand together for one thing
+    frozenset({"string", "boolean", "integer", "number"}): "value",
+    frozenset({"integer", "number"}): "number",
+}
 COMMENTED = re.compile(r"    (\w+): .*?  # (.+)")  # a field of an options model, with the comment that explains it
 INTRODUCTION = """# Techniques, data sets, networks and noises
 
@@ -121,14 +125,16 @@ def _values(model: type[Options], name: str) -> str:
 
 def _told(schema: Mapping[str, Any], defined: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
-        return ", or ".join(_told(part, defined) for part in schema["anyOf"])
+        word = ALTERNATIVES.get(frozenset(part.get("type") for part in schema["anyOf"]))
+        return word or ", or ".join(_told(part, defined) for part in schema["anyOf"])
     if "$ref" in schema:
         inner = defined[schema["$ref"].rpartition("/")[2]]["properties"]
         return "{" + ", ".join(inner) + "}"
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{json.dumps(value)}`" for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
-        return f"list of {_told(schema['items'], defined)}"
+        inner = _told(schema["items"], defined)
+        return f"list of ({inner})" if ", or " in inner else f"list of {inner}"
     if schema.get("type") == "object":
         return f"mapping of names to {_told(schema['additionalProperties'], defined)}"
     words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true, false", "null": "null"}

@@ -8,88 +8,28 @@ method, a data set or a network: write its module and add one entry here.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
+from fitlib.data_options import (
+    CelebAOptions,
+    Cifar10SOptions,
+    CocoOptions,
+    DigitsSOptions,
+    FairFaceOptions,
+    PeopleOptions,
+)
+from fitlib.errors import InputError
 from fitlib.options import DataPath, Options, expanded
+from fitlib.table_options import ImagesOptions, TableOptions
 
+IMAGE_OPTIONS = ("shift", "flip", "crop", "bits", "channels_last")  # of the loop
+PATHS = ("root", "annotations", "file", "table")  # options of data sets that are paths
 ClassWeights = Literal["none", "clamped", "study"]  # samples without / with a class; study: unguarded
-
-
-class DigitsSOptions(Options):
-    """Options of `digits-s`."""
-
-    skew: float = Field(0.95, gt=0.5, lt=1)  # share of a class's training digits in its own rendering
-    test_share: float = Field(0.4, ge=0.05, le=0.9)  # both parts keep several digits of every class
-    split_seed: int = Field(0, ge=0)  # of the choice of renderings and of the test part
-
-
-class Cifar10SOptions(Options):
-    """Options of `cifar10s`."""
-
-    root: DataPath | None = None  # unpacked archive, parquet file or folder of such; null: the cache's copy
-    download: bool = False  # fetch the archive (170 MB) into the cache where it is not there yet
-    skew: float = Field(0.95, gt=0.5, lt=1)  # share of a class's training images in its own rendering
-    split_seed: int = Field(42, ge=0)  # of the choice of renderings; 42: the study's
-    limit: int | None = Field(None, ge=2)  # training images of each class, the first ones; null: all
-    test_limit: int | None = Field(None, ge=2)  # the same for the test part
-
-
-class CelebAOptions(Options):
-    """Options of `celeba`."""
-
-    root: DataPath | None = None  # folder with img_align_celeba and the two lists
-    target: str = "Attractive"  # an attribute
-    protected: str = "Male"  # an attribute
-    split: Literal["official", "nifr-sequential", "nifr-shuffled"] = "official"  # nifr: those of null-sampling
-    mixing: float = Field(0.5, ge=0, le=1)  # nifr: 0 keeps target = protected in training, 0.5 the data as they are
-    split_seed: int = Field(1, ge=0)  # nifr: of the draws
-    transform: Literal["fairalm", "nifr"] = "fairalm"  # 128 pixels in [0, 1], or 64 pixels in [-1, 1]
-    limit: int | None = Field(None, ge=2)  # rows of each part, the first ones; null: all
-
-
-class FairFaceOptions(Options):
-    """Options of `fairface`."""
-
-    root: DataPath | None = None  # parquet file, or folder of such
-    target: str = "gender"  # a column
-    protected: str = "race"  # a column
-    positive: list[str] | None = Field(None, min_length=1)  # values of the target that make class 1; null: one each
-    groups: dict[str, list[str]] | None = Field(None, min_length=2)  # name -> values; null: every value a group
-    size: int = Field(64, ge=8)  # pixels a side
-    limit: int | None = Field(None, ge=2)  # training rows, the first ones; null: all
-    test_limit: int | None = Field(None, ge=2)  # the same for the test part
-
-
-class PeopleOptions(Options):
-    """Options that `coco` and `imsitu` share."""
-
-    annotations: DataPath  # folder of the lists: a table, or train.data, val.data, test.data; names and index lists
-    images: Literal["files", "made"] = "files"  # made: drawn from the annotations, to try the path without photographs
-    root: DataPath | None = Field(None, validate_default=True)  # folder of the images
-    ratio: Literal[1, 2, 3] | None = None  # training subset: the index list beside the lists, else fitlib's own draw
-    ratio_seed: int = Field(0, ge=0)  # of fitlib's own draw
-    evaluation: Literal["full", "balanced", "balanced-study"] = "full"  # study: another subset for every ratio
-    size: int = Field(256, ge=16)  # pixels of the shorter side
-    limit: int | None = Field(None, ge=2)  # at most so many training images, half of them of women; for trials
-    test_limit: int | None = Field(None, ge=2)  # the same for the validation and for the test part
-
-    @field_validator("root")
-    @classmethod
-    def _root_of_files(cls, root: str | None, info: ValidationInfo) -> str | None:
-        if root is None and info.data.get("images") == "files":
-            raise ValueError("the folder of images is not given; images: made does without")
-        return root
-
-
-class CocoOptions(PeopleOptions):
-    """Options of `coco`."""
-
-    training_list: Literal["train", "val"] = "train"  # val: every other row of the validation list trains
 
 
 class SmallCNNOptions(Options):
@@ -111,6 +51,14 @@ class ResNetOptions(Options):
     width: int = Field(64, ge=1)  # channels of the first stage
     pool: Literal["global", "padded"] = "global"  # padded: the FairALM study's 2x2 windows at 128x128 pixels
     weights: DataPath | None = None  # a weight file with torchvision's names; fc may be of another size
+
+
+class MLPOptions(Options):
+    """Options of `mlp`."""
+
+    hidden: list[Annotated[int, Field(ge=1)]] = Field([64, 32])  # widths of the hidden layers
+    dropout: float = Field(0.0, ge=0, lt=1)  # after each hidden layer
+    embedding: int | None = Field(None, ge=1)  # width of a coded column's vectors; null: half its values, at most 50
 
 
 class NifrClassifierOptions(Options):
@@ -227,6 +175,8 @@ class Entry:
     label: str = ""  # methods: the published study's technique(s), e.g. "S-Base, C-Base"
     needs: str = ""  # what it cannot do without, and how to come by it; empty: nothing
     multilabel: bool = False  # data sets: a row has a set of labels
+    tabular: bool = False  # data sets: a row is a vector of features, no image
+    needs_images: bool = False  # networks and methods: a row must be an image
 
     @property
     def module(self) -> str:
@@ -243,7 +193,7 @@ class Entry:
 
 
 class DataEntry(Entry):
-    """A data set: its functions receive paths filled in (`$NAME`, `~`), whatever the experiment file says."""
+    """A data set: its functions receive paths (`PATHS`) filled in (`$NAME`, `~`), whatever the experiment file says."""
 
     def sibling(self, attribute: str) -> Callable:
         """A function of the data set's module: `load`, `describe` or `source_files`."""
@@ -251,7 +201,8 @@ class DataEntry(Entry):
 
         @wraps(function)
         def with_paths(**options: object) -> object:
-            return function(**{name: expanded(v) if isinstance(v, str) else v for name, v in options.items()})
+            paths = {name: expanded(v) for name, v in options.items() if name in PATHS and isinstance(v, str)}
+            return function(**{**options, **paths})
 
         return with_paths
 
@@ -286,6 +237,19 @@ DATASETS = {
         reference="Kärkkäinen & Joo, WACV 2021",
         needs="parquet files, about 0.5 GB, from https://github.com/joojs/fairface (CC BY 4.0): data.root",
     ),
+    "table": DataEntry(
+        "fitlib.datasets.table:load",
+        "a table of yours (CSV or parquet): target, protected attributes and features are columns",
+        TableOptions,
+        needs="a file: data.file; its columns: data.target, data.protected",
+        tabular=True,
+    ),
+    "images": DataEntry(
+        "fitlib.datasets.own_images:load",
+        "images of yours (parquet, or files and a table): target and protected attributes are columns",
+        ImagesOptions,
+        needs="parquet files, or image files with a table: data.root; its columns: data.target, data.protected",
+    ),
     "coco": DataEntry(
         "fitlib.datasets.coco:load",
         "MS-COCO 2014 images with a person of annotated gender: 79 objects (multi-label) by gender",
@@ -312,23 +276,27 @@ NETWORKS = {
         "fitlib.networks.small_cnn:SmallCNN",
         "two convolutions with batch normalisation, one hidden layer, for small images",
         SmallCNNOptions,
+        needs_images=True,
     ),
     "resnet18-cifar": Entry(
         "fitlib.networks.resnet_cifar:CifarResNet18",
         "ResNet-18 for images of 32x32 pixels; 11,173,962 parameters with 10 outputs",
         CifarResNetOptions,
+        needs_images=True,
         reference="He et al., CVPR 2016",
     ),
     "resnet18": Entry(
         "fitlib.networks.resnet:ResNet18",
         "ResNet-18 in ImageNet layout; 11,689,512 parameters with 1,000 outputs",
         ResNetOptions,
+        needs_images=True,
         reference="He et al., CVPR 2016",
     ),
     "resnet50": Entry(
         "fitlib.networks.resnet:ResNet50",
         "ResNet-50 in ImageNet layout; 25,557,032 parameters with 1,000 outputs",
         ResNetOptions,
+        needs_images=True,
         reference="He et al., CVPR 2016",
         needs="for a pretrained start, as in the study: torchvision's weight file (option weights)",
     ),
@@ -336,7 +304,14 @@ NETWORKS = {
         "fitlib.networks.nifr_classifier:NifrClassifier",
         "five convolutions with batch normalisation and pooling, for images of 36 pixels or more",
         NifrClassifierOptions,
+        needs_images=True,
         reference="Kehrenberg et al., ECCV 2020",
+    ),
+    "mlp": Entry(
+        "fitlib.networks.mlp:MLP",
+        "hidden layers with ReLU, for tables; columns of codes get learnt vectors (embeddings)",
+        MLPOptions,
+        reference="embeddings: Guo & Berkhahn, 2016",
     ),
 }
 
@@ -407,6 +382,7 @@ METHODS = {
         reference="Wang et al., ICCV 2019, after Ganin & Lempitsky, ICML 2015",
         label="C-A4, C-A5, I-A4, I-A5",
         needs="a network with intermediate maps",
+        needs_images=True,
     ),
     "group-loss-penalty": Entry(
         "fitlib.techniques.group_loss_penalty:GroupLossPenalty",
@@ -434,6 +410,7 @@ METHODS = {
         reference="Kehrenberg et al., ECCV 2020",
         label="N-Flow",
         needs="images of one size; for the study's setting a part `pretrain` on which the flow is trained",
+        needs_images=True,
     ),
 }
 
@@ -447,3 +424,20 @@ NOISES = {
 }
 
 NOISE_KINDS = {"none": "control", "native": "real", "ulp": "emulated", "reduction-order": "emulated"}
+
+
+def check_images(settings: Mapping[str, Any], where: str, field: str, network: str) -> None:
+    """InputError where the data are a table, and network, method or loop of these settings want images.
+
+    field, network: names of the technique and of its network in the experiment file `where`.
+    """
+    data = settings["data"]["name"]
+    if not DATASETS[data].tabular:
+        return
+    fields = {network: ("network", NETWORKS, "use mlp"), f"{field}.method": ("method", METHODS, "use another method")}
+    for name, (part, registry, remedy) in fields.items():
+        if registry[settings[part]["name"]].needs_images:
+            raise InputError(where, name, settings[part]["name"], f"it needs images, data set {data} has none", remedy)
+    for option in (option for option in IMAGE_OPTIONS if settings["training"][option]):
+        problem = f"it is for images, data set {data} has none"
+        raise InputError(where, f"training.{option}", settings["training"][option], problem, "leave it out")

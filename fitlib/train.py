@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from inspect import signature
 
 import numpy as np
 import torch
@@ -67,12 +68,13 @@ def make_method(method: dict, network: dict, training: Training, dataset: Datase
     problem = Problem(len(dataset.classes), len(dataset.groups), dataset.multilabel, shape)
     method_class = METHODS[method["name"]].load()
     network_class = computing(NETWORKS[network["name"]].load(), training)
+    options = {**options_of(network), **_codes(network["name"], network_class, dataset)}
     if method_class.multilabel not in (None, dataset.multilabel):
         wanted = "sets of labels" if method_class.multilabel else "one class for each row"
         raise InputError("method", "name", method["name"], f"it needs {wanted}", "choose other data or another method")
 
     def make_network(n_outputs: int) -> nn.Module:
-        return network_class(shape, n_outputs, **options_of(network))
+        return network_class(shape, n_outputs, **options)
 
     with torch.random.fork_rng(), enough_memory("make the network narrower (network.width)"):
         if training.seeding == "before-network":
@@ -80,6 +82,14 @@ def make_method(method: dict, network: dict, training: Training, dataset: Datase
         else:
             torch.seed()
         return method_class(problem, make_network, training, **options_of(method))
+
+
+def _codes(name: str, network_class: type[nn.Module], dataset: Dataset) -> dict[str, tuple[int, ...]]:
+    """What a network is told of columns of codes, if there are any; InputError where it would take them for numbers."""
+    if dataset.categories and "categories" not in signature(network_class).parameters:
+        problem = "the data have columns of codes, which this network takes for numbers"
+        raise InputError("network", "name", name, problem, "use mlp, or data.encoding: one-hot")
+    return {"categories": dataset.categories} if dataset.categories else {}
 
 
 @dataclass

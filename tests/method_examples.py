@@ -15,6 +15,7 @@ import torch
 from fitlib.datasets import Dataset, Split
 from fitlib.noise import NoNoise
 from fitlib.options import Training
+from fitlib.registry import METHODS
 from fitlib.train import Generators, Trained, make_method, train
 
 torch.set_num_threads(1)  # quickest for networks as small as these, and polite to tests that run beside
@@ -39,6 +40,16 @@ def two_classes() -> Dataset:
     whole = toy()
     split = replace(whole.train, y=(whole.train.y > 0).astype(np.int64))
     return replace(whole, train=split, test=split, classes=("a", "other"))
+
+
+def table() -> Dataset:
+    """Three classes on two numbers and two columns of codes, the second of which is the class; two groups."""
+    rng = np.random.default_rng(0)
+    y, protected = rng.integers(0, 3, 240), rng.integers(0, 2, 240)
+    numbers = np.stack([y + 0.1 * rng.normal(size=240), rng.normal(size=240)], axis=1)
+    codes = np.stack([rng.integers(0, 5, 240), y], axis=1)
+    split = Split(np.hstack([numbers, codes]).astype(np.float32), y, protected, np.arange(240))
+    return Dataset("toy", split, split, ("a", "b", "c"), ("x", "y"), normalisation=None, categories=(5, 3))
 
 
 def labels() -> Dataset:
@@ -81,6 +92,15 @@ EXAMPLES["map-adversary"] = Example(training={"learning_rate": 0.01})
 EXAMPLES["uniform-confusion"] = Example(falls_to=0.65, same_loss=lambda epoch: epoch % 3 == 0)  # never below log 2
 TWO_STAGES = {"stages": [{"epochs": 4, "frozen": True}, {"epochs": 4}], "optimizer": "adam", "learning_rate": 0.01}
 BY_SIXES = {"layer": "layer1", "hidden": 16, "per_group": 6, "class_weights": "clamped"}
+MLP = {"name": "mlp", "hidden": [16], "dropout": 0.0, "embedding": None}
+
+
+def on_table(method: str) -> Example:
+    """The method's example on the table, which has fewer steps an epoch to learn from than images have pixels."""
+    example = EXAMPLES.get(method, Example())
+    return replace(example, data=table, network=MLP, epochs=24, falls_to=max(0.6, example.falls_to))
+
+
 VARIANTS = {  # further configurations of a method
     "baseline, labels": ("baseline", Example(data=labels)),
     "fair-alm, study": ("fair-alm", Example({"duals": "study"}, two_classes)),
@@ -90,6 +110,7 @@ VARIANTS = {  # further configurations of a method
     ),
     "map-adversary, labels": ("map-adversary", Example(BY_SIXES, labels, training=TWO_STAGES, falls_to=0.7)),
     "ratio-balanced, labels": ("ratio-balanced", Example({"ratio": 2.0, "class_weights": "study"}, labels)),
+    **{f"{name}, table": (name, on_table(name)) for name, entry in METHODS.items() if not entry.needs_images},
 }
 
 

@@ -4,12 +4,16 @@ import pickle
 
 import pytest
 import torch
+from method_examples import table
 from torch import nn
 
 from fitlib.errors import InputError
+from fitlib.networks.mlp import MLP
 from fitlib.networks.nifr_classifier import NifrClassifier
 from fitlib.networks.resnet import ResNet18, ResNet50
 from fitlib.networks.resnet_cifar import CifarResNet18
+from fitlib.options import Training
+from fitlib.train import Generators, make_method
 
 SMALL = (3, 32, 32)
 
@@ -259,3 +263,46 @@ def test_the_nifr_classifier_works_for_other_problems_and_refuses_what_it_cannot
         NifrClassifier((3, 64, 64), 3, one_logit=True)
     with pytest.raises(InputError, match="images of 36 pixels or more"):
         NifrClassifier((3, 32, 32), 2)
+
+
+# ---- the network for tables
+
+
+def test_the_mlp_is_its_formula():
+    torch.manual_seed(0)
+    network, x = MLP((5,), 3, hidden=[4, 2]).eval(), torch.rand(6, 5)
+    first, second = network.body[0], network.body[3]
+    inner = (((x @ first.weight.T + first.bias).relu()) @ second.weight.T + second.bias).relu()
+    assert torch.allclose(network.features(x), inner) and network.n_features == 2
+    assert torch.allclose(network(x), inner @ network.head.weight.T + network.head.bias)
+    assert parameters(network) == 5 * 4 + 4 + 4 * 2 + 2 + 2 * 3 + 3
+
+
+def test_codes_are_looked_up_as_vectors_in_their_place():
+    network = MLP((4,), 2, hidden=[], embedding=None, categories=(7, 200)).eval()
+    assert [tuple(t.weight.shape) for t in network.embeddings] == [(7, 4), (200, 50)] and network.n_features == 56
+    x = torch.tensor([[0.5, -1.0, 6.0, 0.0]])
+    expected = torch.cat([x[0, :2], network.embeddings[0].weight[6], network.embeddings[1].weight[0]])
+    assert torch.equal(network.features(x)[0], expected)
+    assert MLP((4,), 2, embedding=3, categories=(7, 200)).embeddings[1].weight.shape == (200, 3)
+
+
+def test_every_vector_that_a_batch_shows_gets_a_gradient_and_no_other_one():
+    network = MLP((1,), 2, hidden=[], categories=(4,))
+    network(torch.tensor([[1.0], [3.0], [3.0]])).sum().backward()
+    assert network.embeddings[0].weight.grad.abs().sum(1).gt(0).tolist() == [False, True, False, True]
+
+
+def test_the_mlp_takes_images_and_no_hidden_layer_and_drops_out_in_training_only():
+    assert MLP((3, 4, 4), 2, hidden=[])(torch.rand(5, 3, 4, 4)).shape == (5, 2)
+    network, x = MLP((9,), 2, dropout=0.5), torch.rand(4, 9)
+    assert not torch.equal(network(x), network(x))
+    network.eval()
+    assert torch.equal(network(x), network(x))
+
+
+def test_an_embedding_without_codes_and_codes_without_an_embedding_are_refused():
+    with pytest.raises(InputError, match="network: embedding = 4: the data have no columns of codes"):
+        MLP((3,), 2, embedding=4)
+    with pytest.raises(InputError, match="network: name = 'small-cnn': the data have columns of codes"):
+        make_method({"name": "baseline"}, {"name": "small-cnn"}, Training(), table(), Generators.of(0))

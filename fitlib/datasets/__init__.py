@@ -60,27 +60,36 @@ class Split:
     """One part of a data set, as arrays that share their first axis (rows).
 
     `x` float32 (rows, …), uint8 (rows, …) that stand for [0, 1], or `Ragged`; `y` int64 (rows,), or 0/1 (rows,
-    labels) for multi-label data; `protected` int64 (rows,); `unit` int64 (rows,), the test unit, equal where one
-    original stands in several groups.
+    labels) for multi-label data; `protected` int64 (rows,), the groups that methods use; `unit` int64 (rows,), the
+    test unit, equal where one original stands in several groups; `attributes` int64 (rows,) for each protected
+    attribute, the first of which is `protected` again; empty: a single one, named "protected".
     """
 
     x: np.ndarray | Ragged
     y: np.ndarray
     protected: np.ndarray
     unit: np.ndarray
+    attributes: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.y)
 
     def take(self, rows: np.ndarray) -> Split:
         """The given rows, in the given order."""
-        return Split(self.x[rows], self.y[rows], self.protected[rows], self.unit[rows])
+        attributes = {name: numbers[rows] for name, numbers in self.attributes.items()}
+        return Split(self.x[rows], self.y[rows], self.protected[rows], self.unit[rows], attributes)
+
+    def by_attribute(self) -> dict[str, np.ndarray]:
+        """Groups int64 (rows,) of every protected attribute."""
+        return self.attributes or {"protected": self.protected}
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """Name and content of every array, for digests."""
         for name, value in vars(self).items():
             if isinstance(value, Ragged):
                 yield from ((f"{name}.{one.name}", getattr(value, one.name)) for one in fields(value))
+            elif isinstance(value, dict):
+                yield from ((f"{name}.{key}", numbers) for key, numbers in value.items())
             else:
                 yield name, value
 
@@ -94,7 +103,10 @@ class Dataset:
 
     `validation` chooses between epochs (`select: best-f1`); `extra` holds further parts that a stage may train on.
     `normalisation` is applied to every image in [0, 1], channel by channel: "training" (mean and SD of the training
-    rows in use), None (nothing), or (means, SDs).
+    rows in use), None (nothing), or (means, SDs). `attribute_groups` names the groups of every protected attribute,
+    the first of which is `groups` again; empty: a single one, named "protected". `categories` are the sizes of the
+    categorical columns: their codes, whole numbers, are the last columns of x. `notes` are sentences on what was left
+    out, mapped or guessed.
     """
 
     name: str
@@ -106,6 +118,13 @@ class Dataset:
     validation: Split | None = None
     extra: dict[str, Split] = field(default_factory=dict)
     normalisation: Normalisation = "training"
+    attribute_groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    categories: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def groups_by_attribute(self) -> dict[str, tuple[str, ...]]:
+        """Names of the groups of every protected attribute."""
+        return self.attribute_groups or {"protected": self.groups}
 
     def part(self, name: str) -> Split:
         """A part by name: "train", "validation", "test" or one of `extra`; InputError where there is none."""
@@ -125,8 +144,8 @@ class Dataset:
         return self
 
     def remarks(self) -> list[str]:
-        """Sentences on classes that no row of a part shows; a notebook says them."""
-        told = []
+        """The notes, and sentences on classes that no row of a part shows; a notebook says them."""
+        told = list(self.notes)
         for part in ("train", "test"):
             shown = self._labels(self.part(part)).sum(0)
             names = [name for name, rows in zip(self.classes, shown, strict=True) if not rows]

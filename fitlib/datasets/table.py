@@ -1,0 +1,234 @@
+"""table: somebody's own table, CSV or parquet, with columns for target, protected attributes and features.
+
+Reading, coding and splitting (`described`) need no scikit-learn and happen when the experiment is planned; encoding
+happens once, when the first run asks for the data, and is kept in the cache: later runs map the arrays.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fitlib.datasets import Dataset, Split, cache
+from fitlib.datasets.columns import Coded, attributes_of, classes_of, levels_of, protected_columns
+from fitlib.datasets.images import known
+from fitlib.datasets.parts import (
+    NAMES,
+    NONE,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    check_members,
+    drawn_parts,
+    limited,
+    parts_of_column,
+)
+from fitlib.datasets.table_features import (
+    Feature,
+    LeftOut,
+    check_complete,
+    feature_columns,
+    read_features,
+    told_of_features,
+    without_constant,
+)
+from fitlib.digest import digest_json
+from fitlib.errors import InputError
+from fitlib.keys import cached_file_digest, code_digest
+from fitlib.table_files import read_table
+from fitlib.table_options import TableOptions
+
+ENCODERS = ("scikit-learn", "numpy")  # packages that decide on the last bit of an encoded cell
+ARRAYS = ("x", "y", "part", "unit", "attributes")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The rows of a table that are used: class, groups, unit and part of each (rows,), and its features."""
+
+    classes: tuple[str, ...]
+    y: NDArray[np.int64]
+    attributes: dict[str, Coded]
+    unit: NDArray[np.int64]
+    part: NDArray[np.int64]
+    features: list[Feature]
+    notes: tuple[str, ...]
+
+    def description(self) -> dict:
+        """Classes, groups and notes, as plain values."""
+        groups = {name: list(coded.names) for name, coded in self.attributes.items()}
+        return {"classes": list(self.classes), "groups": groups, "notes": list(self.notes)}
+
+
+def source_files(**options: object) -> list[Path]:
+    """The table's file; InputError where it is not there."""
+    path = Path(TableOptions(**options).file)
+    if not path.is_file():
+        raise InputError("table", "data.file", str(path), "no such file", "correct the path")
+    return [path]
+
+
+def describe(**options: object) -> dict:
+    """Names of the classes and, per protected attribute, of the groups; notes on what is left out or mapped."""
+    given = TableOptions(**options)
+    source_files(**options)
+
+    def make(folder: Path) -> None:
+        (folder / "description.json").write_text(json.dumps(prepared(given).description()))
+
+    return json.loads((cache.entry("table", _key(given), make) / "description.json").read_text())
+
+
+def load(**options: object) -> Dataset:
+    """Make the data set; x is float32 (rows, inputs): numbers, then one-hot columns or codes.
+
+    Options are those of `fitlib.table_options.TableOptions`.
+    """
+    given = TableOptions(**options)
+    source_files(**options)
+    key = digest_json([_key(given), *map(version, ENCODERS), code_digest(("fitlib.datasets.table_encoding",))])
+    folder = cache.entry("table-arrays", key, lambda folder: _fill(folder, given))
+    x, y, part, unit, numbers = (np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ARRAYS)
+    told = json.loads((folder / "description.json").read_text())
+    groups = {name: tuple(names) for name, names in told["groups"].items()}
+    whole = Split(x, y, numbers[0], unit, dict(zip(groups, numbers, strict=True)))
+    validation = whole.take(np.flatnonzero(part == VALIDATION))
+    return Dataset(
+        "table",
+        whole.take(np.flatnonzero(part == TRAIN)),
+        whole.take(np.flatnonzero(part == TEST)),
+        tuple(told["classes"]),
+        next(iter(groups.values())),
+        validation=validation if len(validation) else None,
+        normalisation=None,  # numbers are scaled already, columns of 0 and 1 and codes are to stay
+        attribute_groups=groups,
+        categories=tuple(told["categories"]),
+        notes=tuple(told["notes"]),
+    )
+
+
+def prepared(options: TableOptions) -> Prepared:
+    """The table read, coded, split and looked at; every InputError that its columns can give is raised here."""
+    where, found = Path(options.file).name, read_table(options.file)
+    table, protected = found.table, protected_columns(options.protected)
+    _check_roles(where, table.column_names, options, protected)
+    target = classes_of(where, options.target, table[options.target], options.positive, options.classes)
+    attributes = attributes_of(where, lambda name: table[name], options.protected, options.groups, options.bins)
+    unit = _units(where, table, options)
+    part, split_notes = _parts(where, table, options, [target, *attributes.values()], unit)
+    used = part != NONE
+    rows = _chosen(attributes, used)
+    first = next(iter(rows.values()))
+    check_members(where, first.names, first.numbers, part[used])
+    features, left = _features(where, table, options, protected, part)
+    notes = [
+        *found.notes,
+        *target.notes,
+        *(note for coded in attributes.values() for note in coded.notes),
+        *split_notes,
+        _told_of_parts(part),
+        *_told_of_protected(protected, options),
+        *told_of_features(features, left, part[used], target.numbers[used], options.most_categories),
+    ]
+    return Prepared(
+        target.names, target.numbers[used], rows, unit[used], part[used], features, tuple(dict.fromkeys(notes))
+    )
+
+
+def _features(
+    where: str, table: pa.Table, options: TableOptions, protected: list[str], part: NDArray[np.int64]
+) -> tuple[list[Feature], list[LeftOut]]:
+    """The features, of the rows that are used, and the columns that are none; InputError where none is left."""
+    columns, used = feature_columns(where, table.column_names, options, protected), part != NONE
+    read, unfit = read_features(where, table, columns, options)
+    features, constant = without_constant([feature.take(used) for feature in read], part[used])
+    if not features:
+        raise InputError(where, "features", columns, "no column is left as a feature", "name some: features: [...]")
+    if options.missing == "refuse":
+        check_complete(where, features)
+    return features, [*unfit, *constant]
+
+
+def _key(options: TableOptions) -> str:
+    """Hash of the file's content, the options and the code that reads them."""
+    declared = options.model_dump(exclude={"file"})
+    return digest_json([cached_file_digest(Path(options.file)), declared, code_digest(("fitlib.datasets.table",))])
+
+
+def _fill(folder: Path, options: TableOptions) -> None:
+    """Encode everything and write it as arrays."""
+    from fitlib.datasets.table_encoding import encoded
+
+    made = prepared(options)
+    x, categories = encoded(made.features, made.part, options.encoding == "one-hot", options.most_categories)
+    numbers = np.stack([coded.numbers for coded in made.attributes.values()])
+    for name, array in zip(ARRAYS, (x, made.y, made.part, made.unit, numbers), strict=True):
+        np.save(folder / f"{name}.npy", array)
+    (folder / "description.json").write_text(json.dumps({**made.description(), "categories": list(categories)}))
+
+
+def _check_roles(where: str, columns: list[str], options: TableOptions, protected: list[str]) -> None:
+    """InputError for a column that is not there, or has two roles."""
+    roles: dict[str, str] = {}
+    named = [("target", options.target), *(("protected", name) for name in protected)]
+    named += [("split", options.split), ("unit", options.unit)]
+    for role, name in named:
+        if name is None:
+            continue
+        known(where, role, name, columns)
+        if name in roles:
+            raise InputError(where, role, name, f"this column is the {roles[name]} too", "choose another column")
+        roles[name] = role
+
+
+def _units(where: str, table: pa.Table, options: TableOptions) -> NDArray[np.int64]:
+    """Test unit of each row: its number in the table, or that of its value in the column `unit`."""
+    own = np.arange(table.num_rows, dtype=np.int64)
+    if options.unit is None:
+        return own
+    levels = levels_of(where, options.unit, table[options.unit])
+    return np.where(levels.places < 0, len(levels.values) + own, levels.places)
+
+
+def _parts(
+    where: str, table: pa.Table, options: TableOptions, coded: list[Coded], unit: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Part of each row, -1 where it belongs to none or lacks a class or group; sentences on the rows left out."""
+    part, notes = np.full(table.num_rows, NONE), ()
+    there = np.all([one.numbers >= 0 for one in coded], axis=0)
+    if options.split is not None:
+        found, notes = parts_of_column(where, options.split, table[options.split], options.test, options.validation)
+        part[there] = found[there]
+    elif there.any():
+        target, first = coded[:2]
+        strata = target.numbers * len(first.names) + first.numbers
+        shares = options.test_share, options.validation_share
+        part[there] = drawn_parts(strata[there], unit[there], *shares, options.split_seed)
+        by = f", by {options.unit}" if options.unit else ""
+        notes = (f"the parts were drawn with seed {options.split_seed}, stratified by class and group{by}",)
+    return limited(part, options.limit, options.test_limit), notes
+
+
+def _chosen(attributes: dict[str, Coded], used: NDArray[np.bool_]) -> dict[str, Coded]:
+    return {name: Coded(coded.names, coded.numbers[used]) for name, coded in attributes.items()}
+
+
+def _told_of_parts(part: NDArray[np.int64]) -> str:
+    sizes = {NAMES[number]: int((part == number).sum()) for number in NAMES}
+    told = ", ".join(f"{size:,} in the {name} part" for name, size in sizes.items() if size)
+    return f"{sum(sizes.values()):,} of {len(part):,} rows are used: {told}"
+
+
+def _told_of_protected(protected: list[str], options: TableOptions) -> list[str]:
+    columns = ", ".join(protected)
+    if options.protected_as_features:
+        kept = [name for name in protected if name not in options.drop]
+        kept = [name for name in kept if options.features is None or name in options.features]
+        return [f"protected columns among the features, so prediction needs them: {', '.join(kept)}"] if kept else []
+    return [f"protected columns are no features (protected_as_features: false): {columns}"]

@@ -1,0 +1,61 @@
+"""MLP: a multilayer perceptron for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from fitlib.errors import InputError
+
+MOST_WIDTH = 50  # of an embedding whose width is not given
+
+
+class MLP(nn.Module):
+    """Hidden layers, each linear, ReLU and dropout, then a linear layer to the logits: z = W h_k(… h_1(x)) + b.
+
+    The last len(categories) inputs are codes, whole numbers below the column's size: each is looked up as a learnt
+    vector, of `embedding` entries or min(50, (size + 1) // 2), which stands among the inputs in its place.
+    `shape` is (features,); anything longer is flattened. Reference for the embeddings: Guo & Berkhahn, Entity
+    Embeddings of Categorical Variables, 2016.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        n_outputs: int,
+        hidden: Sequence[int] = (64, 32),
+        dropout: float = 0.0,
+        embedding: int | None = None,
+        categories: Sequence[int] = (),
+    ):
+        super().__init__()
+        if embedding is not None and not categories:
+            problem = "the data have no columns of codes"
+            raise InputError("network", "embedding", embedding, problem, "set data.encoding: codes, or leave it out")
+        widths = [embedding or min(MOST_WIDTH, (size + 1) // 2) for size in categories]
+        self.n_numbers = prod(shape) - len(categories)
+        sizes = zip(categories, widths, strict=True)
+        self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size, width in sizes)
+        layers, width = [], self.n_numbers + sum(widths)
+        for wide in hidden:
+            layers += [nn.Linear(width, wide), nn.ReLU(), nn.Dropout(dropout)]
+            width = wide
+        self.body, self.n_features = nn.Sequential(*layers), width
+        self.head = nn.Linear(width, n_outputs)
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the head sees: (n, n_features) from x (n, features)."""
+        return self.body(self.looked_up(x.flatten(1)))
+
+    def looked_up(self, x: Tensor) -> Tensor:
+        """The numbers, then the vectors of the codes: (n, inputs of the first layer)."""
+        codes = x[:, self.n_numbers :].long()
+        vectors = [table(codes[:, column]) for column, table in enumerate(self.embeddings)]
+        return torch.cat([x[:, : self.n_numbers], *vectors], dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, n_outputs)."""
+        return self.head(self.features(x))
