@@ -252,25 +252,30 @@ def test_parts_come_from_a_column_or_from_the_names_of_the_files(tmp_path):
 
 def test_fairface_makes_classes_and_groups_of_its_columns(tmp_path):
     root = str(_table(tmp_path / "t.parquet", SPLIT, **FACES))
-    data = fairface.load(root, "age", "gender", positive=["10-19"], size=8)
+    data = fairface.load(root=root, target="age", protected="gender", positive=["10-19"], size=8)
     assert data.classes == ("other", "10-19") and data.groups == ("Female", "Male")
     assert data.train.y.tolist() == [0, 0, 1, 0] and data.train.protected.tolist() == [1, 0, 1, 0]
     assert data.train.x.shape == (4, 3, 8, 8) and data.test.y.tolist() == [0, 1]
-    merged = fairface.load(root, "gender", "age", groups={"older": ["10-19", "3-9"], "youngest": ["0-2"]}, limit=3)
-    assert merged.train.protected.tolist() == [1, 0, 0] and merged.groups == ("older", "youngest")
-    some = fairface.load(root, "gender", "age", groups={"older": ["10-19"], "youngest": ["0-2"]})
-    assert some.train.unit.tolist() == [0, 2, 3]
+    assert data.train.by_attribute().keys() == data.groups_by_attribute().keys() == {"protected"}
+    declared = {"young": ["0-2"], "old": ["10-19", "3-9"]}
+    named = fairface.load(root=root, target="age", protected="gender", classes=declared, size=8)
+    assert named.classes == ("young", "old") and named.train.y.tolist() == [0, 1, 1, 0]
+    by_age = {"root": root, "target": "gender", "protected": "age"}
+    merged = fairface.load(**by_age, groups={"young": ["3-9", "0-2"], "older": ["10-19"]}, limit=3)
+    assert merged.train.protected.tolist() == [0, 0, 1] and merged.groups == ("young", "older")
+    some = fairface.load(**by_age, groups={"young": ["3-9"], "older": ["10-19"]})
+    assert some.train.unit.tolist() == [1, 2]
+    assert any(told.startswith("2 rows with age 0-2") for told in some.remarks())
 
 
 def test_class_numbers_get_the_names_that_the_table_declares(tmp_path):
-    path = _table(tmp_path / "t.parquet", SPLIT, gender=[0, 1] * 3, age=[0] * 6)
+    path = _table(tmp_path / "t.parquet", SPLIT, gender=[0, 1] * 3, age=[0, 0, 1, 1, 0, 1])
     table = pq.read_table(path)
     declared = b'{"info": {"features": {"gender": {"names": ["Male", "Female"]}}}}'
     pq.write_table(table.replace_schema_metadata({b"huggingface": declared}), path)
-    assert fairface.describe(str(path), protected="age") == {
-        "classes": ["Male", "Female"],
-        "groups": {"protected": ["0"]},
-    }
+    told = fairface.describe(root=str(path), protected="age")
+    assert told["classes"] == ["Male", "Female"] and told["groups"] == {"protected": ["0", "1"]}
+    assert fairface.load(root=str(path), protected="age").train.y.tolist() == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -278,25 +283,25 @@ def test_class_numbers_get_the_names_that_the_table_declares(tmp_path):
     [
         ({"target": "Gender"}, "column = 'Gender': unknown; did you mean gender"),
         ({"positive": ["male"]}, r"positive \(gender\) = 'male': unknown; did you mean Male"),
-        ({"protected": "age", "groups": {"a": ["0-1"], "b": ["3-9"]}}, r"groups \(age\) = '0-1': unknown"),
+        ({"groups": {"a": ["0-1"], "b": ["3-9"]}}, r"groups \(age\) = '0-1': unknown"),
     ],
 )
 def test_an_unknown_column_or_value_is_named_with_the_nearest(tmp_path, options, problem):
     root = str(_table(tmp_path / "t.parquet", SPLIT, **FACES))
     with pytest.raises(InputError, match=problem):
-        fairface.load(root, **{"protected": "age", **options})
+        fairface.load(root=root, protected="age", **options)
 
 
 @pytest.mark.parametrize("root", [None, "/nowhere"])
 def test_without_the_table_its_source_is_told(root):
     with pytest.raises(InputError, match=r"fairface.*0\.5 GB.*github.com/joojs/fairface"):
-        fairface.source_files(root)
+        fairface.source_files(root=root)
 
 
 def test_a_file_that_is_no_table_is_named(tmp_path):
     (tmp_path / "t.parquet").write_text("no table")
     with pytest.raises(InputError, match=r"t\.parquet"):
-        fairface.load(str(tmp_path / "t.parquet"))
+        fairface.load(root=str(tmp_path / "t.parquet"))
 
 
 def test_real_faces(data_dir):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from fitlib.datasets import Dataset, Split
-from fitlib.datasets.images import Decoding, FileSource, decoded, known
+from fitlib.datasets.images import Decoding, FileSource, decoded, known, rows_of
 from fitlib.errors import InputError
 
 ATTRIBUTES = "list_attr_celeba.txt"
@@ -73,7 +73,7 @@ def load(
     parts = _parts(folder, y, s, split, mixing, split_seed, limit)
     used = _used(parts)
     x = decoded(_source(folder, used), decoding)
-    splits = {n: Split(_rows(x, np.searchsorted(used, rows)), y[rows], s[rows], rows) for n, rows in parts.items()}
+    splits = {n: Split(rows_of(x, np.searchsorted(used, rows)), y[rows], s[rows], rows) for n, rows in parts.items()}
     train, test, validation = splits.pop("train"), splits.pop("test"), splits.pop("validation", None)
     names = _names(target), _names(protected)
     return Dataset("celeba", train, test, *names, validation=validation, extra=splits, normalisation=normalisation)
@@ -150,13 +150,6 @@ def _checked(part: np.ndarray, size: int, folder: Path) -> np.ndarray:
 def _used(parts: dict[str, np.ndarray]) -> np.ndarray:
     """Rows of any part, ascending."""
     return np.unique(np.concatenate(list(parts.values())))
-
-
-def _rows(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Some rows: a view where they lie side by side, so that an official part stays in the cache's file."""
-    if len(rows) and (np.diff(rows) == 1).all():
-        return x[rows[0] : rows[-1] + 1]
-    return x[rows]
 
 
 def _names(attribute: str) -> tuple[str, str]:

@@ -144,6 +144,13 @@ def decoded(source: Source, decoding: Decoding) -> np.ndarray | Ragged:
     return pixels.reshape(-1, 3, side, side) if side else Ragged(pixels, sizes, np.arange(len(sizes)))
 
 
+def rows_of(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Some rows: a view where they lie side by side, so that they stay in the cache's file."""
+    if len(rows) and (np.diff(rows) == 1).all():
+        return x[rows[0] : rows[-1] + 1]
+    return x[rows]
+
+
 def _decoder() -> list[str | None]:
     """Versions that decide on the last bit of a pixel."""
     from PIL import __version__, features

@@ -1,7 +1,8 @@
 """Image tables: parquet files with a column of encoded images, in the layout of public image data sets.
 
-Images are a column `image`, `img` or `jpeg`, of bytes or of {bytes, path}; parts are a column `split` or the beginning
-of the file's name (`train-…`, `test-…`, `val…`); class numbers get the names in the table's own metadata, if any.
+Images are a column of bytes or of {bytes, path}: `image`, `img`, `jpeg`, another one that is the only such column, or
+the one that is named. Parts are a column `split` or the beginning of the file's name (`train-…`, `test-…`, `val…`);
+class numbers get the names in the table's own metadata, if any.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fitlib.datasets.columns import levels_of
 from fitlib.datasets.images import known
 from fitlib.digest import digest_arrays, digest_json
 from fitlib.errors import InputError
@@ -32,6 +34,7 @@ class ImageTable:
 
     root: Path
     remedy: str
+    image: str | None = None  # name of the column of images; None: found by its name or its type
 
     @cached_property
     def files(self) -> list[Path]:
@@ -46,22 +49,37 @@ class ImageTable:
         """Columns of the first file; InputError where it is no parquet file."""
         return self._of(self.files[0], pq.read_schema)
 
-    @property
+    @cached_property
     def image_column(self) -> str:
-        """Name of the column of images; InputError where there is none."""
-        found = [name for name in IMAGE_COLUMNS if name in self.schema.names]
-        if not found:
-            problem = f"the table has no column of images, only {', '.join(self.schema.names)}"
+        """Name of the column of images; InputError where there is none, or several and none is called so."""
+        if self.image is not None:
+            return known(str(self.root), "image", self.image, self.schema.names)
+        encoded = [field.name for field in self.schema if _encoded(field.type)]
+        found = [name for name in IMAGE_COLUMNS if name in self.schema.names] or encoded
+        if not found or (len(found) > 1 and found[0] not in IMAGE_COLUMNS):
+            there = f"several columns of bytes, {', '.join(found)}" if found else "no column of images"
+            problem = f"the table has {there}" + ("" if found else f", only {', '.join(self.schema.names)}")
             raise InputError(str(self.root), "column", "image", problem, "name it image, img or jpeg")
         return found[0]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on the column of images, where its type alone told it."""
+        guessed = self.image is None and self.image_column not in IMAGE_COLUMNS
+        return (f"images read from the column {self.image_column}",) if guessed else ()
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the columns that may be a target or a protected attribute."""
+        return [field.name for field in self.schema if field.name not in IMAGE_COLUMNS and not _encoded(field.type)]
+
+    def cells(self, name: str) -> pa.ChunkedArray:
+        """A column of labels as it is stored, null where a row has no value; InputError where there is none such."""
+        return self.chunks(known(str(self.root), "column", name, self.labels))
+
     def column(self, name: str) -> np.ndarray:
-        """The values of a column, numbers or strings (rows,); InputError where there is no such column."""
-        labels = [n for n in self.schema.names if n not in IMAGE_COLUMNS]
-        values = self.chunks(known(str(self.root), "column", name, labels))
-        if values.null_count:
-            raise InputError(str(self.root), "column", name, f"{values.null_count} rows without a value", "fill them")
-        return values.to_numpy()
+        """The values of a column, numbers or strings (rows,); InputError where it is not there, or misses a value."""
+        return self._complete(name).to_numpy()
 
     def names(self, column: str) -> list[str] | None:
         """Names of a column's class numbers, as the table's metadata gives them; None where it does not."""
@@ -75,12 +93,13 @@ class ImageTable:
     def parts(self) -> np.ndarray:
         """Part of each row: "train", "test", "validation", or what else the table says."""
         if "split" in self.schema.names:
-            given = self.column("split").astype(str)
+            levels = levels_of(str(self.root), "split", self._complete("split"))
+            names, places = levels.names, levels.places
         else:
+            names = [file.name for file in self.files]
             lengths = [self._of(file, pq.read_metadata).num_rows for file in self.files]
-            given = np.repeat([file.name for file in self.files], lengths)
-        names, inverse = np.unique(given, return_inverse=True)
-        return np.array([_part(name) for name in names])[inverse]
+            places = np.repeat(np.arange(len(names)), lengths)
+        return np.array([part_named(name) for name in names])[places]
 
     def rows(self, *parts: str) -> np.ndarray:
         """Rows of the first of these parts that the table has, ascending; InputError where it has none of them."""
@@ -97,9 +116,20 @@ class ImageTable:
         return ParquetSource(self, rows)
 
     def chunks(self, column: str) -> pa.ChunkedArray:
-        """A column as it is stored, over all files."""
-        tables = [self._of(file, lambda file: pq.read_table(file, columns=[column])) for file in self.files]
-        return pa.chunked_array([chunk for table in tables for chunk in table.column(0).chunks])
+        """A column as it is stored, over all files; InputError where they do not have it in one type."""
+        # Not pq.read_table: it imports pandas and pyarrow's file systems, which takes longer than reading.
+        tables = [self._of(file, lambda f: pq.ParquetFile(f).read([column]).select([column])) for file in self.files]
+        try:
+            return pa.concat_tables(tables, promote_options="permissive").column(0)
+        except pa.ArrowException as error:
+            problem = f"its types differ between the files ({error})"
+            raise InputError(str(self.root), "column", column, problem, self.remedy) from None
+
+    def _complete(self, name: str) -> pa.ChunkedArray:
+        values = self.cells(name)
+        if values.null_count:
+            raise InputError(str(self.root), "column", name, f"{values.null_count} rows without a value", "fill them")
+        return values
 
     def _of(self, file: Path, read: Callable) -> object:
         try:
@@ -152,5 +182,13 @@ class ParquetSource:
         return np.cumsum([len(chunk) for chunk in self._bytes])
 
 
-def _part(name: str) -> str:
+def _encoded(kind: pa.DataType) -> bool:
+    """May a column of this type hold encoded images?"""
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def part_named(name: str) -> str:
+    """The part that a name begins with: "train", "test", "validation"; the name itself where it begins with none."""
     return next((part for beginning, part in PARTS.items() if name.lower().startswith(beginning)), name)
