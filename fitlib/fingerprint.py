@@ -1,23 +1,29 @@
 """The fingerprint of a run: everything that must be equal for two runs to count as identical, but the declared noise.
 
-It is measured where the run runs, part by part, so that a difference can be named.
+It is measured where the run runs, part by part, so that a difference can be named. torch is asked only where the
+process has imported it.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import site
 import sys
-from collections.abc import Mapping
-from importlib.metadata import version
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-import torch
-
-from fitlib.datasets import Dataset
 from fitlib.digest import digest_arrays, digest_file, digest_json
-from fitlib.evaluation import Trained
 from fitlib.keys import LEFT_OUT
+
+if TYPE_CHECKING:
+    from fitlib.datasets import Dataset
+    from fitlib.evaluation import Trained
 
 PACKAGES = ("torch", "numpy", "pyarrow")
 # Prefixes of variables that can change numbers; folders and names of people stay out of reports.
@@ -31,16 +37,25 @@ def fingerprint(parameters: Mapping[str, object], dataset: Dataset, trained: Tra
     """
     parts = {
         "parameters": digest_json(dict(parameters)),
-        "fitlib source": _source_digest(),
+        "fitlib source": source_digest(),
         "training data": digest_arrays(dataset.train.arrays()),
         "test data": digest_arrays(dataset.test.arrays()),
         **_further_data(dataset),
-        "initial weights": trained.digest("initial weights"),
-        "first batch": trained.digest("first batch"),
-        "data order": digest_json([row["digest"] for row in trained.digests if row["part"] == "order"]),
+        **starts(trained.digests),
         **environment(device),
     }
-    return {"fingerprint": digest_json(parts), "parts": parts}
+    return marked(parts)
+
+
+def marked(parts: Mapping[str, str]) -> dict[str, object]:
+    """`{"fingerprint": hash of all parts, "parts": …}`."""
+    return {"fingerprint": digest_json(dict(parts)), "parts": dict(parts)}
+
+
+def starts(digests: Sequence[Mapping[str, object]]) -> dict[str, str]:
+    """Parts of the fingerprint that a training records: initial weights, first batch, order of the data."""
+    single = {row["part"]: row["digest"] for row in digests if row["part"] in ("initial weights", "first batch")}
+    return {**single, "data order": digest_json([row["digest"] for row in digests if row["part"] == "order"])}
 
 
 def _further_data(dataset: Dataset) -> dict[str, str]:
@@ -49,27 +64,81 @@ def _further_data(dataset: Dataset) -> dict[str, str]:
     return {f"{name} data": digest_arrays(split.arrays()) for name, split in found.items() if split is not None}
 
 
-def environment(device: str) -> dict[str, str]:
-    """Software and hardware parts of the fingerprint."""
+def environment(device: str, packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Software and hardware parts of the fingerprint; torch's own where the process has imported torch."""
+    torch = sys.modules.get("torch")
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
-        "torch build": digest_json(torch.__config__.show()),
-        "backends": _backends(),
-        "threads": str(torch.get_num_threads()),
+        "packages": ", ".join(f"{name} {version(name)}" for name in packages),
+        **(_torch_parts(torch) if torch else {"threads": _thread_pools()}),
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
-        "gpu": _gpu() if device == "cuda" else "none",
+        "gpu": _gpu(torch) if device == "cuda" else "none",
         "environment variables": _variables(),
     }
 
 
-def _source_digest() -> str:
+def seen_from_outside() -> dict[str, str]:
+    """Software and hardware parts of a process whose training fitlib did not write.
+
+    All imported packages count, and (part "own source") all imported modules that belong to none of them.
+    """
+    torch = sys.modules.get("torch")
+    device = "cuda" if torch and torch.cuda.is_initialized() else "cpu"
+    own = {"fitlib source": source_digest(), "own source": _own_source()}
+    return {**own, **environment(device, imported_packages())}
+
+
+def imported_packages() -> list[str]:
+    """Installed packages of which this process has imported a module, but fitlib; sorted."""
+    found = _packages(tuple(os.stat(path).st_mtime_ns for path in sys.path if os.path.isdir(path)))
+    top = {name.partition(".")[0] for name in sys.modules}
+    return sorted({package for name in top for package in found.get(name, ())} - {"fitlib"})
+
+
+@cache
+def _packages(changed: tuple[int, ...]) -> Mapping[str, list[str]]:
+    """Installed packages by importable name; read again when a folder of packages has changed."""
+    return packages_distributions()
+
+
+def _own_source() -> str:
+    """Hash of the sources of imported modules that are neither Python's, nor a package's, nor fitlib's."""
+    paths = sysconfig.get_paths()
+    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
+    known = tuple({*(paths[kind] + os.sep for kind in kinds), *(p + os.sep for p in _site_folders())})
+    files = {name: getattr(m, "__file__", None) or "" for name, m in list(sys.modules.items())}
+    own = {name: Path(file) for name, file in files.items() if file.endswith(".py") and not file.startswith(known)}
+    mine = {name: path for name, path in own.items() if name.partition(".")[0] != "fitlib" and path.is_file()}
+    return digest_json({name: digest_file(mine[name]) for name in sorted(mine)}) if mine else "none"
+
+
+def _site_folders() -> list[str]:
+    return [*site.getsitepackages(), site.getusersitepackages()]
+
+
+def source_digest() -> str:
     """Hash of the sources of the fitlib modules that this process has imported; look-ups count as little as in keys."""
     names = [name for name in sys.modules if name.startswith("fitlib") and name not in LEFT_OUT]
     return digest_json({name: digest_file(sys.modules[name].__file__) for name in sorted(names)})
 
 
-def _backends() -> str:
+def _torch_parts(torch: ModuleType) -> dict[str, str]:
+    return {
+        "torch build": digest_json(torch.__config__.show()),
+        "backends": _backends(torch),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def _thread_pools() -> str:
+    """Threads of the numeric libraries, as far as threadpoolctl (which scikit-learn imports) can tell."""
+    control = sys.modules.get("threadpoolctl")
+    pools = control.threadpool_info() if control else []
+    named = sorted({f"{pool['prefix']} {pool.get('version')} {pool['num_threads']}" for pool in pools})
+    return ", ".join(named) or f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"
+
+
+def _backends(torch: ModuleType) -> str:
     flags = {
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "cpu capability": torch.backends.cpu.get_cpu_capability(),
@@ -95,7 +164,7 @@ def _processor() -> str:
     return " ".join([wanted["model name"], *(f"{k} {v}" for k, v in list(wanted.items())[1:] if v)])
 
 
-def _gpu() -> str:
+def _gpu(torch: ModuleType) -> str:
     properties = torch.cuda.get_device_properties(0)
     return f"{properties.name}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
 

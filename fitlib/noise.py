@@ -8,14 +8,16 @@ stay what they are under `none`.
 from __future__ import annotations
 
 import hashlib
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from fitlib.any_batch import n_samples, take
 from fitlib.compute import compute_dtype
 from fitlib.errors import InputError, RunFailed
-from fitlib.techniques import Batch
 
+Batch = TypeVar("Batch")  # of fitlib's loop, or of anybody's loader: see `fitlib.any_batch`
 FEW_PAIRS = 1 << 24  # (weight, direction) pairs of which a whole permutation is drawn: 128 MiB
 
 
@@ -113,20 +115,25 @@ class ReductionOrder(NoNoise):
     """`reduction-order`: the samples inside each finished mini-batch are permuted, hence the order of sums.
 
     The permutation of (run, step) is drawn from `noise_seed`. Dropout is refused: its mask belongs to the position,
-    so another order would change which sample loses which unit.
+    so another order would change which sample loses which unit. Dropout that is no module cannot be seen here.
     """
 
     def check(self, model: nn.Module) -> None:
         """Refuse dropout."""
-        dropout = [name for name, m in model.named_modules() if isinstance(m, nn.modules.dropout._DropoutNd) and m.p]
+        dropout = [name for name, module in model.named_modules() if _drops(module)]
         if dropout:
             problem = "the network has dropout, whose mask would move to other samples"
             raise InputError("noise", "reduction-order", dropout[0], problem, "set dropout to 0 or use noise ulp")
 
     def before_step(self, step: int, model: nn.Module, batch: Batch) -> Batch:
         """The same samples in the run's own order."""
-        order = torch.randperm(len(batch.x), generator=self.generator("order", self.run, step))
-        return batch.take(order.to(batch.x.device, non_blocking=True))
+        return take(batch, torch.randperm(n_samples(batch), generator=self.generator("order", self.run, step)))
+
+
+def _drops(module: nn.Module) -> bool:
+    """Whether a module is dropout, or has it inside as recurrent networks and attention do."""
+    inside = module.p if isinstance(module, nn.modules.dropout._DropoutNd) else getattr(module, "dropout", 0)
+    return isinstance(inside, float | int) and inside > 0
 
 
 def _one_ulp(parameter: Tensor, position: int, up: bool, dtype: torch.dtype) -> tuple[float, float]:

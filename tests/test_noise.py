@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from method_examples import Example, configurations, trained
+from method_examples import Example, configurations, table, trained
 
 from fitlib.compute import computing
 from fitlib.errors import InputError, RunFailed
@@ -26,9 +26,11 @@ def run(noise, method: str = "baseline", example: Example | None = None, **chang
     example = example or Example()
     if "stages" not in example.training:
         changes = {"epochs": 2, **changes}
+    if example.data is not table:
+        changes = {"shift": 1, **changes}
     torch.use_deterministic_algorithms(noise.deterministic)
     try:
-        return trained(method, example, noise=noise, shift=1, **changes)
+        return trained(method, example, noise=noise, **changes)
     finally:
         torch.use_deterministic_algorithms(False)
 

@@ -1,0 +1,232 @@
+"""`fitlib.Recorder`: evidence and noise for a training loop that fitlib did not write.
+
+    recorder = fitlib.Recorder(model, run_dir, run=run, seed=seed, noise=noise)  # after the network is built
+    for epoch in range(epochs):
+        for x, y in recorder.batches(loader):  # instead of loader
+            ...
+    fitlib.save_predictions(run_dir, ...)  # finds the recorder by run_dir
+
+The noise acts between the loader and the step, so a batch has to be asked for after the step before it. PyTorch
+Lightning asks in advance where a loader has no length, hence `length`; give the Recorder the LightningModule itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from fitlib.any_batch import arrays, feed, leaves, smallest
+from fitlib.digest import digest_arrays
+from fitlib.errors import InputError, RunFailed
+from fitlib.fingerprint import starts
+from fitlib.noise import NoNoise
+from fitlib.options import options_of
+from fitlib.registry import NOISES
+from fitlib.saving import RECORDERS, folder_of
+
+WHERE = "Recorder"
+ONE = "make one for each run, with all networks in one nn.ModuleDict"
+
+
+class Recorder:
+    """Digests what two runs must share, applies the noise, digests the weights after every epoch.
+
+    model: all networks that are trained, in one module (several: `nn.ModuleDict`), initialised, before the first step.
+    run_dir: the run's folder, as given to `save_predictions` ("": a temporary one). run, noise_seed: from what an
+    emulated noise is drawn. seed: recorded only; seed your own generators with it, before the network is built. noise:
+    a name or {"name": …, options…} of `fitlib.registry.NOISES`; it also switches PyTorch's deterministic algorithms.
+
+    Digests (SHA-256 of exact bytes, before any noise): initial weights; first batch; per epoch the order, which is the
+    whole first batch and of every batch the tensor with the fewest bytes (the labels, normally); per epoch the weights.
+    In autocast, give the model `compute_dtype = torch.bfloat16` (or float16): `ulp` then moves a weight by a unit that
+    the products see. Raises InputError for anything but a module, lazy parameters, an unknown noise or option, or
+    dropout with reduction-order.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        run_dir: str | Path,
+        *,
+        run: int = 0,
+        seed: int = 0,
+        noise: str | Mapping[str, object] = "none",
+        noise_seed: int = 0,
+    ):
+        self.model, self.seed = _checked_model(model), int(seed)
+        self.settings = _checked_noise(noise)
+        self.noise: NoNoise = NOISES[self.settings["name"]].load()(int(run), noise_seed, **options_of(self.settings))
+        self.noise.check(model)
+        self.run_dir, self.step, self.epoch = folder_of(run_dir), 0, 0
+        self.random = digest_arrays([("generator", torch.get_rng_state())])
+        self.digests: list[dict[str, object]] = []
+        self._record("initial weights", 0, self._weights())
+        self._open: list[_Epoch] = []
+        _set_algorithms(self.noise.deterministic)
+        _register(self)
+
+    def batches(self, loader: Iterable[object], length: int | None = None) -> Batches:
+        """The loader, to be iterated in its place: one iteration is one epoch, broken off early or not.
+
+        length: number of batches, where the loader does not know it; InputError where Lightning trains and needs it.
+        """
+        batches = Batches(self, loader, length)
+        lightning = any(base.__name__ == "LightningModule" for base in type(self.model).__mro__)
+        if lightning and not _has_length(batches):
+            problem = "PyTorch Lightning takes batches of a loader without a length in advance, before the noise is due"
+            remedy = "give the number of batches: recorder.batches(loader, length=…)"
+            raise InputError(WHERE, "loader", type(loader).__name__, problem, remedy)
+        return batches
+
+    def evidence(self) -> tuple[list[dict], dict[str, str], dict[str, object]]:
+        """Digest rows, parts of the fingerprint, and what the noise did, for `save_predictions`.
+
+        RunFailed where no batch was taken, or the training ended before the noise came.
+        """
+        for epoch in list(self._open):
+            epoch.end()
+        if not self.step:
+            remedy = "iterate recorder.batches(loader) in the training loop, in place of loader"
+            raise RunFailed(f"nothing was trained under the Recorder of {self.run_dir}: {remedy}")
+        self.noise.finish()
+        parts = {**starts(self.digests), "seed": str(self.seed), "random numbers": self.random}
+        return [*self.digests, *self._selected()], parts, self._noise_told()
+
+    def _noise_told(self) -> dict[str, object]:
+        """What the noise was and did, as `fingerprint.json` keeps it; `applied` is True: else `finish` has failed."""
+        noise = self.noise
+        drawn = {"noise_seed": noise.noise_seed, "run": noise.run, "moved": noise.moved}
+        return {**self.settings, **drawn, "steps": self.step, "applied": True}
+
+    def _weights(self) -> list[tuple[str, object]]:
+        """Parameters, buffers and further state of the model, by name."""
+        return [leaf for name, value in self.model.state_dict().items() for leaf in leaves(value, name)]
+
+    def _record(self, part: str, epoch: int, named: Iterable[tuple[str, object]]) -> None:
+        self.digests.append({"part": part, "epoch": epoch, "digest": digest_arrays(arrays(iter(named)))})
+
+    def _selected(self) -> list[dict[str, object]]:
+        """A row for the weights as they are now, where they are no longer those of the last epoch."""
+        last = next(row for row in reversed(self.digests) if row["part"] == "weights")
+        now = digest_arrays(arrays(iter(self._weights())))
+        return [] if now == last["digest"] else [{**last, "part": "selected weights", "digest": now}]
+
+
+class Batches:
+    """A loader whose batches are recorded and disturbed; its length and attributes are the loader's."""
+
+    def __init__(self, recorder: Recorder, loader: Iterable[object], length: int | None = None):
+        self.recorder, self.loader, self.length = recorder, loader, length
+        self._epoch: _Epoch | None = None
+
+    def __len__(self) -> int:
+        return len(self.loader) if self.length is None else self.length
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__") or name == "loader":
+            raise AttributeError(name)
+        return getattr(self.loader, name)
+
+    def __iter__(self) -> Iterator[object]:
+        """One epoch; an earlier one that nobody finished ends here."""
+        if self._epoch:
+            self._epoch.end()
+        epoch = self._epoch = _Epoch(self.recorder)
+        try:
+            for batch in self.loader:
+                yield epoch.disturbed(batch)
+        finally:  # also where the loop was left early
+            epoch.end()
+
+
+class _Epoch:
+    """One iteration over the batches: its number, its order so far, and whether it has ended."""
+
+    def __init__(self, recorder: Recorder):
+        self.recorder, self.order = recorder, hashlib.sha256()
+        self.number: int | None = None  # from the first batch on: a loader without batches is no epoch
+
+    def disturbed(self, batch: object) -> object:
+        """The batch as the step gets it, digested before the noise; the noise acts on the model here, too."""
+        recorder = self.recorder
+        if self.number is None:
+            self._begin(batch)
+        feed(self.order, *smallest(batch))
+        disturbed = recorder.noise.before_step(recorder.step, recorder.model, batch)
+        recorder.step += 1
+        return disturbed
+
+    def _begin(self, batch: object) -> None:
+        recorder = self.recorder
+        if RECORDERS.get(recorder.run_dir) is not recorder:
+            raise RunFailed(f"a later Recorder has taken the place of this one in {recorder.run_dir}: {ONE}")
+        self.number = recorder.epoch
+        recorder.epoch += 1
+        recorder._open.append(self)
+        first = digest_arrays(arrays(leaves(batch)))
+        self.order.update(bytes.fromhex(first))
+        if self.number == 0:
+            recorder.digests.append({"part": "first batch", "epoch": 0, "digest": first})
+
+    def end(self) -> None:
+        """Digest order and weights, once."""
+        recorder = self.recorder
+        if self not in recorder._open:
+            return
+        recorder._open.remove(self)
+        recorder.digests.append({"part": "order", "epoch": self.number, "digest": self.order.hexdigest()})
+        recorder._record("weights", self.number, recorder._weights())
+
+
+def _has_length(batches: Batches) -> bool:
+    try:
+        return len(batches) >= 0
+    except (TypeError, NotImplementedError):  # as of a DataLoader of an IterableDataset
+        return False
+
+
+def _checked_model(model: object) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        remedy = "give the module that is trained, several of them as nn.ModuleDict"
+        raise InputError(WHERE, "model", type(model).__name__, "no torch.nn.Module", remedy)
+    lazy = [name for name, p in model.named_parameters() if isinstance(p, nn.parameter.UninitializedParameter)]
+    if lazy:
+        remedy = "run one batch through the model before the Recorder is made"
+        raise InputError(WHERE, "model", lazy[0], "a lazy parameter has no weights yet", remedy)
+    return model
+
+
+def _checked_noise(noise: str | Mapping[str, object]) -> dict[str, object]:
+    """`{name: …, options…}` with all options checked and filled in."""
+    given = {"name": noise} if isinstance(noise, str) else dict(noise)
+    name = given.pop("name", None)
+    if name not in NOISES:
+        raise InputError(WHERE, "noise", name, "unknown noise", f"use one of {', '.join(NOISES)}")
+    try:
+        return {"name": name, **NOISES[name].options(**given).model_dump()}
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, ("noise", *first["loc"])))
+        known = ", ".join(NOISES[name].options.model_fields) or "none"
+        raise InputError(WHERE, field, first["input"], first["msg"], f"options of {name}: {known}") from None
+
+
+def _register(recorder: Recorder) -> None:
+    """Let save_predictions find the recorder; InputError where the run's earlier one has seen training."""
+    earlier = RECORDERS.get(recorder.run_dir)
+    if earlier and earlier.step:
+        problem = "a training was recorded for this folder already"
+        raise InputError(WHERE, "run_dir", str(recorder.run_dir), problem, ONE)
+    RECORDERS[recorder.run_dir] = recorder
+
+
+def _set_algorithms(deterministic: bool) -> None:
+    if deterministic and torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it PyTorch refuses deterministic products
+    torch.use_deterministic_algorithms(deterministic)
