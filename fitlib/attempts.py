@@ -26,15 +26,18 @@ def attempt(
     parameters: Mapping[str, object],
     environment: Mapping[str, str],
     parts: Mapping[str, str],
+    check: Callable[[Path], None] = lambda folder: None,
 ) -> None:
-    """Execute `notebook` into `folder` and write the record there; nothing else makes a task done.
+    """Execute `notebook` into `folder` as `<kind>.ipynb` and write the record there; nothing else makes a task done.
 
-    On failure `failed.json` (with the last lines of the traceback) stands there instead, beside the executed notebook
-    and the kernel's log, and RunFailed is raised.
+    `check` raises RunFailed where the folder does not hold what the notebook had to save. On failure `failed.json`
+    (with the last lines of the traceback) stands there instead, beside the executed notebook and the kernel's log, and
+    RunFailed is raised.
     """
     try:
-        execute(notebook, folder / notebook.name, parameters, environment, folder / LOG)
+        execute(notebook, folder / f"{kind}.ipynb", parameters, environment, folder / LOG)
         (folder / LOG).unlink(missing_ok=True)
+        check(folder)
         names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
         read_back(folder, names)
         write_record(folder, kind, parts, names)

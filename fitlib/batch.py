@@ -14,8 +14,9 @@ from fitlib.analysis import THREAD_VARIABLES, Outcome
 from fitlib.attempts import attempt, each
 from fitlib.declaration import declare
 from fitlib.errors import InputError, RunFailed
-from fitlib.execution import check_parameters, notebook_path
+from fitlib.execution import check_parameters
 from fitlib.experiment import Experiment
+from fitlib.own_outputs import Finished
 from fitlib.plan import RunTask, State
 from fitlib.progress import Progress
 from fitlib.store import (
@@ -46,17 +47,20 @@ def run_experiment(
     without `replace`. Failed runs are recorded, the others go on; the outcome names them.
     """
     progress = progress or Progress(jobs)
-    check_parameters(notebook_path("train"), plan.run_parameters(experiment, plan.run_tasks(experiment)[0]))
+    _check_parameters(experiment)
     kernels.begin()
     with locked(paths):
         paths.sweep()
-        tasks = plan.selected(plan.run_tasks(experiment), only)
-        states = [(task, plan.run_state(experiment, paths, task)) for task in tasks]
+        everything = [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
+        chosen = plan.selected([task for task, _ in everything], only)
+        states = [(task, state) for task, state in everything if task in chosen]
         _refuse_replacing(states, replace)
         declare(experiment, paths)
         if only:
             note_deviation(paths, f"executed in part: only {', '.join(only)}")
-        failures = _train(experiment, paths, [(t, s) for t, s in states if not s.done], jobs, progress)
+        done = [task for task, state in everything if state.done and task.spec.source.checked]
+        before = Finished(experiment.families, done, paths)
+        failures = _train(experiment, paths, [(t, s) for t, s in states if not s.done], before, jobs, progress)
         outcome = analyse_families(experiment, paths, jobs, progress)
     outcome.failures = failures + outcome.failures
     progress.close()
@@ -96,6 +100,13 @@ def finished_tasks(paths: ExperimentPaths) -> set[str]:
     return names
 
 
+def _check_parameters(experiment: Experiment) -> None:
+    """Refuse parameters that a notebook does not have."""
+    for spec in experiment.trainings:
+        task = next(task for task in plan.run_tasks(experiment) if task.spec is spec)
+        check_parameters(spec.source.notebook, plan.run_parameters(experiment, task))
+
+
 def _refuse_replacing(states: list[tuple[RunTask, State]], replace: bool) -> None:
     changed = [(task, state) for task, state in states if state.state == "changed"]
     if changed and not replace:
@@ -106,7 +117,12 @@ def _refuse_replacing(states: list[tuple[RunTask, State]], replace: bool) -> Non
 
 
 def _train(
-    experiment: Experiment, paths: ExperimentPaths, waiting: list[tuple[RunTask, State]], jobs: int, progress: Progress
+    experiment: Experiment,
+    paths: ExperimentPaths,
+    waiting: list[tuple[RunTask, State]],
+    finished: Finished,
+    jobs: int,
+    progress: Progress,
 ) -> list[str]:
     """Execute runs, `jobs` at a time, in queue order; returns the failures in words."""
     before = finished_tasks(paths)
@@ -123,7 +139,7 @@ def _train(
         began = time.monotonic()
         log_event(paths, "started", task=task.name)
         try:
-            _run(experiment, paths, task)
+            _run(experiment, paths, task, finished)
             log_event(paths, "done", task=task.name)
             progress.done(task.name)
         except (RunFailed, OSError) as error:
@@ -141,7 +157,9 @@ def _train(
     return failures
 
 
-def _run(experiment: Experiment, paths: ExperimentPaths, task: RunTask) -> None:
+def _run(experiment: Experiment, paths: ExperimentPaths, task: RunTask, finished: Finished) -> None:
+    source = task.spec.source
+    source.check_unchanged()
     folder = new_attempt(task.folder(paths))
     parameters = {**plan.run_parameters(experiment, task), "run_dir": str(folder)}
     environment = dict.fromkeys(THREAD_VARIABLES, str(experiment.declared["threads"]))
@@ -149,7 +167,10 @@ def _run(experiment: Experiment, paths: ExperimentPaths, task: RunTask) -> None:
         environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # older cuBLAS is deterministic only with it
     parts = plan.run_key_parts(experiment, task)
     try:
-        attempt("train", notebook_path("train"), folder, parameters, environment, parts)
+        attempt(
+            "train", source.notebook, folder, parameters, environment, parts,
+            lambda made: source.check_outputs(made, task, finished),
+        )  # fmt: skip
     finally:
         if (folder / "record.json").exists() or (folder / FAILED).exists():
             settle(folder, task.folder(paths))

@@ -20,6 +20,7 @@ from fitlib.wording import (
     points,
     ranged,
     seed,
+    trained_on,
 )
 
 PROPORTIONAL = (
@@ -36,7 +37,7 @@ def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
     varied = listed(dict.fromkeys(noise(arm) for arm in arms))
     seeds = list(dict.fromkeys(map(seed, arms)))
     several = len(seeds) > 1
-    fixed = f"{'in each arm one of the seeds ' if several else 'seed '}{listed(seeds, 8)}, training data"
+    fixed = f"{'in each arm one of the seeds ' if several else 'seed '}{listed(seeds, 8)}, {trained_on(plan)}"
     if all(arm["kind"] == "unknown" for arm in arms):
         fixed = "seed and training not recorded"
     test = f"test set{f' of {data}' if data else ''}{epoch(plan)}"

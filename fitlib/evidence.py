@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from fitlib.digest import digest_json
 from fitlib.experiment import Experiment
-from fitlib.families import Family
+from fitlib.families import Family, class_number, notes_on
 from fitlib.plan import RunTask, State, last_line
 from fitlib.predictions import with_crossed
 from fitlib.store import FAILED, ExperimentPaths, read_json, read_record
@@ -20,7 +21,30 @@ def collect(paths: ExperimentPaths, states: Iterable[tuple[RunTask, State]], rep
 
     `report`: the folder of the report, from which the links lead to the runs.
     """
-    return [_entry(paths, task, state, report) for task, state in states]
+    entries = [_entry(paths, task, state, report) for task, state in states]
+    for together in _by_arm(entries).values():
+        compare_shared_epochs(together)
+    return entries
+
+
+def _by_arm(entries: Iterable[dict]) -> dict[tuple, list[dict]]:
+    """Finished runs of each training and arm."""
+    found: dict[tuple, list[dict]] = {}
+    for entry in (entry for entry in entries if entry["status"] == "done"):
+        found.setdefault((entry["training"], entry["arm"]), []).append(entry)
+    return found
+
+
+def compare_shared_epochs(entries: list[dict]) -> None:
+    """Where trainings stop by themselves, the order of the data is compared over the epochs that all runs reached.
+
+    A run that needs one epoch more is no other training; only `parts` are changed, the fingerprint stays as measured.
+    """
+    orders = [entry.pop("orders") for entry in entries]
+    if len({len(order) for order in orders}) > 1:
+        shared = min(map(len, orders))
+        for entry, order in zip(entries, orders, strict=True):
+            entry["parts"]["data order"] = digest_json(order[:shared])
 
 
 def _entry(paths: ExperimentPaths, task: RunTask, state: State, report: Path) -> dict:
@@ -42,16 +66,30 @@ def _entry(paths: ExperimentPaths, task: RunTask, state: State, report: Path) ->
     return {**entry, **_measured(folder)} if state.done else entry
 
 
-def _measured(folder: object) -> dict:
-    """What a finished run measured; the notebook's hash comes from the record of the process that executed it."""
+def _measured(folder: Path) -> dict:
+    """What a finished run measured; the notebook's hash comes from the record of the process that executed it.
+
+    `recorded`: whether it was seen how the run started and went on; else there is no digest of the final weights ("").
+    """
     record, mark = read_record(folder), read_json(folder / "fingerprint.json")
-    weights = [row for row in pq.read_table(folder / "digests.parquet").to_pylist() if row["part"] == "weights"]
+    digests = _digests(folder / "digests.parquet")
     return {
         "fingerprint": mark["fingerprint"],
         "parts": {**mark["parts"], "notebook": record["key_parts"]["notebook"]},
-        "final_weights": max(weights, key=lambda row: row["epoch"])["digest"],
+        "recorded": mark.get("recorded", True),
+        "final_weights": (digests.get("weights") or [""])[-1],
+        "orders": digests.get("order", []),
         "predictions": prediction_hashes(record),
     }
+
+
+def _digests(path: Path) -> dict[str, list[str]]:
+    """Digests of each part of a run in the order of their epochs; {} where none were recorded."""
+    found: dict[str, list[str]] = {}
+    rows = pq.read_table(path).to_pylist() if path.is_file() else []
+    for row in sorted(rows, key=lambda row: row["epoch"]):
+        found.setdefault(row["part"], []).append(row["digest"])
+    return found
 
 
 def prediction_hashes(record: dict) -> dict[str, str]:
@@ -63,6 +101,8 @@ def prediction_hashes(record: dict) -> dict[str, str]:
 
 def experiment_plan(experiment: Experiment, family: Family, deviations: list[str], declared: dict) -> dict:
     """A family's plan as the statistics notebook receives it: plain values, without the experiment's name."""
+    analysis = experiment.declared["analysis"]
+    favourable = class_number(analysis["favourable"], family.classes, "plan") if family.known else None
     return {
         "techniques": [_technique(experiment, t) for t in experiment.techniques if t.name in family.techniques],
         "arms": [
@@ -77,13 +117,14 @@ def experiment_plan(experiment: Experiment, family: Family, deviations: list[str
             }
             for arm in experiment.arms
         ],
-        "data": family.trainings[0].settings["data"],
+        "data": family.trainings[0].source.data or {"name": "unknown"},
         "classes": list(family.classes),
-        "groups": with_crossed(family.groups, experiment.declared["analysis"].get("cross")),
-        "analysis": experiment.declared["analysis"],
+        "groups": with_crossed(family.groups, analysis.get("cross")),
+        "analysis": {**analysis, "favourable": favourable},
         "declared_hash": declared["declared_hash"],
         "declared_before_first_run": declared["finished_runs_at_declaration"] == 0,
         "deviations": deviations,
+        "notes": notes_on(family),
         "source": "fitlib",
     }
 
@@ -94,8 +135,8 @@ def _technique(experiment: Experiment, technique: object) -> dict:
         "technique": technique.name,
         "training": technique.training,
         "baseline": technique.baseline,
-        "method": spec.settings["method"]["name"],
+        "method": spec.source.method,
         "inference": technique.inference,
-        "select": spec.settings["training"]["select"],
+        "select": spec.source.select,
         "uses_protected": technique.uses_protected,
     }

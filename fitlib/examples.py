@@ -83,6 +83,17 @@ def simulate(technique: Simulated, runs: int, rng: np.random.Generator) -> NDArr
     return np.where(changes, rng.integers(0, len(CLASSES), changes.shape), typical)
 
 
+def example_run(run: int, seed: int, technique: str = "Base") -> dict[str, Any]:
+    """A function that an experiment could name as `callable:`, but SIMULATED: nothing is trained.
+
+    technique: of `TECHNIQUES`. Returns the arguments of `fitlib.save_predictions`.
+    """
+    truth, group = _test_set()
+    prediction = simulate(TECHNIQUES[technique], run + 1, np.random.default_rng(seed))[run]
+    columns = {"ground_truth": truth, "prediction": prediction, "protected": group}
+    return {**columns, "unit": np.arange(len(truth)) % UNITS, "classes": CLASSES, "groups": GROUPS}
+
+
 def _test_set() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     truth = np.tile(np.arange(UNITS) % len(CLASSES), 2)
     return truth, np.repeat([0, 1], UNITS)

@@ -7,7 +7,7 @@ import difflib
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -31,10 +31,18 @@ def accepted_parameters(notebook: Path) -> list[str]:
     if len(tagged) != 1:
         problem, remedy = f"{len(tagged)} cells are tagged 'parameters'", "tag exactly one"
         raise InputError(str(notebook), "parameters", len(tagged), problem, remedy)
-    nodes = ast.parse("".join(tagged[0]["source"])).body
+    nodes = _statements(notebook, "".join(tagged[0]["source"]))
     targets = [n.target for n in nodes if isinstance(n, ast.AnnAssign)]
     targets += [t for n in nodes if isinstance(n, ast.Assign) for t in n.targets]
     return [t.id for t in targets if isinstance(t, ast.Name)]
+
+
+def _statements(notebook: Path, source: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(source).body
+    except SyntaxError as error:
+        problem, remedy = f"the cell is not valid Python (line {error.lineno})", "write one assignment a line"
+        raise InputError(str(notebook), "parameters", error.text, problem, remedy) from None
 
 
 def check_parameters(notebook: Path, parameters: Mapping[str, object]) -> None:
@@ -42,9 +50,14 @@ def check_parameters(notebook: Path, parameters: Mapping[str, object]) -> None:
     accepted = accepted_parameters(notebook)
     for name, value in parameters.items():
         if name not in accepted:
-            close = difflib.get_close_matches(name, accepted, n=1)
-            remedy = f"did you mean '{close[0]}'?" if close else f"it accepts {', '.join(accepted)}"
-            raise InputError(str(notebook), name, value, "the notebook has no such parameter", remedy)
+            problem = "the notebook has no such parameter"
+            raise InputError(str(notebook), name, value, problem, suggested(name, accepted, accepted))
+
+
+def suggested(name: str, known: Sequence[str], accepted: Sequence[str]) -> str:
+    """What may have been meant by a parameter's name: the closest of those `known`, or all that are accepted."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"it accepts {', '.join(accepted) or 'none'}"
 
 
 def execute(
@@ -72,6 +85,7 @@ def execute(
             request_save_on_cell_execute=False,  # papermill saves the whole notebook twice a cell otherwise
             autosave_cell_every=0,
             kernel_name="python3",
+            language="python",  # a notebook need not say so
             shutdown_kernel="immediate",  # all outputs are here; a graceful end waits and polls for a second
             kernel_manager_class=manager_class(environment, log),
         )

@@ -18,14 +18,19 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
+from fitlib import own
+from fitlib.arms import Arm, arms_of, repeated
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
-from fitlib.families import Family, families
+from fitlib.families import Family, class_number, families
 from fitlib.metrics import BIAS_METRICS
 from fitlib.options import Options, Training
-from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISE_KINDS, NOISES, Entry
+from fitlib.own import OwnFields
+from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES, Entry, check_images
+from fitlib.trainings import Source, source_of
 from fitlib.yaml_files import parse_yaml, read_yaml
 
+BRANCH = re.compile(r"str|int|float|bool|constrained-int|(dict|list|union)\[.*")  # of a union, as pydantic says it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LABEL_RULE = "threshold"  # decides on a set of labels; every other rule on one class
 SEEDS = 2**31  # seeds are below it: every generator takes them
@@ -35,7 +40,8 @@ NAME_REMEDY = "use letters, digits, '.', '_' and '-' only, starting with a lette
 class Analysis(Options):
     """How the runs are analysed; declared before the first run."""
 
-    favourable: int | None = Field(None, ge=0)  # class that is good to get; only then is four fifths spoken of
+    # The class that is good to get, by number or name: only then is four fifths spoken of.
+    favourable: Annotated[int, Field(ge=0)] | str | None = None
     smallest_effect: float = Field(0.01, gt=0)  # δ: a difference of means below it does not matter
     alpha: float = Field(0.05, gt=0, lt=1)
     family: list[str] | None = None  # metrics that the correction covers; null: all
@@ -46,10 +52,10 @@ class Analysis(Options):
     cross: list[list[str]] | None = None  # protected attributes to cross, as [[sex, race]]
 
 
-class TechniqueFields(Options):
-    """One technique of an experiment file."""
+class TechniqueFields(OwnFields):
+    """One technique of an experiment file: a method of fitlib, or an own training."""
 
-    method: str | dict[str, Any]
+    method: str | dict[str, Any] | None = None
     inference: str | None = None
     data: str | dict[str, Any] | None = None
     network: str | dict[str, Any] | None = None
@@ -58,7 +64,7 @@ class TechniqueFields(Options):
     uses_protected: Literal["no", "training", "prediction"] | None = None
 
 
-class ExperimentFields(Options):
+class ExperimentFields(OwnFields):
     """An experiment file as written; everything has a default but the techniques."""
 
     name: str | None = None
@@ -79,11 +85,16 @@ class ExperimentFields(Options):
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """What is actually trained: method, data, network and loop, and the inference rules applied to the result."""
+    """What is actually trained, and the inference rules applied to the result."""
 
     name: str
-    settings: dict[str, Any]  # method, data, network, training: all resolved
+    settings: dict[str, Any]  # method, data, network, training; or those of an own training: all resolved
     techniques: dict[str, str]  # technique -> inference rule
+
+    @cached_property
+    def source(self) -> Source:
+        """What trains it: fitlib or somebody's own code, behind one interface."""
+        return source_of(self.settings)
 
 
 @dataclass(frozen=True)
@@ -95,22 +106,6 @@ class Technique:
     inference: str
     baseline: str | None
     uses_protected: str
-
-
-@dataclass(frozen=True)
-class Arm:
-    """The conditions under which every training is repeated."""
-
-    name: str
-    noise: dict[str, Any]
-    role: str  # main | control
-    seed: int
-    runs: int
-
-    @property
-    def kind(self) -> str:
-        """What the noise is: control, real, emulated."""
-        return NOISE_KINDS[self.noise["name"]]
 
 
 @dataclass(frozen=True)
@@ -127,6 +122,11 @@ class Experiment:
     def main_arms(self) -> tuple[Arm, ...]:
         """The arms whose runs are analysed, one per seed."""
         return tuple(arm for arm in self.arms if arm.role == "main")
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """How the runs are analysed, as declared."""
+        return Analysis(**self.declared["analysis"])
 
     @cached_property
     def declared_hash(self) -> str:
@@ -154,7 +154,10 @@ def read_experiment(path: Path, overrides: Iterable[str] = (), runs: int | None 
         _set(fields, override)
     if runs is not None:
         fields["runs"] = runs
-    return make_experiment(fields, str(path), default_name=path.stem)
+    experiment = make_experiment(fields, str(path), default_name=path.stem)
+    for spec in experiment.trainings:
+        spec.source.check(str(path), _needed(experiment))
+    return experiment
 
 
 def make_experiment(fields: object, where: str, default_name: str) -> Experiment:
@@ -162,13 +165,21 @@ def make_experiment(fields: object, where: str, default_name: str) -> Experiment
     checked = validated(ExperimentFields, _mapping(fields, where), where, "")
     name = _checked_name(checked.name or default_name, where, "name")
     resolved = [_resolve(label, t, checked, where) for label, t in checked.techniques.items()]
+    own.refuse_idle(checked, {r["label"]: r["uses"] is None for r in resolved}, where)
     trainings = _trainings(resolved)
     techniques = tuple(_technique(r, trainings, checked, where) for r in resolved)
     _check_baselines(techniques, where)
-    arms = _arms(checked, where)
+    arms = _arms(checked, trainings, where)
     experiment = Experiment(name, _declared(checked, resolved, techniques, arms), trainings, techniques, arms)
     _check_analysis(checked.analysis, experiment, where)
     return experiment
+
+
+def _needed(experiment: Experiment) -> list[str]:
+    """Parameters without which what the experiment declares would have no effect on an own training."""
+    emulated = any(arm.kind == "emulated" for arm in experiment.arms)
+    seeded = any(arm.seed for arm in experiment.arms)
+    return [*(("noise", "run") if emulated else ()), *(("seed",) if seeded else ())]
 
 
 def _mapping(fields: object, where: str) -> dict:
@@ -202,7 +213,7 @@ def validated(model: type[Options], fields: object, where: str, prefix: str = ""
         return model.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        path = [str(step) for step in first["loc"] if step not in ("str", "dict[str,any]")]
+        path = [str(step) for step in first["loc"] if not BRANCH.fullmatch(str(step))]
         if first["type"] == "invalid_key" or path[-1:] == ["[key]"]:
             field = prefix + ".".join(path[: -2 if path[-1] == "[key]" else -1])
             raise InputError(where, field or "field", first["input"], "a name that is no text", "quote it") from None
@@ -246,9 +257,18 @@ def _named(value: str | dict, registry: Mapping[str, Entry], where: str, field: 
 def _resolve(label: str, technique: TechniqueFields, checked: ExperimentFields, where: str) -> dict[str, Any]:
     field = f"techniques.{label}"
     _checked_name(label, where, "techniques")
+    given = technique.data or (checked.data if "data" in checked.model_fields_set else None)
+    source = own.source_of(technique, checked, where, field)
+    if source:
+        settings = own.settings_of(source, technique, checked, where, field)
+        settings |= {"data": _data(given, technique, where, field)} if given else {}
+        return {"label": label, "settings": settings, "inference": None, "given": technique, "uses": None}
+    if technique.method is None:
+        remedy = "add 'method:', or 'notebook:' or 'callable:' for your own training"
+        raise InputError(where, f"{field}.method", None, "field is missing", remedy)
     settings = {
         "method": _named(technique.method, METHODS, where, f"{field}.method"),
-        "data": _named(technique.data or checked.data, DATASETS, where, f"{field}.data" if technique.data else "data"),
+        "data": _data(given or checked.data, technique, where, field),
         "network": _named(
             technique.network or checked.network,
             NETWORKS,
@@ -260,8 +280,14 @@ def _resolve(label: str, technique: TechniqueFields, checked: ExperimentFields, 
         ).model_dump(),
     }
     inference = _inference(technique.inference, settings, where, f"{field}.inference")
-    uses = technique.uses_protected or METHODS[settings["method"]["name"]].rules[inference]
+    check_images(settings, where, field, "network" if technique.network is None else f"{field}.network")
+    in_features = settings["data"].get("protected_as_features")
+    uses = "prediction" if in_features else METHODS[settings["method"]["name"]].rules[inference]
     return {"label": label, "settings": settings, "inference": inference, "given": technique, "uses": uses}
+
+
+def _data(given: str | dict[str, Any], technique: TechniqueFields, where: str, field: str) -> dict[str, Any]:
+    return _named(given, DATASETS, where, f"{field}.data" if technique.data else "data")
 
 
 def _inference(given: str | None, settings: Mapping[str, Any], where: str, field: str) -> str:
@@ -287,29 +313,30 @@ def _first_rule(settings: Mapping[str, Any]) -> str:
 def _trainings(resolved: list[dict[str, Any]]) -> tuple[TrainingSpec, ...]:
     """Techniques with equal settings share one training, named after its method (further ones after a technique)."""
     specs: dict[str, TrainingSpec] = {}
-    methods: set[str] = set()
+    names: set[str] = set()
     for r in resolved:
         spec = specs.get(digest_json(r["settings"]))
         if spec is None:
-            method = r["settings"]["method"]["name"]
-            spec = TrainingSpec(f"{method}.{r['label']}" if method in methods else method, r["settings"], {})
+            name = source_of(r["settings"]).name
+            spec = TrainingSpec(f"{name}.{r['label']}" if name in names else name, r["settings"], {})
             specs[digest_json(r["settings"])] = spec
-            methods.add(method)
-        spec.techniques[r["label"]] = r["inference"]
+            names.add(name)
+        spec.techniques[r["label"]] = r["inference"] or own.UNKNOWN
     return tuple(specs.values())
 
 
 def _technique(
     r: dict[str, Any], trainings: tuple[TrainingSpec, ...], checked: ExperimentFields, where: str
 ) -> Technique:
-    label = r["label"]
-    baseline = r["given"].baseline or checked.baseline
+    label, given = r["label"], r["given"]
+    baseline = given.baseline or checked.baseline
     if baseline is not None and baseline not in checked.techniques:
-        field = f"techniques.{label}.baseline" if r["given"].baseline else "baseline"
+        field = f"techniques.{label}.baseline" if given.baseline else "baseline"
         remedy = _suggestion(baseline, checked.techniques)
         raise InputError(where, field, baseline, "not among the techniques", remedy)
-    training = next(t.name for t in trainings if label in t.techniques)
-    return Technique(label, training, r["inference"], None if baseline == label else baseline, r["uses"])
+    training = next(t for t in trainings if label in t.techniques)
+    uses = given.uses_protected or r["uses"] or own.UNKNOWN
+    return Technique(label, training.name, training.techniques[label], None if baseline == label else baseline, uses)
 
 
 def _check_baselines(techniques: tuple[Technique, ...], where: str) -> None:
@@ -322,30 +349,27 @@ def _check_baselines(techniques: tuple[Technique, ...], where: str) -> None:
         raise InputError(where, "techniques", twice, "two names differ in case only", "rename one")
 
 
-def _arms(checked: ExperimentFields, where: str) -> tuple[Arm, ...]:
+def _arms(checked: ExperimentFields, trainings: Sequence[TrainingSpec], where: str) -> tuple[Arm, ...]:
     noise = "auto" if checked.noise == "auto" or checked.noise == {"name": "auto"} else checked.noise
     if noise == "auto":
-        noise = "native" if checked.device == "cuda" else "ulp"
+        noise = _automatic_noise(checked.device, {spec.source.automatic_noise for spec in trainings}, where)
     noise = _named(noise, NOISES, where, "noise")
     if noise["name"] == "reduction-order":
         _refuse_dropout(checked, where)
-    main = tuple(Arm(_arm_name(noise, seed), noise, "main", seed, checked.runs) for seed in _seeds(checked, where))
-    # The seed changes what is trained, not which operators run: the first seed's control arm stands for all.
-    seed, none = checked.seeds[0], {"name": "none"}
-    control = Arm(_arm_name(none, seed), none, "control", seed, checked.control_runs)
-    return (*main, control) if control.runs and main[0].name != control.name else main
-
-
-def _seeds(checked: ExperimentFields, where: str) -> list[int]:
-    twice = _repeated(checked.seeds)
+    twice = repeated(checked.seeds)
     if twice is not None:
         raise InputError(where, "seeds", checked.seeds, f"seed {twice} is given twice", "give every seed once")
-    return checked.seeds
+    return arms_of(noise, checked.seeds, checked.runs, checked.control_runs)
 
 
-def _repeated(values: Sequence[object]) -> object | None:
-    """The first value that an earlier one equals; None if all are distinct."""
-    return next((value for i, value in enumerate(values) if value in values[:i]), None)
+def _automatic_noise(device: str, on_cpu: set[str], where: str) -> str:
+    """What noise `auto` means: `native` on cuda, else what the trainings have in common."""
+    if device == "cuda":
+        return "native"
+    if len(on_cpu) > 1:
+        problem = "on the CPU it is ulp for fitlib's trainings and native for your own"
+        raise InputError(where, "noise", "auto", problem, "say which, for example noise: ulp")
+    return next(iter(on_cpu))
 
 
 def _refuse_dropout(checked: ExperimentFields, where: str) -> None:
@@ -356,13 +380,6 @@ def _refuse_dropout(checked: ExperimentFields, where: str) -> None:
         raise InputError(where, "network.dropout", dropout[0], problem, "set it to 0 or use noise ulp")
 
 
-def _arm_name(noise: Mapping[str, Any], seed: int) -> str:
-    name = noise["name"]
-    if noise.get("step"):
-        name += f"-k{noise['step']}"
-    return f"seed{seed}.{name}" if seed else name
-
-
 def _check_analysis(analysis: Analysis, experiment: Experiment, where: str) -> None:
     unknown = [m for m in analysis.family or [] if m not in BIAS_METRICS]
     if unknown or analysis.family == []:
@@ -371,11 +388,14 @@ def _check_analysis(analysis: Analysis, experiment: Experiment, where: str) -> N
     _check_looks(analysis.looks, experiment.declared["runs"], where)
     for family in experiment.families:
         _check_comparable(family, experiment.techniques, where)
-        _check_cross(analysis.cross, list(family.groups), where)
-        last = len(family.classes) - 1
-        if analysis.favourable is not None and analysis.favourable > last:
-            problem, remedy = "class outside the range", f"use a class number from 0 to {last}"
-            raise InputError(where, "analysis.favourable", analysis.favourable, problem, remedy)
+        if family.known:
+            check_names(analysis, family, where)
+
+
+def check_names(analysis: Analysis, family: Family, where: str) -> None:
+    """InputError where the analysis names a class or a protected attribute that a family does not have."""
+    _check_cross(analysis.cross, list(family.groups), where)
+    class_number(analysis.favourable, family.classes, where)
 
 
 def _check_comparable(family: Family, techniques: Sequence[Technique], where: str) -> None:
@@ -402,10 +422,10 @@ def _check_cross(cross: list[list[str]] | None, attributes: list[str], where: st
         if unknown:
             problem = "unknown protected attribute of the data set"
             raise InputError(where, "analysis.cross", unknown[0], problem, _suggestion(unknown[0], attributes))
-        if len(crossed) < 2 or _repeated(crossed) is not None:
+        if len(crossed) < 2 or repeated(crossed) is not None:
             problem = "not two or more different protected attributes"
             raise InputError(where, "analysis.cross", crossed, problem, "for example [[sex, race]]")
-    twice = _repeated([sorted(crossed) for crossed in cross or []])
+    twice = repeated([sorted(crossed) for crossed in cross or []])
     if twice is not None:
         raise InputError(where, "analysis.cross", twice, "crossed twice", "give every crossing once")
 
@@ -417,9 +437,9 @@ def _declared(
     rows = {
         t.name: {
             **r["settings"],
-            "inference": t.inference,
+            "inference": r["inference"],
             "baseline": t.baseline or t.name,
-            "uses_protected": r["uses"],
+            "uses_protected": r["given"].uses_protected or r["uses"],
         }
         for r, t in zip(resolved, techniques, strict=True)
     }

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 Evidence = Mapping[str, object]
 COMPARED = "final weights and predictions, by SHA-256"
+PREDICTIONS = "predictions, by SHA-256"  # where no weights were recorded
+SEEN = "seen from outside only: initial weights, first batch and data order were not recorded"
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,14 @@ class Identity:
     """Whether the runs of one arm count as fixed-seed identical training (FIT) runs.
 
     `fit` is None where nothing is known; `differing` maps each part that differs to the runs that deviate from the
-    most frequent value.
+    most frequent value; `recorded` is False where nobody saw how a run started (`SEEN`).
     """
 
     fit: bool | None
     n: int
     differing: dict[str, list[str]] = field(default_factory=dict)
     text: str = ""
+    recorded: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,9 @@ def check_fit(evidence: Iterable[Evidence], training: str, arm: str) -> Identity
         named = "; ".join(f"{part} differs in {_some(odd)}" for part, odd in differing.items())
         return Identity(False, len(runs), differing, f"not FIT runs: {named}")
     shared, of = len(runs[0]["parts"]), f"{len(runs)} runs" if len(runs) > 1 else "the only run"
-    return Identity(True, len(runs), {}, f"FIT runs: all {shared} parts of the fingerprint are equal in {of}")
+    text = f"FIT runs: all {shared} parts of the fingerprint are equal in {of}"
+    seen = all_recorded(runs)
+    return Identity(True, len(runs), {}, text if seen else f"{text}, {SEEN}", seen)
 
 
 def check_control(evidence: Iterable[Evidence], training: str) -> Control:
@@ -91,8 +96,9 @@ def check_control(evidence: Iterable[Evidence], training: str) -> Control:
     found = [_control([e for e in control if e["arm"] == arm]) for arm in arms] or [_control([])]
     if len(found) > 1 and all(one.identical for one in found):
         n, seeds = sum(one.n for one in found), tuple(seed for one in found for seed in one.seeds)
-        text = f"identical within each of {len(found)} seeds, {n} runs in all ({COMPARED})"
-        return Control(True, n, COMPARED, text, seeds)
+        compared = found[0].compared
+        text = f"identical within each of {len(found)} seeds, {n} runs in all ({compared})"
+        return Control(True, n, compared, text, seeds)
     return min(found, key=lambda one: (False, None, True).index(one.identical))
 
 
@@ -100,23 +106,36 @@ def _control(control: list[Evidence]) -> Control:
     """The outcome of one arm."""
     runs = [e for e in control if e["status"] == "done"]
     seeds = tuple(dict.fromkeys(e.get("seed") for e in control))
+    compared = COMPARED if weights_known(runs) else PREDICTIONS
     if len(runs) < 2:
         reason = next((str(e["error"]) for e in control if e.get("error")), "fewer than 2 finished control runs")
-        return Control(None, len(runs), COMPARED, f"not available: {reason}", seeds)
+        return Control(None, len(runs), compared, f"not available: {reason}", seeds)
     usual, count = Counter(_results(run) for run in runs).most_common(1)[0]
     differing = differing_parts(runs)
     if count == len(runs) and not differing:
-        return Control(True, count, COMPARED, f"identical in {count} of {count} ({COMPARED})", seeds)
+        return Control(True, count, compared, f"identical in {count} of {count} ({compared})", seeds)
     odd = [f"run-{int(run['run']):02d}" for run in runs if _results(run) != usual]
     parts = ", ".join(differing) or "no part of the fingerprint"
-    text = f"failed: identical in {count} of {len(runs)} ({COMPARED}); {_some(odd)} deviates; differing: {parts}"
-    return Control(False, count, COMPARED, text, seeds)
+    text = f"failed: identical in {count} of {len(runs)} ({compared}); {_some(odd)} deviates; differing: {parts}"
+    return Control(False, count, compared, text, seeds)
 
 
 def distinct_finals(evidence: Iterable[Evidence], training: str, arm: str) -> tuple[int, int]:
-    """Number of distinct digests of the final weights, and number of finished runs."""
+    """Number of distinct digests of the final weights (where none were recorded: of predictions), and of runs."""
     runs = done_runs(evidence, training, arm)
-    return len({run["final_weights"] for run in runs}), len(runs)
+    if weights_known(runs):
+        return len({run["final_weights"] for run in runs}), len(runs)
+    return len({_results(run) for run in runs}), len(runs)
+
+
+def weights_known(runs: Iterable[Evidence]) -> bool:
+    """Whether every run recorded a digest of its final weights."""
+    return all(run["final_weights"] for run in runs)
+
+
+def all_recorded(runs: Iterable[Evidence]) -> bool:
+    """Whether every run recorded how it started and went on; those of fitlib's own trainings always do."""
+    return all(run.get("recorded", True) for run in runs)
 
 
 def _without_noise(entry: Evidence) -> bool:

@@ -21,6 +21,7 @@ PACKAGE = Path(__file__).parent
 LEFT_OUT = {"fitlib", "fitlib.registry", "fitlib.errors"}
 NUMERIC = {
     "train": ("torch", "numpy", "pyarrow", "pillow"),
+    "own": ("torch", "numpy", "pyarrow", "pandas", "scikit-learn"),
     "metrics": ("numpy", "pandas", "pyarrow"),
     "statistics": ("numpy", "pandas", "pyarrow", "scipy", "statsmodels", "matplotlib", "seaborn", "nbconvert"),
 }

@@ -5,23 +5,16 @@ A pure view of the experiment and the disk; nothing here executes anything.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from fitlib.digest import canonical_json, digest_json
-from fitlib.errors import InputError
 from fitlib.execution import notebook_path
 from fitlib.experiment import Arm, Experiment, TrainingSpec
 from fitlib.keys import changed_parts, key_parts
-from fitlib.options import expanded, options_of
-from fitlib.registry import DATASETS, METHODS, NETWORKS
 from fitlib.store import FAILED, RECORD, ExperimentPaths, read_json, read_record
 
-TRAIN_ROOTS = ("fitlib.train", "fitlib.fingerprint", "fitlib.recorder", "fitlib.noise", "fitlib.options")
 METRICS_ROOTS = ("fitlib.counts", "fitlib.examples", "fitlib.long_tables", "fitlib.metrics", "fitlib.predictions")
 STATISTICS_ROOTS = (
     "fitlib.captions", "fitlib.display", "fitlib.epochs", "fitlib.examples", "fitlib.plots", "fitlib.predictions",
@@ -86,11 +79,8 @@ def run_tasks(experiment: Experiment) -> list[RunTask]:
 
 
 def run_parameters(experiment: Experiment, task: RunTask) -> dict[str, object]:
-    """Parameters of `train.ipynb` for one run, without the folder."""
-    settings = task.spec.settings
-    return {
-        **{name: settings[name] for name in ("data", "network", "method", "training")},
-        "techniques": task.spec.techniques,
+    """Parameters of a run's notebook, without the folder."""
+    shared = {
         "noise": task.arm.noise,
         "noise_seed": experiment.declared["noise_seed"],
         "seed": task.arm.seed,
@@ -98,14 +88,12 @@ def run_parameters(experiment: Experiment, task: RunTask) -> dict[str, object]:
         "device": experiment.declared["device"],
         "threads": experiment.declared["threads"],
     }
+    return task.spec.source.run_parameters(shared, task.spec.techniques)
 
 
 def run_key_parts(experiment: Experiment, task: RunTask) -> dict[str, str]:
     """Parts of a run's key."""
-    return {
-        **_training_parts(_settings(task.spec.settings)),
-        "parameters": digest_json(run_parameters(experiment, task)),
-    }
+    return task.spec.source.key_parts(run_parameters(experiment, task), task.spec.techniques)
 
 
 def run_state(experiment: Experiment, paths: ExperimentPaths, task: RunTask) -> State:
@@ -155,28 +143,3 @@ def selected(tasks: Iterable[RunTask], only: Iterable[str]) -> list[RunTask]:
     """Tasks of the named techniques (all if none is named)."""
     wanted = set(only)
     return [t for t in tasks if not wanted or wanted & set(t.spec.techniques)]
-
-
-def _settings(settings: dict) -> bytes:
-    """What decides about code and data of a training, as one hashable value (options may be lists)."""
-    return canonical_json({name: settings[name] for name in ("data", "network", "method")})
-
-
-@cache
-def _training_parts(settings: bytes) -> dict[str, str]:
-    chosen = json.loads(settings)
-    data = DATASETS[chosen["data"]["name"]]
-    named = (data.module, NETWORKS[chosen["network"]["name"]].module, METHODS[chosen["method"]["name"]].module)
-    files = [*data.sibling("source_files")(**options_of(chosen["data"])), *_weights(chosen["network"])]
-    return key_parts("train", notebook_path("train"), (*TRAIN_ROOTS, *named), {}, data=files)
-
-
-def _weights(network: dict) -> list[Path]:
-    """The weight file that a network starts from, if it does."""
-    if not network.get("weights"):
-        return []
-    path = Path(expanded(network["weights"]))
-    if not path.is_file():
-        remedy = "correct the path, or download torchvision's weight file to it"
-        raise InputError("plan", "network.weights", network["weights"], "no such file", remedy)
-    return [path]

@@ -16,6 +16,7 @@ USES = {
     "training": "the protected attribute is used in training, not at prediction",
     "prediction": "the protected attribute is needed at prediction",
 }
+WEIGHTS = "final weights"
 NO_EVIDENCE = "No evidence was recorded on how these runs were trained: whether they were identical is unknown."
 
 
@@ -81,6 +82,12 @@ def deviations(plan: Mapping) -> list[str]:
     return [first, *(told or ["No deviation from it is recorded."])]
 
 
+def notes(plan: Mapping) -> list[str]:
+    """What is known of the data: rows left out, values mapped or filled, columns left out, what was guessed."""
+    told = [str(text).rstrip(".") for text in plan.get("notes") or []]
+    return [f"Data: {'; '.join(told)}."] if told else []
+
+
 def protected_use(plan: Mapping) -> list[str]:
     """Who uses the protected attribute, and when; use at prediction may be disparate treatment."""
     used = {when: [t["technique"] for t in plan["techniques"] if t.get("uses_protected") == when] for when in USES}
@@ -127,7 +134,7 @@ def _identity(training: str, arm: str, evidence: Sequence[Mapping]) -> str:
         return f"{found.text}; these {found.n} runs are not compared"
     if not found.fit or found.n == 1:
         return found.text if found.fit is None else "1 run, so there is nothing to compare"
-    finals = _finals(*identity.distinct_finals(evidence, training, arm))
+    finals = _finals(*identity.distinct_finals(evidence, training, arm), _compared(evidence, training, arm))
     known = _starts_known(evidence, training, arm)
     started = f"the {found.n} runs started from identical weights and data ({found.text})" if known else found.text
     return f"{started}; {finals}"
@@ -138,12 +145,19 @@ def _starts_known(evidence: Sequence[Mapping], training: str, arm: str) -> bool:
     return all(run["parts"].get(part) for run in runs for part in ("initial weights", "first batch"))
 
 
-def _finals(different: int, n: int) -> str:
+def _compared(evidence: Sequence[Mapping], training: str, arm: str) -> str:
+    """The results that tell runs apart: weights, or predictions where no weights were recorded."""
+    known = identity.weights_known(identity.done_runs(evidence, training, arm))
+    return WEIGHTS if known else "predictions"
+
+
+def _finals(different: int, n: int, what: str) -> str:
     if different == 1:
-        return f"all {n} final weights are bit-identical (SHA-256), so the noise changed nothing"
+        changed = "nothing" if what == WEIGHTS else "no prediction"
+        return f"all {n} {what} are bit-identical (SHA-256), so the noise changed {changed}"
     if different == n:
-        return f"{n} of {n} final weights differ (SHA-256)"
-    return f"only {different} different final weights (SHA-256) among {n} runs, so the effective n is {different}"
+        return f"{n} of {n} {what} differ (SHA-256)"
+    return f"only {different} different {what} (SHA-256) among {n} runs, so the effective n is {different}"
 
 
 def controls(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:

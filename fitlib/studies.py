@@ -7,13 +7,16 @@ families has them in `families/<name>/`, and lists them in its `index.html`.
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 from fitlib import plan
 from fitlib.analysis import DERIVED, REPORT, STATISTICS, Outcome, Study, analyse
 from fitlib.declaration import read_declared
 from fitlib.evidence import collect, experiment_plan, prediction_hashes
-from fitlib.experiment import Experiment
+from fitlib.experiment import Experiment, check_names
 from fitlib.families import Family
+from fitlib.own_outputs import agreed_names, other_rows, read_names
 from fitlib.plan import RunTask, State
 from fitlib.progress import Progress
 from fitlib.store import ExperimentPaths, deviations, read_record, write_manifest
@@ -41,8 +44,10 @@ def study_of(
     """What the analysis of a family needs, collected from the finished runs on disk."""
     place = paths if len(experiment.families) == 1 else paths.family(family.name)
     own = [(task, state) for task, state in states if task.spec in family.trainings]
+    family = _named(experiment, family, [task for task, state in own if state.done], paths)
     predictions, hashes = _predictions(experiment, paths, own)
-    told = [*deviations(paths), *_other_data(experiment, family)]
+    told = [*deviations(paths), *_other_data(experiment, family), *_other_rows(experiment, family, predictions)]
+    told += _unplanned(paths, [task for task, state in own if state.done])
     return Study(
         place,
         experiment_plan(experiment, family, told, read_declared(paths)),
@@ -72,13 +77,52 @@ def _predictions(
     return predictions, hashes
 
 
+def _named(experiment: Experiment, family: Family, done: list[RunTask], paths: ExperimentPaths) -> Family:
+    """The family under names that its finished runs saved, where experiment file and data have none.
+
+    RunFailed where the runs saved different names; InputError where the analysis names what there is not.
+    """
+    found = {task.name: read_names(task.folder(paths)) for task in done} if not family.known else {}
+    names = agreed_names({run: names for run, names in found.items() if names})
+    if names is None:
+        return family
+    named = replace(family, classes=names.classes, groups={a: list(groups) for a, groups in names.groups.items()})
+    check_names(experiment.analysis, named, experiment.name)
+    return named
+
+
 def _other_data(experiment: Experiment, family: Family) -> list[str]:
     """Sentences about techniques whose data settings are not their baseline's."""
-    data = {name: spec.settings["data"] for spec in family.trainings for name in spec.techniques}
+    data = {name: spec.source.data for spec in family.trainings for name in spec.techniques}
     return [
         f"{t.name} and its baseline {t.baseline} have different data settings: their test sets may differ"
         for t in experiment.techniques
-        if t.name in data and t.baseline and data[t.name] != data[t.baseline]
+        if t.name in data and t.baseline and data[t.baseline] and data[t.name] and data[t.name] != data[t.baseline]
+    ]
+
+
+def _other_rows(experiment: Experiment, family: Family, predictions: dict[str, dict]) -> list[str]:
+    """Sentences about own trainings that predicted other test rows than their baseline."""
+    own = {name for spec in family.trainings if spec.source.checked for name in spec.techniques}
+    files = {name: next(iter(next(iter(arms.values()))["predictions"].values())) for name, arms in predictions.items()}
+    pairs = [(t.name, t.baseline) for t in experiment.techniques if t.baseline in files and t.name in files]
+    return [
+        f"{name} was tested on other rows than {baseline}: the test set differs with the technique"
+        for name, baseline in pairs
+        if {name, baseline} & own and other_rows(Path(files[name]), Path(files[baseline]))
+    ]
+
+
+def _unplanned(paths: ExperimentPaths, done: list[RunTask]) -> list[str]:
+    """Sentences about predictions that own trainings saved and nobody planned."""
+    found: dict[str, set[str]] = {}
+    for task in (task for task in done if task.spec.source.checked):
+        saved = prediction_hashes(read_record(task.folder(paths)))
+        found.setdefault(task.spec.name, set()).update(set(saved) - set(task.spec.techniques))
+    return [
+        f"{training} also saved predictions of {', '.join(sorted(names))}: no technique of the plan, so left out"
+        for training, names in found.items()
+        if names
     ]
 
 

@@ -48,8 +48,14 @@ def _answer_on_deviations(plan: Mapping) -> str:
 
 def _answer_on_fit(plan: Mapping, evidence: Sequence[Mapping]) -> str:
     arms = [arm["arm"] for arm in main_arms(plan)]
-    found = [identity.check_fit(evidence, training, arm).fit for training in say.trainings(plan) for arm in arms]
-    known = {"proven": found.count(True), "refuted": found.count(False), "unknown": found.count(None)}
+    checked = [identity.check_fit(evidence, training, arm) for training in say.trainings(plan) for arm in arms]
+    found = [one.fit if one.recorded else "outside" for one in checked]
+    known = {
+        "proven": found.count(True),
+        "equal as far as seen from outside": found.count("outside"),
+        "refuted": found.count(False),
+        "unknown": found.count(None),
+    }
     return _shares(known, len(found), "training" if len(arms) == 1 else "pair of training and arm")
 
 
@@ -101,6 +107,7 @@ def _training_row(training: str, names: list[str], arm: str, evidence: Sequence[
     runs = identity.done_runs(evidence, training, arm)
     parts = len({part for run in runs for part in run["parts"]})
     different, n = identity.distinct_finals(evidence, training, arm)
+    compared = "" if identity.weights_known(runs) else " (predictions)"
     return {
         "Training": training,
         "Techniques": say.listed(names, 8),
@@ -108,7 +115,7 @@ def _training_row(training: str, names: list[str], arm: str, evidence: Sequence[
         "Runs": str(n),
         "Parts equal": f"{parts - len(found.differing)} of {parts}",
         "Parts that differ": say.listed(found.differing, 8),
-        "Different final weights": f"{different} of {n}",
+        "Different final weights": f"{different} of {n}{compared}",
         "Control arm": _of_control(identity.check_control(evidence, training), runs),
     }
 

@@ -38,7 +38,11 @@ NOISE_MEANINGS = {
     "threads": "the number of threads, drawn at every step",
     "primitives": "the choice among equivalent primitives, drawn at every step",
 }
-EPOCHS = {"last": "last epoch", "best-f1": "epoch with the best validation macro-F1"}  # by `training.select`
+EPOCHS = {  # by `training.select`; own: trained by somebody's own code
+    "last": "last epoch",
+    "best-f1": "epoch with the best validation macro-F1",
+    "own": "epoch as the own training chose",
+}
 NOT_ESTIMABLE, NO_TEST = "not estimable", "no test"
 JUDGED = ("fairer", "less fair", "equivalent", "undecided")
 VERDICTS = (*JUDGED, "not FIT", NOT_ESTIMABLE)
@@ -156,6 +160,12 @@ def data_name(plan: Mapping) -> str:
     """The name of the data set; "" where none is given."""
     name = str(plan.get("data", {}).get("name") or "")
     return "" if name == "unknown" else name
+
+
+def trained_on(plan: Mapping) -> str:
+    """What all runs of a technique share, as far as it is known of a training of one's own."""
+    own = any(technique.get("select") == "own" for technique in plan.get("techniques", []))
+    return "training code and its inputs" if own else "training data"
 
 
 def epoch(plan: Mapping) -> str:

@@ -112,7 +112,9 @@ OWN = sorted(path for path in PARAMS.glob("*.yaml") if path.stem != "paper-smoke
 
 
 @pytest.mark.parametrize("path", OWN, ids=lambda p: p.stem)
-def test_every_experiment_file_of_the_project_is_valid(path):
+def test_every_experiment_file_of_the_project_is_valid(path, request):
+    if "$FITLIB_DATA_DIR" in path.read_text():
+        request.getfixturevalue("data_dir")  # skips where the data are not here
     assert read_experiment(path).name == path.stem
 
 
@@ -146,7 +148,7 @@ BAD = {
     "unknown data set": ({"data": "digit-s"}, "data", "digit-s", "did you mean 'digits-s'?"),
     "unknown option": ({"data": {"name": "digits-s", "skw": 0.9}}, "data.skw", 0.9, "did you mean 'skew'?"),
     "option out of range": ({"data": {"name": "digits-s", "skew": 1.5}}, "data.skew", 1.5, "less than 1"),
-    "unknown network": ({"network": "lstm"}, "network", "lstm", "known: nifr-cnn"),
+    "unknown network": ({"network": "lstm"}, "network", "lstm", "known: mlp"),
     "unknown noise": ({"noise": "ulps"}, "noise", "ulps", "did you mean 'ulp'?"),
     "unknown inference rule": (technique(inference="sum"), "techniques.T.inference", "sum", "known: argmax"),
     "unknown device": ({"device": "tpu"}, "device", "tpu", "'cpu' or 'cuda'"),

@@ -8,7 +8,9 @@ import pytest
 from fitlib import keys
 from fitlib.execution import notebook_path
 from fitlib.keys import changed_parts, code_digest, imported_modules, key_parts
-from fitlib.plan import METRICS_ROOTS, REPORT_ROOTS, STATISTICS_ROOTS, TRAIN_ROOTS
+from fitlib.own import ROOTS as OWN_ROOTS
+from fitlib.plan import METRICS_ROOTS, REPORT_ROOTS, STATISTICS_ROOTS
+from fitlib.trainings import TRAIN_ROOTS
 
 
 @pytest.fixture
@@ -64,7 +66,8 @@ def test_the_analysis_depends_on_no_module_of_the_training():
 
 
 @pytest.mark.parametrize(
-    ("name", "roots"), [("train", TRAIN_ROOTS), ("metrics", METRICS_ROOTS), ("statistics", STATISTICS_ROOTS)]
+    ("name", "roots"),
+    [("train", TRAIN_ROOTS), ("call", OWN_ROOTS), ("metrics", METRICS_ROOTS), ("statistics", STATISTICS_ROOTS)],
 )
 def test_the_key_of_a_notebook_covers_every_module_that_it_imports(name, roots):
     cells = nbformat.read(notebook_path(name), as_version=4).cells

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fitlib import wording as say
 from fitlib.display import Page, tell
-from fitlib.identity import check_fit
+from fitlib.identity import SEEN, all_recorded, check_fit
 from fitlib.sections.costs import first_metric
 from fitlib.series import main_arms
 
@@ -63,6 +63,12 @@ RUNS_CALLED = {
     "no": "runs that are not FIT: their records show that they were not identical",
     "unknown": "runs, with no record of whether they were identical",
 }
+SEEN_CALLED = f"fixed-seed identical training (FIT) runs as far as can be told ({SEEN})"
+MOST_PACKAGES = 6
+COMPUTING = (
+    "torch", "torchvision", "lightning", "pytorch-lightning", "tensorflow", "jax", "numpy", "scipy", "pandas",
+    "scikit-learn", "xgboost", "lightgbm", "catboost", "transformers",
+)  # fmt: skip
 Values = dict[str, str]
 
 
@@ -110,13 +116,14 @@ def _setting(row: Mapping, arm: Mapping, plan: Mapping, evidence: Sequence[Mappi
     trainings = {t["technique"]: t["training"] for t in plan["techniques"]}
     named = [trainings[row[role]] for role in ("technique", "baseline") if role in row]
     by = f" by {row['attribute']}" if len(plan["groups"]) > 1 else ""
+    recorded = all_recorded(e for e in evidence if e["training"] in named and e["status"] == "done")
     return {
         "technique": str(row["technique"]),
         "baseline": str(row.get("baseline", "")),
         "metric": f"{row['metric']}{by}",
         "metric name": say.METRIC_NAMES[row["metric"]],
         "reading": str(row["reading"]),
-        "runs": RUNS_CALLED[row["fit"]],
+        "runs": SEEN_CALLED if row["fit"] == "yes" and not recorded else RUNS_CALLED[row["fit"]],
         "noise": _noise(arm),
         "seed": _seed(arm),
         "data": say.data_name(plan) or "not named",
@@ -146,8 +153,15 @@ def _device(evidence: Sequence[Mapping], trainings: Sequence[str], arm: str) -> 
 
 def _machine(parts: Mapping[str, str]) -> str:
     gpu = str(parts.get("gpu", "none"))
-    known = [parts.get("machine", ""), "" if gpu == "none" else gpu, parts.get("packages", "")]
+    known = [parts.get("machine", ""), "" if gpu == "none" else gpu, _packages(str(parts.get("packages", "")))]
     return ", ".join(str(part) for part in known if part)
+
+
+def _packages(text: str) -> str:
+    """Name and version of each package, as recorded; of many those that compute."""
+    packages = text.split(", ")
+    chosen = [package for package in packages if package.partition(" ")[0] in COMPUTING]
+    return ", ".join(chosen) if len(packages) > MOST_PACKAGES else text
 
 
 def _of_both(row: Mapping, summary: pd.DataFrame) -> Values:

@@ -270,7 +270,7 @@ def caption(plan: Mapping, over_seeds: pd.DataFrame, extra: str) -> str:
     seeds, runs = (_range(over_seeds[name]) for name in ("n_seeds", "n_runs"))
     varied = say.listed(dict.fromkeys(map(say.noise, main_arms(plan))))
     data = say.data_name(plan)
-    fixed = f"training data, test set{f' of {data}' if data else ''}"
+    fixed = f"{say.trained_on(plan)}, test set{f' of {data}' if data else ''}"
     return (
         f"n = {seeds} seeds × {runs} runs of each technique. Varied: seed (a random factor) and noise {varied}. "
         f"Fixed: {fixed}{say.epoch(plan)}. {extra}"

@@ -1,0 +1,80 @@
+"""Calling somebody's function for one run, and saving what it returns; `call.ipynb` is its notebook."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from fitlib.errors import InputError
+from fitlib.saving import save_predictions
+
+ALWAYS = ("run_dir", "run", "seed", "noise")  # given to a function that takes any name (**options)
+RETURNS = "return the arguments of fitlib.save_predictions as a mapping, {technique: mapping}, or None"
+
+
+def load(target: str) -> Callable[..., object]:
+    """The function `package.module:function`, with the current folder on sys.path.
+
+    InputError where it cannot be imported or is no function; what its module raises is left as it is.
+    """
+    module, _, name = target.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        function = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        remedy = "install it, or say the command in the folder that holds it"
+        raise InputError("callable", "module", module, f"cannot be imported ({error})", remedy) from error
+    if not callable(function) or inspect.isclass(function):
+        raise InputError("callable", "function", target, "no function", "name a function of the module")
+    return function
+
+
+def arguments(
+    function: Callable[..., object], given: Mapping[str, object], parameters: Mapping[str, object]
+) -> dict[str, object]:
+    """The parameters, and those of `given` that the function's signature names (of `**options`: `ALWAYS`)."""
+    accepted = inspect.signature(function).parameters.values()
+    named = {p.name for p in accepted if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    named |= set(ALWAYS) if any(p.kind == p.VAR_KEYWORD for p in accepted) else set()
+    return {**{name: value for name, value in given.items() if name in named}, **parameters}
+
+
+def save_returned(returned: object, run_dir: str, techniques: Sequence[str]) -> list[Path]:
+    """Save what the function returned, if it did not save by itself; the predictions files of the run.
+
+    returned: None, the arguments of `fitlib.save_predictions`, or {technique: such arguments}. InputError for anything
+    else.
+    """
+    if returned is not None:
+        for technique, fields in _by_technique(returned, techniques).items():
+            save_predictions(run_dir, **{"technique": technique, **fields})
+    return sorted(Path(run_dir).glob("predictions/*.parquet"))
+
+
+def _by_technique(returned: object, techniques: Sequence[str]) -> dict[str | None, Mapping[str, object]]:
+    if not isinstance(returned, Mapping):
+        raise InputError("callable", "returned", type(returned).__name__, "no mapping", RETURNS)
+    found = {None: returned} if "prediction" in returned else dict(returned)
+    for technique, fields in found.items():
+        if not isinstance(fields, Mapping):
+            known = f"neither a technique ({', '.join(techniques)}) with its mapping, nor is there a 'prediction'"
+            raise InputError("callable", "returned", technique, known, RETURNS)
+        _check_fields(fields)
+    return found
+
+
+def _check_fields(fields: Mapping[str, object]) -> None:
+    accepted = inspect.signature(save_predictions).parameters
+    needed = [name for name, p in accepted.items() if p.default is p.empty and name != "run_dir"]
+    for name in [name for name in fields if name not in accepted or name == "run_dir"]:
+        close = difflib.get_close_matches(str(name), accepted, n=1)
+        remedy = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(accepted)}"
+        raise InputError("callable", "returned", name, "no argument of fitlib.save_predictions", remedy)
+    for name in [name for name in needed if name not in fields]:
+        raise InputError("callable", "returned", name, "is missing", RETURNS)

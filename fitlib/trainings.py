@@ -1,0 +1,86 @@
+"""fitlib's own training behind the interface that it shares with `fitlib.own.OwnTraining`, and the choice of both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fitlib.digest import canonical_json, digest_json
+from fitlib.errors import InputError
+from fitlib.execution import notebook_path
+from fitlib.keys import key_parts
+from fitlib.options import expanded, options_of
+from fitlib.own import OwnTraining
+from fitlib.registry import DATASETS, METHODS, NETWORKS
+
+TRAIN_ROOTS = ("fitlib.train", "fitlib.fingerprint", "fitlib.recorder", "fitlib.noise", "fitlib.options")
+
+
+class FitlibTraining:
+    """Method, network and loop of fitlib on a data set, executed by `train.ipynb`.
+
+    name: of the folder of its runs; method, select: as reports tell them; data: settings of the data set; declared:
+    classes and groups that the file gives; notebook: what a run executes.
+    """
+
+    declared = None  # the data set tells
+    automatic_noise = "ulp"  # on the CPU, which by itself repeats itself
+    checked = False  # `train.ipynb` saves what is asked for, or raises
+
+    def __init__(self, settings: Mapping[str, Any]):
+        self._settings = settings
+        self.name = self.method = settings["method"]["name"]
+        self.select: str = settings["training"]["select"]
+        self.data: dict[str, Any] = settings["data"]
+        self.notebook = notebook_path("train")
+
+    def check(self, where: str, needed: Iterable[str]) -> None:
+        """Nothing: the schema has checked everything, and every noise and seed has its effect."""
+
+    def run_parameters(self, shared: Mapping[str, object], techniques: Mapping[str, str]) -> dict[str, object]:
+        """Parameters of the notebook for one run, without the folder."""
+        chosen = {name: self._settings[name] for name in ("data", "network", "method", "training")}
+        return {**chosen, "techniques": techniques, **shared}
+
+    def key_parts(self, parameters: Mapping[str, object], techniques: Mapping[str, str]) -> dict[str, str]:
+        """Parts of the key of a run with these parameters."""
+        chosen = {name: self._settings[name] for name in ("data", "network", "method")}
+        return {**_parts(canonical_json(chosen)), "parameters": digest_json(dict(parameters))}
+
+    def check_unchanged(self) -> None:
+        """Nothing: an installed fitlib does not change while it works."""
+
+    def check_outputs(self, folder: Path, task: object, finished: object) -> None:
+        """Nothing: `train.ipynb` saves what is asked for, or raises."""
+
+
+Source = FitlibTraining | OwnTraining
+
+
+def source_of(settings: Mapping[str, Any]) -> Source:
+    """What trains a training with these resolved settings."""
+    return FitlibTraining(settings) if "method" in settings else OwnTraining(settings)
+
+
+@cache
+def _parts(settings: bytes) -> dict[str, str]:
+    """All parts but the parameters; settings: data, network and method as JSON (options may be lists)."""
+    chosen = json.loads(settings)
+    data = DATASETS[chosen["data"]["name"]]
+    named = (data.module, NETWORKS[chosen["network"]["name"]].module, METHODS[chosen["method"]["name"]].module)
+    files = [*data.sibling("source_files")(**options_of(chosen["data"])), *_weights(chosen["network"])]
+    return key_parts("train", notebook_path("train"), (*TRAIN_ROOTS, *named), {}, data=files)
+
+
+def _weights(network: dict) -> list[Path]:
+    """The weight file that a network starts from, if it does."""
+    if not network.get("weights"):
+        return []
+    path = Path(expanded(network["weights"]))
+    if not path.is_file():
+        remedy = "correct the path, or download torchvision's weight file to it"
+        raise InputError("plan", "network.weights", network["weights"], "no such file", remedy)
+    return [path]

@@ -1,0 +1,8 @@
+"""What a module imports that a training imports."""
+
+import numpy as np
+
+
+def flipped(seeds, chances):
+    """Which rows are drawn, each with its chance."""
+    return np.random.default_rng(seeds).random(len(chances)) < chances
