@@ -1,44 +1,66 @@
-"""Somebody else's predictions to the same tables and report: `DIR/<technique>/*.csv|parquet`, one file per run."""
+"""Somebody else's predictions to the same tables and report: `DIR/<technique>/*.csv|parquet`, one file per run.
+
+What people have is first brought into one form (`fitlib.others`); what was guessed on the way is said on stderr and in
+the report.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from fitlib.analysis import Outcome, Study, analyse
-from fitlib.digest import digest_file, digest_json
+from fitlib.digest import digest_json
 from fitlib.errors import InputError
 from fitlib.experiment import NAME, NAME_REMEDY, Analysis
-from fitlib.predictions import Predictions, stack, with_crossed
+from fitlib.mapping import key_of
+from fitlib.others import FOLDER, Choices, normalised
+from fitlib.predictions import with_crossed
 from fitlib.progress import Progress
-from fitlib.store import ExperimentPaths, locked
+from fitlib.roles import suggestion
+from fitlib.store import ExperimentPaths, locked, read_record
 
-SUFFIXES = (".csv", ".parquet")
 ARM = "runs"
 COUNTED = "intervals and tests count every file as a run"
 
 
 def analyze(
-    folder: Path, baseline: str | None, out: Path, analysis: Analysis, jobs: int, progress: Progress
+    folder: Path,
+    baseline: str | None,
+    out: Path,
+    analysis: Analysis,
+    jobs: int,
+    progress: Progress,
+    choices: Choices | None = None,
 ) -> Outcome:
     """Read and check all predictions of `folder`, then write metrics, statistics and report to `out`.
 
-    Raises InputError before any work for anything that is wrong with the predictions, and for an `out` that holds
-    something else than an earlier analysis.
+    `choices`: what the user said about columns, classes and the favourable class (by name or number). Raises InputError
+    before any work for anything that is wrong with the predictions, and for an `out` that holds something else than an
+    earlier analysis.
     """
     _check_out(folder, out)
-    files = find(folder)
-    baseline = _baseline(files, baseline, folder)
-    stacked = {name: stack(dict(enumerate(paths))) for name, paths in files.items()}
-    description = _description(stacked, folder, analysis)
-    _check_favourable(analysis, len(description["classes"]))
-    paths = ExperimentPaths(out)
+    paths, choices = ExperimentPaths(out), choices or Choices()
+    found, write = normalised(folder, paths, choices)
+    _check_names(folder, found["runs"])
+    baseline = _baseline(list(found["runs"]), baseline, folder)
+    analysis, notes = _with_favourable(analysis, choices.favourable, found["classes"])
+    _check_cross(analysis, list(found["groups"]))
+    notes = [*found["notes"], *notes]
     with locked(paths):
-        paths.sweep()
-        study = _study(paths, files, stacked, baseline, description, analysis)
-        return analyse(study, jobs, progress)
+        _sweep(paths)
+        for note in notes:
+            progress.say(note)
+        write()
+        return analyse(_study(paths, found, baseline, analysis, notes), jobs, progress)
+
+
+def _sweep(paths: ExperimentPaths) -> None:
+    paths.sweep()
+    for leftover in paths.root.glob(f".{FOLDER}.*"):
+        shutil.rmtree(leftover)
 
 
 def _check_out(folder: Path, out: Path) -> None:
@@ -52,66 +74,62 @@ def _check_out(folder: Path, out: Path) -> None:
         raise InputError("analyze", "--out", str(out), "the folder is not empty and no earlier analysis", remedy)
 
 
-def find(folder: Path) -> dict[str, list[Path]]:
-    """Files of each technique in natural order of their names (run2 before run10), which is the order of the runs.
-
-    Hidden files and folders, which editors and file managers leave, are passed over.
-    """
-    if not folder.is_dir():
-        raise InputError(
-            str(folder), "DIR", folder.name, "not a folder", "name the folder that holds <technique>/*.csv"
-        )
-    found = {}
-    for sub in sorted(p for p in _visible(folder) if p.is_dir()):
-        files = sorted((p for p in _visible(sub) if p.suffix.lower() in SUFFIXES), key=_natural)
-        if files and not NAME.fullmatch(sub.name):
-            raise InputError(str(folder), "technique", sub.name, "not a valid name", NAME_REMEDY)
-        if files:
-            found[sub.name] = files
-    if not found:
-        problem = "holds no predictions"
-        raise InputError(
-            str(folder), "DIR", folder.name, problem, "put one file per run into <technique>/*.csv|parquet"
-        )
-    return found
+def _check_names(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        if not NAME.fullmatch(name):
+            usable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")
+            remedy = f"{NAME_REMEDY}: {usable}" if usable else NAME_REMEDY
+            raise InputError(str(folder), "technique", name, "not a valid name", remedy)
 
 
-def _visible(folder: Path) -> list[Path]:
-    return [p for p in folder.iterdir() if not p.name.startswith(".")]
-
-
-def _natural(path: Path) -> tuple:
-    """Sorting key that compares the numbers in a name as numbers."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)], path.name
-
-
-def _baseline(files: dict[str, list[Path]], baseline: str | None, folder: Path) -> str:
-    if baseline is None and len(files) == 1:
-        return next(iter(files))
-    if baseline not in files:
+def _baseline(techniques: Sequence[str], baseline: str | None, folder: Path) -> str:
+    if baseline is None and len(techniques) == 1:
+        return techniques[0]
+    if baseline not in techniques:
         problem = "not among the techniques" if baseline else "no baseline among several techniques"
-        raise InputError(str(folder), "--baseline", baseline, problem, f"choose one of {', '.join(files)}")
+        raise InputError(str(folder), "--baseline", baseline, problem, f"choose one of {', '.join(techniques)}")
     return baseline
 
 
-def _description(stacked: dict[str, Predictions], folder: Path, analysis: Analysis) -> dict:
-    """Classes and groups that all techniques share, those of crossed attributes included."""
-    first_name, first = next(iter(stacked.items()))
-    for name, other in stacked.items():
-        same = (other.multilabel, sorted(other.n_groups)) == (first.multilabel, sorted(first.n_groups))
-        if not same or (first.multilabel and other.n_classes != first.n_classes):
-            problem = f"multi-label, number of labels or protected attributes differ from {first_name}"
-            raise InputError(str(folder / name), "columns", name, problem, "analyse different tasks apart")
-    n_classes = max(p.n_classes for p in stacked.values())
-    sizes = {a: max(p.n_groups[a] for p in stacked.values()) for a in first.n_groups}
-    _check_cross(analysis, list(sizes))
-    groups = {a: [_group_name(a, g, analysis) for g in range(n)] for a, n in sizes.items()}
-    return {"classes": [str(c) for c in range(n_classes)], "groups": with_crossed(groups, analysis.cross)}
+def _with_favourable(analysis: Analysis, given: str | None, classes: Sequence[str]) -> tuple[Analysis, list[str]]:
+    """`analysis` with the number of the favourable class, which may be given by its name, or by its number."""
+    if given is None:
+        return analysis, []
+    numbers = list(map(str, range(len(classes))))
+    number = _class_number(given, classes)
+    if number is None:
+        remedy = suggestion(given, classes)
+        if list(classes) == numbers:
+            remedy = f"use a class number from 0 to {len(classes) - 1}"
+        raise InputError("analyze", "--favourable", given, "no such class", remedy)
+    told = [] if list(classes) == numbers else [f"Favourable class: {classes[number]}."]
+    return analysis.model_copy(update={"favourable": number}), told
 
 
-def _group_name(attribute: str, group: int, analysis: Analysis) -> str:
-    """The number of a group; with its attribute where crossed groups would otherwise read "group 0 & group 0"."""
-    return f"{attribute} {group}" if analysis.cross else f"group {group}"
+def _class_number(given: str, classes: Sequence[str]) -> int | None:
+    """A class by its name, whatever its spelling as a number, or (where classes are text) by its number."""
+    keys = [key_of(name) for name in classes]
+    if given in classes or key_of(given) in keys:
+        return list(classes).index(given) if given in classes else keys.index(key_of(given))
+    if all(isinstance(key, str) for key in keys) and given.isdecimal() and int(given) < len(classes):
+        return int(given)
+    return None
+
+
+def _description(found: Mapping, analysis: Analysis) -> dict:
+    """Classes and groups by name, the groups of crossed attributes included."""
+    groups = {
+        attribute: [_group_name(attribute, name, found["numeric"][attribute], analysis) for name in names]
+        for attribute, names in found["groups"].items()
+    }
+    return {"classes": found["classes"], "groups": with_crossed(groups, analysis.cross)}
+
+
+def _group_name(attribute: str, name: str, numeric: bool, analysis: Analysis) -> str:
+    """A group's name; numbers with their attribute where crossed groups would otherwise read "0 & 0"."""
+    if not numeric and name not in ("False", "True"):
+        return name
+    return f"{attribute} {name}" if analysis.cross or not numeric else f"group {name}"
 
 
 def _check_cross(analysis: Analysis, attributes: list[str]) -> None:
@@ -125,60 +143,67 @@ def _check_cross(analysis: Analysis, attributes: list[str]) -> None:
             raise InputError("analyze", "--cross", ",".join(names), problem, "for example --cross sex,race")
 
 
-def _check_favourable(analysis: Analysis, n_classes: int) -> None:
-    if analysis.favourable is not None and analysis.favourable >= n_classes:
-        remedy = f"use a class number from 0 to {n_classes - 1}"
-        raise InputError("analyze", "--favourable", analysis.favourable, "class outside the range", remedy)
-
-
-def _study(
-    paths: ExperimentPaths,
-    files: dict[str, list[Path]],
-    stacked: dict[str, Predictions],
-    baseline: str,
-    description: dict,
-    analysis: Analysis,
-) -> Study:
-    order = [baseline, *(name for name in files if name != baseline)]
-    techniques = [
-        {
-            "technique": name,
-            "training": name,
-            "baseline": None if name == baseline else baseline,
-            "method": "unknown",
-            "inference": "unknown",
-            "uses_protected": "unknown",
-        }
-        for name in order
-    ]
+def _study(paths: ExperimentPaths, found: Mapping, baseline: str, analysis: Analysis, notes: list[str]) -> Study:
+    order = [baseline, *(name for name in found["runs"] if name != baseline)]
+    written, digests = _hashes(paths, found, order)
     arm = {"arm": ARM, "noise": "unknown", "kind": "unknown", "role": "main", "seed": None, "options": {}}
-    hashes = {name: [digest_file(path) for path in files[name]] for name in order}
     plan = {
-        "techniques": techniques,
-        "arms": [{**arm, "runs": max(map(len, files.values()))}],
+        "techniques": [_technique(name, baseline) for name in order],
+        "arms": [{**arm, "runs": max(map(len, found["runs"].values()))}],
         "data": {"name": "unknown"},
-        **description,
+        **_description(found, analysis),
         "analysis": analysis.model_dump(),
         "declared_hash": digest_json(analysis.model_dump()),
         "declared_before_first_run": False,
-        "deviations": [*_differing_tests(stacked, order), *_copies(hashes, order)],
+        "deviations": [*_differing_tests(found["rows"], order), *_copies(digests, order)],
+        "notes": notes,
         "source": "predictions made elsewhere",
-        "digests": {name: {ARM: hashes[name]} for name in order},
+        "digests": {name: {ARM: digests[name]} for name in order},
     }
+    folder = (paths.root / FOLDER).resolve()
     predictions = {
-        name: {ARM: {"seed": 0, "predictions": {str(run): str(path.resolve()) for run, path in enumerate(files[name])}}}
+        name: {str(run): str(folder / name / f"run-{run:02d}.parquet") for run in range(len(found["runs"][name]))}
         for name in order
     }
-    return Study(paths, plan, [], predictions, hashes)
+    arms = {name: {ARM: {"seed": 0, "predictions": files}} for name, files in predictions.items()}
+    return Study(paths, plan, [], arms, written)
 
 
-def _differing_tests(stacked: dict[str, Predictions], order: list[str]) -> list[str]:
+def _hashes(paths: ExperimentPaths, found: Mapping, order: Sequence[str]) -> tuple[dict, dict]:
+    """Per technique, SHA-256 of what was written for every run, and of the file it came from.
+
+    Where a file holds several runs, a run has no file of its own: what was written stands for it.
+    """
+    outputs = read_record(paths.root / FOLDER)["outputs"]
+    sources = [source["file"] for runs in found["runs"].values() for source in runs]
+    written = {n: [outputs[f"{n}/run-{r:02d}.parquet"]["sha256"] for r in range(len(found["runs"][n]))] for n in order}
+    digests = {
+        name: [
+            source["sha256"] if sources.count(source["file"]) == 1 else own
+            for source, own in zip(found["runs"][name], written[name], strict=True)
+        ]
+        for name in order
+    }
+    return written, digests
+
+
+def _technique(name: str, baseline: str) -> dict:
+    return {
+        "technique": name,
+        "training": name,
+        "baseline": None if name == baseline else baseline,
+        "method": "unknown",
+        "inference": "unknown",
+        "uses_protected": "unknown",
+    }
+
+
+def _differing_tests(rows: Mapping[str, str], order: Sequence[str]) -> list[str]:
     """Sentences about techniques that were tested on other rows than the baseline."""
-    first = stacked[order[0]]
     return [
         f"{name} was tested on other rows than {order[0]}: the test set differs with the technique"
         for name in order[1:]
-        if not _same_rows(first, stacked[name])
+        if rows[name] != rows[order[0]]
     ]
 
 
@@ -190,8 +215,3 @@ def _copies(hashes: dict[str, list[str]], order: list[str]) -> list[str]:
         for name in order
         if len(set(hashes[name])) < len(hashes[name])
     ]
-
-
-def _same_rows(one: Predictions, other: Predictions) -> bool:
-    equal = np.array_equal(one.idx, other.idx) and np.array_equal(one.ground_truth, other.ground_truth)
-    return equal and all(np.array_equal(one.protected[a], other.protected[a]) for a in one.protected)

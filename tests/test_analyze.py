@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from test_end_to_end import TABLES, text_of
 
-from fitlib.analyze import find
+from fitlib.other_files import find
 
 N = 400
 
@@ -97,6 +97,12 @@ def test_torch_is_not_imported(folder):
     assert done.returncode == 0, done.stderr
 
 
+def named(path):
+    """The path, its folder made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def spoil(path, change):
     table = pd.read_csv(path)
     change(table).to_csv(path, index=False)
@@ -108,7 +114,7 @@ BAD = {
     "one group only": (lambda t: t.assign(protected_label=0), "protected"),
     "other idx": (lambda t: t.assign(idx=t.idx + 1), "idx"),
     "twice the same idx": (lambda t: t.assign(idx=0), "idx"),
-    "empty": (lambda t: t.head(0), "no predictions"),
+    "empty": (lambda t: t.head(0), "no rows"),
     "text as class": (lambda t: t.assign(prediction_result="cat"), "prediction"),
 }
 
@@ -130,7 +136,10 @@ def test_bad_predictions_are_one_line_before_any_work(folder, fitlib_command, ca
         (["mine"], "choose one of Fairer, Plain"),
         (["mine", "--baseline", "Plane"], "choose one of Fairer, Plain"),
         (["nothing", "--baseline", "Plain"], "not a folder"),
-        (["mine/Plain", "--baseline", "Plain"], "holds no predictions"),
+        (["empty", "--baseline", "Plain"], "holds no predictions"),
+        (["mine", "--baseline", "Plain", "--column", "truth=y"], "write ROLE=NAME"),
+        (["mine", "--baseline", "Plain", "--favourable", "good"], "from 0 to 2"),
+        (["my files", "--baseline", "Plain"], "technique = 'My model': not a valid name"),
         (["mine", "--baseline", "Plain", "--favourable", "3"], "from 0 to 2"),
         (["mine", "--baseline", "Plain", "--alpha", "2"], "less than 1"),
         (["mine", "--baseline", "Plain", "--cross", "protected,age"], "--cross = 'age': unknown protected attribute"),
@@ -139,6 +148,8 @@ def test_bad_predictions_are_one_line_before_any_work(folder, fitlib_command, ca
     ],
 )
 def test_bad_arguments(folder, fitlib_command, arguments, expected):
+    (folder / "empty").mkdir()
+    predictions(np.random.default_rng(0), 0.1).to_csv(named(folder / "my files/My model/a.csv"), index=False)
     done = fitlib_command("analyze", *arguments, cwd=folder)
     assert done.returncode == 2 and expected in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
@@ -220,6 +231,39 @@ def test_multi_label_predictions(tmp_path, fitlib_command):
     done = fitlib_command("analyze", "labels", "--baseline", "A", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert set(pd.read_csv(tmp_path / "outputs/labels/tables/runs.csv").run) == set(range(5))
+
+
+@pytest.mark.slow
+def test_names_scores_and_favourable_class_of_a_table_as_people_have_it(tmp_path, fitlib_command):
+    for i in range(3):
+        for name, error in (("Plain", 0.2), ("Fairer", 0.05)):
+            t = predictions(np.random.default_rng(i), error, classes=2)
+            score = 0.05 + 0.9 * (t.prediction * 0.5 + np.random.default_rng(i).random(N) * 0.5)
+            columns = {"y_true": t.ground_truth, "y_pred": t.prediction}
+            columns = {c: np.where(values == 1, "granted", "refused") for c, values in columns.items()}
+            table = pd.DataFrame({"id": t.idx, **columns, "sex": np.where(t.protected, "women", "men"), "proba": score})
+            table.to_csv(named(tmp_path / f"mine/{name}/{i}.csv"), sep=";", index=False)
+    command = ("analyze", "mine", "--baseline", "Plain", "--favourable", "granted")
+    done = fitlib_command(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = text_of(tmp_path / "outputs/mine/report.html")
+    for said in ("Classes: 0 is granted, 1 is refused", "Separator ';'", "Scores read as those of class granted"):
+        assert said in done.stderr and said in page
+    assert "Selected for class granted" in page and "women" in page and "group 1" not in page
+    swept = pd.read_csv(tmp_path / "outputs/mine/tables/thresholds.csv")
+    assert set(swept.target) == {0} and swept.threshold.nunique() == 19
+    at_half = swept[(swept.technique == "Plain") & (swept.threshold == 0.5)].accuracy.item()
+    summary = pd.read_csv(tmp_path / "outputs/mine/tables/summary.csv").query("metric == 'accuracy' and group.isna()")
+    assert at_half == pytest.approx(summary.set_index("technique")["mean"]["Plain"], abs=1e-12)
+    again = fitlib_command(*command, cwd=tmp_path)
+    assert again.stdout == done.stdout and "done" not in again.stderr
+
+
+def test_a_class_is_known_by_its_name_or_number():
+    from fitlib.analyze import _class_number
+
+    assert [_class_number(given, ["-1", "1"]) for given in ("-1", "1", "1.0", "0")] == [0, 1, 1, None]
+    assert [_class_number(given, ["no", "yes"]) for given in ("yes", "1", "2", "Yes")] == [1, 1, None, None]
 
 
 def test_files_that_are_copies_are_told():

@@ -1,0 +1,141 @@
+"""Which column of somebody's predictions is what: as the command line says, by fitlib's headings, or by usual names.
+
+A role is idx, ground_truth, prediction, protected (or protected.<attribute>), score (or score.<class>), unit, run or
+technique.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from fitlib.errors import InputError
+from fitlib.prediction_columns import one_line
+from fitlib.predictions import HEADINGS
+
+ROLES = ("idx", "ground_truth", "prediction", "protected", "score", "unit", "run", "technique")
+USUAL = {  # lower case, letters and digits only; where two are there, the earlier one is meant (idx, run) or none
+    "idx": ("id", "index", "rowid", "rowindex", "rownumber", "row", "sampleid", "exampleid", "instanceid", "caseid",
+            "imageid", "imagename", "filename", "sample", "example", "instance", "image", "file"),
+    "ground_truth": ("ytrue", "groundtruth", "truth", "gt", "actual", "truelabel", "truelabels", "trueclass",
+                     "actuallabel", "actualclass", "target", "label", "labels", "class", "outcome", "observed",
+                     "reference", "gold", "goldlabel", "y"),
+    "prediction": ("ypred", "pred", "preds", "predicted", "predictions", "predictedlabel", "predictedclass",
+                   "predlabel", "predclass", "predictionresult", "yhat", "decision", "output"),
+    "protected": ("protectedattribute", "protectedgroup", "sensitive", "sensitiveattribute", "sensitivefeature",
+                  "sensitivefeatures", "gender", "sex", "race", "ethnicity", "ethnicgroup", "agegroup", "agecat",
+                  "ageband", "agerange", "religion", "disability", "nationality", "skintype", "group"),
+    "unit": ("unitid", "testunit"),
+    "run": ("runid", "runnumber", "runno", "trial", "repetition", "replicate", "seed"),
+    "technique": ("method", "model", "modelname", "algorithm", "approach"),
+}  # fmt: skip
+FIRST_WINS = ("idx", "unit", "run", "technique")
+SCORE = re.compile(  # "score", "proba_1", "P(yes)", "prob.>50K"; of: the class
+    r"(?:(?:predict(?:ed|ion)?|pred|y|model)[ _.]?)?(?:scores?|prob|proba|probabilit(?:y|ies)|p)"
+    r"(?:(?:[ _.:|/(\[=]+|-(?!\d))(?P<of>.*?)[\])]?)?",
+    re.IGNORECASE,
+)
+
+
+def declared_roles(given: Sequence[str]) -> dict[str, str]:
+    """{role: column} from "ROLE=COLUMN", as ["ground_truth=y", "protected.sex=Gender"].
+
+    `protected=Gender` is short for `protected.Gender=Gender`. Raises InputError for what is not of this form, an
+    unknown role, or one given twice.
+    """
+    roles: dict[str, str] = {}
+    for text in given:
+        role, _, column = (part.strip() for part in text.partition("="))
+        head, _, detail = role.partition(".")
+        if not column or head not in ROLES or (detail and head not in ("protected", "score")):
+            remedy = f"write ROLE=NAME with a role of {', '.join(ROLES)}"
+            raise InputError("analyze", "--column", text, "not a role and a column", remedy)
+        name = _attribute(column) if role == "protected" else role
+        if name in roles:
+            raise InputError("analyze", "--column", text, f"{name} is given twice", "keep one of them")
+        roles[name] = column
+    return roles
+
+
+def roles_of(where: str, columns: Sequence[str], given: Mapping[str, str], optional: Iterable[str]) -> dict[str, str]:
+    """{role: column} of one file; `given` wins over fitlib's headings, these over usual names such as y_true.
+
+    `optional`: which of run and technique are looked for. Raises InputError for a column that is not there, and where
+    ground truth, prediction or protected attribute are not found, or two columns could be meant.
+    """
+    for role, column in given.items():
+        if column not in columns:
+            problem = f"no column {one_line(column, 40)!r} ({role})"
+            raise InputError(where, "--column", f"{role}={column}", problem, suggestion(column, columns))
+    heads = {role.partition(".")[0] for role in given}
+    found = dict(given) | _by_heading(where, [c for c in columns if c not in given.values()], heads)
+    for role in ("idx", "ground_truth", "prediction", "protected", "score", "unit", *optional):
+        if role not in {name.partition(".")[0] for name in found}:
+            free = [c for c in columns if c not in found.values()]
+            found |= _scores(free) if role == "score" else _usual(where, role, free)
+    for role in ("ground_truth", "prediction", "protected"):
+        if not any(name == role or name.startswith(f"{role}.") for name in found):
+            remedy = f"name it with --column {role}=NAME; the file has {one_line(', '.join(columns))}"
+            raise InputError(where, "column", role, "missing", remedy)
+    wanted = (*ROLES[:6], *optional, *heads)
+    return {name: column for name, column in found.items() if name.partition(".")[0] in wanted}
+
+
+def guessed(roles: Mapping[str, str]) -> dict[str, str]:
+    """The roles whose columns have other names than fitlib's headings."""
+    return {role: column for role, column in roles.items() if HEADINGS.get(column, column) != role}
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The nearest of the known names, or all of them."""
+    names = list(known)
+    folded = {n.casefold(): n for n in reversed(names)}
+    close = difflib.get_close_matches(name.casefold(), list(folded), n=1)
+    return f"did you mean {folded[close[0]]!r}?" if close else f"there is {one_line(', '.join(names))}"
+
+
+def squeezed(name: str) -> str:
+    """Lower case, letters and digits only: "Y True" and "y_true" are one."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _attribute(column: str) -> str:
+    canonical = HEADINGS.get(column, column)
+    return canonical if canonical == "protected" else f"protected.{canonical.removeprefix('protected.')}"
+
+
+def _by_heading(where: str, columns: Sequence[str], taken: set[str]) -> dict[str, str]:
+    """Columns that have fitlib's headings, or the study's, for roles that are not taken."""
+    found: dict[str, str] = {}
+    for column in columns:
+        role = HEADINGS.get(column, column)
+        head = role.partition(".")[0]
+        if head in taken or head not in ROLES or (head != role and head != "protected"):
+            continue
+        if role == "protected.":
+            raise InputError(where, "column", column, "no attribute after the dot", "write it like protected.sex")
+        if role in found:
+            raise InputError(where, "column", column, f"{found[role]} is {role} too", "keep one of them")
+        found[role] = column
+    if "protected" in found and "protected.protected" in found:
+        raise InputError(where, "column", "protected.protected", "the attribute of column protected", "rename one")
+    return found
+
+
+def _usual(where: str, role: str, columns: Sequence[str]) -> dict[str, str]:
+    order = {name: place for place, name in enumerate((squeezed(role), *USUAL[role]))}
+    fitting = sorted((c for c in columns if squeezed(c) in order), key=lambda c: order[squeezed(c)])
+    if role == "protected":
+        return {_attribute(column): column for column in columns if column in fitting}
+    if len(fitting) > 1 and role not in FIRST_WINS:
+        problem = f"{' and '.join(fitting)} could each be the {role.replace('_', ' ')}"
+        raise InputError(where, "column", role, problem, f"say which: --column {role}={fitting[0]}")
+    return {role: fitting[0]} if fitting else {}
+
+
+def _scores(columns: Sequence[str]) -> dict[str, str]:
+    """Score columns: a plain one as "score", those that name a class ("proba_yes", "P(yes)") as "score.yes"."""
+    named = {c: (match["of"] or "").strip() for c in columns if (match := SCORE.fullmatch(c))}
+    plain = [c for c, of in named.items() if not of and c.casefold() not in ("p", "y_p")]
+    return {"score": plain[0]} if plain else {f"score.{of}": c for c, of in named.items() if of}
