@@ -11,6 +11,8 @@ from pathlib import Path
 
 from fitlib.errors import FitlibError, InputError, RunFailed
 
+ROLES = "idx, ground_truth, prediction, protected, protected.ATTRIBUTE, score, score.CLASS, unit, run, technique"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; exit status 0 done, 1 something failed, 2 wrong usage or invalid parameters."""
@@ -57,15 +59,22 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--runs", type=_positive, metavar="N", help="number of runs per training")
     sub.add_argument("--jobs", type=_positive, metavar="N", help="runs at once (default: cores // threads)")
     sub.add_argument("--replace", action="store_true", help="move finished runs of other settings to superseded/")
+    _add_init(command("init", _init, "a commented experiment file from a look at a table's columns"))
     sub = command("status", _status, "done, running, failed, left; time left")
     sub.add_argument("experiment", nargs="?", help="name of an experiment (default: all)")
     sub = command("report", _report, "metrics, statistics and report again from the runs that are there")
     sub.add_argument("experiment", help="name of an experiment")
     sub.add_argument("--show-code", action="store_true", help="show the code cells in report.html")
     sub = command("analyze", _analyze, "somebody else's predictions to the same tables and report")
-    sub.add_argument("folder", type=Path, metavar="DIR", help="DIR/<technique>/*.csv|parquet, one file per run")
+    sub.add_argument(
+        "folder", type=Path, metavar="DIR", help="DIR/<technique>/*.csv|parquet, a file per run; or a file"
+    )
     sub.add_argument("--baseline", metavar="NAME", help="technique that the others are compared with")
-    sub.add_argument("--favourable", type=int, metavar="CLASS", help="class that is good to get: four fifths is judged")
+    sub.add_argument("--favourable", metavar="CLASS", help="class that is good to get: four fifths is judged")
+    sub.add_argument(
+        "--column", action="append", default=[], metavar="ROLE=NAME", help=f"which column is what: {ROLES}"
+    )
+    sub.add_argument("--classes", type=_names, metavar="A,B", help="all classes, if some are never the ground truth")
     sub.add_argument("--cross", action="append", type=_names, metavar="A,B", help="also compare the groups of A and B")
     sub.add_argument("--smallest-effect", type=float, default=0.01, metavar="D", help="differences below do not matter")
     sub.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the tests (0.05)")
@@ -77,6 +86,23 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--data", type=Path, metavar="DIR", help="its numbers (else FITLIB_DATA_DIR/paper, or fetched)")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/paper)")
     return top
+
+
+def _add_init(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("table", type=Path, metavar="TABLE", help="CSV (.csv, .tsv, .txt, packed or not) or .parquet")
+    sub.add_argument("--target", metavar="COLUMN", help="column to predict (default: guessed)")
+    text = "protected attribute, several times for several (default: guessed)"
+    sub.add_argument("--protected", action="append", default=[], metavar="COLUMN", help=text)
+    sub.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: params/<TABLE>.yaml)")
+    sub.add_argument("--replace", action="store_true", help="write over an experiment file that is there")
+
+
+def _init(options: argparse.Namespace) -> int:
+    from fitlib.init import write_experiment
+
+    told = write_experiment(options.table, options.target, options.protected, options.out, options.replace)
+    print("\n".join(told))
+    return 0
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -118,13 +144,18 @@ def _analyze(options: argparse.Namespace) -> int:
     from fitlib.progress import Progress
     from fitlib.store import ExperimentPaths
 
-    names = ("favourable", "smallest_effect", "alpha", "cross")
+    names = ("smallest_effect", "alpha", "cross")
     analysis = validated(Analysis, {name: getattr(options, name) for name in names}, "analyze")
     from fitlib.analyze import analyze
+    from fitlib.others import Choices, default_name
+    from fitlib.roles import declared_roles
 
-    out = options.out or options.outputs / options.folder.resolve().name
+    columns, classes = declared_roles(options.column), options.classes and tuple(options.classes)
+    choices = Choices(columns, classes, options.favourable)
+    name = default_name(options.folder) if options.folder.is_file() else options.folder.resolve().name
+    out = options.out or options.outputs / name
     progress = Progress()
-    outcome = analyze(options.folder, options.baseline, out, analysis, os.cpu_count() or 1, progress)
+    outcome = analyze(options.folder, options.baseline, out, analysis, os.cpu_count() or 1, progress, choices)
     progress.close()
     return _conclude(ExperimentPaths(out), outcome)
 

@@ -1,0 +1,104 @@
+"""What columns of people's tables are called, in several languages: pure lists, without accents and in small letters.
+
+A phrase fits a name that has its words one after another; words of six letters and more of PROTECTED also fit inside
+longer ones, as in compounds.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+PROTECTED = {  # kind of attribute -> phrases; the kinds in the order in which they are chosen
+    "sex": "sex gender sexe genre geschlecht sexo genero sesso genere geslacht kon kjonn kjønn køn plec sukupuoli "
+    "cinsiyet пол 性别 性別 성별",
+    "race": "race ethnicity ethnic hispanic rac1p rasse ethnie ethnische etnia etnicidad etnicidade etniciteit raza "
+    "raca razza herkunft skin_color skin_tone skin_type hautfarbe 民族",
+    "religion": "religion religious religione religiao faith konfession religionszugehorigkeit glaube godsdienst 宗教",
+    "disability": "disability disabled disabilities handicap behinderung schwerbehindert discapacidad deficiencia "
+    "disabilita handicape",
+    "nationality": "nationality citizenship citizen nationalitat nationalite nacionalidad nacionalidade nazionalita "
+    "staatsangehorigkeit staatsburgerschaft migrationshintergrund native_country country_of_birth birth_country "
+    "country_of_origin geburtsland pobp 国籍",
+    "orientation": "sexual_orientation sexuelle_orientierung orientation_sexuelle orientacion_sexual",
+    "age": "age agep alter altersgruppe edad eta idade leeftijd wiek yas alder aldersgrupp возраст 年龄 年齢 나이",
+}
+TARGET = (  # phrases that say nothing else
+    "target label labels class classes outcome y ground_truth klasse classe clase ziel zielvariable zielgrosse cible "
+    "objetivo objectif alvo etichetta etiqueta etiquette ergebnis resultat resultado risultato doel uitkomst wynik "
+    "hedef цель 目标 結果 标签"
+)
+GAIN = (  # what it is good to have or to get
+    "approved approval accepted acceptance admitted admission granted hired hire employed employment survived survival "
+    "eligible pass passed graduated promoted invited good_credit bewilligt bewilligung genehmigt angenommen "
+    "eingestellt einstellung zugelassen bestanden accorde accepte embauche embauchee admis reussi aprobado aceptado "
+    "contratado concedido admitido aprovado aceito approvato accettato assunto goedgekeurd aangenomen"
+)
+INCOME = (
+    "income pincp salary wage wages earnings einkommen gehalt lohn salaire revenu sueldo salario ingreso ingresos "
+    "renda reddito stipendio inkomen salaris"
+)
+HARM = (  # what it is bad to get
+    "default defaulted recid recidivism recidivist recidivate reoffend rearrest arrest arrested crime fraud died dead "
+    "death mortality rejected denied refused churn churned dropout bankrupt bankruptcy delinquent delinquency disease "
+    "sick stroke cancer diabetes readmitted readmission fired dismissed late unemployed violation "
+    "ausfall ruckfall betrug gestorben abgelehnt kundigung krank defaut recidive fraude refuse deces malade impago "
+    "reincidencia rechazado muerte enfermo rejeitado insolvenza rifiutato"
+)
+OTHER_TARGETS = (
+    "loan_status credit_risk creditworthiness kreditwurdigkeit kreditrisiko deposit subscribed decision entscheidung "
+    "decision_finale decisione diagnosis diagnose diagnostic verdict"
+)
+GOOD_VALUES = (  # classes that are clearly good to get, as they are written in cells, words joined
+    ">50k >50k. approved approve accepted accept granted hired good passed pass admitted survived eligible graduated "
+    "bewilligt genehmigt angenommen eingestellt gut bestanden accorde accepte embauche bon admis aprobado aceptado "
+    "contratado bueno aprovado bom approvato accettato buono goed goedgekeurd"
+)
+YES_VALUES = "yes y ja oui si sim tak evet да 是"
+TRUE_VALUES = "true 1"
+IDENTIFIER = (
+    "id ids uuid guid index row rownum rownames nr no num number key kennung kennziffer identifiant numero nummer"
+)
+UNIT = (
+    "patient person subject participant user customer client student pupil household applicant member employee "
+    "proband kunde kunden patienten nutzer schuler haushalt cliente usuario paciente utilisateur etudiant"
+)
+CODE = (
+    "code type typ kind category kategorie categorie categoria cat region district bezirk zip zipcode plz postal "
+    "industry branche sector occupation occp beruf job country land state bundesland county department department_id "
+    "art gruppe group cluster relp cow mar pobp status marital familienstand"
+)
+WORD = re.compile(r"[^\W_]+")
+
+
+def words_of(name: str) -> str:
+    """A name's words, one blank between and around them: "OrderNr.2 Größe" as " order nr 2 grosse "."""
+    parted = re.sub(r"(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ][a-zà-ÿ])|(?<=[a-zà-ÿ])(?=[A-ZÀ-Þ])", " ", name)
+    letters = unicodedata.normalize("NFKD", parted.casefold())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return f" {' '.join(WORD.findall(plain))} "
+
+
+def fits(name: str, *lists: str, inside: bool = False) -> bool:
+    """Does a name have a phrase of the lists (`inside`: or a word of six letters and more as a part of a word)?"""
+    words = words_of(name)
+    phrases = [phrase.replace("_", " ") for listed in lists for phrase in listed.split()]
+    return any(f" {p} " in words or (inside and len(p) > 5 and p in words) for p in phrases)
+
+
+def one_of(value: object, listed: str) -> bool:
+    """Is a cell's value one of the listed ones, whatever its case, blanks and accents?"""
+    letters = unicodedata.normalize("NFKD", "".join(str(value).split()).casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter)) in listed.split()
+
+
+def kind_of_attribute(name: str) -> str | None:
+    """The kind of protected attribute that a column's name tells; None where it tells none."""
+    return next((kind for kind, phrases in PROTECTED.items() if fits(name, phrases, inside=True)), None)
+
+
+def listing(names: Iterable[str], most: int = 8) -> str:
+    """Names one after another, cut after `most`."""
+    names = list(names)
+    return ", ".join(names[:most]) + (" …" if len(names) > most else "")

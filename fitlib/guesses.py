@@ -1,0 +1,392 @@
+"""What the columns of an unknown table may be: target, protected attributes, parts, units, features to leave out.
+
+Pure, on an Arrow table. Names decide before types; what is only a guess says why, and what else it could have been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from fitlib import column_words as words
+from fitlib.errors import InputError
+
+MOST_VALUES = 1000  # different values that are looked at one by one
+MOST_CLASSES = 20  # different values of numbers that are a class or group each; of attributes that are guessed
+MOST_NAMED = 50  # classes of text
+MOST_GROUPS = 8  # groups of one attribute that are kept apart
+MOST_ATTRIBUTES = 3
+ENOUGH = (10, 2)  # rows of a group in each part, at least; the second where the first leaves fewer than two groups
+MOSTLY = 0.8  # of the rows should have a value of an attribute that is guessed
+TEST_SHARE = 0.3
+PART_NAMES = {
+    "test": ("test", "testing"),
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev"),
+}
+AGES = ((25, 45), (30, 50), (40,))
+
+
+@dataclass(frozen=True)
+class Look:
+    """One column as it looks from outside.
+
+    `kind`: text, boolean, whole (numbers), number, date or other; `counts`: (value, rows) sorted by value, where there
+    are at most MOST_VALUES different ones; `distinct` and `missing` count values and empty cells.
+    """
+
+    name: str
+    kind: str
+    column: pa.ChunkedArray
+    distinct: int
+    counts: tuple[tuple[object, int], ...]
+
+    @property
+    def missing(self) -> int:
+        """Rows without a value."""
+        return self.column.null_count
+
+    @property
+    def shown(self) -> int:
+        """Rows with a value."""
+        return len(self.column) - self.missing
+
+    @property
+    def numeric(self) -> bool:
+        """Is it a column of numbers?"""
+        return self.kind in ("whole", "number")
+
+    @cached_property
+    def numbers(self) -> NDArray[np.float64]:
+        """The finite values of a column of numbers, in any order."""
+        values = self.column.drop_null().cast(pa.float64()).to_numpy()
+        return values[np.isfinite(values)]
+
+    @cached_property
+    def codes(self) -> NDArray[np.int64]:
+        """Which of `counts` each row has (rows,); -1 where it has none."""
+        values = pa.array([value for value, _ in self.counts], self.column.type)
+        return pc.fill_null(pc.index_in(self.column, values), -1).to_numpy().astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A chosen column, why, and the other candidates; `given` where nothing was guessed."""
+
+    look: Look
+    why: str
+    others: tuple[str, ...] = ()
+    given: bool = False
+
+
+def look_at(name: str, column: pa.ChunkedArray) -> Look:
+    """The look of one column of a table that `table_files.read_table` read."""
+    kind = _kind(column)
+    if kind == "other":
+        return Look(name, kind, column, 0, ())
+    distinct = pc.count_distinct(column, mode="only_valid").as_py()
+    if distinct > MOST_VALUES:
+        return Look(name, kind, column, distinct, ())
+    entries = pc.value_counts(column.drop_null()).to_pylist()
+    return Look(name, kind, column, distinct, tuple(sorted((entry["values"], entry["counts"]) for entry in entries)))
+
+
+def _kind(column: pa.ChunkedArray) -> str:
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        return "boolean"
+    if pa.types.is_string(kind):
+        return "text"
+    if pa.types.is_integer(kind):
+        return "whole"
+    if pa.types.is_floating(kind):
+        shown = column.filter(pc.is_finite(column))
+        return "whole" if pc.all(pc.equal(pc.floor(shown), shown)).as_py() else "number"
+    return "date" if pa.types.is_temporal(kind) else "other"
+
+
+# Target
+
+
+def guess_target(where: str, looks: Sequence[Look]) -> Guess:
+    """The column to predict: by its name, else the only one (or the last one) with two values.
+
+    InputError, naming the candidates, where neither tells.
+    """
+    fit = [look for look in looks if _may_be_target(look)]
+    ranks = [(_target_rank(look), -place, look.name) for place, look in enumerate(fit)]
+    named = sorted(ranked for ranked in ranks if ranked[0] is not None)
+    two = [look.name for look in fit if look.distinct == 2]
+    others = dict.fromkeys([name for *_, name in named] + two)
+    if named:
+        name, why = named[0][2], "by its name"
+    elif len(two) == 1:
+        name, why = two[0], "the only column with two values"
+    elif two and two[-1] == looks[-1].name:
+        name, why = two[-1], "the last column, of two values"
+    else:
+        raise _no_guess(where, "--target", "target", two or [look.name for look in fit])
+    return Guess(_of(looks, name), why, tuple(other for other in others if other != name))
+
+
+def _may_be_target(look: Look) -> bool:
+    if look.distinct < 2 or look.kind in ("date", "other") or words.kind_of_attribute(look.name) or parts_of(look):
+        return False
+    return look.distinct <= MOST_NAMED if look.kind == "text" else not _is_identifier(look)
+
+
+def _target_rank(look: Look) -> int | None:
+    """How well a name says "target", 0 best; None where it does not. Only plain words make numbers a target."""
+    if words.fits(look.name, words.TARGET):
+        return 0 if needs_no_cut(look) else 2
+    ranked = words.fits(look.name, words.GAIN, words.HARM, words.INCOME, words.OTHER_TARGETS)
+    return 1 if ranked and needs_no_cut(look) else None
+
+
+def needs_no_cut(look: Look) -> bool:
+    """May every value be a class of its own?"""
+    return not look.numeric or (look.kind == "whole" and look.distinct <= MOST_CLASSES)
+
+
+def cut_of(look: Look) -> str:
+    """Where numbers are cut into two classes: above the median, as `positive` says it."""
+    values = look.numbers
+    median = float(np.quantile(values, 0.5, method="lower"))
+    cut = median if median < values.max() else float(values[values < median].max())
+    short = float(f"{cut:.4g}")
+    return f"> {_plain(short if values.min() <= short < values.max() else cut)}"
+
+
+def favourable_of(look: Look, classes: Sequence[str]) -> tuple[str | None, str]:
+    """The class that is clearly good to get, and why; None where names of column and classes do not tell."""
+    good = [name for name in classes if words.one_of(name, words.GOOD_VALUES)]
+    if len(good) == 1:
+        return good[0], "by its name"
+    gain, harm = words.fits(look.name, words.GAIN, words.INCOME), words.fits(look.name, words.HARM)
+    listed = words.YES_VALUES + (f" {words.TRUE_VALUES}" if gain else "")
+    yes = [name for name in classes if words.one_of(name, listed)]
+    if len(yes) == 1 and not harm:
+        return yes[0], "by the names of column and class"
+    if gain and len(classes) == 2 and classes[1].startswith(">"):
+        return classes[1], "by the column's name"
+    return None, ""
+
+
+# Protected attributes
+
+
+def guess_protected(where: str, looks: Sequence[Look], target: Look) -> list[Guess]:
+    """Up to three columns whose names tell a protected attribute; age, or many values, only where nothing else does.
+
+    InputError, naming the candidates, where no name tells one.
+    """
+    kinds = list(words.PROTECTED)
+    found = [(kinds.index(kind), look) for look in looks if (kind := _attribute_kind(look, target))]
+    found.sort(key=lambda pair: (pair[1].shown < MOSTLY * len(pair[1].column), pair[0]))
+    named = [look for _, look in found]
+    handy = [look for rank, look in found if kinds[rank] != "age" and _handy(look)]
+    first = handy[:MOST_ATTRIBUTES] or named[:1]
+    few = [look.name for look in looks if _may_be_protected(look) and look is not target and look.distinct <= 10]
+    if not first:
+        raise _no_guess(where, "--protected", "protected attribute", few)
+    taken = {look.name for look in first}
+    others = tuple(name for name in dict.fromkeys([look.name for look in named] + few) if name not in taken)
+    return [Guess(look, "by its name", others) for look in first]
+
+
+def _attribute_kind(look: Look, target: Look) -> str | None:
+    if look is target or not _may_be_protected(look):
+        return None
+    kind = words.kind_of_attribute(look.name)
+    return None if kind and kind != "age" and look.numeric and not needs_no_cut(look) else kind
+
+
+def _handy(look: Look) -> bool:
+    return look.distinct <= MOST_CLASSES and look.shown >= MOSTLY * len(look.column)
+
+
+def _may_be_protected(look: Look) -> bool:
+    return look.distinct > 1 and look.kind not in ("date", "other") and not parts_of(look) and not _is_identifier(look)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """How a column's values become groups: `merged` {name: values} or `bins`, both None where each value is one.
+
+    `sizes`: rows of each group, in the order of the groups; `left_out`: values (as text) that are in no group.
+    """
+
+    sizes: dict[str, int]
+    merged: dict[str, list[object]] | None = None
+    bins: list[float] | None = None
+    left_out: tuple[str, ...] = ()
+
+
+def groups_of(where: str, look: Look, test_rows: NDArray[np.bool_] | None) -> Groups:
+    """Groups that each have members in both parts: rare values are put together, or left out where they are too few.
+
+    `test_rows` (rows,) marks the test part; None where it is to be drawn. InputError where fewer than two are left.
+    """
+    if look.numeric and not needs_no_cut(look):
+        return _ranges(where, look)
+    members = np.array([_smallest_part(look.codes == code, test_rows) for code in range(len(look.counts))])
+    made = (_merged(look, members, enough) for enough in ENOUGH)
+    found = next((groups for groups in made if len(groups.sizes) > 1), None)
+    if found is None:
+        problem = f"fewer than two of its values ({look.distinct:,}) have {ENOUGH[-1]} rows in each part"
+        raise InputError(where, "--protected", look.name, problem, "choose another column, or more rows")
+    return found
+
+
+def _merged(look: Look, members: NDArray[np.float64], enough: int) -> Groups:
+    """The largest groups of `enough` members in each part, and the group "other" of all the rest."""
+    largest = sorted(np.flatnonzero(members >= enough), key=lambda code: -look.counts[code][1])[:MOST_GROUPS]
+    if len(largest) == len(look.counts):
+        return Groups({text_of(value): rows for value, rows in look.counts})
+    groups = {text_of(look.counts[code][0]): [look.counts[code][0]] for code in sorted(largest)}
+    rest = [code for code in range(len(look.counts)) if code not in largest]
+    left_out = _put_together(groups, [look.counts[code][0] for code in rest], bool(members[rest].sum() >= enough))
+    rows = dict(look.counts)
+    return Groups({name: sum(rows[v] for v in values) for name, values in groups.items()}, groups, None, left_out)
+
+
+def _put_together(groups: dict[str, list[object]], rest: list[object], many: bool) -> tuple[str, ...]:
+    """Add the rare values to the group "other"; those that are left out, as they are too few for a new group."""
+    other = next((name for name in groups if name.casefold() == "other"), None)
+    if other is None and not many:
+        return tuple(map(text_of, rest))
+    groups[other or "other"] = [*groups.get(other or "other", []), *rest]
+    return ()
+
+
+def _smallest_part(members: NDArray[np.bool_], test_rows: NDArray[np.bool_] | None) -> float:
+    if test_rows is None:
+        return members.sum() * min(TEST_SHARE, 1 - TEST_SHARE)
+    return min((members & test_rows).sum(), (members & ~test_rows).sum())
+
+
+def _ranges(where: str, look: Look) -> Groups:
+    """Numbers cut into ranges: an age at usual ages, all else into three parts of equal size, or at the median."""
+    values, whole = look.numbers, look.kind == "whole"
+    thirds = np.quantile(values, [1 / 3, 2 / 3])
+    tries = [*(AGES if words.kind_of_attribute(look.name) == "age" else ()), thirds, [np.median(values)]]
+    for tried in tries:
+        bins = sorted({float(np.ceil(cut)) if whole else float(f"{cut:.4g}") for cut in tried})
+        sizes = np.bincount(np.digitize(values, bins), minlength=len(bins) + 1)
+        if len(bins) == len(tried) and sizes.min() >= max(0.05 * len(values), ENOUGH[-1] / TEST_SHARE):
+            ends = [_plain(cut) for cut in bins]
+            names = [f"< {ends[0]}", *(f"{a} to < {b}" for a, b in pairwise(ends)), f">= {ends[-1]}"]
+            plain = [int(cut) if cut.is_integer() else cut for cut in bins]
+            return Groups(dict(zip(names, sizes.tolist(), strict=True)), None, plain)
+    raise InputError(where, "--protected", look.name, "its numbers make no two groups", "choose another column")
+
+
+# Parts and units
+
+
+def parts_of(look: Look) -> dict[str, list[str]] | None:
+    """{"test": values, "train": values, "validation": values} of a column that tells the parts; else None."""
+    if look.kind != "text" or not 2 <= look.distinct <= 4:
+        return None
+    found = {part: [v for v, _ in look.counts if v.casefold() in names] for part, names in PART_NAMES.items()}
+    complete = sum(map(len, found.values())) == look.distinct and found["test"] and found["train"]
+    return found if complete else None
+
+
+def guess_unit(looks: Sequence[Look], taken: Sequence[str]) -> Look | None:
+    """A column that numbers persons, of whom several have two rows or more, so that no person gets into both parts."""
+    for look in looks:
+        repeated = 20 <= look.distinct < 0.9 * look.shown and not look.missing and look.kind in ("text", "whole")
+        if look.name not in taken and repeated and words.fits(look.name, words.UNIT) and _says_identifier(look.name):
+            return look
+    return None
+
+
+# Features
+
+
+def unfit(look: Look, target: Look, cut: str | None) -> str | None:
+    """Why a column is no feature; None where it is one."""
+    if look.kind == "other":
+        return "its cells are no single values"
+    if look.distinct < 2:
+        return "the same value in every row" if look.distinct else "no value in any row"
+    if look.kind == "date":
+        return "a date"
+    if look.kind == "text" and look.distinct > max(0.5 * look.shown, MOST_NAMED):
+        return f"free text or an identifier: {look.distinct:,} different values"
+    if _is_identifier(look):
+        return "an identifier: another value in every row"
+    return "tells the target: each value goes with one class only" if _tells(look, target, cut) else None
+
+
+def _is_identifier(look: Look) -> bool:
+    if look.distinct < len(look.column) or look.kind not in ("whole", "text"):
+        return False
+    return look.kind == "text" or _says_identifier(look.name) or bool(np.ptp(look.numbers) + 1 == len(look.column))
+
+
+def _says_identifier(name: str) -> bool:
+    return words.fits(name, words.IDENTIFIER) or name.casefold().endswith("id")
+
+
+def _tells(look: Look, target: Look, cut: str | None) -> bool:
+    """Does every value go with one class only: so often that it is no chance?"""
+    classes = target_codes(target, cut)
+    rows = (classes >= 0) & look.column.is_valid().to_numpy()
+    if not rows.any() or len(np.unique(classes[rows])) < 2:
+        return False
+    if look.counts and look.distinct <= rows.sum() / 10:
+        pairs = np.unique(np.stack([look.codes[rows], classes[rows]]), axis=1)
+        return len(np.unique(pairs[0])) == pairs.shape[1]
+    return look.numeric and _apart(look.column.cast(pa.float64()).to_numpy()[rows], classes[rows])
+
+
+def _apart(values: NDArray[np.float64], classes: NDArray[np.int64]) -> bool:
+    """Do two classes lie on two sides of a number, with 20 rows or more each?"""
+    sides = [values[classes == code] for code in np.unique(classes)]
+    if len(sides) != 2 or min(map(len, sides)) < 20:
+        return False
+    return bool(sides[0].max() < sides[1].min() or sides[1].max() < sides[0].min())
+
+
+def target_codes(target: Look, cut: str | None) -> NDArray[np.int64]:
+    """The class of each row (rows,), -1 where it has none; `cut` as `cut_of` gives it."""
+    if cut is None:
+        return target.codes
+    values = target.column.cast(pa.float64()).to_numpy()
+    return np.where(np.isnan(values), -1, values > float(cut.removeprefix("> "))).astype(np.int64)
+
+
+def categorical(look: Look) -> bool:
+    """Do numbers stand for categories, by the column's name?"""
+    return look.kind == "whole" and 2 < look.distinct <= MOST_VALUES and words.fits(look.name, words.CODE)
+
+
+# Words
+
+
+def text_of(value: object) -> str:
+    """A value as a class or a group is called: 1.0 as "1"."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _plain(number: float) -> str:
+    return text_of(float(f"{number:.12g}"))
+
+
+def _of(looks: Sequence[Look], name: str) -> Look:
+    return next(look for look in looks if look.name == name)
+
+
+def _no_guess(where: str, option: str, role: str, candidates: Sequence[str]) -> InputError:
+    listed = words.listing(candidates, 12) or "none"
+    problem = f"no column's name or type tells the {role}; candidates: {listed}"
+    return InputError(where, option, None, problem, f"name it: {option} COLUMN")
