@@ -70,9 +70,9 @@ def _by_technique(returned: object, techniques: Sequence[str]) -> dict[str | Non
 
 
 def _check_fields(fields: Mapping[str, object]) -> None:
-    accepted = inspect.signature(save_predictions).parameters
-    needed = [name for name, p in accepted.items() if p.default is p.empty and name != "run_dir"]
-    for name in [name for name in fields if name not in accepted or name == "run_dir"]:
+    accepted = {name: p for name, p in inspect.signature(save_predictions).parameters.items() if name != "run_dir"}
+    needed = [name for name, p in accepted.items() if p.default is p.empty]
+    for name in [name for name in fields if name not in accepted]:
         close = difflib.get_close_matches(str(name), accepted, n=1)
         remedy = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(accepted)}"
         raise InputError("callable", "returned", name, "no argument of fitlib.save_predictions", remedy)

@@ -236,7 +236,8 @@ def _conclude(paths: object, outcome: object) -> int:
     if outcome.failures:
         first = outcome.failures[0].strip().splitlines()
         where = f"find {paths.root} -name failed.json shows more"
-        problem = f"{len(outcome.failures)} failed, the first: {first[0].partition(': ')[0]}: {first[-1]}"
+        task = first[0].partition(": ")[0]
+        problem = f"{len(outcome.failures)} failed, the first: {task}: {first[-1].removeprefix(f'{task}: ')}"
         raise RunFailed(f"{problem}; {where}; then say the same command again")
     return 0
 

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 
 PROTECTED = {  # kind of attribute -> phrases; the kinds in the order in which they are chosen
+    "protected": "protected sensitive_attribute",
     "sex": "sex gender sexe genre geschlecht sexo genero sesso genere geslacht kon kjonn kjønn køn plec sukupuoli "
     "cinsiyet пол 性别 性別 성별",
     "race": "race ethnicity ethnic hispanic rac1p rasse ethnie ethnische etnia etnicidad etnicidade etniciteit raza "

@@ -156,7 +156,7 @@ def read_experiment(path: Path, overrides: Iterable[str] = (), runs: int | None 
         fields["runs"] = runs
     experiment = make_experiment(fields, str(path), default_name=path.stem)
     for spec in experiment.trainings:
-        spec.source.check(str(path), _needed(experiment))
+        spec.source.check(str(path), own.needed(experiment.arms, experiment.declared["noise_seed"]))
     return experiment
 
 
@@ -173,13 +173,6 @@ def make_experiment(fields: object, where: str, default_name: str) -> Experiment
     experiment = Experiment(name, _declared(checked, resolved, techniques, arms), trainings, techniques, arms)
     _check_analysis(checked.analysis, experiment, where)
     return experiment
-
-
-def _needed(experiment: Experiment) -> list[str]:
-    """Parameters without which what the experiment declares would have no effect on an own training."""
-    emulated = any(arm.kind == "emulated" for arm in experiment.arms)
-    seeded = any(arm.seed for arm in experiment.arms)
-    return [*(("noise", "run") if emulated else ()), *(("seed",) if seeded else ())]
 
 
 def _mapping(fields: object, where: str) -> dict:

@@ -172,7 +172,8 @@ def favourable_of(look: Look, classes: Sequence[str]) -> tuple[str | None, str]:
     gain, harm = words.fits(look.name, words.GAIN, words.INCOME), words.fits(look.name, words.HARM)
     listed = words.YES_VALUES + (f" {words.TRUE_VALUES}" if gain else "")
     yes = [name for name in classes if words.one_of(name, listed)]
-    if len(yes) == 1 and not harm:
+    plain = gain or words.fits(look.name, words.TARGET, words.OTHER_TARGETS)  # "smoker: yes" is good for nobody
+    if len(yes) == 1 and plain and not harm:
         return yes[0], "by the names of column and class"
     if gain and len(classes) == 2 and classes[1].startswith(">"):
         return classes[1], "by the column's name"

@@ -84,6 +84,9 @@ def look_over(table: Path, target: str | None, protected: Sequence[str]) -> Foun
     """Read a table and guess what its columns are; InputError where that cannot be done."""
     where, file = table.name, _declared_path(table)
     read = read_table(table)
+    if read.table.num_columns < 2:
+        problem, remedy = "only one column was found", "separate the columns by a comma, semicolon, tab or |"
+        raise InputError(where, "columns", read.table.column_names[0], problem, remedy)
     looks = [guesses.look_at(name, read.table[name]) for name in read.table.column_names]
     goal = _named(where, "--target", target, looks) if target else guesses.guess_target(where, looks)
     cut = _cut(where, goal.look)

@@ -7,14 +7,18 @@ classes with one interface; whoever plans, executes and reports knows nothing of
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
 from fitlib import own_code
+from fitlib.arms import Arm
 from fitlib.digest import digest_json
 from fitlib.errors import InputError, RunFailed
 from fitlib.execution import notebook_path, suggested
@@ -109,6 +113,13 @@ def refuse_idle(checked: Any, own: Mapping[str, bool], where: str) -> None:
         problem = fitlibs if name in OWN_ONLY else "no technique of this file is trained by fitlib"
         remedy = f"leave it out, or {_NAME_OWN}" if name in OWN_ONLY else "leave it out, or name a technique's method"
         raise InputError(where, name, getattr(checked, name), problem, remedy)
+
+
+def needed(arms: Iterable[Arm], noise_seed: int) -> list[str]:
+    """Parameters without which what an experiment declares would have no effect on an own training."""
+    emulated, seeded = any(arm.kind == "emulated" for arm in arms), any(arm.seed for arm in arms)
+    effects = {"noise": emulated, "run": emulated, "noise_seed": emulated and noise_seed > 0, "seed": seeded}
+    return [name for name, has_effect in effects.items() if has_effect]
 
 
 def _first(*values: object) -> object:
@@ -274,7 +285,7 @@ class OwnTraining:
             "notebook": notebook,
             "code": digest_json([code_digest(tuple(sorted(roots))), local]),
             "data": digest_json([cached_file_digest(Path(path)) for path in files]),
-            "versions": digest_json(versions("own")),
+            "versions": digest_json({**versions("own"), **_versions_of(named - modules.keys())}),
             "inputs": digest_json([_digest(path) for path in [*self._inputs(), *self._named_files()]]),
         }
 
@@ -292,7 +303,16 @@ class OwnTraining:
         return [Path(value) for value in _leaves(self.parameters) if isinstance(value, str) and _is_file(value)]
 
 
-_FIELDS = {"noise": "noise", "run": "noise", "seed": "seeds"}  # what asks for a parameter
+_FIELDS = {"noise": "noise", "run": "noise", "noise_seed": "noise_seed", "seed": "seeds"}  # what asks for a parameter
+
+
+def _versions_of(modules: Iterable[str]) -> dict[str, str]:
+    """Versions of the named modules' packages, as far as a package has the name of its module."""
+    found = {}
+    for name in {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {"fitlib"}:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _check_inputs(where: str, paths: Iterable[Path]) -> None:

@@ -21,7 +21,6 @@ from fitlib.saving import NAMES_FILE, NO_TECHNIQUE
 from fitlib.store import ExperimentPaths, read_json
 
 if TYPE_CHECKING:
-    from fitlib.experiment import Arm
     from fitlib.families import Family
     from fitlib.plan import RunTask
 
@@ -90,7 +89,7 @@ class Finished:
 def check(folder: Path, task: RunTask, finished: Finished) -> None:
     """RunFailed (one line) where a run of an own training lacks predictions or noise, or has other names or rows."""
     _check_files(folder, list(task.spec.techniques))
-    _check_noise(read_json(folder / FINGERPRINT_FILE), task.arm)
+    _check_noise(read_json(folder / FINGERPRINT_FILE), task)
     finished.compare(task, folder)
 
 
@@ -131,17 +130,25 @@ def _check_files(folder: Path, techniques: list[str]) -> None:
         raise RunFailed(f"the training saved no predictions of {', '.join(missing)} ({there}): {remedy}")
 
 
-def _check_noise(mark: dict | None, arm: Arm) -> None:
-    """The declared noise was applied, if it is one that only the training itself can apply, and no other one."""
+def _check_noise(mark: dict | None, task: RunTask) -> None:
+    """The declared noise was applied, if it is one that only the training itself can apply, and no other one.
+
+    Of an emulated noise its options and the run index, too: runs that share an index would share their perturbation.
+    """
     if mark is None or not isinstance(mark.get("parts"), dict):
         raise RunFailed(f"no {FINGERPRINT_FILE}: {SAVE}")
-    noise, declared = mark.get("noise") or {}, arm.noise["name"]
-    if arm.kind == "emulated" and not noise.get("applied"):
+    noise, declared = mark.get("noise") or {}, task.arm.noise["name"]
+    emulated = task.arm.kind == "emulated"
+    if emulated and not noise.get("applied"):
         remedy = "train on fitlib.Recorder(model, run_dir, run=run, noise=noise).batches(loader), or say noise: native"
         raise RunFailed(f"noise {declared} was declared, but the training never applied it: {remedy}")
     if noise.get("applied") and noise.get("name", declared) != declared:
         remedy = "give the parameter noise to fitlib.Recorder"
         raise RunFailed(f"the training applied noise {noise['name']}, but {declared} was declared: {remedy}")
+    for name, value in {**task.arm.noise, "run": task.run}.items() if emulated else ():
+        if noise.get(name) != value:
+            applied = f"the training applied noise {declared} with {name} {noise.get(name)}, not {value}"
+            raise RunFailed(f"{applied}: give the parameters run and noise, as they come, to fitlib.Recorder")
 
 
 # Names and rows

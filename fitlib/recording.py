@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import nn
 
 from fitlib.any_batch import arrays, feed, leaves, smallest
-from fitlib.digest import digest_arrays
+from fitlib.digest import digest_arrays, digest_json
 from fitlib.errors import InputError, RunFailed
 from fitlib.fingerprint import starts
 from fitlib.noise import NoNoise
@@ -43,7 +45,10 @@ class Recorder:
     a name or {"name": …, options…} of `fitlib.registry.NOISES`; it also switches PyTorch's deterministic algorithms.
 
     Digests (SHA-256 of exact bytes, before any noise): initial weights; first batch; per epoch the order, which is the
-    whole first batch and of every batch the tensor with the fewest bytes (the labels, normally); per epoch the weights.
+    whole first batch and of every batch the tensor with the fewest bytes (the labels, normally); per epoch the weights,
+    as they are when its loop ends. Also torch's global generator as it is now; Python's and NumPy's as they are at the
+    first batch, where the training draws from them.
+
     In autocast, give the model `compute_dtype = torch.bfloat16` (or float16): `ulp` then moves a weight by a unit that
     the products see. Raises InputError for anything but a module, lazy parameters, an unknown noise or option, or
     dropout with reduction-order.
@@ -65,6 +70,8 @@ class Recorder:
         self.noise.check(model)
         self.run_dir, self.step, self.epoch = folder_of(run_dir), 0, 0
         self.random = digest_arrays([("generator", torch.get_rng_state())])
+        self.unsaved = False
+        self._others: dict[str, str] = {}
         self.digests: list[dict[str, object]] = []
         self._record("initial weights", 0, self._weights())
         self._open: list[_Epoch] = []
@@ -89,14 +96,20 @@ class Recorder:
 
         RunFailed where no batch was taken, or the training ended before the noise came.
         """
+        self.unsaved = False
         for epoch in list(self._open):
             epoch.end()
         if not self.step:
             remedy = "iterate recorder.batches(loader) in the training loop, in place of loader"
             raise RunFailed(f"nothing was trained under the Recorder of {self.run_dir}: {remedy}")
         self.noise.finish()
-        parts = {**starts(self.digests), "seed": str(self.seed), "random numbers": self.random}
+        parts = {**starts(self.digests), "seed": str(self.seed), "random numbers": self.random, **self._used()}
         return [*self.digests, *self._selected()], parts, self._noise_told()
+
+    def _used(self) -> dict[str, str]:
+        """How generators that are not torch's stood at the first batch, of those that the training drew from."""
+        now = _other_generators()
+        return {name: start for name, start in self._others.items() if now[name] != start}
 
     def _noise_told(self) -> dict[str, object]:
         """What the noise was and did, as `fingerprint.json` keeps it; `applied` is True: else `finish` has failed."""
@@ -166,12 +179,16 @@ class _Epoch:
         recorder = self.recorder
         if RECORDERS.get(recorder.run_dir) is not recorder:
             raise RunFailed(f"a later Recorder has taken the place of this one in {recorder.run_dir}: {ONE}")
+        if not torch.is_grad_enabled():
+            remedy = "give recorder.batches the loader of the training only"
+            raise RunFailed(f"batches of the Recorder are taken without gradients, as for validation: {remedy}")
         self.number = recorder.epoch
         recorder.epoch += 1
         recorder._open.append(self)
         first = digest_arrays(arrays(leaves(batch)))
         self.order.update(bytes.fromhex(first))
         if self.number == 0:
+            recorder.unsaved, recorder._others = True, _other_generators()
             recorder.digests.append({"part": "first batch", "epoch": 0, "digest": first})
 
     def end(self) -> None:
@@ -182,6 +199,13 @@ class _Epoch:
         recorder._open.remove(self)
         recorder.digests.append({"part": "order", "epoch": self.number, "digest": self.order.hexdigest()})
         recorder._record("weights", self.number, recorder._weights())
+
+
+def _other_generators() -> dict[str, str]:
+    """Digests of the states of Python's and NumPy's global generators, by part of the fingerprint."""
+    kind, keys, *rest = np.random.get_state()
+    numpy = digest_arrays([("keys", keys), (f"{kind} {rest}", np.empty(0))])
+    return {"random numbers of Python": digest_json(random.getstate()), "random numbers of NumPy": numpy}
 
 
 def _has_length(batches: Batches) -> bool:

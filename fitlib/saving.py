@@ -55,6 +55,11 @@ class Evidence(Protocol):
         """Digest rows, parts of the fingerprint, and what the noise did; RunFailed where that is nothing."""
         ...
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether it saw a training whose evidence nobody has asked for."""
+        ...
+
 
 RECORDERS: dict[Path, Evidence] = {}  # by run folder: how save_predictions finds the recorder of its run
 _folder_by_hand: list[Path] = []  # where run_dir is "": the folder of the run that goes on, at most one
@@ -110,7 +115,8 @@ def save_predictions(
 
     run_dir "": a temporary folder, which is told. Raises InputError (one line) for columns that do not fit together, a
     missing value, an unknown class or group, a single group, idx twice, a technique saved before, or other test rows
-    than an earlier technique's; RunFailed where a `fitlib.Recorder` of this run_dir saw no training or noise.
+    than an earlier technique's, or where only another run_dir has a `fitlib.Recorder` that saw a training; RunFailed
+    where the Recorder of this run_dir saw no training or noise.
     """
     rows = checked_rows(ground_truth, prediction, protected, idx, unit, score, classes, groups)
     epochs = [] if history is None else _history(history, rows)
@@ -321,10 +327,21 @@ def _evidence(folder: Path, rows: Rows) -> tuple[list[dict], dict[str, object]]:
     """Digest rows and fingerprint: of the run's recorder, or as seen from outside."""
     digests, parts, noise = [], {}, {"applied": False}
     recorder = RECORDERS.get(folder)
-    if recorder:
+    if recorder is None:
+        _refuse_unsaved(folder)
+    else:
         digests, parts, noise = recorder.evidence()
     mark = marked({"test data": rows.test_digest(), **parts, **seen_from_outside()})
     return digests, {**mark, "noise": noise, "recorded": recorder is not None}
+
+
+def _refuse_unsaved(folder: Path) -> None:
+    """InputError where a training was recorded for another folder only: its evidence would be lost without a word."""
+    other = next((place for place, recorder in reversed(RECORDERS.items()) if recorder.unsaved), None)
+    if other:
+        problem = f"the last training was recorded for run_dir {other}"
+        remedy = "give fitlib.Recorder the same run_dir, or restart if that training was given up"
+        raise InputError(WHERE, "run_dir", str(folder), problem, remedy)
 
 
 def _check_files(folder: Path, path: Path, mark: dict, rows: Rows, epochs: Iterable[dict]) -> None:

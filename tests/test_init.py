@@ -142,6 +142,11 @@ def test_targets_are_known_by_name_in_several_languages(looked, name):
     assert found.target.others == ("other",)
 
 
+def test_a_column_that_says_it_is_protected_is_believed(looked):
+    columns = {"y": ["yes", "no"] * 50, "protected": ["a", "a", "b", "b"] * 25, "u": [1, 2, 3, 4, 5] * 20}
+    assert [guess.look.name for guess in looked(columns).protected] == ["protected"]
+
+
 def test_a_target_is_known_by_its_type_where_names_say_nothing(looked):
     columns = {"sex": ["a", "b"] * 100, "thing": ["u", "u", "v", "v"] * 50, "n": list(range(0, 600, 3))}
     assert looked(columns).target.why == "the only column with two values"
@@ -155,7 +160,11 @@ NO_ATTRIBUTE = {"q": ["a", "b"] * 50, "w": ["d", "e", "f", "g"] * 25, "label": [
 
 @pytest.mark.parametrize(
     ("columns", "words"),
-    [(NO_TARGET, "target; candidates: u, v; name"), (NO_ATTRIBUTE, "attribute; candidates: q, w; name")],
+    [
+        (NO_TARGET, "target; candidates: u, v; name"),
+        (NO_ATTRIBUTE, "attribute; candidates: q, w; name"),
+        ({"age sex y": ["30 f 1", "40 m 0"]}, "only one column was found"),
+    ],
 )
 def test_where_nothing_can_be_guessed_one_line_names_the_candidates(tmp_path, capsys, columns, words):
     path = table_of(tmp_path, columns)
@@ -175,6 +184,7 @@ def test_where_nothing_can_be_guessed_one_line_names_the_candidates(tmp_path, ca
         ("credit_risk", ["good", "bad"], "good"),
         ("default", ["yes", "no"], None),
         ("y", ["1", "0"], None),
+        ("hypertension", ["yes", "no"], None),
         ("label", ["b", "a"], None),
     ],
 )

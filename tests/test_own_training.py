@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,10 @@ BAD = {
     "seeds without effect": (
         lambda: {**notebook("n.ipynb", cell("run_dir = ''")), "seeds": [0, 1]},
         "seeds = None: notebook n.ipynb has no parameter seed",
+    ),
+    "a seed of the noise without effect": (
+        lambda: {**notebook("n.ipynb", cell("run_dir = ''; run = 0; noise = {}")), "noise": "ulp", "noise_seed": 3},
+        "noise_seed = None: notebook n.ipynb has no parameter noise_seed",
     ),
     "no form": (lambda: {**FUNCTION, "callable": "simulated.train"}, "not of the form package.module:function"),
     "no module": (lambda: {**FUNCTION, "callable": "gone.there:f"}, "there is no module gone.there"),
@@ -240,6 +245,13 @@ def test_each_cause_changes_its_own_part_of_the_key(cause, here, monkeypatch):
     if part == "versions":
         monkeypatch.setattr("fitlib.own.versions", lambda kind: {"pandas": "9"})
     assert changed_parts(old, parts(read(fields))) == [part]
+
+
+def test_another_version_of_a_package_that_the_code_imports_changes_its_key(here, monkeypatch):
+    fields = module("import os, gone\nfrom papermill import execute\ndef train(run_dir):\n    return None\n")
+    old = parts(read(fields))
+    monkeypatch.setattr("fitlib.own.version", lambda name: "9" if name == "papermill" else version(name))
+    assert changed_parts(old, parts(read(fields))) == ["versions"]
 
 
 def test_text_and_outputs_of_a_notebook_and_other_files_change_no_key(here):
@@ -385,6 +397,23 @@ def test_another_noise_than_the_declared_one_is_refused(here):
     (folder / "fingerprint.json").write_text(json.dumps(mark | {"noise": {"name": "ulp", "applied": True}}))
     with pytest.raises(RunFailed, match="applied noise ulp, but native was declared"):
         check(folder, runs.tasks[0], runs.finished)
+
+
+@pytest.mark.parametrize(("name", "value"), [("run", 0), ("step", 0)])
+def test_an_emulated_noise_of_another_run_or_other_options_is_refused(name, value, here):
+    runs = Runs(here, FUNCTION, noise={"name": "ulp", "step": 2}, runs=2)
+    task = next(task for task in runs.tasks if task.run == 1)
+    folder = task.folder(runs.paths)
+    save_predictions(folder, technique="A", **columns())
+    mark = read_json(folder / "fingerprint.json")
+    applied = {"name": "ulp", "step": 2, "run": 1, "applied": True}
+    (folder / "fingerprint.json").write_text(json.dumps(mark | {"noise": applied}))
+    check(folder, task, runs.finished)
+    (folder / "fingerprint.json").write_text(json.dumps(mark | {"noise": applied | {name: value}}))
+    with pytest.raises(
+        RunFailed, match=f"applied noise ulp with {name} 0, not [12]: give the parameters run and noise"
+    ):
+        check(folder, task, runs.finished)
 
 
 def test_predictions_that_were_written_otherwise_are_no_evidence(here):

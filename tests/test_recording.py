@@ -3,10 +3,12 @@
 import collections
 import importlib
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -113,6 +115,19 @@ def test_another_order_and_other_weights_are_seen(tmp_path):
     backwards = trained(tmp_path / "b", batches=loader(X.flip(0), Y.flip(0)))
     assert digests(usual, "initial weights") == digests(backwards, "initial weights")
     assert not set(digests(usual, "first batch", "order")) & set(digests(backwards, "first batch", "order"))
+
+
+def test_generators_that_are_not_torch_s_count_where_the_training_draws_from_them(tmp_path):
+    def parts(folder, seed, draw):
+        np.random.seed(seed)
+        random.seed(seed)
+        trained(tmp_path / folder, unpack=lambda batch: (draw(), tuple(batch))[1])
+        return {k: v for k, v in saving.RECORDERS[tmp_path / folder].evidence()[1].items() if " of " in k}
+
+    assert not parts("none", 0, lambda: None)
+    first, same, other = (parts(name, seed, np.random.rand) for name, seed in zip("abc", (0, 0, 1), strict=True))
+    assert first == same != other and first.keys() == {"random numbers of NumPy"}
+    assert parts("d", 0, random.random).keys() == {"random numbers of Python"}
 
 
 def test_the_files_are_those_of_any_run(tmp_path):
@@ -252,6 +267,21 @@ def test_a_recorder_that_saw_no_training_says_so(tmp_path):
     with pytest.raises(RunFailed, match=r"nothing was trained under the Recorder of .*: iterate"):
         save(tmp_path, recorder.model)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_training_recorded_for_another_folder_is_not_lost_without_a_word(tmp_path):
+    recorder = trained(tmp_path / "a")
+    with pytest.raises(InputError, match=r"run_dir = .*b': the last training was recorded for run_dir .*a;"):
+        save(tmp_path / "b", recorder.model)
+    assert not (tmp_path / "b").exists()
+    assert save(tmp_path / "a", recorder.model)["recorded"] is True
+    assert save(tmp_path / "b", recorder.model)["recorded"] is False
+
+
+def test_a_loader_of_validation_is_refused(tmp_path):
+    batches = Recorder(network(), tmp_path).batches(loader())
+    with torch.no_grad(), pytest.raises(RunFailed, match=r"without gradients, .*the loader of the training only"):
+        next(iter(batches))
 
 
 def test_noise_that_never_came_is_a_failure(tmp_path):

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from fitlib.datasets.parts import TEST, TRAIN, VALIDATION, drawn_parts
-from fitlib.errors import InputError
+from fitlib.errors import InputError, RunFailed
 from fitlib.evidence import experiment_plan
 from fitlib.experiment import make_experiment, read_experiment
+from fitlib.keys import imported_modules
 from fitlib.noise import NoNoise
 from fitlib.options import Training
 from fitlib.provenance import notes
@@ -141,7 +142,8 @@ def test_dates_constants_identifiers_and_row_numbers_are_left_out_and_told(peopl
 
 def test_features_are_chosen_by_name_and_the_target_is_never_one(people):
     assert "2 features: age, town" in told(people(features=["age", "town"]))
-    assert "2 features: age, town" in told(people(drop=["paid €"]))
+    dropped = told(people(drop=["paid €"]))
+    assert "2 features: age, town" in dropped and "no feature, because data.drop names them: paid €" in dropped
     assert "it is the target" in refused(people(features=["age", "income"]))
     assert "did you mean town" in refused(people(features=["twon"])) and "did you mean age" in refused(
         people(drop=["agee"])
@@ -262,8 +264,9 @@ def test_bad_columns_are_refused_in_one_line_when_the_experiment_is_planned(peop
     assert problem in refused(people(columns, **options))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
-    options = {"file": str(tmp_path / "none.csv"), "target": "a", "protected": "b"}
+def test_a_file_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"file": "none.csv", "target": "a", "protected": "b"}
     for function in ("describe", "source_files", "load"):
         with pytest.raises(InputError, match=r"none\.csv.*no such file"):
             TABLE.sibling(function)(**options)
@@ -337,21 +340,30 @@ def test_what_needs_images_is_refused_for_tables(people, given, problem):
         experiment(people(), **given)
 
 
-def test_neither_describing_nor_a_second_load_imports_scikit_learn(people):
+def test_the_run_that_encodes_has_the_fingerprint_of_all_others(people):
     data = people()
     code = f"""
         import sys
         from fitlib.families import describe
         describe({data!r})
         assert "sklearn" not in sys.modules and "torch" not in sys.modules
+        from fitlib.fingerprint import environment, source_digest
         from fitlib.train import load_data
         load_data({data!r})
-        print("sklearn" in sys.modules)
+        print("sklearn" in sys.modules, source_digest(), environment("cpu"))
     """
-    shown = [
-        subprocess.check_output([sys.executable, "-c", textwrap.dedent(code)], text=True).strip() for _ in range(2)
-    ]
-    assert shown == ["True", "False"]
+    shown = [subprocess.check_output([sys.executable, "-c", textwrap.dedent(code)], text=True) for _ in range(2)]
+    assert shown[0] == shown[1] and shown[0].startswith("False")
+    assert "fitlib.datasets.table_encoding" in imported_modules(["fitlib.datasets.table"])  # it is in the key
+
+
+def test_an_encoding_that_fails_is_one_line_and_leaves_no_entry(people, monkeypatch):
+    data = people()
+    monkeypatch.setattr("fitlib.datasets.table.sys.executable", "false")
+    with pytest.raises(RunFailed, match="encoding failed"):
+        load_data(data)
+    monkeypatch.undo()
+    load_data(data)
 
 
 def test_adult_and_compas_are_read_as_declared(data_dir):

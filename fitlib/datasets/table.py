@@ -7,9 +7,14 @@ happens once, when the first run asks for the data, and is kept in the cache: la
 from __future__ import annotations
 
 import json
+import os
+import pickle
+import subprocess
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -39,10 +44,13 @@ from fitlib.datasets.table_features import (
     without_constant,
 )
 from fitlib.digest import digest_json
-from fitlib.errors import InputError
+from fitlib.errors import InputError, RunFailed
 from fitlib.keys import cached_file_digest, code_digest
 from fitlib.table_files import read_table
 from fitlib.table_options import TableOptions
+
+if TYPE_CHECKING:  # never run: it tells `fitlib.keys` that what encodes is a part of a run's key
+    from fitlib.datasets import table_encoding  # noqa: F401
 
 ENCODERS = ("scikit-learn", "numpy")  # packages that decide on the last bit of an encoded cell
 ARRAYS = ("x", "y", "part", "unit", "attributes")
@@ -92,7 +100,7 @@ def load(**options: object) -> Dataset:
     """
     given = TableOptions(**options)
     source_files(**options)
-    key = digest_json([_key(given), *map(version, ENCODERS), code_digest(("fitlib.datasets.table_encoding",))])
+    key = digest_json([_key(given), *map(version, ENCODERS)])
     folder = cache.entry("table-arrays", key, lambda folder: _fill(folder, given))
     x, y, part, unit, numbers = (np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ARRAYS)
     told = json.loads((folder / "description.json").read_text())
@@ -152,7 +160,8 @@ def _features(
         raise InputError(where, "features", columns, "no column is left as a feature", "name some: features: [...]")
     if options.missing == "refuse":
         check_complete(where, features)
-    return features, [*unfit, *constant]
+    dropped = [LeftOut(name, "data.drop names them") for name in dict.fromkeys(options.drop)]
+    return features, [*dropped, *unfit, *constant]
 
 
 def _key(options: TableOptions) -> str:
@@ -163,14 +172,28 @@ def _key(options: TableOptions) -> str:
 
 def _fill(folder: Path, options: TableOptions) -> None:
     """Encode everything and write it as arrays."""
-    from fitlib.datasets.table_encoding import encoded
-
     made = prepared(options)
-    x, categories = encoded(made.features, made.part, options.encoding == "one-hot", options.most_categories)
+    categories = _encoded_apart(folder / "x.npy", made, options)
     numbers = np.stack([coded.numbers for coded in made.attributes.values()])
-    for name, array in zip(ARRAYS, (x, made.y, made.part, made.unit, numbers), strict=True):
+    for name, array in zip(ARRAYS[1:], (made.y, made.part, made.unit, numbers), strict=True):
         np.save(folder / f"{name}.npy", array)
-    (folder / "description.json").write_text(json.dumps({**made.description(), "categories": list(categories)}))
+    (folder / "description.json").write_text(json.dumps({**made.description(), "categories": categories}))
+
+
+def _encoded_apart(path: Path, made: Prepared, options: TableOptions) -> list[int]:
+    """Write x, encoded in a process of its own; the sizes of the columns of codes.
+
+    scikit-learn sets environment variables (KMP_...) and loads libraries: the run that happens to encode would differ
+    in its fingerprint from all others, and not count as identical.
+    """
+    given = pickle.dumps((made.features, made.part, options.encoding == "one-hot", options.most_categories))
+    code = "import sys; from fitlib.datasets.table_encoding import main; main(sys.argv[1])"
+    search = {**os.environ, "PYTHONPATH": os.pathsep.join(place or os.getcwd() for place in sys.path)}
+    done = subprocess.run([sys.executable, "-c", code, str(path)], input=given, capture_output=True, env=search)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise RunFailed(f"{Path(options.file).name}: encoding failed ({said[-1] if said else done.returncode})")
+    return json.loads(done.stdout)
 
 
 def _check_roles(where: str, columns: list[str], options: TableOptions, protected: list[str]) -> None:

@@ -1,15 +1,26 @@
 """Features as numbers for a network: scaled, missing values filled, categories one-hot or as codes.
 
-All of it is fitted on the training part only, by scikit-learn, which is imported here and nowhere else in a training.
+All of it is fitted on the training part only, by scikit-learn, in a process of its own (`table.load` starts it).
 """
 
 from __future__ import annotations
+
+import json
+import pickle
+import sys
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.datasets.parts import TRAIN
 from fitlib.datasets.table_features import Feature
+
+
+def main(path: str) -> None:
+    """Write x for the pickled arguments of `encoded` on stdin, which are fitlib's own; print the sizes as JSON."""
+    x, sizes = encoded(*pickle.load(sys.stdin.buffer))
+    np.save(path, x)
+    print(json.dumps(sizes))
 
 
 def encoded(
