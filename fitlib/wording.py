@@ -6,12 +6,14 @@ A value that is not there reads "not estimable"; no NaN is ever printed. Points 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePath
 
 import pandas as pd
 
 from fitlib.metrics import BIAS_METRICS
 from fitlib.series import main_arms, retraining
 
+OWN_DATA = ("table", "images")  # kinds of data set that say nothing of what is in them
 METRIC_NAMES = {
     "DP": "demographic parity",
     "DI": "disparate impact",
@@ -157,8 +159,11 @@ def seed(arm: Mapping) -> str:
 
 
 def data_name(plan: Mapping) -> str:
-    """The name of the data set; "" where none is given."""
-    name = str(plan.get("data", {}).get("name") or "")
+    """The name of the data set, of one's own table or images that of the file or folder; "" where none is given."""
+    data = plan.get("data") or {}
+    name, place = str(data.get("name") or ""), data.get("file") or data.get("root") or ""
+    if name in OWN_DATA and place:  # the file's own name tells more than the kind of data set
+        name = PurePath(str(place)).name
     return "" if name == "unknown" else name
 
 

@@ -45,6 +45,12 @@ def test_a_data_set_without_a_name_gets_none(data: dict, name: str) -> None:
     assert data_name({"data": data}) == name
 
 
+def test_a_table_or_folder_of_one_s_own_is_named_by_itself() -> None:
+    assert data_name({"data": {"name": "table", "file": "$DATA/people.csv"}}) == "people.csv"
+    assert data_name({"data": {"name": "images", "root": "faces/"}}) == "faces"
+    assert data_name({"data": {"name": "celeba", "root": "faces"}}) == "celeba"
+
+
 def test_the_epoch_that_predicts_is_the_one_that_the_training_selects() -> None:
     last, best = {"technique": "A", "select": "last"}, {"technique": "B", "select": "best-f1"}
     assert epoch({"source": "fitlib", "techniques": [last]}) == ", last epoch"
