@@ -24,7 +24,7 @@ from fitlib.datasets import Dataset, Split
 from fitlib.networks.resnet_cifar import CifarResNet18
 from fitlib.noise import NoNoise
 from fitlib.options import Training
-from fitlib.train import Generators, Progress, _epoch, _prepared, batches, make_method, train
+from fitlib.train import Generators, Progress, _epoch, batches, make_method, prepared, train
 
 FAST = {"precision": "bfloat16", "channels_last": True}
 
@@ -62,7 +62,7 @@ def fitlib_loop(data: Dataset, batch: int, device: str, **options: object) -> Ca
     generators, noise = Generators.of(0), NoNoise(0, 0)
     training = Training(batch_size=batch, **options)
     method = make_method({"name": "baseline"}, {"name": "resnet18-cifar"}, training, data, generators)
-    trained, progress = _prepared(data, method, generators, device), Progress()
+    trained, progress = prepared(data, method, generators, device), Progress()
     method.start_stage(0)
     rows = np.arange(len(data.train))
     part = Part.of(data.train, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -65,6 +66,10 @@ def parser() -> argparse.ArgumentParser:
     sub = command("report", _report, "metrics, statistics and report again from the runs that are there")
     sub.add_argument("experiment", help="name of an experiment")
     sub.add_argument("--show-code", action="store_true", help="show the code cells in report.html")
+    sub = command("verify", _verify, "re-hash every artifact, derive every table again, check that runs were identical")
+    sub.add_argument("experiment", help="name of an experiment, or the folder of one or of an analysis")
+    sub.add_argument("--root", type=_root_hash, metavar="HASH", help="the manifest's root hash, as somebody kept it")
+    sub.add_argument("--full", action="store_true", help="derive again what is drawn at random, too")
     sub = command("analyze", _analyze, "somebody else's predictions to the same tables and report")
     sub.add_argument(
         "folder", type=Path, metavar="DIR", help="DIR/<technique>/*.csv|parquet, a file per run; or a file"
@@ -79,6 +84,15 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--smallest-effect", type=float, default=0.01, metavar="D", help="differences below do not matter")
     sub.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the tests (0.05)")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/<name of DIR>)")
+    sub = command("trace", _trace, "first step, tensor and operator at which two runs part")
+    sub.add_argument("files", type=Path, nargs="+", metavar="FILE", help="params/X.yaml, or streams that --out wrote")
+    sub.add_argument("--technique", metavar="T", help="whose training is traced (the baseline's)")
+    sub.add_argument("--noise", metavar="N", help="name of a noise; its options: --set noise.step=5 (the file's)")
+    sub.add_argument("--steps", type=_positive, metavar="K", help="compare at most so many steps (500)")
+    sub.add_argument("--runs", type=_positive, default=2, metavar="R", help="trace the first R runs (2)")
+    sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a field of the file")
+    sub.add_argument("--operators", action="store_true", help="record the operators of every step, as it happens")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="write digest streams, growth and culprits there")
     sub = command("techniques", _techniques, "methods, networks and noises that there are, one line each")
     sub.add_argument("--markdown", action="store_true", help="everything with all options, as docs/techniques.md")
     command("datasets", _datasets, "data sets that there are, what each needs and where it comes from")
@@ -139,6 +153,23 @@ def _report(options: argparse.Namespace) -> int:
     return _conclude(paths, outcome)
 
 
+def _verify(options: argparse.Namespace) -> int:
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+    from fitlib.verify import summary, verify
+
+    named = options.outputs / options.experiment
+    root = named if named.is_dir() else Path(options.experiment)
+    if not root.is_dir():
+        known = ", ".join(_experiments(options.outputs)) or "none yet"
+        raise InputError(str(options.outputs), "EXPERIMENT", options.experiment, "no such folder", f"there is: {known}")
+    found = verify(root, options.root, options.full)
+    for line in found.deviations:
+        print(line)
+    for line in [*found.remarks, *summary(found)]:
+        print(line, file=sys.stderr)
+    return 0 if found.intact else 1
+
+
 def _analyze(options: argparse.Namespace) -> int:
     from fitlib.experiment import Analysis, validated
     from fitlib.progress import Progress
@@ -166,6 +197,15 @@ def _paper(options: argparse.Namespace) -> int:
     made = recompute(options.data, options.out or options.outputs / "paper", lambda line: print(line, file=sys.stderr))
     for path in made:
         print(f"{path.stem}: {path}")
+    return 0
+
+
+def _trace(options: argparse.Namespace) -> int:
+    from fitlib.trace_run import run
+
+    failed = run(options, print)
+    if failed:
+        raise RunFailed(failed)
     return 0
 
 
@@ -244,6 +284,12 @@ def _conclude(paths: object, outcome: object) -> int:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
+
+
+def _root_hash(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a SHA-256: 64 hexadecimal digits, as fitlib run prints it")
+    return text.lower()
 
 
 def _positive(text: str) -> int:

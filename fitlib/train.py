@@ -119,8 +119,23 @@ def train(
     """
     torch.manual_seed(generators.dropout)
     noise.check(method.model)
-    trained, progress = _prepared(dataset, method, generators, device), Progress()
+    trained, progress = prepared(dataset, method, generators, device), Progress()
     trained.record("initial weights", 0, method.model.state_dict().items())
+    for number, epoch, drawn in epochs(trained, progress, dataset, generators, device):
+        losses = _epoch(trained, progress, epoch, drawn, noise)
+        last = epoch == method.stages()[number].epochs - 1 or method.stage_done()
+        _finish_epoch(trained, progress, number, losses, last)
+        on_epoch(trained.history[-trained.n_groups :])
+    noise.finish()
+    _select(trained, progress)
+    return trained
+
+
+def epochs(
+    trained: Trained, progress: Progress, dataset: Dataset, generators: Generators, device: str
+) -> Iterator[tuple[int, int, Iterator[Batch]]]:
+    """Every epoch in order: its stage, its number in the stage, its canonical batches; the method may end a stage."""
+    method = trained.method
     for number, stage in enumerate(method.stages()):
         if number and method.training.reseed_stages:
             generators.restart()
@@ -128,16 +143,16 @@ def train(
         part = None  # freed before the next one is made: two need not fit
         part, rows = Part.of(dataset.part(stage.part), device), method.training_rows(dataset.part(stage.part))
         for epoch in range(stage.epochs):
-            drawn = batches(trained, progress, part, rows, generators)
-            losses = _epoch(trained, progress, epoch, drawn, noise)
-            last = epoch == stage.epochs - 1 or method.stage_done()
-            _finish_epoch(trained, progress, number, losses, last)
-            on_epoch(trained.history[-trained.n_groups :])
-            if last:
+            yield number, epoch, batches(trained, progress, part, rows, generators)
+            if method.stage_done():
                 break
-    noise.finish()
-    _select(trained, progress)
-    return trained
+
+
+def entering(method: Method, epoch: int, drawn: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches of an epoch that enter a step; the method starts the epoch before the first one is drawn."""
+    method.model.train()
+    method.start_epoch(epoch)
+    yield from (batch for batch in map(method.choose, drawn) if batch is not None)
 
 
 def batches(
@@ -154,7 +169,7 @@ def batches(
         yield batch
 
 
-def _prepared(dataset: Dataset, method: Method, generators: Generators, device: str) -> Trained:
+def prepared(dataset: Dataset, method: Method, generators: Generators, device: str) -> Trained:
     """Method and data on the device, nothing trained yet."""
     training = method.training
     _check_selection(dataset, method)
@@ -187,13 +202,10 @@ def _epoch(
 ) -> list[tuple[int, Tensor]]:
     """One pass over the batches; the losses of its steps. Nothing here waits for the device."""
     method, losses = trained.method, []
-    method.model.train()
-    method.start_epoch(epoch)
     with enough_memory("lower training.batch_size, or make the network narrower (network.width)"):
-        for batch in map(method.choose, drawn):
-            if batch is not None:
-                losses.append(method.update(noise.before_step(progress.step, method.model, batch)))
-                progress.step += 1
+        for batch in entering(method, epoch, drawn):
+            losses.append(method.update(noise.before_step(progress.step, method.model, batch)))
+            progress.step += 1
     return losses
 
 

@@ -1,0 +1,72 @@
+"""The command `trace`: an experiment's training traced, or digest streams that were kept compared."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from fitlib import trace_words
+from fitlib.errors import InputError
+from fitlib.experiment import Experiment, Technique, read_experiment
+
+
+def run(options: argparse.Namespace, show: Callable[[str], None]) -> str:
+    """Trace or compare, and show what was found, line by line; returns which run crashed and why, or "".
+
+    `options`: those of the command line. InputError for a file, technique or noise that does not fit.
+    """
+    if len(options.files) > 1 or options.files[0].suffix == ".json":
+        return _compare(options.files, show)
+    overrides = [f"noise={options.noise}"] if options.noise else []
+    experiment = read_experiment(options.files[0], [*overrides, *options.set])
+    technique = chosen(experiment, options.technique, str(options.files[0]))
+    return _trace(experiment, technique, options, show)
+
+
+def chosen(experiment: Experiment, name: str | None, where: str) -> Technique:
+    """The named technique, or the baseline, or the only one; InputError where there is none of that name."""
+    techniques = {technique.name: technique for technique in experiment.techniques}
+    if name is None:
+        return next((t for t in experiment.techniques if t.baseline is None), experiment.techniques[0])
+    if name not in techniques:
+        raise InputError(where, "--technique", name, "unknown technique", f"known: {', '.join(techniques)}")
+    return techniques[name]
+
+
+def _trace(
+    experiment: Experiment, technique: Technique, options: argparse.Namespace, show: Callable[[str], None]
+) -> str:
+    from fitlib.trace import STEPS, save, trace
+
+    spec = next(spec for spec in experiment.trainings if spec.name == technique.training)
+    arm, declared, tell = experiment.arms[0], experiment.declared, _progress()
+    found = trace(
+        spec.settings, arm.noise, options.runs, options.steps or STEPS, arm.seed, declared["noise_seed"],
+        declared["device"], declared["threads"], options.operators, tell,
+    )  # fmt: skip
+    tell("")
+    for line in trace_words.lines(found, f"{technique.name} (training {spec.name})"):
+        show(line)
+    for path in save(found, options.out) if options.out else []:
+        show(f"written: {path}")
+    return found.failed
+
+
+def _compare(files: list[Path], show: Callable[[str], None]) -> str:
+    from fitlib.streams import parting, read_stream
+
+    streams = [read_stream(path) for path in files]
+    for path, stream in zip(files, streams, strict=True):
+        stream.run = str(path)
+    for line in trace_words.compared(streams, parting(streams)):
+        show(line)
+    return ""
+
+
+def _progress() -> Callable[[str], None]:
+    """A line that is written over on a terminal; silence elsewhere."""
+    if not sys.stderr.isatty():
+        return lambda line: None
+    return lambda line: print(f"\r{line}\033[K", end="", file=sys.stderr)
