@@ -109,20 +109,21 @@ def _do_if_needed(
         _do(outcome, progress, work, study, *arguments)
 
 
-def _description(study: Study) -> dict:
-    groups, cross = study.plan["groups"], study.plan["analysis"].get("cross") or []
+def description(plan: Mapping) -> dict:
+    """Classes and groups of a plan, as `metrics.ipynb` takes them."""
+    groups, cross = plan["groups"], plan["analysis"].get("cross") or []
     made = {crossed_name(names) for names in cross}  # by the notebook, so files do not hold them
     return {
-        "n_classes": len(study.plan["classes"]),
+        "n_classes": len(plan["classes"]),
         "n_groups": {attribute: len(names) for attribute, names in groups.items() if attribute not in made},
-        "classes": study.plan["classes"],
+        "classes": plan["classes"],
         "groups": groups,
         "cross": cross,
     }
 
 
 def _metrics_parts(study: Study, technique: str) -> dict[str, str]:
-    return plans.metrics_key_parts(technique, study.hashes[technique], _description(study))
+    return plans.metrics_key_parts(technique, study.hashes[technique], description(study.plan))
 
 
 def _metrics_state(study: Study, technique: str) -> plans.State:
@@ -132,7 +133,7 @@ def _metrics_state(study: Study, technique: str) -> plans.State:
 def _metrics(study: Study, technique: str) -> None:
     target = study.paths.technique(technique)
     folder = new_attempt(target, hidden=True)
-    parameters = {"technique": technique, "predictions": study.predictions[technique], **_description(study)}
+    parameters = {"technique": technique, "predictions": study.predictions[technique], **description(study.plan)}
     parts = _metrics_parts(study, technique)
     attempt("metrics", notebook_path("metrics"), folder, {**parameters, "out_dir": str(folder)}, ONE_THREAD, parts)
     replace_folder(folder, target)

@@ -22,11 +22,13 @@ from fitlib.progress import Progress
 from fitlib.store import (
     FAILED,
     ExperimentPaths,
+    altered,
     append_line,
     locked,
     log_event,
     new_attempt,
     note_deviation,
+    read_record,
     settle,
     supersede,
 )
@@ -72,7 +74,8 @@ def report_experiment(
 ) -> Outcome:
     """Metrics, statistics and report again from the runs that are there.
 
-    InputError where finished runs are of other code, parameters or data than now: a report must not mix them.
+    InputError where finished runs are of other code, parameters or data than now (a report must not mix them), or where
+    what they or the metrics left behind was altered since.
     """
     kernels.begin()
     with locked(paths):
@@ -83,6 +86,7 @@ def report_experiment(
             problem = f"{len(changed)} finished runs are not of this fitlib and experiment: {changed[0][1].reason}"
             remedy = "go back to what they were made with, or fitlib run --replace"
             raise InputError("report", "runs", len(changed), problem, remedy)
+        _refuse_altered(paths, states)
         if not any(state.done for _, state in states):
             raise RunFailed(f"{paths.root}: no run is finished; fitlib run makes them")
         outcome = analyse_families(experiment, paths, jobs, progress, show_code)
@@ -114,6 +118,18 @@ def _refuse_replacing(states: list[tuple[RunTask, State]], replace: bool) -> Non
         problem = f"{len(changed)} finished runs would be replaced ({names}): {changed[0][1].reason}"
         remedy = "give the experiment another name, or say --replace (the old runs move to superseded/)"
         raise InputError("run", "runs", len(changed), problem, remedy)
+
+
+def _refuse_altered(paths: ExperimentPaths, states: list[tuple[RunTask, State]]) -> None:
+    """A report must not rest on files that are not the ones that their records name."""
+    folders = [task.folder(paths) for task, state in states if state.done]
+    folders += sorted(folder for place in ("", "families/*/") for folder in paths.root.glob(f"{place}techniques/*"))
+    for folder in folders:
+        record = read_record(folder)
+        for name in altered(folder, record) if record else ():
+            problem = "altered since it was written: its SHA-256 is not the one in its record"
+            remedy = "restore it, or remove its folder and say fitlib run; fitlib verify names every deviation"
+            raise InputError("report", "file", str(folder / name), problem, remedy)
 
 
 def _train(

@@ -88,7 +88,8 @@ def _finished(paths: ExperimentPaths) -> int:
     return sum(read_record(path.parent) is not None for path in paths.root.glob("runs/*/*/run-*/record.json"))
 
 
-def _declarations(paths: ExperimentPaths) -> list[Path]:
+def declarations(paths: ExperimentPaths) -> list[Path]:
+    """The files of declared plans, the first one first; that one may be missing."""
     later = [path for path in paths.root.glob("experiment-*.yaml") if LATER.fullmatch(path.name)]
     return [paths.declared, *sorted(later, key=_number)]
 
@@ -99,7 +100,7 @@ def _number(path: Path) -> int:
 
 
 def _latest(paths: ExperimentPaths) -> Path:
-    return _declarations(paths)[-1]
+    return declarations(paths)[-1]
 
 
 def _write_declared(path: Path, experiment: Experiment, finished: int) -> None:

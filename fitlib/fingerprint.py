@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from fitlib.digest import digest_arrays, digest_file, digest_json
 from fitlib.keys import LEFT_OUT
+from fitlib.machine import gpu_driver, machine
 
 if TYPE_CHECKING:
     from fitlib.datasets import Dataset
@@ -71,7 +72,7 @@ def environment(device: str, packages: Iterable[str] = PACKAGES) -> dict[str, st
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": ", ".join(f"{name} {version(name)}" for name in packages),
         **(_torch_parts(torch) if torch else {"threads": _thread_pools()}),
-        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
+        "machine": machine(),
         "gpu": _gpu(torch) if device == "cuda" else "none",
         "environment variables": _variables(),
     }
@@ -151,22 +152,10 @@ def _backends(torch: ModuleType) -> str:
     return ", ".join(f"{name} {value}" for name, value in flags.items())
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown processor"
-    wanted = {"model name": "", "cpu family": "", "model": "", "stepping": ""}
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.strip() in wanted and not wanted[name.strip()]:
-            wanted[name.strip()] = value.strip()
-    return " ".join([wanted["model name"], *(f"{k} {v}" for k, v in list(wanted.items())[1:] if v)])
-
-
 def _gpu(torch: ModuleType) -> str:
     properties = torch.cuda.get_device_properties(0)
-    return f"{properties.name}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+    libraries = f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+    return f"{properties.name}, driver {gpu_driver()}, {libraries}"
 
 
 def _variables() -> str:

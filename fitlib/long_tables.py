@@ -9,6 +9,7 @@ import numpy as np
 
 from fitlib.counts import Counts, cells_of, count, label_votes, votes
 from fitlib.expectation import no_disparity
+from fitlib.individuals import RESAMPLES
 from fitlib.metrics import METRICS, PUBLISHED, READINGS, Values, accuracy, group_accuracy, overall, rate
 from fitlib.persons import person_table
 from fitlib.testset import parts_of, smallest_denominators
@@ -25,10 +26,13 @@ TEST_SET_SEED = 20210614  # of permutations and halves of the test set, the same
 MISSING = -1  # stands for "null" in integer headers until the table is built
 
 
-def technique_tables(technique: str, arms: Mapping[str, tuple[int, Predictions]]) -> dict[str, pd.DataFrame]:
+def technique_tables(
+    technique: str, arms: Mapping[str, tuple[int, Predictions]], drawn: bool = True
+) -> dict[str, pd.DataFrame]:
     """The tables metrics, counts, votes, testset and persons of one technique; arms: {arm: (seed, predictions)}.
 
-    Rows in the order of the arms, then of the protected attributes.
+    Rows in the order of the arms, then of the protected attributes. Not ``drawn``: quickly, without whatever is drawn
+    at random, which is the table testset and the intervals (``low``, ``high``) in persons.
     """
     import pandas as pd
 
@@ -39,11 +43,11 @@ def technique_tables(technique: str, arms: Mapping[str, tuple[int, Predictions]]
             shared = (technique, arm, seed, predictions.runs, counts, predictions.multilabel, attribute)
             metrics.append(long_table(*shared))
             counted.append(counts_table(*shared))
-            tested.append(testset_table(technique, arm, seed, predictions, attribute))
-            persons.append(person_table(technique, arm, seed, predictions, attribute))
+            tested += [testset_table(technique, arm, seed, predictions, attribute)] if drawn else []
+            persons.append(person_table(technique, arm, seed, predictions, attribute, RESAMPLES if drawn else 0))
         voted.append(votes_table(arm, seed, predictions))
     tables = {"metrics": metrics, "counts": counted, "votes": voted, "testset": tested, "persons": persons}
-    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
 
 
 # Metrics

@@ -119,9 +119,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def json_text(value: object) -> str:
+    """JSON for people and machines: sorted and indented; equal values give equal text."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, value: object) -> None:
-    """Write JSON for people and machines: sorted, indented, atomic."""
-    write_atomically(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    """Write `json_text`, atomically."""
+    write_atomically(path, json_text(value))
 
 
 def read_json(path: Path) -> dict | None:
@@ -148,7 +153,7 @@ def read_record(folder: Path, name: str = RECORD) -> dict | None:
     """A well-formed record whose outputs are all there in the recorded sizes; None otherwise."""
     record = read_json(folder / name)
     try:
-        if record is None or not _well_formed(record):
+        if record is None or not well_formed(record):
             return None
         whole = all((folder / n).stat().st_size == o["size"] for n, o in record["outputs"].items())
     except (OSError, ValueError):  # ValueError: a name or key that no file system or hash can take
@@ -156,7 +161,8 @@ def read_record(folder: Path, name: str = RECORD) -> dict | None:
     return record if whole else None
 
 
-def _well_formed(record: dict) -> bool:
+def well_formed(record: dict) -> bool:
+    """Does a record say what every record must, and is its key the hash of its parts?"""
     outputs, parts = record.get("outputs"), record.get("key_parts")
     return (
         record.get("schema") == SCHEMA
@@ -251,11 +257,32 @@ def deviations(paths: ExperimentPaths) -> list[str]:
     return [sentence for sentence in found if isinstance(sentence, str)]
 
 
-def write_manifest(paths: ExperimentPaths) -> str:
-    """Hash every file that the promises cover, hidden ones aside, into MANIFEST.json; returns its root hash."""
+def altered(folder: Path, record: Mapping[str, object]) -> list[str]:
+    """Names of a record's outputs whose bytes are not those that it names, or that cannot be read."""
+    return [name for name, output in record["outputs"].items() if not _holds(folder / name, output.get("sha256"))]
+
+
+def _holds(path: Path, digest: object) -> bool:
+    try:
+        return digest_file(path) == digest
+    except OSError:
+        return False
+
+
+def covered(paths: ExperimentPaths) -> list[str]:
+    """Names of all files that the promises cover: all but the hidden ones and `OUTSIDE`, sorted."""
     found = (p.relative_to(paths.root) for p in paths.root.rglob("*") if p.is_file())
     names = sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
-    files = {n: digest_file(paths.root / n) for n in names if n not in OUTSIDE}
-    root = digest_json(files)
-    write_json(paths.manifest, {"schema": SCHEMA, "root": root, "files": files})
-    return root
+    return [name for name in names if name not in OUTSIDE]
+
+
+def manifest_of(files: Mapping[str, str]) -> dict[str, object]:
+    """The content of MANIFEST.json; its root hash is the SHA-256 of the list {name: SHA-256} as canonical JSON."""
+    return {"schema": SCHEMA, "root": digest_json(dict(files)), "files": dict(files)}
+
+
+def write_manifest(paths: ExperimentPaths) -> str:
+    """Hash every file that the promises cover into MANIFEST.json; returns its root hash."""
+    manifest = manifest_of({name: digest_file(paths.root / name) for name in covered(paths)})
+    write_json(paths.manifest, manifest)
+    return manifest["root"]

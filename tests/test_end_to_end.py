@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from fitlib.schemas import SCHEMAS
+from fitlib.verify import verify
 
 EXPERIMENT = {
     "training": {"epochs": 8, "learning_rate": 0.1, "shift": 1},
@@ -149,6 +150,7 @@ def test_a_lost_and_a_damaged_run_are_redone_with_the_same_bytes(copy, place, fi
         name = f"runs/{run}.parquet"
         assert (root / name).read_bytes() == (place / "outputs/tiny" / name).read_bytes()
     assert "was executed again" in text_of(root / "report.html")
+    assert (root / "superseded").is_dir() and verify(root).deviations == []
 
 
 def test_changed_parameters_never_reuse_or_replace_results_silently(copy, fitlib_command):
@@ -168,7 +170,7 @@ def test_fewer_runs_use_the_first_and_delete_nothing(copy, fitlib_command):
     assert set(pd.read_csv(root / "tables/runs.csv").run) == {0, 1}
     assert (root / "runs/baseline/ulp/run-02/record.json").is_file()
     assert "runs was 3, is 2" in text_of(root / "report.html")
-    assert (root / "experiment-2.yaml").is_file()
+    assert (root / "experiment-2.yaml").is_file() and verify(root).deviations == []
 
 
 def test_runs_from_unlike_environments_are_not_called_fit(copy, fitlib_command):
@@ -182,6 +184,8 @@ def test_runs_from_unlike_environments_are_not_called_fit(copy, fitlib_command):
     assert "not FIT runs" in page and "environment variables" in page and "run-01" in page
     comparisons = pd.read_csv(root / "tables/comparisons.csv")
     assert set(comparisons[comparisons.metric != "accuracy"].verdict) == {"not FIT"}
+    marks = {line.partition(": ")[0] for line in verify(root).deviations}
+    assert marks == {str(root / "runs/baseline/ulp/run-01/fingerprint.json")}
 
 
 @pytest.mark.slow

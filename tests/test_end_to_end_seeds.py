@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from fitlib.verify import verify
+
 EXPERIMENT = {
     "network": {"name": "small-cnn", "width": 4},
     "training": {"epochs": 2, "learning_rate": 0.1},
@@ -38,4 +40,5 @@ def test_an_added_seed_is_run_and_the_others_are_kept(tmp_path, fitlib_command):
     deviations = [json.loads(line) for line in (root / "deviations.jsonl").read_text().splitlines()]
     assert any("seeds was [0, 3], is [0, 3, 5]" in str(told) for told in deviations)
     status = fitlib_command("status", "nested", cwd=tmp_path)
+    assert verify(root).deviations == []
     assert "6 done of 6 runs" in status.stdout and "baseline/seed5.ulp" in status.stdout

@@ -14,6 +14,7 @@ from fitlib.errors import InputError
 from fitlib.experiment import make_experiment
 from fitlib.store import ExperimentPaths
 from fitlib.studies import study_of
+from fitlib.verify import verify
 
 DIGITS = {"name": "digits-s", "split_seed": 1}
 FACES = {"name": "fairface", "root": "faces.parquet", "size": 16}
@@ -133,3 +134,11 @@ def test_two_families_in_one_file_give_two_reports_and_one_index(tmp_path, fitli
     assert not (root / "report.html").exists()
     again = fitlib_command("run", "two.yaml", cwd=tmp_path, env={"FITLIB_CACHE_DIR": str(tmp_path / "cache")})
     assert again.returncode == 0 and json.loads((root / "MANIFEST.json").read_text())["files"] == manifest
+    assert verify(root).deviations == []
+    (tmp_path / "faces.parquet").unlink()  # elsewhere the data are not there
+    found = verify(root.rename(tmp_path / "moved"), full=True)
+    assert found.deviations == [] and "cannot be resolved here" in found.remarks[0]
+    (tmp_path / "moved/families/F-Base/tables/summary.csv").write_text("technique\n")
+    assert [line.split(":")[0] for line in verify(tmp_path / "moved").deviations] == [
+        str(tmp_path / "moved/families/F-Base/tables/summary.csv")
+    ] * 2

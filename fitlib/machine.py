@@ -1,0 +1,37 @@
+"""What a computation ran on: operating system and processor, and the driver of its GPU."""
+
+from __future__ import annotations
+
+import platform
+import re
+from pathlib import Path
+
+PROCESSOR, DRIVER = Path("/proc/cpuinfo"), Path("/proc/driver/nvidia/version")
+
+
+def machine() -> str:
+    """Operating system, architecture and processor, without a name of the host."""
+    return f"{platform.system()} {platform.machine()}, {processor()}"
+
+
+def processor() -> str:
+    """Model, family and stepping of the processor."""
+    try:
+        lines = PROCESSOR.read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    wanted = {"model name": "", "cpu family": "", "model": "", "stepping": ""}
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in wanted and not wanted[name.strip()]:
+            wanted[name.strip()] = value.strip()
+    return " ".join([wanted["model name"], *(f"{k} {v}" for k, v in list(wanted.items())[1:] if v)])
+
+
+def gpu_driver() -> str:
+    """Version of NVIDIA's kernel driver; "unknown" where the system does not tell."""
+    try:
+        found = re.search(r"Kernel Module.*?\s([0-9]+\.[0-9.]+)\s", DRIVER.read_text())
+    except OSError:
+        return "unknown"
+    return found[1] if found else "unknown"

@@ -1,0 +1,129 @@
+"""Were the executed notebooks left as they ran? Every cell ran; cells and parameters are those they were made of."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitlib.digest import digest_file
+from fitlib.execution import notebook_path
+from fitlib.verification import Json, Verification, shown
+from fitlib.verify_files import record_of
+
+KINDS = ("train", "metrics", "statistics")
+INJECTED = "injected-parameters"  # papermill's tag of the cell that it adds
+FOLDERS = ("run_dir", "out_dir", "experiment_dir")  # parameters that say where, not what
+Cell = tuple[str, str]  # type and source
+
+
+@dataclass(frozen=True)
+class Executed:
+    """An executed notebook: its cells but the one that papermill adds, the parameters of that one, and its source."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    parameters: Json
+    source: str  # SHA-256 of the notebook that was executed, as the record names it
+
+    @property
+    def kind(self) -> str:
+        """Stem of its file name."""
+        return Path(self.name).stem
+
+
+def read_executed(found: Verification, path: Path, record_path: Path) -> Executed | None:
+    """Read an executed notebook and name every cell that did not run or failed; None where it cannot be read."""
+    if not path.is_file():
+        if not found.is_gone(path):
+            found.deviates(found.name(path), "missing: nothing shows how this was computed")
+        return None
+    record = record_of(found, record_path) or {"key_parts": {}}
+    with found.reading(path):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        _check_ran(found, found.name(path), cells)
+        injected = [cell for cell in cells if _is_injected(cell)]
+        if len(injected) != 1:
+            found.deviates(found.name(path), f"{len(injected)} cells hold its parameters, not one")
+        parameters = _assigned(_source(injected[0])) if injected else {}
+        kept = tuple((cell["cell_type"], _source(cell)) for cell in cells if not _is_injected(cell))
+        found.count("notebooks")
+        return Executed(found.name(path), kept, parameters, str(record["key_parts"].get("notebook")))
+    return None
+
+
+def _check_ran(found: Verification, name: str, cells: Sequence[Json]) -> None:
+    """Every code cell ran, once and in order, without an error."""
+    codes = [(i, cell) for i, cell in enumerate(cells) if cell["cell_type"] == "code" and _source(cell).strip()]
+    for expected, (i, cell) in enumerate(codes, 1):
+        if cell["execution_count"] is None:
+            found.deviates(name, f"cell {i} was not run")
+        elif cell["execution_count"] != expected:
+            found.deviates(name, f"cell {i} was run as number {cell['execution_count']}, not {expected}")
+        if any(output["output_type"] == "error" for output in cell["outputs"]):
+            found.deviates(name, f"cell {i} ended with an error")
+
+
+def _is_injected(cell: Mapping) -> bool:
+    return INJECTED in cell["metadata"].get("tags", [])
+
+
+def _source(cell: Mapping) -> str:
+    return "".join(cell["source"])
+
+
+def _assigned(source: str) -> Json:
+    """The values that a cell of plain assignments gives; ValueError for anything else in it."""
+    statements = ast.parse(source).body
+    if not all(isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name) for s in statements):
+        raise ValueError("its parameters cell holds something else than values")
+    return {s.targets[0].id: ast.literal_eval(s.value) for s in statements}
+
+
+def check_parameters(found: Verification, executed: Executed, expected: Mapping[str, object]) -> None:
+    """Name every parameter that is not the expected one; folders say where, not what, and are free."""
+    names = {*expected, *executed.parameters} - set(FOLDERS)
+    for name in sorted(names):
+        given = executed.parameters.get(name)
+        if given != expected.get(name):
+            text = f"parameter {name} is {shown(given)}, not {shown(expected.get(name))} as plan and records say"
+            found.deviates(executed.name, text)
+
+
+# Cells
+
+
+def check_cells(found: Verification, notebooks: Sequence[Executed]) -> None:
+    """Compare every cell with fitlib's notebook of the recorded hash; of another version, with the other copies."""
+    originals = {digest_file(path): _cells(path) for path in map(notebook_path, KINDS) if path.is_file()}
+    groups: dict[tuple[str, str], list[Executed]] = {}
+    for notebook in notebooks:
+        groups.setdefault((notebook.kind, notebook.source), []).append(notebook)
+    for (kind, source), copies in groups.items():
+        original = originals.get(source)
+        if original is None:
+            text = f"made from another {kind}.ipynb than this fitlib's: its cells were compared with those of"
+            found.remark(copies[0].name, f"{text} {len(copies) - 1} other copies")
+            original, _ = Counter(copy.cells for copy in copies).most_common(1)[0]
+        for copy in copies:
+            _compare_cells(found, copy, original)
+
+
+def _cells(path: Path) -> tuple[Cell, ...]:
+    return tuple((c["cell_type"], _source(c)) for c in json.loads(path.read_text(encoding="utf-8"))["cells"])
+
+
+def _compare_cells(found: Verification, copy: Executed, original: tuple[Cell, ...]) -> None:
+    if len(copy.cells) != len(original):
+        text = f"it has {len(copy.cells)} cells beside its parameters, the notebook it was made from {len(original)}"
+        found.deviates(copy.name, text)
+        return
+    for i, (cell, expected) in enumerate(zip(copy.cells, original, strict=True)):
+        if cell != expected:
+            lines = itertools.zip_longest(cell[1].split("\n"), expected[1].split("\n"), fillvalue="")
+            first = next((f": {shown(one)} instead of {shown(other)}" for one, other in lines if one != other), "")
+            found.deviates(copy.name, f"cell {i} beside its parameters is not that of its notebook{first}")

@@ -1,0 +1,213 @@
+"""Were the runs those of the declared plan, and really the same training? Plan, records, fingerprints and starts."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from fitlib.declaration import declarations, latest_plan, read_declared
+from fitlib.digest import digest_file, digest_json
+from fitlib.errors import InputError
+from fitlib.execution import notebook_path
+from fitlib.experiment import Experiment, make_experiment
+from fitlib.identity import check_control
+from fitlib.plan import RunTask, State, last_line, run_parameters, run_tasks
+from fitlib.store import FAILED, RECORD, read_json, read_record
+from fitlib.verification import Json, Verification, shown
+from fitlib.verify_files import record_of
+
+START = ("initial weights", "first batch", "data order")  # of one seed
+DECLARED = ("parameters", "backends", "threads", "fitlib source")  # may differ between arms: the noise is in them
+EVERYWHERE = ("python", "torch build", "machine", "gpu")  # and the packages: equal in all runs of an experiment
+
+
+@dataclass
+class Runs:
+    """The planned runs and what stands on disk of them; without a plan that can be resolved, none.
+
+    ``sound``: names of the finished runs whose evidence can be read and is as their records say.
+    """
+
+    experiment: Experiment | None = None
+    states: list[tuple[RunTask, State]] = field(default_factory=list)
+    sound: set[str] = field(default_factory=set)
+
+    @property
+    def starting_apart(self) -> set[str]:
+        """Trainings whose runs start from different weights, as the plan declares."""
+        specs = self.experiment.trainings if self.experiment else ()
+        return {s.name for s in specs if s.settings["training"].get("seeding", "before-network") != "before-network"}
+
+
+def check_runs(found: Verification) -> Runs:
+    """Check the declared plan and every run that it names."""
+    experiment = _declared_experiment(found)
+    if experiment is None:
+        return Runs()
+    runs = Runs(experiment)
+    for task in run_tasks(experiment):
+        runs.states.append((task, _run(found, runs, task)))
+    found.count("runs", len(runs.sound))
+    return runs
+
+
+def _declared_experiment(found: Verification) -> Experiment | None:
+    """The plan declared last, after every declaration was compared with its hash."""
+    before = len(found.deviations)
+    for path in declarations(found.paths):
+        if path.exists():
+            with found.reading(path):
+                read_declared(found.paths, path)
+        elif not found.is_gone(path):
+            found.deviates(found.name(path), "missing: nothing says what was planned")
+    if len(found.deviations) > before or not found.paths.declared.exists():
+        return None
+    try:
+        return make_experiment(latest_plan(found.paths), str(found.paths.declared), "verified")
+    except InputError as error:  # a data set that names its classes from its files, which are not here
+        told = f"{error.field}: {error.problem}; {error.remedy}"
+        found.remark("experiment.yaml", f"the plan cannot be resolved here, so runs are not compared with it ({told})")
+        return None
+
+
+# One run
+
+
+def _run(found: Verification, runs: Runs, task: RunTask) -> State:
+    folder = task.folder(found.paths)
+    if not (folder / RECORD).is_file():
+        return _unfinished(found, task, folder)
+    record = record_of(found, folder / RECORD)
+    if record is None:
+        return State("done")
+    if record["key_parts"].get("parameters") != digest_json(run_parameters(runs.experiment, task)):
+        found.deviates(found.name(folder / RECORD), "the run's parameters are not those of the declared plan")
+    read = [folder / name for name in (RECORD, "fingerprint.json", "digests.parquet")]
+    known = _fingerprint(found, runs.experiment, task, record) is not None
+    if known and read_record(folder) and all(map(found.unaltered, read)):
+        runs.sound.add(task.name)
+    return State("done")
+
+
+def _unfinished(found: Verification, task: RunTask, folder: Path) -> State:
+    failure = read_json(folder / FAILED)
+    if failure is not None:
+        found.deviates(found.name(folder), f"the run failed: {last_line(failure.get('error'))}")
+        return State("failed")
+    if not found.is_gone(folder / RECORD):
+        found.deviates(found.name(folder), "the run is missing: it is planned, and no finished run is there")
+    return State("new")
+
+
+def _fingerprint(found: Verification, experiment: Experiment, task: RunTask, record: Mapping) -> Json | None:
+    """The run's fingerprint.json, compared with itself, the plan and the digests; None if it cannot be read."""
+    path = task.folder(found.paths) / "fingerprint.json"
+    if not path.is_file():
+        return None
+    with found.reading(path):
+        mark = json.loads(path.read_text(encoding="utf-8"))
+        parts = dict(mark["parts"])
+        if mark["fingerprint"] != digest_json(parts):
+            found.deviates(found.name(path), "the fingerprint is not the hash of its parts")
+        for part, expected in _expected_parts(found, experiment, task, record).items():
+            if part in parts and parts[part] != expected:
+                text = f"part '{part}' is {shown(parts[part])}, not what plan and digests.parquet give"
+                found.deviates(found.name(path), text)
+        _check_noise(found, experiment, task, mark)
+        return mark
+    return None
+
+
+def _check_noise(found: Verification, experiment: Experiment, task: RunTask, mark: Mapping) -> None:
+    """What the run says of its noise must be what the plan says; `entropy: os` and the like are the noise's own."""
+    planned = {**task.arm.noise, "noise_seed": experiment.declared["noise_seed"], "run": task.run}
+    noise = mark.get("noise") or {}
+    for name in (name for name in planned if name in noise and noise[name] != planned[name]):
+        text = f"noise: {name} is {shown(noise[name])}, the plan says {shown(planned[name])}"
+        found.deviates(found.name(task.folder(found.paths) / "fingerprint.json"), text)
+
+
+def _expected_parts(found: Verification, experiment: Experiment, task: RunTask, record: Mapping) -> dict[str, str]:
+    """Parts of the fingerprint that follow from the plan (of fitlib's own notebook) and from the recorded digests."""
+    expected = {}
+    if record["key_parts"].get("notebook") == digest_file(notebook_path("train")):
+        parameters = run_parameters(experiment, task)
+        expected["parameters"] = digest_json({k: v for k, v in parameters.items() if k not in ("run", "threads")})
+    path = task.folder(found.paths) / "digests.parquet"
+    if path.is_file() and found.unaltered(path):
+        with found.reading(path):
+            rows = pq.read_table(path).to_pylist()
+            expected |= {row["part"]: row["digest"] for row in rows if row["part"] in START}
+            expected["data order"] = digest_json([row["digest"] for row in rows if row["part"] == "order"])
+    return expected
+
+
+# All runs together
+
+
+def check_sameness(found: Verification, runs: Runs, evidence: Sequence[Json], seed_arms: Iterable[str] = ()) -> None:
+    """All runs of a training share one fingerprint and one start; all runs of an experiment one machine and software.
+
+    A run is compared with its arm first, then with its training, then with all; what differs is told once. Control
+    runs must be bit-identical. In ``seed_arms`` a seed is what varies between runs: their starts are not compared.
+    """
+    done = [{**entry, "parts": expanded(entry["parts"])} for entry in evidence if entry["status"] == "done"]
+    seed_arms, told = set(seed_arms), set()
+
+    def compare(scope: str, key: Callable[[Json], Hashable], of: Callable[[str], bool]) -> None:
+        for entries in _grouped(done, key):
+            for part in dict.fromkeys(p for entry in entries for p in entry["parts"] if of(p)):
+                compared = [e for e in entries if part not in START or e["arm"] not in seed_arms]
+                _name_odd(found, scope, part, compared, told, runs.starting_apart)
+
+    compare("its arm", lambda e: (e["training"], e["arm"]), lambda part: True)
+    compare("its training at this seed", lambda e: (e["training"], e["seed"]), lambda part: part in START)
+    compare("its training", lambda e: e["training"], lambda part: part not in (*START, *DECLARED))
+    compare("the experiment", lambda e: True, lambda part: part in EVERYWHERE or part.startswith("package "))
+    for training in dict.fromkeys(entry["training"] for entry in evidence):
+        control = check_control(evidence, training)
+        if control.identical is False:
+            found.deviates(f"runs/{training}", f"the control arm {control.text}")
+
+
+def _name_odd(
+    found: Verification, scope: str, part: str, entries: Sequence[Json], told: set[tuple], apart: set[str]
+) -> None:
+    """Name the runs whose part is not the most frequent one of these entries."""
+    values = Counter(str(entry["parts"].get(part)) for entry in entries)
+    usual, count = values.most_common(1)[0] if values else ("", 0)
+    for entry in entries:
+        run, value = (entry["training"], entry["arm"], entry["run"]), str(entry["parts"].get(part))
+        if value == usual or (*run, part) in told:
+            continue
+        told.add((*run, part))
+        if part == "initial weights" and entry["training"] in apart:
+            text = "they start from different weights, as the plan declares (seeding after-network): no FIT runs"
+            found.remark(f"runs/{entry['training']}/{entry['arm']}", text)
+            continue
+        text = f"{part} is {shown(value)}, but {shown(usual)} in {count} of {len(entries)} runs of {scope}"
+        found.deviates(f"{folder_name(entry)}/fingerprint.json", text)
+
+
+def folder_name(entry: Mapping) -> str:
+    """The folder of a run of the evidence, relative to the experiment's."""
+    return f"runs/{entry['training']}/{entry['arm']}/run-{int(entry['run']):02d}"
+
+
+def expanded(parts: Mapping[str, str]) -> dict[str, str]:
+    """Parts of a fingerprint with every package a part of its own, so that the one that differs is named."""
+    packages = (text.rpartition(" ") for text in str(parts.get("packages", "")).split(", ") if text)
+    rest = {part: value for part, value in parts.items() if part != "packages"}
+    return rest | {f"package {name}": version for name, _, version in packages}
+
+
+def _grouped(entries: Iterable[Json], key: Callable[[Json], Hashable]) -> list[list[Json]]:
+    groups: dict[Hashable, list[Json]] = {}
+    for entry in entries:
+        groups.setdefault(key(entry), []).append(entry)
+    return list(groups.values())
