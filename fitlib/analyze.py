@@ -16,11 +16,11 @@ from fitlib.digest import digest_json
 from fitlib.errors import InputError
 from fitlib.experiment import NAME, NAME_REMEDY, Analysis
 from fitlib.mapping import key_of
-from fitlib.others import FOLDER, Choices, normalised
+from fitlib.others import FOLDER, MAPPING, Choices, normalised
 from fitlib.predictions import with_crossed
 from fitlib.progress import Progress
 from fitlib.roles import suggestion
-from fitlib.store import ExperimentPaths, locked, read_record
+from fitlib.store import RECORD, ExperimentPaths, locked, read_json
 
 ARM = "runs"
 COUNTED = "intervals and tests count every file as a run"
@@ -54,7 +54,7 @@ def analyze(
         for note in notes:
             progress.say(note)
         write()
-        return analyse(_study(paths, found, baseline, analysis, notes), jobs, progress)
+        return analyse(_study(paths, found, baseline, analysis), jobs, progress)
 
 
 def _sweep(paths: ExperimentPaths) -> None:
@@ -102,8 +102,14 @@ def _with_favourable(analysis: Analysis, given: str | None, classes: Sequence[st
         if list(classes) == numbers:
             remedy = f"use a class number from 0 to {len(classes) - 1}"
         raise InputError("analyze", "--favourable", given, "no such class", remedy)
-    told = [] if list(classes) == numbers else [f"Favourable class: {classes[number]}."]
-    return analysis.model_copy(update={"favourable": number}), told
+    analysis = analysis.model_copy(update={"favourable": number})
+    return analysis, _favourable_notes(analysis, classes)
+
+
+def _favourable_notes(analysis: Analysis, classes: Sequence[str]) -> list[str]:
+    """The favourable class by its name, where it has another one than its number."""
+    numbered = list(classes) == list(map(str, range(len(classes))))
+    return [] if analysis.favourable is None or numbered else [f"Favourable class: {classes[analysis.favourable]}."]
 
 
 def _class_number(given: str, classes: Sequence[str]) -> int | None:
@@ -143,7 +149,16 @@ def _check_cross(analysis: Analysis, attributes: list[str]) -> None:
             raise InputError("analyze", "--cross", ",".join(names), problem, "for example --cross sex,race")
 
 
-def _study(paths: ExperimentPaths, found: Mapping, baseline: str, analysis: Analysis, notes: list[str]) -> Study:
+def study_again(paths: ExperimentPaths, plan: Mapping) -> Study:
+    """What the analysis in this folder was made from, by its mapping and the choices that its plan names.
+
+    Raises InputError (or another exception) where record, mapping or plan are none of an analysis.
+    """
+    baseline = next(t["technique"] for t in plan["techniques"] if t["baseline"] is None)
+    return _study(paths, read_json(paths.root / FOLDER / MAPPING), baseline, Analysis.model_validate(plan["analysis"]))
+
+
+def _study(paths: ExperimentPaths, found: Mapping, baseline: str, analysis: Analysis) -> Study:
     order = [baseline, *(name for name in found["runs"] if name != baseline)]
     written, digests = _hashes(paths, found, order)
     arm = {"arm": ARM, "noise": "unknown", "kind": "unknown", "role": "main", "seed": None, "options": {}}
@@ -156,7 +171,7 @@ def _study(paths: ExperimentPaths, found: Mapping, baseline: str, analysis: Anal
         "declared_hash": digest_json(analysis.model_dump()),
         "declared_before_first_run": False,
         "deviations": [*_differing_tests(found["rows"], order), *_copies(digests, order)],
-        "notes": notes,
+        "notes": [*found["notes"], *_favourable_notes(analysis, found["classes"])],
         "source": "predictions made elsewhere",
         "digests": {name: {ARM: digests[name]} for name in order},
     }
@@ -174,7 +189,7 @@ def _hashes(paths: ExperimentPaths, found: Mapping, order: Sequence[str]) -> tup
 
     Where a file holds several runs, a run has no file of its own: what was written stands for it.
     """
-    outputs = read_record(paths.root / FOLDER)["outputs"]
+    outputs = read_json(paths.root / FOLDER / RECORD)["outputs"]
     sources = [source["file"] for runs in found["runs"].values() for source in runs]
     written = {n: [outputs[f"{n}/run-{r:02d}.parquet"]["sha256"] for r in range(len(found["runs"][n]))] for n in order}
     digests = {

@@ -26,10 +26,15 @@ MEASURES = {"accuracy": "accuracy", "gap": "the gap between groups"}
 
 
 def gather_history(root: str | Path, evidence: Sequence[Json]) -> pd.DataFrame:
-    """The histories of all finished runs below ``root`` as one frame with the columns `HISTORY`; none: empty."""
+    """The histories of all finished runs as one frame with the columns `HISTORY`; none: empty.
+
+    ``root``: the folder of the results, from which the links of the evidence lead to the runs (of several families, to
+    those of the whole experiment); without a link a run is below ``root``.
+    """
     parts = []
     for run in evidence:
-        path = Path(root) / "runs" / run["training"] / run["arm"] / f"run-{run['run']:02d}" / "history.parquet"
+        link = run.get("link") or f"runs/{run['training']}/{run['arm']}/run-{run['run']:02d}/train.html"
+        path = (Path(root) / link).with_name("history.parquet")
         if run["status"] == "done" and path.is_file():
             keys = {name: run.get(name) for name in ("training", "arm", "seed", "run")}
             parts.append(pd.read_parquet(path).assign(**keys))

@@ -140,6 +140,8 @@ class Code(Protocol):
 
     def passed(self, shared: Mapping[str, object], parameters: Mapping[str, object]) -> dict[str, object]: ...
 
+    def is_known(self, notebook: str) -> bool: ...
+
     def sources(self) -> tuple[str, dict[str, Path], set[str]]: ...
 
 
@@ -161,6 +163,13 @@ class OwnNotebook:
     def passed(self, shared: Mapping[str, object], parameters: Mapping[str, object]) -> dict[str, object]:
         """Parameters of the notebook that a run executes."""
         return {**{name: value for name, value in shared.items() if self._known.takes(name)}, **parameters}
+
+    def is_known(self, notebook: str) -> bool:
+        """Is the notebook of this hash the one that is here, so that it can be said what a run of it is passed?"""
+        try:
+            return own_code.notebook_digest(self.executed) == notebook
+        except InputError:
+            return False
 
     @cached_property
     def _known(self) -> Accepts:
@@ -192,6 +201,10 @@ class OwnCallable:
         """Parameters of the notebook that a run executes."""
         return {**shared, "callable": self.given, "parameters": dict(parameters)}
 
+    def is_known(self, notebook: str) -> bool:
+        """Yes: every parameter is passed to `call.ipynb`, whatever the function accepts."""
+        return True
+
     def sources(self) -> tuple[str, dict[str, Path], set[str]]:
         """Hash of `call.ipynb`, the function's module with the local ones it imports, and all that they name."""
         module = self.given.partition(":")[0]
@@ -217,6 +230,7 @@ class OwnTraining:
     select = "own"  # which epoch predicts is up to its code
     automatic_noise = "native"  # nobody knows from outside whether the code applies one
     checked = True  # what its runs save is compared with the runs before
+    starts_apart = False  # if its runs start from different weights, nobody declared it
 
     def __init__(self, settings: Mapping[str, Any]):
         self._settings = settings
@@ -249,13 +263,31 @@ class OwnTraining:
 
     def run_parameters(self, shared: Mapping[str, object], techniques: Mapping[str, str]) -> dict[str, object]:
         """Parameters of the notebook for one run, without the folder."""
-        given = {**shared, "techniques": list(techniques), **({"data": self.data} if self.data else {})}
-        return self._code.passed(given, self.parameters)
+        return self._code.passed(self._given(shared, techniques), self.parameters)
+
+    def _given(self, shared: Mapping[str, object], techniques: Mapping[str, str]) -> dict[str, object]:
+        return {**shared, "techniques": list(techniques), **({"data": self.data} if self.data else {})}
+
+    def recorded_parameters(
+        self, shared: Mapping[str, object], techniques: Mapping[str, str], notebook: str, names: Iterable[str]
+    ) -> dict[str, object] | None:
+        """What a run was passed that executed the notebook of this hash and has parameters of these `names`.
+
+        None where the hash is not that of the notebook that is here and no names are given.
+        """
+        names = set(names)
+        if self._code.is_known(notebook):
+            return self.run_parameters(shared, techniques)
+        chosen = {name: value for name, value in self._given(shared, techniques).items() if name in names}
+        return {**chosen, **self.parameters} if names else None
 
     def key_parts(self, parameters: Mapping[str, object], techniques: Mapping[str, str]) -> dict[str, str]:
         """Parts of the key of a run with these parameters."""
-        given = {**parameters, "techniques": list(techniques)}
-        return {**self._parts, "parameters": digest_json(given)}
+        return {**self._parts, "parameters": self.parameters_part(parameters, techniques)}
+
+    def parameters_part(self, parameters: Mapping[str, object], techniques: Mapping[str, str]) -> str:
+        """The part `parameters` of a run's key."""
+        return digest_json({**parameters, "techniques": list(techniques)})
 
     def check_outputs(self, folder: Path, task: object, finished: object) -> None:
         """RunFailed where what a run saved is not what was asked for, or the code was changed meanwhile."""

@@ -72,8 +72,12 @@ def code_cells(path: Path) -> list[dict]:
 
 def notebook_digest(path: Path) -> str:
     """Hash of a notebook's code cells with their tags: running it by hand, or another text between, changes nothing."""
-    cells = [["".join(c["source"]), sorted(c.get("metadata", {}).get("tags", []))] for c in code_cells(path)]
-    return digest_json(cells)
+    return cells_digest(code_cells(path))
+
+
+def cells_digest(cells: Iterable[dict]) -> str:
+    """The hash of `notebook_digest`, of code cells."""
+    return digest_json([["".join(c["source"]), sorted(c.get("metadata", {}).get("tags", []))] for c in cells])
 
 
 def notebook_imports(path: Path) -> set[str]:

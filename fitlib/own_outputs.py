@@ -89,7 +89,7 @@ class Finished:
 def check(folder: Path, task: RunTask, finished: Finished) -> None:
     """RunFailed (one line) where a run of an own training lacks predictions or noise, or has other names or rows."""
     _check_files(folder, list(task.spec.techniques))
-    _check_noise(read_json(folder / FINGERPRINT_FILE), task)
+    check_noise(read_json(folder / FINGERPRINT_FILE), task)
     finished.compare(task, folder)
 
 
@@ -130,8 +130,8 @@ def _check_files(folder: Path, techniques: list[str]) -> None:
         raise RunFailed(f"the training saved no predictions of {', '.join(missing)} ({there}): {remedy}")
 
 
-def _check_noise(mark: dict | None, task: RunTask) -> None:
-    """The declared noise was applied, if it is one that only the training itself can apply, and no other one.
+def check_noise(mark: dict | None, task: RunTask) -> None:
+    """RunFailed where a noise that only the training itself can apply was not applied, or where another one was.
 
     Of an emulated noise its options and the run index, too: runs that share an index would share their perturbation.
     """

@@ -80,7 +80,12 @@ def run_tasks(experiment: Experiment) -> list[RunTask]:
 
 def run_parameters(experiment: Experiment, task: RunTask) -> dict[str, object]:
     """Parameters of a run's notebook, without the folder."""
-    shared = {
+    return task.spec.source.run_parameters(shared_parameters(experiment, task), task.spec.techniques)
+
+
+def shared_parameters(experiment: Experiment, task: RunTask) -> dict[str, object]:
+    """Parameters that every kind of training is given."""
+    return {
         "noise": task.arm.noise,
         "noise_seed": experiment.declared["noise_seed"],
         "seed": task.arm.seed,
@@ -88,7 +93,6 @@ def run_parameters(experiment: Experiment, task: RunTask) -> dict[str, object]:
         "device": experiment.declared["device"],
         "threads": experiment.declared["threads"],
     }
-    return task.spec.source.run_parameters(shared, task.spec.techniques)
 
 
 def run_key_parts(experiment: Experiment, task: RunTask) -> dict[str, str]:

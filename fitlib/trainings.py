@@ -23,7 +23,8 @@ class FitlibTraining:
     """Method, network and loop of fitlib on a data set, executed by `train.ipynb`.
 
     name: of the folder of its runs; method, select: as reports tell them; data: settings of the data set; declared:
-    classes and groups that the file gives; notebook: what a run executes.
+    classes and groups that the file gives; notebook: what a run executes; starts_apart: whether the plan declares that
+    runs start from different weights.
     """
 
     declared = None  # the data set tells
@@ -36,6 +37,7 @@ class FitlibTraining:
         self.select: str = settings["training"]["select"]
         self.data: dict[str, Any] = settings["data"]
         self.notebook = notebook_path("train")
+        self.starts_apart = settings["training"].get("seeding", "before-network") != "before-network"
 
     def check(self, where: str, needed: Iterable[str]) -> None:
         """Nothing: the schema has checked everything, and every noise and seed has its effect."""
@@ -45,10 +47,20 @@ class FitlibTraining:
         chosen = {name: self._settings[name] for name in ("data", "network", "method", "training")}
         return {**chosen, "techniques": techniques, **shared}
 
+    def recorded_parameters(
+        self, shared: Mapping[str, object], techniques: Mapping[str, str], notebook: str, names: Iterable[str]
+    ) -> dict[str, object]:
+        """The parameters of a run, whichever version of `train.ipynb` it executed."""
+        return self.run_parameters(shared, techniques)
+
     def key_parts(self, parameters: Mapping[str, object], techniques: Mapping[str, str]) -> dict[str, str]:
         """Parts of the key of a run with these parameters."""
         chosen = {name: self._settings[name] for name in ("data", "network", "method")}
-        return {**_parts(canonical_json(chosen)), "parameters": digest_json(dict(parameters))}
+        return {**_parts(canonical_json(chosen)), "parameters": self.parameters_part(parameters, techniques)}
+
+    def parameters_part(self, parameters: Mapping[str, object], techniques: Mapping[str, str]) -> str:
+        """The part `parameters` of a run's key."""
+        return digest_json(dict(parameters))
 
     def check_unchanged(self) -> None:
         """Nothing: an installed fitlib does not change while it works."""

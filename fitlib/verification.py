@@ -6,9 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fitlib.errors import InputError
 from fitlib.store import ExperimentPaths
+
+if TYPE_CHECKING:
+    from fitlib.analysis import Study
 
 SHORT = 60  # characters of a value that a line shows
 Json = dict[str, object]
@@ -92,6 +96,7 @@ class Place:
     evidence: list[Json]
     description: Json
     predictions: dict[str, dict[str, dict]] = field(default_factory=dict)
+    analysed: Study | None = None  # predictions made elsewhere, as they were analysed
 
     @property
     def techniques(self) -> list[str]:

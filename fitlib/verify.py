@@ -8,16 +8,16 @@ found by whatever still hangs together, and by the root hash that somebody kept 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from fitlib.errors import InputError, RunFailed
-from fitlib.plan import run_parameters
 from fitlib.store import RECORD, ExperimentPaths, is_locked
 from fitlib.verification import Json, Verification
 from fitlib.verify_files import check_manifest, check_records, hash_files
 from fitlib.verify_notebooks import Executed, check_cells, check_parameters, read_executed
 from fitlib.verify_results import check_results
-from fitlib.verify_runs import Runs, check_runs, check_sameness
+from fitlib.verify_runs import Runs, check_recorded, check_runs, check_sameness, planned_parameters
 
 
 def verify(root: Path, kept: str | None = None, full: bool = False) -> Verification:
@@ -42,7 +42,7 @@ def verify(root: Path, kept: str | None = None, full: bool = False) -> Verificat
         executed, own = check_results(found, runs, place, trained)
         notebooks, evidence = notebooks + executed, evidence + own
     check_sameness(found, runs, evidence, _seed_arms(notebooks))
-    check_cells(found, notebooks)
+    check_cells(found, notebooks, _own_notebooks(runs))
     return found
 
 
@@ -79,13 +79,23 @@ def _trainings(found: Verification, runs: Runs) -> list[Executed]:
     planned = {found.name(task.folder(found.paths)): task for task, _ in runs.states}
     notebooks = []
     for record in sorted(found.paths.root.glob(f"runs/*/*/*/{RECORD}")):
-        for path in sorted(record.parent.glob("*.ipynb")) or [record.parent / "train.ipynb"]:
-            executed = read_executed(found, path, record)
-            task = planned.get(found.name(record.parent))
-            if executed and task and executed.kind == "train":
-                check_parameters(found, executed, run_parameters(runs.experiment, task))
-            notebooks += [executed] if executed else []
+        executed = read_executed(found, record.parent / "train.ipynb", record)
+        task = planned.get(found.name(record.parent))
+        if executed and task:
+            executed = replace(executed, own=task.spec.source.checked)
+            names = () if planned_parameters(runs.experiment, task, executed.source) else executed.parameters
+            expected = planned_parameters(runs.experiment, task, executed.source, names)
+            check_parameters(found, executed, expected or {})
+            if names:
+                check_recorded(found, task, executed)
+        notebooks += [executed] if executed else []
     return notebooks
+
+
+def _own_notebooks(runs: Runs) -> set[Path]:
+    """What the runs of own trainings executed, where it lies today."""
+    specs = runs.experiment.trainings if runs.experiment else ()
+    return {spec.source.notebook for spec in specs if spec.source.checked}
 
 
 # What is said in the end

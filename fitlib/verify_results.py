@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from fitlib.analysis import STATISTICS, description
-from fitlib.digest import digest_file, digest_json
+from fitlib.analysis import STATISTICS, Study, description
+from fitlib.analyze import study_again
+from fitlib.digest import digest_json
 from fitlib.identity import done_runs
+from fitlib.others import MAPPING
 from fitlib.plan import State
 from fitlib.store import RECORD, ExperimentPaths, read_record
 from fitlib.studies import study_of
 from fitlib.verification import Json, Place, Verification
+from fitlib.verify_files import record_of
 from fitlib.verify_notebooks import Executed, check_parameters, read_executed
 from fitlib.verify_runs import Runs, folder_name
 
 RUN_PATH = 6  # last components of a predictions file's path: runs/<training>/<arm>/<run>/predictions/<file>
+ANALYSED_PATH = 3  # of one that was made elsewhere: predictions/<technique>/<file>
+ANALYSED = "predictions"  # their folder in that of the analysis
 
 
 def check_results(
@@ -29,7 +34,7 @@ def check_results(
     if trained and runs.states and not any(state.done for _, state in runs.states):
         return [], []
     statistics = read_executed(found, paths.statistics, paths.root / STATISTICS)
-    place = _place(found, runs, paths, statistics)
+    place = _place(found, runs, paths, statistics, trained)
     if place is None:
         found.remark(found.name(paths.tables), "not derived again: what was planned and recorded cannot be read")
         return [statistics] if statistics else [], []
@@ -44,19 +49,37 @@ def check_results(
 # Plan and evidence
 
 
-def _place(found: Verification, runs: Runs, paths: ExperimentPaths, statistics: Executed | None) -> Place | None:
+def _place(
+    found: Verification, runs: Runs, paths: ExperimentPaths, statistics: Executed | None, trained: bool
+) -> Place | None:
     """Plan and evidence from declared plan and records; from the executed statistics where those do not tell."""
     given = statistics.parameters if statistics else {}
     claimed = [entry for entry in given.get("evidence") or [] if isinstance(entry, dict)]
+    plan, evidence, study = given.get("plan"), claimed, None
     if runs.experiment:
-        plan, evidence = _rebuilt(found, runs, paths)
-        if statistics:
-            check_parameters(found, statistics, {"plan": plan, "evidence": given.get("evidence")})
-            _check_evidence(found, runs, statistics, evidence, claimed)
-        evidence = _completed(found, runs, evidence, claimed)
-    else:
-        plan, evidence = given.get("plan"), claimed
-    return Place(paths, plan, evidence, description(plan)) if plan else None
+        with found.reading(found.paths.root / "runs"):  # names and rows that own trainings saved may not agree
+            plan, evidence = _rebuilt(found, runs, paths)
+            if statistics:
+                check_parameters(found, statistics, {"plan": plan, "evidence": given.get("evidence")})
+                _check_evidence(found, runs, statistics, evidence, claimed)
+            evidence = _completed(found, runs, evidence, claimed)
+    elif not trained:
+        study = _analysed(found, statistics)
+        plan = study.plan if study else plan
+    return Place(paths, plan, evidence, description(plan), analysed=study) if plan else None
+
+
+def _analysed(found: Verification, statistics: Executed | None) -> Study | None:
+    """What was analysed, by the record of the predictions and their mapping; None where those do not tell."""
+    folder = found.paths.root / ANALYSED
+    record_of(found, folder / RECORD)
+    if statistics is None or not all(map(found.unaltered, (folder / RECORD, folder / MAPPING))):
+        return None
+    with found.reading(folder / MAPPING):
+        study = study_again(found.paths, statistics.parameters["plan"])
+        check_parameters(found, statistics, {"plan": study.plan, "evidence": []})
+        return study
+    return None
 
 
 def _rebuilt(found: Verification, runs: Runs, paths: ExperimentPaths) -> tuple[Json, list[Json]]:
@@ -107,21 +130,19 @@ def _completed(found: Verification, runs: Runs, evidence: Sequence[Json], claime
 def _metrics(found: Verification, place: Place, technique: str, trained: bool) -> Executed | None:
     """Check a technique's notebook and the key of its record; fills in where its predictions are, if they are there."""
     folder = place.paths.technique(technique)
-    files, hashes = _recorded(found, place, technique) if trained else ({}, {})
+    files, hashes = _recorded(found, place, technique) if trained else _elsewhere(place, technique)
     if trained and not files and not folder.is_dir():
         return None  # no run of it is finished
     executed = read_executed(found, folder / "metrics.ipynb", folder / RECORD)
-    if not trained:
-        files, hashes = _elsewhere(found, place, technique, executed)
-    elif executed:
-        given = _located(executed.parameters.get("predictions"))
+    if executed and (trained or files):
+        given = _located(executed.parameters.get("predictions"), RUN_PATH if trained else ANALYSED_PATH)
         own = Executed(executed.name, (), {**executed.parameters, "predictions": given}, "")
         expected = {arm: {**g, "predictions": _relative(found, g["predictions"])} for arm, g in files.items()}
         check_parameters(found, own, {"technique": technique, "predictions": expected, **place.description})
     record = read_record(folder)
-    if record and record["key_parts"].get("inputs") != digest_json(hashes):
+    if record and hashes is not None and record["key_parts"].get("inputs") != digest_json(hashes):
         found.deviates(found.name(folder / RECORD), "computed from other predictions than those that are recorded")
-    if files and all(_usable(found, path) for given in files.values() for path in given["predictions"].values()):
+    if files and all(found.unaltered(path) for given in files.values() for path in given["predictions"].values()):
         place.predictions[technique] = files
     return executed
 
@@ -140,38 +161,33 @@ def _recorded(found: Verification, place: Place, technique: str) -> tuple[dict[s
     return files, hashes
 
 
-def _elsewhere(
-    found: Verification, place: Place, technique: str, executed: Executed | None
-) -> tuple[dict[str, dict], list[str]]:
-    """Files that were analysed, where they lay, and the hashes that were recorded; no file if one is not there now."""
-    hashes = [digest for arm in place.plan["digests"].get(technique, {}).values() for digest in arm]
-    given = executed.parameters.get("predictions", {}) if executed else {}
-    files = {arm: {**g, "predictions": {r: Path(p) for r, p in g["predictions"].items()}} for arm, g in given.items()}
-    paths = [path for g in files.values() for path in g["predictions"].values()]
-    for path, digest in zip(paths, hashes, strict=False):
-        if path.is_file() and digest_file(path) != digest:
-            found.deviates(path.resolve(), "these predictions are not the ones that were analysed")
-            return {}, hashes
-    return (files if paths and all(path.is_file() for path in paths) else {}), hashes
+def _elsewhere(place: Place, technique: str) -> tuple[dict[str, dict], object]:
+    """Files of predictions made elsewhere, in the form in which they were analysed, and their recorded hashes."""
+    if place.analysed is None or technique not in place.analysed.predictions:
+        return {}, None
+    files = {
+        arm: {**given, "predictions": {run: _own_file(place, path) for run, path in given["predictions"].items()}}
+        for arm, given in place.analysed.predictions[technique].items()
+    }
+    return files, place.analysed.hashes[technique]
 
 
-def _usable(found: Verification, path: Path) -> bool:
-    inside = path.is_relative_to(found.paths.root)
-    return found.unaltered(path) if inside else path.is_file()
+def _own_file(place: Place, path: object) -> Path:
+    return place.paths.root / _tail(path, ANALYSED_PATH)
 
 
-def _located(predictions: object) -> object:
+def _located(predictions: object, depth: int) -> object:
     """Predictions as a notebook has them, each file by its place in the experiment's folder, wherever that lay."""
     if not isinstance(predictions, dict):
         return predictions
     return {
-        arm: {**given, "predictions": {r: _tail(path) for r, path in given["predictions"].items()}}
+        arm: {**given, "predictions": {r: _tail(path, depth) for r, path in given["predictions"].items()}}
         for arm, given in predictions.items()
     }
 
 
-def _tail(path: object) -> str:
-    return str(PurePosixPath(*PurePosixPath(str(path)).parts[-RUN_PATH:]))
+def _tail(path: object, depth: int) -> str:
+    return str(PurePosixPath(*PurePosixPath(str(path)).parts[-depth:]))
 
 
 def _relative(found: Verification, files: Mapping[str, Path]) -> dict[str, str]:

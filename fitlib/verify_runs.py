@@ -12,16 +12,20 @@ import pyarrow.parquet as pq
 
 from fitlib.declaration import declarations, latest_plan, read_declared
 from fitlib.digest import digest_file, digest_json
-from fitlib.errors import InputError
+from fitlib.errors import InputError, RunFailed
 from fitlib.execution import notebook_path
 from fitlib.experiment import Experiment, make_experiment
 from fitlib.identity import check_control
-from fitlib.plan import RunTask, State, last_line, run_parameters, run_tasks
+from fitlib.own_outputs import check_noise
+from fitlib.plan import RunTask, State, last_line, run_parameters, run_tasks, shared_parameters
 from fitlib.store import FAILED, RECORD, read_json, read_record
 from fitlib.verification import Json, Verification, shown
 from fitlib.verify_files import record_of
+from fitlib.verify_notebooks import FOLDERS, Executed
 
 START = ("initial weights", "first batch", "data order")  # of one seed
+GENERATORS = ("random numbers", "random numbers of Python", "random numbers of NumPy")  # as an own training found them
+SEEDED = (*START, "seed", *GENERATORS)
 DECLARED = ("parameters", "backends", "threads", "fitlib source")  # may differ between arms: the noise is in them
 EVERYWHERE = ("python", "torch build", "machine", "gpu")  # and the packages: equal in all runs of an experiment
 
@@ -41,7 +45,7 @@ class Runs:
     def starting_apart(self) -> set[str]:
         """Trainings whose runs start from different weights, as the plan declares."""
         specs = self.experiment.trainings if self.experiment else ()
-        return {s.name for s in specs if s.settings["training"].get("seeding", "before-network") != "before-network"}
+        return {spec.name for spec in specs if spec.source.starts_apart}
 
 
 def check_runs(found: Verification) -> Runs:
@@ -85,13 +89,44 @@ def _run(found: Verification, runs: Runs, task: RunTask) -> State:
     record = record_of(found, folder / RECORD)
     if record is None:
         return State("done")
-    if record["key_parts"].get("parameters") != digest_json(run_parameters(runs.experiment, task)):
+    planned = planned_parameters(runs.experiment, task, str(record["key_parts"].get("notebook")))
+    if planned is None:
+        text = "is not here as it ran: cells were compared with their hash in the records, parameters with those of"
+        found.remark(f"runs/{task.spec.name}", f"{task.spec.source.method} {text} the plan that it was passed")
+    elif record["key_parts"].get("parameters") != _parameters_part(task, planned):
         found.deviates(found.name(folder / RECORD), "the run's parameters are not those of the declared plan")
-    read = [folder / name for name in (RECORD, "fingerprint.json", "digests.parquet")]
+    read = [folder / name for name in (RECORD, *_read_of(task, record))]
     known = _fingerprint(found, runs.experiment, task, record) is not None
     if known and read_record(folder) and all(map(found.unaltered, read)):
         runs.sound.add(task.name)
     return State("done")
+
+
+def _read_of(task: RunTask, record: Mapping) -> list[str]:
+    """Outputs of a run that plan and evidence are made from; a training that nobody recorded has no digests."""
+    files = ["fingerprint.json", *(n for n in ("digests.parquet", "names.json") if n in record["outputs"])]
+    return files + ([n for n in record["outputs"] if n.startswith("predictions/")] if task.spec.source.checked else [])
+
+
+def planned_parameters(
+    experiment: Experiment, task: RunTask, notebook: str, names: Iterable[str] = ()
+) -> dict[str, object] | None:
+    """Parameters, by the plan, of a run of the notebook of this hash; of an own notebook that is not here as it ran,
+    those with these ``names`` (None without)."""
+    shared = shared_parameters(experiment, task)
+    return task.spec.source.recorded_parameters(shared, task.spec.techniques, notebook, names)
+
+
+def _parameters_part(task: RunTask, parameters: Mapping[str, object]) -> str:
+    return task.spec.source.parameters_part(parameters, task.spec.techniques)
+
+
+def check_recorded(found: Verification, task: RunTask, executed: Executed) -> None:
+    """The parameters of an executed notebook must be those that its record has the hash of."""
+    record = read_json(task.folder(found.paths) / RECORD) or {}
+    given = {name: value for name, value in executed.parameters.items() if name not in FOLDERS}
+    if (record.get("key_parts") or {}).get("parameters") != _parameters_part(task, given):
+        found.deviates(executed.name, "its parameters are not those that its record has the hash of")
 
 
 def _unfinished(found: Verification, task: RunTask, folder: Path) -> State:
@@ -125,11 +160,22 @@ def _fingerprint(found: Verification, experiment: Experiment, task: RunTask, rec
 
 def _check_noise(found: Verification, experiment: Experiment, task: RunTask, mark: Mapping) -> None:
     """What the run says of its noise must be what the plan says; `entropy: os` and the like are the noise's own."""
+    if task.spec.source.checked:
+        _check_own_noise(found, task, mark)
+        return
     planned = {**task.arm.noise, "noise_seed": experiment.declared["noise_seed"], "run": task.run}
     noise = mark.get("noise") or {}
     for name in (name for name in planned if name in noise and noise[name] != planned[name]):
         text = f"noise: {name} is {shown(noise[name])}, the plan says {shown(planned[name])}"
         found.deviates(found.name(task.folder(found.paths) / "fingerprint.json"), text)
+
+
+def _check_own_noise(found: Verification, task: RunTask, mark: Mapping) -> None:
+    try:
+        check_noise(dict(mark), task)
+    except RunFailed as error:
+        path = task.folder(found.paths) / "fingerprint.json"
+        found.deviates(found.name(path), str(error).partition(": ")[0])
 
 
 def _expected_parts(found: Verification, experiment: Experiment, task: RunTask, record: Mapping) -> dict[str, str]:
@@ -153,8 +199,10 @@ def _expected_parts(found: Verification, experiment: Experiment, task: RunTask, 
 def check_sameness(found: Verification, runs: Runs, evidence: Sequence[Json], seed_arms: Iterable[str] = ()) -> None:
     """All runs of a training share one fingerprint and one start; all runs of an experiment one machine and software.
 
-    A run is compared with its arm first, then with its training, then with all; what differs is told once. Control
-    runs must be bit-identical. In ``seed_arms`` a seed is what varies between runs: their starts are not compared.
+    A run is compared with its arm first, then with its training, then with all; what differs is told once. Beyond its
+    arm a part counts where a run has it: trainings import different packages, and not all of them compute on the GPU.
+    Control runs must be bit-identical. In ``seed_arms`` a seed is what varies between runs: their starts are not
+    compared.
     """
     done = [{**entry, "parts": expanded(entry["parts"])} for entry in evidence if entry["status"] == "done"]
     seed_arms, told = set(seed_arms), set()
@@ -162,12 +210,16 @@ def check_sameness(found: Verification, runs: Runs, evidence: Sequence[Json], se
     def compare(scope: str, key: Callable[[Json], Hashable], of: Callable[[str], bool]) -> None:
         for entries in _grouped(done, key):
             for part in dict.fromkeys(p for entry in entries for p in entry["parts"] if of(p)):
-                compared = [e for e in entries if part not in START or e["arm"] not in seed_arms]
+                compared = [e for e in entries if part not in SEEDED or e["arm"] not in seed_arms]
+                if scope != "its arm":
+                    compared = [e for e in compared if part in e["parts"]]
+                if scope == "the experiment" and part == "gpu":
+                    compared = [e for e in compared if e["parts"][part] != "none"]
                 _name_odd(found, scope, part, compared, told, runs.starting_apart)
 
     compare("its arm", lambda e: (e["training"], e["arm"]), lambda part: True)
-    compare("its training at this seed", lambda e: (e["training"], e["seed"]), lambda part: part in START)
-    compare("its training", lambda e: e["training"], lambda part: part not in (*START, *DECLARED))
+    compare("its training at this seed", lambda e: (e["training"], e["seed"]), lambda part: part in SEEDED)
+    compare("its training", lambda e: e["training"], lambda part: part not in (*SEEDED, *DECLARED))
     compare("the experiment", lambda e: True, lambda part: part in EVERYWHERE or part.startswith("package "))
     for training in dict.fromkeys(entry["training"] for entry in evidence):
         control = check_control(evidence, training)

@@ -134,3 +134,7 @@ def test_histories_are_gathered_from_finished_runs_only(tmp_path: Path) -> None:
     arms = {**PLAN, "arms": [arm("seed3.ulp", seed=3)]}
     assert set(ep.epochs_table(found, arms)["seed"]) == {3}
     assert list(ep.gather_history(tmp_path, []).columns) == list(ep.HISTORY)
+    family = tmp_path / "families" / "base"
+    family.mkdir(parents=True)
+    linked = [{**run, "link": f"../../runs/base/seed3.ulp/run-0{run['run']}/train.html"} for run in evidence]
+    assert ep.gather_history(family, linked).equals(found) and ep.gather_history(family, evidence).empty

@@ -131,6 +131,8 @@ def test_two_families_in_one_file_give_two_reports_and_one_index(tmp_path, fitli
         assert f"report: {root.relative_to(tmp_path)}/families/{name}/report.html" in done.stdout
         assert f"families/{name}/report.html" in (root / "index.html").read_text()
         assert {f"families/{name}/report.html", f"families/{name}/tables/runs.csv"} < set(manifest)
+        epochs = (root / f"families/{name}/tables/epochs.csv").read_text().splitlines()
+        assert len(epochs) > 1, f"{name}: the histories of its runs were not found"
     assert not (root / "report.html").exists()
     again = fitlib_command("run", "two.yaml", cwd=tmp_path, env={"FITLIB_CACHE_DIR": str(tmp_path / "cache")})
     assert again.returncode == 0 and json.loads((root / "MANIFEST.json").read_text())["files"] == manifest

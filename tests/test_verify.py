@@ -14,10 +14,11 @@ from tampering import change_cell, change_json, files_of, flip_byte, mend
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
 from fitlib.experiment import plan_hash
+from fitlib.own_code import cells_digest
 from fitlib.store import ExperimentPaths, locked, write_manifest
 from fitlib.verification import Verification
 from fitlib.verify import check_files, verify
-from fitlib.verify_notebooks import read_executed
+from fitlib.verify_notebooks import Executed, check_cells, read_executed
 from fitlib.verify_runs import Runs, check_sameness, expanded
 from fitlib.verify_tables import differences
 
@@ -367,18 +368,163 @@ def analysed(finished, tmp_path, fitlib_command):
 
 
 @pytest.mark.slow
-def test_an_analysis_is_verified_with_and_without_the_predictions(analysed):
-    result, file = analysed / "result", analysed / "mine/S-DI2/try_1.parquet"
-    found = verify(result, full=True)
-    assert found.deviations == [] and found.remarks == []
+def test_an_analysis_is_verified_wherever_it_lies(analysed):
+    (analysed / "mine").rename(analysed / "elsewhere")  # what was analysed stands in the folder of the result
+    result = (analysed / "result").rename(analysed / "moved")
+    for full in (False, True):
+        found = verify(result, full=full)
+        assert found.deviations == [] and found.remarks == []
+    kept = found.root
+    file = result / "predictions/S-DI2/run-01.parquet"
+    before = file.read_bytes()
     flip_byte(file, np.random.default_rng(0))
-    assert verify(result).deviations == [f"{file}: these predictions are not the ones that were analysed"]
-    (analysed / "mine").rename(analysed / "elsewhere")
-    found = verify(result)
-    assert found.deviations == [] and ["not here" in line for line in found.remarks] == [True, True]
+    assert verify(result).deviations[0].startswith(f"{file}: altered") and len(verify(result).deviations) == 1
+    mend(result)
+    assert named(verify(result), "techniques/S-DI2/record.json", "computed from other predictions")
+    assert named(verify(result, kept), "MANIFEST.json", "as was kept")
+    file.write_bytes(before)
+    change_json(result / "predictions/mapping.json", lambda mapping: mapping["classes"].reverse())
+    mend(result)
+    assert named(verify(result), "statistics.ipynb", "parameter plan")
+
+
+@pytest.mark.slow
+def test_forged_results_of_an_analysis_are_named(analysed):
+    result = analysed / "result"
     (result / "tables/risk.csv").write_text("technique\n")
     mend(result)
     assert {line.split(":")[0] for line in verify(result).deviations} == {str(result / "tables/risk.csv")}
+    shutil.rmtree(result / "predictions")
+    mend(result)
+    assert named(verify(result), "predictions/record.json", "missing")
+
+
+# Own trainings
+
+
+OWN = Path(__file__).parent / "own"
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory, fitlib_command):
+    """A folder with finished experiments of a function and of a notebook, that nobody changes."""
+    folder = tmp_path_factory.mktemp("own")
+    for path in OWN.iterdir():
+        if path.is_file():
+            shutil.copy(path, folder)
+    two = {"A": {}, "B": {"parameters": {"share": 0.05}}}
+    shared = {"techniques": two, "baseline": "A", "runs": 2, "control_runs": 2}
+    for name, source in (("called", {"callable": "simulated:train"}), ("executed", {"notebook": "simulated.ipynb"})):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump({**source, **shared}, sort_keys=False))
+        done = fitlib_command("run", f"{name}.yaml", "--jobs", 2, cwd=folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def here(own, tmp_path, monkeypatch):
+    """A copy of it, to tamper with, as the current folder."""
+    place = Path(shutil.copytree(own, tmp_path / "own"))
+    monkeypatch.chdir(place)
+    return place
+
+
+def runs_of(root: Path) -> list[str]:
+    return sorted(path.parent.relative_to(root).as_posix() for path in root.glob("runs/*/native/*/record.json"))
+
+
+@pytest.mark.slow
+def test_untouched_experiments_of_own_trainings_have_no_deviation(here):
+    for name in ("called", "executed"):
+        found = verify(here / "outputs" / name, full=True)
+        assert found.deviations == [] and found.remarks == []
+        assert found.counted["runs"] == 8 and found.counted["notebooks"] == 11
+
+
+@pytest.mark.slow
+def test_an_own_notebook_that_is_not_here_as_it_ran_is_a_remark(here):
+    root = here / "outputs/executed"
+    path = here / "simulated.ipynb"
+    edited(path, lambda cells: cells[0].update(source=cells[0]["source"] + ["\nmore = 1"]))
+    for _ in range(2):
+        found = verify(root)
+        assert found.deviations == []
+        assert len(found.remarks) == 2 and all("notebook simulated.ipynb is not here" in r for r in found.remarks)
+        path.unlink(missing_ok=True)
+    run = runs_of(root)[1]
+    edited(root / run / "train.ipynb", lambda cells: cells[2].update(source="share = 0"))
+    mend(root)
+    assert named(verify(root), f"{run}/train.ipynb", "code cell 1", "share = 0", "instead of import rows")
+    for name in runs_of(root):  # all of them: their hash in the records is left
+        edited(root / name / "train.ipynb", lambda cells: cells[2].update(source="share = 0"))
+    for name in root.glob("runs/*/none/*"):
+        edited(name / "train.ipynb", lambda cells: cells[2].update(source="share = 0"))
+    mend(root)
+    assert all(named(verify(root), f"{name}/train.ipynb", "record has the hash of") for name in runs_of(root)[:1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["called", "executed"])
+def test_what_is_changed_in_an_own_training_is_found(here, name):
+    root = here / "outputs" / name
+    run = runs_of(root)[1]
+    notebook, whole = root / run / "train.ipynb", (root / run / "train.ipynb").read_bytes()
+    (predictions,) = (root / run / "predictions").iterdir()
+    before = predictions.read_bytes()
+    flip_byte(predictions, np.random.default_rng(0))
+    found = verify(root)
+    assert len(found.deviations) == 1
+    assert named(found, f"{run}/predictions/{predictions.name}", "altered")
+    predictions.write_bytes(before)
+    edited(notebook, lambda cells: cells[-1]["outputs"].append({"output_type": "stream", "text": "all is well"}))
+    assert named(verify(root), f"{run}/train.ipynb", "altered")
+    for change, words in (
+        (lambda cells: cells[-1].update(source="print(0)"), ("code cell", "print(0)")),
+        (lambda cells: cells[1].update(source="seed = 7"), ("parameter seed is 7, not 0",)),
+        (lambda cells: cells[2].update(execution_count=None), ("was not run",)),
+    ):
+        notebook.write_bytes(whole)
+        edited(notebook, change)
+        mend(root)
+        assert named(verify(root), f"{run}/train.ipynb", *words)
+
+
+@pytest.mark.slow
+def test_names_that_runs_saved_differently_are_a_deviation(here):
+    root = here / "outputs/called"
+    for run in runs_of(root)[:1]:
+        change_json(root / run / "names.json", lambda names: names["classes"].reverse())
+    mend(root)
+    assert named(verify(root), "runs", "classes")
+
+
+def test_an_own_notebook_without_its_original_is_compared_with_the_hash_of_its_code_cells(tmp_path):
+    cells = (("markdown", "# Text"), ("code", "a = 1"), ("code", "b = 2"))
+    code = cells_digest({"source": source} for kind, source in cells if kind == "code")
+
+    def told(*changed, own=True):
+        copies = [Executed(f"runs/{i}/train.ipynb", c, {}, code, digest, own) for i, (c, digest) in enumerate(changed)]
+        found = Verification(ExperimentPaths(Path("e")))
+        check_cells(found, copies)
+        assert found.remarks == []
+        return found.deviations
+
+    other = (cells[0], cells[1], ("code", "b = 3"))
+    text = (("markdown", "# Other text"), *cells[1:])
+    assert told((cells, code), (text, code)) == told((cells, code), own=False) == []
+    assert told((cells, code), (other, "0")) == [
+        "e/runs/1/train.ipynb: code cell 1 beside its parameters is not that of its notebook: b = 3 instead of b = 2"
+    ]
+    assert told((other, "0")) == ["e/runs/0/train.ipynb: its code cells are not those that its record has the hash of"]
+
+
+def test_runs_of_own_trainings_start_at_their_seed_and_have_packages_of_their_own():
+    mine, other = ({"random numbers": f"r{i}", "random numbers of NumPy": f"n{i}"} for i in range(2))
+    assert sameness([entry(0, **mine), entry(0, arm="seed1.ulp", seed=1, **other)]) == []
+    assert len(sameness([entry(0, **mine), entry(1, **mine), entry(2, **other)])) == len(other)
+    forest = {**PARTS, "packages": "numpy 1.0, scikit-learn 1.9", "gpu": "none"}
+    network = {**PARTS, "packages": "torch 2.0, numpy 1.0", "gpu": "H100", "torch build": "b"}
+    assert sameness([*(entry(r, "A", **forest) for r in range(2)), *(entry(r, "B", **network) for r in range(2))]) == []
 
 
 # The commands
