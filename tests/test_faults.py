@@ -37,8 +37,13 @@ def start(folder: Path) -> subprocess.Popen:
     """The batch in a process of its own, its temporary files in `folder/tmp`."""
     (folder / "tmp").mkdir(exist_ok=True)
     command = [sys.executable, "-m", "fitlib", "run", "e.yaml", "--jobs", "2"]
-    env = {**os.environ, "TMPDIR": str(folder / "tmp")}
-    return subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    env, pipe = {**os.environ, "TMPDIR": str(folder / "tmp")}, subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=env, stderr=pipe, stdout=pipe, text=True, preexec_fn=interruptible)
+
+
+def interruptible() -> None:
+    """Shells start background jobs with interrupts ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def temporary(folder: Path) -> list[str]:
