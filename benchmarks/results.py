@@ -1,6 +1,6 @@
 """The tables of docs/results.md, from the tables of finished experiments.
 
-python benchmarks/results.py outputs/adult [outputs/compas …] [--metrics DI EOTP] [--study outputs/paper]
+python benchmarks/results.py outputs/adult … [--metrics DI EOTP] [--attribute sex] [--study outputs/paper]
 """
 
 from __future__ import annotations
@@ -24,24 +24,32 @@ def between(low: float, high: float, digits: int = 1) -> str:
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
+    """A Markdown table, without the column of the attribute where there is but one."""
+    place = header.index("attribute")
+    if len({row[place] for row in rows}) < 2:
+        header, *rows = ([*line[:place], *line[place + 1 :]] for line in (header, *rows))
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def over_runs(row: pd.Series) -> str:
+    """SD [95 % interval] of a quantity over runs, or that it never changed."""
+    if row["maxdiff"] == 0:
+        return f"constant in all {row['n']} runs"
+    return points(row["sd"], 2) + between(row["sd_low"], row["sd_high"], 2)
 
 
 def spread(summary: pd.DataFrame, metrics: list[str]) -> str:
     """For each technique: accuracy and each metric, mean [95 % interval], SD [95 % interval] and MaxDiff over runs."""
     overall = summary[(summary["target"] == "overall") & summary["group"].isna()]
     rows = []
-    for technique, attribute in dict.fromkeys(zip(overall["technique"], overall["attribute"], strict=True)):
-        own = overall[overall["technique"] == technique]
+    for (technique, attribute), own in overall.groupby(["technique", "attribute"], sort=False):
         accuracy = own[own["metric"] == "accuracy"].iloc[0]
+        right = points(accuracy["mean"]) + (f" (SD {points(accuracy['sd'], 2)})" if accuracy["maxdiff"] else "")
         for metric in metrics:
-            row = own[(own["metric"] == metric) & (own["attribute"] == attribute)].iloc[0]
-            name = [technique, attribute, f"{points(accuracy['mean'])} (SD {points(accuracy['sd'], 2)})", metric]
-            mean = points(row["mean"]) + between(row["mean_low"], row["mean_high"])
-            sd = points(row["sd"], 2) + between(row["sd_low"], row["sd_high"], 2)
-            rows.append([*name, mean, sd, points(row["maxdiff"])])
+            row = own[own["metric"] == metric].iloc[0]
+            mean = points(row["mean"]) + (between(row["mean_low"], row["mean_high"]) if row["maxdiff"] else "")
+            rows.append([technique, attribute, right, metric, mean, over_runs(row), points(row["maxdiff"])])
     return markdown(["technique", "attribute", "accuracy", "metric", "mean", "SD over runs", "MaxDiff"], rows)
 
 
@@ -71,10 +79,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("experiments", type=Path, nargs="+")
     parser.add_argument("--metrics", nargs="+", default=["DP", "DI", "EOFP", "EOTP", "BA"])
+    parser.add_argument("--attribute", help="of several protected attributes, this one only")
     parser.add_argument("--study", type=Path)
     options = parser.parse_args()
     for folder in options.experiments:
         summary, comparisons = (pd.read_csv(folder / "tables" / f"{name}.csv") for name in ("summary", "comparisons"))
+        if options.attribute:
+            summary, comparisons = (t[t["attribute"] == options.attribute] for t in (summary, comparisons))
         print(f"### {folder.name}: n = {summary['n'].min()} to {summary['n'].max()} runs\n")
         print(spread(summary, options.metrics))
         print(compared(comparisons, options.metrics, labels(options.study)))
