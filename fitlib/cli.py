@@ -70,7 +70,18 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("experiment", help="name of an experiment, or the folder of one or of an analysis")
     sub.add_argument("--root", type=_root_hash, metavar="HASH", help="the manifest's root hash, as somebody kept it")
     sub.add_argument("--full", action="store_true", help="derive again what is drawn at random, too")
-    sub = command("analyze", _analyze, "somebody else's predictions to the same tables and report")
+    _add_analyze(command("analyze", _analyze, "somebody else's predictions to the same tables and report"))
+    _add_trace(command("trace", _trace, "first step, tensor and operator at which two runs part"))
+    sub = command("techniques", _techniques, "methods, networks and noises that there are, one line each")
+    sub.add_argument("--markdown", action="store_true", help="everything with all options, as docs/techniques.md")
+    command("datasets", _datasets, "data sets that there are, what each needs and where it comes from")
+    sub = command("paper", _paper, "the published study's tables and figures, recomputed from its published numbers")
+    sub.add_argument("--data", type=Path, metavar="DIR", help="its numbers (else FITLIB_DATA_DIR/paper, or fetched)")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/paper)")
+    return top
+
+
+def _add_analyze(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "folder", type=Path, metavar="DIR", help="DIR/<technique>/*.csv|parquet, a file per run; or a file"
     )
@@ -84,7 +95,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--smallest-effect", type=float, default=0.01, metavar="D", help="differences below do not matter")
     sub.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the tests (0.05)")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/<name of DIR>)")
-    sub = command("trace", _trace, "first step, tensor and operator at which two runs part")
+
+
+def _add_trace(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("files", type=Path, nargs="+", metavar="FILE", help="params/X.yaml, or streams that --out wrote")
     sub.add_argument("--technique", metavar="T", help="whose training is traced (the baseline's)")
     sub.add_argument("--noise", metavar="N", help="name of a noise; its options: --set noise.step=5 (the file's)")
@@ -93,13 +106,6 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a field of the file")
     sub.add_argument("--operators", action="store_true", help="record the operators of every step, as it happens")
     sub.add_argument("--out", type=Path, metavar="DIR", help="write digest streams, growth and culprits there")
-    sub = command("techniques", _techniques, "methods, networks and noises that there are, one line each")
-    sub.add_argument("--markdown", action="store_true", help="everything with all options, as docs/techniques.md")
-    command("datasets", _datasets, "data sets that there are, what each needs and where it comes from")
-    sub = command("paper", _paper, "the published study's tables and figures, recomputed from its published numbers")
-    sub.add_argument("--data", type=Path, metavar="DIR", help="its numbers (else FITLIB_DATA_DIR/paper, or fetched)")
-    sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/paper)")
-    return top
 
 
 def _add_init(sub: argparse.ArgumentParser) -> None:
