@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import os
@@ -10,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from fitlib.errors import InputError
+from fitlib.errors import InputError, did_you_mean
 from fitlib.saving import save_predictions
 
 ALWAYS = ("run_dir", "run", "seed", "noise")  # given to a function that takes any name (**options)
@@ -73,8 +72,7 @@ def _check_fields(fields: Mapping[str, object]) -> None:
     accepted = {name: p for name, p in inspect.signature(save_predictions).parameters.items() if name != "run_dir"}
     needed = [name for name, p in accepted.items() if p.default is p.empty]
     for name in [name for name in fields if name not in accepted]:
-        close = difflib.get_close_matches(str(name), accepted, n=1)
-        remedy = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(accepted)}"
+        remedy = did_you_mean(str(name), accepted, f"known: {', '.join(accepted)}")
         raise InputError("callable", "returned", name, "no argument of fitlib.save_predictions", remedy)
     for name in [name for name in needed if name not in fields]:
         raise InputError("callable", "returned", name, "is missing", RETURNS)

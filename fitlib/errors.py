@@ -1,5 +1,7 @@
 """Errors that are a user's mistake or an experiment's failure, told in one line."""
 
+from collections.abc import Iterable
+
 
 class FitlibError(Exception):
     """Base of the errors that the command line shows without a traceback."""
@@ -23,3 +25,11 @@ class RunFailed(FitlibError):
 def _shown(value: object) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The remedy for a misspelt name: the closest of those `known`, or what to say where none is close."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known), n=1)
+    return f"did you mean '{close[0]}'?" if close else otherwise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import re
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from fitlib.errors import InputError, RunFailed
+from fitlib.errors import InputError, RunFailed, did_you_mean
 
 ADDRESS_GRAMMAR = "rfc3987_syntax"  # jsonschema's optional check of internationalised addresses: slow to build
 TAIL_LINES = 12  # lines of a traceback that a failure keeps
@@ -56,8 +55,7 @@ def check_parameters(notebook: Path, parameters: Mapping[str, object]) -> None:
 
 def suggested(name: str, known: Sequence[str], accepted: Sequence[str]) -> str:
     """What may have been meant by a parameter's name: the closest of those `known`, or all that are accepted."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"it accepts {', '.join(accepted) or 'none'}"
+    return did_you_mean(name, known, f"it accepts {', '.join(accepted) or 'none'}")
 
 
 def execute(

@@ -6,7 +6,6 @@ experiments are equal values. Nothing is imported here that is slow; torch is no
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from pydantic import Field, ValidationError
 from fitlib import own
 from fitlib.arms import Arm, arms_of, repeated
 from fitlib.digest import digest_json
-from fitlib.errors import InputError
+from fitlib.errors import InputError, did_you_mean
 from fitlib.families import Family, class_number, families
 from fitlib.metrics import BIAS_METRICS
 from fitlib.options import Options, Training
@@ -227,8 +226,7 @@ def _explained(error: Mapping[str, Any], path: list[str], model: type[Options]) 
 
 def _suggestion(name: object, known: Iterable[str]) -> str:
     known = sorted(known)
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known) or 'none'}"
+    return did_you_mean(str(name), known, f"known: {', '.join(known) or 'none'}")
 
 
 def _checked_name(name: str, where: str, field: str) -> str:

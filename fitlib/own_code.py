@@ -18,7 +18,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from fitlib.digest import digest_json
-from fitlib.errors import InputError
+from fitlib.errors import InputError, did_you_mean
 from fitlib.execution import accepted_parameters
 
 TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -134,7 +134,8 @@ def _accepts(target: str, where: str, path: Path, module: str, name: str, depth:
     problem = _no_function(node, name)
     if problem:
         known = [bound for bound, found in _bindings(tree.body) if isinstance(found, ast.FunctionDef)]
-        raise InputError(where, "callable", target, f"{problem} in {path.name}", _suggestion(name, known))
+        remedy = did_you_mean(name, known, f"functions there: {', '.join(known) or 'none'}")
+        raise InputError(where, "callable", target, f"{problem} in {path.name}", remedy)
     return _UNKNOWN
 
 
@@ -176,13 +177,6 @@ def _signature(node: ast.FunctionDef) -> Accepts:
     positional = [a.arg for a in arguments.posonlyargs] + plain
     needed = [a for a, default in zip(only, arguments.kw_defaults, strict=True) if default is None]
     return Accepts((*plain, *only), (*positional[:without], *needed), arguments.kwarg is not None)
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"functions there: {', '.join(known) or 'none'}"
 
 
 def _parsed(target: str, where: str, path: Path) -> ast.Module:
