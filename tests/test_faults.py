@@ -65,7 +65,15 @@ def records(folder: Path) -> dict[Path, int]:
 
 
 def kernels(process: subprocess.Popen) -> list[psutil.Process]:
-    return [p for p in psutil.Process(process.pid).children() if "ipykernel_launcher" in " ".join(p.cmdline())]
+    return [p for p in psutil.Process(process.pid).children() if "ipykernel_launcher" in command_of(p)]
+
+
+def command_of(process: psutil.Process) -> str:
+    """Its command line; empty where it ended since it was listed."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
 
 
 @pytest.mark.parametrize(
@@ -79,8 +87,7 @@ def kernels(process: subprocess.Popen) -> list[psutil.Process]:
 def test_a_killed_parent_leaves_what_is_finished_and_no_process(undisturbed, tmp_path, fitlib_command, how):
     shutil.copy(undisturbed / "e.yaml", tmp_path)
     process = start(tmp_path)
-    wait_for(lambda: len(records(tmp_path)) >= 1 and kernels(process))
-    left = kernels(process)
+    left = wait_for(lambda: len(records(tmp_path)) >= 1 and kernels(process))
     process.send_signal(how)
     process.communicate(timeout=60)
     assert process.returncode == (-9 if how == signal.SIGKILL else 130)
