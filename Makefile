@@ -1,4 +1,4 @@
-# make quickstart | make paper-smoke | make test | make test-all | make lint | make lab
+# make quickstart | make paper-smoke | make test | make test-all | make browser | make lint | make lab
 # Needed beforehand: Python 3.11 or later, pip, make, git. Everything else goes into .venv, once.
 
 PYTHON ?= python3
@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart paper-smoke test test-all lint lab clean
+.PHONY: quickstart paper-smoke test test-all browser lint lab clean
 
 quickstart: $(READY)
 	$(BIN)/fitlib run params/quickstart.yaml
@@ -24,6 +24,10 @@ test: $(READY)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+# Chromium and axe-core for the tests of pages in a real browser: installed if root, else said; those tests skip without.
+browser: $(READY)
+	tests/browser.sh
 
 lint: $(READY)
 	$(BIN)/ruff check .
