@@ -22,6 +22,10 @@ class RunFailed(FitlibError):
     """Something failed while working (exit status 1)."""
 
 
+class Crashed(RunFailed):
+    """A kernel or a worker was gone before there was a result: the same task may be tried again."""
+
+
 def _shown(value: object) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else text[:77] + "..."

@@ -6,11 +6,11 @@ import ast
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from fitlib.errors import InputError, RunFailed, did_you_mean
+from fitlib.errors import Crashed, InputError, RunFailed, did_you_mean
 
 ADDRESS_GRAMMAR = "rfc3987_syntax"  # jsonschema's optional check of internationalised addresses: slow to build
 TAIL_LINES = 12  # lines of a traceback that a failure keeps
@@ -64,10 +64,12 @@ def execute(
     parameters: Mapping[str, object],
     environment: Mapping[str, str],
     log: Path | None = None,
+    started: Callable[[int], None] = lambda pid: None,
 ) -> None:
     """Execute a notebook with papermill in a kernel of its own; the executed copy is `target`.
 
-    Raises RunFailed with the last lines of the traceback (or what killed the kernel).
+    `started` is told the kernel's pid. Raises RunFailed with the last lines of the traceback, Crashed where the kernel
+    was gone.
     """
     papermill = _papermill()
     from papermill.exceptions import PapermillExecutionError
@@ -85,7 +87,7 @@ def execute(
             kernel_name="python3",
             language="python",  # a notebook need not say so
             shutdown_kernel="immediate",  # all outputs are here; a graceful end waits and polls for a second
-            kernel_manager_class=manager_class(environment, log),
+            kernel_manager_class=manager_class(environment, log, started),
         )
     except PapermillExecutionError as error:
         raise RunFailed(_tail(error)) from None
@@ -93,7 +95,7 @@ def execute(
         raise
     except Exception as error:  # nbclient has many names for a kernel that is gone
         detail = " ".join(f"{type(error).__name__}: {error}".split())
-        raise RunFailed(f"the kernel died or never answered: it was killed, or memory ran out ({detail})") from None
+        raise Crashed(f"the kernel died or never answered: it was killed, or memory ran out ({detail})") from None
     check_executed(target)
 
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from jupyter_client import AsyncKernelManager
@@ -32,6 +32,7 @@ class KernelManager(AsyncKernelManager):
 
     environment: Mapping[str, str] = {}
     log_file: Path | None = None  # what the kernel process itself writes; cells' output goes into the notebook
+    started: Callable[[int], None] = staticmethod(lambda pid: None)
 
     def __init__(self, **kwargs: object):
         super().__init__(**kwargs)
@@ -49,6 +50,7 @@ class KernelManager(AsyncKernelManager):
             await super()._async_start_kernel(**{"stdout": stream, "stderr": stream, **kwargs})
         with _guard:
             _alive[self.provisioner.pid] = self
+        self.started(self.provisioner.pid)
         if _ending.is_set():  # it was being started while all others were ended
             end_all()
 
@@ -69,9 +71,15 @@ class KernelManager(AsyncKernelManager):
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def manager_class(environment: Mapping[str, str], log: Path | None = None) -> type[KernelManager]:
-    """A kernel manager whose kernels get these environment variables on top of the process's own, and a log file."""
-    return type("KernelManager", (KernelManager,), {"environment": dict(environment), "log_file": log})
+def manager_class(
+    environment: Mapping[str, str], log: Path | None = None, started: Callable[[int], None] = lambda pid: None
+) -> type[KernelManager]:
+    """A kernel manager whose kernels get these environment variables on top of the process's own, and a log file.
+
+    `started` is told the pid of each.
+    """
+    chosen = {"environment": dict(environment), "log_file": log, "started": staticmethod(started)}
+    return type("KernelManager", (KernelManager,), chosen)
 
 
 def begin() -> None:
