@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MARKDOWN = re.compile(r"[\\`*_{}\[\]<>&$~|#:]")  # active characters; ":" so that no bare address becomes a link
 WRAPPED = 40  # characters of a cell beyond which it may break into lines
+SHORT, WIDE = 12, 8  # rows up to which a table stays on one printed page; columns beyond which it is printed smaller
 NUMBER = re.compile(r"[−+<>≤\[]* ?\d|–$|not estimable$|no test$|constant in all")
 Links = Mapping[str, Sequence[str]]
 
@@ -94,11 +95,17 @@ def table_html(title: str, frame: pd.DataFrame, caption: str, source: str = "", 
     ]
     name = html.escape(title)
     return (
-        f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table>'
+        f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table{_shape(frame)}>'
         f"<caption><b>{name}.</b> {html.escape(caption)}{_source_link(source)}</caption>\n"
         f"<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{''.join(body)}</tbody></table></div>"
     )
+
+
+def _shape(frame: pd.DataFrame) -> str:
+    shape = {"short": len(frame) <= SHORT, "wide": len(frame.columns) > WIDE}
+    names = " ".join(name for name, holds in shape.items() if holds)
+    return _class(bool(names), names)
 
 
 def _source_link(source: str) -> str:

@@ -1,7 +1,8 @@
 """Pages of executed notebooks: report, rendered notebooks, index and their style.
 
-They load nothing from the network, run no script and read on paper, in the dark and by ear. Names that users give
-(classes, groups) are text everywhere: whatever reaches HTML is escaped.
+They load nothing from the network and read on paper, in the dark and by ear. Names that users give (classes, groups)
+are text everywhere: whatever reaches HTML is escaped. The only script, `templates/tables.js`, sorts and filters tables;
+the page's policy names its hash, so no other one runs.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def write_report(statistics_notebook: str | Path, target: str | Path, show_code:
     notebook = _read(Path(statistics_notebook))
     body = _body(notebook, show_code)
     headings = [(anchor, html.unescape(re.sub(r"<[^>]+>", "", text))) for anchor, text in HEADING.findall(body)]
-    page = _page("report", title=_title(notebook), body=body, headings=headings, css=_css(), kind="report")
+    page = _page(
+        "report", title=_title(notebook), body=body, headings=headings, css=_css(), kind="report", script=_script()
+    )
     write_atomically(Path(target), page)
 
 
@@ -70,7 +73,9 @@ def write_index(
     everything = [row for members in groups.values() for row in members]
     states = {row["state"]: sum(other["state"] == row["state"] for other in everything) for row in everything}
     total = ", ".join(f"{n} {state}" for state, n in states.items()) or "Nothing is there yet"
-    page = _page("index", title=title, groups=groups, total=f"{total}.", assets_href=assets_href, kind="index")
+    page = _page(
+        "index", title=title, groups=groups, total=f"{total}.", assets_href=assets_href, kind="index", script=_script()
+    )
     write_atomically(Path(target), page)
 
 
@@ -180,12 +185,19 @@ def _environment() -> jinja2.Environment:
 
 
 def _page(template: str, **content: object) -> str:
-    return _environment().get_template(f"{template}.html.j2").render(**{"stamp": "", **content})
+    given = {"stamp": "", "script": "", **content}
+    hashed = base64.b64encode(hashlib.sha256(given["script"].encode()).digest()).decode()
+    return _environment().get_template(f"{template}.html.j2").render(**given, script_hash=f"sha256-{hashed}")
 
 
 @lru_cache
 def _css() -> str:
     return (TEMPLATES / "fitlib.css").read_text(encoding="utf-8")
+
+
+@lru_cache
+def _script() -> str:
+    return (TEMPLATES / "tables.js").read_text(encoding="utf-8")
 
 
 def _stamp(source: bytes, assets_href: str) -> str:
