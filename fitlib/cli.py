@@ -9,8 +9,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from fitlib.errors import FitlibError, InputError, RunFailed
+
+if TYPE_CHECKING:
+    from fitlib.experiment import Experiment
 
 ROLES = "idx, ground_truth, prediction, protected, protected.ATTRIBUTE, score, score.CLASS, unit, run, technique"
 
@@ -131,6 +135,7 @@ def _plan(options: argparse.Namespace) -> int:
     experiment, paths = _experiment(options)
     tasks = plan.selected(plan.run_tasks(experiment), options.only)
     states = [(task, plan.run_state(experiment, paths, task)) for task in tasks]
+    _tell_of_data(experiment, sys.stdout)
     width = max((len(task.name) for task, _ in states), default=0)
     for task, state in states:
         print(f"{task.name:<{width}}  {'done' if state.done else f'will run: {state.reason}'}")
@@ -142,10 +147,19 @@ def _plan(options: argparse.Namespace) -> int:
     return 0
 
 
+def _tell_of_data(experiment: Experiment, stream: TextIO) -> None:
+    """What was left out, filled in or guessed, and rows that stand in both parts: before anything is trained."""
+    from fitlib.families import notes_on
+
+    for note in dict.fromkeys(note for family in experiment.families for note in notes_on(family)):
+        print(f"data: {note}", file=stream)
+
+
 def _run(options: argparse.Namespace) -> int:
     experiment, paths = _experiment(options)
     from fitlib.batch import default_jobs, run_experiment
 
+    _tell_of_data(experiment, sys.stderr)
     jobs = options.jobs or default_jobs(experiment.declared["threads"])
     return _conclude(paths, run_experiment(experiment, paths, jobs, options.only, options.replace))
 

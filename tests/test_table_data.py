@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 
+from fitlib.cli import main
 from fitlib.datasets.parts import TEST, TRAIN, VALIDATION, drawn_parts
 from fitlib.errors import InputError, RunFailed
 from fitlib.evidence import experiment_plan
@@ -375,3 +377,13 @@ def test_adult_and_compas_are_read_as_declared(data_dir):
     assert adult.classes == ("<=50K", ">50K") and adult.groups == ("Female", "Male")
     assert len(compas.train) + len(compas.test) == 6172 and compas.groups[:2] == ("African-American", "Caucasian")
     assert compas.attribute_groups["sex"] == ("Female", "Male")
+
+
+def test_the_plan_tells_what_was_counted_before_anything_is_trained(people, tmp_path, capsys):
+    data = people()
+    experiment = {"data": data, "network": "mlp", "techniques": {"B": {"method": "baseline"}}}
+    (tmp_path / "e.yaml").write_text(yaml.safe_dump(experiment))
+    assert main(["plan", str(tmp_path / "e.yaml"), "--outputs", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    kept = load_data(data).notes
+    assert kept and lines[: len(kept)] == [f"data: {note}" for note in kept]
