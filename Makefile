@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PIP_OPTIONS ?=
+LAB_OPTIONS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -33,8 +34,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check fitlib tests benchmarks
 
+# JupyterLab on the whole project, so that links from notebooks to outputs/ lead somewhere. LAB_OPTIONS: jupyter's own.
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/explore.ipynb $(LAB_OPTIONS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from importlib import import_module
 
-__all__ = ["Recorder", "save_predictions"]
-_HOME = {"Recorder": "fitlib.recording", "save_predictions": "fitlib.saving"}
+__all__ = ["Recorder", "experiments", "load", "save_predictions"]
+_HOME = {
+    "Recorder": "fitlib.recording",
+    "experiments": "fitlib.loaded",
+    "load": "fitlib.loaded",
+    "save_predictions": "fitlib.saving",
+}
 
 
 def __getattr__(name: str) -> object:
-    """`Recorder` (which needs torch) and `save_predictions`, imported when first asked for."""
+    """What `__all__` names, imported when first asked for; only `Recorder` needs torch."""
     if name not in _HOME:
         raise AttributeError(f"module 'fitlib' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

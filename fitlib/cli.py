@@ -71,9 +71,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("experiment", help="name of an experiment")
     sub.add_argument("--show-code", action="store_true", help="show the code cells in report.html")
     sub = command("verify", _verify, "re-hash every artifact, derive every table again, check that runs were identical")
-    sub.add_argument("experiment", help="name of an experiment, or the folder of one or of an analysis")
+    sub.add_argument("experiment", help="name of an experiment, a folder, or FILE.zip as fitlib export wrote it")
     sub.add_argument("--root", type=_root_hash, metavar="HASH", help="the manifest's root hash, as somebody kept it")
     sub.add_argument("--full", action="store_true", help="derive again what is drawn at random, too")
+    sub = command("export", _export, "one file to share: an RO-Crate with notebooks, tables, report, plan, software")
+    sub.add_argument("experiment", help="name of an experiment, or the folder of one or of an analysis")
+    sub.add_argument("--to", type=Path, required=True, metavar="FILE.zip", help="where to write")
+    sub.add_argument("--predictions", action="store_true", help="with rows of persons, which can be personal data")
     _add_analyze(command("analyze", _analyze, "somebody else's predictions to the same tables and report"))
     _add_trace(command("trace", _trace, "first step, tensor and operator at which two runs part"))
     sub = command("techniques", _techniques, "methods, networks and noises that there are, one line each")
@@ -177,17 +181,37 @@ def _verify(options: argparse.Namespace) -> int:
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
     from fitlib.verify import summary, verify
 
-    named = options.outputs / options.experiment
-    root = named if named.is_dir() else Path(options.experiment)
-    if not root.is_dir():
-        known = ", ".join(_experiments(options.outputs)) or "none yet"
-        raise InputError(str(options.outputs), "EXPERIMENT", options.experiment, "no such folder", f"there is: {known}")
-    found = verify(root, options.root, options.full)
+    archive = Path(options.experiment)
+    if archive.suffix == ".zip" and not archive.is_dir():
+        from fitlib.unpack import verify_archive
+
+        found = verify_archive(archive, options.root, options.full)
+    else:
+        found = verify(_folder(options), options.root, options.full)
     for line in found.deviations:
         print(line)
     for line in [*found.remarks, *summary(found)]:
         print(line, file=sys.stderr)
     return 0 if found.intact else 1
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """The folder of an experiment (by its name) or of an analysis."""
+    named = options.outputs / options.experiment
+    root = named if named.is_dir() else Path(options.experiment)
+    if not root.is_dir():
+        known = ", ".join(_experiments(options.outputs)) or "none yet"
+        raise InputError(str(options.outputs), "EXPERIMENT", options.experiment, "no such folder", f"there is: {known}")
+    return root
+
+
+def _export(options: argparse.Namespace) -> int:
+    from fitlib.export import export, told
+    from fitlib.store import ExperimentPaths
+
+    done = export(ExperimentPaths(_folder(options)), options.to, options.predictions)
+    print("\n".join(told(done)))
+    return 0
 
 
 def _analyze(options: argparse.Namespace) -> int:

@@ -17,6 +17,10 @@ class InputError(FitlibError):
         self.where, self.field, self.value, self.problem, self.remedy = where, field, value, problem, remedy
         super().__init__(" ".join(f"{where}: {field} = {_shown(value)}: {problem}; {remedy}".split()))
 
+    def _render_traceback_(self) -> list[str]:
+        """In a notebook a user's mistake is told in one line, too."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class RunFailed(FitlibError):
     """Something failed while working (exit status 1)."""

@@ -13,6 +13,8 @@ from types import ModuleType
 from fitlib.errors import Crashed, InputError, RunFailed, did_you_mean
 
 ADDRESS_GRAMMAR = "rfc3987_syntax"  # jsonschema's optional check of internationalised addresses: slow to build
+INJECTED = "injected-parameters"  # papermill's tag of the cell that it adds
+FOLDERS = ("run_dir", "out_dir", "experiment_dir")  # parameters that say where, not what
 TAIL_LINES = 12  # lines of a traceback that a failure keeps
 
 
@@ -114,6 +116,24 @@ def _papermill() -> ModuleType:
     finally:
         if unknown:
             del sys.modules[ADDRESS_GRAMMAR]
+
+
+def is_injected(cell: Mapping) -> bool:
+    """Is this the cell of parameters that papermill added?"""
+    return INJECTED in cell["metadata"].get("tags", [])
+
+
+def injected_parameters(cells: Sequence[Mapping]) -> dict[str, object] | None:
+    """The values in the cell that papermill added; None without one, ValueError for anything but values in it."""
+    source = next(("".join(cell["source"]) for cell in cells if is_injected(cell)), None)
+    return None if source is None else _assigned(source)
+
+
+def _assigned(source: str) -> dict[str, object]:
+    statements = ast.parse(source).body
+    if not all(isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name) for s in statements):
+        raise ValueError("its parameters cell holds something else than values")
+    return {s.targets[0].id: ast.literal_eval(s.value) for s in statements}
 
 
 def check_executed(notebook: Path) -> None:

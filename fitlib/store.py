@@ -16,12 +16,13 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError, RunFailed
 
 RECORD, FAILED = "record.json", "failed.json"
+VOTES = "votes.parquet"
 SCHEMA = 1
 OUTSIDE = {"events.jsonl", "timings.csv", "lock", "MANIFEST.json"}  # outside every promise of byte equality
 RUN_ATTEMPT = re.compile(r"run-\d{2,}\.[0-9a-f]{8}")
@@ -274,6 +275,12 @@ def covered(paths: ExperimentPaths) -> list[str]:
     found = (p.relative_to(paths.root) for p in paths.root.rglob("*") if p.is_file())
     names = sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
     return [name for name in names if name not in OUTSIDE]
+
+
+def personal(name: str) -> bool:
+    """Has the file of this name a row for each person tested? Predictions, and the votes of the runs on each."""
+    path = PurePosixPath(name)
+    return path.suffix == ".parquet" and ("predictions" in path.parts[:-1] or path.name == VOTES)
 
 
 def manifest_of(files: Mapping[str, str]) -> dict[str, object]:

@@ -35,11 +35,18 @@ class Verification:
     remarks: list[str] = field(default_factory=list)
     root: str = ""  # hash of the manifest's list, as recomputed
     counted: dict[str, int] = field(default_factory=dict)  # what was compared: files, runs, notebooks, tables
+    shown: Path | None = None  # where lines say that the folder lies; None: where it does
+    left_out: frozenset[str] = frozenset()  # names of files that this copy does without
 
     @property
     def intact(self) -> bool:
         """No deviation?"""
         return not self.deviations
+
+    @property
+    def place(self) -> Path:
+        """Where lines say that the folder lies."""
+        return self.shown or self.paths.root
 
     def deviates(self, path: Path | str, text: str) -> None:
         """Name a deviation; the same line is told once."""
@@ -50,7 +57,7 @@ class Verification:
         self._tell(self.remarks, path, text)
 
     def _tell(self, lines: list[str], path: Path | str, text: str) -> None:
-        line = " ".join(f"{self.paths.root / path}: {text}".encode(errors="replace").decode().split())
+        line = " ".join(f"{self.place / path}: {text}".encode(errors="replace").decode().split())
         if line not in lines:
             lines.append(line)
 
@@ -66,6 +73,10 @@ class Verification:
         """Is the file there with the bytes that manifest and record name? Only then are binary files parsed."""
         name = self.name(path)
         return name in self.hashes and name not in self.altered
+
+    def without(self, path: Path) -> bool:
+        """Is it a file that this copy does without?"""
+        return self.name(path) in self.left_out
 
     def is_gone(self, path: Path) -> bool:
         """Was the file, or a folder that holds it, already named as missing?"""

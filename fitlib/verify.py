@@ -20,11 +20,18 @@ from fitlib.verify_results import check_results
 from fitlib.verify_runs import Runs, check_recorded, check_runs, check_sameness, planned_parameters
 
 
-def verify(root: Path, kept: str | None = None, full: bool = False) -> Verification:
+def verify(
+    root: Path,
+    kept: str | None = None,
+    full: bool = False,
+    shown: Path | None = None,
+    left_out: frozenset[str] = frozenset(),
+) -> Verification:
     """Verify the folder of an experiment or of an analysis; every deviation is a line that begins with its path.
 
-    ``kept``: the root hash that somebody kept; ``full``: derive again what is drawn at random, too. Raises InputError
-    where there is nothing to verify, RunFailed while somebody works in the folder.
+    ``kept``: the root hash that somebody kept; ``full``: derive again what is drawn at random, too; ``shown``: where
+    the lines say that the folder lies; ``left_out``: files that this copy does without. Raises InputError where there
+    is nothing to verify, RunFailed while somebody works in the folder.
     """
     paths = ExperimentPaths(root)
     if not any(path.exists() for path in (paths.manifest, paths.declared, paths.statistics)):
@@ -33,7 +40,7 @@ def verify(root: Path, kept: str | None = None, full: bool = False) -> Verificat
         )
     if is_locked(paths):
         raise RunFailed(f"{root} is in use: wait until it is done")
-    found = check_files(root, kept, full)
+    found = check_files(root, kept, full, shown, left_out)
     trained = any(path.exists() or found.is_gone(path) for path in (paths.declared, root / "runs"))
     runs = check_runs(found) if trained else Runs()
     notebooks = _trainings(found, runs)
@@ -46,9 +53,15 @@ def verify(root: Path, kept: str | None = None, full: bool = False) -> Verificat
     return found
 
 
-def check_files(root: Path, kept: str | None = None, full: bool = False) -> Verification:
+def check_files(
+    root: Path,
+    kept: str | None = None,
+    full: bool = False,
+    shown: Path | None = None,
+    left_out: frozenset[str] = frozenset(),
+) -> Verification:
     """Compare all files with MANIFEST.json and the records: alone it finds every changed, added and missing file."""
-    found = Verification(ExperimentPaths(root), full)
+    found = Verification(ExperimentPaths(root), full, shown=shown, left_out=left_out)
     hash_files(found)
     check_manifest(found, kept)
     check_records(found)
@@ -108,5 +121,5 @@ def summary(found: Verification) -> list[str]:
     """What was compared, the root hash, and what was not."""
     counted = ", ".join(f"{number} {what}" for what, number in found.counted.items())
     outcome = f"{len(found.deviations)} deviations" if found.deviations else "no deviation"
-    lines = [f"{found.paths.root}: {outcome}; compared: {counted}. Root hash: {found.root or 'none'}."]
+    lines = [f"{found.place}: {outcome}; compared: {counted}. Root hash: {found.root or 'none'}."]
     return [*lines, NOT_COVERED if found.full else f"{NOT_DRAWN} {NOT_COVERED}"]

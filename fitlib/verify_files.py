@@ -18,7 +18,7 @@ HASH = 12  # hex digits of a hash that a line shows
 
 def hash_files(found: Verification) -> None:
     """Hash every file that the promises cover; hidden ones are named as passed over."""
-    for name in covered(found.paths):
+    for name in (name for name in covered(found.paths) if name not in found.left_out):
         with found.reading(found.paths.root / name):
             found.hashes[name] = digest_file(found.paths.root / name)
     files = (found.name(path) for path in found.paths.root.rglob("*") if path.is_file())
@@ -37,7 +37,7 @@ def check_manifest(found: Verification, kept: str | None = None) -> None:
         return
     if kept and found.root != kept:
         found.deviates("MANIFEST.json", f"its root hash is {found.root}, not {kept} as was kept")
-    _name_missing(found, [name for name in manifest if name not in found.hashes])
+    _name_missing(found, [name for name in manifest if name not in found.hashes and name not in found.left_out])
     for name, digest in found.hashes.items():
         if name not in manifest:
             found.deviates(name, "MANIFEST.json does not list this file")
@@ -122,6 +122,8 @@ def _check_outputs(found: Verification, record_name: str, record: Mapping) -> No
     folder = PurePosixPath(record_name).parent
     for output, described in record["outputs"].items():
         name = normpath(str(folder / output))
+        if name in found.left_out:
+            continue
         if name not in found.hashes:
             if name not in OUTSIDE and not found.is_gone(found.paths.root / name):
                 found.gone.add(name)

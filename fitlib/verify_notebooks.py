@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import itertools
 import json
@@ -13,14 +12,12 @@ from pathlib import Path
 
 from fitlib.digest import digest_file
 from fitlib.errors import InputError
-from fitlib.execution import notebook_path
+from fitlib.execution import FOLDERS, injected_parameters, is_injected, notebook_path
 from fitlib.own_code import cells_digest, notebook_digest, read_notebook
 from fitlib.verification import Json, Verification, shown
 from fitlib.verify_files import record_of
 
 KINDS = ("train", "metrics", "statistics")
-INJECTED = "injected-parameters"  # papermill's tag of the cell that it adds
-FOLDERS = ("run_dir", "out_dir", "experiment_dir")  # parameters that say where, not what
 Cell = tuple[str, str]  # type and source
 
 
@@ -51,11 +48,11 @@ def read_executed(found: Verification, path: Path, record_path: Path) -> Execute
     with found.reading(path):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         _check_ran(found, found.name(path), cells)
-        injected = [cell for cell in cells if _is_injected(cell)]
-        if len(injected) != 1:
-            found.deviates(found.name(path), f"{len(injected)} cells hold its parameters, not one")
-        parameters = _assigned(_source(injected[0])) if injected else {}
-        own = [cell for cell in cells if not _is_injected(cell)]
+        injected = sum(map(is_injected, cells))
+        if injected != 1:
+            found.deviates(found.name(path), f"{injected} cells hold its parameters, not one")
+        parameters = injected_parameters(cells) or {}
+        own = [cell for cell in cells if not is_injected(cell)]
         code = cells_digest(cell for cell in own if cell["cell_type"] == "code")
         kept = tuple((cell["cell_type"], _source(cell)) for cell in own)
         found.count("notebooks")
@@ -75,20 +72,8 @@ def _check_ran(found: Verification, name: str, cells: Sequence[Json]) -> None:
             found.deviates(name, f"cell {i} ended with an error")
 
 
-def _is_injected(cell: Mapping) -> bool:
-    return INJECTED in cell["metadata"].get("tags", [])
-
-
 def _source(cell: Mapping) -> str:
     return "".join(cell["source"])
-
-
-def _assigned(source: str) -> Json:
-    """The values that a cell of plain assignments gives; ValueError for anything else in it."""
-    statements = ast.parse(source).body
-    if not all(isinstance(s, ast.Assign) and isinstance(s.targets[0], ast.Name) for s in statements):
-        raise ValueError("its parameters cell holds something else than values")
-    return {s.targets[0].id: ast.literal_eval(s.value) for s in statements}
 
 
 def check_parameters(found: Verification, executed: Executed, expected: Mapping[str, object]) -> None:
@@ -134,7 +119,7 @@ def _own_originals(paths: Iterable[Path]) -> dict[str, tuple[Cell, ...]]:
     for path in paths:
         with contextlib.suppress(InputError):
             cells = read_notebook(path, "verify")["cells"]
-            known[notebook_digest(path)] = tuple((c["cell_type"], _source(c)) for c in cells if not _is_injected(c))
+            known[notebook_digest(path)] = tuple((c["cell_type"], _source(c)) for c in cells if not is_injected(c))
     return known
 
 

@@ -56,7 +56,9 @@ def _place(
     given = statistics.parameters if statistics else {}
     claimed = [entry for entry in given.get("evidence") or [] if isinstance(entry, dict)]
     plan, evidence, study = given.get("plan"), claimed, None
-    if runs.experiment:
+    if runs.experiment and found.left_out and any(spec.source.checked for spec in runs.experiment.trainings):
+        found.remark("runs", "plan and evidence of own trainings rest on their predictions, which are left out, too")
+    elif runs.experiment:
         with found.reading(found.paths.root / "runs"):  # names and rows that own trainings saved may not agree
             plan, evidence = _rebuilt(found, runs, paths)
             if statistics:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from fitlib.declaration import declarations, latest_plan, read_declared
 from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError, RunFailed
-from fitlib.execution import notebook_path
+from fitlib.execution import FOLDERS, notebook_path
 from fitlib.experiment import Experiment, make_experiment
 from fitlib.identity import check_control
 from fitlib.own_outputs import check_noise
@@ -21,7 +21,7 @@ from fitlib.plan import RunTask, State, last_line, run_parameters, run_tasks, sh
 from fitlib.store import FAILED, RECORD, read_json, read_record
 from fitlib.verification import Json, Verification, shown
 from fitlib.verify_files import record_of
-from fitlib.verify_notebooks import FOLDERS, Executed
+from fitlib.verify_notebooks import Executed
 
 START = ("initial weights", "first batch", "data order")  # of one seed
 GENERATORS = ("random numbers", "random numbers of Python", "random numbers of NumPy")  # as an own training found them
@@ -95,7 +95,7 @@ def _run(found: Verification, runs: Runs, task: RunTask) -> State:
         found.remark(f"runs/{task.spec.name}", f"{task.spec.source.method} {text} the plan that it was passed")
     elif record["key_parts"].get("parameters") != _parameters_part(task, planned):
         found.deviates(found.name(folder / RECORD), "the run's parameters are not those of the declared plan")
-    read = [folder / name for name in (RECORD, *_read_of(task, record))]
+    read = [path for name in (RECORD, *_read_of(task, record)) if not found.without(path := folder / name)]
     known = _fingerprint(found, runs.experiment, task, record) is not None
     if known and read_record(folder) and all(map(found.unaltered, read)):
         runs.sound.add(task.name)

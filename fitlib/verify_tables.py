@@ -63,7 +63,8 @@ def _technique(found: Verification, place: Place, technique: str, folder: Path) 
         with found.reading(stored):
             _derive(place, technique, folder, full)
     else:
-        found.remark(found.name(stored), "not derived again: its predictions are altered, missing, or not here")
+        if not found.left_out:
+            found.remark(found.name(stored), "not derived again: its predictions are altered, missing, or not here")
     same = _same_software(place, stored / RECORD, "metrics")
     for path in tables.values():
         target = folder / path.name
@@ -72,7 +73,7 @@ def _technique(found: Verification, place: Place, technique: str, folder: Path) 
                 _compare_long(found, path, target, same, full)
         if not target.is_file() and found.unaltered(path):
             shutil.copyfile(path, target)
-    return all((folder / path.name).is_file() for path in tables.values())
+    return all((folder / path.name).is_file() or found.without(path) for path in tables.values())
 
 
 def _derive(place: Place, technique: str, folder: Path, full: bool) -> None:
@@ -111,10 +112,12 @@ def _experiment_tables(found: Verification, place: Place, derived: ExperimentPat
     results.write({**frames, **results.study_tables(gathered["metrics"], place.plan)}, derived.tables)
     write_table(derived.tables / "metrics.parquet", gathered["metrics"], "metrics")
     if not known:
-        (derived.tables / "epochs.csv").unlink()
         text = "not derived again: the history of a run is altered or missing"
         found.remark(found.name(place.paths.tables / "epochs.csv"), text)
-    _compare_folders(found, place, derived)
+    unknown = ([] if known else ["epochs.csv"]) + (["pareto.csv"] if found.left_out else [])  # made from votes, too
+    for name in unknown:
+        (derived.tables / name).unlink()
+    _compare_folders(found, place, derived, unknown)
 
 
 def _folders(place: Place) -> list[str]:
@@ -122,7 +125,8 @@ def _folders(place: Place) -> list[str]:
     return [f"runs/{e['training']}/{e['arm']}/run-{int(e['run']):02d}" for e in done]
 
 
-def _compare_folders(found: Verification, place: Place, derived: ExperimentPaths) -> None:
+def _compare_folders(found: Verification, place: Place, derived: ExperimentPaths, unknown: Sequence[str]) -> None:
+    """Compare all tables but those ``unknown``, which were not derived."""
     same = _same_software(place, place.paths.root / STATISTICS, "statistics")
     stored = {path.name: path for path in place.paths.tables.glob("*") if path.is_file()}
     for path in sorted(derived.tables.iterdir()):
@@ -132,7 +136,7 @@ def _compare_folders(found: Verification, place: Place, derived: ExperimentPaths
         elif same and not found.is_gone(place.paths.tables / path.name):
             found.deviates(found.name(place.paths.tables / path.name), "missing: the predictions give this table")
     told = found.deviates if same else found.remark
-    for name in sorted(set(stored) - {path.name for path in derived.tables.iterdir()} - {"epochs.csv"}):
+    for name in sorted(set(stored) - {path.name for path in derived.tables.iterdir()} - set(unknown)):
         told(found.name(stored[name]), "no table that this fitlib derives from the predictions")
 
 

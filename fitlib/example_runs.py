@@ -1,0 +1,76 @@
+"""The simulated experiment of `fitlib.examples` as if its runs had been recorded: curves, digests and fingerprints.
+
+SIMULATED: no network stands behind these curves, and what is digested are the simulated predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fitlib import results
+from fitlib.digest import digest_arrays, digest_json
+from fitlib.examples import TECHNIQUES, write_example, write_metrics
+from fitlib.loaded import LoadedExperiment
+from fitlib.predictions import read_predictions, write_table
+from fitlib.store import RECORD, write_json
+
+EPOCHS = 6
+
+
+def example_experiment(folder: str | Path, seed: int = 0, runs: int = 8) -> LoadedExperiment:
+    """Write a small simulated experiment to ``folder``: predictions, records of its runs, tables; and load it."""
+    example = write_example(folder, seed, runs)
+    write_metrics(example)
+    evidence = list(write_runs(example, seed))
+    gathered = results.gather(example["folder"], example["plan"], evidence)
+    tables = Path(example["folder"]) / "tables"
+    results.write(results.tables_of(gathered, example["plan"], evidence), tables)
+    write_table(tables / "metrics.parquet", gathered["metrics"], "metrics")
+    return LoadedExperiment(example["folder"], known=(example["plan"], evidence))
+
+
+def write_runs(example: Mapping[str, Any], seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Write history, digests, fingerprint and record of every run of an example; yields the evidence of each."""
+    rng = np.random.default_rng(seed)
+    for technique, arms in example["predictions"].items():
+        for arm, files in arms.items():
+            for run, path in files.items():
+                where = {"training": TECHNIQUES[technique].training, "arm": arm, "seed": seed, "run": int(run)}
+                yield _write_run(Path(path), where, technique, rng)
+
+
+def _write_run(path: Path, where: dict[str, Any], technique: str, rng: np.random.Generator) -> dict[str, Any]:
+    folder, rows = path.parents[1], read_predictions(path)
+    _history(rows, rng).to_parquet(folder / "history.parquet", index=False)
+    start, end = digest_json([technique, "start"]), digest_arrays([("prediction", rows["prediction"].to_numpy())])
+    known = [(0, "initial weights", start), (0, "first batch", start), *((e, "weights", end) for e in range(EPOCHS))]
+    pd.DataFrame(known, columns=["epoch", "part", "digest"]).to_parquet(folder / "digests.parquet", index=False)
+    parts = {"initial weights": start, "first batch": start, "python": "simulated"}
+    mark = {"fingerprint": digest_json(parts), "parts": parts}
+    for name in ("fingerprint.json", RECORD):
+        write_json(folder / name, mark)
+    measured = {"final_weights": end, "predictions": {technique: end}, "link": ""}
+    return {**where, "role": "main", "status": "done", "error": "", **mark, **measured}
+
+
+def _history(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Accuracy by group that grows to that of the predictions."""
+    right = rows.assign(right=rows["ground_truth"] == rows["prediction"]).groupby("protected")["right"]
+    accuracy, number = right.mean().to_numpy(), right.size().to_numpy()
+    grown = 1 - 0.5 ** np.arange(1, EPOCHS + 1)[:, None]
+    curve = accuracy * np.where(grown == grown[-1], 1, grown + 0.02 * rng.standard_normal((EPOCHS, len(accuracy))))
+    epoch, group = np.indices(curve.shape)
+    return pd.DataFrame(
+        {
+            "epoch": epoch.ravel(),
+            "group": group.ravel(),
+            "n": np.broadcast_to(number, curve.shape).ravel(),
+            "train_loss": np.repeat(1 - grown.ravel(), len(accuracy)),
+            "test_accuracy": curve.ravel(),
+        }
+    )

@@ -1,0 +1,382 @@
+"""What `explore.ipynb` shows of an experiment, without widgets: distributions, a run, and what if.
+
+Every function takes a `fitlib.loaded.LoadedExperiment` and a choice, and returns a `Picture` or a table. What if: other
+numbers of runs at the standard deviations that were found, other landmarks than 0.8 at the runs there are. Both look at
+results that are known: they plan the next experiment, and conclude nothing about this one.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fitlib import captions, plots, power, risk, signed, views
+from fitlib import wording as say
+from fitlib.counts import cells_of
+from fitlib.curves import NUMBERS, power_at
+from fitlib.display import address, table_html
+from fitlib.loaded import LoadedExperiment
+from fitlib.long_tables import counts_array
+from fitlib.metrics import BIAS_METRICS
+from fitlib.series import main_arms
+from fitlib.statistics import mean_interval
+
+RATES = {
+    "selection rate": signed.selection_rate,
+    "true positive rate": signed.true_positive_rate,
+    "false positive rate": signed.false_positive_rate,
+}
+METRICS = (*BIAS_METRICS, "accuracy", *RATES)
+LANDMARKS = np.round(np.arange(0.5, 1.0001, 0.01), 2)
+KEYS = ["technique", "arm"]
+Option = tuple[str, int | None]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is looked at: a metric, between the groups of an attribute, overall or of one class, or of one group.
+
+    ``target``: number of the class, None for overall; ``group``: number of the group, None for all.
+    """
+
+    metric: str
+    attribute: str
+    target: int | None = None
+    group: int | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with its text alternative and its caption; shown as HTML."""
+
+    figure: Figure
+    alt: str
+    caption: str
+
+    def _repr_html_(self) -> str:
+        picture = base64.b64encode(_svg(self.figure)).decode()
+        source = f'src="data:image/svg+xml;base64,{picture}"'
+        image = f'<img style="max-width: 100%" alt="{html.escape(self.alt)}" {source}>'
+        return f'<figure style="margin: 0">{image}<figcaption>{html.escape(self.caption)}</figcaption></figure>'
+
+
+@plots.styled
+def _svg(figure: Figure) -> bytes:
+    target = io.BytesIO()
+    figure.savefig(target, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    return target.getvalue()
+
+
+# What can be chosen
+
+
+def targets(plan: Mapping, metric: str) -> list[Option]:
+    """Classes that a metric can be looked at for; a bias metric also overall, accuracy only so."""
+    classes = [(str(name), number) for number, name in enumerate(plan["classes"])]
+    if metric == "accuracy":
+        return [("overall", None)]
+    return classes if metric in RATES else [("overall", None), *classes]
+
+
+def groups(plan: Mapping, attribute: str, metric: str) -> list[Option]:
+    """Groups that a metric can be looked at for; a bias metric compares them, so it has no value of one of them."""
+    names = [(str(name), number) for number, name in enumerate(plan["groups"][attribute])]
+    if metric in BIAS_METRICS:
+        return [("all, compared", None)]
+    return names if metric in RATES else [("all", None), *names]
+
+
+# Distributions
+
+
+def values(experiment: LoadedExperiment, choice: Choice) -> pd.DataFrame:
+    """Value of every run: technique, arm, run, value; metric, target and group as `plots.distribution` wants them."""
+    if choice.metric in RATES:
+        rows = _rates(experiment, choice)
+    else:
+        rows = plots.select(experiment.tables["metrics"], experiment.plan, choice.attribute)
+        rows = rows[(rows["metric"] == choice.metric) & _same(rows["target"], choice.target)]
+        rows = rows[_same(rows["group"], choice.group)]
+    main = [arm["arm"] for arm in main_arms(experiment.plan)]
+    rows = pd.DataFrame(rows[rows["arm"].isin(main)][[*KEYS, "run", "value"]])
+    return rows.assign(metric=choice.metric, target=None, group=None)
+
+
+def _same(column: pd.Series, wanted: int | None) -> pd.Series:
+    return column.isna() if wanted is None else column == wanted
+
+
+def _rates(experiment: LoadedExperiment, choice: Choice) -> pd.DataFrame:
+    """The rate of one group and class in every run, from the counts of all techniques."""
+    plan, parts = experiment.plan, []
+    for technique in (t["technique"] for t in plan["techniques"]):
+        table = experiment.counts(technique)
+        for arm, rows in table[table["attribute"] == choice.attribute].groupby("arm", sort=False):
+            runs, counts = counts_array(rows, len(plan["classes"]), len(plan["groups"][choice.attribute]))
+            rates = RATES[choice.metric](cells_of(counts, "target" in rows))
+            known = {"technique": technique, "arm": arm, "run": runs}
+            parts.append(pd.DataFrame({**known, "value": rates[:, choice.group, choice.target]}))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KEYS, "run", "value"])
+
+
+def means(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean with Student's 95 % interval by technique and arm, in the columns that `plots.distribution` wants."""
+    found = []
+    for (technique, arm), part in rows.groupby(KEYS, sort=False):
+        x = part["value"].dropna().to_numpy(float)
+        if len(x):
+            mean = mean_interval(x)
+            ends = {"mean": mean.value, "mean_low": mean.low, "mean_high": mean.high}
+            found.append({"technique": technique, "arm": arm, "n": len(x), **ends})
+    frame = pd.DataFrame(found, columns=[*KEYS, "n", "mean", "mean_low", "mean_high"])
+    return frame.assign(metric=rows["metric"].iloc[0] if len(rows) else "", target="overall", group=None)
+
+
+def distribution(experiment: LoadedExperiment, choice: Choice) -> Picture:
+    """Every run a point, by technique, with mean and interval."""
+    rows = values(experiment, choice)
+    summary = means(rows)
+    baselines = {t["technique"] for t in experiment.plan["techniques"] if t["baseline"] is None}
+    ax = plots.distribution(rows, summary, choice.metric, baselines)
+    ax.set_title(_title(experiment.plan, choice).replace("$", r"\$"), loc="left", fontweight="bold")
+    if choice.metric in RATES:
+        ax.set_xlabel("% of the group")
+    about = "Every point is a run; mean and its 95 % interval (Student's t). No test is made here."
+    told = [f"{row.technique}: mean {say.points(row.mean)}" for row in summary.itertuples(index=False)]
+    alt = f"Dot plot of {_title(experiment.plan, choice)} by technique, in points. {say.listed(told, 8)}."
+    return Picture(ax.figure, alt, captions.caption(experiment.plan, summary["n"], about))
+
+
+def _title(plan: Mapping, choice: Choice) -> str:
+    told = [choice.metric]
+    told += [f"class {say.class_name(plan, choice.target)}"] if choice.target is not None else []
+    told += [f"group {plan['groups'][choice.attribute][choice.group]}"] if choice.group is not None else []
+    told += [f"by {choice.attribute}"] if len(plan["groups"]) > 1 else []
+    return ", ".join(told)
+
+
+# Runs
+
+
+def runs(experiment: LoadedExperiment, technique: str, arm: str, attribute: str) -> pd.DataFrame:
+    """The planned runs of a technique as the report tells them, text in every cell; index: number of the run."""
+    table = experiment.tables["runs"]
+    rows = table[(table["technique"] == technique) & (table["arm"] == arm) & (table["attribute"] == attribute)]
+    view = views.runs_view(pd.DataFrame(rows)).drop(columns="Technique")
+    return view.set_index(rows["run"].astype(int).to_numpy())
+
+
+def run_curves(experiment: LoadedExperiment, technique: str, arm: str, run: int) -> Picture | None:
+    """Accuracy by epoch and group of one run, before those of all others; None where none was recorded."""
+    training = _training(experiment, technique)
+    history = experiment.history
+    rows = history[(history["training"] == training) & (history["arm"] == arm)]
+    if rows.empty or not (rows["run"] == run).any():
+        return None
+    ax = _draw_curves(rows, run, _names(experiment.plan, rows))
+    number = rows["run"].nunique()
+    about = f"Accuracy on the test set after each epoch; pale: the other {number - 1} runs of {training}. No test."
+    last = rows[(rows["run"] == run) & (rows["epoch"] == rows["epoch"].max())]
+    told = [
+        f"{name}: {say.points(v)} %"
+        for name, v in zip(_names(experiment.plan, last), last["test_accuracy"], strict=False)
+    ]
+    alt = f"Accuracy of run-{run:02d} by epoch and group. At the end {say.listed(told, 8)}."
+    return Picture(ax.figure, alt, captions.caption(experiment.plan, [number], about))
+
+
+def _names(plan: Mapping, rows: pd.DataFrame) -> list[str]:
+    """Names of the groups that a history has: those of the first protected attribute."""
+    names = next(iter(plan["groups"].values()))
+    return [str(names[int(g)]) if int(g) < len(names) else str(g) for g in sorted(rows["group"].unique())]
+
+
+@plots.styled
+def _draw_curves(rows: pd.DataFrame, run: int, names: list[str]) -> Axes:
+    ax = Figure(figsize=(6, 3), layout="constrained").subplots()
+    looks = [(plots.BLUE, "o", "-"), (plots.VERMILION, "^", "--"), (plots.INK, "s", ":"), (plots.GREY, "D", "-.")]
+    for (other, _), part in rows.groupby(["run", "group"], sort=False):
+        if other != run:
+            ax.plot(part["epoch"] + 1, 100 * part["test_accuracy"], color=plots.PALE, linewidth=0.8)
+    for i, (_, part) in enumerate(rows[rows["run"] == run].groupby("group")):
+        colour, marker, line = looks[i % len(looks)]
+        style = {"color": colour, "marker": marker, "linestyle": line, "markersize": 3}
+        ax.plot(part["epoch"] + 1, 100 * part["test_accuracy"], label=names[i].replace("$", r"\$"), **style)
+    ax.set(xlabel="epoch", ylabel="% correct")
+    ax.set_title(f"run-{run:02d}")
+    ax.legend(loc="lower right")
+    return ax
+
+
+def run_digests(experiment: LoadedExperiment, technique: str, arm: str, run: int) -> str:
+    """What a run recorded of itself, as an HTML table, each digest beside the number of runs that share it."""
+    training, digests = _training(experiment, technique), experiment.digests
+    rows = digests[(digests["training"] == training) & (digests["arm"] == arm)] if len(digests) else digests
+    own = rows[rows["run"] == run] if len(rows) else rows
+    if own.empty:
+        return "<p>No digests were recorded.</p>"
+    shared = rows.groupby(["part", "epoch", "digest"])["run"].nunique()
+    total = rows["run"].nunique()
+    view = pd.DataFrame(
+        {
+            "Part": row.part,
+            "Epoch": str(row.epoch),
+            "SHA-256": f"{row.digest[:16]}…",
+            "Shared by": f"{shared[(row.part, row.epoch, row.digest)]} of {total} runs",
+        }
+        for row in own.sort_values(["part", "epoch"], kind="stable").itertuples(index=False)
+    )
+    about = "Runs part where a digest is no longer shared by all."
+    return table_html(f"Digests of run-{run:02d}", view, captions.caption(experiment.plan, [total], about))
+
+
+def run_link(experiment: LoadedExperiment, technique: str, arm: str, run: int) -> str:
+    """A link from the notebook's folder to a run's executed notebook, as HTML; says so where there is none."""
+    path = experiment.root / "runs" / _training(experiment, technique) / arm / f"run-{run:02d}" / "train.ipynb"
+    if not path.is_file():
+        return "<p>It left no executed notebook.</p>"
+    relative = html.escape(address(Path(os.path.relpath(path)).as_posix()), quote=True)
+    return f'<p><a href="{relative}">executed notebook of run-{run:02d}</a></p>'
+
+
+def _training(experiment: LoadedExperiment, technique: str) -> str:
+    return next(t["training"] for t in experiment.plan["techniques"] if t["technique"] == technique)
+
+
+# What if: another number of runs
+
+
+def other_runs(experiment: LoadedExperiment, technique: str, arm: str, choice: Choice, n: int) -> Picture:
+    """Power and width of the interval with ``n`` runs of each, at the standard deviations that were found."""
+    plan, row = experiment.plan, _comparison(experiment, technique, arm, choice)
+    figure = _runs_figure(row, plan, n)
+    about = (
+        "At the standard deviations found here, which are themselves uncertain; power of the exact rank test at the "
+        "corrected α, 0 where it cannot reach it. It says nothing about this experiment's own verdicts."
+    )
+    sizes = [] if row is None else [row["n_baseline"], row["n_technique"]]
+    return Picture(figure, other_runs_told(row, plan, n), captions.caption(plan, sizes, about))
+
+
+def _comparison(experiment: LoadedExperiment, technique: str, arm: str, choice: Choice) -> pd.Series | None:
+    table = plots.select(experiment.tables["comparisons"], experiment.plan, choice.attribute)
+    rows = table[(table["technique"] == technique) & (table["arm"] == arm) & (table["metric"] == choice.metric)]
+    return None if rows.empty or rows.iloc[0][["sd_baseline", "sd_technique"]].isna().any() else rows.iloc[0]
+
+
+def other_runs_told(row: Mapping | None, plan: Mapping, n: int) -> str:
+    """The same in a sentence."""
+    if row is None:
+        return "Nothing is compared here: choose a technique that has a baseline, and a metric of the comparisons."
+    half, found = _half_width(row, n), _power(row, n, plan)
+    low, high = power.sd_ratios(n)
+    effect = say.points(plan["analysis"]["smallest_effect"])
+    tested = "no test was made" if found is None else f"power {say.power(found)} to show {effect} points"
+    return (
+        f"With {n} runs of {row['technique']} and of {row['baseline']}, {row['metric']}: {tested}; the 95 % interval "
+        f"of the difference about ±{say.points(half)} points; that of a standard deviation [{low:.2f}, {high:.2f}] "
+        f"times itself; MaxDiff about {say.points(power.expected_range(n) * row['sd_technique'])} points."
+    )
+
+
+def _half_width(row: Mapping, n: int) -> float:
+    if row["design"] == "paired by run":
+        return power.mean_half_width(n) * row["sd_difference"]
+    return power.difference_half_width(row["sd_baseline"], row["sd_technique"], n)
+
+
+def _power(row: Mapping, n: int, plan: Mapping) -> float | None:
+    return None if say.missing(row["family_size"]) else power_at(row, n, plan["analysis"])
+
+
+@plots.styled
+def _runs_figure(row: Mapping | None, plan: Mapping, n: int) -> Figure:
+    figure = Figure(figsize=(plots.WIDTH, 2.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    found = [] if row is None else [_power(row, m, plan) for m in NUMBERS]
+    if any(value is not None for value in found):
+        left.plot(NUMBERS, found, color=plots.BLUE, marker="o", markersize=3)
+        left.plot([n], [_power(row, n, plan)], "D", color=plots.VERMILION, markersize=7)
+    left.axhline(0.8, color=plots.INK, linewidth=0.8, linestyle=(0, (1, 2)))
+    left.set(ylim=(0, 1.02), ylabel="power")
+    if row is not None:
+        right.plot(NUMBERS, [100 * _half_width(row, m) for m in NUMBERS], color=plots.BLUE, marker="o", markersize=3)
+        right.plot([n], [100 * _half_width(row, n)], "D", color=plots.VERMILION, markersize=7)
+    right.set(ylabel="± points of the difference")
+    right.set_ylim(bottom=0)
+    for ax in (left, right):
+        ax.set(xlabel=f"runs of each (diamond: {n})")
+    return figure
+
+
+# What if: another landmark
+
+
+def ratios(experiment: LoadedExperiment, technique: str, arm: str, attribute: str, target: int) -> np.ndarray:
+    """Impact ratio of a class (strict reading) in every run where it is defined."""
+    rows = experiment.tables["metrics"]
+    rows = rows[(rows["technique"] == technique) & (rows["arm"] == arm) & (rows["attribute"] == attribute)]
+    rows = rows[(rows["metric"] == "DI") & (rows["reading"] == "strict") & (rows["target"] == target)]
+    return 1 - rows["value"].dropna().to_numpy(float)
+
+
+def other_landmark(
+    experiment: LoadedExperiment, technique: str, arm: str, attribute: str, target: int, landmark: float
+) -> Picture:
+    """Share of runs whose impact ratio lies below each landmark, with its exact interval."""
+    plan, found = experiment.plan, ratios(experiment, technique, arm, attribute, target)
+    figure = _landmark_figure(found, landmark, _landmark_name(plan, target))
+    about = "Band: Clopper-Pearson interval of 95 % at each landmark. No test is made here, nothing legal is concluded."
+    told = other_landmark_told(found, plan, technique, target, landmark)
+    return Picture(figure, told, captions.caption(plan, [len(found)], about))
+
+
+def _landmark_name(plan: Mapping, target: int) -> str:
+    return "four fifths" if plan["analysis"].get("favourable") == target else "0.8, a landmark"
+
+
+def other_landmark_told(found: np.ndarray, plan: Mapping, technique: str, target: int, landmark: float) -> str:
+    """The same in a sentence."""
+    name, n = say.class_name(plan, target), len(found)
+    if not n:
+        return f"The impact ratio of class {name} is undefined in every run of {technique}."
+    k = below(found, landmark)
+    one, two = risk.clopper_pearson(k, n), risk.disagreement(k, n)
+    apart = f"{say.probability(two.value)} {say.span(two.low, two.high, 1)}" if n > 1 else ""
+    disagree = f", two runs disagree with probability {apart}" if n > 1 else ""
+    return (
+        f"Class {name}, {technique}: the impact ratio lies below {landmark:g} in {k} of {n} runs "
+        f"({say.probability(one.value)} {say.span(one.low, one.high, 1)}){disagree}."
+    )
+
+
+def below(found: np.ndarray, landmark: float) -> int:
+    """Runs with a ratio below a landmark; one of exactly the landmark may have been rounded down."""
+    return int((found < landmark - 1e-12).sum())
+
+
+@plots.styled
+def _landmark_figure(found: np.ndarray, landmark: float, name: str) -> Figure:
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    ax = figure.subplots()
+    if len(found):
+        shares = [risk.clopper_pearson(below(found, at), len(found)) for at in LANDMARKS]
+        low, high = [share.low for share in shares], [share.high for share in shares]
+        ax.fill_between(LANDMARKS, low, high, step="mid", color=plots.BLUE, alpha=0.15, linewidth=0)
+        ax.step(LANDMARKS, [share.value for share in shares], where="mid", color=plots.BLUE)
+        ax.plot(found, np.full(len(found), -0.04), "|", color=plots.INK, markersize=7, clip_on=False)
+    ax.axvline(0.8, color=plots.INK, linewidth=1, linestyle=(0, (4, 3)), label=name)
+    ax.axvline(landmark, color=plots.VERMILION, linewidth=1.6, label=f"chosen: {landmark:g}")
+    ax.set(ylim=(-0.08, 1.02), xlim=(LANDMARKS[0], LANDMARKS[-1]), xlabel="landmark", ylabel="share of runs below it")
+    ax.legend(loc="upper left")
+    return figure

@@ -1,0 +1,243 @@
+"""An experiment in one file to share: its folder as it is, the notebooks, the software, and an RO-Crate about it all.
+
+Left out unless asked for are the files with a row for each person tested (`store.personal`). The archive has fixed
+dates and sorted names, so that equal content gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import shutil
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from fitlib.actions import actions_of, events, moment
+from fitlib.analysis import STATISTICS
+from fitlib.crate import Contents, Packed, metadata
+from fitlib.digest import digest_file, digest_json
+from fitlib.errors import InputError
+from fitlib.execution import injected_parameters, notebook_path
+from fitlib.keys import versions
+from fitlib.own_code import read_notebook
+from fitlib.series import main_arms
+from fitlib.store import RECORD, ExperimentPaths, covered, is_locked, json_text, personal, read_json
+from fitlib.verify import check_files
+from fitlib.wording import count, data_name, listed, noise, seed
+
+ENVIRONMENT, REQUIREMENTS, METADATA = "environment.json", "requirements.txt", "ro-crate-metadata.json"
+FOLDER = "outputs"  # of the experiment's folder in the archive, as in a project
+SCHEMA = 1  # of the archive
+NOTEBOOKS = ("train", "metrics", "statistics")
+DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file knows
+PACKED = (".parquet", ".png")  # compressed already
+LARGE = 1 << 31
+SEEN = ("python", "packages", "torch build", "machine", "gpu")  # parts of fingerprints that tell software and hardware
+KEPT_OUT = (
+    "Left out: {} with rows of persons (predictions, votes), which can be personal data; --predictions takes them "
+    "along. MANIFEST.json has their SHA-256; metrics cannot be derived again without them"
+)
+Members = dict[str, Path | str]  # name in the archive -> file, or text
+Place = tuple[dict, list[dict]]  # plan and evidence of one family
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: files, bytes, and how many files with rows of persons stand in it or were left out."""
+
+    path: Path
+    files: int
+    size: int
+    personal: int
+    left_out: int
+    root: str
+
+
+def export(paths: ExperimentPaths, target: Path, predictions: bool = False) -> Exported:
+    """Write the experiment (or the analysis) in ``paths`` to the zip file ``target``.
+
+    Raises InputError where it is not finished or was altered, where somebody works in it, or where ``target`` is there.
+    """
+    _check_target(target)
+    _check_finished(paths)
+    names = [*covered(paths), paths.manifest.name]
+    rows = [name for name in names if personal(name)]
+    kept = names if predictions else [name for name in names if not personal(name)]
+    places = list(_places(paths))
+    beside = _beside(paths, places)
+    members = {**{f"{FOLDER}/{paths.root.name}/{name}": paths.root / name for name in kept}, **beside}
+    told = _description([plan for plan, _ in places], rows, predictions)
+    described = metadata(_contents(paths, places, kept, [] if predictions else rows, beside, told))
+    _write(target, {**members, METADATA: described})
+    left_out = 0 if predictions else len(rows)
+    root = read_json(paths.manifest)["root"]
+    return Exported(target, len(members) + 1, target.stat().st_size, len(rows) - left_out, left_out, root)
+
+
+def _check_target(target: Path) -> None:
+    if target.suffix != ".zip":
+        raise InputError("export", "--to", str(target), "not the name of a zip file", "end it with .zip")
+    if target.exists():
+        raise InputError("export", "--to", str(target), "there is such a file", "remove it, or choose another name")
+    if not target.parent.is_dir():
+        raise InputError("export", "--to", str(target), "its folder is not there", f"make {target.parent} first")
+
+
+def _check_finished(paths: ExperimentPaths) -> None:
+    """Only what stands as it was finished is shared."""
+    where, name = str(paths.root), paths.root.name
+    if is_locked(paths):
+        raise InputError(where, "EXPERIMENT", name, "somebody works in it", "wait until it is done")
+    if not paths.manifest.is_file() or not paths.reports():
+        raise InputError(where, "EXPERIMENT", name, "it is not finished", "fitlib run finishes it")
+    found = check_files(paths.root)
+    if found.deviations:
+        problem = f"altered since it was finished: {count(len(found.deviations), 'deviation')}, {found.deviations[0]}"
+        raise InputError(where, "EXPERIMENT", name, problem, "fitlib verify names them all")
+    missing = [e for _, evidence in _places(paths) for e in evidence if e["status"] == "missing"]
+    if missing:
+        problem = f"it is not finished: {count(len(missing), 'planned run')} missing"
+        raise InputError(where, "EXPERIMENT", name, problem, "fitlib run finishes it")
+
+
+# What is told of it
+
+
+def _places(paths: ExperimentPaths) -> Iterator[Place]:
+    """Plan and evidence that each of the statistics was made with."""
+    for report in paths.reports():
+        cells = read_notebook(report.with_name("statistics.ipynb"), "export")["cells"]
+        given = injected_parameters(cells) or {}
+        yield given["plan"], given["evidence"]
+
+
+def _contents(
+    paths: ExperimentPaths,
+    places: Sequence[Place],
+    kept: Sequence[str],
+    absent: Sequence[str],
+    beside: Members,
+    told: str,
+) -> Contents:
+    folder, hashes = f"{FOLDER}/{paths.root.name}", read_json(paths.manifest)["files"]
+    files = [_packed(f"{folder}/{name}", paths.root / name, hashes.get(name)) for name in kept]
+    files += [_packed(name, content) for name, content in beside.items()]
+    return Contents(
+        title=f"{paths.root.name}: fairness over repeated identical training",
+        description=told,
+        published=_published(paths),
+        folder=folder,
+        files=tuple(files),
+        actions=tuple(actions_of(paths, kept)),
+        data=tuple(dict.fromkeys(name for plan, _ in places if (name := data_name(plan)))),
+        absent={name: hashes[name] for name in absent},
+        software={"fitlib": version("fitlib"), "python": versions("statistics")["python"]},
+    )
+
+
+def _packed(name: str, content: Path | str, sha256: str | None = None) -> Packed:
+    notebook = name.startswith("notebooks/")
+    if isinstance(content, str):
+        data = content.encode()
+        return Packed(name, len(data), hashlib.sha256(data).hexdigest(), notebook)
+    return Packed(name, content.stat().st_size, sha256 or digest_file(content), notebook)
+
+
+def _published(paths: ExperimentPaths) -> str:
+    """When the experiment was finished: of equal content, equal bytes."""
+    known = [event["time"] for event in events(paths)] or [paths.manifest.stat().st_mtime]
+    return moment(known[-1])
+
+
+def _description(plans: Sequence[Mapping], rows: Sequence[str], predictions: bool) -> str:
+    techniques = [technique["technique"] for plan in plans for technique in plan["techniques"]]
+    arms = list(dict.fromkeys(f"{noise(arm)}, seed {seed(arm)}" for plan in plans for arm in main_arms(plan)))
+    runs = listed(dict.fromkeys(str(arm["runs"]) for plan in plans for arm in main_arms(plan)))
+    held = f"It holds {count(len(rows), 'file')} with rows of persons (predictions, votes): they can be personal data."
+    told = held if predictions else f"{_kept_out(len(rows))}." if rows else "It holds no rows of persons."
+    return (
+        f"{runs} planned runs of each of {count(len(techniques), 'technique')} ({listed(techniques, 30)}). What varied "
+        f"between runs: noise {listed(arms, 8)}. Open report.html; fitlib verify checks everything again. {told}"
+    )
+
+
+def _kept_out(number: int) -> str:
+    return KEPT_OUT.format(count(number, "file"))
+
+
+def told(done: Exported) -> list[str]:
+    """What the command says in the end."""
+    size = f"{done.size / 1e6:.1f} MB"
+    lines = [f"{done.path}: {count(done.files, 'file')}, {size}; root hash of MANIFEST.json: {done.root}"]
+    if done.left_out:
+        lines.append(_kept_out(done.left_out))
+    if done.personal:
+        lines.append(f"it holds {count(done.personal, 'file')} with rows of persons: share it only with whom you may")
+    return lines
+
+
+# What lies beside the experiment
+
+
+def _beside(paths: ExperimentPaths, places: Sequence[Place]) -> Members:
+    """Notebooks that tasks were executed from, and the software."""
+    evidence = [entry for _, entries in places for entry in entries]
+    found = environment(paths, evidence)
+    used = {read_json(path)["key_parts"].get("notebook") for path in _records(paths)}
+    notebooks = {path: digest_file(path) for path in map(notebook_path, NOTEBOOKS) if path.is_file()}
+    own = {f"notebooks/{path.name}": path for path, digest in notebooks.items() if digest in used}
+    return {**own, ENVIRONMENT: json_text(found), REQUIREMENTS: _requirements(found)}
+
+
+def _records(paths: ExperimentPaths) -> list[Path]:
+    names = (RECORD, STATISTICS)
+    found = (path for name in names for path in paths.root.rglob(name))
+    return sorted(path for path in found if "superseded" not in path.parts and read_json(path))
+
+
+def environment(paths: ExperimentPaths, evidence: Iterable[Mapping]) -> dict[str, object]:
+    """Software and hardware: of the runs, as their fingerprints tell; of the statistics, where it is today's."""
+    parts = [entry["parts"] for entry in evidence if entry["status"] == "done"]
+    seen = {name: sorted({str(part[name]) for part in parts if name in part}) for name in SEEN}
+    own, records = versions("statistics"), [read_json(path) or {} for path in paths.root.rglob(STATISTICS)]
+    same = any(record.get("key_parts", {}).get("versions") == digest_json(own) for record in records)
+    return {"schema": SCHEMA, "fitlib": version("fitlib"), "runs": seen, "statistics": own if same else {}}
+
+
+def _requirements(found: Mapping) -> str:
+    """Packages with their versions, for pip; of several versions all but the first are comments."""
+    packages = dict(text.rpartition(" ")[::2] for line in found["runs"]["packages"] for text in line.split(", "))
+    packages |= {name: text for name, text in found["statistics"].items() if name not in (*packages, "python")}
+    lines = [f"{name}=={text}" for name, text in sorted(packages.items())]
+    python = listed(found["runs"]["python"] or [found["statistics"].get("python", "not recorded")])
+    return "\n".join([f"# fitlib {found['fitlib']}; Python of the runs: {python}", *lines]) + "\n"
+
+
+# The archive
+
+
+def _write(target: Path, members: Members) -> None:
+    """Write all members, sorted by name; ``target`` appears when it is whole."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in sorted(members):
+                _add(archive, name, members[name])
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: Path | str) -> None:
+    member = zipfile.ZipInfo(name, DATE)
+    member.create_system = 3  # Unix, wherever it is written
+    member.external_attr = 0o644 << 16
+    member.compress_type = zipfile.ZIP_STORED if name.endswith(PACKED) else zipfile.ZIP_DEFLATED
+    if isinstance(content, str):
+        archive.writestr(member, content.encode())
+        return
+    with content.open("rb") as source, archive.open(member, "w", force_zip64=content.stat().st_size >= LARGE) as copy:
+        shutil.copyfileobj(source, copy, 1 << 20)

@@ -1,0 +1,170 @@
+"""Tables of an experiment as pandas frames that say under which conditions their numbers hold.
+
+A `Frame` is a pandas frame; shown in a notebook it has a caption: n, what varied, what was fixed, which intervals and
+tests. Rows that are chosen from it keep the caption, with the n of those rows; what is computed from it has none.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from fitlib import schemas
+from fitlib.captions import caption
+from fitlib.errors import InputError, did_you_mean
+from fitlib.series import main_arms
+from fitlib.wording import count
+
+SHARES = "Values are shares: 0.01 is one point."
+NO_TEST = "No test is made here."
+ABOUT = {  # table: what a row is · what its caption adds
+    "runs": ("planned runs of every technique: state, digests, overall values", f"{SHARES} {NO_TEST}"),
+    "summary": (
+        "means and spread over runs, by technique, metric and class",
+        f"{SHARES} Intervals of 95 % by the method that interval_method names. MaxDiff grows with n. {NO_TEST}",
+    ),
+    "comparisons": (
+        "every technique against its baseline, by metric",
+        f"{SHARES} Difference = technique − baseline with its 95 % interval. Each p stands beside its smallest "
+        "attainable value and those corrected over family_size tests (Holm, BH, BY); procedures names the tests.",
+    ),
+    "metrics": ("every value of every run, by class, group and reading", f"{SHARES} No interval, no test."),
+    "risk": (
+        "impact ratios by technique and class: share of runs below 0.8",
+        f"Clopper-Pearson intervals of 95 %, Bonferroni's for the worst of worst_of pairs. {NO_TEST}",
+    ),
+    "reversal": ("probability that new runs point the other way", ""),
+    "runs_needed": ("runs that a test or an interval would need", ""),
+    "sequential": ("looks at the first n runs, at their corrected level", ""),
+    "individuals": ("churn: decisions about persons that change between runs, by group", NO_TEST),
+    "thresholds": ("accuracy and bias by decision threshold, where scores exist", NO_TEST),
+    "over_seeds": ("verdicts over seeds (nested design)", ""),
+    "by_seed": ("differences at every seed (nested design)", NO_TEST),
+    "costs": ("what lower bias costs in accuracy and in spread", ""),
+    "pareto": ("accuracy, bias and churn: who is dominated by nobody", NO_TEST),
+    "epochs": ("spread between runs after every epoch", NO_TEST),
+    "components": ("parts of the spread: run, test set", NO_TEST),
+    "selection": ("what choosing the fairest run regresses to", NO_TEST),
+}
+SIZES = ("n", "n_runs", "n_baseline", "n_technique")
+SAME_ROWS = (None, "take", "copy", "sort_values", "sort_index", "head", "tail", "reset_index", "reindex", "xs")
+
+
+class Frame(pd.DataFrame):
+    """A pandas frame that is shown with a caption; ``plan`` and ``table`` (its name) say what it is of."""
+
+    _metadata = ["plan", "table"]
+    plan: Mapping | None = None
+    table: str = ""
+
+    @property
+    def _constructor(self) -> type[Frame]:
+        return Frame
+
+    def __finalize__(self, other: object, method: str | None = None, **kwargs: object) -> Frame:
+        """Keep the caption for chosen rows and columns; what is computed from them is another table."""
+        return super().__finalize__(other, method, **kwargs) if method in SAME_ROWS else self
+
+    @property
+    def caption(self) -> str:
+        """n (of the rows shown), what varied, what was fixed, which intervals and tests; "" where it is not known."""
+        if self.plan is None:
+            return ""
+        return caption(self.plan, _sizes(self), ABOUT.get(self.table, ("", ""))[1])
+
+    def _repr_html_(self) -> str | None:
+        shown = super()._repr_html_()
+        if shown is None or self.plan is None:
+            return shown
+        named = f"<b>{html.escape(self.table)}.</b> {html.escape(self.caption)}"
+        told = f'<div style="max-width: 60em">{named}</div>'  # a table may be wider than any screen
+        line = f'<caption style="caption-side: top; text-align: left">{told}</caption>'
+        head, _, rest = (
+            shown.replace("<td>NaN</td>", "<td></td>").replace("<td>&lt;NA&gt;</td>", "<td></td>").partition("<thead>")
+        )
+        return f"{head}{line}<thead>{rest}"
+
+
+def frame(rows: pd.DataFrame, plan: Mapping | None, table: str) -> Frame:
+    """``rows`` as a frame with a caption."""
+    made = Frame(rows)
+    made.plan, made.table = plan, table
+    return made
+
+
+def _sizes(rows: pd.DataFrame) -> list:
+    """Numbers of runs behind the rows: as they tell, or as many runs as they hold, or as planned."""
+    main = [arm["arm"] for arm in main_arms(rows.plan)]
+    if "arm" in rows:
+        rows = rows[rows["arm"].isin(main)]
+    told = [rows[name] for name in SIZES if name in rows]
+    if told:
+        return list(pd.concat(told).dropna().unique())
+    keys = [name for name in ("technique", "training", "arm", "attribute") if name in rows]
+    if "run" in rows and keys:
+        done = rows[rows["status"] == "done"] if "status" in rows else rows
+        return list(done.groupby(keys)["run"].nunique().unique())
+    return [arm["runs"] for arm in main_arms(rows.plan)]
+
+
+class Tables(Mapping[str, Frame]):
+    """Tables by name: `tables.summary` or `tables["summary"]`; read when asked for, then kept."""
+
+    def __init__(self, folder: Path, plan: Mapping):
+        self._folder, self._plan = folder, plan
+        files = sorted(path for path in folder.glob("*") if path.suffix in (".csv", ".parquet"))
+        self._files = {path.stem: path for path in files}
+        self._read: dict[str, Frame] = {}
+
+    def __getitem__(self, name: str) -> Frame:
+        if name not in self._files:
+            otherwise = f"there is {', '.join(self._files) or 'none'}"
+            remedy = did_you_mean(str(name), self._files, otherwise)
+            raise InputError(str(self._folder), "table", name, "no such table", remedy)
+        if name not in self._read:
+            self._read[name] = frame(_content(self._files[name]), self._plan, name)
+        return self._read[name].copy()
+
+    def __getattr__(self, name: str) -> Frame:
+        if name.startswith("_") or name not in self._files:
+            raise AttributeError(f"no table {name!r}; there is {', '.join(self._files) or 'none'}")
+        return self[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._files]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._files)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<12} {_about(name)}" for name in self._files) or "no tables"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><th scope="row" style="text-align: left"><code>{html.escape(name)}</code></th>'
+            f'<td style="text-align: left">{html.escape(_about(name))}</td></tr>'
+            for name in self._files
+        )
+        return f'<table><caption style="text-align: left">{count(len(self), "table")}</caption>{rows}</table>'
+
+
+def _about(name: str) -> str:
+    return ABOUT.get(name, ("as the study published it",))[0]
+
+
+def _content(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    return schemas.read_csv(path, path.stem) if path.stem in schemas.SCHEMAS else pd.read_csv(path)

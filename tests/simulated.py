@@ -1,0 +1,32 @@
+"""A simulated experiment on disk as a finished one lies there, without executing anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from fitlib.example_runs import example_experiment
+
+
+def write_simulated(outputs: Path, name: str = "sim", change: Mapping | None = None, runs: int = 5) -> Path:
+    """Write it to `outputs/name`; ``change``: fields of the plan that are other than the example's."""
+    made = example_experiment(outputs / name, runs=runs)
+    plan = {**made.plan, **(change or {})}
+    for folder in made.root.glob("runs/*/*/run-*"):
+        (folder / "train.ipynb").write_text(json.dumps(notebook("print('trained')")))
+    cell = f"plan = {plan!r}\nevidence = {made.evidence!r}"
+    (made.root / "statistics.ipynb").write_text(json.dumps(notebook(cell, "injected-parameters")))
+    return made.root
+
+
+def notebook(source: str, *tags: str) -> dict:
+    """A notebook of one executed code cell."""
+    cell = {
+        "cell_type": "code",
+        "metadata": {"tags": list(tags)},
+        "source": source,
+        "outputs": [],
+        "execution_count": 1,
+    }
+    return {"cells": [{**cell, "id": "one"}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
