@@ -22,6 +22,7 @@ MARKDOWN = re.compile(r"[\\`*_{}\[\]<>&$~|#:]")  # active characters; ":" so tha
 WRAPPED = 40  # characters of a cell beyond which it may break into lines
 SHORT, WIDE = 12, 8  # rows up to which a table stays on one printed page; columns beyond which it is printed smaller
 NUMBER = re.compile(r"[−+<>≤\[]* ?\d|–$|not estimable$|no test$|constant in all")
+IN_NOTEBOOKS = ".fitlib caption, .fitlib th[scope=row], .fitlib .text { text-align: left }"
 Links = Mapping[str, Sequence[str]]
 
 
@@ -106,6 +107,11 @@ def _shape(frame: pd.DataFrame) -> str:
     shape = {"short": len(frame) <= SHORT, "wide": len(frame.columns) > WIDE}
     names = " ".join(name for name, holds in shape.items() if holds)
     return _class(bool(names), names)
+
+
+def shown(content: str) -> str:
+    """HTML for a notebook that is worked in: what is text stands left, as on the pages that have a style sheet."""
+    return f'<div class="fitlib"><style>{IN_NOTEBOOKS}</style>{content}</div>'
 
 
 def _source_link(source: str) -> str:

@@ -5,7 +5,7 @@ SIMULATED: no network stands behind these curves, and what is digested are the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 from fitlib import results
 from fitlib.digest import digest_arrays, digest_json
-from fitlib.examples import TECHNIQUES, write_example, write_metrics
+from fitlib.examples import write_example, write_metrics
 from fitlib.loaded import LoadedExperiment
 from fitlib.predictions import read_predictions, write_table
 from fitlib.store import RECORD, write_json
@@ -26,36 +26,30 @@ def example_experiment(folder: str | Path, seed: int = 0, runs: int = 8) -> Load
     """Write a small simulated experiment to ``folder``: predictions, records of its runs, tables; and load it."""
     example = write_example(folder, seed, runs)
     write_metrics(example)
-    evidence = list(write_runs(example, seed))
-    gathered = results.gather(example["folder"], example["plan"], evidence)
+    write_runs(example, seed)
+    gathered = results.gather(example["folder"], example["plan"])
     tables = Path(example["folder"]) / "tables"
-    results.write(results.tables_of(gathered, example["plan"], evidence), tables)
+    results.write(results.tables_of(gathered, example["plan"]), tables)
     write_table(tables / "metrics.parquet", gathered["metrics"], "metrics")
-    return LoadedExperiment(example["folder"], known=(example["plan"], evidence))
+    return LoadedExperiment(example["folder"], known=(example["plan"], []))  # nothing proves simulated runs identical
 
 
-def write_runs(example: Mapping[str, Any], seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Write history, digests, fingerprint and record of every run of an example; yields the evidence of each."""
+def write_runs(example: Mapping[str, Any], seed: int = 0) -> None:
+    """Write history, digests, fingerprint and record of every run of an example."""
     rng = np.random.default_rng(seed)
     for technique, arms in example["predictions"].items():
-        for arm, files in arms.items():
-            for run, path in files.items():
-                where = {"training": TECHNIQUES[technique].training, "arm": arm, "seed": seed, "run": int(run)}
-                yield _write_run(Path(path), where, technique, rng)
+        for path in (Path(path) for files in arms.values() for path in files.values()):
+            _write_run(path.parents[1], read_predictions(path), technique, rng)
 
 
-def _write_run(path: Path, where: dict[str, Any], technique: str, rng: np.random.Generator) -> dict[str, Any]:
-    folder, rows = path.parents[1], read_predictions(path)
+def _write_run(folder: Path, rows: pd.DataFrame, technique: str, rng: np.random.Generator) -> None:
     _history(rows, rng).to_parquet(folder / "history.parquet", index=False)
     start, end = digest_json([technique, "start"]), digest_arrays([("prediction", rows["prediction"].to_numpy())])
     known = [(0, "initial weights", start), (0, "first batch", start), *((e, "weights", end) for e in range(EPOCHS))]
     pd.DataFrame(known, columns=["epoch", "part", "digest"]).to_parquet(folder / "digests.parquet", index=False)
     parts = {"initial weights": start, "first batch": start, "python": "simulated"}
-    mark = {"fingerprint": digest_json(parts), "parts": parts}
     for name in ("fingerprint.json", RECORD):
-        write_json(folder / name, mark)
-    measured = {"final_weights": end, "predictions": {technique: end}, "link": ""}
-    return {**where, "role": "main", "status": "done", "error": "", **mark, **measured}
+        write_json(folder / name, {"fingerprint": digest_json(parts), "parts": parts})
 
 
 def _history(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:

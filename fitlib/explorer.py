@@ -10,15 +10,17 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from fitlib import explore
+from fitlib.display import shown
 from fitlib.errors import FitlibError
 from fitlib.explore import Choice
 from fitlib.loaded import LoadedExperiment, experiments, load
 from fitlib.series import main_arms
 
-NARROW, CELL = widgets.Layout(width="22em"), widgets.Layout(margin="0 0.8em 0 0")
+NARROW, CELL = widgets.Layout(width="22em"), widgets.Layout(margin="0")
 LABEL = {"description_width": "7em"}
 MOST_RUNS = 128
 SIMULATED = "simulated example"
+WHOLE = -1  # stands for None among a drop-down's values, where None means that nothing is chosen
 
 
 def to_explore(name: str = "", outputs: str = "") -> dict[str, LoadedExperiment]:
@@ -54,13 +56,13 @@ class Explorer:
         self._experiments = dict(loaded)
         self.experiment = _dropdown("experiment", list(self._experiments))
         self.technique, self.arm = _dropdown("technique", []), _dropdown("arm", [])
-        self.attribute, self.metric = _dropdown("protected", []), _dropdown("metric", list(explore.METRICS))
+        self.attribute, self.metric = _dropdown("attribute", []), _dropdown("metric", list(explore.METRICS))
         self.target, self.group = _dropdown("class", []), _dropdown("group", [])
         self.at = _slider(widgets.FloatSlider, "landmark", 0.8, 0.5, 1.0, 0.01)
         self.n = _slider(widgets.IntSlider, "runs of each", 16, 3, MOST_RUNS, 1)
         self.choices = widgets.VBox([widgets.HBox(row) for row in self._rows()])
         self.distributions, self.run = widgets.HTML(), widgets.Output()
-        self.runs = widgets.GridBox(layout=widgets.Layout(overflow="auto"))
+        self.runs = widgets.GridBox(layout=widgets.Layout(overflow="auto", align_items="center", grid_gap="0 1em"))
         self._landmark, self._number = widgets.HTML(), widgets.HTML()
         self.landmark = widgets.VBox([self.at, self._landmark])
         self.number = widgets.VBox([self.n, self._number])
@@ -100,7 +102,7 @@ class Explorer:
     @property
     def choice(self) -> Choice:
         """The metric, class and group that are chosen."""
-        return Choice(self.metric.value, self.attribute.value, self.target.value, self.group.value)
+        return Choice(self.metric.value, self.attribute.value, _number(self.target), _number(self.group))
 
     def _take_experiment(self) -> None:
         plan, self._busy = self.loaded.plan, True
@@ -141,7 +143,7 @@ class Explorer:
 
     def _show_landmark(self) -> None:
         where = (self.loaded, self.technique.value, self.arm.value, self.attribute.value)
-        target = self.target.value or 0
+        target = _number(self.target) or 0
         self._landmark.value = _told(lambda: _with_words(explore.other_landmark(*where, target, self.at.value)))
 
     def _show_number(self) -> None:
@@ -170,7 +172,7 @@ class Explorer:
         where = (self.loaded, self.technique.value, self.arm.value, number)
         curves = explore.run_curves(*where)
         parts = [explore.run_link(*where), curves._repr_html_() if curves else "", explore.run_digests(*where)]
-        data = {"text/html": "".join(parts), "text/plain": f"run-{number:02d}"}
+        data = {"text/html": shown("".join(parts)), "text/plain": f"run-{number:02d}"}
         self.run.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
 
@@ -201,9 +203,15 @@ def _cell(text: str) -> widgets.HTML:
     return widgets.HTML(text, layout=CELL)
 
 
+def _number(widget: widgets.Dropdown) -> int | None:
+    return None if widget.value == WHOLE else widget.value
+
+
 def _offer(widget: widgets.Dropdown, options: list, wanted: object = None) -> None:
     """New options; the value stays where it is still among them. One option leaves nothing to choose."""
-    values = [option[1] if isinstance(option, tuple) else option for option in options]
-    widget.options = options
+    pairs = [option if isinstance(option, tuple) else (option, option) for option in options]
+    pairs = [(name, WHOLE if value is None else value) for name, value in pairs]
+    values = [value for _, value in pairs]
+    widget.options = pairs
     widget.value = wanted if wanted in values else values[0]
     widget.disabled = len(options) < 2

@@ -14,6 +14,7 @@ import pandas as pd
 
 from fitlib import schemas
 from fitlib.captions import caption
+from fitlib.display import shown
 from fitlib.errors import InputError, did_you_mean
 from fitlib.series import main_arms
 from fitlib.wording import count
@@ -76,15 +77,15 @@ class Frame(pd.DataFrame):
         return caption(self.plan, _sizes(self), ABOUT.get(self.table, ("", ""))[1])
 
     def _repr_html_(self) -> str | None:
-        shown = super()._repr_html_()
-        if shown is None or self.plan is None:
-            return shown
+        page = super()._repr_html_()
+        if page is None or self.plan is None:
+            return page
         named = f"<b>{html.escape(self.table)}.</b> {html.escape(self.caption)}"
         told = f'<div style="max-width: 60em">{named}</div>'  # a table may be wider than any screen
         line = f'<caption style="caption-side: top; text-align: left">{told}</caption>'
-        head, _, rest = (
-            shown.replace("<td>NaN</td>", "<td></td>").replace("<td>&lt;NA&gt;</td>", "<td></td>").partition("<thead>")
-        )
+        for nothing in ("NaN", "&lt;NA&gt;"):
+            page = page.replace(f"<td>{nothing}</td>", "<td></td>")
+        head, _, rest = page.partition("<thead>")
         return f"{head}{line}<thead>{rest}"
 
 
@@ -153,11 +154,10 @@ class Tables(Mapping[str, Frame]):
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f'<tr><th scope="row" style="text-align: left"><code>{html.escape(name)}</code></th>'
-            f'<td style="text-align: left">{html.escape(_about(name))}</td></tr>'
-            for name in self._files
+            f'<tr><th scope="row"><code>{name}</code></th><td class="text">{about}</td></tr>'
+            for name, about in ((html.escape(name), html.escape(_about(name))) for name in self._files)
         )
-        return f'<table><caption style="text-align: left">{count(len(self), "table")}</caption>{rows}</table>'
+        return shown(f"<table><caption>{count(len(self), 'table')}</caption>{rows}</table>")
 
 
 def _about(name: str) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fitlib import captions, views
 from fitlib.declaration import latest_plan
-from fitlib.display import address, table_html
+from fitlib.display import address, shown, table_html
 from fitlib.errors import InputError, did_you_mean
 from fitlib.execution import injected_parameters
 from fitlib.frames import Frame, Tables, frame
@@ -287,7 +287,7 @@ class LoadedExperiment:
         glance = table_html("At a glance", view, captions.caption_glance(self.plan, summary))
         names = ", ".join(f"<code>{html.escape(name)}</code>" for name in self.tables)
         link = _link(self.report, "report") if self.report.is_file() else ""
-        return f"{title}{told}{glance}<p>.tables: {names}</p>{link}"
+        return shown(f"{title}{told}{glance}<p><code>tables</code>: {names}</p>{link}")
 
 
 class LoadedRun:

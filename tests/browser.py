@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-INSTALL = "no Chromium here (Debian: apt-get update && apt-get install -y chromium chromium-driver)"
+INSTALL = "Chromium or chromedriver is missing: make browser (Debian: apt-get install chromium chromium-driver)"
 FLAGS = (
     "--headless=new",
     "--no-sandbox",  # tests may run as root

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from fitlib.example_runs import example_experiment
 
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+
 
 def write_simulated(outputs: Path, name: str = "sim", change: Mapping | None = None, runs: int = 5) -> Path:
     """Write it to `outputs/name`; ``change``: fields of the plan that are other than the example's."""
@@ -29,4 +31,4 @@ def notebook(source: str, *tags: str) -> dict:
         "outputs": [],
         "execution_count": 1,
     }
-    return {"cells": [{**cell, "id": "one"}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    return {"cells": [{**cell, "id": "one"}], "metadata": KERNEL, "nbformat": 4, "nbformat_minor": 5}
