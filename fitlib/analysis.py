@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from fitlib import plan as plans
-from fitlib.attempts import attempt, each
 from fitlib.errors import RunFailed
 from fitlib.execution import notebook_path
+from fitlib.executors import opened
+from fitlib.executors.local import Local
+from fitlib.jobs import Done, Job
 from fitlib.keys import cached_file_digest
 from fitlib.predictions import crossed_name
 from fitlib.progress import Progress
 from fitlib.store import (
     ExperimentPaths,
-    new_attempt,
+    keep_failed,
     read_json,
     read_record,
     replace_folder,
     write_manifest,
     write_record,
 )
+from fitlib.telling import told
+from fitlib.workflow import Result, Task, work_off
 
 STATISTICS, REPORT = "statistics.json", "report.json"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -61,52 +66,105 @@ class Outcome:
 
 
 def analyse(study: Study, jobs: int, progress: Progress, show_code: bool = False) -> Outcome:
-    """Bring metrics, statistics, report, index and manifest up to date."""
-    outcome = Outcome()
-    waiting = [t for t in study.predictions if not _metrics_state(study, t).done]
-    progress.start("metrics", len(waiting))
-    each(lambda technique: _do(outcome, progress, _metrics, study, technique), waiting, jobs)
-    current = [t for t in study.predictions if _metrics_state(study, t).done]
-    for technique in set(_known(study)) - set(current):  # what stands there is of other runs
-        shutil.rmtree(study.paths.technique(technique), ignore_errors=True)
-    if current:
-        _do_if_needed(outcome, progress, study, STATISTICS, _statistics_parts(study), _statistics)
-    if current and study.paths.statistics.exists():
-        _do_if_needed(outcome, progress, study, REPORT, _report_parts(study, show_code), _pages, show_code)
-    if outcome.executed or outcome.failures or not study.paths.manifest.exists():
-        write_manifest(study.paths)
-    outcome.root = (read_json(study.paths.manifest) or {}).get("root", "")
+    """Bring metrics, statistics, report, index and manifest of one study up to date, `jobs` notebooks at once."""
+    tasks = tasks_of(study.predictions, lambda technique: study, lambda: study)
+    with told(study.paths, progress) as teller, opened(Local(jobs)) as executor:
+        result = work_off(tasks, executor, teller)
+    return conclude([study], result, progress, show_code)
+
+
+def tasks_of(
+    techniques: Iterable[str],
+    part: Callable[[str], Study],
+    whole: Callable[[], Study],
+    needs: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    also: frozenset[str] = frozenset(),
+    label: str = "",
+) -> list[Task]:
+    """Metrics of each technique and the statistics after them, as the workflow takes them.
+
+    part: a study with at least one technique's predictions, made when its metrics can run; whole: the study, made when
+    the statistics can run; needs: names of the tasks that a technique's predictions come from; also: what the
+    statistics wait for besides; label: of the study, where there are several.
+    """
+    metrics = [_metrics_task(t, part, needs.get(t, frozenset())) for t in techniques]
+    before = also.union(task.name for task in metrics)
+    return [*metrics, _statistics_task(" ".join(["statistics", *([label] if label else [])]), whole, before)]
+
+
+def _metrics_task(technique: str, part: Callable[[str], Study], needs: frozenset[str]) -> Task:
+    studies: list[Study] = []
+
+    def job() -> Job | None:
+        studies[:] = [part(technique)]
+        waiting = technique in studies[0].predictions and not _metrics_state(studies[0], technique).done
+        return _metrics_job(studies[0], technique) if waiting else None
+
+    def accept(done: Done) -> str:
+        if not done.error:
+            replace_folder(Path(done.folder), studies[0].paths.technique(technique))
+        elif done.folder:
+            keep_failed(studies[0].paths, Path(done.folder), f"techniques/{technique}")
+        return ""
+
+    return Task(f"metrics {technique}", "metrics", needs, job, accept)
+
+
+def _statistics_task(name: str, whole: Callable[[], Study], needs: frozenset[str]) -> Task:
+    studies: list[Study] = []
+
+    def job() -> Job | None:
+        studies[:] = [whole()]
+        current = _current(studies[0])
+        for technique in set(_known(studies[0])) - set(current):  # what stands there is of other runs
+            shutil.rmtree(studies[0].paths.technique(technique), ignore_errors=True)
+        parts = _statistics_parts(studies[0])
+        done = plans.folder_state(studies[0].paths.root, parts, STATISTICS).done
+        return _statistics_job(studies[0], parts) if current and not done else None
+
+    def accept(done: Done) -> str:
+        if not done.error:
+            _put_statistics(studies[0], Path(done.folder))
+        elif done.folder:
+            keep_failed(studies[0].paths, Path(done.folder), "statistics")
+        return ""
+
+    return Task(name, "statistics", needs, job, accept)
+
+
+def conclude(studies: Sequence[Study], result: Result, progress: Progress, show_code: bool = False) -> Outcome:
+    """Report, index and manifest of each study, after its tasks; the root hash is that of the last one."""
+    outcome = Outcome(result.executed, list(result.failures))
+    for study in studies:
+        if _current(study) and study.paths.statistics.exists():
+            _pages_if_needed(outcome, progress, study, show_code)
+        if outcome.executed or outcome.failures or not study.paths.manifest.exists():
+            write_manifest(study.paths)
+        outcome.root = (read_json(study.paths.manifest) or {}).get("root", "")
     return outcome
+
+
+def _pages_if_needed(outcome: Outcome, progress: Progress, study: Study, show_code: bool) -> None:
+    if plans.folder_state(study.paths.root, _report_parts(study, show_code), REPORT).done:
+        return
+    study.paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
+    progress.expect("report", 1)
+    try:
+        _pages(study, show_code)
+        outcome.executed += 1
+        progress.done("report", "pages")
+    except (RunFailed, OSError) as error:
+        outcome.failures.append(f"pages: {error}")
+        progress.failed("report", "pages", str(error))
 
 
 def _known(study: Study) -> list[str]:
     return [t["technique"] for t in study.plan["techniques"]]
 
 
-def _do(outcome: Outcome, progress: Progress, work: object, study: Study, *arguments: object) -> None:
-    name = " ".join([work.__name__.strip("_"), *(a for a in arguments if isinstance(a, str))])
-    study.paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
-    try:
-        work(study, *arguments)
-        outcome.executed += 1
-        progress.done(name)
-    except (RunFailed, OSError) as error:
-        outcome.failures.append(f"{name}: {error}")
-        progress.failed(name, str(error))
-
-
-def _do_if_needed(
-    outcome: Outcome,
-    progress: Progress,
-    study: Study,
-    record: str,
-    parts: dict[str, str],
-    work: object,
-    *arguments: object,
-) -> None:
-    if not plans.folder_state(study.paths.root, parts, record).done:
-        progress.start(work.__name__.strip("_"), 1)
-        _do(outcome, progress, work, study, *arguments)
+def _current(study: Study) -> list[str]:
+    """Techniques whose metrics are those of their runs."""
+    return [t for t in study.predictions if _metrics_state(study, t).done]
 
 
 def description(plan: Mapping) -> dict:
@@ -130,13 +188,12 @@ def _metrics_state(study: Study, technique: str) -> plans.State:
     return plans.folder_state(study.paths.technique(technique), _metrics_parts(study, technique))
 
 
-def _metrics(study: Study, technique: str) -> None:
-    target = study.paths.technique(technique)
-    folder = new_attempt(target, hidden=True)
+def _metrics_job(study: Study, technique: str) -> Job:
+    study.paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
     parameters = {"technique": technique, "predictions": study.predictions[technique], **description(study.plan)}
-    parts = _metrics_parts(study, technique)
-    attempt("metrics", notebook_path("metrics"), folder, {**parameters, "out_dir": str(folder)}, ONE_THREAD, parts)
-    replace_folder(folder, target)
+    target, parts = study.paths.technique(technique).absolute(), _metrics_parts(study, technique)
+    notebook = str(notebook_path("metrics"))
+    return Job(f"metrics {technique}", "metrics", notebook, str(target), "out_dir", parameters, dict(ONE_THREAD), parts)
 
 
 def _statistics_parts(study: Study) -> dict[str, str]:
@@ -145,12 +202,18 @@ def _statistics_parts(study: Study) -> dict[str, str]:
     return plans.statistics_key_parts(study.plan, study.evidence, inputs)
 
 
-def _statistics(study: Study) -> None:
-    paths, parts = study.paths, _statistics_parts(study)
-    folder = new_attempt(paths.root / "statistics", hidden=True)
-    parameters = {"experiment_dir": str(paths.root), "out_dir": str(folder)}
-    parameters |= {"plan": study.plan, "evidence": study.evidence}
-    attempt("statistics", notebook_path("statistics"), folder, parameters, ONE_THREAD, parts)
+def _statistics_job(study: Study, parts: Mapping[str, str]) -> Job:
+    study.paths.manifest.unlink(missing_ok=True)
+    root = study.paths.root.absolute()
+    parameters = {"experiment_dir": str(root), "plan": study.plan, "evidence": study.evidence}
+    notebook = str(notebook_path("statistics"))
+    target = str(root / "statistics")
+    return Job("statistics", "statistics", notebook, target, "out_dir", parameters, dict(ONE_THREAD), parts)
+
+
+def _put_statistics(study: Study, folder: Path) -> None:
+    """Put what a finished attempt made in the place of the older statistics, and their record last."""
+    paths, parts = study.paths, read_record(folder)["key_parts"]
     (paths.root / STATISTICS).unlink(missing_ok=True)
     for name in DERIVED:
         target = paths.root / name

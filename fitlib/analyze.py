@@ -15,12 +15,13 @@ from fitlib.analysis import Outcome, Study, analyse
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
 from fitlib.experiment import NAME, NAME_REMEDY, Analysis
+from fitlib.lock import locked
 from fitlib.mapping import key_of
 from fitlib.others import FOLDER, MAPPING, Choices, normalised
 from fitlib.predictions import with_crossed
 from fitlib.progress import Progress
 from fitlib.roles import suggestion
-from fitlib.store import RECORD, ExperimentPaths, locked, read_json
+from fitlib.store import OUTSIDE, RECORD, ExperimentPaths, read_json
 
 ARM = "runs"
 COUNTED = "intervals and tests count every file as a run"
@@ -70,8 +71,14 @@ def _check_out(folder: Path, out: Path) -> None:
         raise InputError("analyze", "--out", str(out), "the folder belongs to an experiment", remedy)
     if folder.resolve().is_relative_to(out.resolve()):
         raise InputError("analyze", "--out", str(out), "the folder holds the predictions", remedy)
-    if out.is_dir() and any(out.iterdir()) and not (out / "lock").is_file():
+    if out.is_dir() and not _is_analysis(out):
         raise InputError("analyze", "--out", str(out), "the folder is not empty and no earlier analysis", remedy)
+
+
+def _is_analysis(out: Path) -> bool:
+    """Has an earlier analysis, perhaps an interrupted one, made this folder, or is it empty?"""
+    names = {path.name for path in out.iterdir()}
+    return FOLDER in names or all(name in OUTSIDE or name.startswith(f".{FOLDER}.") for name in names)
 
 
 def _check_names(folder: Path, names: Iterable[str]) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
 from fitlib import kernels
-from fitlib.errors import RunFailed
+from fitlib.errors import Crashed, RunFailed
 from fitlib.execution import execute
-from fitlib.store import FAILED, write_json, write_record
+from fitlib.store import FAILED, RECORD, write_json, write_record
+from fitlib.watch import Watch
 
 LOG = "kernel.log"
 
@@ -26,16 +25,17 @@ def attempt(
     parameters: Mapping[str, object],
     environment: Mapping[str, str],
     parts: Mapping[str, str],
+    watch: Watch | None = None,
     check: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """Execute `notebook` into `folder` as `<kind>.ipynb` and write the record there; nothing else makes a task done.
 
     `check` raises RunFailed where the folder does not hold what the notebook had to save. On failure `failed.json`
     (with the last lines of the traceback) stands there instead, beside the executed notebook and the kernel's log, and
-    RunFailed is raised.
+    RunFailed is raised; Crashed where the kernel was gone and no limit had ended it.
     """
     try:
-        execute(notebook, folder / f"{kind}.ipynb", parameters, environment, folder / LOG)
+        _execute(kind, notebook, folder, parameters, environment, watch)
         (folder / LOG).unlink(missing_ok=True)
         check(folder)
         names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
@@ -43,21 +43,33 @@ def attempt(
         write_record(folder, kind, parts, names)
     except Exception as error:  # whatever it is, the other tasks go on
         text = str(error) if isinstance(error, RunFailed | OSError) else f"{type(error).__name__}: {error}"
-        if not kernels.ending():  # an interrupted task has not failed
-            with contextlib.suppress(OSError):  # a full disk: the missing record says enough
-                write_json(folder / FAILED, {"error": text, "key_parts": dict(parts)})
-        raise RunFailed(text) from None
+        if not kernels.ending() and not (watch and watch.orphaned):  # an interrupted task has not failed
+            mark_failed(folder, text, parts)
+        raise (Crashed if isinstance(error, Crashed) else RunFailed)(text) from None
 
 
-def each(work: Callable[[Any], None], items: Sequence[Any], jobs: int) -> None:
-    """Call `work` on every item, `jobs` at a time, in order; an interrupt ends all kernels and waits for the rest."""
-    with ThreadPoolExecutor(max(jobs, 1)) as pool:
-        try:
-            list(pool.map(work, items))
-        except BaseException:
-            kernels.end_all()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+def mark_failed(folder: Path, error: str, parts: Mapping[str, str]) -> None:
+    """Let `failed.json` stand in an attempt's folder, and no record."""
+    with contextlib.suppress(OSError):  # a full disk: the missing record says enough
+        (folder / RECORD).unlink(missing_ok=True)
+        write_json(folder / FAILED, {"error": error, "key_parts": dict(parts)})
+
+
+def _execute(
+    kind: str,
+    notebook: Path,
+    folder: Path,
+    parameters: Mapping[str, object],
+    environment: Mapping[str, str],
+    watch: Watch | None,
+) -> None:
+    started = watch.kernel if watch else lambda pid: None
+    try:
+        execute(notebook, folder / f"{kind}.ipynb", parameters, environment, folder / LOG, started)
+    except Crashed:
+        if watch and watch.reason:
+            raise RunFailed(watch.reason) from None
+        raise
 
 
 def read_back(folder: Path, names: list[str]) -> None:

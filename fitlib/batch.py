@@ -5,34 +5,55 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import threading
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 from fitlib import kernels, plan
 from fitlib.analysis import THREAD_VARIABLES, Outcome
-from fitlib.attempts import attempt, each
+from fitlib.attempts import mark_failed
 from fitlib.declaration import declare
 from fitlib.errors import InputError, RunFailed
 from fitlib.execution import check_parameters
+from fitlib.executors import Choice, Executor, opened
+from fitlib.executors.local import Local
 from fitlib.experiment import Experiment
+from fitlib.jobs import Done, Job, Terms
+from fitlib.lock import Lock, locked
 from fitlib.own_outputs import Finished
 from fitlib.plan import RunTask, State
 from fitlib.progress import Progress
+from fitlib.software import refuse_without_kernel, software
+from fitlib.status import running
 from fitlib.store import (
     FAILED,
     ExperimentPaths,
     altered,
-    append_line,
-    locked,
     log_event,
     new_attempt,
+    new_token,
     note_deviation,
     read_record,
     settle,
     supersede,
 )
-from fitlib.studies import analyse_families
+from fitlib.studies import Studies
+from fitlib.telling import told
+from fitlib.watch import Lease, Limits
+from fitlib.workflow import Task, work_off
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How an experiment is executed; none of it enters a key.
+
+    executor: where; limits: of each run; retries: further attempts at a run whose kernel or worker was gone.
+    """
+
+    executor: Choice = field(default_factory=Choice)
+    limits: Limits = field(default_factory=Limits)
+    retries: int = 1
 
 
 def run_experiment(
@@ -42,31 +63,52 @@ def run_experiment(
     only: Iterable[str] = (),
     replace: bool = False,
     progress: Progress | None = None,
+    conditions: Conditions = Conditions(),
 ) -> Outcome:
     """Bring an experiment up to date: every run, the metrics, the statistics, the report.
 
     Finished runs are kept; half runs are redone. InputError (before any work) where finished runs would be replaced
-    without `replace`. Failed runs are recorded, the others go on; the outcome names them.
+    without `replace`, a notebook does not take its parameters, or a worker is none that could do the work. Failed runs
+    are recorded, the others go on; the outcome names them.
     """
-    progress = progress or Progress(jobs)
+    progress = progress or Progress()
+    refuse_without_kernel()
     _check_parameters(experiment)
+    conditions.executor.checked()
     kernels.begin()
-    with locked(paths):
-        paths.sweep()
-        everything = [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
-        chosen = plan.selected([task for task, _ in everything], only)
-        states = [(task, state) for task, state in everything if task in chosen]
+    with locked(paths) as lock, swept(paths):
+        everything = _states(experiment, paths)
+        chosen = {task.name for task in plan.selected([task for task, _ in everything], only)}
+        states = [(task, state) for task, state in everything if task.name in chosen]
         _refuse_replacing(states, replace)
-        declare(experiment, paths)
-        if only:
-            note_deviation(paths, f"executed in part: only {', '.join(only)}")
-        done = [task for task, state in everything if state.done and task.spec.source.checked]
-        before = Finished(experiment.families, done, paths)
-        failures = _train(experiment, paths, [(t, s) for t, s in states if not s.done], before, jobs, progress)
-        outcome = analyse_families(experiment, paths, jobs, progress)
-    outcome.failures = failures + outcome.failures
+        with opened(conditions.executor.open(jobs, experiment.declared["device"], paths.root)) as executor:
+            terms = _terms(paths, lock, conditions) if executor.remote else None
+            _say_where(progress, executor, terms)
+            declare(experiment, paths)
+            if only:
+                note_deviation(paths, f"executed in part: only {', '.join(only)}")
+            done = [task for task, state in everything if state.done and task.spec.source.checked]
+            runs = Runs(experiment, paths, Finished(experiment.families, done, paths), conditions.limits, terms)
+            waiting = runs.prepare([(task, state) for task, state in states if not state.done])
+            studies = Studies(experiment, paths)
+            tasks = [*map(runs.task, waiting), *(remote(task, terms) for task in studies.tasks(waiting))]
+            progress.begin(everything, waiting, tasks, lambda: running(paths))
+            with told(paths, progress) as teller:
+                result = work_off(tasks, executor, teller, conditions.retries, lock.check)
+        outcome = studies.conclude(result, progress)
     progress.close()
     return outcome
+
+
+@contextlib.contextmanager
+def swept(paths: ExperimentPaths) -> Iterator[None]:
+    """Nothing of an interrupted process is left in the folder before or, whatever happens, after the work."""
+    paths.sweep(finished=False)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # an error that is being told must not be hidden by this one
+            paths.sweep(finished=False)
 
 
 def report_experiment(
@@ -78,9 +120,8 @@ def report_experiment(
     what they or the metrics left behind was altered since.
     """
     kernels.begin()
-    with locked(paths):
-        paths.sweep()
-        states = [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
+    with locked(paths) as lock, swept(paths):
+        states = _states(experiment, paths)
         changed = [(task, state) for task, state in states if state.state == "changed"]
         if changed:
             problem = f"{len(changed)} finished runs are not of this fitlib and experiment: {changed[0][1].reason}"
@@ -89,7 +130,12 @@ def report_experiment(
         _refuse_altered(paths, states)
         if not any(state.done for _, state in states):
             raise RunFailed(f"{paths.root}: no run is finished; fitlib run makes them")
-        outcome = analyse_families(experiment, paths, jobs, progress, show_code)
+        studies = Studies(experiment, paths)
+        tasks = studies.tasks()
+        progress.begin(states, [], tasks, dict)
+        with opened(Local(jobs)) as executor, told(paths, progress) as teller:
+            result = work_off(tasks, executor, teller, check=lock.check)
+        outcome = studies.conclude(result, progress, show_code)
     progress.close()
     return outcome
 
@@ -132,64 +178,112 @@ def _refuse_altered(paths: ExperimentPaths, states: list[tuple[RunTask, State]])
             raise InputError("report", "file", str(folder / name), problem, remedy)
 
 
-def _train(
-    experiment: Experiment,
-    paths: ExperimentPaths,
-    waiting: list[tuple[RunTask, State]],
-    finished: Finished,
-    jobs: int,
-    progress: Progress,
-) -> list[str]:
-    """Execute runs, `jobs` at a time, in queue order; returns the failures in words."""
-    before = finished_tasks(paths)
-    for task, state in waiting:
-        if task.folder(paths).exists():
-            note_deviation(paths, f"{task.name} was executed again: {state.reason}")
-            supersede(paths, task.folder(paths))
-        elif task.name in before:
-            note_deviation(paths, f"{task.name} was executed again: its finished folder had been removed")
-    failures: list[str] = []
-    guard = threading.Lock()
+class Runs:
+    """The runs of an experiment as tasks of the workflow.
 
-    def work(task: RunTask) -> None:
-        began = time.monotonic()
-        log_event(paths, "started", task=task.name)
-        try:
-            _run(experiment, paths, task, finished)
-            log_event(paths, "done", task=task.name)
-            progress.done(task.name)
-        except (RunFailed, OSError) as error:
-            failures.append(f"{task.name}: {error}")
-            progress.failed(task.name, str(error))
-        finally:
-            with guard:
-                log_event(paths, "finished", task=task.name)
-                append_line(paths.timings, f"{task.name},{time.monotonic() - began:.2f}")
+    finished: what earlier runs saved, against which own trainings are checked; terms: of workers elsewhere.
+    """
 
-    progress.start("runs", len(waiting))
-    if waiting:
-        paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
-    each(work, [task for task, _ in waiting], jobs)
-    return failures
+    def __init__(
+        self, experiment: Experiment, paths: ExperimentPaths, finished: Finished, limits: Limits, terms: Terms | None
+    ):
+        self._experiment, self._paths, self._finished = experiment, paths, finished
+        self._limits, self._terms = limits, terms
 
+    def prepare(self, waiting: Iterable[tuple[RunTask, State]]) -> list[RunTask]:
+        """Make room for runs that have to be executed; returns those, without what an ended process had finished."""
+        before, there = finished_tasks(self._paths), self._paths.finished_attempts()
+        found = []
+        for task, state in waiting:
+            if task.folder(self._paths).exists():
+                self._again(task, state.reason)
+            elif self._adopted(task, there.get(task.name)):
+                continue
+            elif task.name in before:
+                note_deviation(self._paths, f"{task.name} was executed again: its finished folder had been removed")
+            found.append(task)
+        return found
 
-def _run(experiment: Experiment, paths: ExperimentPaths, task: RunTask, finished: Finished) -> None:
-    source = task.spec.source
-    source.check_unchanged()
-    folder = new_attempt(task.folder(paths))
-    parameters = {**plan.run_parameters(experiment, task), "run_dir": str(folder)}
-    environment = dict.fromkeys(THREAD_VARIABLES, str(experiment.declared["threads"]))
-    if task.arm.kind != "real" and experiment.declared["device"] == "cuda":
-        environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # older cuBLAS is deterministic only with it
-    parts = plan.run_key_parts(experiment, task)
-    try:
-        attempt(
-            "train", source.notebook, folder, parameters, environment, parts,
-            lambda made: source.check_outputs(made, task, finished),
+    def task(self, run: RunTask) -> Task:
+        """The workflow's view of a run."""
+        job, accept, again = (partial(work, run) for work in (self._job, self._accept, self._again))
+        return Task(run.name, "train", frozenset(), job, accept, again)
+
+    def _job(self, run: RunTask) -> Job:
+        experiment, source = self._experiment, run.spec.source
+        source.check_unchanged()
+        environment = dict.fromkeys(THREAD_VARIABLES, str(experiment.declared["threads"]))
+        if run.arm.kind != "real" and experiment.declared["device"] == "cuda":
+            environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # older cuBLAS is deterministic only with it
+        if self._terms:
+            environment |= {name: value for name, value in os.environ.items() if name.startswith("FITLIB_")}
+        target, parameters = run.folder(self._paths).absolute(), plan.run_parameters(experiment, run)
+        parts = plan.run_key_parts(experiment, run)
+        notebook = str(Path(source.notebook).absolute())
+        return Job(
+            run.name, "train", notebook, str(target), "run_dir", parameters, environment, parts,
+            tuple(run.spec.techniques) if source.checked else (), self._limits, self._terms,
         )  # fmt: skip
-    finally:
-        if (folder / "record.json").exists() or (folder / FAILED).exists():
-            settle(folder, task.folder(paths))
+
+    def _accept(self, run: RunTask, done: Done) -> str:
+        """Put an attempt in its place if it holds what the run had to save; else it stands there as failed."""
+        target, parts = run.folder(self._paths), plan.run_key_parts(self._experiment, run)
+        folder = Path(done.folder) if done.folder else new_attempt(target)
+        error = done.error or self._fault(run, folder, parts)
+        if error and not (folder / FAILED).exists():
+            mark_failed(folder, error, parts)
+        settle(folder, target)
+        return error
+
+    def _fault(self, run: RunTask, folder: Path, parts: Mapping[str, str]) -> str:
+        try:
+            if not plan.folder_state(folder, parts).done:
+                return "its record or an output is damaged: it was not written as it was made"
+            run.spec.source.check_outputs(folder, run, self._finished)
+        except (RunFailed, OSError) as error:
+            return str(error)
+        return ""
+
+    def _adopted(self, run: RunTask, attempt: Path | None) -> bool:
+        """Was this attempt finished, with today's key, when the process that would have placed it ended?"""
+        parts = plan.run_key_parts(self._experiment, run)
+        if attempt is None or self._fault(run, attempt, parts):
+            return False
+        settle(attempt, run.folder(self._paths))
+        log_event(self._paths, "done", task=run.name, kind="train")
+        return True
+
+    def _again(self, run: RunTask, reason: str) -> None:
+        note_deviation(self._paths, f"{run.name} was executed again: {reason}")
+        if run.folder(self._paths).exists():
+            supersede(self._paths, run.folder(self._paths))
+
+
+def _states(experiment: Experiment, paths: ExperimentPaths) -> list[tuple[RunTask, State]]:
+    return [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
+
+
+def _terms(paths: ExperimentPaths, lock: Lock, conditions: Conditions) -> Terms:
+    """What workers elsewhere have to fulfil."""
+    lease = Lease(str(paths.lock.absolute()), lock.token)
+    return Terms(str(new_token(paths).absolute()), software(), str(Path.cwd()), lease)
+
+
+def _say_where(progress: Progress, executor: Executor, terms: Terms | None) -> None:
+    if terms:
+        progress.say(f"{executor.ready(terms)}; all workers must see {Path(terms.token).parent}")
+
+
+def remote(task: Task, terms: Terms | None) -> Task:
+    """The task with its jobs under the terms of workers elsewhere."""
+    if terms is None:
+        return task
+
+    def job() -> Job | None:
+        made = task.job()
+        return made and replace(made, terms=terms)
+
+    return replace(task, job=job)
 
 
 def default_jobs(threads: int) -> int:

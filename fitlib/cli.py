@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 ROLES = "idx, ground_truth, prediction, protected, protected.ATTRIBUTE, score, score.CLASS, unit, run, technique"
 
 
+_interrupts: list[int] = []
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; exit status 0 done, 1 something failed, 2 wrong usage or invalid parameters."""
     options = parser().parse_args(arguments)
+    _interrupts.clear()
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job is not to hear it
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         return options.command(options)
     except InputError as error:
@@ -64,9 +70,18 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--runs", type=_positive, metavar="N", help="number of runs per training")
     sub.add_argument("--jobs", type=_positive, metavar="N", help="runs at once (default: cores // threads)")
     sub.add_argument("--replace", action="store_true", help="move finished runs of other settings to superseded/")
+    _add_conditions(sub)
     _add_init(command("init", _init, "a commented experiment file from a look at a table's columns"))
     sub = command("status", _status, "done, running, failed, left; time left")
     sub.add_argument("experiment", nargs="?", help="name of an experiment (default: all)")
+    sub.add_argument("--watch", action="store_true", help="go on as long as somebody works on the experiment")
+    sub = command("logs", _logs, "what a run told: its last lines, its error, what its cells and kernel wrote")
+    sub.add_argument("experiment", help="name of an experiment")
+    sub.add_argument("run", metavar="RUN", help="for example baseline/ulp/run-03, or the end of it, or a technique")
+    sub = command("clean", _clean, "superseded and failed runs and what interrupted processes left; says what first")
+    sub.add_argument("experiment", help="name of an experiment")
+    sub.add_argument("--cache", action="store_true", help="also the cache of decoded data, which experiments share")
+    sub.add_argument("--yes", action="store_true", help="do not ask")
     sub = command("report", _report, "metrics, statistics and report again from the runs that are there")
     sub.add_argument("experiment", help="name of an experiment")
     sub.add_argument("--show-code", action="store_true", help="show the code cells in report.html")
@@ -87,6 +102,16 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--data", type=Path, metavar="DIR", help="its numbers (else FITLIB_DATA_DIR/paper, or fetched)")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/paper)")
     return top
+
+
+def _add_conditions(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--executor", default="local", metavar="NAME", help="local, dask or slurm (docs/batch.md)")
+    sub.add_argument("--address", metavar="A", help="a running scheduler of Dask, for example tcp://host:8786")
+    text = "a setting of the executor: per_gpu, resources, partition, time, gpus, array …"
+    sub.add_argument("--with", action="append", default=[], dest="settings", metavar="KEY=VALUE", help=text)
+    sub.add_argument("--timeout", type=_seconds, metavar="TIME", help="end a run after so long: 90s, 30m, 2h")
+    sub.add_argument("--memory", type=_bytes, metavar="SIZE", help="end a run that holds more: 800M, 4G")
+    sub.add_argument("--retries", type=_count, default=1, metavar="N", help="more attempts after a crash (1)")
 
 
 def _add_analyze(sub: argparse.ArgumentParser) -> None:
@@ -161,11 +186,16 @@ def _tell_of_data(experiment: Experiment, stream: TextIO) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     experiment, paths = _experiment(options)
-    from fitlib.batch import default_jobs, run_experiment
+    from fitlib.batch import Conditions, default_jobs, run_experiment
+    from fitlib.executors import Choice
+    from fitlib.watch import Limits
 
     _tell_of_data(experiment, sys.stderr)
+    choice = Choice(options.executor, options.address, tuple(options.settings))
+    conditions = Conditions(choice, Limits(options.timeout, options.memory), options.retries)
     jobs = options.jobs or default_jobs(experiment.declared["threads"])
-    return _conclude(paths, run_experiment(experiment, paths, jobs, options.only, options.replace))
+    outcome = run_experiment(experiment, paths, jobs, options.only, options.replace, conditions=conditions)
+    return _conclude(paths, outcome)
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -271,15 +301,44 @@ def _datasets(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from fitlib.status import lines
+    from fitlib.status import lines, watch
 
     names = [options.experiment] if options.experiment else _experiments(options.outputs)
     if not names:
         print(f"nothing in {options.outputs} yet: fitlib run params/quickstart.yaml")
     for name in names:
         experiment, paths = _declared(options, name)
+        if options.watch:
+            watch(experiment, paths)
         print("\n".join(lines(experiment, paths)))
     return 0
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from fitlib.logs import logs
+
+    experiment, paths = _declared(options, options.experiment)
+    print("\n".join(logs(experiment, paths, options.run)))
+    return 0
+
+
+def _clean(options: argparse.Namespace) -> int:
+    from fitlib.clean import clean, leftovers
+
+    _, paths = _declared(options, options.experiment)
+    found = leftovers(paths, options.cache)
+    print("\n".join(str(one) for one in found) or "nothing to remove")
+    if not found or not (options.yes or _agreed(f"remove these {len(found)}?")):
+        return 0
+    print(f"root hash of {paths.manifest.name}: {clean(paths, found)}")
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        print("say --yes to remove them", file=sys.stderr)
+        return False
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _experiment(options: argparse.Namespace) -> tuple:
@@ -346,5 +405,31 @@ def _positive(text: str) -> int:
     return value
 
 
+def _count(text: str) -> int:
+    return 0 if text.strip() == "0" else _positive(text)
+
+
+def _seconds(text: str) -> float:
+    return _amount(text, {"s": 1, "m": 60, "h": 3600}, "a time: 90s, 30m or 2h")
+
+
+def _bytes(text: str) -> int:
+    return int(_amount(text, {"M": 2**20, "G": 2**30}, "a size: 800M or 4G"))
+
+
+def _amount(text: str, units: dict[str, int], wanted: str) -> float:
+    found = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)\s*([{''.join(units)}])", text)
+    if not found or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return float(found[1]) * units[found[2]]
+
+
 def _interrupt(signum: int, frame: object) -> None:
+    """The first time end in order; the second time at once, with no kernel left."""
+    if _interrupts:
+        kernels = sys.modules.get("fitlib.kernels")
+        if kernels:
+            kernels.end_all()
+        os._exit(130)
+    _interrupts.append(signum)
     raise KeyboardInterrupt

@@ -21,6 +21,9 @@ class InputError(FitlibError):
         """In a notebook a user's mistake is told in one line, too."""
         return [f"{type(self).__name__}: {self}"]
 
+    def __reduce__(self) -> tuple:
+        return type(self), (self.where, self.field, self.value, self.problem, self.remedy)
+
 
 class RunFailed(FitlibError):
     """Something failed while working (exit status 1)."""

@@ -88,7 +88,7 @@ class Finished:
 
 def check(folder: Path, task: RunTask, finished: Finished) -> None:
     """RunFailed (one line) where a run of an own training lacks predictions or noise, or has other names or rows."""
-    _check_files(folder, list(task.spec.techniques))
+    check_files(folder, list(task.spec.techniques))
     check_noise(read_json(folder / FINGERPRINT_FILE), task)
     finished.compare(task, folder)
 
@@ -116,7 +116,8 @@ def agreed_names(found: Mapping[str, Names]) -> Names | None:
 # Files
 
 
-def _check_files(folder: Path, techniques: list[str]) -> None:
+def check_files(folder: Path, techniques: Sequence[str]) -> None:
+    """RunFailed where a run of an own training lacks predictions; those without a name get the only technique's."""
     saved = {p.stem for p in folder.glob("predictions/*.parquet")}
     if saved == {NO_TECHNIQUE} and len(techniques) == 1:
         saved = set(techniques)

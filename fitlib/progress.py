@@ -1,76 +1,125 @@
-"""Progress: a bar with done, left and time left on a terminal, one line per finished task elsewhere."""
+"""Progress while an experiment is worked off: a live table on a terminal, one line per finished task elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from typing import TextIO
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+from fitlib.board import Board, duration
+
+if TYPE_CHECKING:
+    from fitlib.plan import RunTask, State
+    from fitlib.workflow import Task
+
+PHASES = {"train": "runs"}  # the word for tasks of a kind
+REFRESH = 2.0  # seconds between two looks at what runs
 
 
 class Progress:
-    """Tells what is done; safe to call from several threads. `jobs` tasks run at once (for the time left)."""
+    """Tells what is done; safe to call from several threads."""
 
-    def __init__(self, jobs: int = 1, stream: TextIO | None = None):
-        self.jobs, self.stream = jobs, stream or sys.stderr
+    def __init__(self, stream: TextIO | None = None):
+        self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty()
-        self.guard = threading.Lock()
-        self.start("", 0)
+        self._guard = threading.Lock()
+        self._total: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter()
+        self._began = time.monotonic()
+        self._board: Board | None = None
+        self._live: Any = None
 
-    def start(self, phase: str, total: int) -> None:
-        """A new phase of `total` tasks begins."""
-        self.phase, self.total, self.finished, self.began = phase, total, 0, time.monotonic()
+    def begin(
+        self,
+        states: Iterable[tuple[RunTask, State]],
+        waiting: Iterable[RunTask],
+        tasks: Iterable[Task],
+        running: Callable[[], Mapping[str, str]],
+    ) -> None:
+        """An experiment begins: the states of all its runs, those that will be executed, everything that will.
 
-    def done(self, name: str) -> None:
-        """A task is done."""
-        self._tell(f"done    {name}")
+        running: names of runs that are executed at this moment, with the last line that each shows.
+        """
+        for kind, number in Counter(task.kind for task in tasks).items():
+            self.expect(kind, number)
+        self._board = Board(states, waiting)
+        if self.terminal:
+            self._live = self._shown(self._board, running)
 
-    def failed(self, name: str, error: str) -> None:
-        """A task failed; the last line of its error is shown."""
-        self._tell(f"FAILED  {name}: {(error.strip().splitlines() or ['unknown'])[-1]}", keep=True)
+    def expect(self, kind: str, number: int) -> None:
+        """So many tasks of a kind will follow."""
+        self._total[kind], self._ended[kind], self._began = number, 0, time.monotonic()
+
+    def started(self, kind: str, name: str) -> None:
+        """A task was handed out."""
+
+    def done(self, kind: str, name: str, seconds: float = 0.0) -> None:
+        """A task is done, after so many seconds."""
+        if self._board:
+            self._board.done(kind, name, seconds)
+        self._tell(kind, f"done    {name}")
+
+    def failed(self, kind: str, name: str, error: str, again: bool = False) -> None:
+        """A task failed; the last line of its error is shown. `again`: it will be tried once more."""
+        last = (error.strip().splitlines() or ["unknown"])[-1]
+        if again:
+            self.say(f"{name} is tried again: {last}")
+            return
+        if self._board:
+            self._board.failed(kind, name)
+        self._tell(kind, f"FAILED  {name}: {last}", keep=True)
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        with self.guard:
-            self._line(text)
+        with self._guard:
+            if self._live:
+                self._live.console.print(text, markup=False, highlight=False)
+            else:
+                print(text, file=self.stream, flush=True)
 
-    def left(self) -> str:
-        """Time left in this phase, from the mean of the tasks so far; empty before the first."""
-        if not self.finished:
+    def left(self, kind: str) -> str:
+        """Time left for tasks of a kind, from the mean of those so far; empty before the first."""
+        ended, total = self._ended[kind], self._total[kind]
+        if not ended:
             return ""
-        seconds = (time.monotonic() - self.began) / self.finished * (self.total - self.finished)
-        return f"{duration(seconds)} left"
+        return f"{duration((time.monotonic() - self._began) / ended * (total - ended))} left"
 
     def close(self) -> None:
-        """Leave the terminal on a fresh line."""
-        if self.terminal and self.total:
-            print(file=self.stream)
+        """Leave the terminal as it is, on a fresh line."""
+        if self._live:
+            self._live.stop()
+            self._live = None
 
-    def _tell(self, text: str, keep: bool = False) -> None:
-        with self.guard:
-            self.finished += 1
-            left = self.left() if self.finished < self.total else "phase done"
-            head = f"{self.phase} {self.finished}/{self.total}"
-            if not self.terminal:
-                print(f"{head:>16}  {text}  ({left})", file=self.stream, flush=True)
-                return
+    def _tell(self, kind: str, text: str, keep: bool = False) -> None:
+        self._ended[kind] += 1
+        if self._live:
             if keep:
-                self._line(text)
-            width = 24
-            filled = round(width * self.finished / max(self.total, 1))
-            bar = "█" * filled + "░" * (width - filled)
-            print(f"\r\x1b[K{bar} {head}, {left}", end="", file=self.stream, flush=True)
-            if self.finished == self.total:
-                print(file=self.stream)
+                self.say(text)
+            return
+        left = self.left(kind) if self._ended[kind] < self._total[kind] else "phase done"
+        head = f"{PHASES.get(kind, kind)} {self._ended[kind]}/{self._total[kind]}"
+        with self._guard:
+            print(f"{head:>16}  {text}  ({left})", file=self.stream, flush=True)
 
-    def _line(self, text: str) -> None:
-        print(("\r\x1b[K" if self.terminal else "") + text, file=self.stream, flush=True)
+    def _shown(self, board: Board, running: Callable[[], Mapping[str, str]]) -> Any:
+        """The table on the terminal, drawn again and again until `close`."""
+        from rich.console import Console
+        from rich.live import Live
 
+        looked: dict[str, Any] = {"at": 0.0, "running": {}}
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 42 s, 3 min 20 s, 2 h 5 min."""
-    seconds = round(max(seconds, 0))
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+        def table() -> Any:
+            if time.monotonic() - looked["at"] > REFRESH:
+                looked["running"], looked["at"] = running(), time.monotonic()
+            return board.table(looked["running"], self._phases())
+
+        live = Live(console=Console(file=self.stream), get_renderable=table, refresh_per_second=1, transient=False)
+        live.start(refresh=True)
+        return live
+
+    def _phases(self) -> str:
+        told = [f"{PHASES.get(kind, kind)} {self._ended[kind]}/{total}" for kind, total in self._total.items() if total]
+        return ", ".join(told)

@@ -3,37 +3,88 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from fitlib import plan
+from fitlib.board import Board, duration
 from fitlib.experiment import Experiment
-from fitlib.progress import duration
-from fitlib.store import ExperimentPaths, is_locked
+from fitlib.lock import is_locked
+from fitlib.store import PROGRESS, ExperimentPaths
+
+INTERVAL = 2.0  # seconds between two looks of `watch`
+States = list[tuple[plan.RunTask, plan.State]]
 
 
 def lines(experiment: Experiment, paths: ExperimentPaths) -> list[str]:
     """What `fitlib status` prints of one experiment: a summary, then a line for each training and arm."""
-    states = [(task, plan.run_state(experiment, paths, task).state) for task in plan.run_tasks(experiment)]
-    working = is_locked(paths)
-    running = _running(paths) if working else set()
-    total = Counter("running" if task.name in running else _short(state) for task, state in states)
+    states = _states(experiment, paths)
+    now = _now(paths)
+    total = Counter("running" if task.name in now else _short(state.state) for task, state in states)
     shown = ", ".join(f"{total[name]} {name}" for name in ("done", "running", "failed", "left") if total[name])
-    head = f"{experiment.name}: {shown} of {len(states)} runs{_time_left(paths, total, working)}"
-    return [head, *_by_arm(states), *(f"  report: {report}" for report in paths.reports())]
+    head = f"{experiment.name}: {shown} of {len(states)} runs{_time_left(paths, total, is_locked(paths))}"
+    return [head, *_by_arm(states), *_epochs(now), *(f"  report: {report}" for report in paths.reports())]
 
 
-def _running(paths: ExperimentPaths) -> set[str]:
-    """Full names, such as `training/arm/run-07`, of the runs that have an attempt."""
+def watch(experiment: Experiment, paths: ExperimentPaths, show: Callable[[str], None] = print) -> None:
+    """Show the state again and again while somebody works: a table on a terminal, changed lines elsewhere."""
+    if not sys.stdout.isatty():
+        told = ""
+        while True:
+            head = lines(experiment, paths)[0]
+            if head != told:
+                show(head)
+            told = head
+            if not is_locked(paths):
+                return
+            time.sleep(INTERVAL)
+    from rich.live import Live
+
+    with Live(_table(experiment, paths), auto_refresh=False) as live:
+        while is_locked(paths):
+            time.sleep(INTERVAL)
+            live.update(_table(experiment, paths), refresh=True)
+
+
+def running(paths: ExperimentPaths) -> dict[str, str]:
+    """Full names, such as `training/arm/run-07`, of the runs that have an attempt, with the last line each shows."""
     runs = paths.root / "runs"
     attempts = [p for p in paths.attempts() if p.is_relative_to(runs)]
-    return {p.relative_to(runs).with_suffix("").as_posix() for p in attempts}
+    return {p.relative_to(runs).with_suffix("").as_posix(): _shown(p) for p in attempts}
 
 
-def _by_arm(states: list) -> list[str]:
+def _shown(attempt: Path) -> str:
+    try:
+        return (attempt / PROGRESS).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def _now(paths: ExperimentPaths) -> dict[str, str]:
+    """Attempts that somebody works on."""
+    return running(paths) if is_locked(paths) else {}
+
+
+def _states(experiment: Experiment, paths: ExperimentPaths) -> States:
+    return [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
+
+
+def _table(experiment: Experiment, paths: ExperimentPaths) -> object:
+    now = _now(paths)
+    return Board(_states(experiment, paths), None, _wall_times(paths.timings)).table(now, experiment.name)
+
+
+def _epochs(now: dict[str, str]) -> list[str]:
+    return [f"  {name}: {line}" for name, line in sorted(now.items()) if line]
+
+
+def _by_arm(states: States) -> list[str]:
     arms: dict[str, Counter] = {}
     for task, state in states:
-        arms.setdefault(f"{task.spec.name}/{task.arm.name}", Counter())[_short(state)] += 1
+        arms.setdefault(f"{task.spec.name}/{task.arm.name}", Counter())[_short(state.state)] += 1
     width = max(map(len, arms), default=0)
     return [f"  {name:<{width}}  {', '.join(f'{n} {s}' for s, n in counts.items())}" for name, counts in arms.items()]
 
@@ -45,18 +96,20 @@ def _short(state: str) -> str:
 def _time_left(paths: ExperimentPaths, total: Counter, working: bool) -> str:
     """Time left from the mean wall time of earlier runs and the number that run at once."""
     waiting = total["left"] + total["running"]
-    seconds = _wall_times(paths.timings) if working and waiting else []
+    seconds = list(_wall_times(paths.timings).values()) if working and waiting else []
     if not seconds:
         return ""
     return f", about {duration(sum(seconds) / len(seconds) * waiting / max(total['running'], 1))} left"
 
 
-def _wall_times(timings: Path) -> list[float]:
-    """Seconds of each earlier run; lines that a crash tore are passed over."""
+def _wall_times(timings: Path) -> dict[str, float]:
+    """Seconds of each earlier run, the last one of a name; lines that a crash tore are passed over."""
     if not timings.exists():
-        return []
-    found = []
+        return {}
+    found = {}
     for line in timings.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        name, _, seconds = line.rpartition(",")
         with contextlib.suppress(ValueError):
-            found += [float(line.rpartition(",")[2])] if line.endswith("\n") else []
+            if line.endswith("\n"):
+                found[name] = float(seconds)
     return found

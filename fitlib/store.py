@@ -8,22 +8,22 @@ counts as evidence.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from fitlib.digest import digest_file, digest_json
-from fitlib.errors import InputError, RunFailed
 
 RECORD, FAILED = "record.json", "failed.json"
 VOTES = "votes.parquet"
+PROGRESS = "progress"  # in the folder of an attempt: the line that its notebook shows while it works
 SCHEMA = 1
+TOKEN = ".shared."  # begins the name of a file by which workers show that they see the folder
 OUTSIDE = {"events.jsonl", "timings.csv", "lock", "MANIFEST.json"}  # outside every promise of byte equality
 RUN_ATTEMPT = re.compile(r"run-\d{2,}\.[0-9a-f]{8}")
 DERIVED_ATTEMPT = re.compile(r"\.[A-Za-z0-9][A-Za-z0-9._-]*\.[0-9a-f]{8}")
@@ -67,6 +67,12 @@ class ExperimentPaths:
         """The reports that are there: that of the experiment, or one for each family."""
         return [p for p in (self.report, *sorted(self.root.glob("families/*/report.html"))) if p.is_file()]
 
+    def finished_attempts(self) -> dict[str, Path]:
+        """Attempts at runs (`training/arm/run-07`) with a record, whose process ended before they had their name."""
+        runs = self.root / "runs"
+        found = {p: p.with_suffix("") for p in self.attempts() if p.is_relative_to(runs) and read_record(p)}
+        return {target.relative_to(runs).as_posix(): p for p, target in found.items() if not target.exists()}
+
     def attempts(self) -> list[Path]:
         """Folders of attempts in progress or interrupted: `run-07.<token>` and, elsewhere, `.<name>.<token>`."""
         places = {"runs/*/*/*": RUN_ATTEMPT, "techniques/*": DERIVED_ATTEMPT, "*": STATISTICS_ATTEMPT}
@@ -78,10 +84,16 @@ class ExperimentPaths:
         found = (p for place in WRITTEN for p in self.root.glob(place) if TEMPORARY.fullmatch(p.name))
         return sorted(p for p in found if p.is_file())
 
-    def sweep(self) -> None:
-        """Remove what interrupted processes left; only for the holder of the lock."""
-        for leftover in self.attempts():
-            shutil.rmtree(leftover)
+    def sweep(self, finished: bool = True) -> None:
+        """Remove what interrupted processes left; only for the holder of the lock.
+
+        Not `finished`: attempts that `finished_attempts` names are kept.
+        """
+        kept = set() if finished else set(self.finished_attempts().values())
+        for leftover in self.root.glob(f"{TOKEN}*"):
+            leftover.unlink()
+        for leftover in (p for p in self.attempts() if p not in kept):
+            shutil.rmtree(leftover, ignore_errors=True)  # who still works in it finds that out
         for leftover in self.temporaries():
             leftover.unlink()
         for folder in self.root.glob("families/*"):
@@ -184,7 +196,12 @@ def replace_folder(attempt: Path, target: Path) -> None:
 
 def supersede(paths: ExperimentPaths, folder: Path) -> Path:
     """Move a run's folder to `superseded/`, under a name that is free."""
-    relative = folder.relative_to(paths.root)
+    return keep_failed(paths, folder, folder.relative_to(paths.root).as_posix())
+
+
+def keep_failed(paths: ExperimentPaths, folder: Path, name: str) -> Path:
+    """Move a folder to `superseded/` as the next of this name."""
+    relative = Path(name)
     number = 1
     while (target := paths.superseded / relative.with_name(f"{relative.name}-{number}")).exists():
         number += 1
@@ -193,46 +210,17 @@ def supersede(paths: ExperimentPaths, folder: Path) -> Path:
     return target
 
 
-@contextlib.contextmanager
-def locked(paths: ExperimentPaths) -> Iterator[None]:
-    """Hold the experiment's lock; the operating system frees it with the process, however that ends."""
-    try:
-        paths.root.mkdir(parents=True, exist_ok=True)
-        stream = open(paths.lock, "a+")  # noqa: SIM115 - held open for the whole block
-    except OSError as error:
-        problem = f"output folder is not writable ({error.strerror})"
-        raise InputError(
-            str(paths.root), "folder", paths.root.name, problem, "change --outputs or its rights"
-        ) from None
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            stream.seek(0)
-            holder = stream.read().strip() or "another process"
-            raise RunFailed(f"{paths.root} is in use by {holder}: wait for it, or end it") from None
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {os.uname().nodename}")
-        stream.flush()
-        yield
-
-
-def is_locked(paths: ExperimentPaths) -> bool:
-    """Is somebody working in the experiment's folder?"""
-    try:
-        with open(paths.lock) as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
-
-
 def append_line(path: Path, line: str) -> None:
     """Append one line."""
     with open(path, "a", encoding="utf-8") as stream:
         stream.write(line + "\n")
+
+
+def new_token(paths: ExperimentPaths) -> Path:
+    """A file that only who shares the file system can see."""
+    token = paths.root / f"{TOKEN}{secrets.token_hex(8)}"
+    token.touch()
+    return token
 
 
 def log_event(paths: ExperimentPaths, event: str, **fields: object) -> None:

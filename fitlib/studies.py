@@ -7,42 +7,93 @@ families has them in `families/<name>/`, and lists them in its `index.html`.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from fitlib import plan
-from fitlib.analysis import DERIVED, REPORT, STATISTICS, Outcome, Study, analyse
+from fitlib.analysis import DERIVED, REPORT, STATISTICS, Outcome, Study, conclude, tasks_of
 from fitlib.declaration import read_declared
 from fitlib.evidence import collect, experiment_plan, prediction_hashes
-from fitlib.experiment import Experiment, check_names
+from fitlib.experiment import Experiment, TrainingSpec, check_names
 from fitlib.families import Family
 from fitlib.own_outputs import agreed_names, other_rows, read_names
 from fitlib.plan import RunTask, State
 from fitlib.progress import Progress
 from fitlib.store import ExperimentPaths, deviations, read_record, write_manifest
+from fitlib.workflow import Result, Task
 
 
-def analyse_families(
-    experiment: Experiment, paths: ExperimentPaths, jobs: int, progress: Progress, show_code: bool = False
-) -> Outcome:
-    """Bring the results of every family up to date."""
-    states = [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
-    studies = [study_of(experiment, paths, family, states) for family in experiment.families]
-    _remove_others(paths, [study.paths for study in studies])
-    if len(studies) == 1:
-        return analyse(studies[0], jobs, progress, show_code)
-    paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
-    outcomes = [analyse(study, jobs, progress, show_code) for study in studies]
-    _write_index(paths, studies)
-    failures = [failure for outcome in outcomes for failure in outcome.failures]
-    return Outcome(sum(outcome.executed for outcome in outcomes), failures, write_manifest(paths))
+class Studies:
+    """The studies of an experiment, one for each family, each made when the runs that it needs have ended."""
+
+    def __init__(self, experiment: Experiment, paths: ExperimentPaths):
+        self._experiment, self._paths = experiment, paths
+        self._tasks: dict[str, list[RunTask]] = {}
+        self._place_in_queue: dict[str, int] = {}
+        for number, task in enumerate(plan.run_tasks(experiment)):
+            self._tasks.setdefault(task.spec.name, []).append(task)
+            self._place_in_queue[task.name] = number
+        self._wholes: dict[str, Study] = {}
+
+    def tasks(self, waiting: Iterable[RunTask] = ()) -> list[Task]:
+        """Metrics of each technique and statistics of each family, after those of the `waiting` runs that they need."""
+        names: dict[str, set[str]] = {}
+        for task in waiting:
+            names.setdefault(task.spec.name, set()).add(task.name)
+        several = len(self._experiment.families) > 1
+        found: list[Task] = []
+        for family in self._experiment.families:
+            needs = {t: frozenset(names.get(s.name, ())) for s in family.trainings for t in s.techniques}
+            ordered = [t.name for t in self._experiment.techniques if t.name in needs]
+            part, whole = partial(self._part, family), partial(self._whole, family)
+            label = family.name if several else ""
+            found += tasks_of(ordered, part, whole, needs, frozenset().union(*needs.values()), label)
+        return found
+
+    def conclude(self, result: Result, progress: Progress, show_code: bool = False) -> Outcome:
+        """Pages and manifests of every family, after its tasks."""
+        paths, studies = self._paths, [self._whole(family) for family in self._experiment.families]
+        _remove_others(paths, [study.paths for study in studies])
+        if len(studies) == 1:
+            return conclude(studies, result, progress, show_code)
+        paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
+        outcome = conclude(studies, result, progress, show_code)
+        _write_index(paths, studies)
+        return Outcome(outcome.executed, outcome.failures, write_manifest(paths))
+
+    def _part(self, family: Family, technique: str) -> Study:
+        """A study that knows what the metrics of one technique need: its predictions, and what they are called."""
+        experiment, paths = self._experiment, self._paths
+        states = self._states([spec for spec in family.trainings if technique in spec.techniques])
+        named = _named(experiment, family, [task for task, state in states if state.done], paths)
+        predictions, hashes = _predictions(experiment, paths, states)
+        facts = experiment_plan(experiment, named, [], read_declared(paths))
+        return Study(_place(experiment, paths, family), facts, [], predictions, hashes)
+
+    def _whole(self, family: Family) -> Study:
+        if family.name not in self._wholes:
+            states = self._states(family.trainings)
+            self._wholes[family.name] = study_of(self._experiment, self._paths, family, states)
+        return self._wholes[family.name]
+
+    def _states(self, specs: Iterable[TrainingSpec]) -> list[tuple[RunTask, State]]:
+        tasks = [task for spec in specs for task in self._tasks[spec.name]]
+        tasks.sort(key=lambda task: self._place_in_queue[task.name])
+        return [(task, plan.run_state(self._experiment, self._paths, task)) for task in tasks]
+
+
+def _place(experiment: Experiment, paths: ExperimentPaths, family: Family) -> ExperimentPaths:
+    """The experiment's own folder, or that of the family where there are several."""
+    return paths if len(experiment.families) == 1 else paths.family(family.name)
 
 
 def study_of(
     experiment: Experiment, paths: ExperimentPaths, family: Family, states: list[tuple[RunTask, State]]
 ) -> Study:
     """What the analysis of a family needs, collected from the finished runs on disk."""
-    place = paths if len(experiment.families) == 1 else paths.family(family.name)
+    place = _place(experiment, paths, family)
     own = [(task, state) for task, state in states if task.spec in family.trainings]
     family = _named(experiment, family, [task for task, state in own if state.done], paths)
     predictions, hashes = _predictions(experiment, paths, own)

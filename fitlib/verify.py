@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fitlib.errors import InputError, RunFailed
-from fitlib.store import RECORD, ExperimentPaths, is_locked
+from fitlib.lock import is_locked
+from fitlib.store import RECORD, ExperimentPaths
 from fitlib.verification import Json, Verification
 from fitlib.verify_files import check_manifest, check_records, hash_files
 from fitlib.verify_notebooks import Executed, check_cells, check_parameters, read_executed

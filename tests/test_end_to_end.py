@@ -40,7 +40,7 @@ def text_of(report: Path) -> str:
 
 def events(root: Path, kind: str) -> list[str]:
     found = [json.loads(line) for line in (root / "events.jsonl").read_text().splitlines()]
-    return [e["task"] for e in found if e["event"] == kind]
+    return [e["task"] for e in found if e["event"] == kind and e["kind"] == "train"]
 
 
 @pytest.fixture(scope="module")

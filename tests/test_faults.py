@@ -33,10 +33,10 @@ def undisturbed(tmp_path_factory, fitlib_command):
     return folder
 
 
-def start(folder: Path) -> subprocess.Popen:
+def start(folder: Path, *more: str) -> subprocess.Popen:
     """The batch in a process of its own, its temporary files in `folder/tmp`."""
     (folder / "tmp").mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "fitlib", "run", "e.yaml", "--jobs", "2"]
+    command = [sys.executable, "-m", "fitlib", "run", "e.yaml", "--jobs", "2", *more]
     env, pipe = {**os.environ, "TMPDIR": str(folder / "tmp")}, subprocess.PIPE
     return subprocess.Popen(command, cwd=folder, env=env, stderr=pipe, stdout=pipe, text=True, preexec_fn=interruptible)
 
@@ -103,9 +103,23 @@ def test_a_killed_parent_leaves_what_is_finished_and_no_process(undisturbed, tmp
     assert not list((tmp_path / "outputs/e").rglob("run-*.*/"))
 
 
-def test_a_killed_kernel_fails_its_run_and_the_others_go_on(undisturbed, tmp_path, fitlib_command):
+def test_a_killed_kernel_is_noticed_its_run_made_again_and_the_others_go_on(undisturbed, tmp_path, fitlib_command):
     shutil.copy(undisturbed / "e.yaml", tmp_path)
     process = start(tmp_path)
+    victim = wait_for(lambda: len(records(tmp_path)) >= 1 and kernels(process))[0]
+    victim.kill()
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0 and "is tried again: the kernel died" in errors, errors
+    assert len(records(tmp_path)) == 6 and tables(tmp_path / "outputs/e") == tables(undisturbed / "outputs/e")
+    kept = list((tmp_path / "outputs/e/superseded").rglob("failed.json"))
+    assert len(kept) == 1 and "the kernel died" in kept[0].read_text() and (kept[0].parent / "train.ipynb").is_file()
+    assert "the kernel died" in text_of(tmp_path / "outputs/e/report.html")
+
+
+@pytest.mark.slow
+def test_a_run_whose_kernel_is_killed_too_often_fails_and_the_others_go_on(undisturbed, tmp_path, fitlib_command):
+    shutil.copy(undisturbed / "e.yaml", tmp_path)
+    process = start(tmp_path, "--retries", "0")
     victim = wait_for(lambda: len(records(tmp_path)) >= 1 and kernels(process))[0]
     victim.kill()
     _, errors = process.communicate(timeout=200)
@@ -114,9 +128,23 @@ def test_a_killed_kernel_fails_its_run_and_the_others_go_on(undisturbed, tmp_pat
     assert len(failed) == 1 and len(records(tmp_path)) == 5
     page = text_of(tmp_path / "outputs/e/report.html")
     assert failed[0].parent.name in page and "the kernel died" in page
+    run = failed[0].parent.relative_to(tmp_path / "outputs/e/runs").as_posix()
+    assert "the kernel died" in fitlib_command("logs", "e", run, cwd=tmp_path).stdout
     done = fitlib_command("run", "e.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert tables(tmp_path / "outputs/e") == tables(undisturbed / "outputs/e")
+    cleaned = fitlib_command("clean", "e", "--yes", cwd=tmp_path)
+    assert "superseded: replaced or failed earlier" in cleaned.stdout and cleaned.returncode == 0
+    assert fitlib_command("verify", "e", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("limit", "told"), [("--timeout=2s", "took longer than 2 s"), ("--memory=30M", "held ")])
+def test_a_run_beyond_its_limit_is_ended_and_not_tried_again(undisturbed, tmp_path, fitlib_command, limit, told):
+    shutil.copy(undisturbed / "e.yaml", tmp_path)
+    arguments = ("--only", "S-Base", "--runs", 1, "--set", "training.epochs=5000", limit)
+    done = fitlib_command("run", "e.yaml", *arguments, cwd=tmp_path)
+    assert done.returncode == 1 and told in done.stderr and "tried again" not in done.stderr
 
 
 @pytest.mark.slow

@@ -510,17 +510,18 @@ def test_a_control_arm_without_weights_compares_predictions(here):
 
 @pytest.fixture
 def without_analysis(monkeypatch):
-    monkeypatch.setattr("fitlib.batch.analyse_families", lambda *_: Outcome())
+    monkeypatch.setattr("fitlib.studies.Studies.tasks", lambda *_: [])
+    monkeypatch.setattr("fitlib.studies.Studies.conclude", lambda _, result, *__: Outcome(failures=result.failures))
 
 
 def run(experiment, only=(), replace=False):
     paths = ExperimentPaths(Path("outputs") / experiment.name)
-    return batch.run_experiment(experiment, paths, 2, only, replace, Progress(2)), paths
+    return batch.run_experiment(experiment, paths, 2, only, replace, Progress()), paths
 
 
 def executed(paths):
     lines = [json.loads(line) for line in paths.events.read_text().splitlines()]
-    return sorted(line["task"] for line in lines if line["event"] == "started")
+    return sorted(line["task"] for line in lines if line["event"] == "started" and line["kind"] == "train")
 
 
 def test_only_what_a_run_saved_decides_and_the_others_go_on(here, without_analysis):

@@ -6,13 +6,10 @@ import os
 import pytest
 
 from fitlib.digest import digest_file
-from fitlib.errors import InputError, RunFailed
 from fitlib.plan import folder_state
 from fitlib.store import (
     ExperimentPaths,
     deviations,
-    is_locked,
-    locked,
     new_attempt,
     note_deviation,
     read_record,
@@ -157,22 +154,6 @@ def test_a_sweep_removes_attempts_and_temporaries_and_nothing_else(tmp_path):
     assert paths.temporaries() == sorted(temporaries)
     paths.sweep()
     assert not attempt.exists() and not any(p.exists() for p in temporaries) and all(p.exists() for p in kept)
-
-
-def test_one_process_at_a_time(tmp_path):
-    paths = ExperimentPaths(tmp_path / "x")
-    assert not is_locked(paths)
-    with locked(paths):
-        assert is_locked(paths)
-        with pytest.raises(RunFailed, match=f"in use by process {os.getpid()}"), locked(paths):
-            pass
-    assert not is_locked(paths)
-
-
-def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="not writable"), locked(ExperimentPaths(tmp_path / "file" / "x")):
-        pass
 
 
 def test_deviations_are_kept_in_order_and_once(tmp_path):

@@ -1,0 +1,131 @@
+"""Runs by technique: done, running with their epoch, failed, left, time left; as lines and as a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fitlib.plan import RunTask, State
+
+EPOCH = re.compile(r"epoch (\d+) of (\d+)")
+SHOWN = 4  # running runs that a row names
+
+
+@dataclass
+class Row:
+    """The runs of one training, which its techniques share."""
+
+    label: str
+    waiting: set[str] = field(default_factory=set)
+    done: int = 0
+    failed: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+    def running(self, running: Mapping[str, str]) -> dict[str, str]:
+        """Those that are executed, with the line that each shows."""
+        return {name: line for name, line in running.items() if name in self.waiting}
+
+
+class Board:
+    """What the runs of an experiment are up to.
+
+    states: of all runs; waiting: those that are not done and will be executed (None: all that are not done); seconds:
+    how long earlier runs took, by name.
+    """
+
+    def __init__(
+        self,
+        states: Iterable[tuple[RunTask, State]],
+        waiting: Iterable[RunTask] | None = None,
+        seconds: Mapping[str, float] | None = None,
+    ):
+        self.rows: dict[str, Row] = {}
+        chosen = None if waiting is None else {task.name for task in waiting}
+        for task, state in states:
+            row = self.rows.setdefault(task.spec.name, Row(", ".join(task.spec.techniques)))
+            if state.done:
+                row.done += 1
+            elif state.state == "failed" and not (chosen and task.name in chosen):
+                row.failed += 1
+            else:
+                row.waiting.add(task.name)
+        for name, value in (seconds or {}).items():
+            if row := self._row(name):
+                row.seconds.append(value)
+
+    def done(self, kind: str, name: str, seconds: float) -> None:
+        """A run is done."""
+        row = self._row(name) if kind == "train" else None
+        if row:
+            row.waiting.discard(name)
+            row.done += 1
+            row.seconds.append(seconds)
+
+    def failed(self, kind: str, name: str) -> None:
+        """A run failed for good."""
+        row = self._row(name) if kind == "train" else None
+        if row:
+            row.waiting.discard(name)
+            row.failed += 1
+
+    def left(self, running: Mapping[str, str]) -> float | None:
+        """Seconds until all is done, by the mean time of each training's runs; None where nothing tells."""
+        known = [second for row in self.rows.values() for second in row.seconds]
+        at_once = sum(len(row.running(running)) for row in self.rows.values())
+        if not known or not at_once:
+            return None
+        mean = sum(known) / len(known)
+        return sum(_mean(row.seconds, mean) * len(row.waiting) for row in self.rows.values()) / at_once
+
+    def table(self, running: Mapping[str, str], title: str = "") -> Any:
+        """A table of rich, one row for each training."""
+        from rich.table import Table
+
+        left = self.left(running)
+        told = f"about {duration(left)} left" if left is not None else ""
+        table = Table(caption=", ".join(part for part in (title, told) if part), caption_justify="left")
+        table.add_column("technique", overflow="fold")
+        for name in ("done", "running", "failed", "left", "time left"):
+            table.add_column(name, justify="left" if name == "running" else "right")
+        for row in self.rows.values():
+            now = row.running(running)
+            style = "bold red" if row.failed else None
+            waiting = len(row.waiting) - len(now)
+            cells = (str(row.done), _running(now), str(row.failed), str(waiting), self._row_left(row, running))
+            table.add_row(row.label, *cells, style=style)
+        return table
+
+    def _row_left(self, row: Row, running: Mapping[str, str]) -> str:
+        at_once = sum(len(r.running(running)) for r in self.rows.values())
+        if not row.waiting or not row.seconds or not at_once:
+            return ""
+        return duration(_mean(row.seconds, 0) * len(row.waiting) / at_once)
+
+    def _row(self, name: str) -> Row | None:
+        return self.rows.get(name.partition("/")[0])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 42 s, 3 min 20 s, 2 h 5 min."""
+    seconds = round(max(seconds, 0))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _running(now: Mapping[str, str]) -> str:
+    """How many run, and the epochs of the first of them: `2 (epoch 3/24, 5/24)`."""
+    if not now:
+        return "0"
+    epochs = [f"{found[1]}/{found[2]}" for found in map(EPOCH.search, now.values()) if found]
+    if not epochs:
+        return str(len(now))
+    return f"{len(now)} (epoch {', '.join(epochs[:SHOWN])}{' …' if len(epochs) > SHOWN else ''})"
+
+
+def _mean(values: list[float], otherwise: float) -> float:
+    return sum(values) / len(values) if values else otherwise

@@ -1,0 +1,81 @@
+"""What a run told: the line that it shows while it works, its error, the output of its cells and of its kernel."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from fitlib import plan
+from fitlib.attempts import LOG
+from fitlib.errors import InputError, did_you_mean
+from fitlib.experiment import Experiment
+from fitlib.store import FAILED, PROGRESS, ExperimentPaths, read_json
+
+ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def logs(experiment: Experiment, paths: ExperimentPaths, name: str) -> list[str]:
+    """Everything that the run (or technique) `name` and its earlier attempts told; InputError where there is none."""
+    tasks = plan.run_tasks(experiment)
+    known = {task.name: task.folder(paths) for task in tasks}
+    arms = {task.name: task.name.partition("/")[2] for task in tasks}
+    known |= {f"{t}/{arms[task.name]}": known[task.name] for task in tasks for t in task.spec.techniques}
+    known |= {t.name: folder for t in experiment.techniques for folder in _techniques(paths, t.name)}
+    chosen = [name] if name in known else [full for full in known if full.endswith(f"/{name}")]
+    if not chosen:
+        remedy = did_you_mean(name, known, f"for example {next(iter(known))}")
+        raise InputError(str(paths.root), "RUN", name, "no such run", remedy)
+    if len({known[full] for full in chosen}) > 1:
+        raise InputError(str(paths.root), "RUN", name, f"{len(chosen)} runs end so", f"say which: {chosen[0]} …")
+    told = [line for folder in _folders(paths, known[chosen[0]]) for line in _told(folder)]
+    return told or [f"{chosen[0]}: nothing yet"]
+
+
+def _techniques(paths: ExperimentPaths, technique: str) -> list[Path]:
+    """Where the metrics of a technique stand, of whichever family it is."""
+    places = [paths, *(ExperimentPaths(folder) for folder in sorted(paths.root.glob("families/*")))]
+    found = [place.technique(technique) for place in places]
+    return [folder for folder in found if folder.is_dir()] or found[:1]
+
+
+def _folders(paths: ExperimentPaths, folder: Path) -> list[Path]:
+    """The folder of a task, attempts in progress beside it, and earlier attempts that were kept; the oldest first."""
+    earlier = sorted((paths.superseded / folder.relative_to(paths.root)).parent.glob(f"{folder.name}-*"))
+    attempts = sorted(p for p in paths.attempts() if p.parent == folder.parent and p.stem.lstrip(".") == folder.name)
+    return [found for found in [*earlier, folder, *attempts] if found.is_dir()]
+
+
+def _told(folder: Path) -> Iterator[str]:
+    yield f"== {folder}"
+    if (folder / PROGRESS).is_file():
+        yield (folder / PROGRESS).read_text(encoding="utf-8", errors="replace").strip()
+    for notebook in sorted(folder.glob("*.ipynb")):
+        yield from _outputs(notebook)
+    if (folder / LOG).is_file():
+        yield from (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+    failure = read_json(folder / FAILED)
+    if failure:
+        yield from ("-- failed", *str(failure.get("error")).splitlines())
+
+
+def _outputs(notebook: Path) -> Iterator[str]:
+    """The text of every cell's output; nothing of a notebook that was torn."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):
+        return
+    for number, cell in enumerate(cells):
+        found = [line for output in cell.get("outputs", ()) for line in _text(output)]
+        if found:
+            yield f"-- {notebook.name}, cell {number}"
+            yield from found
+
+
+def _text(output: dict) -> list[str]:
+    if output.get("output_type") == "error":
+        text: object = "\n".join(output.get("traceback", ()))
+    else:
+        text = output.get("text") or output.get("data", {}).get("text/plain", "")
+    return ESCAPES.sub("", text if isinstance(text, str) else "".join(text)).splitlines()

@@ -1,0 +1,47 @@
+"""What a worker computes with, so that one with other versions is refused before it changes any number."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from fitlib.digest import digest_file, digest_json
+from fitlib.errors import InputError
+from fitlib.keys import NUMERIC, PACKAGE
+
+FITLIB = "fitlib source"
+
+
+@cache
+def software() -> Mapping[str, str]:
+    """Python, the packages that tasks compute with, and fitlib's own sources, as this process would use them."""
+    packages = sorted({"ipykernel", *(name for names in NUMERIC.values() for name in names)})
+    found = {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+    sources = sorted(path for path in PACKAGE.rglob("*.py"))
+    digest = digest_json([[str(p.relative_to(PACKAGE)), digest_file(p)] for p in sources])
+    return {**found, FITLIB: digest[:12]}
+
+
+def refuse_other_software(expected: Mapping[str, str], found: Mapping[str, str], worker: str) -> None:
+    """InputError that names every package of which a worker has another version."""
+    other = [name for name in expected if found.get(name) != expected[name]]
+    if other:
+        told = ", ".join(f"{name} {found.get(name, 'missing')} instead of {expected[name]}" for name in other)
+        remedy = "install the same requirements.lock and fitlib there"
+        raise InputError("worker", "versions", worker, f"it has {told}", remedy)
+
+
+def refuse_without_kernel() -> None:
+    """InputError where this Python has no kernel that could execute a notebook."""
+    if find_spec("ipykernel") is None:
+        raise InputError("kernel", "ipykernel", None, "this Python has no kernel", "pip install ipykernel")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"

@@ -1,0 +1,117 @@
+"""A kernel that outgrows its limits or outlives its batch is ended, and the reason is told."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fitlib import watch
+from fitlib.lock import Holder
+from fitlib.watch import ORPHANED, Lease, LeaseWatch, Limits, Watch, memory_of
+
+HOLDING = "import time; held = b'x' * {size}; print('ready', flush=True); time.sleep(60)"
+MIB = 2**20
+
+
+@pytest.fixture
+def process():
+    """Start Python code in a process of its own and wait until it prints something."""
+    started = []
+
+    def start(code):
+        started.append(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True))
+        assert started[-1].stdout.readline()
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+        one.wait()
+
+
+def ended(victim, limits, lease=None):
+    """Watch a process until it is dead; the reason."""
+    with Watch(limits, lease) as watching:
+        watching.kernel(victim.pid)
+        victim.wait(timeout=30)
+    return watching.reason
+
+
+def test_a_kernel_that_takes_too_long_is_ended(process):
+    assert "took longer than 0.2 s" in ended(process(HOLDING.format(size=1)), Limits(seconds=0.2))
+
+
+def test_a_kernel_that_holds_too_much_is_ended(process):
+    reason = ended(process(HOLDING.format(size=200 * MIB)), Limits(memory=100 * MIB))
+    assert "more than its limit of 0.10 GiB" in reason and "--memory" in reason
+
+
+def test_a_kernel_within_its_limits_is_left_alone(process):
+    victim = process(HOLDING.format(size=1))
+    with Watch(Limits(seconds=60, memory=1000 * MIB)) as watching:
+        watching.kernel(victim.pid)
+        time.sleep(3 * watch.INTERVAL)
+    assert watching.reason == "" and victim.poll() is None
+
+
+def test_a_kernel_whose_batch_has_ended_is_ended(process, tmp_path):
+    reason = ended(process(HOLDING.format(size=1)), Limits(), Lease(str(tmp_path / "lock"), "token"))
+    assert reason == ORPHANED
+
+
+def _holder(path, token, pid=1):
+    path.write_text(f'{{"host": "far", "pid": {pid}, "boot": "b", "token": "{token}"}}')
+
+
+def test_a_lease_holds_as_long_as_the_lock_is_the_batchs_and_changes(tmp_path, monkeypatch):
+    lock, now = tmp_path / "lock", [1000.0]
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    _holder(lock, "mine")
+    lease = LeaseWatch(Lease(str(lock), "mine"))
+    assert lease.holds()
+    now[0] += 3 * watch.STALE
+    os.utime(lock, (1, 1))  # another time than before: a heartbeat, whatever the clocks say
+    assert lease.holds()
+    now[0] += 3 * watch.STALE
+    assert not lease.holds()
+    _holder(lock, "somebody else's")
+    assert not lease.holds()
+
+
+def test_one_look_at_a_missing_lock_does_not_end_a_lease(tmp_path):
+    assert LeaseWatch(Lease(str(tmp_path / "lock"), "mine")).holds()
+
+
+def _share(size, queue, proceed):
+    queue.put(memory_of(os.getpid()))
+    proceed.wait()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="this system does not tell shared pages")
+def test_pages_that_forked_processes_share_are_counted_in_parts():
+    held = bytearray(os.urandom(300 * MIB))
+    fork = multiprocessing.get_context("fork")
+    queue, proceed = fork.Queue(), fork.Event()
+    children = [fork.Process(target=_share, args=(len(held), queue, proceed)) for _ in range(3)]
+    for child in children:
+        child.start()
+    told = [queue.get(timeout=60) for _ in children]
+    total = memory_of(os.getpid())  # with its children
+    proceed.set()
+    for child in children:
+        child.join()
+    assert max(told) < 250 * MIB and 300 * MIB < total < 600 * MIB
+
+
+def test_a_process_that_is_gone_holds_nothing(process):
+    victim = process(HOLDING.format(size=1))
+    victim.kill()
+    victim.wait()
+    assert memory_of(victim.pid) == 0
+
+
+def test_every_holding_has_a_token_of_its_own():
+    assert Holder.this_process().token != Holder.this_process().token
