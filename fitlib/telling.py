@@ -15,10 +15,13 @@ class Teller:
     """Listens to the workflow."""
 
     def __init__(self, paths: ExperimentPaths, progress: Progress):
-        self._paths, self._progress = paths, progress
+        self._paths, self._progress, self.began = paths, progress, False
 
     def started(self, task: Task) -> None:
         """A job was handed to the executor."""
+        if not self.began:
+            self.began = True
+            log_event(self._paths, "began")
         self._paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
         log_event(self._paths, "started", task=task.name, kind=task.kind)
         self._progress.started(task.kind, task.name)
@@ -43,11 +46,11 @@ class Teller:
 
 @contextmanager
 def told(paths: ExperimentPaths, progress: Progress) -> Iterator[Teller]:
-    """A listener for one piece of work, with an event for its beginning and its end."""
-    log_event(paths, "began")
-    how = "interrupted"
+    """A listener for one piece of work, with an event for its beginning and its end; none where nothing is to do."""
+    teller, how = Teller(paths, progress), "interrupted"
     try:
-        yield Teller(paths, progress)
+        yield teller
         how = "ended"
     finally:
-        log_event(paths, how)
+        if teller.began:
+            log_event(paths, how)
