@@ -22,9 +22,10 @@ from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError
 from fitlib.execution import injected_parameters, notebook_path
 from fitlib.keys import versions
+from fitlib.lock import is_locked
 from fitlib.own_code import read_notebook
 from fitlib.series import main_arms
-from fitlib.store import RECORD, ExperimentPaths, covered, is_locked, json_text, personal, read_json
+from fitlib.store import RECORD, ExperimentPaths, covered, json_text, personal, read_json
 from fitlib.verify import check_files
 from fitlib.wording import count, data_name, listed, noise, seed
 

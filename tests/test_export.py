@@ -19,7 +19,8 @@ from fitlib.crate import CONTEXT, PROFILE
 from fitlib.digest import digest_file
 from fitlib.errors import InputError, RunFailed
 from fitlib.export import ENVIRONMENT, METADATA, REQUIREMENTS, export
-from fitlib.store import ExperimentPaths, json_text, locked, personal
+from fitlib.lock import locked
+from fitlib.store import ExperimentPaths, json_text, personal
 from fitlib.unpack import verify_archive
 from fitlib.verify import verify
 

@@ -112,7 +112,7 @@ def test_a_killed_kernel_is_noticed_its_run_made_again_and_the_others_go_on(undi
     assert process.returncode == 0 and "is tried again: the kernel died" in errors, errors
     assert len(records(tmp_path)) == 6 and tables(tmp_path / "outputs/e") == tables(undisturbed / "outputs/e")
     kept = list((tmp_path / "outputs/e/superseded").rglob("failed.json"))
-    assert len(kept) == 1 and "the kernel died" in kept[0].read_text() and (kept[0].parent / "train.ipynb").is_file()
+    assert len(kept) == 1 and "the kernel died" in kept[0].read_text()
     assert "the kernel died" in text_of(tmp_path / "outputs/e/report.html")
 
 
