@@ -22,7 +22,7 @@ MARKDOWN = re.compile(r"[\\`*_{}\[\]<>&$~|#:]")  # active characters; ":" so tha
 WRAPPED = 40  # characters of a cell beyond which it may break into lines
 SHORT, WIDE = 12, 8  # rows up to which a table stays on one printed page; columns beyond which it is printed smaller
 NUMBER = re.compile(r"[−+<>≤\[]* ?\d|–$|not estimable$|no test$|constant in all")
-IN_NOTEBOOKS = ".fitlib caption, .fitlib th[scope=row], .fitlib .text { text-align: left }"
+IN_NOTEBOOKS = ".fitlib caption, .fitlib th[scope^=row], .fitlib td.text, .fitlib th.text { text-align: left }"
 Links = Mapping[str, Sequence[str]]
 
 

@@ -39,6 +39,7 @@ RATES = {
 METRICS = (*BIAS_METRICS, "accuracy", *RATES)
 LANDMARKS = np.round(np.arange(0.5, 1.0001, 0.01), 2)
 KEYS = ["technique", "arm"]
+STARTS = ("initial weights", "first batch")  # digested before the first epoch
 Option = tuple[str, int | None]
 
 
@@ -225,19 +226,27 @@ def run_digests(experiment: LoadedExperiment, technique: str, arm: str, run: int
     own = rows[rows["run"] == run] if len(rows) else rows
     if own.empty:
         return "<p>No digests were recorded.</p>"
-    shared = rows.groupby(["part", "epoch", "digest"])["run"].nunique()
     total = rows["run"].nunique()
     view = pd.DataFrame(
         {
             "Part": row.part,
-            "Epoch": str(row.epoch),
+            "After epoch": "–" if row.part in STARTS else str(row.epoch + 1),
             "SHA-256": f"{row.digest[:16]}…",
-            "Shared by": f"{shared[(row.part, row.epoch, row.digest)]} of {total} runs",
+            "Shared by": f"{row.shared} of {total} runs",
         }
-        for row in own.sort_values(["part", "epoch"], kind="stable").itertuples(index=False)
+        for row in _told_apart(own, rows).itertuples(index=False)
     )
-    about = "Runs part where a digest is no longer shared by all."
+    about = "Runs part where a digest is no longer shared by all; of epochs with equal numbers, the first and the last."
     return table_html(f"Digests of run-{run:02d}", view, captions.caption(experiment.plan, [total], about))
+
+
+def _told_apart(own: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Digests of a run with the number of runs that share each; of equal numbers in a row, the first and the last."""
+    keys = ["part", "epoch", "digest"]
+    shared = rows.groupby(keys)["run"].nunique().rename("shared").reset_index()
+    found = own.merge(shared, on=keys).sort_values(["part", "epoch"], kind="stable")
+    same = [found[["part", "shared"]].eq(found[["part", "shared"]].shift(step)).all(axis=1) for step in (1, -1)]
+    return found[~(same[0] & same[1])]
 
 
 def run_link(experiment: LoadedExperiment, technique: str, arm: str, run: int) -> str:

@@ -169,3 +169,9 @@ def test_the_notebook_names_parameters_that_the_explorer_takes():
     cells = json.loads(notebook_path("explore").read_text())["cells"]
     source = "".join(line for cell in cells for line in cell["source"])
     assert "to_explore(experiment, outputs)" in source and "torch" not in source
+
+
+def test_of_digests_that_all_share_the_first_and_the_last_are_shown(loaded):
+    page = explore.run_digests(loaded, *PLACE, 1)
+    assert page.count("5 of 5 runs") == 2 and page.count("1 of 5 runs") == 2  # weights after epochs 1 and 6
+    assert "<td>1</td>" in page and "<td>6</td>" in page and "<td>2</td>" not in page

@@ -1,5 +1,6 @@
 """An exported experiment says what it holds, has no rows of persons unless asked, and is verified as its folder is."""
 
+import hashlib
 import json
 import shutil
 import stat
@@ -201,6 +202,17 @@ def test_a_forger_who_mends_all_hashes_is_found_by_the_tables_themselves(copy, t
     mend(copy)
     forged = export(ExperimentPaths(copy), tmp_path / "forged.zip").path
     assert any("tables/comparisons.csv" in line for line in verify_archive(forged).deviations)
+
+
+def test_an_archive_of_another_version_is_verified_and_the_version_told(archive, tmp_path):
+    content = members(archive)
+    other = {**json.loads(content[ENVIRONMENT]), "fitlib": "0.0.9"}
+    content[ENVIRONMENT] = json_text(other).encode()
+    described = json.loads(content[METADATA])
+    entity = next(entity for entity in described["@graph"] if entity["@id"] == ENVIRONMENT)
+    entity["sha256"] = hashlib.sha256(content[ENVIRONMENT]).hexdigest()
+    found = verify_archive(packed(tmp_path / "old.zip", {**content, METADATA: json.dumps(described).encode()}))
+    assert found.deviations == [] and any("made by fitlib 0.0.9, this is" in line for line in found.remarks)
 
 
 @pytest.mark.slow

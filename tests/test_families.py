@@ -10,10 +10,13 @@ import pytest
 import yaml
 from PIL import Image
 
+from fitlib import load
 from fitlib.errors import InputError
 from fitlib.experiment import make_experiment
+from fitlib.export import export
 from fitlib.store import ExperimentPaths
 from fitlib.studies import study_of
+from fitlib.unpack import verify_archive
 from fitlib.verify import verify
 
 DIGITS = {"name": "digits-s", "split_seed": 1}
@@ -137,6 +140,9 @@ def test_two_families_in_one_file_give_two_reports_and_one_index(tmp_path, fitli
     again = fitlib_command("run", "two.yaml", cwd=tmp_path, env={"FITLIB_CACHE_DIR": str(tmp_path / "cache")})
     assert again.returncode == 0 and json.loads((root / "MANIFEST.json").read_text())["files"] == manifest
     assert verify(root).deviations == []
+    sent = export(ExperimentPaths(root), tmp_path / "two.zip").path
+    assert verify_archive(sent).deviations == []
+    assert {name: part.finished for name, part in load(root).families.items()} == {"D-Base": True, "F-Base": True}
     (tmp_path / "faces.parquet").unlink()  # elsewhere the data are not there
     found = verify(root.rename(tmp_path / "moved"), full=True)
     assert found.deviations == [] and "cannot be resolved here" in found.remarks[0]
