@@ -64,7 +64,14 @@ class Page:
         if len(view):
             display(HTML(table_html(title, view, caption, source, links)))
 
-    def figure(self, name: str, attribute: str, figure: Figure, alt: str, caption: str) -> None:
+    def figures(self, name: str, attribute: str, figures: Sequence[Figure], alt: str, caption: str) -> None:
+        """As `figure`, for what takes several figures: each is told as a part, the text alternative is that of all."""
+        for number, figure in enumerate(figures, 1):
+            part = f"Part {number} of {len(figures)}. " if len(figures) > 1 else ""
+            end = f"-part-{number}" if len(figures) > 1 else ""
+            self.figure(name, attribute, figure, f"{part}{alt}", f"{part}{caption}", end)
+
+    def figure(self, name: str, attribute: str, figure: Figure, alt: str, caption: str, end: str = "") -> None:
         """Save a figure as SVG and PNG, and display it with its text alternative and caption.
 
         Where the plan has several protected attributes, file name and caption tell which one it shows.
@@ -75,7 +82,7 @@ class Page:
 
         if len(self.plan["groups"]) > 1:
             caption = f"Protected attribute: {attribute}. {caption}"
-        svg, _ = plots.save(figure, self.out / "figures", plots.stem(name, self.plan, attribute))
+        svg, _ = plots.save(figure, self.out / "figures", f"{plots.stem(name, self.plan, attribute)}{end}")
         data = {"image/svg+xml": svg.read_text(encoding="utf-8"), "text/plain": alt}
         display(data, metadata={"image/svg+xml": {"alt": alt, "caption": caption}}, raw=True)
 

@@ -52,8 +52,10 @@ STYLE = {
     "path.simplify": False,
 }
 MOST_CLASSES = 15  # impact ratios of more classes than this are limited to the lowest
+MOST_HEAT_ROWS = 17  # of a heat map in one figure
 ROW = 0.27  # height of a row, inches
 WIDTH = 9.0  # of a full figure, inches
+TALLEST = 11.0  # inches: what still fits a printed page at WIDTH; more becomes several figures
 
 
 def styled(draw: Callable) -> Callable:
@@ -127,11 +129,19 @@ def overall_or_accuracy(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 @styled
-def distributions_figure(metrics: pd.DataFrame, summary: pd.DataFrame, baselines: Collection[str] = ()) -> Figure:
-    """One panel per bias metric, and one for accuracy."""
-    names = [*(m for m in wording.BIAS_METRICS if (metrics["metric"] == m).any()), "accuracy"]
-    names = [m for m in names if (metrics["metric"] == m).any()]
-    figure, axes = _panels(len(names), rows=len(_row_labels(metrics)))
+def distributions_figures(
+    metrics: pd.DataFrame, summary: pd.DataFrame, baselines: Collection[str] = ()
+) -> list[Figure]:
+    """One panel per bias metric, and one for accuracy; in as many figures as fit printed pages."""
+    names = [m for m in (*wording.BIAS_METRICS, "accuracy") if (metrics["metric"] == m).any()]
+    rows = len(_row_labels(metrics))
+    return [_distributions(metrics, summary, baselines, part, rows) for part in _in_figures(names, rows)]
+
+
+def _distributions(
+    metrics: pd.DataFrame, summary: pd.DataFrame, baselines: Collection[str], names: Sequence[str], rows: int
+) -> Figure:
+    figure, axes = _panels(len(names), rows=rows)
     for name, ax in zip(names, axes, strict=False):
         distribution(metrics, summary, name, baselines, ax)
     return figure
@@ -194,10 +204,14 @@ def _ratio_points(ax: Axes, height: int, ratios: np.ndarray) -> None:
 
 
 @styled
-def impact_ratios_figure(metrics: pd.DataFrame, plan: Mapping) -> Figure:
-    """One panel per technique."""
+def impact_ratios_figures(metrics: pd.DataFrame, plan: Mapping) -> list[Figure]:
+    """One panel per technique; in as many figures as fit printed pages."""
     names = [t["technique"] for t in plan["techniques"] if (metrics["technique"] == t["technique"]).any()]
     targets = lowest_classes(metrics, plan)
+    return [_impact_ratios(metrics, plan, part, targets) for part in _in_figures(names, len(targets))]
+
+
+def _impact_ratios(metrics: pd.DataFrame, plan: Mapping, names: Sequence[str], targets: Sequence[int]) -> Figure:
     figure, axes = _panels(len(names), rows=len(targets))
     for name, ax in zip(names, axes, strict=False):
         impact_ratio(metrics, name, plan, ax, targets)
@@ -249,8 +263,11 @@ def _class_label(plan: Mapping, target: int) -> str:
 
 
 @styled
-def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Axes:
-    """Technique × metric: difference in points, verdict and corrected p written in every cell; colour repeats them."""
+def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None, limit: float | None = None) -> Axes:
+    """Technique × metric: difference in points, verdict and corrected p written in every cell; colour repeats them.
+
+    ``limit``: the difference in points of the strongest colour; default: the largest, at least the smallest effect.
+    """
     rows = bias_rows(comparisons)
     labels = _comparison_labels(rows)
     names = [m for m in wording.BIAS_METRICS if (rows["metric"] == m).any()]
@@ -261,7 +278,7 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -
     where = ["technique", "arm", "metric"]
     cells = rows.drop_duplicates(where).set_index(where)
     grid = 100 * cells["difference"].astype(float).unstack().reindex(index=list(labels), columns=names)
-    limit = max(np.nanmax(np.abs(grid.to_numpy()), initial=0.0), 100 * float(plan["analysis"]["smallest_effect"]))
+    limit = limit or _strongest(rows, plan)
     look = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit, "cbar": False, "linewidths": 2}
     across, down = [_metric_label(rows, name) for name in names], [_plain(label) for label in labels.values()]
     seaborn.heatmap(grid.to_numpy(), xticklabels=across, yticklabels=down, ax=ax, **look)
@@ -272,6 +289,26 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -
         dark = abs(grid.iat[i, j]) > 0.62 * limit  # False for NaN
         _write_cell(ax, i + 0.5, j + 0.5, cell, "white" if dark else INK, float(plan["analysis"]["alpha"]))
     return ax
+
+
+@styled
+def heat_maps(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
+    """The heat map, its rows in as many figures as fit printed pages, all with the same colours."""
+    rows = bias_rows(comparisons)
+    limit = _strongest(rows, plan)
+    parts = parted(_comparison_labels(rows), MOST_HEAT_ROWS) or [{}]
+    return [heat_map(_among(rows, part), plan, limit=limit).figure for part in parts]
+
+
+def _strongest(rows: pd.DataFrame, plan: Mapping) -> float:
+    largest = rows["difference"].astype(float).abs().max()
+    return 100 * max(0.0 if missing(largest) else largest, float(plan["analysis"]["smallest_effect"]))
+
+
+def _among(rows: pd.DataFrame, labels: Collection[tuple[str, str]]) -> pd.DataFrame:
+    """Rows of the techniques and arms in `labels`."""
+    kept = [key in labels for key in zip(rows["technique"], rows["arm"], strict=True)]
+    return rows[pd.Series(kept, rows.index, dtype=bool)]
 
 
 def _write_cell(ax: Axes, y: float, x: float, cell: pd.Series, colour: str, alpha: float) -> None:
@@ -327,13 +364,20 @@ def _effect_row(ax: Axes, height: int, row: pd.Series) -> None:
 
 
 @styled
-def effects_figure(comparisons: pd.DataFrame, plan: Mapping) -> Figure:
-    """One panel of effects per bias metric."""
+def effects_figures(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
+    """One panel of effects per bias metric, and one that explains the markers; as many figures as fit printed pages."""
     names = [m for m in wording.BIAS_METRICS if (comparisons["metric"] == m).any()]
-    figure, axes = _panels(len(names) + 1, rows=len(_comparison_labels(bias_rows(comparisons))), width=WIDTH + 1.5)
+    rows = len(_comparison_labels(bias_rows(comparisons)))
+    return [_effects(comparisons, plan, part, rows) for part in _in_figures([*names, ""], rows)]
+
+
+def _effects(comparisons: pd.DataFrame, plan: Mapping, names: Sequence[str], rows: int) -> Figure:
+    figure, axes = _panels(len(names), rows=rows, width=WIDTH + 1.5)
     for name, ax in zip(names, axes, strict=False):
-        effect(comparisons, name, plan, ax)
-    _effects_key(axes[-1], plan)
+        if name:
+            effect(comparisons, name, plan, ax)
+        else:
+            _effects_key(ax, plan)
     return figure
 
 
@@ -364,6 +408,13 @@ def alt_effects(comparisons: pd.DataFrame) -> str:
 # Shared pieces
 
 
+def parted(labels: Mapping, most: int) -> list[dict]:
+    """Rows or panels in portions of nearly equal size, each at most `most`."""
+    items, n = list(labels.items()), -(-len(labels) // most)
+    size = -(-len(items) // max(n, 1))
+    return [dict(items[i : i + size]) for i in range(0, len(items), max(size, 1))]
+
+
 def _axes(rows: float, width: float = 5.0) -> Axes:
     return Figure(figsize=(width, 0.9 + ROW * max(rows, 2)), layout="constrained").subplots()
 
@@ -377,6 +428,12 @@ def _panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[F
     for ax in axes[n:]:
         ax.set_visible(False)
     return figure, axes[:n]
+
+
+def _in_figures(names: Sequence[str], rows: int, across: int = 4) -> list[list[str]]:
+    """Names of panels with so many rows, in portions that `_panels` draws no taller than `TALLEST`."""
+    lines = max(1, int(TALLEST // (0.85 + ROW * max(rows, 2))))
+    return [list(part) for part in parted(dict.fromkeys(names), lines * across)]
 
 
 def _row_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:

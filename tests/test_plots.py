@@ -27,12 +27,12 @@ def usual() -> Experiment:
 def figures(found: Experiment) -> dict[str, Figure]:
     """All figures of an experiment with one protected attribute."""
     drawn = {
-        "distributions": plots.distributions_figure(strict(found), found.summary, {"S-Base"}),
-        "impact-ratio": plots.impact_ratios_figure(strict(found), found.plan),
+        "distributions": plots.distributions_figures(strict(found), found.summary, {"S-Base"})[0],
+        "impact-ratio": plots.impact_ratios_figures(strict(found), found.plan)[0],
     }
     if len(found.comparisons):
         drawn["comparisons"] = plots.heat_map(found.comparisons, found.plan).figure
-        drawn["effects"] = plots.effects_figure(found.comparisons, found.plan)
+        drawn["effects"] = plots.effects_figures(found.comparisons, found.plan)[0]
     return drawn
 
 

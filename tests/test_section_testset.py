@@ -34,6 +34,9 @@ def shown(frames: dict, plan: dict, monkeypatch: pytest.MonkeyPatch) -> list[str
         def table(self, title: str, view: pd.DataFrame, caption: str, source: str) -> None:
             told.extend([title, view.to_string(), caption, source])
 
+        def figure(self, name: str, attribute: str, figure: object, alt: str, caption: str) -> None:
+            told.extend([name, alt, caption])
+
     monkeypatch.setattr(section, "tell", lambda said: told.extend([said] if isinstance(said, str) else said))
     section.show(Page(), frames, plan, [])
     return told

@@ -1,5 +1,29 @@
 """What the report says on one subject each: the tables for readers, the sentences and the figures of a section."""
 
-from fitlib.sections import costs, differences, individuals, reporting, robustness, seeds, testset, verdict
+from fitlib.sections import (
+    classes,
+    costs,
+    differences,
+    impact,
+    individuals,
+    reporting,
+    robustness,
+    seeds,
+    testset,
+    variation,
+    verdict,
+)
 
-__all__ = ["costs", "differences", "individuals", "reporting", "robustness", "seeds", "testset", "verdict"]
+__all__ = [
+    "classes",
+    "costs",
+    "differences",
+    "impact",
+    "individuals",
+    "reporting",
+    "robustness",
+    "seeds",
+    "testset",
+    "variation",
+    "verdict",
+]

@@ -23,8 +23,8 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
         tell(PAPER)
     tell("On which metrics did bias fall or rise, by more than the smallest effect that was declared to count?")
     for attribute, rows in _by_attribute(comparisons, plan):
-        figure = plots.heat_map(rows, plan).figure
-        page.figure("comparisons", attribute, figure, plots.alt_heat_map(rows), captions.caption_heat_map(plan, rows))
+        figures = plots.heat_maps(rows, plan)
+        page.figures("comparisons", attribute, figures, plots.alt_heat_map(rows), captions.caption_heat_map(plan, rows))
     told = [sentences.significance(comparisons, plan), sentences.redundant(comparisons)]
     tell([*told, *sentences.dropped(comparisons)])
     if len(comparisons):
@@ -41,8 +41,8 @@ def _effects(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
     heading("How large are the differences, and how surely are they known?")
     tell("A bar wholly beyond the grey band decides; one that touches it leaves it open, unless it lies wholly inside.")
     for attribute, rows in _by_attribute(comparisons, plan):
-        figure, alt = plots.effects_figure(rows, plan), plots.alt_effects(rows)
-        page.figure("effects", attribute, figure, alt, captions.caption_effects(plan, rows))
+        figures, alt = plots.effects_figures(rows, plan), plots.alt_effects(rows)
+        page.figures("effects", attribute, figures, alt, captions.caption_effects(plan, rows))
     told = [sentences.undecided(comparisons, plan), *sentences.reversals(comparisons, plan)]
     tell([*told, *sentences.accuracy(comparisons)])
     effects, tests = views.effects_view(comparisons), views.tests_view(comparisons)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from fitlib import spread_plots
 from fitlib import wording as say
 from fitlib.captions import caption
 from fitlib.display import Page, tell
@@ -15,6 +16,10 @@ from fitlib.testset import COMPONENT_METRICS
 KEYS = ["technique", "arm", "attribute"]
 ROUNDING = 1e-12  # a spread below is that of rounding: the value is constant
 NO_TABLE = "What the test set contributes is not known: the metrics of these techniques were made without it."
+QUESTION = (
+    "A distance between groups is above zero by chance alone, and another test set would give another value. What do "
+    "these values look like beside chance, and how much of the spread is the training, how much the test set?"
+)
 RATE_NAMES = {"DP": "share predicted as the class", "EOFP": "false positive rate", "EOTP": "true positive rate"}
 
 
@@ -24,12 +29,23 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     if summary["expectation"].isna().all() and components.empty:
         tell(NO_TABLE)
         return
+    tell(QUESTION)
     tell([*chance_sentences(summary), denominator_sentence(summary, plan)])
     page.table("Beside chance", chance_view(summary), caption_chance(plan, summary), "tables/summary.csv")
     tell([*component_sentences(components, plan)])
+    _components(page, components, plan)
     view = components_view(components, plan)
     page.table("Run and test set", view, caption_components(plan, components), "tables/components.csv")
     tell([direction_sentence(summary, plan), *selection_sentences(selection)])
+
+
+def _components(page: Page, components: pd.DataFrame, plan: Mapping) -> None:
+    widest = spread_plots.widest(components)
+    for attribute in plan["groups"]:
+        rows = widest[(widest["attribute"] == attribute) & (widest["sd_between_runs"] >= ROUNDING)]
+        if len(rows):
+            figure, alt = spread_plots.components_figure(rows, plan), spread_plots.alt_components(rows, plan)
+            page.figure("components", attribute, figure, alt, caption_components(plan, rows))
 
 
 # Sentences: chance
@@ -209,10 +225,7 @@ def caption_chance(plan: Mapping, summary: pd.DataFrame) -> str:
 
 def components_view(components: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Components of the largest spread between runs of each technique, arm and attribute."""
-    rows = components.dropna(subset=["sd_between_runs"])
-    if rows.empty:
-        return pd.DataFrame()
-    widest = rows.loc[rows.groupby(KEYS, sort=False)["sd_between_runs"].idxmax()].sort_index()
+    widest = spread_plots.widest(components)
     return pd.DataFrame([_component_row(row, components, plan) for _, row in widest.iterrows()])
 
 

@@ -1,0 +1,210 @@
+"""Pictures class by class: a metric of every class and run, and on which side of 0.8 the runs' impact ratios lie.
+
+Figures as in `fitlib.plots`: tidy tables in, axes out. Up to `FEW` classes stand in rows with their names; of more,
+every technique is a ridge over all classes, which keep one order. `alt_…` functions say in words what a figure shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fitlib import plots
+from fitlib import wording as say
+from fitlib.plots import BLUE, GREY, INK, PALE, ROW, VERMILION, WIDTH, styled
+
+FEW = 24  # classes with a row and a name of their own
+NAMED = 6  # classes named on the axis of ridges
+MOST_RIDGES = 14  # techniques in one figure
+RIDGE = 0.62  # height of a ridge, inches
+BELOW = "#f3cfb4"  # pale vermilion, hatched
+
+
+def class_values(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Values of a metric by technique, arm, target and run, where defined; in points."""
+    rows = metrics[(metrics["metric"] == metric) & metrics["target"].notna() & metrics["group"].isna()]
+    rows = rows.assign(target=rows["target"].astype(int), value=100 * rows["value"].astype(float))
+    return rows[["technique", "arm", "run", "target", "value"]].dropna(subset=["value"])
+
+
+def class_order(values: pd.DataFrame) -> list[int]:
+    """Classes from the largest mean to the smallest, over all techniques: the order in which figures show them."""
+    return values.groupby("target")["value"].mean().sort_values(ascending=False, kind="stable").index.tolist()
+
+
+# Strips: few classes
+
+
+@styled
+def strip(
+    values: pd.DataFrame, key: tuple[str, str], plan: Mapping, order: Sequence[int], ax: Axes | None = None
+) -> Axes:
+    """One technique and arm: a row per class, every run a point, their mean an upright mark."""
+    ax = ax if ax is not None else plots._axes(len(order))
+    rows = plots._of(values, key)
+    for height, target in enumerate(order):
+        found = rows.loc[rows["target"] == target].sort_values("run")["value"].to_numpy(float)
+        ax.plot(found, height + plots._stack(len(found)), **plots._points(_is_baseline(plan, key[0])))
+        if len(found):
+            ax.plot(found.mean(), height, "|", color=INK, markersize=11, markeredgewidth=1.6)
+        else:
+            _undefined(ax, height)
+    plots._name_rows(ax, [say.class_name(plan, target) for target in order])
+    ax.set_xlabel("points (0: no bias)")
+    return ax
+
+
+def _undefined(ax: Axes, height: int) -> None:
+    place = ax.get_yaxis_transform()
+    ax.text(0.02, height, "undefined in every run", va="center", fontsize=7, color=GREY, transform=place)
+
+
+def _is_baseline(plan: Mapping, technique: str) -> bool:
+    return any(t["technique"] == technique and t["baseline"] is None for t in plan["techniques"])
+
+
+# Ridges: many classes
+
+
+@styled
+def ridge(
+    values: pd.DataFrame, key: tuple[str, str], order: Sequence[int], limit: float, ax: Axes | None = None
+) -> Axes:
+    """One technique over all classes: the band from the smallest to the largest run, the mean as a line."""
+    ax = ax if ax is not None else Figure(figsize=(WIDTH, 1.4), layout="constrained").subplots()
+    runs = plots._of(values, key).groupby("target")["value"].agg(["min", "mean", "max"]).reindex(order)
+    edges = np.arange(len(order) + 1) - 0.5
+    ax.stairs(runs["max"], edges, baseline=runs["min"].to_numpy(float), fill=True, color=BLUE, alpha=0.35, linewidth=0)
+    ax.stairs(runs["mean"], edges, baseline=None, color=INK, linewidth=0.8)
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(0, limit))
+    ax.grid(False, axis="x")
+    return ax
+
+
+def _named_classes(order: Sequence[int], plan: Mapping, ax: Axes) -> None:
+    """Names below some classes, evenly spaced, the first and the last among them."""
+    at = np.unique(np.linspace(0, len(order) - 1, min(NAMED, len(order))).astype(int))
+    ax.set_xticks(at, [plots._plain(say.class_name(plan, order[i]), 16) for i in at], fontsize=8)
+    ax.set_xlabel(f"all {len(order)} classes, from the largest mean over techniques to the smallest")
+
+
+# Figures
+
+
+@styled
+def per_class_figures(metrics: pd.DataFrame, metric: str, plan: Mapping) -> list[Figure]:
+    """A metric class by class for every technique: strips or ridges, in as many figures as it takes."""
+    values = class_values(metrics, metric)
+    order, labels = class_order(values), plots._row_labels(values)
+    if not order:
+        return []
+    if len(order) > FEW:
+        return [_ridges(values, part, order, metric, plan) for part in plots.parted(labels, MOST_RIDGES)]
+    most = 4 * max(1, int(plots.TALLEST // (0.85 + ROW * max(len(order), 2))))
+    return [_strips(values, part, order, metric, plan) for part in plots.parted(labels, most)]
+
+
+def _strips(values: pd.DataFrame, labels: Mapping, order: Sequence[int], metric: str, plan: Mapping) -> Figure:
+    figure, axes = plots._panels(len(labels), rows=len(order))
+    limits = _limits(values["value"])
+    for (key, label), ax in zip(labels.items(), axes, strict=False):
+        strip(values, key, plan, order, ax).set_xlim(limits)
+        ax.set_title(f"{metric}, {plots._plain(label)}")
+    return figure
+
+
+def _limits(values: pd.Series) -> tuple[float, float]:
+    """The same axis for all techniques, so that they can be compared."""
+    low, high = min(0.0, values.min()), values.max()
+    margin = 0.04 * ((high - low) or 1.0)
+    return low - margin, high + margin
+
+
+def _ridges(values: pd.DataFrame, labels: Mapping, order: Sequence[int], metric: str, plan: Mapping) -> Figure:
+    figure = Figure(figsize=(WIDTH, 0.8 + RIDGE * max(len(labels), 2)), layout="constrained")
+    axes = figure.subplots(len(labels), 1, sharex=True, sharey=True, squeeze=False).ravel()
+    for (key, label), ax in zip(labels.items(), axes, strict=True):
+        ridge(values, key, order, 1.05 * values["value"].max() or 1.0, ax)
+        ax.set_ylabel(plots._plain(label, 16), rotation=0, ha="right", va="center", fontsize=8.5)
+    _named_classes(order, plan, axes[-1])
+    axes[0].set_title(f"{metric}, points (band: smallest to largest run; line: mean)")
+    return figure
+
+
+def alt_per_class(metrics: pd.DataFrame, metric: str, plan: Mapping) -> str:
+    """What the figures show, in words."""
+    values = class_values(metrics, metric)
+    if values.empty:
+        return f"{metric} by class: undefined in every run."
+    spread = values.groupby(["technique", "arm", "target"], sort=False)["value"].agg(["mean", "min", "max"])
+    top = spread["mean"].idxmax()
+    wide = (spread["max"] - spread["min"]).idxmax()
+    n = values["target"].nunique()
+    kind = "Dot plots, one dot per run" if n <= FEW else "Bands from the smallest to the largest run"
+    return (
+        f"{kind}: {metric} of {say.count(n, 'class', 'classes')} by technique. Largest mean: "
+        f"{say.decimals(spread.loc[top, 'mean'])} points ({top[0]}, class {say.class_name(plan, top[2])}). Widest over "
+        f"runs: {say.decimals(spread.loc[wide, 'min'])} to {say.decimals(spread.loc[wide, 'max'])} points ({wide[0]}, "
+        f"class {say.class_name(plan, wide[2])})."
+    )
+
+
+# On which side of 0.8
+
+
+def worst_rows(risk: pd.DataFrame) -> pd.DataFrame:
+    """One row per technique and arm: the favourable class where one is declared, else the class most often below."""
+    rows = risk[risk["n"] > 0]
+    if (rows["rule"] == "four-fifths").any():
+        return rows[rows["rule"] == "four-fifths"]
+    ranked = rows.sort_values(["p_violated", "ratio_mean"], ascending=[False, True], kind="stable")
+    return ranked.drop_duplicates(["technique", "arm", "attribute"]).sort_index()
+
+
+@styled
+def sides(risk: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Axes:
+    """Share of runs below 0.8 and of runs not below, with the 95 % interval of the share below.
+
+    One row per technique: the favourable class (Clopper-Pearson), else its worst class (Bonferroni's: it was chosen).
+    """
+    rows = worst_rows(risk)
+    ax = ax if ax is not None else plots._axes(1.3 * len(rows), width=7.0)
+    for height, row in enumerate(rows.to_dict("records")):
+        _sides_row(ax, height, row)
+    labels = [f"{r['technique']} · class {say.class_name(plan, r['target'])}" for _, r in rows.iterrows()]
+    ax.set_yticks(range(len(labels)), [plots._plain(label, 34) for label in labels])
+    ax.set(
+        xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xlabel="share of runs (black: 95 % interval of the share below)"
+    )
+    ax.set_title("Violates four fifths" if (rows["rule"] == "four-fifths").any() else "Impact ratio below 0.8")
+    ax.grid(False, axis="y")
+    return ax
+
+
+def _sides_row(ax: Axes, height: int, row: Mapping) -> None:
+    share, n, below = float(row["p_violated"]), int(row["n"]), int(row["violated"])
+    ax.barh(height, share, height=0.62, color=BELOW, hatch="////", edgecolor=VERMILION, linewidth=0)
+    ax.barh(height, 1 - share, left=share, height=0.62, color=PALE, linewidth=0)
+    end = "" if row["rule"] == "four-fifths" else "_bonferroni"
+    low, high = row[f"p_violated_low{end}"], row[f"p_violated_high{end}"]
+    if not (say.missing(low) or say.missing(high)):
+        ax.errorbar(
+            [share], [height], xerr=[[share - low], [high - share]], color=INK, capsize=3, fmt="|", linewidth=1.4
+        )
+    text = f"{below} below, {n - below} not"
+    ax.annotate(text, (1, height), (4, 0), ax.get_yaxis_transform(), "offset points", va="center", fontsize=7.5)
+
+
+def alt_sides(risk: pd.DataFrame, plan: Mapping) -> str:
+    """What the figure shows, in words."""
+    rows = worst_rows(risk)
+    told = [
+        f"{r['technique']}{say.place(rows, r)}, class {say.class_name(plan, r['target'])}: {int(r['violated'])} of "
+        f"{int(r['n'])} runs"
+        for _, r in rows.iterrows()
+    ]
+    return f"Bars of the share of runs below 0.8 on the impact ratio, by technique. {say.listed(told, 30)}."

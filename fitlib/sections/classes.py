@@ -1,0 +1,105 @@
+"""Section "Class by class": where bias lies, and in which classes equal runs differ most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from fitlib import class_plots, plots
+from fitlib import wording as say
+from fitlib.captions import caption
+from fitlib.display import Page, tell
+from fitlib.sections.costs import first_metric
+
+MOST_ROWS = 60
+MOST_TOLD = 6
+KEYS = ["technique", "arm", "attribute"]
+EXPLORATORY = (
+    "Values of single classes are for exploring: no test is made class by class, and the class that stands out was "
+    "chosen for standing out."
+)
+
+
+def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
+    """Display the section: one metric class by class, in figures, sentences and a table."""
+    metric = first_metric(frames["comparisons"])
+    rows = class_rows(frames["summary"], metric, plan)
+    for attribute in plan["groups"]:
+        values = plots.select(frames["metrics"], plan, attribute)
+        figures, alt = (
+            class_plots.per_class_figures(values, metric, plan),
+            class_plots.alt_per_class(values, metric, plan),
+        )
+        page.figures("per-class", attribute, figures, alt, caption_figure(plan, rows, metric))
+    tell([*sentences(rows, plan), EXPLORATORY])
+    view = view_of(rows, plan)
+    page.table(f"{metric} by class", view, caption_table(plan, rows, metric, len(view)), "tables/summary.csv")
+
+
+def class_rows(summary: pd.DataFrame, metric: str, plan: Mapping) -> pd.DataFrame:
+    """Rows of single classes of one metric in the declared reading."""
+    chosen = (summary["metric"] == metric) & (summary["target"] != "overall") & summary["group"].isna()
+    return summary[chosen & (summary["reading"] == plan["analysis"]["reading"])]
+
+
+def sentences(rows: pd.DataFrame, plan: Mapping) -> list[str]:
+    """For each technique: its class of largest mean, and the one that spreads most over runs."""
+    groups = list(rows.dropna(subset=["mean"]).groupby(KEYS, sort=False))
+    told = [_told(group, rows, plan) for _, group in groups[:MOST_TOLD]]
+    more = [f"{len(groups) - MOST_TOLD} more stand in the figure."] if len(groups) > MOST_TOLD else []
+    return [*told, *more]
+
+
+def _told(group: pd.DataFrame, rows: pd.DataFrame, plan: Mapping) -> str:
+    top = group.loc[group["mean"].idxmax()]
+    who = f"{top['technique']}{say.place(rows, top)}"
+    first = (
+        f"{who}: largest in class {say.class_name(plan, top['target'])}, {say.points(top['mean'])} points on average"
+    )
+    spread = group[group["n"] > 1].dropna(subset=["maxdiff"])
+    if spread.empty:
+        return f"{first}."
+    wide = spread.loc[spread["maxdiff"].idxmax()]
+    return (
+        f"{first}; widest over runs in class {say.class_name(plan, wide['target'])}, {say.points(wide['min'])} to "
+        f"{say.points(wide['max'])} points."
+    )
+
+
+def view_of(rows: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+    """Every class of every technique; of more than `MOST_ROWS`, those with the largest MaxDiff."""
+    if len(rows) > MOST_ROWS:
+        rows = rows.sort_values("maxdiff", ascending=False, kind="stable").head(MOST_ROWS).sort_index()
+    return pd.DataFrame([_row(row, rows, plan) for _, row in rows.iterrows()])
+
+
+def _row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
+    constant = row["n"] > 1 and row["maxdiff"] == 0
+    return {
+        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Class": say.class_name(plan, row["target"]),
+        "n": str(row["n"]),
+        "Mean": say.points(row["mean"]),
+        "95 % interval": f"constant in all {row['n']} runs"
+        if constant
+        else say.span(row["mean_low"], row["mean_high"]),
+        "SD": "–" if constant else say.points(row["sd"]),
+        "95 % interval of the SD": "–" if constant else say.span(row["sd_low"], row["sd_high"]),
+        "MaxDiff": "–" if row["n"] < 2 else say.points(row["maxdiff"]),
+    }
+
+
+def caption_figure(plan: Mapping, rows: pd.DataFrame, metric: str) -> str:
+    """Under the figures."""
+    return caption(plan, rows["n"], f"{metric} of single classes, all runs. No interval, no test.")
+
+
+def caption_table(plan: Mapping, rows: pd.DataFrame, metric: str, shown: int) -> str:
+    """Under the table."""
+    part = f" Shown: the {shown} of {len(rows)} pairs with the largest MaxDiff." if shown < len(rows) else ""
+    about = (
+        f"{metric} in points; n: the runs in which it is defined. Intervals: 95 %, of the mean by Student's t, of the "
+        f"SD by Bonett's method. No test.{part}"
+    )
+    return caption(plan, rows["n"], about)
