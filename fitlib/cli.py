@@ -195,7 +195,7 @@ def _run(options: argparse.Namespace) -> int:
     conditions = Conditions(choice, Limits(options.timeout, options.memory), options.retries)
     jobs = options.jobs or default_jobs(experiment.declared["threads"])
     outcome = run_experiment(experiment, paths, jobs, options.only, options.replace, conditions=conditions)
-    return _conclude(paths, outcome)
+    return _conclude(options, paths, outcome)
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -204,7 +204,7 @@ def _report(options: argparse.Namespace) -> int:
 
     experiment, paths = _declared(options, options.experiment)
     outcome = report_experiment(experiment, paths, os.cpu_count() or 1, Progress(), options.show_code)
-    return _conclude(paths, outcome)
+    return _conclude(options, paths, outcome)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -262,7 +262,7 @@ def _analyze(options: argparse.Namespace) -> int:
     progress = Progress()
     outcome = analyze(options.folder, options.baseline, out, analysis, os.cpu_count() or 1, progress, choices)
     progress.close()
-    return _conclude(ExperimentPaths(out), outcome)
+    return _conclude(options, ExperimentPaths(out), outcome)
 
 
 def _paper(options: argparse.Namespace) -> int:
@@ -370,7 +370,11 @@ def _declared(options: argparse.Namespace, name: str) -> tuple:
     return make_experiment(declared, str(paths.declared), name), paths
 
 
-def _conclude(paths: object, outcome: object) -> int:
+def _conclude(options: argparse.Namespace, paths: object, outcome: object) -> int:
+    if paths.root.parent == options.outputs:
+        from fitlib.overview import write_overview
+
+        write_overview(options.outputs)
     reports = paths.reports()
     for report in reports:
         print(f"report: {report}")

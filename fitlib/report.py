@@ -86,6 +86,14 @@ def _index_row(row: Mapping) -> dict:
     return {"task": row["task"], "state": state, "state_class": known, "links": links, "note": row.get("note", "")}
 
 
+def write_page(template: str, target: str | Path, **content: object) -> Path:
+    """A page of one's own template with style and script inside; addresses in `rows` are quoted. Its path."""
+    rows = [{**row, "links": [(text, address(href)) for text, href in row["links"]]} for row in content.pop("rows")]
+    page = _page(template, **content, rows=rows, css=_css(), kind=template, script=_script())
+    write_atomically(Path(target), page)
+    return Path(target)
+
+
 def write_assets(folder: str | Path) -> Path:
     """The style sheet that rendered notebooks and the index share."""
     target = Path(folder) / "fitlib.css"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import IPython.display
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -224,7 +225,21 @@ def blank(figure: Figure, folder: Path, stem: str) -> tuple[Path, Path]:
     return path, path
 
 
+def never_predicted(name: str, predicted: np.ndarray) -> np.ndarray:
+    """The technique S-T1 predicts class 2 in no run, the others in every second run."""
+    kept = np.arange(len(predicted)) % 2 == 0 if name != "S-T1" else np.zeros(len(predicted), bool)
+    return np.where((predicted == 2) & ~kept[:, None], 0, predicted)
+
+
 CASES = {
+    "undefined": (
+        lambda: experiment(alter=never_predicted),
+        ["undefined in every run", "had undefined values of", "in some run, for lack of predictions"],
+    ),
+    "27 techniques": (
+        lambda: experiment(techniques=27, runs=5),
+        ["of 26 techniques,", "S-T26", "130 tests", "Part 1 of 2."],
+    ),
     "one run": (lambda: experiment(runs=1), ["too few runs", "not estimable", "cannot be seen"]),
     "one technique": (lambda: experiment(techniques=1), ["There is no comparison: nothing stands against S-Base."]),
     "failed": (
