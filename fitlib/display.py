@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MARKDOWN = re.compile(r"[\\`*_{}\[\]<>&$~|#:]")  # active characters; ":" so that no bare address becomes a link
 WRAPPED = 40  # characters of a cell beyond which it may break into lines
 SHORT, WIDE = 12, 8  # rows up to which a table stays on one printed page; columns beyond which it is printed smaller
+TALL = 40  # rows beyond which a table scrolls in a window of its own, on a screen
 NUMBER = re.compile(r"[−+<>≤\[]* ?\d|–$|not estimable$|no test$|constant in all")
 IN_NOTEBOOKS = ".fitlib caption, .fitlib th[scope^=row], .fitlib td.text, .fitlib th.text { text-align: left }"
 Links = Mapping[str, Sequence[str]]
@@ -103,8 +104,8 @@ def table_html(title: str, frame: pd.DataFrame, caption: str, source: str = "", 
     ]
     name = html.escape(title)
     return (
-        f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table{_shape(frame)}>'
-        f"<caption><b>{name}.</b> {html.escape(caption)}{_source_link(source)}</caption>\n"
+        f'<div class="scroll{" tall" if len(frame) > TALL else ""}" role="region" aria-label="{name}" tabindex="0">'
+        f"<table{_shape(frame)}><caption><b>{name}.</b> {html.escape(caption)}{_source_link(source)}</caption>\n"
         f"<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{''.join(body)}</tbody></table></div>"
     )

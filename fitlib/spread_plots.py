@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from fitlib import plots, power
 from fitlib import wording as say
 from fitlib.plots import BLUE, GREY, INK, ROW, VERMILION, WIDTH, styled
+from fitlib.statistics import is_constant
 
 MOST_LINES = 5  # techniques with a line of their own; of more, their range is drawn
 MARKERS = "osD^v"
@@ -51,12 +52,14 @@ def against_runs(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
     """By technique, arm and number of runs: mean MaxDiff of that many of the runs, and the expected interval width.
 
     Width: of Student's 95 % interval of the mean, at the SD of all runs. Columns technique, arm, n, maxdiff, width; in
-    points.
+    points. Values that are constant in all runs are left out.
     """
     rows = metrics[(metrics["metric"] == metric) & metrics["target"].isna() & metrics["group"].isna()]
     found = []
     for (technique, arm), group in rows.groupby(["technique", "arm"], sort=False):
         values = 100 * group["value"].dropna().to_numpy(float)
+        if values.size < 2 or is_constant(values):
+            continue
         for k in range(2, len(values) + 1):
             found.append((technique, arm, k, expected_maxdiff(values, k), _width(values, k)))
     return pd.DataFrame(found, columns=["technique", "arm", "n", "maxdiff", "width"])

@@ -88,6 +88,12 @@ def test_one_run_has_no_curve_and_says_so() -> None:
     assert table.empty and "no technique has two runs" in spread_plots.alt_by_runs(table, "DI")
 
 
+def test_constant_values_have_no_curve() -> None:
+    rows = metrics()
+    rows.loc[rows["technique"] == "T0", "value"] = 0.1
+    assert set(spread_plots.against_runs(rows, "DI")["technique"]) == {"T1"}
+
+
 @pytest.mark.parametrize("techniques", (1, 2, 27))
 def test_every_technique_is_in_the_key_or_in_the_range(techniques: int) -> None:
     table = spread_plots.against_runs(metrics(techniques=techniques), "DI")

@@ -14,6 +14,7 @@ from fitlib.captions import caption
 from fitlib.display import Page, tell
 from fitlib.plots import BLUE, INK, VERMILION, WIDTH, styled
 
+NO_TABLE = "How many decisions change is not known: the metrics of these techniques were made without it."
 MOST = 4  # techniques told one by one
 MOST_GROUPS = 3  # groups told one by one
 MOST_LINES = 8  # groups with a line of their own; of more, the range over groups is drawn
@@ -26,7 +27,9 @@ COLOURS, MARKERS, DASHES = (BLUE, VERMILION, INK), "o^sDvPX", ("-", "--", ":", "
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section: churn by group, the groups that four fifths compares, and thresholds where scores exist."""
     table, risk, swept = (frames.get(name, pd.DataFrame()) for name in ("individuals", "risk", "thresholds"))
-    if len(table):
+    if table.empty:
+        tell(NO_TABLE)
+    else:
         for attribute in plan["groups"]:
             rows = overall(table[table["attribute"] == attribute])
             if (rows["churn"] > 0).any():
