@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fitlib.store import ExperimentPaths, is_locked
+from fitlib.lock import is_locked
+from fitlib.store import ExperimentPaths
 
 VERDICT = "## The verdict"
 MARKS = ("experiment.yaml", "statistics.ipynb", "report.html")  # a folder with one of them is an experiment's
