@@ -19,6 +19,7 @@ from fitlib.plan import last_line
 from fitlib.store import FAILED, RECORD, ExperimentPaths, read_json
 
 PLACES = ("runs/*/*/run-*", "techniques/*", "families/*/techniques/*")
+ENDS = ("done", "failed", "finished")  # events
 LONG = (6, 3)  # last components of a path of predictions, of runs and of an analysis
 
 
@@ -43,11 +44,11 @@ class Action:
 
 def actions_of(paths: ExperimentPaths, files: Sequence[str]) -> list[Action]:
     """Every task that left a record or a failure: runs, metrics, statistics, pages."""
-    known, times = set(files), run_times(paths)
+    known, times = set(files), task_times(paths)
     folders = sorted(folder for place in PLACES for folder in paths.root.glob(place) if folder.is_dir())
     found = [_task(paths, folder, known, times) for folder in folders]
     for place in [paths, *(ExperimentPaths(f) for f in sorted(paths.root.glob("families/*")))]:
-        found += [_statistics(paths, place, known), _pages(paths, place, known)]
+        found += [_statistics(paths, place, known, times), _pages(paths, place, known)]
     return [action for action in found if action]
 
 
@@ -63,21 +64,26 @@ def _task(paths: ExperimentPaths, folder: Path, known: set[str], times: Mapping[
         made = _inside(place, [*record["outputs"], RECORD], known)
         used = _declared(known) if run else _predictions(given, known)
         values = {n: v for n, v in given.items() if n not in FOLDERS} if run else {}
-        return Action(name, "train" if run else "metrics", notebook, used, made, values, *times.get(name, ("", "")))
+        when = times.get(name if run else f"metrics {folder.name}", ("", ""))
+        return Action(name, "train" if run else "metrics", notebook, used, made, values, *when)
     if failure:
         made = tuple(n for n in sorted(known) if n.startswith(f"{place}/"))
         error = last_line(failure.get("error"))
-        return Action(name, "train", "", _declared(known), made, {}, *times.get(name, ("", "")), error)
+        kind = "train" if run else "metrics"
+        return Action(name, kind, "", _declared(known), made, {}, *times.get(name, ("", "")), error)
     return None
 
 
-def _statistics(paths: ExperimentPaths, place: ExperimentPaths, known: set[str]) -> Action | None:
+def _statistics(
+    paths: ExperimentPaths, place: ExperimentPaths, known: set[str], times: Mapping[str, tuple]
+) -> Action | None:
     record, prefix = read_json(place.root / STATISTICS), _prefix(paths, place)
     if not record:
         return None
     used = (n for n in sorted(known) if n.startswith(f"{prefix}techniques/") and n.endswith(".parquet"))
-    made = _inside(prefix, [*record["outputs"], STATISTICS], known)
-    return Action(f"{prefix}statistics", "statistics", record["key_parts"].get("notebook", ""), tuple(used), made)
+    made, notebook = _inside(prefix, [*record["outputs"], STATISTICS], known), record["key_parts"].get("notebook", "")
+    when = times.get("statistics" if not prefix else f"statistics {place.root.name}", ("", ""))
+    return Action(f"{prefix}statistics", "statistics", notebook, tuple(used), made, {}, *when)
 
 
 def _pages(paths: ExperimentPaths, place: ExperimentPaths, known: set[str]) -> Action | None:
@@ -121,16 +127,17 @@ def _parameters(notebook: Path) -> dict[str, object]:
 # Times
 
 
-def run_times(paths: ExperimentPaths) -> dict[str, tuple[str, str]]:
-    """Start and end of each run's last attempt, as events.jsonl tells them: {"training/arm/run-00": (start, end)}."""
+def task_times(paths: ExperimentPaths) -> dict[str, tuple[str, str]]:
+    """Start and end of the last attempt at each task, by the name that events.jsonl has for it."""
     begun: dict[str, float] = {}
     found: dict[str, tuple[str, str]] = {}
     for event in events(paths):
         task = str(event.get("task"))
         if event["event"] == "started":
             begun[task] = event["time"]
-        elif event["event"] in ("done", "finished") and task in begun:
-            found[task] = (moment(begun[task]), moment(event["time"]))
+        elif event["event"] in ENDS and task in begun:
+            start = event.get("began")
+            found[task] = (moment(start if isinstance(start, int | float) else begun[task]), moment(event["time"]))
     return found
 
 

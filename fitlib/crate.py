@@ -8,7 +8,7 @@ is named: fitlib does not know who said the command. A time is told where the ex
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ FORMATS = {
     ".txt": "text/plain",
     ".log": "text/plain",
 }
+Files = Mapping[str, MutableMapping]  # entities by the names of their files
 KINDS = {
     "train": "One training",
     "metrics": "Bias metrics of one technique, from its predictions",
@@ -79,11 +80,10 @@ def metadata(contents: Contents) -> str:
     crate = ROCrate(version=VERSION)
     crate.metadata.extra_contexts.append(CONTEXT)
     _describe_root(crate, contents)
-    for packed in contents.files:
-        crate.add_file(dest_path=packed.name, properties=_file(packed))
-    software = _add_software(crate, contents)
+    files = {packed.name: crate.add_file(dest_path=packed.name, properties=_file(packed)) for packed in contents.files}
+    software = _add_software(crate, contents, files)
     data = [_context(crate, f"#data/{name}", "CreativeWork", name=f"data set {name}") for name in contents.data]
-    mentioned = [_add_action(crate, contents, action, software, data) for action in contents.actions]
+    mentioned = [_add_action(crate, contents, action, files, software, data) for action in contents.actions]
     crate.root_dataset["mentions"] = _single(mentioned)
     return json.dumps(crate.metadata.generate(), indent=1, ensure_ascii=False) + "\n"
 
@@ -114,7 +114,7 @@ def _context(crate: ROCrate, identifier: str, kind: str, **properties: object) -
     return crate.add(ContextEntity(crate, identifier, {"@type": kind, **properties}))
 
 
-def _add_software(crate: ROCrate, contents: Contents) -> dict[str, object]:
+def _add_software(crate: ROCrate, contents: Contents, files: Files) -> dict[str, object]:
     """Every tool by the key that actions name it with: hash of a notebook, or "" for fitlib itself."""
     entities = {
         name: _context(crate, f"#{name}", "SoftwareApplication", name=name, softwareVersion=version)
@@ -124,9 +124,8 @@ def _add_software(crate: ROCrate, contents: Contents) -> dict[str, object]:
     fitlib["softwareRequirements"] = _single([entity for name, entity in entities.items() if name != "fitlib"])
     found: dict[str, object] = {"": fitlib}
     for packed in (packed for packed in contents.files if packed.notebook):
-        entity = crate.dereference(packed.name)
-        entity["softwareRequirements"] = fitlib
-        found[packed.sha256] = entity
+        files[packed.name]["softwareRequirements"] = fitlib
+        found[packed.sha256] = files[packed.name]
     return found
 
 
@@ -140,9 +139,9 @@ def _tool(crate: ROCrate, action: Action, software: dict[str, object]) -> object
 
 
 def _add_action(
-    crate: ROCrate, contents: Contents, action: Action, software: dict[str, object], data: list
+    crate: ROCrate, contents: Contents, action: Action, files: Files, software: dict[str, object], data: list
 ) -> ContextEntity:
-    used = [*_entities(crate, contents, action.used), *_given(crate, action)]
+    used = [*_entities(files, contents, action.used), *_given(crate, action)]
     used += data if action.kind == "train" else _left_out(crate, contents, action) if action.kind == "metrics" else []
     described = {
         "name": f"{KINDS[action.kind]}: {action.name}",
@@ -150,7 +149,7 @@ def _add_action(
         "instrument": _tool(crate, action, software),
         "actionStatus": STATUS.format("Failed" if action.error else "Completed"),
         "object": _single(used),
-        "result": _single(_entities(crate, contents, action.made)),
+        "result": _single(_entities(files, contents, action.made)),
         "startTime": action.start,
         "endTime": action.end,
         "error": action.error,
@@ -170,8 +169,8 @@ def _description(action: Action) -> str:
     return f"{KINDS[action.kind]}{f': {settings}' if settings else ''}."
 
 
-def _entities(crate: ROCrate, contents: Contents, names: Iterable[str]) -> list:
-    return [crate.dereference(f"{contents.folder}/{name}") for name in names]
+def _entities(files: Files, contents: Contents, names: Iterable[str]) -> list:
+    return [files[f"{contents.folder}/{name}"] for name in names]
 
 
 def _given(crate: ROCrate, action: Action) -> list[ContextEntity]:

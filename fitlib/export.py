@@ -7,13 +7,14 @@ dates and sorted names, so that equal content gives equal bytes.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fitlib.actions import actions_of, events, moment
 from fitlib.analysis import STATISTICS
@@ -69,13 +70,19 @@ def export(paths: ExperimentPaths, target: Path, predictions: bool = False) -> E
     kept = names if predictions else [name for name in names if not personal(name)]
     places = list(_places(paths))
     beside = _beside(paths, places)
-    members = {**{f"{FOLDER}/{paths.root.name}/{name}": paths.root / name for name in kept}, **beside}
+    members = {**{f"{_folder(paths)}/{name}": paths.root / name for name in kept}, **beside}
     told = _description([plan for plan, _ in places], rows, predictions)
     described = metadata(_contents(paths, places, kept, [] if predictions else rows, beside, told))
     _write(target, {**members, METADATA: described})
     left_out = 0 if predictions else len(rows)
     root = read_json(paths.manifest)["root"]
     return Exported(target, len(members) + 1, target.stat().st_size, len(rows) - left_out, left_out, root)
+
+
+def _folder(paths: ExperimentPaths) -> str:
+    """The experiment's folder in the archive; that of an analysis may have a name that not every system takes."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", paths.root.resolve().name).strip("-.")
+    return f"{FOLDER}/{name or 'experiment'}"
 
 
 def _check_target(target: Path) -> None:
@@ -123,11 +130,11 @@ def _contents(
     beside: Members,
     told: str,
 ) -> Contents:
-    folder, hashes = f"{FOLDER}/{paths.root.name}", read_json(paths.manifest)["files"]
+    folder, hashes = _folder(paths), read_json(paths.manifest)["files"]
     files = [_packed(f"{folder}/{name}", paths.root / name, hashes.get(name)) for name in kept]
     files += [_packed(name, content) for name, content in beside.items()]
     return Contents(
-        title=f"{paths.root.name}: fairness over repeated identical training",
+        title=f"{PurePosixPath(folder).name}: fairness over repeated identical training",
         description=told,
         published=_published(paths),
         folder=folder,

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote
 
 from fitlib.digest import digest_file
@@ -28,7 +28,7 @@ from fitlib.verify import verify
 from fitlib.wording import count
 
 AGAIN = "get the file again"
-ODD = ("\\", ":", "\0")  # what some systems read as a folder, a drive or an end
+ODD = ("\\", "\0")  # what some systems read as a folder or an end
 MOST = 1 << 40  # bytes of a file left out that a record may tell
 LEFT_OUT = (
     "{} with rows of persons left out at the export, as MANIFEST.json lists them: without them the tables in "
@@ -90,7 +90,8 @@ def _check_names(archive: Path, members: list[zipfile.ZipInfo], place: Path) -> 
 def _unsafe(member: zipfile.ZipInfo) -> str:
     name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or any(odd in name for odd in ODD) or not path.parts:
+    leads = path.is_absolute() or ".." in path.parts or not path.parts or PureWindowsPath(name).drive
+    if leads or any(odd in name for odd in ODD):
         return "its name leads out of the archive"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "a link or a device, not a file"
