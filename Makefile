@@ -1,4 +1,4 @@
-# make quickstart | make paper-smoke | make test | make test-all | make browser | make lint | make lab
+# make quickstart | make paper-smoke | make test | make test-all | make test-slurm | make browser | make lint | make lab
 # Needed beforehand: Python 3.11 or later, pip, make, git. Everything else goes into .venv, once.
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart paper-smoke test test-all browser lint lab clean
+.PHONY: quickstart paper-smoke test test-all test-slurm browser lint lab clean
 
 quickstart: $(READY)
 	$(BIN)/fitlib run params/quickstart.yaml
@@ -29,6 +29,10 @@ test-all: $(READY)
 # Chromium and axe-core for the tests of pages in a real browser: installed if root, else said; those tests skip without.
 browser: $(READY)
 	tests/browser.sh
+
+# On a real SLURM that is started for it in a temporary folder; Debian: apt-get install slurmctld slurmd munge slurm-client
+test-slurm: $(READY)
+	$(BIN)/python -m pytest -q tests/slurm
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -76,7 +77,7 @@ def run_experiment(
     _check_parameters(experiment)
     conditions.executor.checked()
     kernels.begin()
-    with locked(paths) as lock, swept(paths):
+    with closing(progress), locked(paths) as lock, swept(paths):
         everything = _states(experiment, paths)
         chosen = {task.name for task in plan.selected([task for task, _ in everything], only)}
         states = [(task, state) for task, state in everything if task.name in chosen]
@@ -96,7 +97,6 @@ def run_experiment(
             with told(paths, progress) as teller:
                 result = work_off(tasks, executor, teller, conditions.retries, lock.check)
         outcome = studies.conclude(result, progress)
-    progress.close()
     return outcome
 
 
@@ -120,7 +120,7 @@ def report_experiment(
     what they or the metrics left behind was altered since.
     """
     kernels.begin()
-    with locked(paths) as lock, swept(paths):
+    with closing(progress), locked(paths) as lock, swept(paths):
         states = _states(experiment, paths)
         changed = [(task, state) for task, state in states if state.state == "changed"]
         if changed:
@@ -136,7 +136,6 @@ def report_experiment(
         with opened(Local(jobs)) as executor, told(paths, progress) as teller:
             result = work_off(tasks, executor, teller, check=lock.check)
         outcome = studies.conclude(result, progress, show_code)
-    progress.close()
     return outcome
 
 

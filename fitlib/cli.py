@@ -434,6 +434,7 @@ def _interrupt(signum: int, frame: object) -> None:
         kernels = sys.modules.get("fitlib.kernels")
         if kernels:
             kernels.end_all()
+        print("\x1b[?25h" if sys.stderr.isatty() else "", end="", file=sys.stderr)  # a live table hides the cursor
         os._exit(130)
     _interrupts.append(signum)
     raise KeyboardInterrupt

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from conftest import ROOT
 from test_end_to_end import events, tables, text_of
 
 EXPERIMENT = {
@@ -217,3 +218,12 @@ def test_nothing_is_left_in_the_temporary_folder(undisturbed, tmp_path, fitlib_c
     done = fitlib_command("run", "e.yaml", cwd=tmp_path / "u", env={"TMPDIR": str(tmp_path / "tmp")})
     assert done.returncode == 0 and events(tmp_path / "u/outputs/e", "started")[-1] == "baseline/ulp/run-00"
     assert temporary(tmp_path) == []
+
+
+def test_ten_faults_lose_nothing_and_let_nothing_half_pass(tmp_path, monkeypatch):
+    """The short version of `benchmarks/faults.py`, which injects a hundred, and kills workers of Dask, too."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import faults
+
+    outcome = faults.run(10, 2, 7, tmp_path, (faults.LOCAL,))
+    assert outcome.wrong == [] and sum(outcome.injected.values()) == 10 and len(outcome.injected) >= 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from fitlib.jobs import Done, Job, Terms
 from fitlib.options import Options
 
 LOOK = 1.0  # seconds between two looks at the results
+QUEUE = 5.0  # seconds between two looks at the queue
 FOLDER = ".submitit"
 
 
@@ -93,19 +95,40 @@ class Slurm:
             self._waiting |= {future: job for (_, _, future), job in zip(part, jobs, strict=True)}
 
     def _watch(self) -> None:
+        missed: set[str] = set()
+        looked = time.monotonic()
         while not self._ended.wait(LOOK):
             with self._guard:
                 waiting = dict(self._waiting)
+            gone: set[str] = set()
+            if waiting and self._settings.cluster == "slurm" and time.monotonic() - looked > QUEUE:
+                looked, absent = time.monotonic(), _absent({job.job_id for job in waiting.values()})
+                gone, missed = absent & missed, absent  # absent twice: a result may be slow to be seen
             for future, job in waiting.items():
-                if not self._ended.is_set() and job.done():
+                if not self._ended.is_set() and (self._has_ended(job) or job.job_id in gone):
                     with self._guard:
                         del self._waiting[future]
                     _settle(future, job)
+
+    def _has_ended(self, job: Any) -> bool:
+        """By its result alone: submitit would ask for the cluster's accounts, which not every cluster keeps."""
+        return job.done() if self._settings.cluster == "local" else job.paths.result_pickle.exists()
+
+
+def _absent(known: set[str]) -> set[str]:
+    """Jobs that are in the cluster's queue no more."""
+    command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
+    try:
+        return known - set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    except (OSError, subprocess.SubprocessError):
+        return set()  # it does not answer just now
 
 
 def _settle(future: Future, job: Any) -> None:
     """Pass a job's result or exception on."""
     try:
+        if not job.paths.result_pickle.exists():
+            raise ChildProcessError(f"job {job.job_id} left no result: killed, out of time or of memory")
         result = job.result()
     except Exception as error:
         future.set_exception(error)

@@ -1,0 +1,114 @@
+"""What a run told can be read whether it works, is done, failed, or was tried before; what is left can be removed."""
+
+import json
+
+import pytest
+
+from fitlib import clean
+from fitlib.errors import InputError
+from fitlib.experiment import make_experiment
+from fitlib.logs import logs
+from fitlib.plan import run_tasks
+from fitlib.store import ExperimentPaths, new_attempt, supersede, write_manifest, write_record
+
+FIELDS = {
+    "techniques": {"S-Base": {"method": "baseline"}, "S-RS": {"method": "oversampling"}},
+    "baseline": "S-Base",
+    "runs": 2,
+    "control_runs": 0,
+}
+
+
+def notebook(*outputs):
+    return json.dumps({"cells": [{"cell_type": "code", "outputs": [output]} for output in outputs]})
+
+
+PRINTED = {"output_type": "stream", "text": ["first\n", "second\n"]}
+SHOWN = {"output_type": "display_data", "data": {"text/plain": "a table"}}
+RAISED = {"output_type": "error", "traceback": ["\x1b[31mValueError\x1b[0m: bad"]}
+
+
+@pytest.fixture
+def experiment():
+    return make_experiment(FIELDS, "x.yaml", "x")
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return ExperimentPaths(tmp_path / "x")
+
+
+@pytest.fixture
+def failed(experiment, paths):
+    """A run that failed, after an attempt that failed before it."""
+    task = run_tasks(experiment)[0]
+    for error in ("gone", "ValueError: last"):
+        if task.folder(paths).exists():
+            supersede(paths, task.folder(paths))
+        task.folder(paths).mkdir(parents=True)
+        (task.folder(paths) / "failed.json").write_text(json.dumps({"error": error}))
+        (task.folder(paths) / "kernel.log").write_text("Killed\n")
+        (task.folder(paths) / "train.ipynb").write_text(notebook(PRINTED, RAISED))
+    return task
+
+
+@pytest.mark.parametrize("name", ["baseline/ulp/run-00", "S-Base/ulp/run-00"])
+def test_a_failed_run_tells_everything_the_oldest_attempt_first(experiment, paths, failed, name):
+    told = logs(experiment, paths, name)
+    assert [line for line in told if line.startswith("==")] == [
+        f"== {paths.superseded / 'runs/baseline/ulp/run-00-1'}",
+        f"== {failed.folder(paths)}",
+    ]
+    assert told.index("gone") < told.index("ValueError: last") and told.count("Killed") == 2
+    assert {"first", "second", "-- train.ipynb, cell 0"} <= set(told) and not any("\x1b" in line for line in told)
+
+
+def test_a_run_at_work_tells_the_line_that_it_shows(experiment, paths):
+    attempt = new_attempt(run_tasks(experiment)[0].folder(paths))
+    (attempt / "progress").write_text("epoch 3 of 8")
+    assert logs(experiment, paths, "baseline/ulp/run-00") == [f"== {attempt}", "epoch 3 of 8"]
+
+
+def test_a_technique_tells_what_its_metrics_did(experiment, paths):
+    paths.technique("S-RS").mkdir(parents=True)
+    (paths.technique("S-RS") / "metrics.ipynb").write_text(notebook(SHOWN))
+    assert logs(experiment, paths, "S-RS")[-1] == "a table"
+
+
+def test_a_torn_notebook_is_passed_over(experiment, paths, failed):
+    (failed.folder(paths) / "train.ipynb").write_text('{"cells": [')
+    assert "ValueError: last" in logs(experiment, paths, failed.name)
+
+
+def test_a_run_without_anything_says_so_and_an_unknown_one_is_refused(experiment, paths):
+    assert logs(experiment, paths, "oversampling/ulp/run-01") == ["oversampling/ulp/run-01: nothing yet"]
+    with pytest.raises(InputError, match="no such run; did you mean"):
+        logs(experiment, paths, "oversampling/ulp/run-7")
+    with pytest.raises(InputError, match="runs end so"):
+        logs(experiment, paths, "run-01")
+
+
+def test_what_is_left_is_named_with_its_size_and_removed(experiment, paths, failed):
+    attempt, done = new_attempt(run_tasks(experiment)[1].folder(paths)), run_tasks(experiment)[2].folder(paths)
+    done.mkdir(parents=True)
+    (done / "out").write_text("x")
+    write_record(done, "train", {"code": "c"}, ["out"])
+    (attempt / "half").write_bytes(bytes(2**20))
+    write_manifest(paths)
+    found = clean.leftovers(paths)
+    assert {(left.folder, left.reason) for left in found} == {
+        (paths.superseded, "replaced or failed earlier"), (failed.folder(paths), "failed"), (attempt, "interrupted"),
+    }  # fmt: skip
+    assert f"{attempt}: interrupted, 1 files, 1.0 MiB" in map(str, found)
+    root = clean.clean(paths, found)
+    assert not any(left.folder.exists() for left in found) and (done / "record.json").is_file()
+    assert json.loads(paths.manifest.read_text())["root"] == root
+    assert not any("superseded" in name for name in json.loads(paths.manifest.read_text())["files"])
+
+
+def test_the_cache_is_left_unless_it_is_asked_for(paths, tmp_path, monkeypatch):
+    monkeypatch.setenv("FITLIB_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "cache/images/k").mkdir(parents=True)
+    paths.root.mkdir()
+    assert clean.leftovers(paths) == []
+    assert [left.folder.name for left in clean.leftovers(paths, with_cache=True)] == ["k"]

@@ -1,0 +1,136 @@
+"""What people see of a batch: rows by technique, running epochs, time left; lines where there is no terminal."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from fitlib import status
+from fitlib.board import Board, duration
+from fitlib.experiment import make_experiment
+from fitlib.lock import locked
+from fitlib.plan import State, run_tasks
+from fitlib.progress import Progress
+from fitlib.store import PROGRESS, ExperimentPaths, new_attempt
+from fitlib.workflow import Task
+
+TECHNIQUES = {
+    "S-Base": {"method": "baseline"},
+    "S-DI1": {"method": "domain-independent", "inference": "conditional"},
+    "S-DI2": {"method": "domain-independent", "inference": "sum"},
+}
+FIELDS = {"techniques": TECHNIQUES, "baseline": "S-Base", "runs": 4, "control_runs": 0}
+
+
+@pytest.fixture
+def experiment():
+    return make_experiment(FIELDS, "x.yaml", "x")
+
+
+def states(experiment, **given):
+    """Every run new, but for {run name with _ for /: state}."""
+    known = {name.replace("__", "/").replace("_", "-"): state for name, state in given.items()}
+    return [(task, State(known.get(task.name, "new"))) for task in run_tasks(experiment)]
+
+
+def shown(board, running):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(board.table(running))
+    return console.file.getvalue()
+
+
+def row(text, label):
+    return [cell.strip() for line in text.splitlines() if label in line for cell in line.strip("│").split("│")]
+
+
+def test_a_row_counts_what_is_done_running_failed_and_left(experiment):
+    found = states(experiment, baseline__ulp__run_00="done", baseline__ulp__run_01="failed")
+    told = row(shown(Board(found), {"baseline/ulp/run-02": "epoch 3 of 24, training loss 0.1"}), "S-Base")
+    assert told == ["S-Base", "1", "1 (epoch 3/24)", "1", "1", ""]
+
+
+def test_techniques_that_share_a_training_share_a_row(experiment):
+    text = shown(Board(states(experiment)), {})
+    assert row(text, "S-DI1")[0] == "S-DI1, S-DI2" and text.count("S-DI2") == 1
+
+
+def test_a_failed_run_that_is_made_again_is_waiting(experiment):
+    found = states(experiment, baseline__ulp__run_01="failed")
+    board = Board(found, [task for task, _ in found])
+    assert row(shown(board, {}), "S-Base") == ["S-Base", "0", "0", "0", "4", ""]
+
+
+def test_time_left_is_the_mean_of_each_training_shared_by_those_at_work(experiment):
+    found = states(experiment, baseline__ulp__run_00="done")
+    board = Board(found, None, {"baseline/ulp/run-00": 10.0, "domain-independent/ulp/run-09": 30.0})
+    running = dict.fromkeys(("baseline/ulp/run-01", "domain-independent/ulp/run-00"), "")
+    assert board.left(running) == (10 * 3 + 30 * 4) / 2
+    assert board.left({}) is None and Board(found).left(running) is None
+
+
+def test_what_ends_moves_from_waiting_to_done_or_failed(experiment):
+    board = Board(states(experiment))
+    board.done("train", "baseline/ulp/run-00", 1.0)
+    board.failed("train", "baseline/ulp/run-01")
+    board.done("metrics", "metrics S-Base", 1.0)
+    assert row(shown(board, {}), "S-Base")[1:5] == ["1", "0", "1", "2"]
+
+
+def task(name, kind):
+    return Task(name, kind, frozenset(), lambda: None, lambda done: "")
+
+
+def test_without_a_terminal_every_task_is_a_line(experiment):
+    stream = io.StringIO()
+    progress, found = Progress(stream), states(experiment)
+    progress.begin(found, [t for t, _ in found], [task("baseline/ulp/run-00", "train"), task("m", "metrics")], dict)
+    progress.done("train", "baseline/ulp/run-00", 2.0)
+    progress.failed("metrics", "m", "Traceback\nValueError: bad", again=True)
+    progress.failed("metrics", "m", "Traceback\nValueError: bad")
+    progress.close()
+    lines = stream.getvalue().splitlines()
+    assert lines[0].split("(")[0].split() == ["runs", "1/1", "done", "baseline/ulp/run-00"]
+    assert lines[1] == "m is tried again: ValueError: bad"
+    assert lines[2].split("(")[0].split() == ["metrics", "1/1", "FAILED", "m:", "ValueError:", "bad"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_the_table_failures_that_stay_and_the_phases(experiment, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    stream, found = Terminal(), states(experiment)
+    progress = Progress(stream)
+    progress.begin(found, [t for t, _ in found], [task(t.name, "train") for t, _ in found], dict)
+    progress.failed("train", "baseline/ulp/run-00", "ValueError: [bad]")
+    progress.close()
+    text = stream.getvalue()
+    assert "S-DI1, S-DI2" in text and "FAILED  baseline/ulp/run-00: ValueError: [bad]" in text and "runs 1/8" in text
+
+
+def test_the_line_that_a_run_shows_is_found_on_disk(experiment, tmp_path):
+    paths = ExperimentPaths(tmp_path / "x")
+    attempt = new_attempt(run_tasks(experiment)[0].folder(paths))
+    (attempt / PROGRESS).write_text("epoch 2 of 8")
+    assert status.running(paths) == {"baseline/ulp/run-00": "epoch 2 of 8"}
+    with locked(paths):
+        assert "  baseline/ulp/run-00: epoch 2 of 8" in status.lines(experiment, paths)
+
+
+def test_watching_ends_with_the_work_and_tells_only_what_changed(experiment, tmp_path, monkeypatch):
+    paths, told = ExperimentPaths(tmp_path / "x"), []
+    looks = iter([True, True, True, False])
+    monkeypatch.setattr(status, "is_locked", lambda paths: next(looks))
+    monkeypatch.setattr(status, "lines", lambda *_: ["x: 8 left of 8 runs"])
+    monkeypatch.setattr(status, "INTERVAL", 0)
+    status.watch(experiment, paths, told.append)
+    assert told == ["x: 8 left of 8 runs"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(-3, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (3599.6, "1 h 0 min")]
+)
+def test_durations_are_said_as_people_say_them(seconds, told):
+    assert duration(seconds) == told
