@@ -44,16 +44,16 @@ def strip(
     values: pd.DataFrame, key: tuple[str, str], plan: Mapping, order: Sequence[int], ax: Axes | None = None
 ) -> Axes:
     """One technique and arm: a row per class, every run a point, their mean an upright mark."""
-    ax = ax if ax is not None else plots._axes(len(order))
-    rows = plots._of(values, key)
+    ax = ax if ax is not None else plots.new_axes(len(order))
+    rows = plots.rows_of(values, key)
     for height, target in enumerate(order):
         found = rows.loc[rows["target"] == target].sort_values("run")["value"].to_numpy(float)
-        ax.plot(found, height + plots._stack(len(found)), **plots._points(_is_baseline(plan, key[0])))
+        ax.plot(found, height + plots.stacked(len(found)), **plots.run_points(_is_baseline(plan, key[0])))
         if len(found):
             ax.plot(found.mean(), height, "|", color=INK, markersize=11, markeredgewidth=1.6)
         else:
             _undefined(ax, height)
-    plots._name_rows(ax, [say.class_name(plan, target) for target in order])
+    plots.name_rows(ax, [say.class_name(plan, target) for target in order])
     ax.set_xlabel("points (0: no bias)")
     return ax
 
@@ -76,7 +76,7 @@ def ridge(
 ) -> Axes:
     """One technique over all classes: the band from the smallest to the largest run, the mean as a line."""
     ax = ax if ax is not None else Figure(figsize=(WIDTH, 1.4), layout="constrained").subplots()
-    runs = plots._of(values, key).groupby("target")["value"].agg(["min", "mean", "max"]).reindex(order)
+    runs = plots.rows_of(values, key).groupby("target")["value"].agg(["min", "mean", "max"]).reindex(order)
     edges = np.arange(len(order) + 1) - 0.5
     ax.stairs(runs["max"], edges, baseline=runs["min"].to_numpy(float), fill=True, color=BLUE, alpha=0.35, linewidth=0)
     ax.stairs(runs["mean"], edges, baseline=None, color=INK, linewidth=0.8)
@@ -88,7 +88,7 @@ def ridge(
 def _named_classes(order: Sequence[int], plan: Mapping, ax: Axes) -> None:
     """Names below some classes, evenly spaced, the first and the last among them."""
     at = np.unique(np.linspace(0, len(order) - 1, min(NAMED, len(order))).astype(int))
-    ax.set_xticks(at, [plots._plain(say.class_name(plan, order[i]), 16) for i in at], fontsize=8)
+    ax.set_xticks(at, [plots.plain(say.class_name(plan, order[i]), 16) for i in at], fontsize=8)
     ax.set_xlabel(f"all {len(order)} classes, from the largest mean over techniques to the smallest")
 
 
@@ -99,7 +99,7 @@ def _named_classes(order: Sequence[int], plan: Mapping, ax: Axes) -> None:
 def per_class_figures(metrics: pd.DataFrame, metric: str, plan: Mapping) -> list[Figure]:
     """A metric class by class for every technique: strips or ridges, in as many figures as it takes."""
     values = class_values(metrics, metric)
-    order, labels = class_order(values), plots._row_labels(values)
+    order, labels = class_order(values), plots.row_labels(values)
     if not order:
         return []
     if len(order) > FEW:
@@ -109,11 +109,11 @@ def per_class_figures(metrics: pd.DataFrame, metric: str, plan: Mapping) -> list
 
 
 def _strips(values: pd.DataFrame, labels: Mapping, order: Sequence[int], metric: str, plan: Mapping) -> Figure:
-    figure, axes = plots._panels(len(labels), rows=len(order))
+    figure, axes = plots.panels(len(labels), rows=len(order))
     limits = _limits(values["value"])
     for (key, label), ax in zip(labels.items(), axes, strict=False):
         strip(values, key, plan, order, ax).set_xlim(limits)
-        ax.set_title(f"{metric}, {plots._plain(label)}")
+        ax.set_title(f"{metric}, {plots.plain(label)}")
     return figure
 
 
@@ -129,7 +129,7 @@ def _ridges(values: pd.DataFrame, labels: Mapping, order: Sequence[int], metric:
     axes = figure.subplots(len(labels), 1, sharex=True, sharey=True, squeeze=False).ravel()
     for (key, label), ax in zip(labels.items(), axes, strict=True):
         ridge(values, key, order, 1.05 * values["value"].max() or 1.0, ax)
-        ax.set_ylabel(plots._plain(label, 16), rotation=0, ha="right", va="center", fontsize=8.5)
+        ax.set_ylabel(plots.plain(label, 16), rotation=0, ha="right", va="center", fontsize=8.5)
     _named_classes(order, plan, axes[-1])
     axes[0].set_title(f"{metric}, points (band: smallest to largest run; line: mean)")
     return figure
@@ -172,11 +172,11 @@ def sides(risk: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Axes:
     One row per technique: the favourable class (Clopper-Pearson), else its worst class (Bonferroni's: it was chosen).
     """
     rows = worst_rows(risk)
-    ax = ax if ax is not None else plots._axes(1.3 * len(rows), width=7.0)
+    ax = ax if ax is not None else plots.new_axes(1.3 * len(rows), width=7.0)
     for height, row in enumerate(rows.to_dict("records")):
         _sides_row(ax, height, row)
     labels = [f"{r['technique']} · class {say.class_name(plan, r['target'])}" for _, r in rows.iterrows()]
-    ax.set_yticks(range(len(labels)), [plots._plain(label, 34) for label in labels])
+    ax.set_yticks(range(len(labels)), [plots.plain(label, 34) for label in labels])
     ax.set(
         xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xlabel="share of runs (black: 95 % interval of the share below)"
     )

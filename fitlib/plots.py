@@ -109,14 +109,14 @@ def distribution(
     are stacked in run order. An interval that is not estimable is not drawn.
     """
     rows = metrics[(metrics["metric"] == metric) & metrics["target"].isna() & metrics["group"].isna()]
-    labels = _row_labels(rows)
-    ax = ax if ax is not None else _axes(len(labels))
+    labels = row_labels(rows)
+    ax = ax if ax is not None else new_axes(len(labels))
     for height, key in enumerate(labels):
-        values = 100 * _of(rows, key).sort_values("run")["value"].to_numpy(float)
+        values = 100 * rows_of(rows, key).sort_values("run")["value"].to_numpy(float)
         hollow = key[0] in baselines
-        ax.plot(values, height + _stack(len(values)), **_points(hollow))
-        _mean(ax, height, _of(overall_or_accuracy(summary, metric), key))
-    _name_rows(ax, list(labels.values()))
+        ax.plot(values, height + stacked(len(values)), **run_points(hollow))
+        _mean(ax, height, rows_of(overall_or_accuracy(summary, metric), key))
+    name_rows(ax, list(labels.values()))
     _widen(ax)
     ax.set_title(metric)
     ax.set_xlabel("% correct" if metric == "accuracy" else "points (0: no bias)")
@@ -134,14 +134,14 @@ def distributions_figures(
 ) -> list[Figure]:
     """One panel per bias metric, and one for accuracy; in as many figures as fit printed pages."""
     names = [m for m in (*wording.BIAS_METRICS, "accuracy") if (metrics["metric"] == m).any()]
-    rows = len(_row_labels(metrics))
+    rows = len(row_labels(metrics))
     return [_distributions(metrics, summary, baselines, part, rows) for part in _in_figures(names, rows)]
 
 
 def _distributions(
     metrics: pd.DataFrame, summary: pd.DataFrame, baselines: Collection[str], names: Sequence[str], rows: int
 ) -> Figure:
-    figure, axes = _panels(len(names), rows=rows)
+    figure, axes = panels(len(names), rows=rows)
     for name, ax in zip(names, axes, strict=False):
         distribution(metrics, summary, name, baselines, ax)
     return figure
@@ -181,7 +181,7 @@ def impact_ratio(
     rows = _ratios(metrics)
     targets = lowest_classes(metrics, plan) if targets is None else targets
     rows = rows[rows["technique"] == technique]
-    ax = ax if ax is not None else _axes(len(targets))
+    ax = ax if ax is not None else new_axes(len(targets))
     for height, target in enumerate(targets):
         ratios = rows.loc[rows["target"] == target].sort_values("run")["ratio"].dropna().to_numpy(float)
         if len(ratios):
@@ -190,16 +190,16 @@ def impact_ratio(
             place = ax.get_yaxis_transform()
             ax.text(0.02, height, "undefined in every run", va="center", fontsize=7.5, color=GREY, transform=place)
     ax.axvline(0.8, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    _name_rows(ax, [_class_label(plan, target) for target in targets])
+    name_rows(ax, [_class_label(plan, target) for target in targets])
     start = min(0.6, np.floor(10 * np.nan_to_num(_ratios(metrics)["ratio"].min(), nan=0.6)) / 10)
     ax.set(xlim=(start - 0.02, 1.02), xlabel="impact ratio (dashed: 0.8)")
-    ax.set_title(_plain(technique))
+    ax.set_title(plain(technique))
     return ax
 
 
 def _ratio_points(ax: Axes, height: int, ratios: np.ndarray) -> None:
-    offsets, low = height + _stack(len(ratios)), _below(ratios)
-    ax.plot(ratios[~low], offsets[~low], **_points(False))
+    offsets, low = height + stacked(len(ratios)), _below(ratios)
+    ax.plot(ratios[~low], offsets[~low], **run_points(False))
     ax.plot(ratios[low], offsets[low], "^", markersize=3.6, color=VERMILION, alpha=0.85, markeredgewidth=0)
 
 
@@ -212,7 +212,7 @@ def impact_ratios_figures(metrics: pd.DataFrame, plan: Mapping) -> list[Figure]:
 
 
 def _impact_ratios(metrics: pd.DataFrame, plan: Mapping, names: Sequence[str], targets: Sequence[int]) -> Figure:
-    figure, axes = _panels(len(names), rows=len(targets))
+    figure, axes = panels(len(names), rows=len(targets))
     for name, ax in zip(names, axes, strict=False):
         impact_ratio(metrics, name, plan, ax, targets)
     return figure
@@ -271,7 +271,7 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None, l
     rows = bias_rows(comparisons)
     labels = _comparison_labels(rows)
     names = [m for m in wording.BIAS_METRICS if (rows["metric"] == m).any()]
-    ax = ax if ax is not None else _axes(2.1 * len(labels), width=1.15 * len(names) + 1.6)
+    ax = ax if ax is not None else new_axes(2.1 * len(labels), width=1.15 * len(names) + 1.6)
     if rows.empty:
         ax.set_axis_off()
         return ax
@@ -280,7 +280,7 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None, l
     grid = 100 * cells["difference"].astype(float).unstack().reindex(index=list(labels), columns=names)
     limit = limit or _strongest(rows, plan)
     look = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit, "cbar": False, "linewidths": 2}
-    across, down = [_metric_label(rows, name) for name in names], [_plain(label) for label in labels.values()]
+    across, down = [_metric_label(rows, name) for name in names], [plain(label) for label in labels.values()]
     seaborn.heatmap(grid.to_numpy(), xticklabels=across, yticklabels=down, ax=ax, **look)
     ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0, labelrotation=0)
     ax.grid(False)
@@ -297,7 +297,7 @@ def heat_maps(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
     rows = bias_rows(comparisons)
     limit = _strongest(rows, plan)
     parts = parted(_comparison_labels(rows), MOST_HEAT_ROWS) or [{}]
-    return [heat_map(_among(rows, part), plan, limit=limit).figure for part in parts]
+    return [heat_map(among(rows, part), plan, limit=limit).figure for part in parts]
 
 
 def _strongest(rows: pd.DataFrame, plan: Mapping) -> float:
@@ -305,7 +305,7 @@ def _strongest(rows: pd.DataFrame, plan: Mapping) -> float:
     return 100 * max(0.0 if missing(largest) else largest, float(plan["analysis"]["smallest_effect"]))
 
 
-def _among(rows: pd.DataFrame, labels: Collection[tuple[str, str]]) -> pd.DataFrame:
+def among(rows: pd.DataFrame, labels: Collection[tuple[str, str]]) -> pd.DataFrame:
     """Rows of the techniques and arms in `labels`."""
     kept = [key in labels for key in zip(rows["technique"], rows["arm"], strict=True)]
     return rows[pd.Series(kept, rows.index, dtype=bool)]
@@ -328,7 +328,7 @@ def alt_heat_map(comparisons: pd.DataFrame) -> str:
     rows = bias_rows(comparisons)
     told = []
     for key, label in _comparison_labels(rows).items():
-        counts = _of(rows, key)["verdict"].value_counts(sort=False)
+        counts = rows_of(rows, key)["verdict"].value_counts(sort=False)
         told.append(f"{label.splitlines()[0]}: {listed((f'{name} on {n}' for name, n in counts.items()), 6)}")
     return f"Heat map of techniques by metrics. {'. '.join(told)}." if told else "Heat map without comparisons."
 
@@ -338,17 +338,17 @@ def effect(comparisons: pd.DataFrame, metric: str, plan: Mapping, ax: Axes | Non
     """Difference of means with its interval for each comparison on one metric; the band is ± the smallest effect."""
     rows = comparisons[comparisons["metric"] == metric]
     labels = _comparison_labels(rows)
-    ax = ax if ax is not None else _axes(len(labels))
+    ax = ax if ax is not None else new_axes(len(labels))
     delta = 100 * float(plan["analysis"]["smallest_effect"])
     ax.axvspan(-delta, delta, color=PALE, linewidth=0)
     ax.axvline(0, color=GREY, linewidth=0.8)
     for height, key in enumerate(labels):
-        _effect_row(ax, height, _of(rows, key).iloc[0])
+        _effect_row(ax, height, rows_of(rows, key).iloc[0])
     baselines = list(dict.fromkeys(rows["baseline"]))
     alone = len(baselines) == 1
-    _name_rows(ax, [label.split("\n")[0] if alone else label.replace("\n", " ") for label in labels.values()])
+    name_rows(ax, [label.split("\n")[0] if alone else label.replace("\n", " ") for label in labels.values()])
     ax.set_title(_metric_label(rows, metric).replace("\n", " "))
-    ax.set_xlabel(f"points (technique − {_plain(baselines[0]) if alone else 'baseline'})")
+    ax.set_xlabel(f"points (technique − {plain(baselines[0]) if alone else 'baseline'})")
     return ax
 
 
@@ -372,7 +372,7 @@ def effects_figures(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
 
 
 def _effects(comparisons: pd.DataFrame, plan: Mapping, names: Sequence[str], rows: int) -> Figure:
-    figure, axes = _panels(len(names), rows=rows, width=WIDTH + 1.5)
+    figure, axes = panels(len(names), rows=rows, width=WIDTH + 1.5)
     for name, ax in zip(names, axes, strict=False):
         if name:
             effect(comparisons, name, plan, ax)
@@ -415,11 +415,12 @@ def parted(labels: Mapping, most: int) -> list[dict]:
     return [dict(items[i : i + size]) for i in range(0, len(items), max(size, 1))]
 
 
-def _axes(rows: float, width: float = 5.0) -> Axes:
+def new_axes(rows: float, width: float = 5.0) -> Axes:
+    """Axes of their own for `rows` rows."""
     return Figure(figsize=(width, 0.9 + ROW * max(rows, 2)), layout="constrained").subplots()
 
 
-def _panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[Figure, Sequence[Axes]]:
+def panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[Figure, Sequence[Axes]]:
     """A figure of `n` panels that share their rows; only the leftmost of each line names them."""
     across = min(across, max(n, 1))
     down = -(-n // across)
@@ -431,12 +432,12 @@ def _panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[F
 
 
 def _in_figures(names: Sequence[str], rows: int, across: int = 4) -> list[list[str]]:
-    """Names of panels with so many rows, in portions that `_panels` draws no taller than `TALLEST`."""
+    """Names of panels with so many rows, in portions that `panels` draws no taller than `TALLEST`."""
     lines = max(1, int(TALLEST // (0.85 + ROW * max(rows, 2))))
     return [list(part) for part in parted(dict.fromkeys(names), lines * across)]
 
 
-def _row_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
+def row_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
     """(technique, arm) in table order, each with its label; the arm is told only where there are several."""
     keys = list(dict.fromkeys(zip(rows["technique"], rows["arm"], strict=True)))
     several = len({arm for _, arm in keys}) > 1
@@ -445,7 +446,7 @@ def _row_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 def _comparison_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
     against = {(r.technique, r.arm): r.baseline for r in rows.itertuples()}
-    return {key: f"{label}\nv {against[key]}" for key, label in _row_labels(rows).items()}
+    return {key: f"{label}\nv {against[key]}" for key, label in row_labels(rows).items()}
 
 
 def _metric_label(rows: pd.DataFrame, metric: str) -> str:
@@ -453,16 +454,18 @@ def _metric_label(rows: pd.DataFrame, metric: str) -> str:
     return f"{metric}\n(repeats {repeated[0]})" if repeated else metric
 
 
-def _of(rows: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
+def rows_of(rows: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
+    """Rows of one technique and arm."""
     return rows[(rows["technique"] == key[0]) & (rows["arm"] == key[1])]
 
 
-def _stack(n: int) -> np.ndarray:
+def stacked(n: int) -> np.ndarray:
     """Vertical offsets of `n` runs in run order: nothing random, and the order stays visible."""
     return np.linspace(-0.28, 0.28, n) if n > 1 else np.zeros(n)
 
 
-def _points(hollow: bool) -> dict:
+def run_points(hollow: bool) -> dict:
+    """Style of the points of runs: hollow and grey for a baseline, filled and blue for a technique."""
     size = {"marker": "o", "linestyle": "none", "markersize": 3.4}
     if hollow:
         return {**size, "markerfacecolor": "none", "markeredgecolor": GREY, "markeredgewidth": 0.8}
@@ -477,8 +480,9 @@ def _mean(ax: Axes, height: int, rows: pd.DataFrame) -> None:
             ax.plot([100 * row["mean_low"], 100 * row["mean_high"]], [height] * 2, color=INK, linewidth=1.6)
 
 
-def _name_rows(ax: Axes, labels: list[str]) -> None:
-    ax.set_yticks(range(len(labels)), [_plain(label) for label in labels])
+def name_rows(ax: Axes, labels: list[str]) -> None:
+    """Names at the left, the first row on top."""
+    ax.set_yticks(range(len(labels)), [plain(label) for label in labels])
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.grid(False, axis="y")
 
@@ -489,7 +493,7 @@ def _widen(ax: Axes) -> None:
         ax.set_xlim(ax.dataLim.x0 - 0.5, ax.dataLim.x0 + 0.5)
 
 
-def _plain(text: str, most: int = 24) -> str:
+def plain(text: str, most: int = 24) -> str:
     """A name as it is: no mathematics between dollar signs, one line, shortened."""
     lines = [" ".join(line.split()) for line in str(text).split("\n")]
     return "\n".join(line if len(line) <= most else line[: most - 1] + "…" for line in lines).replace("$", r"\$")

@@ -114,7 +114,7 @@ def divergence(epochs: pd.DataFrame, measure: str, ax: Axes | None = None) -> Ax
     ax = ax if ax is not None else Figure(figsize=(4.4, 3), layout="constrained").subplots()
     rows = epochs.rename(columns={"training": "technique"}).assign(value=100 * epochs[f"{measure}_sd"])
     _lines(ax, rows.dropna(subset=["value"]), "epoch", "value")
-    if len(plots._row_labels(rows)) == 1:
+    if len(plots.row_labels(rows)) == 1:
         ends = 100 * rows[[f"{measure}_sd_low", f"{measure}_sd_high"]].to_numpy(float)
         ax.fill_between(rows["epoch"], *ends.T, color=BLUE, alpha=0.15, linewidth=0)
     ax.set(title=f"SD of {MEASURES[measure]}", ylabel="points", xlabel="epoch", ylim=(0, None))
@@ -162,20 +162,20 @@ def training_curves(history: pd.DataFrame, key: tuple[str, str], names: Sequence
         at = wide.index.to_numpy() + 1
         ax.plot(at, wide.to_numpy(float), color=colour, linewidth=0.5, alpha=0.45)
         ax.plot(at, wide.mean(axis=1), color=colour, linestyle=dashes, linewidth=1.8, label=_name(names, int(group)))
-    ax.set(xlabel="epoch", ylabel="accuracy, %", title=plots._plain(key[0]))
+    ax.set(xlabel="epoch", ylabel="accuracy, %", title=plots.plain(key[0]))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
 
 def _name(names: Sequence[str], group: int) -> str:
-    return plots._plain(names[group] if group < len(names) else str(group))
+    return plots.plain(names[group] if group < len(names) else str(group))
 
 
 @styled
 def training_curves_figures(history: pd.DataFrame, names: Sequence[str]) -> list[Figure]:
     """A panel per training and arm, the groups explained above; in as many figures as it takes."""
     rows = history.dropna(subset=["test_accuracy"]).rename(columns={"training": "technique"})
-    return [_curves(history, part, names) for part in plots.parted(plots._row_labels(rows), 12)]
+    return [_curves(history, part, names) for part in plots.parted(plots.row_labels(rows), 12)]
 
 
 def _curves(history: pd.DataFrame, labels: Mapping, names: Sequence[str]) -> Figure:
@@ -184,7 +184,7 @@ def _curves(history: pd.DataFrame, labels: Mapping, names: Sequence[str]) -> Fig
     figure = Figure(figsize=(WIDTH if across > 1 else 5.5, 0.4 + 2.3 * down), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
     for (key, label), ax in zip(labels.items(), axes, strict=False):
-        training_curves(history, key, names, ax).set_title(plots._plain(label))
+        training_curves(history, key, names, ax).set_title(plots.plain(label))
     for ax in axes[len(labels) :]:
         ax.set_visible(False)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=6, fontsize=8.5, handlelength=4)
@@ -221,7 +221,7 @@ def components(table: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Ax
 
     ``table``: rows of the table of components, one per row of the figure; negative estimates stand at 0.
     """
-    ax = ax if ax is not None else plots._axes(len(table) * 1.4, width=7.0)
+    ax = ax if ax is not None else plots.new_axes(len(table) * 1.4, width=7.0)
     for height, row in enumerate(table.to_dict("records")):
         values = [(name, 100 * row[name]) for name in COMPONENTS if not say.missing(row[name])]
         ax.plot(
@@ -240,7 +240,7 @@ def components(table: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Ax
         f"{r['technique']}{say.place(table, r)}: {r['metric']}, {say.class_name(plan, r['target'])}"
         for _, r in table.iterrows()
     ]
-    plots._name_rows(ax, [plots._plain(label, 40) for label in labels])
+    plots.name_rows(ax, [plots.plain(label, 40) for label in labels])
     ax.set(xlabel="standard deviation, points", xlim=(0, None), title="What the spread consists of")
     return ax
 
@@ -284,14 +284,14 @@ def _two(table: pd.DataFrame, x: str, columns: Sequence[str], draw: object) -> F
 
 def _lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
     """A line per technique and arm; of more than `MOST_LINES` their range and median."""
-    labels = plots._row_labels(table)
+    labels = plots.row_labels(table)
     if len(labels) > MOST_LINES:
         spread = table.groupby(x)[y]
         ax.fill_between(spread.min().index, spread.min(), spread.max(), color=BLUE, alpha=0.2, linewidth=0)
         ax.plot(spread.median().index, spread.median(), color=INK, linewidth=1.6)
         return
     for key, style in zip(labels, _styles(), strict=False):
-        rows = plots._of(table, key)
+        rows = plots.rows_of(table, key)
         ax.plot(rows[x], rows[y], **style, linewidth=1.3, markersize=3.6, markevery=max(1, len(rows) // 10))
 
 
@@ -303,11 +303,11 @@ def _styles() -> list[dict]:
 
 
 def _key(table: pd.DataFrame) -> list:
-    labels = plots._row_labels(table)
+    labels = plots.row_labels(table)
     if len(labels) > MOST_LINES:
         band = Patch(facecolor=BLUE, alpha=0.2, label=f"{len(labels)} rows, smallest to largest")
         return [band, Line2D([], [], color=INK, linewidth=1.6, label="their median")]
     return [
-        Line2D([], [], **style, markersize=3.6, label=plots._plain(label))
+        Line2D([], [], **style, markersize=3.6, label=plots.plain(label))
         for label, style in zip(labels.values(), _styles(), strict=False)
     ]

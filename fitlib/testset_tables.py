@@ -19,6 +19,7 @@ from fitlib.signed import Signed, signed_of
 from fitlib.testset import COMPONENT_METRICS
 
 HALF = "on half of the test set, where every metric is larger by chance than on all of it"
+SIGNED = ("signed_mean", "signed_low", "signed_high")
 _Key = tuple[str, str, str]  # technique, arm, attribute
 _Values = dict[tuple[str, str, int], float]  # quantity, metric, target (-1: overall) -> value
 
@@ -85,16 +86,24 @@ def _signed_rows(counts: pd.DataFrame | None, plan: Json) -> dict[tuple, Json]:
 
 
 def _described(signed: Signed, names: list[str]) -> list[Json]:
-    values, rows = signed.values, []
-    for target in range(values.shape[1]):
-        x = values[~np.isnan(values[:, target]), target]
-        mean = [float(part) for part in st.mean_intervals(x)] if x.size else [np.nan] * 3
-        row = dict(zip(("signed_mean", "signed_low", "signed_high"), mean, strict=True))
+    rows = [dict(zip(SIGNED, ends, strict=True)) for ends in _intervals(signed.values)]
+    for target, row in enumerate(rows):
         if signed.directed[target]:
             row["lower_group"] = str(names[signed.lower[target]])
             row["lower_group_changes"] = int(signed.changes[target])
-        rows.append(row)
     return rows
+
+
+def _intervals(values: np.ndarray) -> list[list[float]]:
+    """Mean with Student's t interval over the runs where it is defined, of each class: (runs, classes) in."""
+    defined = ~np.isnan(values)
+    whole = defined.all(axis=0) & (len(values) > 0)
+    ends = np.full((values.shape[1], 3), np.nan)
+    if whole.any():
+        ends[whole] = np.transpose(st.mean_intervals(np.ascontiguousarray(values[:, whole].T)))
+    for target in np.flatnonzero(~whole & defined.any(axis=0)):
+        ends[target] = st.mean_intervals(values[defined[:, target], target])
+    return ends.tolist()
 
 
 # Components

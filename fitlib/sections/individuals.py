@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fitlib import views
+from fitlib import plots, views
 from fitlib import wording as say
 from fitlib.captions import caption
 from fitlib.display import Page, tell
@@ -16,6 +16,7 @@ from fitlib.plots import BLUE, INK, VERMILION, WIDTH, styled
 
 NO_TABLE = "How many decisions change is not known: the metrics of these techniques were made without it."
 MOST = 4  # techniques told one by one
+MOST_PANELS = 16  # in one figure
 MOST_GROUPS = 3  # groups told one by one
 MOST_LINES = 8  # groups with a line of their own; of more, the range over groups is drawn
 MOST_ROWS = 90  # rows of the table; of more, the groups with the smallest and the largest churn
@@ -33,9 +34,9 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
         for attribute in plan["groups"]:
             rows = overall(table[table["attribute"] == attribute])
             if (rows["churn"] > 0).any():
-                figure = distribution_figure(rows, plan, attribute)
+                figures = distribution_figures(rows, plan, attribute)
                 text = alt_distribution(rows, plan, attribute)
-                page.figure("churn", attribute, figure, text, caption_distribution(plan, rows))
+                page.figures("churn", attribute, figures, text, caption_distribution(plan, rows))
         view = churn_view(table, plan) if overall(table)["churn"].notna().any() else pd.DataFrame()
         page.table("Changing decisions", view, caption_churn(plan, table), "tables/individuals.csv")
         tell(sentences(table, plan))
@@ -249,6 +250,12 @@ def caption_distribution(plan: Mapping, individuals: pd.DataFrame) -> str:
 
 
 # Figure
+
+
+def distribution_figures(individuals: pd.DataFrame, plan: Mapping, attribute: str) -> list[Figure]:
+    """The distributions of all techniques, in as many figures as fit printed pages."""
+    parts = plots.parted(plots.row_labels(individuals), MOST_PANELS)
+    return [distribution_figure(plots.among(individuals, part), plan, attribute) for part in parts]
 
 
 @styled
