@@ -40,6 +40,7 @@ METRICS = (*BIAS_METRICS, "accuracy", *RATES)
 LANDMARKS = np.round(np.arange(0.5, 1.0001, 0.01), 2)
 KEYS = ["technique", "arm"]
 STARTS = ("initial weights", "first batch")  # digested before the first epoch
+NOT_COMPARED = "Nothing is compared here: choose a technique that has a baseline, and a bias metric or accuracy."
 Option = tuple[str, int | None]
 
 
@@ -265,16 +266,20 @@ def _training(experiment: LoadedExperiment, technique: str) -> str:
 # What if: another number of runs
 
 
-def other_runs(experiment: LoadedExperiment, technique: str, arm: str, choice: Choice, n: int) -> Picture:
-    """Power and width of the interval with ``n`` runs of each, at the standard deviations that were found."""
+def other_runs(experiment: LoadedExperiment, technique: str, arm: str, choice: Choice, n: int) -> Picture | None:
+    """Power and width of the interval with ``n`` runs of each, at the standard deviations that were found.
+
+    None where nothing is compared: `NOT_COMPARED`.
+    """
     plan, row = experiment.plan, _comparison(experiment, technique, arm, choice)
-    figure = _runs_figure(row, plan, n)
+    if row is None:
+        return None
     about = (
         "At the standard deviations found here, which are themselves uncertain; power of the exact rank test at the "
         "corrected α, 0 where it cannot reach it. It says nothing about this experiment's own verdicts."
     )
-    sizes = [] if row is None else [row["n_baseline"], row["n_technique"]]
-    return Picture(figure, other_runs_told(row, plan, n), captions.caption(plan, sizes, about))
+    caption = captions.caption(plan, [row["n_baseline"], row["n_technique"]], about)
+    return Picture(_runs_figure(row, plan, n), other_runs_told(row, plan, n), caption)
 
 
 def _comparison(experiment: LoadedExperiment, technique: str, arm: str, choice: Choice) -> pd.Series | None:
@@ -283,10 +288,8 @@ def _comparison(experiment: LoadedExperiment, technique: str, arm: str, choice: 
     return None if rows.empty or rows.iloc[0][["sd_baseline", "sd_technique"]].isna().any() else rows.iloc[0]
 
 
-def other_runs_told(row: Mapping | None, plan: Mapping, n: int) -> str:
+def other_runs_told(row: Mapping, plan: Mapping, n: int) -> str:
     """The same in a sentence."""
-    if row is None:
-        return "Nothing is compared here: choose a technique that has a baseline, and a metric of the comparisons."
     half, found = _half_width(row, n), _power(row, n, plan)
     low, high = power.sd_ratios(n)
     effect = say.points(plan["analysis"]["smallest_effect"])
@@ -309,18 +312,17 @@ def _power(row: Mapping, n: int, plan: Mapping) -> float | None:
 
 
 @plots.styled
-def _runs_figure(row: Mapping | None, plan: Mapping, n: int) -> Figure:
+def _runs_figure(row: Mapping, plan: Mapping, n: int) -> Figure:
     figure = Figure(figsize=(plots.WIDTH, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    found = [] if row is None else [_power(row, m, plan) for m in NUMBERS]
+    found = [_power(row, m, plan) for m in NUMBERS]
     if any(value is not None for value in found):
         left.plot(NUMBERS, found, color=plots.BLUE, marker="o", markersize=3)
         left.plot([n], [_power(row, n, plan)], "D", color=plots.VERMILION, markersize=7)
     left.axhline(0.8, color=plots.INK, linewidth=0.8, linestyle=(0, (1, 2)))
     left.set(ylim=(0, 1.02), ylabel="power")
-    if row is not None:
-        right.plot(NUMBERS, [100 * _half_width(row, m) for m in NUMBERS], color=plots.BLUE, marker="o", markersize=3)
-        right.plot([n], [100 * _half_width(row, n)], "D", color=plots.VERMILION, markersize=7)
+    right.plot(NUMBERS, [100 * _half_width(row, m) for m in NUMBERS], color=plots.BLUE, marker="o", markersize=3)
+    right.plot([n], [100 * _half_width(row, n)], "D", color=plots.VERMILION, markersize=7)
     right.set(ylabel="± points of the difference")
     right.set_ylim(bottom=0)
     for ax in (left, right):

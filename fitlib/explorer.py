@@ -176,7 +176,9 @@ class Explorer:
         self.run.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
 
-def _with_words(picture: explore.Picture) -> str:
+def _with_words(picture: explore.Picture | None) -> str:
+    if picture is None:
+        return f"<p>{explore.NOT_COMPARED}</p>"
     return f"<p>{html.escape(picture.alt)}</p>{picture._repr_html_()}"
 
 

@@ -102,8 +102,10 @@ def test_every_picture_has_words_and_names_are_text(tmp_path):
             assert "<b>" not in shown and "<i>" not in shown
 
 
-def test_where_nothing_is_compared_the_what_if_says_so(loaded):
-    assert "Nothing is compared here" in explore.other_runs(loaded, "Base", "unknown", Choice("DI", "protected"), 9).alt
+def test_where_nothing_is_compared_the_what_if_says_so(loaded, explorer):
+    assert explore.other_runs(loaded, "Base", "unknown", Choice("DI", "protected"), 9) is None
+    explorer.technique.value = "Base"
+    assert explore.NOT_COMPARED in explorer.number.children[1].value
 
 
 # Widgets

@@ -34,6 +34,7 @@ def lab(project, tmp_path):
     settings = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
     log = tmp_path / "lab.log"
     options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", "--IdentityProvider.token=secret"]
+    options += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     command = [sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={project}", *options]
     with log.open("w") as stream:
         server = subprocess.Popen(command, stdout=stream, stderr=stream, env={**os.environ, **settings}, cwd=project)
