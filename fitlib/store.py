@@ -23,6 +23,7 @@ RECORD, FAILED = "record.json", "failed.json"
 VOTES = "votes.parquet"
 PROGRESS = "progress"  # in the folder of an attempt: the line that its notebook shows while it works
 SCHEMA = 1
+LONGEST_LINE = 2**16  # bytes of a line that `append_line` can find to be torn
 TOKEN = ".shared."  # begins the name of a file by which workers show that they see the folder
 OUTSIDE = {"events.jsonl", "timings.csv", "lock", "MANIFEST.json"}  # outside every promise of byte equality
 RUN_ATTEMPT = re.compile(r"run-\d{2,}\.[0-9a-f]{8}")
@@ -211,9 +212,13 @@ def keep_failed(paths: ExperimentPaths, folder: Path, name: str) -> Path:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line."""
-    with open(path, "a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
+    """Append one line, in the place of one that a crash or a full disk tore; one process at a time."""
+    with open(path, "a+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        stream.seek(max(end - LONGEST_LINE, 0))
+        tail = stream.read()
+        stream.truncate(end - len(tail) + tail.rfind(b"\n") + 1)
+        stream.write(line.encode() + b"\n")
 
 
 def new_token(paths: ExperimentPaths) -> Path:

@@ -9,6 +9,7 @@ from fitlib.digest import digest_file
 from fitlib.plan import folder_state
 from fitlib.store import (
     ExperimentPaths,
+    append_line,
     deviations,
     new_attempt,
     note_deviation,
@@ -154,6 +155,15 @@ def test_a_sweep_removes_attempts_and_temporaries_and_nothing_else(tmp_path):
     assert paths.temporaries() == sorted(temporaries)
     paths.sweep()
     assert not attempt.exists() and not any(p.exists() for p in temporaries) and all(p.exists() for p in kept)
+
+
+@pytest.mark.parametrize("there", [b"", b"first\n", b"first\nsec", b"sec"])
+def test_a_line_takes_the_place_of_a_torn_one(tmp_path, there):
+    (tmp_path / "lines").write_bytes(there)
+    append_line(tmp_path / "lines", "third")
+    append_line(tmp_path / "lines", "fourth")
+    whole = ["first"] if b"\n" in there else []
+    assert (tmp_path / "lines").read_text() == "\n".join([*whole, "third", "fourth", ""])
 
 
 def test_deviations_are_kept_in_order_and_once(tmp_path):
