@@ -276,6 +276,10 @@ def run(faults: int, runs: int, seed: int, folder: Path, executors: tuple[str, .
             while not done and sum(outcome.injected.values()) < faults:
                 kind = min(kinds, key=lambda k: (outcome.injected[k.__name__], rng.random()))
                 done = disturb(place, kind, rng, outcome)
+                told = (
+                    f"{sum(outcome.injected.values())} faults, {len(outcome.wrong)} wrong, round {outcome.rounds + 1}"
+                )
+                print(f"{told}: {kind.__name__}, {len(place.finished())} runs done", file=sys.stderr, flush=True)
             complete(place, expected, outcome)
         outcome.rounds += 1
         if not outcome.wrong:
