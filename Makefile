@@ -50,4 +50,5 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/jupyter kernelspec install kernelspec --name fitlib --sys-prefix
 	touch $(READY)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from fitlib import kernels
 from fitlib.errors import Crashed, RunFailed
-from fitlib.execution import execute
+from fitlib.execution import execute, notebook_path
 from fitlib.store import FAILED, RECORD, write_json, write_record
+from fitlib.warm.templates import ANALYSIS, EVERYTHING, TRAINING
 from fitlib.watch import Watch
 
 LOG = "kernel.log"
@@ -65,11 +66,17 @@ def _execute(
 ) -> None:
     started = watch.kernel if watch else lambda pid: None
     try:
-        execute(notebook, folder / f"{kind}.ipynb", parameters, environment, folder / LOG, started)
+        execute(notebook, folder / f"{kind}.ipynb", parameters, environment, folder / LOG, started, _modules(notebook))
     except Crashed:
         if watch and watch.reason:
             raise RunFailed(watch.reason) from None
         raise
+
+
+def _modules(notebook: Path) -> Sequence[str]:
+    """What is imported once, before the kernels of a notebook are forked."""
+    own = {notebook_path("train"): TRAINING, notebook_path("metrics"): ANALYSIS, notebook_path("statistics"): ANALYSIS}
+    return own.get(notebook, EVERYTHING)
 
 
 def read_back(folder: Path, names: list[str]) -> None:

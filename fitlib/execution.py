@@ -15,6 +15,7 @@ from fitlib.errors import Crashed, InputError, RunFailed, did_you_mean
 ADDRESS_GRAMMAR = "rfc3987_syntax"  # jsonschema's optional check of internationalised addresses: slow to build
 INJECTED = "injected-parameters"  # papermill's tag of the cell that it adds
 FOLDERS = ("run_dir", "out_dir", "experiment_dir")  # parameters that say where, not what
+ENGINE = "fitlib"
 TAIL_LINES = 12  # lines of a traceback that a failure keeps
 
 
@@ -67,11 +68,12 @@ def execute(
     environment: Mapping[str, str],
     log: Path | None = None,
     started: Callable[[int], None] = lambda pid: None,
+    modules: Sequence[str] = (),
 ) -> None:
     """Execute a notebook with papermill in a kernel of its own; the executed copy is `target`.
 
-    `started` is told the kernel's pid. Raises RunFailed with the last lines of the traceback, Crashed where the kernel
-    was gone.
+    `started` is told the kernel's pid; `modules` are imported before it is forked (none: it starts cold). Raises
+    RunFailed with the last lines of the traceback, Crashed where the kernel was gone.
     """
     papermill = _papermill()
     from papermill.exceptions import PapermillExecutionError
@@ -84,12 +86,12 @@ def execute(
             str(target),
             parameters=dict(parameters),
             progress_bar=False,
-            request_save_on_cell_execute=False,  # papermill saves the whole notebook twice a cell otherwise
+            engine_name=ENGINE,
             autosave_cell_every=0,
             kernel_name="python3",
             language="python",  # a notebook need not say so
             shutdown_kernel="immediate",  # all outputs are here; a graceful end waits and polls for a second
-            kernel_manager_class=manager_class(environment, log, started),
+            kernel_manager_class=manager_class(environment, log, started, modules),
         )
     except PapermillExecutionError as error:
         raise RunFailed(_tail(error)) from None
@@ -111,7 +113,11 @@ def _papermill() -> ModuleType:
         sys.modules[ADDRESS_GRAMMAR] = None
     try:
         import papermill
+        from papermill.engines import papermill_engines
 
+        from fitlib.engine import FitlibEngine
+
+        papermill_engines.register(ENGINE, FitlibEngine)
         return papermill
     finally:
         if unknown:

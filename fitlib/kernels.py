@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import shutil
 import signal
 import sys
-import tempfile
 import threading
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.provisioning import LocalProvisioner
 
-SOCKET_BYTES = 90  # a Unix socket's path may have 104 bytes on some systems; jupyter_client adds "-1" to "-5"
+from fitlib import sockets
+from fitlib.prompt import PromptManager
+from fitlib.warm.provisioner import ForkProvisioner
+from fitlib.warm.templates import end_templates
 
 _alive: dict[int, KernelManager] = {}
 _guard = threading.Lock()
 _ending = threading.Event()
 
 
-class KernelManager(AsyncKernelManager):
-    """Starts ipykernel under the running Python, whatever kernels a user has installed.
+class KernelManager(PromptManager):
+    """Starts ipykernel under the running Python, whatever kernels a user has installed; forked where that is possible.
 
     Sockets are Unix sockets in a private folder where the system has them: TCP ports are chosen before they are bound,
     which fails now and then when kernels start side by side.
@@ -33,16 +35,21 @@ class KernelManager(AsyncKernelManager):
     environment: Mapping[str, str] = {}
     log_file: Path | None = None  # what the kernel process itself writes; cells' output goes into the notebook
     started: Callable[[int], None] = staticmethod(lambda pid: None)
+    modules: Sequence[str] = ()  # imported before the kernel is forked; none: it is not forked
 
     def __init__(self, **kwargs: object):
         super().__init__(**kwargs)
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         self._kernel_spec = KernelSpec(argv=command, display_name="fitlib", language="python")
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-", dir=_places()[0]))
+        self._folder = sockets.private_folder()
         self.connection_file = str(self._folder / "kernel.json")
-        socket = str(self._folder / "socket")
-        if os.name == "posix" and len(socket.encode()) <= SOCKET_BYTES:
+        socket = sockets.socket_path(self._folder)
+        if socket:
             self.transport, self.ip = "ipc", socket
+        self.kernel_id = str(uuid.uuid4())
+        known = {"kernel_id": self.kernel_id, "kernel_spec": self._kernel_spec, "parent": self}
+        modules = list(self.modules)
+        self.provisioner = ForkProvisioner(modules=modules, **known) if modules else LocalProvisioner(**known)
 
     async def _async_start_kernel(self, **kwargs: object) -> None:
         kwargs["env"] = {**os.environ, **self.environment, **(kwargs.get("env") or {})}
@@ -72,50 +79,30 @@ class KernelManager(AsyncKernelManager):
 
 
 def manager_class(
-    environment: Mapping[str, str], log: Path | None = None, started: Callable[[int], None] = lambda pid: None
+    environment: Mapping[str, str],
+    log: Path | None = None,
+    started: Callable[[int], None] = lambda pid: None,
+    modules: Sequence[str] = (),
 ) -> type[KernelManager]:
     """A kernel manager whose kernels get these environment variables on top of the process's own, and a log file.
 
-    `started` is told the pid of each.
+    `started` is told the pid of each. modules: imported once, before kernels are forked (`fitlib.warm`); none: every
+    kernel starts cold.
     """
     chosen = {"environment": dict(environment), "log_file": log, "started": staticmethod(started)}
+    chosen["modules"] = tuple(modules)
     return type("KernelManager", (KernelManager,), chosen)
 
 
 def begin() -> None:
     """Be ready to start kernels; remove the private folders that killed processes of this machine left behind."""
     _ending.clear()
-    for folder in [f for place in _places() for f in Path(place).glob(f"{_prefix()}*-*")]:
-        owner = folder.name.removeprefix(_prefix()).partition("-")[0]
-        if owner.isdigit() and not _runs(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
+    sockets.sweep()
 
 
 def ending() -> bool:
     """Are all kernels being ended?"""
     return _ending.is_set()
-
-
-def _places() -> list[str]:
-    """Folders for private folders, best first: the temporary folder, unless its path is too long for a socket."""
-    usual = tempfile.gettempdir()
-    name = f"{_prefix()}{os.getpid()}-12345678/socket"
-    fits = len(os.path.join(usual, name).encode()) <= SOCKET_BYTES
-    return [usual] if fits or not os.access("/tmp", os.W_OK) else ["/tmp", usual]
-
-
-def _prefix() -> str:
-    return f"fitlib-{platform.node()[:12]}-"  # short: the path of a Unix socket may have 104 bytes
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def end_all() -> None:
@@ -127,3 +114,4 @@ def end_all() -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         manager.forget()
+    end_templates()

@@ -1,0 +1,288 @@
+"""The template process: imports what kernels need, then forks a kernel for each request of the process that owns it.
+
+Started as a script with the number of an inherited Unix socket and the names of the modules to import. It answers
+with a message of JSON once it is ready, then reads requests: a message of JSON (`command`, `env`, `cwd`) with three
+descriptors: standard output, standard error, and a socket on which is told what becomes of the kernel (`pid`, `ready`,
+`exit`). It ends, and its kernels with it, when the other end of its socket is closed: when its owner ends, however that
+happens.
+
+Nothing here may open a parallel region, start a thread or touch a GPU: none of them survives a fork.
+"""
+
+import sys
+
+_HERE = sys.path.pop(0) if sys.path and __file__.startswith(sys.path[0]) else None  # as a cold kernel's path
+
+import os  # noqa: E402
+import runpy  # noqa: E402, F401 (python -m, by which a cold kernel is started, imports it)
+import warnings  # noqa: E402
+
+_ENVIRONMENT = dict(os.environ)
+import ipykernel.kernelapp  # noqa: E402
+
+_BASE = set(sys.modules), list(warnings.filters)  # what a cold kernel has before its first cell runs
+
+import atexit  # noqa: E402
+import builtins  # noqa: E402
+import contextlib  # noqa: E402
+import ctypes  # noqa: E402
+import gc  # noqa: E402
+import importlib.util  # noqa: E402
+import io  # noqa: E402
+import json  # noqa: E402
+import selectors  # noqa: E402
+import signal  # noqa: E402
+import socket  # noqa: E402
+import threading  # noqa: E402
+import traceback  # noqa: E402
+
+IDLE_SECONDS = 900  # a template without kernels ends after this time
+CHECK_SECONDS = 5  # how often it looks whether its owner is still there, beside the socket
+CANARY_SECONDS = 20
+PR_SET_NAME, PR_SET_PDEATHSIG = 15, 1
+INLINE = "module://matplotlib_inline.backend_inline"  # what every kernel sets before its first cell runs
+
+
+def main() -> None:
+    """Prepare, answer, serve; returns in each forked kernel when that has ended, and in the template never."""
+    control, names = socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2])
+    owner = os.getppid()
+    _name("fitlib-template")
+    try:
+        preloaded, base = prepare(names)
+        _check_fork()
+    except BaseException as error:
+        _say(control, {"error": f"{type(error).__name__}: {error}"})
+        raise
+    _say(control, {"names": preloaded.names(), "path": sys.path})
+    request = serve(control, owner)
+    if request is not None:
+        try:
+            become_kernel(preloaded, base, *request)
+        except Exception:  # it was no kernel yet: nobody waits for a tidy end
+            traceback.print_exc()
+            os._exit(1)
+
+
+def prepare(names: list[str]) -> tuple:
+    """Import the modules of the list and hide them; missing ones are left out."""
+    helper = _load(os.path.join(os.path.dirname(os.path.abspath(__file__)), "preloaded.py"))
+    base = {k: v for k, v in os.environ.items() if _ENVIRONMENT.get(k) != v}
+    recorder = helper.Recorder(_BASE[0])
+    os.environ.setdefault("MPLBACKEND", INLINE)
+    gc.disable()
+    with pretended_shell(), recorder:
+        for name in names:
+            with contextlib.suppress(ImportError):
+                __import__(name)
+    preloaded = helper.Preloaded(recorder)
+    warnings.filters[:] = _BASE[1]
+    sys.meta_path.insert(0, preloaded)
+    gc.freeze()  # so that a collection in a kernel does not copy all pages
+    gc.enable()
+    return preloaded, base
+
+
+@contextlib.contextmanager
+def pretended_shell():
+    """What modules look at to know that they are imported in a kernel, as pandas does."""
+    shell = type("Shell", (), {"kernel": True})()
+    builtins.get_ipython, builtins.__IPYTHON__ = lambda: shell, True
+    try:
+        yield
+    finally:
+        del builtins.get_ipython, builtins.__IPYTHON__
+
+
+def _load(path: str) -> object:
+    """A module from its file, without a trace in `sys.modules`."""
+    spec = importlib.util.spec_from_file_location("fitlib_preloaded", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _check_fork() -> None:
+    """Fork a canary that computes in parallel: it hangs where a parallel region was open before the fork."""
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            _compute_in_parallel()
+        os._exit(0)
+    watched = os.pidfd_open(pid)
+    with selectors.DefaultSelector() as selector:
+        selector.register(watched, selectors.EVENT_READ)
+        alive = not selector.select(CANARY_SECONDS)
+    os.close(watched)
+    if alive:
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    if alive:
+        raise RuntimeError("a forked process hangs when it computes in parallel")
+
+
+def _compute_in_parallel() -> None:
+    for name in ("torch", "numpy"):
+        finder = sys.meta_path[0]
+        if finder.module(name) is None:
+            continue
+        library = __import__(name)
+        if name == "torch":
+            library.set_num_threads(2)
+        library.ones((1 << 18,)).sum()
+        library.ones((256, 256)) @ library.ones((256, 256))
+
+
+# Serving
+
+
+def serve(control: socket.socket, owner: int) -> tuple | None:
+    """Fork for each request until the owner is gone; in a forked process, returns its request and descriptors."""
+    kernels: dict[int, tuple[int, socket.socket]] = {}  # {descriptor of the process: (pid, its status socket)}
+    idle = 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(control, selectors.EVENT_READ)
+        while os.getppid() == owner and idle < IDLE_SECONDS:
+            ready = [key.fd for key, _ in selector.select(CHECK_SECONDS)]
+            for watched in [fd for fd in ready if fd in kernels]:
+                selector.unregister(watched)
+                _reap(watched, *kernels.pop(watched))
+            idle = 0 if kernels or ready else idle + CHECK_SECONDS
+            if control.fileno() not in ready:
+                continue
+            received = _receive(control)
+            if received is None:
+                break
+            if _forked(kernels, *received):
+                control.close()
+                return received
+            selector.register(next(reversed(kernels)), selectors.EVENT_READ)
+    _end(kernels)
+
+
+def _forked(kernels: dict, request: dict, descriptors: list[int]) -> bool:
+    """Fork; True in the forked process. The template notes the new kernel in `kernels` and tells its pid."""
+    with warnings.catch_warnings():  # threads that wait for work, as those of OpenBLAS, are started again in the fork
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        for watched, (_, status) in kernels.items():
+            os.close(watched)
+            status.close()
+        return True
+    *streams, status = descriptors
+    for descriptor in streams:
+        os.close(descriptor)
+    kernels[os.pidfd_open(pid)] = (pid, socket.socket(fileno=status))
+    _say(kernels[next(reversed(kernels))][1], {"pid": pid})
+    return False
+
+
+def _receive(control: socket.socket) -> tuple[dict, list[int]] | None:
+    """The next request with its descriptors; None where the other end is closed."""
+    try:
+        data, descriptors, _, _ = socket.recv_fds(control, 1 << 22, 3)
+    except OSError:
+        return None
+    return (json.loads(data), descriptors) if data else None
+
+
+def _reap(watched: int, pid: int, status: socket.socket) -> None:
+    os.close(watched)
+    _say(status, {"exit": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])})
+    status.close()
+
+
+def _end(kernels: dict) -> None:
+    """Kill the kernels, with what they started, and end."""
+    for pid, _ in kernels.values():
+        for kill in (os.killpg, os.kill):
+            with contextlib.suppress(OSError):
+                kill(pid, signal.SIGKILL)
+    for pid, _ in kernels.values():
+        os.waitpid(pid, 0)
+    os._exit(0)
+
+
+def _say(to: socket.socket, message: dict) -> None:
+    with contextlib.suppress(OSError):  # whoever asked may be gone
+        to.send(json.dumps(message).encode())
+
+
+def _name(name: str) -> None:
+    """Name of the process in `ps` and `top`."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+# In the forked process
+
+
+def become_kernel(preloaded: object, base: dict[str, str], request: dict, descriptors: list[int]) -> None:
+    """Turn a forked process into what a cold kernel is before its first cell runs, and be the kernel until it ends."""
+    template = os.getppid()
+    os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != template:
+        os._exit(1)
+    _name("fitlib-kernel")
+    *streams, status = descriptors
+    _redirect(*streams)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update({**base, **request["env"]})
+    sys.orig_argv[:] = request["command"]
+    sys.argv[:] = [importlib.util.find_spec("ipykernel_launcher").origin, *request["command"][3:]]
+    _draw_again(preloaded)
+
+    app = ipykernel.kernelapp.IPKernelApp.instance()
+    app.parent_handle = template  # read from the environment when its class was made
+    atexit.register(preloaded.give_back_everything)  # before what preloaded modules do at exit, after all else
+    app.initialize(sys.argv[1:])
+    with socket.socket(fileno=status) as told:
+        _say(told, {"ready": True})
+    app.start()
+    _leave()
+
+
+def _leave() -> None:
+    """End as Python does, but without taking the imported modules apart: that would copy most of their pages first."""
+    threading._shutdown()  # waits for threads, as the end of the main thread does
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)
+
+
+def _redirect(stdout: int, stderr: int) -> None:
+    """Standard streams that lead where the request says; an empty input."""
+    for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (stdout, 1), (stderr, 2)):
+        os.dup2(source, target)
+        os.close(source)
+    sys.stdin = sys.__stdin__ = _text(0, "r", sys.__stdin__)
+    sys.stdout = sys.__stdout__ = _text(1, "w", sys.__stdout__)
+    sys.stderr = sys.__stderr__ = _text(2, "w", sys.__stderr__)
+    sys.stderr.reconfigure(line_buffering=not sys.stderr.write_through)
+
+
+def _text(descriptor: int, mode: str, like: io.TextIOWrapper) -> io.TextIOWrapper:
+    made = open(descriptor, mode, encoding=like.encoding, errors=like.errors, closefd=False)  # noqa: SIM115
+    made.reconfigure(write_through=like.write_through)
+    return made
+
+
+def _draw_again(preloaded: object) -> None:
+    """Generators that were seeded from the operating system are seeded again: no two kernels share a state.
+
+    Python's own generator does so by itself.
+    """
+    numpy, torch = preloaded.module("numpy.random"), preloaded.module("torch")
+    if numpy is not None:
+        numpy.seed()
+    if torch is not None:
+        torch.default_generator.seed()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""Template processes as their owner sees them: started when first needed, asked for kernels, ended with the owner.
+
+One template serves the kernels of one Python, one list of modules and one environment: what libraries read from the
+environment while they are loaded (thread numbers, allocators, back ends) is then what a cold kernel would read.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+SCRIPT = Path(__file__).with_name("template.py")
+COLD = "FITLIB_COLD_KERNELS"  # set it, and no kernel is forked
+MOST = 4  # templates of one process; the one that was not needed for longest goes
+START_SECONDS, FORK_SECONDS = 120, 60
+OF_A_KERNEL = ("JPY_", "PAPERMILL_", "FITLIB_")  # variables that may differ between kernels of one template …
+SINGLE = ("CUDA_VISIBLE_DEVICES", "PWD", "OLDPWD", "SHLVL", "_")  # … since nothing reads them before the fork
+
+# In this order they are imported. torch._dynamo is what torch imports when the first optimiser is made.
+TRAINING = ("numpy", "pyarrow.parquet", "torch", "torch._dynamo", "pydantic")
+FIGURES = ("matplotlib.pyplot", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "seaborn")
+ANALYSIS = ("numpy", "pyarrow.parquet", "pandas", "scipy.stats", *FIGURES)
+EVERYTHING = tuple(dict.fromkeys((*ANALYSIS, *TRAINING)))
+
+
+def available() -> bool:
+    """Can kernels be forked here, and are they wanted?
+
+    On Linux only: macOS has libraries that do not survive a fork, Windows has no fork.
+    """
+    return sys.platform == "linux" and not os.environ.get(COLD)
+
+
+class TemplateError(Exception):
+    """There is no template, or it forked no kernel; a cold one can be started instead."""
+
+
+class Template:
+    """One template process; ends when it is closed, or nobody holds it any more."""
+
+    def __init__(self, python: str, modules: Sequence[str], environment: Mapping[str, str]):
+        self._sending = threading.Lock()
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [python, str(SCRIPT), str(theirs.fileno()), json.dumps(list(modules))]
+        with theirs, tempfile.TemporaryFile() as errors:
+            self._process = subprocess.Popen(
+                command, env=dict(environment), pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
+            )  # fmt: skip
+            theirs.close()
+            told = _message(self._control, START_SECONDS) or {}
+            if "names" not in told:
+                self.close()
+                errors.seek(0)
+                said = errors.read().decode(errors="replace").strip().splitlines()
+                raise TemplateError(told.get("error") or (said or ["it ended"])[-1])
+        self.names, self._stamp = frozenset(told["names"]), _stamp(told["path"])
+        self._path = told["path"]
+
+    def usable(self) -> bool:
+        """Does it run, and are the installed packages those that it has imported?"""
+        return self._process.poll() is None and _stamp(self._path) == self._stamp
+
+    def fork(
+        self, command: Sequence[str], environment: Mapping[str, str], cwd: str, stdout: int, stderr: int
+    ) -> ForkedKernel:
+        """A kernel that has bound its sockets; TemplateError where there is none."""
+        request = json.dumps({"command": list(command), "env": dict(environment), "cwd": cwd}).encode()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        kernel = ForkedKernel(self, ours)
+        try:
+            with theirs, self._sending:
+                socket.send_fds(self._control, [request], [stdout, stderr, theirs.fileno()])
+        except OSError as error:
+            raise TemplateError(f"the template cannot be asked: {error}") from None
+        kernel.wait_until_bound()
+        return kernel
+
+    def close(self) -> None:
+        """End the process and its kernels; returns when it is gone."""
+        self.abandon()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def abandon(self) -> None:
+        """Close this end of the socket, which ends the process unless another process holds it too."""
+        self._control.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
+
+
+class ForkedKernel:
+    """A forked kernel, with the methods of `subprocess.Popen` that jupyter_client uses."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, template: Template, status: socket.socket):
+        self.pid, self.returncode = 0, None
+        self._template = template  # which ends when nobody holds it
+        self._status, self._reading, self._bound = status, threading.Lock(), False
+
+    def wait_until_bound(self) -> None:
+        """Block until the kernel's sockets are bound; TemplateError where it ends before, or takes too long."""
+        end = time.monotonic() + FORK_SECONDS
+        while not self._bound:
+            if self.returncode is not None or time.monotonic() > end:
+                self.kill()
+                raise TemplateError(f"the forked kernel did not start (exit status {self.returncode})")
+            self._read(max(end - time.monotonic(), 0))
+
+    def poll(self) -> int | None:
+        """Exit status as of `subprocess`, or None while it runs."""
+        while self.returncode is None and self._read(0):
+            pass
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Exit status, once it has ended."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while self.returncode is None:
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                raise subprocess.TimeoutExpired("kernel", timeout)
+            self._read(left)
+        return self.returncode
+
+    def fileno(self) -> int:
+        """Readable when something about the kernel is told."""
+        return self._status.fileno()
+
+    def send_signal(self, signum: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None and self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signum)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def _read(self, seconds: float | None) -> bool:
+        """Take in the next message, waiting so long for it; False where there was none."""
+        with self._reading:
+            if self.returncode is not None:
+                return False
+            told = _message(self._status, seconds)
+            if told is None:
+                return False
+            self.pid, self._bound = told.get("pid", self.pid), self._bound or "ready" in told
+            if "exit" in told:
+                self.returncode = told["exit"]
+                self._status.close()
+                self._template = None
+        return True
+
+
+def _message(channel: socket.socket, seconds: float | None) -> dict | None:
+    """The next message; None where none came in time. A closed channel says that the process was killed."""
+    channel.settimeout(seconds)
+    try:
+        data = channel.recv(1 << 20)
+    except (BlockingIOError, TimeoutError):
+        return None
+    except OSError:
+        data = b""
+    return json.loads(data) if data else {"exit": -signal.SIGKILL}
+
+
+def _stamp(path: Sequence[str]) -> tuple[int, ...]:
+    """Times at which the folders of installed packages were changed."""
+    return tuple(os.stat(folder).st_mtime_ns if os.path.isdir(folder) else 0 for folder in path)
+
+
+# The templates of this process
+
+_templates: dict[tuple, Template] = {}
+_failed: set[tuple] = set()
+_starting: dict[tuple, threading.Lock] = {}
+_guard = threading.Lock()
+
+
+def template(python: str, modules: Sequence[str], environment: Mapping[str, str]) -> Template:
+    """The template for kernels of this Python, with these modules and this environment; started where there is none.
+
+    TemplateError where it cannot be started; that is not tried again.
+    """
+    shared = {k: v for k, v in environment.items() if not k.startswith(OF_A_KERNEL) and k not in SINGLE}
+    key = (python, tuple(modules), tuple(sorted(shared.items())))
+    with _guard:
+        starting = _starting.setdefault(key, threading.Lock())
+    with starting:
+        found = _templates.get(key)
+        if found is None or not found.usable():
+            found = _started(key, shared)
+        with _guard:
+            _templates.pop(key, None)
+            _templates[key] = found  # the last one is the one needed last
+            for old in list(_templates)[:-MOST]:
+                del _templates[old]
+        return found
+
+
+def _started(key: tuple, environment: Mapping[str, str]) -> Template:
+    if key in _failed:
+        raise TemplateError("it could not be started before")
+    try:
+        return Template(key[0], key[1], environment)
+    except (TemplateError, OSError) as error:
+        _failed.add(key)
+        raise TemplateError(str(error)) from None
+
+
+def end_templates() -> None:
+    """End every template of this process, with all kernels that were forked from them."""
+    with _guard:
+        ending = list(_templates.values())
+        _templates.clear()
+    for each in ending:
+        each.abandon()
+    for each in ending:
+        each.close()
+
+
+def _leave_to_parent() -> None:
+    """In a fork of the owner: the templates are not its own, and end with the owner."""
+    for each in _templates.values():
+        each.abandon()
+    _templates.clear()
+
+
+atexit.register(end_templates)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
