@@ -46,6 +46,10 @@ class TemplateError(Exception):
     """There is no template, or it forked no kernel; a cold one can be started instead."""
 
 
+class KernelKilled(RuntimeError):
+    """A forked kernel was killed while it started; a cold one would have been, too."""
+
+
 class Template:
     """One template process; ends when it is closed, or nobody holds it any more."""
 
@@ -116,9 +120,14 @@ class ForkedKernel:
         self._status, self._reading, self._bound = status, threading.Lock(), False
 
     def wait_until_bound(self) -> None:
-        """Block until the kernel's sockets are bound; TemplateError where it ends before, or takes too long."""
+        """Block until the kernel's sockets are bound; TemplateError where it ends before, or takes too long.
+
+        KernelKilled where it was killed: memory ran out, or somebody did not want it.
+        """
         end = time.monotonic() + FORK_SECONDS
         while not self._bound:
+            if self.returncode == -signal.SIGKILL and self._template.usable():
+                raise KernelKilled("the kernel was killed while it started")
             if self.returncode is not None or time.monotonic() > end:
                 self.kill()
                 raise TemplateError(f"the forked kernel did not start (exit status {self.returncode})")
@@ -170,7 +179,6 @@ class ForkedKernel:
             if "exit" in told:
                 self.returncode = told["exit"]
                 self._status.close()
-                self._template = None
         return True
 
 
