@@ -27,15 +27,21 @@ FLAGS = (
 )
 
 
+def programs() -> tuple[str, str]:
+    """Chromium and its driver; skips the test where there is none."""
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (program and driver):
+        pytest.skip(INSTALL)
+    return program, driver
+
+
 @contextmanager
 def chromium(profile: Path, width: int = 1280, height: int = 900, *flags: str) -> Iterator[Chrome]:
     """A headless Chromium with a profile of its own (an empty folder); skips the test where there is none.
 
     The console and all requests are logged: `driver.get_log("browser")`, `driver.get_log("performance")`.
     """
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (program and driver):
-        pytest.skip(INSTALL)
+    program, driver = programs()
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 

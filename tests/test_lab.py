@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from browser import chromium
+from browser import chromium, programs
 from simulated import write_simulated
 
 from fitlib.execution import notebook_path
@@ -31,6 +31,7 @@ def project(tmp_path):
 @pytest.fixture
 def lab(project, tmp_path):
     """Address of a JupyterLab that runs on the project as `make lab` starts it."""
+    programs()  # else the test is skipped before anything is started
     settings = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
     log = tmp_path / "lab.log"
     options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", "--IdentityProvider.token=secret"]
