@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import shutil
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -30,11 +33,8 @@ def tables(root: Path) -> dict[str, bytes]:
 
 
 def text_of(report: Path) -> str:
-    import re
-    from html import unescape
-
     return " ".join(
-        unescape(re.sub(r"<(style|svg)[^>]*>.*?</\1>|<[^>]+>", " ", report.read_text(), flags=re.S)).split()
+        unescape(re.sub(r"<(style|svg|script)[^>]*>.*?</\1>|<[^>]+>", " ", report.read_text(), flags=re.S)).split()
     )
 
 
@@ -119,15 +119,23 @@ def test_the_report_is_one_file_without_network(place):
     assert len(page) < 5_000_000
 
 
-def test_every_link_of_index_and_report_leads_somewhere(place):
-    import re
-    from urllib.parse import unquote
+def test_pages_of_notebooks_stay_light_beyond_their_figures(place):
+    pages = [p for p in (place / "outputs/tiny").rglob("*.html") if p.name in ("train.html", "metrics.html")]
+    sizes = [len(re.sub(r"data:image/[^\"]*", "", page.read_text())) for page in pages]
+    assert len(sizes) > 5 and max(sizes) < 150_000
 
+
+def test_all_experiments_are_listed(place):
+    page = text_of(place / "outputs/index.html")
+    assert "tiny" in page and "all 10 runs done" in page and "ulp (emulated)" in page
+
+
+def test_every_link_of_index_and_report_leads_somewhere(place):
     root = place / "outputs/tiny"
-    for page in ("report.html", "index.html"):
+    for page in ("report.html", "index.html", "../index.html"):
         links = re.findall(r'href="([^"#]+)"', (root / page).read_text())
         local = [link for link in links if not link.startswith(("http:", "https:", "mailto:"))]
-        assert local and all((root / unquote(link)).exists() for link in local)
+        assert local and all(((root / page).parent / unquote(link)).exists() for link in local)
 
 
 def test_the_same_command_again_computes_nothing(copy, fitlib_command):
