@@ -7,10 +7,10 @@
   const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
   const ORDERS = { none: "ascending", ascending: "descending", descending: "none" };
 
-  // First number of a cell, "−1.20 [−2.0, 0.1]" or "3.3×10⁻⁹" among them; NaN where it has none.
+  // First number of a cell, "−1.20 [−2.0, 0.1]" or "3.3×10⁻⁹" among them; not a number where it has none.
   function number(text) {
     const found = text.match(/([−+-]?)(\d[\d,]*(?:\.\d+)?)(?:×10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))?/);
-    if (!found) return NaN;
+    if (!found) return Number.NaN;
     const digits = [...(found[3] || "")].map((c) => (c === "⁻" ? "-" : SUPERSCRIPTS.indexOf(c))).join("");
     const size = Number(found[2].replaceAll(",", "")) * 10 ** Number(digits || 0);
     return "−-".includes(found[1] || "+") ? -size : size;
