@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from test_report import made
-from test_sentences import SCRIPT, experiment
+from test_sentences import SCRIPT, Experiment, experiment
 
 from fitlib import report
 from fitlib.overview import write_overview
@@ -52,6 +52,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A report, the notebook that it was made of and an index, all with names that try to be markup."""
     folder = tmp_path_factory.mktemp("pages")
     found = experiment(techniques=3, runs=5, classes=NASTY, attributes={SCRIPT: [SCRIPT, "$y$"]}, favourable=0)
+    found = renamed(found, "S-T2", NASTY[1])
+    found.plan["data"] = {"name": "table", "file": f"data/{NASTY[1]}.csv"}
     with pytest.MonkeyPatch.context() as patch:
         made(found, folder, patch)
     report.write_assets(folder / "assets")
@@ -65,6 +67,15 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (folder / "outputs" / SCRIPT.replace("/", "") / "report.html").write_text("<title>report</title>")
     write_overview(folder / "outputs")
     return {name: folder / f"{name}.html" for name in NAMES}
+
+
+def renamed(found: Experiment, old: str, new: str) -> Experiment:
+    """The experiment with another name of a technique, wherever it stands."""
+    plan, evidence = (
+        json.loads(json.dumps(part).replace(old, json.dumps(new)[1:-1])) for part in (found.plan, found.evidence)
+    )
+    metrics, counts = (frame.replace({"technique": {old: new}}) for frame in (found.metrics, found.counts))
+    return Experiment(plan, evidence, metrics, counts)
 
 
 def opened(browser: object, page: Path, width: int = 1400, dark: bool = False) -> None:
@@ -98,6 +109,9 @@ def test_names_are_text_and_run_nothing(browser: object, pages: dict, name: str)
     assert (SCRIPT if name in NAMES[:3] else SCRIPT.replace("/", "")) in browser.execute_script(
         "return document.body.textContent"
     )
+    if name == "report":
+        text = browser.execute_script("return document.body.textContent")
+        assert f"{NASTY[1]}.csv" in text and f"{NASTY[1]} v S-Base" in text
     assert not browser.execute_script("return document.querySelectorAll('img[onerror], body script ~ script').length")
 
 
