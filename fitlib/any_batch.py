@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
 import numpy as np
@@ -89,6 +89,16 @@ def take(batch: object, order: Tensor) -> object:
         return value
 
     return taken(batch)
+
+
+def converted(batch: object, convert: Callable[[Tensor], Tensor]) -> object:
+    """A copy in which every tensor is `convert`'s; anything else stays."""
+    if isinstance(batch, Tensor):
+        return convert(batch)
+    children = _children(batch)
+    if children is None:
+        return batch
+    return _rebuilt(batch, {key: converted(child, convert) for key, child in children})
 
 
 def _children(value: object) -> list[tuple[object, object]] | None:

@@ -15,30 +15,43 @@ class Arm:
 
     name: str
     noise: dict[str, Any]
-    role: str  # main | control
+    role: str  # main | cause | control
     seed: int
     runs: int
 
     @property
     def kind(self) -> str:
-        """What the noise is: control, real, emulated."""
+        """What the noise is: control, real, emulated, comparison."""
         return NOISE_KINDS[self.noise["name"]]
 
 
-def arms_of(noise: dict[str, Any], seeds: Sequence[int], runs: int, control_runs: int) -> tuple[Arm, ...]:
-    """A main arm for each seed, and the control arm where it has runs and is not a main arm already."""
-    main = tuple(Arm(arm_name(noise, seed), noise, "main", seed, runs) for seed in seeds)
+def arms_of(noises: Sequence[dict[str, Any]], seeds: Sequence[int], runs: int, control_runs: int) -> tuple[Arm, ...]:
+    """The arms of an experiment, the main ones first.
+
+    The first noise makes a main arm at each seed: techniques are compared there. Every further one makes an arm of role
+    `cause` at the first seed, where spreads are compared. `none` among the further ones is the control arm, with as
+    many runs as the others; else it has `control_runs` runs, and is left out where the first noise is `none` itself.
+    """
+    first, *others = noises
+    main = tuple(Arm(arm_name(first, seed), first, "main", seed, runs) for seed in seeds)
+    causes = tuple(Arm(arm_name(n, seeds[0]), n, "cause", seeds[0], runs) for n in others if n["name"] != "none")
     # The seed changes what is trained, not which operators run: the first seed's control arm stands for all.
     none = {"name": "none"}
+    if none in others:
+        control_runs = max(runs, control_runs)
     control = Arm(arm_name(none, seeds[0]), none, "control", seeds[0], control_runs)
-    return (*main, control) if control.runs and main[0].name != control.name else main
+    return (*main, *causes, control) if control.runs and main[0].name != control.name else (*main, *causes)
 
 
 def arm_name(noise: Mapping[str, Any], seed: int) -> str:
-    """`ulp`, `ulp-k100` (from step 100 on), `seed3.ulp`."""
+    """`ulp`, `ulp-k100` (at step 100), `ulp-x16` (by 16 units), `seed-ulp` (a seed and a noise), `seed3.ulp`."""
     name = noise["name"]
-    if noise.get("step"):
-        name += f"-k{noise['step']}"
+    if noise.get("implementation", "none") != "none":
+        name += f"-{noise['implementation']}"
+    for option, letter, usual in (("step", "k", 0), ("units", "x", 1), ("most", "t", 2)):
+        if noise.get(option, usual) != usual:
+            name += f"-{letter}{noise[option]}"
+    name += "-os" if noise.get("entropy") == "os" else ""
     return f"seed{seed}.{name}" if seed else name
 
 

@@ -17,6 +17,15 @@ class DigitsSOptions(Options):
     split_seed: int = Field(0, ge=0)  # of the choice of renderings and of the test part
 
 
+class ApplicantsSOptions(Options):
+    """Options of `applicants-s`."""
+
+    rows: int = Field(8192, ge=64)  # of the training part
+    test_rows: int = Field(4096, ge=64)  # of the test part
+    bias: float = Field(0.5, ge=0)  # by how much group b lowers the logit of an invitation
+    data_seed: int = Field(0, ge=0)  # of all that is simulated
+
+
 class Cifar10SOptions(Options):
     """Options of `cifar10s`."""
 

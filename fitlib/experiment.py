@@ -18,14 +18,14 @@ import yaml
 from pydantic import Field, ValidationError
 
 from fitlib import own
-from fitlib.arms import Arm, arms_of, repeated
+from fitlib.arms import Arm, arm_name, arms_of, repeated
 from fitlib.digest import digest_json
 from fitlib.errors import InputError, did_you_mean
 from fitlib.families import Family, class_number, families
 from fitlib.metrics import BIAS_METRICS
 from fitlib.options import Options, Training
 from fitlib.own import OwnFields
-from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES, Entry, check_images
+from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISE_KINDS, NOISES, Entry, check_images
 from fitlib.trainings import Source, source_of
 from fitlib.yaml_files import parse_yaml, read_yaml
 
@@ -77,6 +77,7 @@ class ExperimentFields(OwnFields):
     runs: int = Field(16, ge=1)
     seeds: list[Annotated[int, Field(ge=0, lt=SEEDS)]] = Field(default_factory=lambda: [0], min_length=1)
     noise: str | dict[str, Any] = "auto"
+    arms: list[str | dict[str, Any]] | None = Field(None, min_length=1)  # several noises, instead of `noise`
     noise_seed: int = Field(0, ge=0, lt=SEEDS)
     control_runs: int = Field(2, ge=0)
     analysis: Analysis = Field(default_factory=Analysis)
@@ -341,16 +342,34 @@ def _check_baselines(techniques: tuple[Technique, ...], where: str) -> None:
 
 
 def _arms(checked: ExperimentFields, trainings: Sequence[TrainingSpec], where: str) -> tuple[Arm, ...]:
-    noise = "auto" if checked.noise == "auto" or checked.noise == {"name": "auto"} else checked.noise
-    if noise == "auto":
-        noise = _automatic_noise(checked.device, {spec.source.automatic_noise for spec in trainings}, where)
-    noise = _named(noise, NOISES, where, "noise")
-    if noise["name"] == "reduction-order":
-        _refuse_dropout(checked, where)
+    if checked.arms is not None and "noise" in checked.model_fields_set:
+        raise InputError(where, "noise", checked.noise, "beside arms", "list it under arms, or leave arms out")
+    given = checked.arms if checked.arms is not None else [checked.noise]
+    fields = [f"arms.{i}" for i in range(len(given))] if checked.arms is not None else ["noise"]
+    noises = [_noise(value, checked, trainings, where, field) for value, field in zip(given, fields, strict=True)]
     twice = repeated(checked.seeds)
     if twice is not None:
         raise InputError(where, "seeds", checked.seeds, f"seed {twice} is given twice", "give every seed once")
-    return arms_of(noise, checked.seeds, checked.runs, checked.control_runs)
+    twice = repeated([arm_name(noise, 0) for noise in noises])
+    if twice is not None:
+        raise InputError(where, "arms", twice, "an arm is given twice", "give every noise with its options once")
+    return arms_of(noises, checked.seeds, checked.runs, checked.control_runs)
+
+
+def _noise(
+    given: str | dict[str, Any], checked: ExperimentFields, trainings: Sequence[TrainingSpec], where: str, field: str
+) -> dict[str, Any]:
+    """A noise with its options, checked against the networks and against trainings that are not fitlib's."""
+    if given == "auto" or given == {"name": "auto"}:
+        given = _automatic_noise(checked.device, {spec.source.automatic_noise for spec in trainings}, where)
+    noise = _named(given, NOISES, where, field if field == "noise" else f"{field}.noise")
+    if "reduction-order" in (noise["name"], noise.get("implementation")):
+        _refuse_dropout(checked, where)
+    own_ones = [spec.name for spec in trainings if "method" not in spec.settings]
+    if NOISE_KINDS[noise["name"]] == "comparison" and own_ones:
+        problem = f"fitlib cannot seed training {own_ones[0]}, which is your own"
+        raise InputError(where, field, noise["name"], problem, "compare seeds with seeds: [0, 1, 2, …]")
+    return noise
 
 
 def _automatic_noise(device: str, on_cpu: set[str], where: str) -> str:
@@ -437,5 +456,14 @@ def _declared(
     return {
         **checked.model_dump(include={"device", "threads", "runs", "seeds", "noise_seed", "control_runs", "analysis"}),
         "techniques": rows,
-        "noise": arms[0].noise,
+        **_declared_noise(checked, arms),
     }
+
+
+def _declared_noise(checked: ExperimentFields, arms: tuple[Arm, ...]) -> dict[str, Any]:
+    """`noise`, or `arms` where the file lists them; every noise with its options."""
+    if checked.arms is None:
+        return {"noise": arms[0].noise}
+    noises = [arm.noise for arm in arms if arm.seed == arms[0].seed and arm.role != "control"]
+    given = [noise if isinstance(noise, str) else noise.get("name") for noise in checked.arms]
+    return {"arms": [*noises, *([{"name": "none"}] if "none" in given[1:] else [])]}

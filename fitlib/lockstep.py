@@ -200,13 +200,18 @@ def _before_the_operators(replicas: Sequence[Replica]) -> tuple[str, str]:
     unlike = _unlike_batches([replica.batch for replica in replicas])
     if unlike:
         return "batch", f"{unlike} of the batch"
-    batches = [replica.disturb() for replica in replicas]
+    batches = [_disturbed(replica) for replica in replicas]
     weights = [list(replica.method.model.named_parameters()) for replica in replicas]
     moved = [name for other in weights[1:] for name in differing(weights[0], other)]
     if moved:
         return "noise", f"weight {moved[0]}"
     unlike = _unlike_batches(batches)
     return ("noise", f"{unlike} of the batch") if unlike else ("", "")
+
+
+def _disturbed(replica: Replica) -> object:
+    with replica.disturbed() as batch:
+        return batch
 
 
 def _unlike_batches(batches: Sequence[object]) -> str:

@@ -60,12 +60,12 @@ class State:
 def run_tasks(experiment: Experiment) -> list[RunTask]:
     """All runs in queue order.
 
-    The first control run of each training comes first and the last one last; the main runs are interleaved over
-    trainings and seeds (shuffled under real noise, so that a drift of the machine does not fall on one technique).
+    The first control run of each training comes first and the last one last; all others are interleaved over trainings
+    and arms (shuffled under real noise, so that a drift of the machine does not fall on one technique or arm).
     """
-    arms = experiment.main_arms
+    arms = [arm for arm in experiment.arms if arm.role != "control"]
     main = [RunTask(s, arm, run) for run in range(arms[0].runs) for arm in arms for s in experiment.trainings]
-    if arms[0].kind == "real":
+    if any(arm.kind == "real" for arm in arms):
         random.Random(experiment.declared["noise_seed"]).shuffle(main)
     control = [
         RunTask(s, arm, run)

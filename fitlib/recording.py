@@ -29,7 +29,7 @@ from fitlib.errors import InputError, RunFailed
 from fitlib.fingerprint import starts
 from fitlib.noise import NoNoise
 from fitlib.options import options_of
-from fitlib.registry import NOISES
+from fitlib.registry import NOISE_KINDS, NOISES
 from fitlib.saving import RECORDERS, folder_of
 
 WHERE = "Recorder"
@@ -113,9 +113,7 @@ class Recorder:
 
     def _noise_told(self) -> dict[str, object]:
         """What the noise was and did, as `fingerprint.json` keeps it; `applied` is True: else `finish` has failed."""
-        noise = self.noise
-        drawn = {"noise_seed": noise.noise_seed, "run": noise.run, "moved": noise.moved}
-        return {**self.settings, **drawn, "steps": self.step, "applied": True}
+        return {**self.settings, **self.noise.told(), "steps": self.step, "applied": True}
 
     def _weights(self) -> list[tuple[str, object]]:
         """Parameters, buffers and further state of the model, by name."""
@@ -153,7 +151,10 @@ class Batches:
         epoch = self._epoch = _Epoch(self.recorder)
         try:
             for batch in self.loader:
-                yield epoch.disturbed(batch)
+                try:
+                    yield epoch.disturbed(batch)
+                finally:  # the step is over, the next batch not yet drawn
+                    self.recorder.noise.after_step()
         finally:  # also where the loop was left early
             epoch.end()
 
@@ -230,8 +231,10 @@ def _checked_noise(noise: str | Mapping[str, object]) -> dict[str, object]:
     """`{name: …, options…}` with all options checked and filled in."""
     given = {"name": noise} if isinstance(noise, str) else dict(noise)
     name = given.pop("name", None)
-    if name not in NOISES:
-        raise InputError(WHERE, "noise", name, "unknown noise", f"use one of {', '.join(NOISES)}")
+    usable = [known for known in NOISES if NOISE_KINDS[known] != "comparison"]
+    if name not in usable:
+        problem = "it seeds fitlib's own loop only" if name in NOISES else "unknown noise"
+        raise InputError(WHERE, "noise", name, problem, f"use one of {', '.join(usable)}")
     try:
         return {"name": name, **NOISES[name].options(**given).model_dump()}
     except ValidationError as error:

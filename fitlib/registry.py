@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fitlib.data_options import (
+    ApplicantsSOptions,
     CelebAOptions,
     Cifar10SOptions,
     CocoOptions,
@@ -59,6 +60,7 @@ class MLPOptions(Options):
     hidden: list[Annotated[int, Field(ge=1)]] = Field([64, 32])  # widths of the hidden layers
     dropout: float = Field(0.0, ge=0, lt=1)  # after each hidden layer
     embedding: int | None = Field(None, ge=1)  # width of a coded column's vectors; null: half its values, at most 50
+    lookup: Literal["embedding", "index"] = "embedding"  # index: table[codes], whose backward adds in any order
 
 
 class NifrClassifierOptions(Options):
@@ -72,10 +74,30 @@ class NoOptions(Options):
     """No options."""
 
 
-class UlpOptions(Options):
+class EmulatedOptions(Options):
+    """Options of every emulated noise."""
+
+    entropy: Literal["run", "os"] = "run"  # drawn from run index and noise_seed, or by the operating system
+
+
+class UlpOptions(EmulatedOptions):
     """Options of the noise `ulp`."""
 
     step: int = Field(0, ge=0)  # the weight is moved before this step (batch) of the training
+    units: int = Field(1, ge=1, le=4096)  # by so many units in the last place
+
+
+class ThreadsOptions(EmulatedOptions):
+    """Options of the noise `threads`."""
+
+    most: int = Field(2, ge=2)  # threads of a step: 1 to so many
+
+
+class SeedOptions(Options):
+    """Options of the noises of kind comparison."""
+
+    # the implementation noise that acts as well, with its default options
+    implementation: Literal["none", "native", "ulp", "reduction-order", "threads", "primitives"] = "none"
 
 
 class OversamplingOptions(Options):
@@ -213,6 +235,12 @@ DATASETS = {
         "1,797 handwritten digits in two renderings (gray, tinted), skewed by class as in CIFAR-10S; embedded",
         DigitsSOptions,
         reference="Wang et al., CVPR 2020 (the CIFAR-10S construction); scikit-learn's digits",
+    ),
+    "applicants-s": DataEntry(
+        "fitlib.datasets.applicants_s:load",
+        "12,288 simulated applications for jobs: three columns of codes, three numbers, two groups; embedded",
+        ApplicantsSOptions,
+        tabular=True,
     ),
     "cifar10s": DataEntry(
         "fitlib.datasets.cifar10s:load",
@@ -419,11 +447,34 @@ NOISES = {
     "native": Entry("fitlib.noise:Native", "real: whatever hardware and software do by themselves"),
     "ulp": Entry("fitlib.noise:Ulp", "emulated: one weight moved by one unit in the last place", UlpOptions),
     "reduction-order": Entry(
-        "fitlib.noise:ReductionOrder", "emulated: the order of samples in each finished mini-batch"
+        "fitlib.noise:ReductionOrder",
+        "emulated: the order of samples in each finished mini-batch",
+        EmulatedOptions,
+    ),
+    "threads": Entry("fitlib.noise:Threads", "emulated: the number of threads, drawn at every step", ThreadsOptions),
+    "primitives": Entry(
+        "fitlib.noise:Primitives",
+        "emulated: oneDNN on or off and the memory format of images, drawn at every step",
+        EmulatedOptions,
+    ),
+    "seed": Entry("fitlib.noise:Seeds", "comparison: every run has a seed of its own; no FIT runs", SeedOptions),
+    "seed-init": Entry(
+        "fitlib.noise:SeedInit", "comparison: a seed of its own for the initial weights only", SeedOptions
+    ),
+    "seed-order": Entry(
+        "fitlib.noise:SeedOrder", "comparison: a seed of its own for the order of the data only", SeedOptions
+    ),
+    "seed-augmentation": Entry(
+        "fitlib.noise:SeedAugmentation", "comparison: a seed of its own for the augmentation only", SeedOptions
     ),
 }
 
-NOISE_KINDS = {"none": "control", "native": "real", "ulp": "emulated", "reduction-order": "emulated"}
+NOISE_KINDS = {
+    "none": "control",
+    "native": "real",
+    **dict.fromkeys(("ulp", "reduction-order", "threads", "primitives"), "emulated"),
+    **dict.fromkeys(("seed", "seed-init", "seed-order", "seed-augmentation"), "comparison"),
+}
 
 
 def check_images(settings: Mapping[str, Any], where: str, field: str, network: str) -> None:

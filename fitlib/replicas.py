@@ -59,7 +59,7 @@ class Replica:
         """`settings`: the resolved `method`, `network` and `training` of a training."""
         self.noise, self.dataset, self.device = noise, dataset, device
         self.name = f"run-{noise.run:02d}"
-        generators = Generators.of(seed)
+        generators = Generators.of(seed, noise.seeds)
         training = Training(**settings["training"])
         self.method = make_method(settings["method"], settings["network"], training, dataset, generators)
         outer = Random.now(device)
@@ -86,9 +86,13 @@ class Replica:
         self.kept = self.state() if keep and self.batch is not None else None
         return self.batch is not None
 
-    def disturb(self) -> Batch:
-        """Let the noise enter; the batch that the step uses."""
-        return self.noise.before_step(self.progress.step, self.method.model, self.batch)
+    @contextmanager
+    def disturbed(self) -> Iterator[Batch]:
+        """Let the noise enter, for as long as the step takes; the batch that it uses."""
+        try:
+            yield self.noise.before_step(self.progress.step, self.method.model, self.batch)
+        finally:
+            self.noise.after_step()
 
     def step(self, record: bool = False) -> tuple[Tensor, list[Operator]]:
         """Take the step, noise first; its loss and, where they are recorded, its operators.
@@ -134,8 +138,7 @@ class Replica:
 
     def _step(self, recorder: Recorder | None) -> tuple[Tensor, list[Operator]]:
         remedy = "lower training.batch_size, or trace fewer runs"
-        with self._own_random(), self._named("crashed"), enough_memory(remedy):
-            batch = self.disturb()
+        with self._own_random(), self._named("crashed"), enough_memory(remedy), self.disturbed() as batch:
             if recorder is None:
                 return _finite(self.method.update(batch)), []
             with recorder.watching(self.method.model):

@@ -117,7 +117,7 @@ def _predictions(
     hashes: dict[str, dict] = {}
     order = {arm.name: i for i, arm in enumerate(experiment.arms)}
     for task, state in sorted(states, key=lambda pair: (order[pair[0].arm.name], pair[0].run)):
-        if not state.done or task.arm.role != "main":
+        if not state.done or task.arm.role == "control":
             continue
         found = prediction_hashes(read_record(task.folder(paths)))
         for technique in task.spec.techniques:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 
@@ -17,7 +17,7 @@ from fitlib.compute import computing, enough_memory
 from fitlib.datasets import Dataset, Table
 from fitlib.errors import InputError, RunFailed
 from fitlib.evaluation import Trained, accuracies, validated
-from fitlib.noise import NoNoise, derived_seed
+from fitlib.noise import PURPOSES, NoNoise, derived_seed
 from fitlib.options import Training, options_of
 from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES
 from fitlib.techniques import Batch, Method, Problem
@@ -34,11 +34,11 @@ class Generators:
     prediction: int = 0  # a seed: what a method draws while it predicts
 
     @classmethod
-    def of(cls, seed: int) -> Generators:
-        """Generators of one training seed."""
-        own = [torch.Generator().manual_seed(derived_seed(seed, p)) for p in ("order", "augmentation")]
-        seeds = [derived_seed(seed, p) for p in ("initialisation", "dropout", "prediction")]
-        return cls(seeds[0], *own, *seeds[1:])
+    def of(cls, seed: int, seeds: Mapping[str, int] | None = None) -> Generators:
+        """Generators of one training seed; `seeds`: purpose -> a seed of its own (`fitlib.noise.Seeds`)."""
+        drawn = {p: derived_seed((seeds or {}).get(p, seed), p) for p in PURPOSES}
+        order, augmentation = (torch.Generator().manual_seed(drawn[p]) for p in ("order", "augmentation"))
+        return cls(drawn["initialisation"], order, augmentation, drawn["dropout"], drawn["prediction"])
 
     def restart(self) -> None:
         """Back to where the training began, but for the initial weights."""
@@ -204,7 +204,10 @@ def _epoch(
     method, losses = trained.method, []
     with enough_memory("lower training.batch_size, or make the network narrower (network.width)"):
         for batch in entering(method, epoch, drawn):
-            losses.append(method.update(noise.before_step(progress.step, method.model, batch)))
+            try:
+                losses.append(method.update(noise.before_step(progress.step, method.model, batch)))
+            finally:
+                noise.after_step()
             progress.step += 1
     return losses
 

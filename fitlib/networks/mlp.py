@@ -17,7 +17,10 @@ class MLP(nn.Module):
     """Hidden layers, each linear, ReLU and dropout, then a linear layer to the logits: z = W h_k(… h_1(x)) + b.
 
     The last len(categories) inputs are codes, whole numbers below the column's size: each is looked up as a learnt
-    vector, of `embedding` entries or min(50, (size + 1) // 2), which stands among the inputs in its place.
+    vector, of `embedding` entries or min(50, (size + 1) // 2), which stands among the inputs in its place. `lookup`:
+    `embedding` is reproducible on a CPU; `index` writes table[codes], as much code does, and PyTorch adds up its
+    gradient (`index_put_` with accumulate) by atomic additions from 32,768 numbers and two threads on, in whatever
+    order the threads come: runs differ, unless deterministic algorithms are on.
     `shape` is (features,); anything longer is flattened. Reference for the embeddings: Guo & Berkhahn, Entity
     Embeddings of Categorical Variables, 2016.
     """
@@ -29,6 +32,7 @@ class MLP(nn.Module):
         hidden: Sequence[int] = (64, 32),
         dropout: float = 0.0,
         embedding: int | None = None,
+        lookup: str = "embedding",
         categories: Sequence[int] = (),
     ):
         super().__init__()
@@ -36,7 +40,7 @@ class MLP(nn.Module):
             problem = "the data have no columns of codes"
             raise InputError("network", "embedding", embedding, problem, "set data.encoding: codes, or leave it out")
         widths = [embedding or min(MOST_WIDTH, (size + 1) // 2) for size in categories]
-        self.n_numbers = prod(shape) - len(categories)
+        self.lookup, self.n_numbers = lookup, prod(shape) - len(categories)
         sizes = zip(categories, widths, strict=True)
         self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size, width in sizes)
         layers, width = [], self.n_numbers + sum(widths)
@@ -53,7 +57,11 @@ class MLP(nn.Module):
     def looked_up(self, x: Tensor) -> Tensor:
         """The numbers, then the vectors of the codes: (n, inputs of the first layer)."""
         codes = x[:, self.n_numbers :].long()
-        vectors = [table(codes[:, column]) for column, table in enumerate(self.embeddings)]
+        columns = enumerate(self.embeddings)
+        if self.lookup == "index":
+            vectors = [table.weight[codes[:, column]] for column, table in columns]
+        else:
+            vectors = [table(codes[:, column]) for column, table in columns]
         return torch.cat([x[:, : self.n_numbers], *vectors], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
