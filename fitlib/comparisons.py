@@ -56,7 +56,7 @@ def pairs_of(
     metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
 ) -> list["Pair"]:
     """Every technique with its baseline, per main arm, attribute and metric, in the order of the table's rows."""
-    return list(_pairs(_blocks(series_of(metrics, plan)), plan, Findings(evidence, check_fit, plan)))
+    return list(_pairs(blocks_of(series_of(metrics, plan)), plan, Findings(evidence, check_fit, plan)))
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Pair:
         return "not FIT" if self.fit == "no" else found
 
 
-def _blocks(series: Series) -> dict[tuple[int, int, int, int], _Block]:
+def blocks_of(series: Series) -> dict[tuple[int, int, int, int], _Block]:
     """(technique, arm, attribute, metric) as positions -> values; per-group rows are left out."""
     keys, blocks = series.keys, {}
     names = np.stack([keys[name] for name in ("technique", "arm", "attribute", "metric")], axis=1)

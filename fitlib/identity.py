@@ -128,6 +128,11 @@ def distinct_finals(evidence: Iterable[Evidence], training: str, arm: str) -> tu
     return len({_results(run) for run in runs}), len(runs)
 
 
+def distinct_results(runs: Iterable[Evidence]) -> set[tuple]:
+    """The different results among runs: digests of final weights and predictions together."""
+    return {_results(run) for run in runs}
+
+
 def weights_known(runs: Iterable[Evidence]) -> bool:
     """Whether every run recorded a digest of its final weights."""
     return all(run["final_weights"] for run in runs)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fitlib import (
+    causes,
     comparisons,
     costs,
     epochs,
@@ -73,6 +74,9 @@ def tables_of(gathered: Mapping[str, object], plan: Json, evidence: Sequence[Jso
         "sequential": robustness.sequential(*shared),
         "over_seeds": seed_tables.over_seeds_table(*shared),
         "by_seed": seed_tables.by_seed_table(*shared),
+        "causes": causes.causes(*shared),
+        "cause_tests": causes.cause_tests(*shared),
+        "cause_churn": causes.cause_churn(persons, plan, evidence),
     }
 
 

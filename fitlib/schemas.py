@@ -149,6 +149,24 @@ SEQUENTIAL = _schema(
     text="technique baseline arm attribute metric decision procedures note",
     integer="look n family_size",
 )
+CAUSES = _schema(
+    "technique arm noise kind view seed hardware attribute metric n n_classes distinct mean sd sd_low sd_high interval "
+    "fit note",
+    text="technique arm noise kind view hardware attribute metric interval fit note",
+    integer="seed n n_classes distinct",
+)
+CAUSE_TESTS = _schema(
+    "technique attribute metric test arm_a arm_b n_arms n_a n_b sd_a sd_b ratio p p_holm p_bh p_by family_size alpha "
+    "power procedure note",
+    text="technique attribute metric test arm_a arm_b procedure note",
+    integer="n_arms n_a n_b family_size",
+)
+CAUSE_CHURN = _schema(
+    "technique arm noise kind seed attribute group n_runs rows churn churn_low churn_high gap gap_low gap_high "
+    "interval fit note",
+    text="technique arm noise kind attribute interval fit note",
+    integer="seed group n_runs rows",
+)
 SCHEMAS = {
     "review": REVIEW,
     "runs": RUNS,
@@ -167,6 +185,9 @@ SCHEMAS = {
     "epochs": EPOCHS,
     "components": COMPONENTS,
     "selection": SELECTION,
+    "causes": CAUSES,
+    "cause_tests": CAUSE_TESTS,
+    "cause_churn": CAUSE_CHURN,
 }
 
 

@@ -110,6 +110,22 @@ def brown_forsythe(baseline: np.ndarray, technique: np.ndarray, relative: bool =
     return Test(w, float(stats.f.sf(w, 1, sum(n) - 2)), None, n, method)
 
 
+def brown_forsythe_many(samples: Sequence[np.ndarray]) -> Test:
+    """Brown-Forsythe test that k samples have equal variances: the F test of |value - median|, two-sided.
+
+    Needs three runs in each; not estimable if no deviation varies.
+    """
+    samples, method = [as_runs(x) for x in samples], f"Brown-Forsythe on raw values, {len(samples)} samples"
+    n = tuple(x.size for x in samples)
+    if len(n) < 2 or min(n) < 3:
+        return Test(None, None, None, n, method, NOT_ESTIMABLE + "fewer than 3 runs")
+    z = [_deviations(x) for x in samples]
+    if all(is_constant(x) for x in z):
+        return Test(None, None, None, n, method, NOT_ESTIMABLE + "deviations from the median do not vary")
+    w, p = stats.f_oneway(*z)
+    return Test(float(w), float(p), None, n, method)
+
+
 def brown_forsythe_paired(baseline: np.ndarray, technique: np.ndarray, relative: bool = False) -> Test:
     """Brown-Forsythe's idea for paired runs: t test of the differences |t - median(t)| - |b - median(b)|, two-sided.
 

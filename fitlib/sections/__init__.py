@@ -1,6 +1,7 @@
 """What the report says on one subject each: the tables for readers, the sentences and the figures of a section."""
 
 from fitlib.sections import (
+    causes,
     classes,
     costs,
     differences,
@@ -15,6 +16,7 @@ from fitlib.sections import (
 )
 
 __all__ = [
+    "causes",
     "classes",
     "costs",
     "differences",

@@ -1,0 +1,324 @@
+"""Causes of variance compared: how much every noise or seed spreads the metrics, arm against arm.
+
+Pandas frames in, pandas frames out; see `fitlib.tables` for plan and evidence. Causes are compared, never added up:
+variances of single causes do not sum to that of all together. Compared are the arms of the first seed but the control
+arm; runs of one arm on unlike hardware are kept apart, as if they were arms of their own.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from fitlib import power
+from fitlib import significance as sig
+from fitlib import statistics as st
+from fitlib.comparisons import POWER_SEED, blocks_of
+from fitlib.identity import check_control, differing_parts, distinct_results, done_runs
+from fitlib.metrics import BIAS_METRICS
+from fitlib.person_tables import individuals
+from fitlib.schemas import CAUSE_CHURN, CAUSE_TESTS, CAUSES, Json, joined, table_of
+from fitlib.series import METRICS, main_arms, series_of
+
+# Parts of the fingerprint in which the runs of a noise of kind comparison differ by design.
+BY_DESIGN = {
+    "seed": ("initial weights", "first batch", "data order"),
+    "seed-init": ("initial weights",),
+    "seed-order": ("first batch", "data order"),
+    "seed-augmentation": ("first batch",),
+}
+FACTOR = ("machine", "gpu")  # parts that name the hardware
+IMPLEMENTATION, ALGORITHM, BOTH, CONTROL = "implementation", "algorithm", "both", "control"
+FEWEST = 5  # distinct results without which a spread enters no test
+PAIR, OMNIBUS = "pair", "omnibus"
+ALL_ARMS, FIT_ARMS, ULP_ARMS = "all arms", "implementation noises", "ulp at every step and size"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Overall values (runs,) of a metric, over the classes that are defined in every run of all arms compared."""
+
+    technique: str
+    arm: Json
+    hardware: str
+    attribute: str
+    metric: str
+    n_classes: int
+    values: np.ndarray
+    distinct: int  # different results (digests) among the runs; -1 where they are not known
+    fit: str  # yes | by design (a seed differs) | no | unknown
+    note: str
+
+    @property
+    def label(self) -> str:
+        """The arm, with its hardware where there are several."""
+        return f"{self.arm['arm']} on {self.hardware}" if self.hardware else self.arm["arm"]
+
+    @property
+    def tested(self) -> bool:
+        """Whether the spread enters tests."""
+        return self.fit != "no" and self.values.size >= 3 and (self.distinct < 0 or self.distinct >= FEWEST)
+
+
+def view(arm: Mapping) -> str:
+    """Which source of randomness an arm leaves open, after Zhuang et al. (MLSys 2022): algorithm, implementation, both.
+
+    "" for arms that isolate one purpose of the seed.
+    """
+    if arm["noise"] == "seed":
+        return ALGORITHM if arm["options"].get("implementation", "none") == "none" else BOTH
+    kinds = {"control": CONTROL, "real": IMPLEMENTATION, "emulated": IMPLEMENTATION}
+    return kinds.get(arm["kind"], "")
+
+
+def compared_arms(plan: Json) -> list[Json]:
+    """The first main arm and the arms of role cause, in plan order."""
+    return [*main_arms(plan)[:1], *(arm for arm in plan["arms"] if arm["role"] == "cause")]
+
+
+def causes(metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ()) -> pd.DataFrame:
+    """Mean and SD with 95 % interval per technique, arm (and hardware, where it differs), attribute and metric.
+
+    ``distinct``: different final weights and predictions among the n runs, the effective n. ``view``: see `view`. The
+    control arm is told in one row a technique and enters nothing. Empty where there is but one arm on one hardware.
+    """
+    spreads = spreads_of(metrics, plan, evidence)
+    rows = [_cause_row(spread) for spread in spreads]
+    control = [_control_row(t, arm, evidence) for t in plan["techniques"] for arm in _controls(plan)] if rows else []
+    return table_of([*rows, *control], CAUSES)
+
+
+def cause_tests(metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ()) -> pd.DataFrame:
+    """Brown-Forsythe tests on raw values: every pair of arms, and k arms at once (test "omnibus").
+
+    Families: all pairs, and all omnibus tests, of the experiment's distinct metrics. ``power``: for an SD ratio of 1.5
+    (omnibus: of one arm against the others) at the corrected level. A redundant metric, an arm with fewer than `FEWEST`
+    distinct results and one that is not FIT enter no test; arms of kind comparison do, as what implementation noise is
+    compared with.
+    """
+    spreads = spreads_of(metrics, plan, evidence)
+    repeated = _repeated(spreads, plan)
+    chosen = [s for s in spreads if s.metric in _family(plan) and s.metric not in repeated]
+    rows = [row for group in _groups(chosen) for row in _tests(group, plan["analysis"]["alpha"])]
+    table = table_of(rows, CAUSE_TESTS)
+    for test in (OMNIBUS, PAIR):
+        _correct(table, test, plan["analysis"]["alpha"])
+    return table_of(table, CAUSE_TESTS)
+
+
+def cause_churn(persons: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ()) -> pd.DataFrame:
+    """Churn by arm and group (missing: everybody), within true classes, as `person_tables.individuals` has it."""
+    if len(compared_arms(plan)) < 2:
+        return table_of([], CAUSE_CHURN)
+    arms = {arm["arm"]: arm for arm in compared_arms(plan)}
+    found = individuals(persons, _all_main(plan), _all_done(evidence))
+    found = found[(found["target"] == "overall") & found["arm"].isin(list(arms))]
+    keys = {name: found["arm"].map({a: arm[name] for a, arm in arms.items()}) for name in ("noise", "kind")}
+    return table_of(found.assign(**keys), CAUSE_CHURN)
+
+
+# Spreads
+
+
+def spreads_of(metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ()) -> list[Spread]:
+    """Every spread, per technique, attribute, metric and arm; none where there is nothing to compare."""
+    arms, everything = compared_arms(plan), _all_main(plan)
+    blocks = blocks_of(series_of(metrics, everything))
+    names = [arm["arm"] for arm in main_arms(everything)]
+    positions = [names.index(arm["arm"]) for arm in arms]
+    places = [_by_hardware(technique, arm, evidence) for technique in plan["techniques"] for arm in arms]
+    if all(len(place) < 2 for place in places) and len(arms) < 2:
+        return []
+    found = []
+    for t, technique in enumerate(plan["techniques"]):
+        for g, attribute in enumerate(plan["groups"]):
+            for m, metric in enumerate(METRICS):
+                places = ((arm, blocks.get((t, p, g, m))) for arm, p in zip(arms, positions, strict=True))
+                present = [(arm, block) for arm, block in places if block is not None]
+                found += _spreads(technique, attribute, metric, present, evidence)
+    return found
+
+
+def _spreads(
+    technique: Json, attribute: str, metric: str, present: Sequence[tuple[Json, object]], evidence: Sequence[Json]
+) -> Iterator[Spread]:
+    """The spreads of one metric, arm by arm, over the classes that all of them define."""
+    if not present:
+        return
+    common = ~np.isnan(np.concatenate([block.classes for _, block in present])).any(axis=0)
+    for arm, block in present:
+        whole = metric == "accuracy"
+        values = block.overall if whole else block.classes[:, common].mean(axis=1) if common.any() else np.empty(0)
+        for hardware, runs in _by_hardware(technique, arm, evidence).items():
+            rows = np.flatnonzero(np.isin(block.runs, [int(r["run"]) for r in runs])) if runs else slice(None)
+            seen = values[rows] if values.size else values
+            known = (len(distinct_results(runs)) if runs else -1, *_judged(arm, runs))
+            shared = (technique["technique"], arm, hardware, attribute, metric, 0 if whole else int(common.sum()))
+            yield Spread(*shared, seen, *known)
+
+
+def _by_hardware(technique: Json, arm: Json, evidence: Sequence[Json]) -> dict[str, list[Json]]:
+    """The finished runs of an arm by their hardware; the name is "" where it is the same in the whole experiment."""
+    runs = done_runs(evidence, technique["training"], arm["arm"])
+    several = len({_hardware(e) for e in evidence if e["status"] == "done"}) > 1
+    found: dict[str, list[Json]] = {}
+    for run in runs:
+        found.setdefault(_hardware(run) if several else "", []).append(run)
+    return found or {"": []}
+
+
+def _hardware(run: Mapping) -> str:
+    """Processor and GPU of a run, in words."""
+    parts = [str(run["parts"].get(part, "")) for part in FACTOR]
+    return "; ".join(part for part in parts if part and part != "none")
+
+
+def _judged(arm: Json, runs: Sequence[Json]) -> tuple[str, str]:
+    """Whether these runs, all on one hardware, are FIT, and what to note."""
+    if not runs:
+        return "unknown", ""
+    allowed = BY_DESIGN.get(arm["noise"], ())
+    differing = differing_parts(runs)
+    wrong = [part for part in differing if part not in allowed]
+    if wrong:
+        return "no", f"not FIT: {', '.join(wrong)} differs; enters no test"
+    return ("by design", "a seed of its own for every run: no FIT runs") if allowed else ("yes", "")
+
+
+def _all_main(plan: Json) -> Json:
+    """The plan in which every arm that is compared is a main arm, so that tables of main arms tell of all."""
+    arms = [{**arm, "role": "main"} if arm["role"] == "cause" else arm for arm in plan["arms"]]
+    return {**plan, "arms": arms}
+
+
+def _all_done(evidence: Sequence[Json]) -> list[Json]:
+    return [{**e, "role": "main"} if e.get("role") == "cause" else e for e in evidence]
+
+
+# Rows
+
+
+def _cause_row(spread: Spread) -> Json:
+    values, arm = spread.values, spread.arm
+    sd = st.sd_interval(values)
+    row = _keys(spread.technique, arm) | {"hardware": spread.hardware, "attribute": spread.attribute}
+    row |= {"metric": spread.metric, "n": values.size, "n_classes": spread.n_classes or None, "fit": spread.fit}
+    row |= {"distinct": spread.distinct if spread.distinct >= 0 else None}
+    row |= {"mean": float(st.means(values)) if values.size else np.nan}
+    same = spread.distinct == 1 and values.size > 1
+    row |= {"sd": sd.value} if same else {"sd": sd.value, "sd_low": sd.low, "sd_high": sd.high, "interval": sd.method}
+    few = f"fewer than {FEWEST} distinct results: enters no test" if 1 < spread.distinct < FEWEST else ""
+    told = "bit-identical (final weights and predictions, by SHA-256): enters no test" if same else joined(few, sd.note)
+    return row | {"note": joined(spread.note, told)}
+
+
+def _keys(technique: str, arm: Json) -> Json:
+    return {"technique": technique, "view": view(arm)} | {k: arm[k] for k in ("arm", "noise", "kind", "seed")}
+
+
+def _controls(plan: Json) -> list[Json]:
+    return [arm for arm in plan["arms"] if arm["role"] == "control"]
+
+
+def _control_row(technique: Json, arm: Json, evidence: Sequence[Json]) -> Json:
+    runs = done_runs(evidence, technique["training"], arm["arm"])
+    found = check_control(evidence, technique["training"])
+    numbers = {"n": len(runs), "distinct": len(distinct_results(runs)) if runs else None}
+    fit = "unknown" if not runs else "no" if differing_parts(runs) else "yes"
+    return _keys(technique["technique"], arm) | numbers | {"fit": fit, "note": f"{found.text}; enters no test"}
+
+
+# Tests
+
+
+def _family(plan: Json) -> list[str]:
+    declared = plan["analysis"].get("family") or BIAS_METRICS
+    return [metric for metric in BIAS_METRICS if metric in declared]
+
+
+def _repeated(spreads: Sequence[Spread], plan: Json) -> dict[str, str]:
+    """Metrics that are proportional to an earlier one in all runs of all arms."""
+    values: dict[str, dict[str, list]] = {attribute: {} for attribute in plan["groups"]}
+    for spread in spreads:
+        if spread.metric in _family(plan):
+            values[spread.attribute].setdefault(spread.metric, []).append(spread.values)
+    stacked = [{metric: np.concatenate(parts) for metric, parts in of.items()} for of in values.values() if of]
+    sizes = {len(x) for of in stacked for x in of.values()}
+    return sig.redundant_metrics(*stacked) if stacked and len(sizes) == 1 else {}
+
+
+def _groups(spreads: Sequence[Spread]) -> list[list[Spread]]:
+    """Spreads of one technique, attribute and metric."""
+    found: dict[tuple, list[Spread]] = {}
+    for spread in spreads:
+        found.setdefault((spread.technique, spread.attribute, spread.metric), []).append(spread)
+    return list(found.values())
+
+
+def _tests(group: Sequence[Spread], alpha: float) -> Iterator[Json]:
+    """The omnibus tests of a group, then its pairs."""
+    tested = [spread for spread in group if spread.tested]
+    sets = {
+        ALL_ARMS: tested,
+        FIT_ARMS: [s for s in tested if s.fit != "by design"],
+        ULP_ARMS: [s for s in tested if s.arm["noise"] == "ulp"],
+    }
+    told: list[list[Spread]] = []
+    for name, members in sets.items():
+        if len(members) > 2 and members not in told:
+            told.append(members)
+            yield _omnibus_row(name, members, alpha)
+    for a, b in combinations(tested, 2):
+        yield _pair_row(a, b, alpha)
+
+
+def _common(first: Spread, alpha: float) -> Json:
+    return {"technique": first.technique, "attribute": first.attribute, "metric": first.metric, "alpha": alpha}
+
+
+def _omnibus_row(name: str, members: Sequence[Spread], alpha: float) -> Json:
+    found = sig.brown_forsythe_many([spread.values for spread in members])
+    sds = [float(st.sds(spread.values)) for spread in members]
+    row = _common(members[0], alpha) | {"test": OMNIBUS, "arm_a": name, "n_arms": len(members), "p": found.p}
+    row |= {"n_a": min(s.values.size for s in members), "n_b": max(s.values.size for s in members)}
+    row |= {"sd_a": min(sds), "sd_b": max(sds), "ratio": max(sds) / min(sds) if min(sds) > 0 else np.nan}
+    arms = ", ".join(spread.label for spread in members)
+    return row | {"procedure": found.method, "note": joined(f"arms: {arms}; SDs: smallest and largest", found.note)}
+
+
+def _pair_row(a: Spread, b: Spread, alpha: float) -> Json:
+    found = sig.brown_forsythe(a.values, b.values)
+    sds = float(st.sds(a.values)), float(st.sds(b.values))
+    row = _common(a, alpha) | {"test": PAIR, "arm_a": a.label, "arm_b": b.label, "n_arms": 2, "p": found.p}
+    row |= {"n_a": a.values.size, "n_b": b.values.size, "sd_a": sds[0], "sd_b": sds[1]}
+    row |= {"ratio": sds[1] / sds[0] if sds[0] > 0 else np.nan}
+    return row | {"procedure": found.method, "note": found.note}
+
+
+def _correct(table: pd.DataFrame, test: str, alpha: float) -> None:
+    """Corrected p-values, size of the family and power of one kind of test."""
+    rows = (table["test"] == test).to_numpy()
+    within = table["p"].where(rows).to_numpy()
+    corrections = {"holm": sig.holm, "bh": sig.benjamini_hochberg, "by": sig.benjamini_yekutieli}
+    for suffix, correct in corrections.items():
+        table.loc[rows, f"p_{suffix}"] = correct(within)[rows]
+    size = int(np.isfinite(within).sum())
+    table.loc[rows, "family_size"] = size
+    table.loc[rows, "power"] = [_power(row, alpha / max(size, 1)) for row in table[rows].to_dict("records")]
+
+
+def _power(row: Json, level: float) -> float | None:
+    if pd.isna(row["p"]):
+        return None
+    if row["test"] == OMNIBUS:
+        return _simulated(int(row["n_arms"]), int(row["n_a"]), int(row["n_a"]), level)
+    return _simulated(2, int(row["n_a"]), int(row["n_b"]), level)
+
+
+@lru_cache(maxsize=256)
+def _simulated(arms: int, n_a: int, n_b: int, level: float) -> float:
+    rng = np.random.default_rng([POWER_SEED, arms, n_a, n_b])
+    return power.power_spreads([n_a, *[n_b] * (arms - 1)], level, rng=rng)

@@ -1,0 +1,377 @@
+"""Section "Which cause spreads how much?": the arms of an experiment compared; causes are never added up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fitlib import causes
+from fitlib import wording as say
+from fitlib.captions import caption
+from fitlib.display import Page, heading, tell
+from fitlib.plots import BLUE, GREY, INK, ROW, VERMILION, WIDTH, styled
+
+VIEWS = {
+    causes.CONTROL: "control: neither",
+    causes.IMPLEMENTATION: "implementation only",
+    causes.ALGORITHM: "algorithm only: the seed",
+    causes.BOTH: "both",
+}
+MARKERS = {causes.IMPLEMENTATION: "o", causes.ALGORITHM: "s", causes.BOTH: "D", "": "^"}
+COLOURS = {causes.IMPLEMENTATION: BLUE, causes.ALGORITHM: VERMILION, causes.BOTH: INK, "": GREY}
+MOST_PAIRS = 24
+
+
+def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
+    """Display the section; nothing where the experiment has one arm only, on one kind of hardware."""
+    table, tests, churn = (frames[name] for name in ("causes", "cause_tests", "cause_churn"))
+    if table.empty:
+        return
+    heading("Which cause spreads how much?")
+    tell(sentences(table, tests, plan))
+    for attribute in plan["groups"]:
+        rows = table[table["attribute"] == attribute]
+        for technique, own in rows.groupby("technique", sort=False):
+            figure, alt = causes_figure(own, tests, churn, plan), alt_causes(own)
+            name = "causes" if rows["technique"].nunique() == 1 else f"causes-{technique}"
+            page.figure(name, attribute, figure, alt, caption_figure(plan, own))
+    page.table("Four views of the spread", views_view(table), caption_views(plan, table), "tables/causes.csv")
+    page.table("Spread by cause", spread_view(table), caption_spread(plan, table), "tables/causes.csv")
+    page.table("Churn by cause", churn_view(churn, plan), caption_churn(plan, churn), "tables/cause_churn.csv")
+    page.table("Spreads compared", tests_view(tests), caption_tests(plan, tests), "tables/cause_tests.csv")
+
+
+# Sentences
+
+
+def sentences(table: pd.DataFrame, tests: pd.DataFrame, plan: Mapping) -> list[str]:
+    """What the arms show: range of their spreads, distinct results, tests with power, what is compared where."""
+    told = [*_ranges(table, tests), _four(table, tests), _effective(table), *_controls(table)]
+    told += [*_omnibus(tests), _pairs(tests), _hardware(table), _main(table, plan)]
+    return [text for text in told if text]
+
+
+def _metrics(table: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
+    """The metrics that tests were made of, else those of the table; accuracy left out."""
+    names = list(dict.fromkeys(tests["metric"])) or list(dict.fromkeys(table["metric"]))
+    return [name for name in names if name not in ("", "accuracy")]
+
+
+def _label(row: Mapping) -> str:
+    return f"{row['arm']} on {row['hardware']}" if row["hardware"] else str(row["arm"])
+
+
+def _ranges(table: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
+    """For each metric: the arms with the smallest and the largest SD, of those that vary."""
+    for metric in _metrics(table, tests):
+        for (technique, attribute), rows in _varying(table[table["metric"] == metric]):
+            low, high = rows.loc[rows["sd"].idxmin()], rows.loc[rows["sd"].idxmax()]
+            ends = (f"{_sd(row)} points in arm {_label(row)}" for row in (low, high))
+            yield f"{technique}{_by(table, attribute)}, {metric}: the SD over runs goes from {' to '.join(ends)}."
+
+
+def _varying(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    for key, of in rows[rows["sd"] > 0].groupby(["technique", "attribute"], sort=False):
+        if len(of) > 1:
+            yield key, of
+
+
+def _by(table: pd.DataFrame, attribute: str) -> str:
+    return f" by {attribute}" if table.loc[table["attribute"] != "", "attribute"].nunique() > 1 else ""
+
+
+def _sd(row: Mapping) -> str:
+    """SD with its interval, in points."""
+    if say.missing(row["sd"]):
+        return say.NOT_ESTIMABLE
+    if row["sd"] == 0:
+        return "0 (bit-identical)" if row["distinct"] == 1 else f"constant in all {row['n']} runs"
+    known = not say.missing(row["sd_low"])
+    return f"{say.points(row['sd'])} {say.span(row['sd_low'], row['sd_high'])}" if known else say.points(row["sd"])
+
+
+def _four(table: pd.DataFrame, tests: pd.DataFrame) -> str:
+    """Algorithm, implementation, both, of the first metric: one arm each."""
+    rows = _four_rows(table, (_metrics(table, tests) or [""])[0])
+    told = [f"{row['view']} ({_label(row)}) {_sd(row)}" for row in rows if row["view"] != causes.CONTROL]
+    if len(told) < 2:
+        return ""
+    return (
+        f"SD of {rows[-1]['metric']} by source, in points: {'; '.join(told)}. These are compared, not added up: "
+        "variances of single causes do not sum to that of all together."
+    )
+
+
+def _four_rows(table: pd.DataFrame, metric: str) -> list[Mapping]:
+    """The first arm of each view for one metric, in the order of `VIEWS`, of the first technique and attribute."""
+    first = table.iloc[0]
+    mine = table[(table["technique"] == first["technique"]) & table["attribute"].isin(["", first["attribute"]])]
+    mine = mine[mine["metric"].isin(["", metric])]
+    found = (mine[mine["view"] == view] for view in VIEWS)
+    return [rows.iloc[0].to_dict() for rows in found if len(rows)]
+
+
+def _effective(table: pd.DataFrame) -> str:
+    """Arms with fewer distinct results than runs."""
+    rows = table[(table["metric"] != "")].drop_duplicates(["technique", "arm", "hardware"])
+    few = rows[rows["distinct"].notna() & (rows["distinct"] < rows["n"])]
+    if rows["distinct"].isna().all():
+        return ""
+    if few.empty:
+        return "In every arm all runs ended in different weights or predictions: the effective n is the number of runs."
+    told = [f"{_label(row)} {_distinct(row)}" for row in few.to_dict("records")]
+    return f"Effective n (different final weights and predictions), where it is below n: {say.listed(told, 8)}."
+
+
+def _distinct(row: Mapping) -> str:
+    return f"{row['distinct']} of {row['n']}" + (" (bit-identical)" if row["distinct"] == 1 else "")
+
+
+def _controls(table: pd.DataFrame) -> Iterator[str]:
+    for row in table[table["view"] == causes.CONTROL].to_dict("records"):
+        if row["metric"] in ("", "accuracy"):
+            yield f"{row['technique']}, arm {row['arm']}: {row['note'] or 'not judged'}."
+
+
+def _omnibus(tests: pd.DataFrame) -> Iterator[str]:
+    """Whether spreads differ at all, by set of arms."""
+    rows = tests[tests["test"] == causes.OMNIBUS]
+    for name, of in rows.groupby("arm_a", sort=False):
+        told = [f"{row['metric']} {_p(row['p_holm'])}" for row in of.to_dict("records")]
+        first = of.iloc[0]
+        yield (
+            f"Do the spreads of {first['n_arms']} arms ({name}) differ at all? Corrected p (Holm, "
+            f"{first['family_size']} tests): {say.listed(told, 8)}; power to show one arm with 1.5 times the others' "
+            f"SD: {say.ranged(of['power'], say.power)}."
+        )
+
+
+def _p(value: float) -> str:
+    return say.probability(value)
+
+
+def _pairs(tests: pd.DataFrame) -> str:
+    rows = tests[(tests["test"] == causes.PAIR) & tests["p"].notna()]
+    if rows.empty:
+        return ""
+    shown = rows[rows["p_holm"] <= rows["alpha"]]
+    told = f"{len(shown)} of {say.count(len(rows), 'pair of arms', 'pairs of arms and metric')} differ in their spread"
+    return (
+        f"After Holm's correction over {int(rows['family_size'].iloc[0])} tests {told}; the power of one such test to "
+        f"show an SD ratio of 1.5 was {say.ranged(rows['power'], say.power)}, so the others are not shown to be equal."
+    )
+
+
+def _hardware(table: pd.DataFrame) -> str:
+    kinds = [name for name in dict.fromkeys(table["hardware"]) if name]
+    if len(kinds) < 2:
+        return ""
+    return (
+        f"Runs come from {len(kinds)} kinds of hardware ({say.listed(kinds)}): they are kept apart here as a factor, "
+        "not pooled; runs of an arm that mixes them are no FIT runs and are not compared elsewhere in this report."
+    )
+
+
+def _main(table: pd.DataFrame, plan: Mapping) -> str:
+    if len(plan["techniques"]) < 2:
+        return ""
+    return f"Techniques are compared in arm {causes.compared_arms(plan)[0]['arm']}, the first one, only."
+
+
+# Tables for readers
+
+
+def views_view(table: pd.DataFrame) -> pd.DataFrame:
+    """Algorithm, implementation, both and control (after Zhuang et al.): the first arm of each, SD of every metric."""
+    found = []
+    for (technique, attribute), rows in table[table["metric"] != ""].groupby(["technique", "attribute"], sort=False):
+        control = table[(table["technique"] == technique) & (table["metric"] == "") & (table["view"] == causes.CONTROL)]
+        for name, words in VIEWS.items():
+            own = pd.concat([rows, control])
+            own = own[own["view"] == name]
+            if len(own):
+                own = own[(own["arm"] == own["arm"].iloc[0]) & (own["hardware"] == own["hardware"].iloc[0])]
+                found.append({"Source": words, **_spread_row(own, table, technique, attribute)})
+    view = pd.DataFrame(found).fillna("–")
+    return view if len(view) > 2 else view.iloc[:0]
+
+
+def spread_view(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per arm: noise, n, distinct results, SD of every metric with its interval."""
+    rows = table[table["metric"] != ""]
+    keys = ["technique", "attribute", "arm", "hardware"]
+    found = [_spread_row(own, table, key[0], key[1]) for key, own in rows.groupby(keys, sort=False)]
+    return pd.DataFrame(found).fillna("–")
+
+
+def _spread_row(own: pd.DataFrame, table: pd.DataFrame, technique: str, attribute: str) -> dict[str, str]:
+    first = own.iloc[0]
+    named = f"{technique}{_by(table, attribute)}" if table["technique"].nunique() > 1 or _by(table, attribute) else ""
+    row = {"Technique": named} if named else {}
+    row |= {"Arm": _label(first), "Noise": say.noise(first), "n": str(first["n"])}
+    row |= {"Distinct": "not known" if say.missing(first["distinct"]) else str(first["distinct"])}
+    return row | {r["metric"]: _sd(r) for r in own.to_dict("records") if r["metric"]}
+
+
+def churn_view(churn: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+    """One row per arm: churn of everybody and of each group, with intervals."""
+    found = []
+    for (technique, attribute, arm), rows in churn.groupby(["technique", "attribute", "arm"], sort=False):
+        row = {"Technique": f"{technique}{_by(churn, attribute)}"} if churn["technique"].nunique() > 1 else {}
+        row |= {"Arm": arm}
+        for r in rows.to_dict("records"):
+            group = "Everybody" if say.missing(r["group"]) else str(plan["groups"][attribute][int(r["group"])])
+            row[group] = _churn(r)
+        found.append(row)
+    return pd.DataFrame(found).fillna("–")
+
+
+def _churn(row: Mapping) -> str:
+    if say.missing(row["churn"]):
+        return say.NOT_ESTIMABLE
+    known = not say.missing(row["churn_low"])
+    return say.points(row["churn"]) + (f" {say.span(row['churn_low'], row['churn_high'])}" if known else "")
+
+
+def tests_view(tests: pd.DataFrame) -> pd.DataFrame:
+    """Omnibus tests, then the pairs with the smallest p, at most `MOST_PAIRS`."""
+    pairs = tests[tests["test"] == causes.PAIR].sort_values("p", kind="stable").head(MOST_PAIRS)
+    rows = pd.concat([tests[tests["test"] == causes.OMNIBUS], pairs])
+    return pd.DataFrame([_test_row(row, tests) for row in rows.to_dict("records")])
+
+
+def _test_row(row: Mapping, tests: pd.DataFrame) -> dict[str, str]:
+    whole = row["test"] == causes.OMNIBUS
+    who = f"{row['arm_a']} ({row['n_arms']} at once)" if whole else f"{row['arm_a']} v {row['arm_b']}"
+    several = tests["technique"].nunique() > 1
+    n = [row["n_a"]] if row["n_a"] == row["n_b"] else [row["n_a"], row["n_b"]]
+    return {
+        "Arms": f"{row['technique']}: {who}" if several else who,
+        "Metric": row["metric"] + _by(tests, row["attribute"]),
+        "n": " and ".join(map(str, n)),
+        "SDs": f"{say.points(row['sd_a'])} {'to' if whole else 'v'} {say.points(row['sd_b'])}",
+        "Ratio": say.decimals(row["ratio"]),
+        "p": _p(row["p"]),
+        "Holm": _p(row["p_holm"]),
+        "BH": _p(row["p_bh"]),
+        "BY": _p(row["p_by"]),
+        "Power": say.power(row["power"]),
+    }
+
+
+# Captions
+
+
+def caption_figure(plan: Mapping, table: pd.DataFrame) -> str:
+    """Under the figure."""
+    about = (
+        "SD over runs with Bonett's 95 % interval, by arm, in points; circle: implementation noise, square: the seed, "
+        "diamond: both, triangle: one purpose of the seed. Right: churn, with its 95 % interval. No test is shown."
+    )
+    return _caption(plan, table["n"], about)
+
+
+def caption_views(plan: Mapping, table: pd.DataFrame) -> str:
+    """Under the four views."""
+    about = (
+        "SD over runs in points, with Bonett's 95 % interval (5 runs or more); sources after Zhuang et al. (MLSys "
+        "2022). Causes are compared, never added up. No test is made here."
+    )
+    return _caption(plan, table["n"], about)
+
+
+def caption_spread(plan: Mapping, table: pd.DataFrame) -> str:
+    """Under the table of arms."""
+    about = (
+        "SD over runs in points, with Bonett's 95 % interval (5 runs or more), over the classes that are defined in "
+        "every run of all arms. Distinct: different final weights and predictions (SHA-256), the effective n. Arms of "
+        "seeds are no FIT runs. No test is made here."
+    )
+    return _caption(plan, table["n"], about)
+
+
+def caption_churn(plan: Mapping, churn: pd.DataFrame) -> str:
+    """Under the churn."""
+    about = (
+        "Churn in %: share of pairs of runs that disagree about a test row; of a group within the true classes. "
+        "Intervals: 95 %, bootstrap over runs and test units (3 runs or more). No test is made here."
+    )
+    return _caption(plan, churn["n_runs"], about)
+
+
+def caption_tests(plan: Mapping, tests: pd.DataFrame) -> str:
+    """Under the tests."""
+    sizes = {name: int(tests.loc[tests["test"] == name, "p"].notna().sum()) for name in (causes.PAIR, causes.OMNIBUS)}
+    shown = min(MOST_PAIRS, int((tests["test"] == causes.PAIR).sum()))
+    about = (
+        f"Brown-Forsythe tests on raw values (they have no smallest attainable p). Corrected over {sizes['pair']} "
+        f"pairs and over {sizes['omnibus']} omnibus tests; power for an SD ratio of 1.5 at the corrected level. Shown: "
+        f"all omnibus tests and the {shown} pairs with the smallest p."
+    )
+    return _caption(plan, pd.concat([tests["n_a"], tests["n_b"]]), about)
+
+
+def _caption(plan: Mapping, sizes: pd.Series, about: str) -> str:
+    """As every caption, but with all arms of the first seed in place of the main one."""
+    arms = [{**arm, "role": "main"} for arm in causes.compared_arms(plan)]
+    return caption({**plan, "arms": arms}, sizes, about)
+
+
+# Figure
+
+
+@styled
+def causes_figure(table: pd.DataFrame, tests: pd.DataFrame, churn: pd.DataFrame, plan: Mapping) -> Figure:
+    """SD of each tested metric and of accuracy by arm, and churn; `table`: rows of one technique and attribute."""
+    rows = table[table["metric"] != ""]
+    metrics = [*_metrics(rows, tests)[:3], "accuracy"]
+    arms = rows.drop_duplicates(["arm", "hardware"]).to_dict("records")
+    figure = Figure(figsize=(WIDTH + 1, 1.1 + ROW * 1.15 * len(arms)), layout="constrained")
+    axes = figure.subplots(1, len(metrics) + 1, sharey=True, squeeze=False).ravel()
+    for metric, ax in zip(metrics, axes, strict=False):
+        for height, arm in enumerate(arms):
+            own = rows[(rows["metric"] == metric) & (rows["arm"] == arm["arm"]) & (rows["hardware"] == arm["hardware"])]
+            _draw(ax, height, own, ("sd", "sd_low", "sd_high"))
+        ax.set(title=metric, xlabel="SD over runs, points")
+    first = rows.iloc[0]
+    mine = churn[(churn["technique"] == first["technique"]) & (churn["attribute"] == first["attribute"])]
+    for height, arm in enumerate(arms):
+        own = mine[(mine["arm"] == arm["arm"]) & mine["group"].isna()].assign(
+            view=arm["view"], distinct=arm["distinct"]
+        )
+        _draw(axes[-1], height, own, ("churn", "churn_low", "churn_high"))
+    axes[-1].set(title="churn", xlabel="% of pairs of runs")
+    for ax in axes:
+        ax.set_yticks(range(len(arms)), [_label(arm).replace("$", r"\$") for arm in arms])
+        ax.set_ylim(len(arms) - 0.4, -0.6)
+        ax.set_xlim(left=0)
+        ax.grid(False, axis="y")
+    return figure
+
+
+def _draw(ax: Axes, height: int, rows: pd.DataFrame, columns: tuple[str, str, str]) -> None:
+    """A value with its interval; words where nothing varies."""
+    if rows.empty or say.missing(rows.iloc[0][columns[0]]):
+        return
+    row = rows.iloc[0]
+    value, low, high = (100 * float(row[c]) for c in columns)
+    if row["distinct"] == 1:
+        ax.annotate(
+            "bit-identical", (0, height), (4, 0), textcoords="offset points", va="center", fontsize=7.5, color=INK
+        )
+        return
+    if not np.isnan(low):
+        ax.plot([low, high], [height] * 2, color=COLOURS[row["view"]], linewidth=1.6)
+    ax.plot(value, height, MARKERS[row["view"]], color=COLOURS[row["view"]], markersize=5.5)
+
+
+def alt_causes(table: pd.DataFrame) -> str:
+    """What the figure shows, in words."""
+    rows = table[(table["metric"] != "") & (table["metric"] != "accuracy")]
+    metric = rows["metric"].iloc[0] if len(rows) else ""
+    told = [f"{_label(row)} {_sd(row)}" for row in rows[rows["metric"] == metric].to_dict("records")]
+    return f"Dot plots of the SD over runs by arm, one panel per metric. {metric}, in points: {say.listed(told, 20)}."
