@@ -17,19 +17,12 @@ from fitlib import power
 from fitlib import significance as sig
 from fitlib import statistics as st
 from fitlib.comparisons import POWER_SEED, blocks_of
-from fitlib.identity import check_control, differing_parts, distinct_results, done_runs
+from fitlib.identity import BY_DESIGN, check_control, differing_parts, distinct_results, done_runs
 from fitlib.metrics import BIAS_METRICS
 from fitlib.person_tables import individuals
 from fitlib.schemas import CAUSE_CHURN, CAUSE_TESTS, CAUSES, Json, joined, table_of
 from fitlib.series import METRICS, main_arms, series_of
 
-# Parts of the fingerprint in which the runs of a noise of kind comparison differ by design.
-BY_DESIGN = {
-    "seed": ("initial weights", "first batch", "data order"),
-    "seed-init": ("initial weights",),
-    "seed-order": ("first batch", "data order"),
-    "seed-augmentation": ("first batch",),
-}
 FACTOR = ("machine", "gpu")  # parts that name the hardware
 IMPLEMENTATION, ALGORITHM, BOTH, CONTROL = "implementation", "algorithm", "both", "control"
 FEWEST = 5  # distinct results without which a spread enters no test
@@ -163,7 +156,7 @@ def _spreads(
 def _by_hardware(technique: Json, arm: Json, evidence: Sequence[Json]) -> dict[str, list[Json]]:
     """The finished runs of an arm by their hardware; the name is "" where it is the same in the whole experiment."""
     runs = done_runs(evidence, technique["training"], arm["arm"])
-    several = len({_hardware(e) for e in evidence if e["status"] == "done"}) > 1
+    several = len({_hardware(e) for e in evidence if e["status"] == "done"} - {""}) > 1
     found: dict[str, list[Json]] = {}
     for run in runs:
         found.setdefault(_hardware(run) if several else "", []).append(run)

@@ -14,6 +14,13 @@ from dataclasses import dataclass, field
 Evidence = Mapping[str, object]
 COMPARED = "final weights and predictions, by SHA-256"
 PREDICTIONS = "predictions, by SHA-256"  # where no weights were recorded
+# Parts of the fingerprint in which the runs of a noise of kind comparison differ by design.
+BY_DESIGN = {
+    "seed": ("initial weights", "first batch", "data order"),
+    "seed-init": ("initial weights",),
+    "seed-order": ("first batch", "data order"),
+    "seed-augmentation": ("first batch",),
+}
 SEEN = "seen from outside only: initial weights, first batch and data order were not recorded"
 
 

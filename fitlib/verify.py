@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fitlib.errors import InputError, RunFailed
+from fitlib.identity import BY_DESIGN
 from fitlib.lock import is_locked
 from fitlib.store import RECORD, ExperimentPaths
 from fitlib.verification import Json, Verification
@@ -49,7 +50,7 @@ def verify(
     for place in _places(found, runs):
         executed, own = check_results(found, runs, place, trained)
         notebooks, evidence = notebooks + executed, evidence + own
-    check_sameness(found, runs, evidence, _seed_arms(notebooks))
+    check_sameness(found, runs, evidence, _by_design(notebooks))
     check_cells(found, notebooks, _own_notebooks(runs))
     return found
 
@@ -78,11 +79,14 @@ def _places(found: Verification, runs: Runs) -> list[ExperimentPaths]:
     return [found.paths.family(name) for name in families] if families and not one else [found.paths]
 
 
-def _seed_arms(notebooks: list[Executed]) -> set[str]:
-    """Arms in which a seed is what varies between runs, by the plans that the statistics were made with."""
+def _by_design(notebooks: list[Executed]) -> dict[str, tuple[str, ...]]:
+    """Arms in which a seed is what varies between runs, with the parts in which these may differ.
+
+    By the plans that the statistics were made with.
+    """
     plans = [n.parameters.get("plan") for n in notebooks if n.kind == "statistics"]
     arms = [arm for plan in plans if isinstance(plan, dict) for arm in plan.get("arms", [])]
-    return {arm["arm"] for arm in arms if arm["kind"] == "comparison"}
+    return {arm["arm"]: BY_DESIGN[arm["noise"]] for arm in arms if arm["noise"] in BY_DESIGN}
 
 
 # Runs

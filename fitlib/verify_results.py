@@ -155,7 +155,7 @@ def _recorded(found: Verification, place: Place, technique: str) -> tuple[dict[s
     files: dict[str, dict] = {}
     hashes = {}
     for arm in place.plan["arms"]:
-        for entry in done_runs(place.evidence, training, arm["arm"], "main"):
+        for entry in done_runs(place.evidence, training, arm["arm"]) if arm["role"] != "control" else ():
             given = files.setdefault(arm["arm"], {"seed": arm["seed"], "predictions": {}})
             path = found.paths.root / folder_name(entry) / "predictions" / f"{technique}.parquet"
             given["predictions"][str(entry["run"])] = path

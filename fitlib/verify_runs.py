@@ -196,21 +196,23 @@ def _expected_parts(found: Verification, experiment: Experiment, task: RunTask, 
 # All runs together
 
 
-def check_sameness(found: Verification, runs: Runs, evidence: Sequence[Json], seed_arms: Iterable[str] = ()) -> None:
+def check_sameness(
+    found: Verification, runs: Runs, evidence: Sequence[Json], by_design: Mapping[str, Sequence[str]] | None = None
+) -> None:
     """All runs of a training share one fingerprint and one start; all runs of an experiment one machine and software.
 
     A run is compared with its arm first, then with its training, then with all; what differs is told once. Beyond its
     arm a part counts where a run has it: trainings import different packages, and not all of them compute on the GPU.
-    Control runs must be bit-identical. In ``seed_arms`` a seed is what varies between runs: their starts are not
-    compared.
+    Control runs must be bit-identical. ``by_design``: arms in which a seed is what varies between runs, with the parts
+    that are therefore not compared.
     """
     done = [{**entry, "parts": expanded(entry["parts"])} for entry in evidence if entry["status"] == "done"]
-    seed_arms, told = set(seed_arms), set()
+    varied, told = by_design or {}, set()
 
     def compare(scope: str, key: Callable[[Json], Hashable], of: Callable[[str], bool]) -> None:
         for entries in _grouped(done, key):
             for part in dict.fromkeys(p for entry in entries for p in entry["parts"] if of(p)):
-                compared = [e for e in entries if part not in SEEDED or e["arm"] not in seed_arms]
+                compared = [e for e in entries if part not in varied.get(e["arm"], ())]
                 if scope != "its arm":
                     compared = [e for e in compared if part in e["parts"]]
                 if scope == "the experiment" and part == "gpu":

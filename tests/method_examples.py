@@ -119,17 +119,20 @@ def configurations(methods: object) -> dict[str, tuple[str, Example]]:
     return {name: (name, EXAMPLES.get(name, Example())) for name in methods} | VARIANTS
 
 
-def built(method: str, example: Example, seed: int = 0, **changes: object) -> tuple[object, Generators]:
+def built(
+    method: str, example: Example, seed: int = 0, seeds: dict | None = None, **changes: object
+) -> tuple[object, Generators]:
     """The method as it is before training, and the generators that go with it."""
-    generators = Generators.of(seed)
+    generators = Generators.of(seed, seeds)
     named = {"name": method, **example.options}
     return make_method(named, example.network, example.loop(**changes), example.data(), generators), generators
 
 
 def trained(method: str, example: Example, seed: int = 0, noise: object = None, **changes: object) -> Trained:
     """The method, trained on its example; without noise by default."""
-    learner, generators = built(method, example, seed, **changes)
-    return train(example.data(), learner, noise or NoNoise(0, 0), generators)
+    noise = noise or NoNoise(0, 0)
+    learner, generators = built(method, example, seed, noise.seeds, **changes)
+    return train(example.data(), learner, noise, generators)
 
 
 def learn(training: Training, dataset: Dataset | None = None, method: type | None = None, device: str = "cpu"):

@@ -7,9 +7,11 @@ import torch
 from method_examples import Example, configurations, table, trained
 
 from fitlib.compute import computing
+from fitlib.datasets.digits_s import load
+from fitlib.digest import digest_arrays
 from fitlib.errors import InputError, RunFailed
 from fitlib.networks.small_cnn import SmallCNN
-from fitlib.noise import Native, NoNoise, ReductionOrder, Ulp
+from fitlib.noise import PURPOSES, NoNoise, Primitives, ReductionOrder, Seeds, Threads, Ulp
 from fitlib.options import Training
 from fitlib.registry import METHODS, NOISE_KINDS, NOISES
 from fitlib.techniques import Batch
@@ -46,7 +48,7 @@ def model() -> torch.nn.Module:
 
 def test_every_kind_of_noise_is_declared():
     assert set(NOISES) == set(NOISE_KINDS)
-    assert set(NOISE_KINDS.values()) <= {"control", "real", "emulated"}
+    assert set(NOISE_KINDS.values()) == {"control", "real", "emulated", "comparison"}
 
 
 @every_configuration
@@ -54,10 +56,162 @@ def test_the_control_arm_is_bit_identical(method, example):
     assert run(NoNoise(0, 0), method, example).digests == run(NoNoise(1, 0), method, example).digests
 
 
-@pytest.mark.parametrize("noise", [Ulp, ReductionOrder, Native])
-def test_starts_batches_and_order_are_those_of_the_control(noise):
-    control, noisy = run(NoNoise(0, 0)), run(noise(3, 0))
+IMPLEMENTATION = [name for name, kind in NOISE_KINDS.items() if kind in ("real", "emulated")]
+SEEDS = [name for name, kind in NOISE_KINDS.items() if kind == "comparison"]
+DROPOUT = Example(network={"name": "small-cnn", "dropout": 0.5})
+
+
+class Watched:
+    """A noise that notes what every step is given: the batch before and after it, random numbers, dropped units."""
+
+    def __init__(self, name: str, index: int = 3):
+        self.noise, self.steps = make_noise({"name": name}, index, 0), []
+        self.seeds, self.deterministic, self.finish = self.noise.seeds, self.noise.deterministic, self.noise.finish
+
+    def check(self, model):
+        self.noise.check(model)
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.register_forward_hook(self._note_mask)
+
+    def before_step(self, step, model, batch):
+        given = self.noise.before_step(step, model, batch)
+        self.steps.append({"drawn": batch, "given": given, "random": digest_arrays([("state", torch.get_rng_state())])})
+        return given
+
+    def after_step(self):
+        self.noise.after_step()
+
+    def _note_mask(self, module, inputs, output):
+        if module.training:
+            self.steps[-1]["kept"] = (output != 0) | (inputs[0] == 0)
+
+
+def watched(name: str, example: Example | None = None) -> Watched:
+    noise = Watched(name)
+    run(noise, example=example)
+    return noise
+
+
+def rows_of(batch: Batch) -> list[str]:
+    """Every sample of a batch, its pixels included, whatever its place."""
+    return sorted(digest_arrays([(n, v[i].contiguous()) for n, v in vars(batch).items()]) for i in range(len(batch.y)))
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATION)
+def test_starts_batches_and_order_are_those_of_the_control(name):
+    control, noisy = run(NoNoise(0, 0)), run(make_noise({"name": name}, 3, 0))
     assert digests(noisy, BEFORE_NOISE) == digests(control, BEFORE_NOISE)
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATION)
+def test_every_step_sees_the_samples_augmentation_and_dropout_of_the_control(name):
+    example = None if name == "reduction-order" else DROPOUT  # which refuses dropout
+    control, noisy = watched("none", example), watched(name, example)
+    assert len(noisy.steps) == len(control.steps) > 10
+    for quiet, loud in zip(control.steps, noisy.steps, strict=True):
+        assert digest_arrays(vars(quiet["drawn"]).items()) == digest_arrays(vars(loud["drawn"]).items())
+        assert rows_of(loud["given"]) == rows_of(quiet["given"])
+        assert loud["random"] == quiet["random"]
+    if example:
+        assert torch.equal(noisy.steps[0]["kept"], control.steps[0]["kept"])
+        assert 0.2 < (~control.steps[0]["kept"]).float().mean() < 0.5
+
+
+@pytest.mark.parametrize("name", ["threads", "primitives"])
+def test_noise_of_every_step_replays_parts_runs_and_leaves_the_process_as_it_was(name):
+    before = torch.get_num_threads(), torch.backends.mkldnn.enabled
+    noises = [make_noise({"name": name}, i, 0) for i in (0, 1, 1)]
+    example = Example(network={"name": "small-cnn", "width": 16}, data=load)
+    finals = [run(noise, example=example, epochs=1).digest("weights") for noise in noises]
+    assert finals[0] != finals[1] == finals[2]
+    assert (torch.get_num_threads(), torch.backends.mkldnn.enabled) == before
+    (moved,) = noises[0].told()["moved"].values()
+    assert len(moved) > 1 and sum(moved.values()) == 34  # of one epoch
+
+
+def test_predictions_are_made_with_the_declared_number_of_threads_and_primitives():
+    for noise in (Threads(0, 0), Primitives(0, 0)):
+        before = torch.get_num_threads(), torch.backends.mkldnn.enabled
+        for step in range(8):
+            noise.before_step(step, model(), Batch(torch.zeros(2, 3, 8, 8), torch.zeros(2), torch.zeros(2)))
+            noise.after_step()
+            assert (torch.get_num_threads(), torch.backends.mkldnn.enabled) == before
+
+
+def test_primitives_leave_the_memory_format_alone_where_masks_belong_to_it():
+    batch = Batch(torch.rand(4, 3, 8, 8), torch.zeros(4), torch.zeros(4))
+    plain, dropping = Primitives(0, 0), Primitives(0, 0)
+    plain.check(model())
+    dropping.check(torch.nn.Sequential(torch.nn.Dropout2d(0.5)))
+    formats = {n: set() for n in (plain, dropping)}
+    for noise, seen in formats.items():
+        for step in range(16):
+            x = noise.before_step(step, model(), batch).x
+            seen.add(x.is_contiguous(memory_format=torch.channels_last))
+            noise.after_step()
+            assert torch.equal(x, batch.x)
+    assert formats == {plain: {True, False}, dropping: {False}}
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_a_seed_changes_what_it_is_for_and_nothing_else(name):
+    noise, control = watched(name, DROPOUT), watched("none", DROPOUT)
+    purposes = set(noise.seeds)
+    same = {part: a == b for part, a, b in _starts(noise, control)}
+    assert same["order"] == ("order" not in purposes) and same["augmentation"] == ("augmentation" not in purposes)
+    assert same["dropout"] == ("dropout" not in purposes)
+    results = [run(make_noise({"name": n}, 3, 0)) for n in ("none", name, name, "seed")]
+    weights = [digests(result, ("initial weights",)) for result in results]
+    assert (weights[0] == weights[1]) == ("initialisation" not in purposes)
+    assert results[1].digests == results[2].digests
+    if "initialisation" in purposes:
+        assert weights[1] == weights[3]  # of one index, the same seed in every kind
+    assert purposes <= set(PURPOSES)
+
+
+def _starts(noise: Watched, control: Watched):
+    first, quiet = noise.steps[0], control.steps[0]
+    yield "order", first["drawn"].y.tolist(), quiet["drawn"].y.tolist()
+    by_place = [digest_arrays([("x", step["drawn"].x.sum((1, 2, 3)))]) for step in (first, quiet)]
+    if "order" in noise.seeds and "augmentation" not in noise.seeds:
+        by_place = ["", ""]  # shifts belong to places in the batch, where other samples stand now
+    yield "augmentation", *by_place
+    yield "dropout", first["random"], quiet["random"]
+
+
+def test_a_seed_may_come_with_an_implementation_noise():
+    both = make_noise({"name": "seed", "implementation": "ulp"}, 2, 0)
+    alone = Seeds(2, 0)
+    results = [run(both), run(alone)]
+    assert digests(results[0], BEFORE_NOISE) == digests(results[1], BEFORE_NOISE)
+    assert results[0].digest("weights") != results[1].digest("weights")
+    assert both.told()["moved"]["tensor"] and both.told()["moved"]["seed"] == alone.drawn
+    assert not make_noise({"name": "seed", "implementation": "native"}, 0, 0).deterministic
+
+
+@pytest.mark.parametrize("name", [name for name, kind in NOISE_KINDS.items() if kind == "emulated"])
+def test_entropy_of_the_operating_system_is_drawn_afresh_and_recorded(name):
+    noises = [make_noise({"name": name, "entropy": "os"}, 1, 7) for _ in range(3)]
+    told = [noise.told() for noise in noises]
+    assert len({t["drawn_seed"] for t in told}) == 3 and all(t["noise_seed"] == 7 for t in told)
+    assert "drawn_seed" not in make_noise({"name": name}, 1, 7).told()
+
+
+def test_what_the_operating_system_drew_can_be_replayed():
+    drawn = make_noise({"name": "ulp", "entropy": "os"}, 1, 7)
+    replayed = make_noise({"name": "ulp"}, 1, drawn.told()["drawn_seed"])
+    assert run(drawn).digests == run(replayed).digests
+
+
+@pytest.mark.parametrize("units", [1, 16])
+def test_ulp_moves_a_weight_by_so_many_units(units):
+    for index in range(6):
+        before, after = model(), model()
+        Ulp(index, 0, units=units).perturb(after)
+        pairs = zip(before.parameters(), after.parameters(), strict=True)
+        (old, new), *others = [(p[p != q], q[p != q]) for p, q in pairs if (p != q).any()]
+        assert not others and abs(int(old.view(torch.int32)) - int(new.view(torch.int32))) == units
 
 
 @pytest.mark.parametrize("noise", [Ulp, ReductionOrder])

@@ -98,7 +98,7 @@ def test_runs_without_noise_are_bit_identical_in_every_digest(tmp_path):
     assert {"initial weights", "first batch", "data order", "seed", "backends"} <= marks[0]["parts"].keys()
 
 
-@pytest.mark.parametrize("noise", ["ulp", "reduction-order", {"name": "ulp", "step": 2}])
+@pytest.mark.parametrize("noise", ["ulp", "reduction-order", {"name": "ulp", "step": 2}, {"name": "ulp", "units": 16}])
 def test_noise_leaves_the_starts_equal_and_the_weights_part(tmp_path, noise):
     quiet, *noisy = (
         trained(tmp_path / str(i), n, run) for i, (n, run) in enumerate([("none", 0), (noise, 1), (noise, 2)])
@@ -303,6 +303,7 @@ def test_dropout_is_refused_under_reduction_order(tmp_path):
     [
         ("nothing", "noise = 'nothing': unknown noise; use one of none, native"),
         ("auto", "unknown noise"),
+        ("seed-init", "it seeds fitlib's own loop only; use one of none"),
         ({"step": 1}, "noise = None: unknown noise"),
         ({"name": "ulp", "steps": 1}, "noise.steps = 1: .*options of ulp: step"),
         ({"name": "ulp", "step": -1}, "noise.step = -1"),

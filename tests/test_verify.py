@@ -336,7 +336,8 @@ def test_runs_are_compared_within_arm_training_and_experiment():
 def test_starts_differ_between_seeds_and_where_a_seed_is_the_noise():
     assert sameness([entry(0), entry(0, arm="seed1.ulp", seed=1, **{"initial weights": "zz"})]) == []
     seeds = [entry(r, arm="seed", **{"initial weights": f"{r}"}) for r in range(3)]
-    assert len(sameness(seeds)) == 2 and sameness(seeds, seed_arms=["seed"]) == []
+    assert len(sameness(seeds)) == 2 and sameness(seeds, by_design={"seed": ["initial weights"]}) == []
+    assert len(sameness(seeds, by_design={"seed": ["first batch"]})) == 2
 
 
 def test_packages_are_parts_of_their_own():

@@ -24,6 +24,7 @@ VIEWS = {
 MARKERS = {causes.IMPLEMENTATION: "o", causes.ALGORITHM: "s", causes.BOTH: "D", "": "^"}
 COLOURS = {causes.IMPLEMENTATION: BLUE, causes.ALGORITHM: VERMILION, causes.BOTH: INK, "": GREY}
 MOST_PAIRS = 24
+FITS = {"yes": "FIT", "by design": "a seed differs", "no": "not FIT", "unknown": "not known"}
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
@@ -213,6 +214,7 @@ def _spread_row(own: pd.DataFrame, table: pd.DataFrame, technique: str, attribut
     named = f"{technique}{_by(table, attribute)}" if table["technique"].nunique() > 1 or _by(table, attribute) else ""
     row = {"Technique": named} if named else {}
     row |= {"Arm": _label(first), "Noise": say.noise(first), "n": str(first["n"])}
+    row |= {"Runs": FITS.get(first["fit"], first["fit"])}
     row |= {"Distinct": "not known" if say.missing(first["distinct"]) else str(first["distinct"])}
     return row | {r["metric"]: _sd(r) for r in own.to_dict("records") if r["metric"]}
 
@@ -318,7 +320,10 @@ def caption_tests(plan: Mapping, tests: pd.DataFrame) -> str:
 def _caption(plan: Mapping, sizes: pd.Series, about: str) -> str:
     """As every caption, but with all arms of the first seed in place of the main one."""
     arms = [{**arm, "role": "main"} for arm in causes.compared_arms(plan)]
-    return caption({**plan, "arms": arms}, sizes, about)
+    seeds = " Arms of seeds have a seed for each run in place of the fixed one."
+    return caption(
+        {**plan, "arms": arms}, sizes, about + (seeds if any(a["kind"] == "comparison" for a in arms) else "")
+    )
 
 
 # Figure
