@@ -30,6 +30,7 @@ from fitlib.table_options import ImagesOptions, TableOptions
 
 IMAGE_OPTIONS = ("shift", "flip", "crop", "bits", "channels_last")  # of the loop
 PATHS = ("root", "annotations", "file", "table")  # options of data sets that are paths
+Implementation = Literal["none", "native", "ulp", "reduction-order", "threads", "primitives"]
 ClassWeights = Literal["none", "clamped", "study"]  # samples without / with a class; study: unguarded
 
 
@@ -96,8 +97,7 @@ class ThreadsOptions(EmulatedOptions):
 class SeedOptions(Options):
     """Options of the noises of kind comparison."""
 
-    # the implementation noise that acts as well, with its default options
-    implementation: Literal["none", "native", "ulp", "reduction-order", "threads", "primitives"] = "none"
+    implementation: Implementation = "none"  # an implementation noise that acts as well, with its default options
 
 
 class OversamplingOptions(Options):

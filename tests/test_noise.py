@@ -1,6 +1,11 @@
 """A noise adds nothing but itself, and can be replayed from the run index."""
 
 import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,6 +59,27 @@ def test_every_kind_of_noise_is_declared():
 @every_configuration
 def test_the_control_arm_is_bit_identical(method, example):
     assert run(NoNoise(0, 0), method, example).digests == run(NoNoise(1, 0), method, example).digests
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Every control arm in two processes that work at the same time, one of them a month later by its clock."""
+    script = Path(__file__).with_name("control_digests.py")
+    started = [
+        subprocess.Popen(
+            [sys.executable, script, str(ahead)],
+            env={**os.environ, "PYTHONHASHSEED": str(ahead % 7), "TZ": zone, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+        )
+        for ahead, zone in ((0, "UTC"), (30 * 86400, "Asia/Tokyo"))
+    ]
+    return [json.loads(process.communicate()[0]) for process in started]
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_control_arm_is_bit_identical_across_processes_side_by_side_and_days(name, processes):
+    first, second = (found[name] for found in processes)
+    assert first == second and {row["part"] for row in first} >= {"initial weights", "first batch", "order", "weights"}
 
 
 IMPLEMENTATION = [name for name, kind in NOISE_KINDS.items() if kind in ("real", "emulated")]
