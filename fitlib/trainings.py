@@ -16,7 +16,14 @@ from fitlib.options import expanded, options_of
 from fitlib.own import OwnTraining
 from fitlib.registry import DATASETS, METHODS, NETWORKS
 
-TRAIN_ROOTS = ("fitlib.train", "fitlib.fingerprint", "fitlib.recorder", "fitlib.noise", "fitlib.options")
+TRAIN_ROOTS = (
+    "fitlib.train",
+    "fitlib.fingerprint",
+    "fitlib.recorder",
+    "fitlib.noise",
+    "fitlib.options",
+    "fitlib.step_cost",
+)
 
 
 class FitlibTraining:

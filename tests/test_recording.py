@@ -305,7 +305,7 @@ def test_dropout_is_refused_under_reduction_order(tmp_path):
         ("auto", "unknown noise"),
         ("seed-init", "it seeds fitlib's own loop only; use one of none"),
         ({"step": 1}, "noise = None: unknown noise"),
-        ({"name": "ulp", "steps": 1}, "noise.steps = 1: .*options of ulp: step"),
+        ({"name": "ulp", "steps": 1}, "noise.steps = 1: .*options of ulp: entropy, step, units"),
         ({"name": "ulp", "step": -1}, "noise.step = -1"),
     ],
 )
