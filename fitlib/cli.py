@@ -371,11 +371,15 @@ def _declared(options: argparse.Namespace, name: str) -> tuple:
 
 
 def _conclude(options: argparse.Namespace, paths: object, outcome: object) -> int:
+    from fitlib import determinism
+
     if paths.root.parent == options.outputs:
         from fitlib.overview import write_overview
 
         write_overview(options.outputs)
     reports = paths.reports()
+    for line in determinism.write(paths):
+        print(line)
     for report in reports:
         print(f"report: {report}")
     if reports:

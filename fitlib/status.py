@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from fitlib import plan
+from fitlib import determinism, plan
 from fitlib.board import Board, duration
 from fitlib.experiment import Experiment
 from fitlib.lock import is_locked
@@ -26,7 +26,8 @@ def lines(experiment: Experiment, paths: ExperimentPaths) -> list[str]:
     total = Counter("running" if task.name in now else _short(state.state) for task, state in states)
     shown = ", ".join(f"{total[name]} {name}" for name in ("done", "running", "failed", "left") if total[name])
     head = f"{experiment.name}: {shown} of {len(states)} runs{_time_left(paths, total, is_locked(paths))}"
-    return [head, *_by_arm(states), *_epochs(now), *(f"  report: {report}" for report in paths.reports())]
+    costs = [f"  {line}" for line in determinism.told(determinism.gather(paths))]
+    return [head, *_by_arm(states), *_epochs(now), *costs, *(f"  report: {report}" for report in paths.reports())]
 
 
 def watch(experiment: Experiment, paths: ExperimentPaths, show: Callable[[str], None] = print) -> None:

@@ -17,12 +17,12 @@ from fitlib.batches import Part
 from fitlib.datasets import Dataset
 from fitlib.evaluation import Trained
 from fitlib.machine import machine
+from fitlib.run_files import STEP_COST_MIME
 from fitlib.techniques import Batch, Method
 
 PAIRS = 6  # the median of 6 ratios lies between the smallest and the largest with confidence 1 - 2 / 2^6 = 97 %
 BLOCK = 0.04  # seconds that a block of steps takes about
 MOST = 50  # steps of a block
-MIME = "application/vnd.fitlib.step-cost+json"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class StepCost:
         return f"a step takes {self.on:.2f} ms with deterministic algorithms, {self.off:.2f} ms without: {ratio} {how}"
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, object]:
-        return {"text/plain": str(self), MIME: asdict(self)}
+        return {"text/plain": str(self), STEP_COST_MIME: asdict(self)}
 
 
 def step_cost(trained: Trained, dataset: Dataset, device: str = "cpu") -> StepCost:
@@ -80,9 +80,8 @@ def _batch(trained: Trained, dataset: Dataset, device: str) -> Batch | None:
 
 
 def _measured(method: Method, batch: Batch, hardware: str, device: str) -> StepCost:
-    for deterministic in (True, False, True, False):  # the first steps of each are slower
-        once = _seconds(method, batch, deterministic, 1, device)
-    steps = int(min(MOST, max(1, BLOCK / once)))
+    warm_up = [_seconds(method, batch, mode, 1, device) for mode in (True, False) * 2]  # the first of each are slow
+    steps = int(min(MOST, max(1, BLOCK / min(warm_up))))
     on, off = [], []
     for pair in range(PAIRS):
         order = ((True, on), (False, off))

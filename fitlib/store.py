@@ -25,11 +25,12 @@ PROGRESS = "progress"  # in the folder of an attempt: the line that its notebook
 SCHEMA = 1
 LONGEST_LINE = 2**16  # bytes of a line that `append_line` can find to be torn
 TOKEN = ".shared."  # begins the name of a file by which workers show that they see the folder
-OUTSIDE = {"events.jsonl", "timings.csv", "lock", "MANIFEST.json"}  # outside every promise of byte equality
+# outside every promise of byte equality
+OUTSIDE = {"events.jsonl", "timings.csv", "determinism.csv", "lock", "MANIFEST.json"}
 RUN_ATTEMPT = re.compile(r"run-\d{2,}\.[0-9a-f]{8}")
 DERIVED_ATTEMPT = re.compile(r"\.[A-Za-z0-9][A-Za-z0-9._-]*\.[0-9a-f]{8}")
 STATISTICS_ATTEMPT = re.compile(r"\.statistics\.[0-9a-f]{8}")
-TEMPORARY = re.compile(r"\..+\.(json|jsonl|yaml|html|css)\.[0-9a-f]{8}")
+TEMPORARY = re.compile(r"\..+\.(json|jsonl|yaml|html|css|csv)\.[0-9a-f]{8}")
 WRITTEN = ("*", "assets/*", "techniques/*/*", "runs/*/*/run-*/*")  # where `write_atomically` writes
 
 
@@ -49,6 +50,7 @@ class ExperimentPaths:
         self.manifest = root / "MANIFEST.json"
         self.events = root / "events.jsonl"
         self.timings = root / "timings.csv"
+        self.determinism = root / "determinism.csv"
         self.lock = root / "lock"
         self.superseded = root / "superseded"
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from test_end_to_end import tables, text_of
 
-from fitlib.step_cost import MIME
+from fitlib.run_files import STEP_COST_MIME
 from fitlib.verify import verify
 
 EXPERIMENT = {
@@ -67,11 +67,13 @@ def test_a_seed_noise_varies_its_own_part_and_verify_names_any_other(root, tmp_p
 def test_the_first_run_of_an_arm_tells_what_a_deterministic_step_costs(root):
     def told(run):
         notebook = json.loads((root / f"runs/baseline/none/run-0{run}/train.ipynb").read_text())
-        return [
-            o["data"][MIME] for cell in notebook["cells"] for o in cell.get("outputs", ()) if MIME in o.get("data", {})
-        ]
+        shown = [output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", ())]
+        return [data[STEP_COST_MIME] for data in shown if STEP_COST_MIME in data]
 
     (cost,) = told(0)
+    with (root / "determinism.csv").open() as stream:
+        gathered = pd.read_csv(stream)
+    assert set(gathered["arm"]) == set(ARMS) and gathered["ratio"].notna().all()
     assert cost["on"] > 0 and cost["off"] > 0 and cost["low"] <= cost["ratio"] <= cost["high"] and not told(1)
 
 

@@ -84,7 +84,7 @@ def test_twenty_untouched_copies_have_no_deviation(finished, tmp_path):
 
 
 def test_what_lies_outside_every_promise_is_no_deviation(copy):
-    for name in ("events.jsonl", "timings.csv", "lock"):
+    for name in ("events.jsonl", "timings.csv", "determinism.csv", "lock"):
         (copy / name).write_text("other")
     (copy / ".DS_Store").write_text("hidden")
     found = verify(copy)

@@ -1,0 +1,72 @@
+"""What deterministic algorithms cost: gathered from the first run of every arm, which measured it where it ran.
+
+Times are outside every promise of byte equality, so they stand in a file of their own and in no table or report.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+from fitlib.run_files import STEP_COST_MIME
+from fitlib.store import ExperimentPaths, write_atomically
+
+COLUMNS = ("training", "arm", "hardware", "on", "off", "ratio", "low", "high", "pairs", "steps", "problem")
+UNITS = {"on": "on_ms", "off": "off_ms"}  # milliseconds of a step with and without deterministic algorithms
+
+
+def gather(paths: ExperimentPaths) -> list[dict[str, object]]:
+    """One row for each training and arm whose first run measured what a step costs."""
+    notebooks = sorted(paths.root.glob("runs/*/*/run-00/train.ipynb"))
+    return [_row(path, cost) for path in notebooks for cost in _shown(path)]
+
+
+def write(paths: ExperimentPaths) -> list[str]:
+    """Write `determinism.csv`, and say what it holds; nothing where nothing was measured."""
+    rows = gather(paths)
+    if not rows:
+        return []
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([UNITS.get(name, name) for name in COLUMNS])
+    writer.writerows([[row.get(name) for name in COLUMNS] for row in rows])
+    write_atomically(paths.determinism, stream.getvalue())
+    return told(rows)
+
+
+def told(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """A sentence for each hardware: how many times as long a step takes with deterministic algorithms."""
+    lines = []
+    for hardware in dict.fromkeys(str(row["hardware"]) for row in rows):
+        mine = [row for row in rows if row["hardware"] == hardware]
+        ratios = sorted(float(row["ratio"]) for row in mine if row.get("ratio") is not None)
+        if ratios:
+            measured = f"{len(ratios)} measurement{'s' if len(ratios) > 1 else ''}"
+            extent = f" ({ratios[0]:.2f} to {ratios[-1]:.2f} in {measured})"
+            lines.append(
+                f"deterministic algorithms: a step takes {median(ratios):.2f} times as long{extent}; {hardware}"
+            )
+        problems = dict.fromkeys(str(row["problem"]) for row in mine if row.get("problem"))
+        lines += [f"cost of determinism not measured: {problem}; {hardware}" for problem in problems]
+    return lines
+
+
+def _row(path: Path, cost: Mapping[str, object]) -> dict[str, object]:
+    arm = path.parent.parent
+    return {"training": arm.parent.name, "arm": arm.name, **cost}
+
+
+def _shown(path: Path) -> Iterator[Mapping[str, object]]:
+    """What the cells of an executed notebook show of it."""
+    try:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):
+        return
+    for cell in cells:
+        for output in cell.get("outputs", ()):
+            if STEP_COST_MIME in output.get("data", {}):
+                yield output["data"][STEP_COST_MIME]
