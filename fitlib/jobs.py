@@ -15,6 +15,7 @@ from shutil import rmtree
 
 from fitlib.attempts import attempt
 from fitlib.errors import Crashed, InputError, RunFailed
+from fitlib.lock import is_held
 from fitlib.own_outputs import check_files
 from fitlib.software import refuse_other_software, refuse_without_kernel, software
 from fitlib.store import new_attempt
@@ -106,6 +107,9 @@ def fulfil(terms: Terms) -> str:
     refuse_other_software(terms.software, software(), worker)
     if not Path(terms.token).is_file():
         raise InputError("worker", "outputs", str(Path(terms.token).parent), f"{worker} does not see it", NOT_SHARED)
+    if not is_held(Path(terms.lease.lock), terms.lease.token):
+        problem = "the command that wanted this job has ended"
+        raise InputError("worker", "lock", terms.lease.lock, problem, "say it again")
     if Path.cwd() != Path(terms.folder):
         os.chdir(terms.folder)
     return worker

@@ -109,6 +109,15 @@ def is_locked(paths: ExperimentPaths) -> bool:
         os.close(descriptor)
 
 
+def is_held(path: Path, token: str) -> bool:
+    """Does whoever took the lock with this token still keep it fresh, on whichever machine?"""
+    holder = read_holder(path)
+    try:
+        return holder is not None and holder.token == token and _now_at(path.parent) - path.stat().st_mtime < STALE
+    except OSError:
+        return False
+
+
 def read_holder(path: Path) -> Holder | None:
     """Who wrote the file; None where there is none, or what it says cannot be read."""
     try:

@@ -1,5 +1,6 @@
 """Every executor does the same with a job; what cannot work is refused before anything runs."""
 
+import json
 import os
 import pickle
 import re
@@ -128,6 +129,7 @@ def test_a_worker_with_other_versions_is_refused_and_they_are_named():
 
 def terms(place: Path, **changes) -> Terms:
     (place / "token").touch()
+    (place / "lock").write_text(json.dumps({"host": "far", "pid": 1, "boot": "b", "token": "t"}))
     made = {"token": str(place / "token"), "software": software(), "folder": str(place)}
     return Terms(**{**made, "lease": Lease(str(place / "lock"), "t"), **changes})
 
@@ -138,7 +140,18 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(tmp_path, monkeypatch)
         perform(job(terms=terms(tmp_path, token=str(tmp_path / "elsewhere" / "token"))))
     with pytest.raises(InputError, match=r"numpy .* instead of 0"):
         perform(job(terms=terms(tmp_path, software={**software(), "numpy": "0"})))
-    assert not (tmp_path / "target").exists() and os.listdir(tmp_path) == ["token"]
+    assert sorted(os.listdir(tmp_path)) == ["lock", "token"]
+
+
+@pytest.mark.parametrize("end", [lambda lock: lock.unlink(), lambda lock: os.utime(lock, (1, 1))])
+def test_a_job_whose_command_has_ended_does_not_begin(tmp_path, monkeypatch, end):
+    monkeypatch.chdir(tmp_path)
+    held = terms(tmp_path)
+    end(tmp_path / "lock")
+    with pytest.raises(InputError, match="the command that wanted this job has ended"):
+        perform(job(terms=held))
+    with pytest.raises(InputError, match="the command that wanted this job has ended"):
+        perform(job(terms=terms(tmp_path, lease=Lease(str(tmp_path / "lock"), "another's"))))
 
 
 def test_a_worker_works_in_the_folder_of_the_command(tmp_path, monkeypatch):
@@ -306,7 +319,12 @@ def test_an_experiment_survives_a_killed_worker_of_dask_with_the_tables_of_a_loc
 
 
 @pytest.mark.slow
-def test_a_resource_that_no_worker_has_is_refused(cluster, here, fitlib_command):
+def test_a_worker_with_other_versions_and_a_resource_that_none_has_are_refused(cluster, here, fitlib_command):
+    executor = Choice("dask", cluster[0]).open(1, "cpu", here)
+    executor._client.wait_for_workers(1, timeout=60)
+    with pytest.raises(InputError, match=r"numpy .* instead of 0"):
+        executor.ready(terms(here, software={**software(), "numpy": "0"}))
+    executor.close()
     arguments = ["run", "e.yaml", "--executor", "dask", "--address", cluster[0], "--with", "resources=GPU=1"]
     end, done = time.monotonic() + 60, None
     while (done is None or "has no workers" in done.stderr) and time.monotonic() < end:
