@@ -1,10 +1,10 @@
 """Break a batch again and again, say the same command each time, and see whether anything was lost.
 
 An experiment of made predictions (nothing is trained) is executed round after round. Faults: SIGKILL of a kernel, of a
-worker (Dask's worker processes), of the command itself; truncation of the file that was written last, with the command
-going on or killed at once; a disk that is full. After each fault the same command follows. It must hold that no
-finished run is lost or made again, no half run counts as done, no process or temporary file is left, and the tables of
-every round are byte for byte those of an experiment that nobody disturbed.
+worker (Dask's worker processes, or the process that kernels are forked from), of the command itself; truncation of the
+file that was written last, with the command going on or killed at once; a disk that is full. After each fault the same
+command follows. It must hold that no finished run is lost or made again, no half run counts as done, no process or
+temporary file is left, and the tables of every round are byte for byte those of an experiment that nobody disturbed.
 
     python benchmarks/faults.py --faults 100 --runs 16 --seed 7
 
@@ -109,9 +109,9 @@ def kill_kernel(place: Place, process: subprocess.Popen, rng: np.random.Generato
 
 
 def kill_worker(place: Place, process: subprocess.Popen, rng: np.random.Generator) -> bool:
-    """SIGKILL a worker process."""
-    parents = [p.parent() for p in _family(process.pid) if _is_kernel(p)]
-    return _kill(rng, [p for p in parents if p and p.pid != process.pid])
+    """SIGKILL a worker process of Dask, or the template that a command forks its kernels from."""
+    workers = psutil.Process(process.pid).children()
+    return _kill(rng, [p for p in workers if not _is_kernel(p) and any(map(_is_kernel, _family(p.pid)))])
 
 
 def kill_command(place: Place, process: subprocess.Popen, rng: np.random.Generator) -> bool:
@@ -145,7 +145,7 @@ def fill_disk(place: Place, process: subprocess.Popen, rng: np.random.Generator)
 
 
 FAULTS = {
-    LOCAL: (kill_kernel, kill_command, truncate, truncate_and_kill, fill_disk),
+    LOCAL: (kill_kernel, kill_worker, kill_command, truncate, truncate_and_kill, fill_disk),
     DASK: (kill_kernel, kill_worker, kill_command),
 }
 
@@ -158,10 +158,9 @@ def _family(pid: int) -> list[psutil.Process]:
 
 
 def _is_kernel(process: psutil.Process) -> bool:
-    """A process that holds the file or sockets of a kernel, however it was started."""
+    """A kernel, forked or cold."""
     with contextlib.suppress(psutil.Error):
-        told = " ".join(process.cmdline())
-        return "ipykernel" in told or "fitlib-kernel" in told
+        return "fitlib-kernel" in process.name() or "ipykernel_launcher" in " ".join(process.cmdline())
     return False
 
 
