@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +52,8 @@ def train(run_dir, run, share=0.1):
 """
 SHARES = {"A": 0.1, "B": 0.15, "C": 0.2, "D": 0.25}
 SIZE, BALLAST = "64m", "ballast"
+PATIENCE = 300  # seconds in which a command has to get somewhere
+Fault = Callable[["Place", subprocess.Popen, np.random.Generator], bool]
 LOCAL, DASK = "local", "dask"
 
 
@@ -185,29 +187,50 @@ class Outcome:
     commands: int = 0
     wrong: list[str] = field(default_factory=list)
 
+    @property
+    def number(self) -> int:
+        """How many faults there were."""
+        return sum(self.injected.values())
+
 
 def disturb(
-    place: Place, fault: Callable[..., bool], rng: np.random.Generator, outcome: Outcome, patience: float = 120
+    place: Place, kinds: Sequence[Fault], rng: np.random.Generator, outcome: Outcome, most: int, stay: float
 ) -> bool:
-    """Start the command, break something at a random moment, end the command; returns whether it was done before."""
-    before, process = place.finished(), place.start()
+    """Start the command and break something at random moments, until it has ended; returns whether it was done.
+
+    most: faults in all; stay: how probable it is that a command that survives a fault may go on to the next one.
+    """
+    before, process, family = place.finished(), place.start(), []
     outcome.commands += 1
-    wanted, end, hit = len(before) + int(rng.integers(0, 3)), time.monotonic() + patience, False
-    while process.poll() is None and time.monotonic() < end and not hit:
+    while process.poll() is None and outcome.number < most:
+        kind = min(kinds, key=lambda k: (outcome.injected[k.__name__], rng.random()))
+        family = _break(place, process, kind, rng, outcome) or family
+        if process.poll() is None and (rng.random() >= stay or outcome.number >= most):
+            process.send_signal(signal.SIGINT)
+            break
+    process.wait(PATIENCE)
+    (place.folder / "outputs" / BALLAST).unlink(missing_ok=True)
+    _check(place, before, family, outcome)
+    return not family and process.returncode == 0
+
+
+def _break(
+    place: Place, process: subprocess.Popen, kind: Fault, rng: np.random.Generator, outcome: Outcome
+) -> list[psutil.Process]:
+    """Wait for up to two more finished runs, break something, and watch for a moment; the processes that there were."""
+    wanted, end = len(place.finished()) + int(rng.integers(0, 3)), time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < end:
         time.sleep(float(rng.uniform(0, 0.3)))
         if len(place.finished()) >= wanted and any(ExperimentPaths(place.root).attempts()):
             family = _family(process.pid)
-            hit = fault(place, process, rng)
-    if hit:
-        outcome.injected[fault.__name__] += 1
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(float(rng.uniform(0.5, 4)))
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-    process.wait(patience)
-    (place.folder / "outputs" / BALLAST).unlink(missing_ok=True)
-    _check(place, before, family if hit else [], outcome)
-    return not hit and process.returncode == 0
+            if kind(place, process, rng):
+                outcome.injected[kind.__name__] += 1
+                told = f"{outcome.number} faults, {len(outcome.wrong)} wrong, round {outcome.rounds + 1}"
+                print(f"{told}: {kind.__name__}, {len(place.finished())} runs done", file=sys.stderr, flush=True)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(float(rng.uniform(0.2, 3)))
+                return family
+    return []
 
 
 def _check(place: Place, before: dict[str, str], family: list[psutil.Process], outcome: Outcome) -> None:
@@ -261,24 +284,21 @@ def small_disk(folder: Path) -> Iterator[bool]:
             subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def run(faults: int, runs: int, seed: int, folder: Path, executors: tuple[str, ...] = (LOCAL, DASK)) -> Outcome:
-    """Inject so many faults, in as many rounds as that takes."""
+def run(
+    faults: int, runs: int, seed: int, folder: Path, executors: tuple[str, ...] = (LOCAL, DASK), stay: float = 0
+) -> Outcome:
+    """Inject so many faults, in as many rounds as that takes; `stay` as for `disturb`."""
     rng, outcome = np.random.default_rng(seed), Outcome()
     calm = make(folder / "calm", runs, LOCAL)
     complete(calm, {}, outcome)
     expected = calm.tables() if not outcome.wrong else {}
-    while sum(outcome.injected.values()) < faults and not outcome.wrong:
+    while outcome.number < faults and not outcome.wrong:
         place = make(folder / f"round-{outcome.rounds}", runs, executors[outcome.rounds % len(executors)])
         with small_disk(place.folder / "outputs") as small:
             kinds = [kind for kind in FAULTS[place.executor] if small or kind is not fill_disk]
             done = False
-            while not done and sum(outcome.injected.values()) < faults:
-                kind = min(kinds, key=lambda k: (outcome.injected[k.__name__], rng.random()))
-                done = disturb(place, kind, rng, outcome)
-                told = (
-                    f"{sum(outcome.injected.values())} faults, {len(outcome.wrong)} wrong, round {outcome.rounds + 1}"
-                )
-                print(f"{told}: {kind.__name__}, {len(place.finished())} runs done", file=sys.stderr, flush=True)
+            while not done and outcome.number < faults:
+                done = disturb(place, kinds, rng, outcome, faults, stay)
             complete(place, expected, outcome)
         outcome.rounds += 1
         if not outcome.wrong:
@@ -298,7 +318,7 @@ def main() -> None:
         start = time.monotonic()
         outcome = run(options.faults, options.runs, seed, Path(folder))
     told = ", ".join(f"{number} {name}" for name, number in sorted(outcome.injected.items()))
-    print(f"seed {seed}: {sum(outcome.injected.values())} faults ({told}) in {outcome.rounds} rounds of ", end="")
+    print(f"seed {seed}: {outcome.number} faults ({told}) in {outcome.rounds} rounds of ", end="")
     print(f"{4 * options.runs} runs, {outcome.commands} commands, {time.monotonic() - start:.0f} s")
     print("\n".join(outcome.wrong) or "0 finished runs lost or made again, 0 half runs believed, all tables equal")
     sys.exit(bool(outcome.wrong))

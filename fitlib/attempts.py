@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from fitlib import kernels
 from fitlib.errors import Crashed, RunFailed
 from fitlib.execution import execute, notebook_path
+from fitlib.listening import LastLine
 from fitlib.store import FAILED, RECORD, write_json, write_record
 from fitlib.warm.templates import ANALYSIS, EVERYTHING, TRAINING
 from fitlib.watch import Watch
@@ -64,9 +65,11 @@ def _execute(
     environment: Mapping[str, str],
     watch: Watch | None,
 ) -> None:
-    started = watch.kernel if watch else lambda pid: None
+    started, line = watch.kernel if watch else lambda pid: None, LastLine(folder)
+    target, log = folder / f"{kind}.ipynb", folder / LOG
     try:
-        execute(notebook, folder / f"{kind}.ipynb", parameters, environment, folder / LOG, started, _modules(notebook))
+        execute(notebook, target, parameters, environment, log, started, _modules(notebook), line)
+        line.forget()
     except Crashed:
         if watch and watch.reason:
             raise RunFailed(watch.reason) from None

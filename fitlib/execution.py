@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from fitlib.errors import Crashed, InputError, RunFailed, did_you_mean
 
@@ -69,11 +70,12 @@ def execute(
     log: Path | None = None,
     started: Callable[[int], None] = lambda pid: None,
     modules: Sequence[str] = (),
+    told: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> None:
     """Execute a notebook with papermill in a kernel of its own; the executed copy is `target`.
 
-    `started` is told the kernel's pid; `modules` are imported before it is forked (none: it starts cold). Raises
-    RunFailed with the last lines of the traceback, Crashed where the kernel was gone.
+    `started` is told the kernel's pid; `modules` are imported before it is forked (none: it starts cold); `told`
+    hears what it shows. Raises RunFailed with the last lines of the traceback, Crashed where the kernel was gone.
     """
     papermill = _papermill()
     from papermill.exceptions import PapermillExecutionError
@@ -91,7 +93,7 @@ def execute(
             kernel_name="python3",
             language="python",  # a notebook need not say so
             shutdown_kernel="immediate",  # all outputs are here; a graceful end waits and polls for a second
-            kernel_manager_class=manager_class(environment, log, started, modules),
+            kernel_manager_class=manager_class(environment, log, started, modules, told),
         )
     except PapermillExecutionError as error:
         raise RunFailed(_tail(error)) from None

@@ -11,11 +11,13 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning import LocalProvisioner
 
 from fitlib import sockets
+from fitlib.listening import client_heard_by
 from fitlib.prompt import PromptManager
 from fitlib.warm.provisioner import ForkProvisioner
 from fitlib.warm.templates import end_templates
@@ -36,10 +38,13 @@ class KernelManager(PromptManager):
     log_file: Path | None = None  # what the kernel process itself writes; cells' output goes into the notebook
     started: Callable[[int], None] = staticmethod(lambda pid: None)
     modules: Sequence[str] = ()  # imported before the kernel is forked; none: it is not forked
+    told: Callable[[Mapping[str, Any]], None] | None = None  # hears every message of the kernel's output
 
     def __init__(self, **kwargs: object):
         super().__init__(**kwargs)
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        if self.told:
+            self.client_factory = client_heard_by(self.told)
         self._kernel_spec = KernelSpec(argv=command, display_name="fitlib", language="python")
         self._folder = sockets.private_folder()
         self.connection_file = str(self._folder / "kernel.json")
@@ -83,14 +88,15 @@ def manager_class(
     log: Path | None = None,
     started: Callable[[int], None] = lambda pid: None,
     modules: Sequence[str] = (),
+    told: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> type[KernelManager]:
     """A kernel manager whose kernels get these environment variables on top of the process's own, and a log file.
 
     `started` is told the pid of each. modules: imported once, before kernels are forked (`fitlib.warm`); none: every
-    kernel starts cold.
+    kernel starts cold. told: hears what they show, see `fitlib.listening`.
     """
     chosen = {"environment": dict(environment), "log_file": log, "started": staticmethod(started)}
-    chosen["modules"] = tuple(modules)
+    chosen |= {"modules": tuple(modules), "told": told and staticmethod(told)}
     return type("KernelManager", (KernelManager,), chosen)
 
 

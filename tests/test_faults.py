@@ -228,5 +228,5 @@ def test_ten_faults_lose_nothing_and_let_nothing_half_pass(tmp_path, monkeypatch
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import faults
 
-    outcome = faults.run(10, 2, 7, tmp_path, (faults.LOCAL,))
-    assert outcome.wrong == [] and sum(outcome.injected.values()) == 10 and len(outcome.injected) >= 4
+    outcome = faults.run(10, 5, 7, tmp_path, (faults.LOCAL,), stay=0.6)
+    assert outcome.wrong == [] and outcome.number == 10 and len(outcome.injected) >= 4

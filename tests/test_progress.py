@@ -2,12 +2,15 @@
 
 import io
 
+import nbformat
 import pytest
 from rich.console import Console
 
 from fitlib import status
 from fitlib.board import Board, duration
+from fitlib.execution import execute
 from fitlib.experiment import make_experiment
+from fitlib.listening import LastLine, shown_line
 from fitlib.lock import locked
 from fitlib.plan import State, run_tasks
 from fitlib.progress import Progress
@@ -134,3 +137,42 @@ def test_watching_ends_with_the_work_and_tells_only_what_changed(experiment, tmp
 )
 def test_durations_are_said_as_people_say_them(seconds, told):
     assert duration(seconds) == told
+
+
+def display(text, kind="update_display_data", transient=True):
+    content = {"data": {"text/plain": text}, "transient": {"display_id": "1"} if transient else {}}
+    return {"msg_type": kind, "content": content}
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (display("epoch 3 of 8, training loss 0.1"), "epoch 3 of 8, training loss 0.1"),
+        (display("a table", "display_data", transient=False), ""),
+        ({"msg_type": "stream", "content": {"text": "1/3\r2/3\r3/3 \n\n"}}, "3/3"),
+        ({"msg_type": "status", "content": {"execution_state": "busy"}}, ""),
+        ({"msg_type": "stream", "content": {"text": "\n"}}, ""),
+    ],
+)
+def test_the_last_line_that_a_kernel_shows_is_heard(message, line):
+    assert shown_line(message) == line
+
+
+def test_a_line_is_written_now_and_then_and_forgotten_in_the_end(tmp_path):
+    line = LastLine(tmp_path)
+    for text in ("epoch 1 of 8", "epoch 2 of 8"):
+        line(display(text))
+    assert (tmp_path / PROGRESS).read_text() == "epoch 1 of 8"  # the second came within a second
+    line.forget()
+    line.forget()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kernel_is_heard_while_it_works(tmp_path):
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["parameters"]})]
+    notebook.cells += [nbformat.v4.new_code_cell("print('epoch 1 of 8')")]
+    nbformat.write(notebook, tmp_path / "n.ipynb")
+    heard = []
+    execute(tmp_path / "n.ipynb", tmp_path / "done.ipynb", {}, {}, told=lambda m: heard.append(shown_line(m)))
+    assert "epoch 1 of 8" in heard
