@@ -338,3 +338,58 @@ def test_a_notebook_is_saved_as_often_as_time_allows(tmp_path, monkeypatch):
     execute(source, tmp_path / "out.ipynb", {}, {}, modules=["json"])
     assert 2 <= len(saved) < 40
     assert nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].execution_count == 40
+
+
+# Bit for bit
+
+
+EXPERIMENT = {
+    "network": {"name": "small-cnn", "width": 4},
+    "training": {"epochs": 2, "learning_rate": 0.05},
+    "techniques": {"S-Base": {"method": "baseline"}},
+    "baseline": "S-Base",
+    "runs": 1,
+    "control_runs": 0,
+}
+OWN = """
+import numpy as np
+from fitlib import save_predictions
+
+def train(run_dir: str, run: int = 0, seed: int = 0, noise: dict = {}):
+    import torch
+
+    torch.manual_seed(0)
+    truth = torch.randint(0, 2, (200,)).numpy()
+    return {"ground_truth": truth, "prediction": np.roll(truth, 1), "protected": np.arange(200) % 2}
+"""
+
+
+@pytest.mark.parametrize("kind", ["fitlib's training", pytest.param("own training", marks=pytest.mark.slow)])
+def test_a_run_in_a_forked_kernel_is_that_of_a_cold_kernel(tmp_path, monkeypatch, kind):
+    """Every file but the executed notebook is equal to the last byte: predictions, digests, history, fingerprint."""
+    from fitlib.experiment import read_experiment
+    from fitlib.plan import run_parameters, run_tasks
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_training.py").write_text(OWN)
+    own = {"callable": "my_training:train", "techniques": {"A": {}}, "baseline": "A", "runs": 1, "control_runs": 0}
+    (tmp_path / "e.yaml").write_text(json.dumps(EXPERIMENT if kind == "fitlib's training" else own))
+    experiment = read_experiment(tmp_path / "e.yaml")
+    task = run_tasks(experiment)[0]
+    modules = templates.TRAINING if kind == "fitlib's training" else EVERYTHING
+    for name, chosen in (("cold", ()), ("forked", modules)):
+        folder = tmp_path / name
+        folder.mkdir()
+        parameters = {**run_parameters(experiment, task), "run_dir": str(folder)}
+        environment = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+        log = tmp_path / f"{name}.log"
+        execute(task.spec.source.notebook, folder / "train.ipynb", parameters, environment, log, modules=chosen)
+        assert "Traceback" not in log.read_text()
+    cold, forked = (contents(tmp_path / name) for name in ("cold", "forked"))
+    assert {"fingerprint.json"} < cold.keys() and any("predictions" in name for name in cold)
+    assert forked == cold
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name != "train.ipynb"]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files}

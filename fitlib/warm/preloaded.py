@@ -20,6 +20,7 @@ import warnings
 from importlib.machinery import ModuleSpec
 
 AGAIN = ("matplotlib_inline",)  # these set up the shell that they are imported into
+REPLACES = {"torch._dynamo": ("torch", "manual_seed")}  # what an import puts into another module
 OUTSIDE = ""  # asks for what nobody but the preload list asked for
 
 
@@ -35,6 +36,7 @@ class Recorder:
         self.variables: dict[str, dict[str, str]] = {}  # {module: environment variables that its import set}
         self.filters: dict[str, list] = {}  # {module: warning filters that its import added, the first one first}
         self._lazy, self._watched = self._lazy_type(), []
+        self.originals: dict[str, object] = {}  # {module: what its import replaced in another one}
         self._importing = [OUTSIDE]
         self._seen = set(sys.modules)
         self._filters = list(warnings.filters)
@@ -59,6 +61,9 @@ class Recorder:
         if name in sys.modules:
             return self._originals[0](name, import_)
         self._settle()
+        if name in REPLACES:
+            module, attribute = REPLACES[name]
+            self.originals[name] = getattr(self._originals[0](module, import_), attribute)
         self._importing.append(name)
         failed = True
         try:
@@ -151,6 +156,7 @@ class Preloaded(importlib.abc.MetaPathFinder):
         self._modules = {name: sys.modules.pop(name) for name in names}
         self._main = sys.modules["__main__"]  # which multiprocessing gives a second name
         self._order = {name: place for place, name in enumerate(names)}
+        self._replaced = {name: self._undo(name, recorder.originals) for name in recorder.originals}
         self._unbound = {name for name in names if self._unbind(name)}
         for name in [name for name in names if name.partition(".")[0] in AGAIN]:
             del self._modules[name]
@@ -170,6 +176,13 @@ class Preloaded(importlib.abc.MetaPathFinder):
             delattr(package, child)
             return True
         return False
+
+    def _undo(self, name: str, originals: dict[str, object]) -> object:
+        """Put back what an import replaced in another module; what it had put there."""
+        module, attribute = REPLACES[name]
+        replacement = getattr(self._modules[module], attribute)
+        setattr(self._modules[module], attribute, originals[name])
+        return replacement
 
     def _reached(self, name: str) -> list[str]:
         """Hidden modules that the import of one brings along, in the order of their first import.
@@ -211,6 +224,8 @@ class Preloaded(importlib.abc.MetaPathFinder):
             parent, _, child = each.rpartition(".")
             if parent in sys.modules:
                 setattr(sys.modules[parent], child, sys.modules[each])
+        for each in self._replaced.keys() & modules.keys():
+            setattr(sys.modules[REPLACES[each][0]], REPLACES[each][1], self._replaced[each])
         for each in found:
             self._repeat(each)
 

@@ -29,8 +29,7 @@ SINGLE = ("CUDA_VISIBLE_DEVICES", "PWD", "OLDPWD", "SHLVL", "_")  # … since no
 
 # In this order they are imported. torch._dynamo is what torch imports when the first optimiser is made.
 TRAINING = ("numpy", "pyarrow.parquet", "torch", "torch._dynamo", "pydantic")
-FIGURES = ("matplotlib.pyplot", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "seaborn")
-ANALYSIS = ("numpy", "pyarrow.parquet", "pandas", "scipy.stats", *FIGURES)
+ANALYSIS = ("numpy", "pyarrow.parquet", "pandas", "scipy.stats", "matplotlib.pyplot", "seaborn")
 EVERYTHING = tuple(dict.fromkeys((*ANALYSIS, *TRAINING)))
 
 
