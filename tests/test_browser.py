@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 from test_report import made
 from test_sentences import SCRIPT, Experiment, experiment
@@ -56,6 +57,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found.plan["data"] = {"name": "table", "file": f"data/{NASTY[1]}.csv"}
     with pytest.MonkeyPatch.context() as patch:
         made(found, folder, patch)
+    executed = nbformat.read(folder / "statistics.ipynb", as_version=4)
+    long = nbformat.v4.new_output("stream", name="stdout", text=f"{'a long line ' * 50}\n" * 100)
+    executed.cells.append(nbformat.v4.new_code_cell(f"text = '{'long ' * 99}'", outputs=[long]))
+    nbformat.write(executed, folder / "statistics.ipynb")
     report.write_assets(folder / "assets")
     report.render_notebook(folder / "statistics.ipynb", folder / "statistics.html", "assets")
     rows = [
