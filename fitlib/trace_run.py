@@ -19,7 +19,7 @@ def run(options: argparse.Namespace, show: Callable[[str], None]) -> str:
     """
     if len(options.files) > 1 or options.files[0].suffix == ".json":
         return _compare(options.files, show)
-    overrides = [f"noise={options.noise}"] if options.noise else []
+    overrides = ["arms=null", f"noise={options.noise}"] if options.noise else []
     experiment = read_experiment(options.files[0], [*overrides, *options.set])
     technique = chosen(experiment, options.technique, str(options.files[0]))
     return _trace(experiment, technique, options, show)
