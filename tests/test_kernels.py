@@ -32,7 +32,8 @@ import builtins, json, os, signal, sys, warnings
 print("SEEN" + json.dumps({
     "modules": sorted(name for name in sys.modules if not name.startswith("_cy")),  # Cython's own, by no import
     "attributes": {n: sorted(k for k, v in vars(m).items() if isinstance(v, type(sys)))
-                   for n, m in sys.modules.items() if n not in ("torch.ops", "__main__") and hasattr(m, "__dict__")},
+                   for n, m in sys.modules.items() if n not in ("torch.ops", "__main__")
+                   and not n.startswith("_cy") and hasattr(m, "__dict__")},
     "environment": dict(os.environ),
     "warning filters": [str(entry) for entry in warnings.filters],
     "path": sys.path, "argv": [os.path.basename(word) for word in sys.argv], "command": sys.orig_argv[:4],
