@@ -121,6 +121,22 @@ def test_a_killed_kernel_is_noticed_its_run_made_again_and_the_others_go_on(undi
 
 
 @pytest.mark.slow
+def test_a_second_interrupt_ends_at_once_and_leaves_no_process(undisturbed, tmp_path, fitlib_command):
+    shutil.copy(undisturbed / "e.yaml", tmp_path)
+    process = start(tmp_path, "--set", "training.epochs=2000")
+    wait_for(lambda: kernels(process))
+    left = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    psutil.wait_procs(left, timeout=15)
+    assert not [p for p in left if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    done = fitlib_command("run", "e.yaml", cwd=tmp_path)  # the lock of an ended process stops nobody
+    assert done.returncode == 0 and len(records(tmp_path)) == 6, done.stderr
+
+
+@pytest.mark.slow
 def test_a_run_whose_kernel_is_killed_too_often_fails_and_the_others_go_on(undisturbed, tmp_path, fitlib_command):
     shutil.copy(undisturbed / "e.yaml", tmp_path)
     process = start(tmp_path, "--retries", "0")
