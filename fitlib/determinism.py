@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from fitlib.run_files import STEP_COST_MIME
+from fitlib.machine import STEP_COST_MIME
 from fitlib.store import ExperimentPaths, write_atomically
 
 COLUMNS = ("training", "arm", "hardware", "on", "off", "ratio", "low", "high", "pairs", "steps", "problem")

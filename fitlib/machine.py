@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 PROCESSOR, DRIVER = Path("/proc/cpuinfo"), Path("/proc/driver/nvidia/version")
+STEP_COST_MIME = "application/vnd.fitlib.step-cost+json"  # how an executed notebook shows what a step costs there
 
 
 def machine() -> str:

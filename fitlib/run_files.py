@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 HISTORY_FILE, DIGESTS_FILE, FINGERPRINT_FILE = "history.parquet", "digests.parquet", "fingerprint.json"
-STEP_COST_MIME = "application/vnd.fitlib.step-cost+json"  # how an executed notebook shows what a step costs
 HISTORY = pa.schema(
     [
         ("epoch", pa.int64()),

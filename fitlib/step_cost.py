@@ -16,8 +16,7 @@ import torch
 from fitlib.batches import Part
 from fitlib.datasets import Dataset
 from fitlib.evaluation import Trained
-from fitlib.machine import machine
-from fitlib.run_files import STEP_COST_MIME
+from fitlib.machine import STEP_COST_MIME, machine
 from fitlib.techniques import Batch, Method
 
 PAIRS = 6  # the median of 6 ratios lies between the smallest and the largest with confidence 1 - 2 / 2^6 = 97 %

@@ -7,8 +7,8 @@ import torch
 from method_examples import Example, configurations, trained
 
 from fitlib.determinism import gather, told, write
+from fitlib.machine import STEP_COST_MIME
 from fitlib.registry import METHODS
-from fitlib.run_files import STEP_COST_MIME
 from fitlib.step_cost import PAIRS, step_cost
 from fitlib.store import ExperimentPaths
 from fitlib.verify_files import OUTSIDE

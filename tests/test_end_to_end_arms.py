@@ -7,7 +7,7 @@ import pytest
 import yaml
 from test_end_to_end import tables, text_of
 
-from fitlib.run_files import STEP_COST_MIME
+from fitlib.machine import STEP_COST_MIME
 from fitlib.verify import verify
 
 EXPERIMENT = {

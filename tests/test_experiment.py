@@ -47,6 +47,27 @@ def test_a_second_variant_of_a_method_is_a_training_of_its_own():
     ]
 
 
+ARMS = ["reduction-order", {"name": "ulp", "units": 16}, "none", {"name": "seed", "implementation": "ulp"}]
+
+
+@pytest.mark.parametrize("arms", [ARMS, ["none", "ulp"], ["ulp", "native"]])
+def test_declared_arms_are_those_of_the_experiment_in_their_order(arms):
+    experiment = make(arms=arms, runs=5)
+    again = make_experiment(yaml.safe_load(yaml.safe_dump(experiment.declared, sort_keys=False)), "y", "x")
+    assert again == experiment and again.declared_hash == experiment.declared_hash
+
+
+def test_the_first_arm_is_the_main_one_and_none_among_the_others_the_control():
+    arms = {arm.name: (arm.role, arm.runs) for arm in make(arms=ARMS, runs=5).arms}
+    assert arms == {
+        "reduction-order": ("main", 5),
+        "ulp-x16": ("cause", 5),
+        "seed-ulp": ("cause", 5),
+        "none": ("control", 5),
+    }
+    assert make(arms=["ulp", "native"], runs=5, control_runs=2).arms[-1].runs == 2
+
+
 def test_the_declared_plan_is_itself_an_experiment_file_for_the_same_experiment():
     experiment = make(runs=3, training={"epochs": 2}, noise={"name": "ulp", "step": 7})
     again = make_experiment(yaml.safe_load(yaml.safe_dump(experiment.declared, sort_keys=False)), "y", "x")
@@ -70,6 +91,10 @@ def test_the_name_is_no_part_of_the_plan_but_everything_else_is():
         ({"device": "cuda"}, ["native", "none"]),
         ({"noise": "reduction-order"}, ["reduction-order", "none"]),
         ({"noise": {"name": "ulp", "step": 100}}, ["ulp-k100", "none"]),
+        ({"noise": {"name": "ulp", "step": 9, "units": 16, "entropy": "os"}}, ["ulp-k9-x16-os", "none"]),
+        ({"arms": ["auto", {"name": "threads", "most": 4}, "seed-init"]}, ["ulp", "threads-t4", "seed-init", "none"]),
+        ({"arms": ["none", {"name": "seed", "implementation": "ulp"}]}, ["none", "seed-ulp"]),
+        ({"arms": ["ulp", "native"], "seeds": [2, 1]}, ["seed2.ulp", "seed1.ulp", "seed2.native", "seed2.none"]),
         ({"noise": "none"}, ["none"]),
         ({"control_runs": 0}, ["ulp"]),
         ({"seeds": [3]}, ["seed3.ulp", "seed3.none"]),
@@ -149,6 +174,17 @@ BAD = {
     "unknown option": ({"data": {"name": "digits-s", "skw": 0.9}}, "data.skw", 0.9, "did you mean 'skew'?"),
     "option out of range": ({"data": {"name": "digits-s", "skew": 1.5}}, "data.skew", 1.5, "less than 1"),
     "unknown network": ({"network": "lstm"}, "network", "lstm", "known: mlp"),
+    "noise beside arms": ({"noise": "ulp", "arms": ["ulp"]}, "noise", "ulp", "leave arms out"),
+    "no arm": ({"arms": []}, "arms", [], "at least 1 item"),
+    "an arm twice": ({"arms": ["ulp", {"name": "ulp", "step": 0}]}, "arms", "ulp", "give every noise"),
+    "unknown noise of an arm": ({"arms": ["ulp", "sead"]}, "arms.1.noise", "sead", "did you mean 'seed'?"),
+    "unknown implementation": (
+        {"arms": [{"name": "seed", "implementation": "seed"}]},
+        "arms.0.noise.implementation",
+        "seed",
+        "'none'",
+    ),
+    "too few threads": ({"noise": {"name": "threads", "most": 1}}, "noise.most", 1, "greater than or equal to 2"),
     "unknown noise": ({"noise": "ulps"}, "noise", "ulps", "did you mean 'ulp'?"),
     "unknown inference rule": (technique(inference="sum"), "techniques.T.inference", "sum", "known: argmax"),
     "unknown device": ({"device": "tpu"}, "device", "tpu", "'cpu' or 'cuda'"),
