@@ -303,9 +303,9 @@ def _correct(table: pd.DataFrame, test: str, alpha: float) -> None:
     table.loc[rows, "power"] = [_power(row, alpha / max(size, 1)) for row in table[rows].to_dict("records")]
 
 
-def _power(row: Json, level: float) -> float | None:
+def _power(row: Json, level: float) -> float:
     if pd.isna(row["p"]):
-        return None
+        return np.nan
     if row["test"] == OMNIBUS:
         return _simulated(int(row["n_arms"]), int(row["n_a"]), int(row["n_a"]), level)
     return _simulated(2, int(row["n_a"]), int(row["n_b"]), level)

@@ -163,6 +163,17 @@ def test_all_pairs_of_distinct_metrics_are_one_family(tests):
     assert len(found) and found[["arm_a", "arm_b"]].isin(["seed"]).any(axis=1).all()
 
 
+def test_arms_that_are_constant_in_a_metric_have_no_test_and_no_power():
+    flat = [long_table("Base", drawn(10, sd=0.0), name) for name in ("ulp", "ulp-k100")]
+    moved = [long_table("Base", drawn(10, sd=0.01), name) for name in ("reduction-order", "seed")]
+    found = causes.cause_tests(pd.concat([*flat, *moved]), experiment_plan(), evidence_of())
+    none = found[(found["arm_a"] == "ulp") & (found["arm_b"] == "ulp-k100")]
+    assert (
+        len(none) and none[["p", "p_holm", "power"]].isna().all().all() and none["note"].str.contains("constant").all()
+    )
+    assert found["p"].notna().any() and len(section.tests_view(found))
+
+
 def test_the_declared_family_limits_the_tests(metrics):
     found = causes.cause_tests(metrics, experiment_plan(family=["DI"]), evidence_of())
     assert set(found["metric"]) == {"DI"} and set(found.loc[found["test"] == "pair", "family_size"]) == {6}
