@@ -23,7 +23,7 @@ VIEWS = {
 }
 MARKERS = {causes.IMPLEMENTATION: "o", causes.ALGORITHM: "s", causes.BOTH: "D", "": "^"}
 COLOURS = {causes.IMPLEMENTATION: BLUE, causes.ALGORITHM: VERMILION, causes.BOTH: INK, "": GREY}
-MOST_PAIRS = 24
+MOST_PAIRS, TOLD = 24, 2  # pairs in the table; metrics whose range of spreads is told
 FITS = {"yes": "FIT", "by design": "a seed differs", "no": "not FIT", "unknown": "not known"}
 
 
@@ -39,7 +39,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
         for technique, own in rows.groupby("technique", sort=False):
             figure, alt = causes_figure(own, tests, churn, plan), alt_causes(own)
             name = "causes" if rows["technique"].nunique() == 1 else f"causes-{technique}"
-            page.figure(name, attribute, figure, alt, caption_figure(plan, own))
+            page.figure(name, attribute, figure, alt, caption_figure(plan, own, rows["technique"].nunique() > 1))
     page.table("Four views of the spread", views_view(table), caption_views(plan, table), "tables/causes.csv")
     page.table("Spread by cause", spread_view(table), caption_spread(plan, table), "tables/causes.csv")
     page.table("Churn by cause", churn_view(churn, plan), caption_churn(plan, churn), "tables/cause_churn.csv")
@@ -68,7 +68,7 @@ def _label(row: Mapping) -> str:
 
 def _ranges(table: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
     """For each metric: the arms with the smallest and the largest SD, of those that vary."""
-    for metric in _metrics(table, tests):
+    for metric in _metrics(table, tests)[:TOLD]:
         for (technique, attribute), rows in _varying(table[table["metric"] == metric]):
             low, high = rows.loc[rows["sd"].idxmin()], rows.loc[rows["sd"].idxmax()]
             ends = (f"{_sd(row)} points in arm {_label(row)}" for row in (low, high))
@@ -124,8 +124,13 @@ def _effective(table: pd.DataFrame) -> str:
         return ""
     if few.empty:
         return "In every arm all runs ended in different weights or predictions: the effective n is the number of runs."
-    told = [f"{_label(row)} {_distinct(row)}" for row in few.to_dict("records")]
+    several = table["technique"].nunique() > 1
+    told = [_whose(row, several) + f"{_label(row)} {_distinct(row)}" for row in few.to_dict("records")]
     return f"Effective n (different final weights and predictions), where it is below n: {say.listed(told, 8)}."
+
+
+def _whose(row: Mapping, several: bool) -> str:
+    return f"{row['technique']}, " if several else ""
 
 
 def _distinct(row: Mapping) -> str:
@@ -142,11 +147,12 @@ def _omnibus(tests: pd.DataFrame) -> Iterator[str]:
     """Whether spreads differ at all, by set of arms."""
     rows = tests[tests["test"] == causes.OMNIBUS]
     for name, of in rows.groupby("arm_a", sort=False):
-        told = [f"{row['metric']} {_p(row['p_holm'])}" for row in of.to_dict("records")]
+        several = tests["technique"].nunique() > 1
+        told = [_whose(row, several) + f"{row['metric']} {_p(row['p_holm'])}" for row in of.to_dict("records")]
         first = of.iloc[0]
         yield (
             f"Do the spreads of {first['n_arms']} arms ({name}) differ at all? Corrected p (Holm, "
-            f"{first['family_size']} tests): {say.listed(told, 8)}; power to show one arm with 1.5 times the others' "
+            f"{first['family_size']} tests): {say.listed(told, 14)}; power to show one arm with 1.5 times the others' "
             f"SD: {say.ranged(of['power'], say.power)}."
         )
 
@@ -196,7 +202,9 @@ def views_view(table: pd.DataFrame) -> pd.DataFrame:
             own = own[own["view"] == name]
             if len(own):
                 own = own[(own["arm"] == own["arm"].iloc[0]) & (own["hardware"] == own["hardware"].iloc[0])]
-                found.append({"Source": words, **_spread_row(own, table, technique, attribute)})
+                row = _spread_row(own, table, technique, attribute)
+                named = {"Technique": row.pop("Technique")} if "Technique" in row else {}
+                found.append({**named, "Source": words, **row})
     view = pd.DataFrame(found).fillna("–")
     return view if len(view) > 2 else view.iloc[:0]
 
@@ -268,11 +276,13 @@ def _test_row(row: Mapping, tests: pd.DataFrame) -> dict[str, str]:
 # Captions
 
 
-def caption_figure(plan: Mapping, table: pd.DataFrame) -> str:
-    """Under the figure."""
+def caption_figure(plan: Mapping, table: pd.DataFrame, several: bool = False) -> str:
+    """Under the figure, which names its technique where there are several."""
+    whose = f"{table['technique'].iloc[0]}: " if several else ""
     about = (
-        "SD over runs with Bonett's 95 % interval, by arm, in points; circle: implementation noise, square: the seed, "
-        "diamond: both, triangle: one purpose of the seed. Right: churn, with its 95 % interval. No test is shown."
+        f"{whose}SD over runs with Bonett's 95 % interval, by arm, in points; circle: implementation noise, square: "
+        "the seed, diamond: both, triangle: one purpose of the seed. Right: churn, with its 95 % interval. No test is "
+        "shown."
     )
     return _caption(plan, table["n"], about)
 
