@@ -128,7 +128,7 @@ def _settle(future: Future, job: Any) -> None:
     """Pass a job's result or exception on."""
     try:
         if not job.paths.result_pickle.exists():
-            raise ChildProcessError(f"job {job.job_id} left no result: killed, out of time or of memory")
+            raise RuntimeError(f"job {job.job_id} left no result: killed, out of time or of memory")
         result = job.result()
     except Exception as error:
         future.set_exception(error)
