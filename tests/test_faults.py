@@ -186,10 +186,12 @@ def test_two_commands_at_once_do_not_meet(undisturbed, tmp_path, fitlib_command)
     shutil.rmtree(tmp_path / "u/outputs/e/runs/baseline/ulp/run-00")
     process = start(tmp_path / "u")
     wait_for(lambda: kernels(process))
+    process.send_signal(signal.SIGSTOP)  # its run cannot end meanwhile, however quick it is
     second = fitlib_command("run", "e.yaml", cwd=tmp_path / "u")
     assert second.returncode == 1 and f"in use by process {process.pid}" in second.stderr
     status = fitlib_command("status", "e", cwd=tmp_path / "u").stdout
     assert "1 running" in status
+    process.send_signal(signal.SIGCONT)
     process.communicate(timeout=120)
     assert process.returncode == 0
 
