@@ -34,7 +34,8 @@ def write(paths: ExperimentPaths) -> list[str]:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([UNITS.get(name, name) for name in COLUMNS])
     writer.writerows([[row.get(name) for name in COLUMNS] for row in rows])
-    write_atomically(paths.determinism, stream.getvalue())
+    if not paths.determinism.exists() or paths.determinism.read_text(encoding="utf-8") != stream.getvalue():
+        write_atomically(paths.determinism, stream.getvalue())
     return told(rows)
 
 
@@ -64,7 +65,7 @@ def _shown(path: Path) -> Iterator[Mapping[str, object]]:
     """What the cells of an executed notebook show of it."""
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return
     for cell in cells:
         for output in cell.get("outputs", ()):

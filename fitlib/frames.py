@@ -63,6 +63,16 @@ ABOUT = {  # table: what a row is · what its caption adds
     "pareto": ("accuracy, bias and churn: who is dominated by nobody", NO_TEST),
     "epochs": ("spread between runs after every epoch", NO_TEST),
     "components": ("parts of the spread: run, test set", NO_TEST),
+    "causes": (
+        "spread under every cause of variance, by arm and hardware",
+        f"{SHARES} SD with Bonett's 95 % interval. Causes are compared, never added up. {NO_TEST}",
+    ),
+    "cause_tests": (
+        "do the spreads of two causes differ?",
+        "Brown-Forsythe on raw values; each p stands beside those corrected over family_size tests (Holm, BH, BY) and "
+        "its power.",
+    ),
+    "cause_churn": ("decisions that change between two runs of an arm, by group", f"{SHARES} {NO_TEST}"),
     "selection": ("what choosing the fairest run regresses to", NO_TEST),
 }
 SIZES = ("n", "n_runs", "n_baseline", "n_technique")

@@ -142,10 +142,11 @@ def _compare_folders(found: Verification, place: Place, derived: ExperimentPaths
 
 def _same_software(place: Place, record: Path, kind: str) -> bool:
     """Were these tables made by this fitlib, with these packages, on this kind of processor? Then bytes are equal."""
-    parts = (read_json(record) or {}).get("key_parts") or {}
+    parts = (read_json(record) or {}).get("key_parts")
     mine = {"code": code_digest(tuple(sorted(ROOTS[kind]))), "versions": digest_json(versions(kind))}
     machines = {entry["parts"].get("machine") for entry in place.evidence if entry["status"] == "done"}
-    return machines == {machine()} and all(parts.get(name) == value for name, value in mine.items())
+    known = isinstance(parts, dict)  # a record that was tampered with says nothing
+    return known and machines == {machine()} and all(parts.get(name) == value for name, value in mine.items())
 
 
 # Two files

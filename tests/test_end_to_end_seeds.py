@@ -21,7 +21,7 @@ EXPERIMENT = {
 
 def started(root):
     found = [json.loads(line) for line in (root / "events.jsonl").read_text().splitlines()]
-    return [e["task"] for e in found if e["event"] == "started"]
+    return [e["task"] for e in found if e["event"] == "started" and e["kind"] == "train"]
 
 
 @pytest.mark.slow

@@ -62,7 +62,9 @@ def wait_for(condition, seconds: float = 120):
 
 
 def records(folder: Path) -> dict[Path, int]:
-    return {p: p.stat().st_mtime_ns for p in (folder / "outputs").rglob("record.json") if "runs" in p.parts}
+    """When the record of every finished run was written; an attempt that was not yet renamed counts as its run."""
+    found = [p for p in (folder / "outputs").rglob("record.json") if "runs" in p.parts]
+    return {p.parent.with_suffix(""): p.stat().st_mtime_ns for p in found}
 
 
 def kernels(process: subprocess.Popen) -> list[psutil.Process]:

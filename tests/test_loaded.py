@@ -157,7 +157,7 @@ def test_a_mistake_is_one_line_that_names_the_remedy(loaded, outputs, tmp_path):
     one_line(lambda: fitlib.load(tmp_path / "e.zip", outputs), "an archive", "unpack it first")
     error = one_line(lambda: fitlib.load("smi", outputs))
     assert error._render_traceback_() == [f"InputError: {error}"]
-    with pytest.raises(AttributeError, match="there is by_seed, comparisons"):
+    with pytest.raises(AttributeError, match="there is by_seed, cause_churn"):
         loaded.tables.sumary  # noqa: B018 - the look-up is the test
 
 

@@ -406,7 +406,7 @@ def test_an_emulated_noise_of_another_run_or_other_options_is_refused(name, valu
     folder = task.folder(runs.paths)
     save_predictions(folder, technique="A", **columns())
     mark = read_json(folder / "fingerprint.json")
-    applied = {"name": "ulp", "step": 2, "run": 1, "applied": True}
+    applied = {**task.arm.noise, "run": 1, "applied": True}
     (folder / "fingerprint.json").write_text(json.dumps(mark | {"noise": applied}))
     check(folder, task, runs.finished)
     (folder / "fingerprint.json").write_text(json.dumps(mark | {"noise": applied | {name: value}}))
