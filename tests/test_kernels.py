@@ -49,7 +49,10 @@ print("SEEN" + json.dumps({
 
 
 @pytest.fixture(autouse=True)
-def begin():
+def begin(monkeypatch):
+    """Kernels take thread numbers from the test alone, whatever earlier tests left in the environment."""
+    for name in ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     kernels.begin()
 
 
