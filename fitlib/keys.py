@@ -9,7 +9,7 @@ registering a method does not retrain the others.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -63,9 +63,15 @@ def code_digest(roots: tuple[str, ...]) -> str:
     return digest_json([[name, cached_file_digest(module_file(name))] for name in imported_modules(roots)])
 
 
-def imported_modules(roots: Iterable[str]) -> list[str]:
-    """Names of the fitlib modules reached from the roots by import statements, roots included, sorted."""
+def imported_modules(roots: Collection[str]) -> list[str]:
+    """Names of the fitlib modules reached from the roots by import statements, roots included, sorted.
+
+    ValueError where a root names no module: a key that covers nothing would count stale results as done for ever.
+    """
     found: set[str] = set()
+    nothing = [name for name in roots if module_file(name) is None]
+    if nothing:
+        raise ValueError(f"no module of fitlib: {', '.join(nothing)}")
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
@@ -74,6 +80,11 @@ def imported_modules(roots: Iterable[str]) -> list[str]:
         found.add(name)
         waiting += [name.rpartition(".")[0], *_imports(module_file(name))]
     return sorted(found)
+
+
+def is_module(name: str) -> bool:
+    """Does a dotted name stand for a module or package of fitlib, but `fitlib` itself?"""
+    return name.startswith("fitlib.") and module_file(name) is not None
 
 
 def module_file(name: str) -> Path | None:

@@ -22,7 +22,7 @@ from fitlib.arms import Arm
 from fitlib.digest import digest_json
 from fitlib.errors import InputError, RunFailed
 from fitlib.execution import notebook_path, suggested
-from fitlib.keys import cached_file_digest, changed_parts, code_digest, versions
+from fitlib.keys import cached_file_digest, changed_parts, code_digest, is_module, versions
 from fitlib.options import DataPath, Options, expanded, options_of
 from fitlib.own_code import Accepts
 from fitlib.registry import DATASETS
@@ -310,7 +310,7 @@ class OwnTraining:
     def _parts_now(self) -> dict[str, str]:
         notebook, modules, named = self._sources()
         entry = [DATASETS[self.data["name"]]] if self.data else []
-        roots = {*ROOTS, *(e.module for e in entry), *(name for name in named if name.startswith("fitlib."))}
+        roots = {*ROOTS, *(e.module for e in entry), *filter(is_module, named)}
         local = {name: cached_file_digest(path) for name, path in modules.items()}
         files = [path for e in entry for path in e.sibling("source_files")(**options_of(self.data))]
         return {

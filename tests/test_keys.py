@@ -80,3 +80,11 @@ def test_the_key_of_a_notebook_covers_every_module_that_it_imports(name, roots):
 def test_the_code_digest_is_stable_and_depends_on_the_sources():
     assert code_digest(("fitlib.digest",)) == code_digest(("fitlib.digest",))
     assert code_digest(("fitlib.digest",)) != code_digest(("fitlib.options",))
+
+
+@pytest.mark.parametrize("roots", [("fitlib.nowhere",), ("fitlib.digest", "fitlib.warm.nowhere")])
+def test_a_root_that_names_no_module_is_refused_instead_of_hashing_less(roots):
+    with pytest.raises(ValueError, match="no module of fitlib: fitlib.*nowhere"):
+        imported_modules(roots)
+    with pytest.raises(ValueError, match="nowhere"):
+        code_digest(roots)
