@@ -13,6 +13,11 @@ _HOME = {
 }
 
 
+def home(name: str) -> str:
+    """The module that defines a name of `__all__`."""
+    return _HOME[name]
+
+
 def __getattr__(name: str) -> object:
     """What `__all__` names, imported when first asked for; only `Recorder` needs torch."""
     if name not in _HOME:

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from fitlib import plan as plans
+from fitlib.digest import cached_file_digest
 from fitlib.errors import RunFailed
 from fitlib.execution import notebook_path
 from fitlib.executors import opened
 from fitlib.executors.local import Local
 from fitlib.jobs import Done, Job
-from fitlib.keys import cached_file_digest
 from fitlib.predictions import crossed_name
 from fitlib.progress import Progress
 from fitlib.store import (

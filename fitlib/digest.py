@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 CHUNK = 1 << 20
+PACKAGE = Path(__file__).parent
+LEFT_OUT = ("fitlib", "fitlib.errors")  # modules of fitlib on which no number depends; and the registry, see left_out
+REGISTRY = "fitlib.registry"
 
 
 def digest_arrays(named: Iterable[tuple[str, object]]) -> str:
@@ -29,6 +33,22 @@ def digest_file(path: Path | str) -> str:
         while chunk := stream.read(CHUNK):
             total.update(chunk)
     return total.hexdigest()
+
+
+def cached_file_digest(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, computed once per (path, size, time of change) in this process."""
+    stat = path.stat()
+    return _file_digest(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _file_digest(path: str, size: int, changed: int) -> str:
+    return digest_file(path)
+
+
+def left_out(module: str) -> bool:
+    """Does a module of fitlib count neither in keys nor in fingerprints? The registry only looks code up by name."""
+    return module in LEFT_OUT or f"{module}.".startswith(f"{REGISTRY}.")
 
 
 def digest_json(value: object) -> str:

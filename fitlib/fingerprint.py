@@ -18,8 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from fitlib.digest import digest_arrays, digest_file, digest_json
-from fitlib.keys import LEFT_OUT
+from fitlib.digest import digest_arrays, digest_file, digest_json, left_out
 from fitlib.machine import gpu_driver, machine
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def _site_folders() -> list[str]:
 
 def source_digest() -> str:
     """Hash of the sources of the fitlib modules that this process has imported; look-ups count as little as in keys."""
-    names = [name for name in sys.modules if name.startswith("fitlib") and name not in LEFT_OUT]
+    names = [name for name in sys.modules if name.partition(".")[0] == "fitlib" and not left_out(name)]
     return digest_json({name: digest_file(sys.modules[name].__file__) for name in sorted(names)})
 
 

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.alignment import aligned, check_unique, order_of
+from fitlib.code_digest import code_digest
 from fitlib.digest import digest_arrays, digest_file, digest_json
 from fitlib.errors import InputError
-from fitlib.keys import code_digest, versions
+from fitlib.keys import versions
 from fitlib.mapping import Mapped, listed
 from fitlib.other_files import HERE, Read, Reader, find, passed_over
 from fitlib.predictions import write
@@ -85,7 +86,7 @@ def _key_parts(folder: Path, files: Mapping[str, Sequence[Path]], choices: Choic
     return {
         "inputs": digest_json([named, passed_over(folder, files)]),
         "parameters": digest_json(options),
-        "code": code_digest(("fitlib.others",)),
+        "code": code_digest((__name__,)),
         "versions": digest_json({n: v for n, v in versions("metrics").items() if n != "pandas"}),
     }
 

@@ -17,14 +17,15 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
-from fitlib import own_code
+from fitlib import home, own_code
 from fitlib.arms import Arm
-from fitlib.digest import digest_json
+from fitlib.code_digest import code_digest, is_module
+from fitlib.digest import cached_file_digest, digest_json
 from fitlib.errors import InputError, RunFailed
 from fitlib.execution import notebook_path, suggested
-from fitlib.keys import cached_file_digest, changed_parts, code_digest, is_module, versions
+from fitlib.keys import changed_parts, versions
 from fitlib.options import DataPath, Options, expanded, options_of
-from fitlib.own_code import Accepts
+from fitlib.own_code import Accepts, fitlib_imports
 from fitlib.registry import DATASETS
 
 UNKNOWN = "unknown"
@@ -32,7 +33,7 @@ GIVEN = ("run_dir", "run", "seed", "noise", "noise_seed", "device", "threads", "
 SOURCES = ("notebook", "callable")
 FITLIB_ONLY = ("method", "inference", "network", "training")  # fields that an own training has no use for
 OWN_ONLY = ("parameters", "inputs", "classes", "groups")  # fields that fitlib's trainings have no use for
-ROOTS = ("fitlib.calling", "fitlib.recording", "fitlib.saving")  # used by own trainings whatever they import
+USED = ("Recorder", "save_predictions")  # of `fitlib`, by own trainings whatever they import
 _NAME_OWN = "name the notebook or callable that it is meant for"
 
 
@@ -310,7 +311,8 @@ class OwnTraining:
     def _parts_now(self) -> dict[str, str]:
         notebook, modules, named = self._sources()
         entry = [DATASETS[self.data["name"]]] if self.data else []
-        roots = {*ROOTS, *(e.module for e in entry), *filter(is_module, named)}
+        roots = {*fitlib_imports(notebook_path("call")), *map(home, USED), *(e.module for e in entry)}
+        roots |= set(filter(is_module, named))
         local = {name: cached_file_digest(path) for name, path in modules.items()}
         files = [path for e in entry for path in e.sibling("source_files")(**options_of(self.data))]
         return {

@@ -17,6 +17,7 @@ from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+from fitlib.code_digest import is_module
 from fitlib.digest import digest_json
 from fitlib.errors import InputError, did_you_mean
 from fitlib.execution import accepted_parameters
@@ -83,6 +84,11 @@ def cells_digest(cells: Iterable[dict]) -> str:
 def notebook_imports(path: Path) -> set[str]:
     """Modules that the code cells import."""
     return {name for cell in code_cells(path) for name in _imports(_tree("".join(cell["source"])), "")}
+
+
+def fitlib_imports(path: Path) -> tuple[str, ...]:
+    """Modules of fitlib that the code cells import, sorted: the roots of the key of a task that executes them."""
+    return tuple(sorted(filter(is_module, notebook_imports(path))))
 
 
 # Callables

@@ -13,14 +13,10 @@ from pathlib import Path
 from fitlib.execution import notebook_path
 from fitlib.experiment import Arm, Experiment, TrainingSpec
 from fitlib.keys import changed_parts, key_parts
+from fitlib.own_code import fitlib_imports
 from fitlib.store import FAILED, RECORD, ExperimentPaths, read_json, read_record
 
-METRICS_ROOTS = ("fitlib.counts", "fitlib.examples", "fitlib.long_tables", "fitlib.metrics", "fitlib.predictions")
-STATISTICS_ROOTS = (
-    "fitlib.captions", "fitlib.display", "fitlib.epochs", "fitlib.examples", "fitlib.plots", "fitlib.predictions",
-    "fitlib.provenance", "fitlib.results", "fitlib.sections", "fitlib.sentences", "fitlib.views",
-)  # fmt: skip
-REPORT_ROOTS = ("fitlib.report", "fitlib.batch")
+PAGES = ("fitlib.display", "fitlib.overview", "fitlib.report")  # modules that make pages of executed notebooks
 
 
 @dataclass(frozen=True)
@@ -127,20 +123,20 @@ def last_line(text: object) -> str:
 def metrics_key_parts(technique: str, inputs: object, description: dict) -> dict[str, str]:
     """Parts of the key of one technique's metrics; `inputs` are the hashes of its predictions."""
     parameters = {"technique": technique, **description}
-    return key_parts("metrics", notebook_path("metrics"), METRICS_ROOTS, parameters, inputs=inputs)
+    notebook = notebook_path("metrics")
+    return key_parts("metrics", notebook, fitlib_imports(notebook), parameters, inputs=inputs)
 
 
 def statistics_key_parts(plan: dict, evidence: list, inputs: object) -> dict[str, str]:
     """Parts of the key of the statistics."""
-    return key_parts(
-        "statistics", notebook_path("statistics"), STATISTICS_ROOTS, {"plan": plan}, inputs=[evidence, inputs]
-    )
+    notebook = notebook_path("statistics")
+    return key_parts("statistics", notebook, fitlib_imports(notebook), {"plan": plan}, inputs=[evidence, inputs])
 
 
 def report_key_parts(inputs: object, parameters: dict) -> dict[str, str]:
     """Parts of the key of report, index and rendered notebooks; the templates count as data."""
     templates = sorted(p for p in (Path(__file__).parent / "templates").rglob("*") if p.is_file())
-    return key_parts("statistics", notebook_path("statistics"), REPORT_ROOTS, parameters, templates, inputs)
+    return key_parts("statistics", notebook_path("statistics"), PAGES, parameters, templates, inputs)
 
 
 def selected(tasks: Iterable[RunTask], only: Iterable[str]) -> list[RunTask]:

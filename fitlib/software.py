@@ -8,9 +8,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from fitlib.digest import digest_file, digest_json
+from fitlib.digest import PACKAGE, digest_file, digest_json
 from fitlib.errors import InputError
-from fitlib.keys import NUMERIC, PACKAGE
+from fitlib.keys import NUMERIC
 
 FITLIB = "fitlib source"
 

@@ -14,16 +14,8 @@ from fitlib.execution import notebook_path
 from fitlib.keys import key_parts
 from fitlib.options import expanded, options_of
 from fitlib.own import OwnTraining
-from fitlib.registry import DATASETS, METHODS, NETWORKS
-
-TRAIN_ROOTS = (
-    "fitlib.train",
-    "fitlib.fingerprint",
-    "fitlib.recorder",
-    "fitlib.noise",
-    "fitlib.options",
-    "fitlib.step_cost",
-)
+from fitlib.own_code import fitlib_imports
+from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES
 
 
 class FitlibTraining:
@@ -89,9 +81,10 @@ def _parts(settings: bytes) -> dict[str, str]:
     """All parts but the parameters; settings: data, network and method as JSON (options may be lists)."""
     chosen = json.loads(settings)
     data = DATASETS[chosen["data"]["name"]]
-    named = (data.module, NETWORKS[chosen["network"]["name"]].module, METHODS[chosen["method"]["name"]].module)
+    entries = [data, NETWORKS[chosen["network"]["name"]], METHODS[chosen["method"]["name"]], *NOISES.values()]
+    modules = {*fitlib_imports(notebook_path("train")), *(entry.module for entry in entries)}
     files = [*data.sibling("source_files")(**options_of(chosen["data"])), *_weights(chosen["network"])]
-    return key_parts("train", notebook_path("train"), (*TRAIN_ROOTS, *named), {}, data=files)
+    return key_parts("train", notebook_path("train"), modules, {}, data=files)
 
 
 def _weights(network: dict) -> list[Path]:

@@ -19,12 +19,14 @@ from threadpoolctl import threadpool_limits
 
 from fitlib import results
 from fitlib.analysis import STATISTICS
+from fitlib.code_digest import code_digest
 from fitlib.digest import digest_json
 from fitlib.epochs import gather_history
-from fitlib.keys import code_digest, versions
+from fitlib.execution import notebook_path
+from fitlib.keys import versions
 from fitlib.long_tables import technique_tables
 from fitlib.machine import machine
-from fitlib.plan import METRICS_ROOTS, STATISTICS_ROOTS
+from fitlib.own_code import fitlib_imports
 from fitlib.predictions import crossed, stack, write_table
 from fitlib.store import RECORD, ExperimentPaths, read_json
 from fitlib.verification import Place, Verification, shown
@@ -32,7 +34,6 @@ from fitlib.verification import Place, Verification, shown
 LONG = ("metrics", "counts", "votes", "testset", "persons")
 DRAWN = {"testset", "persons"}  # hold what is drawn at random
 CLOSE = 1e-9  # relative; two processors or versions agree to more digits
-ROOTS = {"metrics": METRICS_ROOTS, "statistics": STATISTICS_ROOTS}
 
 
 def check_tables(found: Verification, place: Place) -> None:
@@ -143,7 +144,7 @@ def _compare_folders(found: Verification, place: Place, derived: ExperimentPaths
 def _same_software(place: Place, record: Path, kind: str) -> bool:
     """Were these tables made by this fitlib, with these packages, on this kind of processor? Then bytes are equal."""
     parts = (read_json(record) or {}).get("key_parts")
-    mine = {"code": code_digest(tuple(sorted(ROOTS[kind]))), "versions": digest_json(versions(kind))}
+    mine = {"code": code_digest(fitlib_imports(notebook_path(kind))), "versions": digest_json(versions(kind))}
     machines = {entry["parts"].get("machine") for entry in place.evidence if entry["status"] == "done"}
     known = isinstance(parts, dict)  # a record that was tampered with says nothing
     return known and machines == {machine()} and all(parts.get(name) == value for name, value in mine.items())

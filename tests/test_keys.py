@@ -1,16 +1,17 @@
 """Keys change with what a task depends on, and with nothing else."""
 
 import ast
+import re
 
 import nbformat
 import pytest
 
 from fitlib import keys
+from fitlib.code_digest import SourceTree, code_digest, imported_modules
 from fitlib.execution import notebook_path
-from fitlib.keys import changed_parts, code_digest, imported_modules, key_parts
-from fitlib.own import ROOTS as OWN_ROOTS
-from fitlib.plan import METRICS_ROOTS, REPORT_ROOTS, STATISTICS_ROOTS
-from fitlib.trainings import TRAIN_ROOTS
+from fitlib.keys import changed_parts, key_parts
+from fitlib.own_code import fitlib_imports
+from fitlib.plan import PAGES
 
 
 @pytest.fixture
@@ -50,31 +51,102 @@ def test_other_package_versions_change_the_key(notebook, monkeypatch):
     assert changed_parts(old, parts(notebook)) == ["versions"]
 
 
+def roots(notebook):
+    return fitlib_imports(notebook_path(notebook))
+
+
 def test_training_depends_on_no_module_of_the_analysis():
-    modules = imported_modules([*TRAIN_ROOTS, "fitlib.techniques.baseline"])
-    assert {"fitlib.train", "fitlib.noise", "fitlib.digest", "fitlib.techniques"} <= set(modules)
-    analysis = {*METRICS_ROOTS, *STATISTICS_ROOTS, *REPORT_ROOTS} - {"fitlib.predictions"}
-    others = {"statistics", "significance", "risk", "series", "wording", "cli", "experiment"}
+    modules = imported_modules([*roots("train"), "fitlib.techniques.baseline"])
+    assert {"fitlib.train", "fitlib.digest", "fitlib.techniques"} <= set(modules)
+    analysis = {*roots("metrics"), *roots("statistics"), *PAGES} - {"fitlib.predictions"}
+    others = {"statistics", "significance", "risk", "series", "wording", "cli", "experiment", "keys"}
     assert not (analysis | {f"fitlib.{name}" for name in others}) & set(modules)
     assert "fitlib.techniques.oversampling" not in modules  # another method's code retrains only that method
 
 
 def test_the_analysis_depends_on_no_module_of_the_training():
-    for roots in (METRICS_ROOTS, STATISTICS_ROOTS):
-        assert not {"fitlib.train", "fitlib.noise", "fitlib.techniques", "fitlib.batch"} & set(imported_modules(roots))
-    assert "fitlib.report" in imported_modules(REPORT_ROOTS)
+    training = {"fitlib.train", "fitlib.noise", "fitlib.techniques", "fitlib.batch"}
+    for modules in (roots("metrics"), roots("statistics"), PAGES):
+        assert not training & set(imported_modules(modules))
 
 
-@pytest.mark.parametrize(
-    ("name", "roots"),
-    [("train", TRAIN_ROOTS), ("call", OWN_ROOTS), ("metrics", METRICS_ROOTS), ("statistics", STATISTICS_ROOTS)],
-)
-def test_the_key_of_a_notebook_covers_every_module_that_it_imports(name, roots):
+def test_pages_depend_on_no_module_that_makes_tables():
+    assert not {"fitlib.results", "fitlib.statistics", "fitlib.analysis"} & set(imported_modules(PAGES))
+
+
+@pytest.mark.parametrize("name", ["train", "call", "metrics", "statistics"])
+def test_the_key_of_a_notebook_covers_every_module_that_it_imports(name):
     cells = nbformat.read(notebook_path(name), as_version=4).cells
     nodes = [node for cell in cells if cell.cell_type == "code" for node in ast.walk(ast.parse(cell.source))]
     found = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module.startswith("fitlib")]
     direct = {f"fitlib.{alias.name}" for node in found if node.module == "fitlib" for alias in node.names}
-    assert direct | {node.module for node in found} - {"fitlib"} <= set(roots)
+    assert direct | {node.module for node in found} - {"fitlib"} == set(roots(name)) != set()
+
+
+# Digests of code
+
+
+def tree(folder, **modules):
+    """A package `fitlib` of these modules; `a__b` is `a/b.py`."""
+    for name, source in modules.items():
+        path = folder.joinpath("fitlib", *name.split("__")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+    return SourceTree(folder)
+
+
+TOP = """\
+from fitlib.low import f, g as h
+from fitlib import side
+def top():
+    from fitlib.late import late
+    return f() + h() + side.s() + late()
+"""
+MODULES = {"top": TOP, "low": "def f(): ...\ndef g(): ...\n", "side": "def s(): ...\n", "late": "def late(): ...\n"}
+
+
+def test_moving_modules_changes_no_digest(tmp_path):
+    moved = {
+        "report__top": TOP.replace("fitlib.low", "fitlib.base.low")
+        .replace("from fitlib import side", "from fitlib.base import side")
+        .replace("fitlib.late import late", "fitlib.base.a_longer_name import (\n        late,\n    )"),
+        "base__low": MODULES["low"],
+        "base__side": MODULES["side"],
+        "base__a_longer_name": MODULES["late"],
+    }
+    before, after = tree(tmp_path / "before", **MODULES), tree(tmp_path / "after", **moved)
+    assert before.digest("fitlib.top") == after.digest("fitlib.report.top")
+    assert before.digest("fitlib.low") == after.digest("fitlib.base.low")
+
+
+@pytest.mark.parametrize("changed", ["low", "side", "late"])
+def test_a_changed_function_changes_the_digest_of_what_uses_it(tmp_path, changed):
+    before = tree(tmp_path / "before", **MODULES)
+    after = tree(tmp_path / "after", **{**MODULES, changed: MODULES[changed].replace("...", "1")})
+    assert before.digest("fitlib.top") != after.digest("fitlib.top")
+    assert [before.digest(f"fitlib.{n}") == after.digest(f"fitlib.{n}") for n in ("low", "side", "late")] == [
+        name != changed for name in ("low", "side", "late")
+    ]
+
+
+def test_other_names_taken_from_a_module_change_the_digest(tmp_path):
+    before = tree(tmp_path / "before", **MODULES)
+    after = tree(tmp_path / "after", **{**MODULES, "top": TOP.replace("f, g as h", "g as f, f as h")})
+    assert before.digest("fitlib.top") != after.digest("fitlib.top")
+
+
+def test_registering_code_and_imports_for_type_checkers_leave_the_digest_alone(tmp_path):
+    source = "from fitlib.registry import ENTRIES\nif TYPE_CHECKING:\n    from fitlib.types import T\ndef top(): ...\n"
+    before = tree(tmp_path / "before", top=source, registry="ENTRIES = {}\n", types="T = int\n")
+    after = tree(tmp_path / "after", top=source, registry="ENTRIES = {'new': 1}\n", types="T = float\n")
+    assert before.digest("fitlib.top") == after.digest("fitlib.top")
+    assert after.reached(["fitlib.top"]) == ["fitlib.top"]
+
+
+def test_a_circle_of_imports_is_named(tmp_path):
+    circle = tree(tmp_path, a="from fitlib.b import x\n", b="def f():\n    from fitlib.a import y\n")
+    with pytest.raises(ValueError, match=re.escape("a circle of imports: fitlib.a -> fitlib.b -> fitlib.a")):
+        circle.digest("fitlib.a")
 
 
 def test_the_code_digest_is_stable_and_depends_on_the_sources():
@@ -82,9 +154,9 @@ def test_the_code_digest_is_stable_and_depends_on_the_sources():
     assert code_digest(("fitlib.digest",)) != code_digest(("fitlib.options",))
 
 
-@pytest.mark.parametrize("roots", [("fitlib.nowhere",), ("fitlib.digest", "fitlib.warm.nowhere")])
-def test_a_root_that_names_no_module_is_refused_instead_of_hashing_less(roots):
-    with pytest.raises(ValueError, match="no module of fitlib: fitlib.*nowhere"):
-        imported_modules(roots)
+@pytest.mark.parametrize("modules", [("fitlib.nowhere",), ("fitlib.digest", "fitlib.warm.nowhere")])
+def test_a_root_that_names_no_module_is_refused_instead_of_hashing_less(modules):
+    with pytest.raises(ValueError, match=r"no module of fitlib: fitlib.*nowhere"):
+        imported_modules(modules)
     with pytest.raises(ValueError, match="nowhere"):
-        code_digest(roots)
+        code_digest(modules)

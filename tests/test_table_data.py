@@ -12,11 +12,11 @@ import torch
 import yaml
 
 from fitlib.cli import main
+from fitlib.code_digest import imported_modules
 from fitlib.datasets.parts import TEST, TRAIN, VALIDATION, drawn_parts
 from fitlib.errors import InputError, RunFailed
 from fitlib.evidence import experiment_plan
 from fitlib.experiment import make_experiment, read_experiment
-from fitlib.keys import imported_modules
 from fitlib.noise import NoNoise
 from fitlib.options import Training
 from fitlib.provenance import notes

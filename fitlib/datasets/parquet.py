@@ -20,9 +20,8 @@ import pyarrow.parquet as pq
 
 from fitlib.datasets.columns import levels_of
 from fitlib.datasets.images import known
-from fitlib.digest import digest_arrays, digest_json
+from fitlib.digest import cached_file_digest, digest_arrays, digest_json
 from fitlib.errors import InputError
-from fitlib.keys import cached_file_digest
 
 IMAGE_COLUMNS = ("image", "img", "jpeg")
 PARTS = {"train": "train", "test": "test", "val": "validation", "dev": "validation"}  # beginning of a name -> part

@@ -14,13 +14,13 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fitlib.datasets import Dataset, Split, cache
+from fitlib.code_digest import code_digest
+from fitlib.datasets import Dataset, Split, cache, table_encoding
 from fitlib.datasets.columns import Coded, attributes_of, classes_of, levels_of, protected_columns
 from fitlib.datasets.images import known
 from fitlib.datasets.parts import (
@@ -43,14 +43,10 @@ from fitlib.datasets.table_features import (
     told_of_features,
     without_constant,
 )
-from fitlib.digest import digest_json
+from fitlib.digest import cached_file_digest, digest_json
 from fitlib.errors import InputError, RunFailed
-from fitlib.keys import cached_file_digest, code_digest
 from fitlib.table_files import read_table
 from fitlib.table_options import TableOptions
-
-if TYPE_CHECKING:  # never run: it tells `fitlib.keys` that what encodes is a part of a run's key
-    from fitlib.datasets import table_encoding  # noqa: F401
 
 ENCODERS = ("scikit-learn", "numpy")  # packages that decide on the last bit of an encoded cell
 ARRAYS = ("x", "y", "part", "unit", "attributes")
@@ -167,7 +163,7 @@ def _features(
 def _key(options: TableOptions) -> str:
     """Hash of the file's content, the options and the code that reads them."""
     declared = options.model_dump(exclude={"file"})
-    return digest_json([cached_file_digest(Path(options.file)), declared, code_digest(("fitlib.datasets.table",))])
+    return digest_json([cached_file_digest(Path(options.file)), declared, code_digest((__name__,))])
 
 
 def _fill(folder: Path, options: TableOptions) -> None:
@@ -187,7 +183,7 @@ def _encoded_apart(path: Path, made: Prepared, options: TableOptions) -> list[in
     in its fingerprint from all others, and not count as identical.
     """
     given = pickle.dumps((made.features, made.part, options.encoding == "one-hot", options.most_categories))
-    code = "import sys; from fitlib.datasets.table_encoding import main; main(sys.argv[1])"
+    code = f"import sys; from {table_encoding.__name__} import main; main(sys.argv[1])"
     search = {**os.environ, "PYTHONPATH": os.pathsep.join(place or os.getcwd() for place in sys.path)}
     done = subprocess.run([sys.executable, "-c", code, str(path)], input=given, capture_output=True, env=search)
     if done.returncode:
