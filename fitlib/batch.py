@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from fitlib import kernels, plan
+from fitlib import kernels, own_outputs, plan
 from fitlib.analysis import THREAD_VARIABLES, Outcome
 from fitlib.attempts import mark_failed
 from fitlib.declaration import declare
@@ -238,7 +238,9 @@ class Runs:
         try:
             if not plan.folder_state(folder, parts).done:
                 return "its record or an output is damaged: it was not written as it was made"
-            run.spec.source.check_outputs(folder, run, self._finished)
+            run.spec.source.check_unchanged()
+            if run.spec.source.checked:
+                own_outputs.check(folder, run, self._finished)
         except (RunFailed, OSError) as error:
             return str(error)
         return ""

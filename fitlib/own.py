@@ -290,13 +290,6 @@ class OwnTraining:
         """The part `parameters` of a run's key."""
         return digest_json({**parameters, "techniques": list(techniques)})
 
-    def check_outputs(self, folder: Path, task: object, finished: object) -> None:
-        """RunFailed where what a run saved is not what was asked for, or the code was changed meanwhile."""
-        from fitlib import own_outputs
-
-        self.check_unchanged()
-        own_outputs.check(folder, task, finished)
-
     def check_unchanged(self) -> None:
         """RunFailed where the code on disk is not any more that of the key."""
         changed = changed_parts(self._parts, self._parts_now())

@@ -64,9 +64,6 @@ class FitlibTraining:
     def check_unchanged(self) -> None:
         """Nothing: an installed fitlib does not change while it works."""
 
-    def check_outputs(self, folder: Path, task: object, finished: object) -> None:
-        """Nothing: `train.ipynb` saves what is asked for, or raises."""
-
 
 Source = FitlibTraining | OwnTraining
 
