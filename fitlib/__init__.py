@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+__version__ = "0.1.0"
 __all__ = ["Recorder", "experiments", "load", "save_predictions"]
 _HOME = {
     "Recorder": "fitlib.recording",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+import fitlib
 from fitlib.errors import FitlibError, InputError, RunFailed
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = argparse.ArgumentParser(prog="fitlib", description="Is this model fair, or was I lucky with this run?")
+    top.add_argument("--version", action="version", version=f"fitlib {fitlib.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, work: object, text: str) -> argparse.ArgumentParser:

@@ -13,9 +13,9 @@ import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
+import fitlib
 from fitlib.actions import actions_of, events, moment
 from fitlib.analysis import STATISTICS
 from fitlib.crate import Contents, Packed, metadata
@@ -142,7 +142,7 @@ def _contents(
         actions=tuple(actions_of(paths, kept)),
         data=tuple(dict.fromkeys(name for plan, _ in places if (name := data_name(plan)))),
         absent={name: hashes[name] for name in absent},
-        software={"fitlib": version("fitlib"), "python": versions("statistics")["python"]},
+        software={"fitlib": fitlib.__version__, "python": versions("statistics")["python"]},
     )
 
 
@@ -212,7 +212,7 @@ def environment(paths: ExperimentPaths, evidence: Iterable[Mapping]) -> dict[str
     seen = {name: sorted({str(part[name]) for part in parts if name in part}) for name in SEEN}
     own, records = versions("statistics"), [read_json(path) or {} for path in paths.root.rglob(STATISTICS)]
     same = any(record.get("key_parts", {}).get("versions") == digest_json(own) for record in records)
-    return {"schema": SCHEMA, "fitlib": version("fitlib"), "runs": seen, "statistics": own if same else {}}
+    return {"schema": SCHEMA, "fitlib": fitlib.__version__, "runs": seen, "statistics": own if same else {}}
 
 
 def _requirements(found: Mapping) -> str:

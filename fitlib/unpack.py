@@ -15,10 +15,10 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote
 
+import fitlib
 from fitlib.digest import digest_file
 from fitlib.errors import InputError, RunFailed
 from fitlib.export import ENVIRONMENT, FOLDER, METADATA, SCHEMA
@@ -52,8 +52,8 @@ def verify_archive(archive: Path, kept: str | None = None, full: bool = False) -
         _check_description(found, archive, place, left_out)
         if left_out:
             found.remark(".", LEFT_OUT.format(count(len(left_out), "file")))
-        if made_by != version("fitlib"):
-            found.remark(".", f"made by fitlib {made_by}, this is {version('fitlib')}: code and notebooks may differ")
+        if made_by != fitlib.__version__:
+            found.remark(".", f"made by fitlib {made_by}, this is {fitlib.__version__}: code and notebooks may differ")
         return found
 
 

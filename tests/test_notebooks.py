@@ -1,11 +1,15 @@
 """Every notebook of the project runs by hand with its defaults, reads well, and is committed without outputs."""
 
 import json
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import papermill
 import pytest
 
+import fitlib
 from fitlib.errors import InputError, RunFailed
 from fitlib.execution import accepted_parameters, check_executed, check_parameters, notebook_path
 from fitlib.experiment import read_experiment
@@ -81,10 +85,13 @@ def test_a_copy_in_which_not_every_cell_ran_well_is_not_believed(tmp_path, code)
         check_executed(write(tmp_path / "n.ipynb", *code))
 
 
-def test_the_wheel_carries_every_package_and_the_notebooks():
-    import tomllib
-
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    packages = {p.parent.relative_to(ROOT).as_posix().replace("/", ".") for p in (ROOT / "fitlib").rglob("__init__.py")}
-    assert set(settings["packages"]) == packages | {"fitlib.notebooks"}
-    assert settings["package-dir"] == {"fitlib.notebooks": "notebooks"}
+def test_the_wheel_carries_every_file_of_the_package_the_notebooks_and_the_kernel(tmp_path):
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        carried = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    ours = {p for p in (ROOT / "fitlib").rglob("*") if p.is_file() and p.suffix != ".pyc"}
+    expected = {p.relative_to(ROOT).as_posix() for p in ours}
+    expected |= {f"fitlib/notebooks/{p.name}" for p in (ROOT / "notebooks").glob("*.ipynb")}
+    kernel = f"fitlib-{fitlib.__version__}.data/data/share/jupyter/kernels/fitlib/kernel.json"
+    assert carried == expected | {kernel}
