@@ -6,22 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from fitlib.formatting import listed, missing, points, ranged
 from fitlib.series import main_arms
-from fitlib.wording import (
-    again,
-    data_name,
-    distinct,
-    epoch,
-    family,
-    listed,
-    missing,
-    noise,
-    overall_rows,
-    points,
-    ranged,
-    seed,
-    trained_on,
-)
+from fitlib.wording import again, data_name, distinct, epoch, family, noise, overall_rows, seed, trained_on
 
 PROPORTIONAL = (
     "∝: proportional to another metric in all runs, so it shows that metric's tests and counts once; its verdict is of "

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fitlib import formatting as fmt
 from fitlib import plots
 from fitlib import wording as say
 from fitlib.plots import BLUE, GREY, INK, PALE, ROW, VERMILION, WIDTH, styled
@@ -146,9 +147,9 @@ def alt_per_class(metrics: pd.DataFrame, metric: str, plan: Mapping) -> str:
     n = values["target"].nunique()
     kind = "Dot plots, one dot per run" if n <= FEW else "Bands from the smallest to the largest run"
     return (
-        f"{kind}: {metric} of {say.count(n, 'class', 'classes')} by technique. Largest mean: "
-        f"{say.decimals(spread.loc[top, 'mean'])} points ({top[0]}, class {say.class_name(plan, top[2])}). Widest over "
-        f"runs: {say.decimals(spread.loc[wide, 'min'])} to {say.decimals(spread.loc[wide, 'max'])} points ({wide[0]}, "
+        f"{kind}: {metric} of {fmt.count(n, 'class', 'classes')} by technique. Largest mean: "
+        f"{fmt.decimals(spread.loc[top, 'mean'])} points ({top[0]}, class {say.class_name(plan, top[2])}). Widest over "
+        f"runs: {fmt.decimals(spread.loc[wide, 'min'])} to {fmt.decimals(spread.loc[wide, 'max'])} points ({wide[0]}, "
         f"class {say.class_name(plan, wide[2])})."
     )
 
@@ -191,7 +192,7 @@ def _sides_row(ax: Axes, height: int, row: Mapping) -> None:
     ax.barh(height, 1 - share, left=share, height=0.62, color=PALE, linewidth=0)
     end = "" if row["rule"] == "four-fifths" else "_bonferroni"
     low, high = row[f"p_violated_low{end}"], row[f"p_violated_high{end}"]
-    if not (say.missing(low) or say.missing(high)):
+    if not (fmt.missing(low) or fmt.missing(high)):
         ax.errorbar(
             [share], [height], xerr=[[share - low], [high - share]], color=INK, capsize=3, fmt="|", linewidth=1.4
         )
@@ -207,4 +208,4 @@ def alt_sides(risk: pd.DataFrame, plan: Mapping) -> str:
         f"{int(r['n'])} runs"
         for _, r in rows.iterrows()
     ]
-    return f"Bars of the share of runs below 0.8 on the impact ratio, by technique. {say.listed(told, 30)}."
+    return f"Bars of the share of runs below 0.8 on the impact ratio, by technique. {fmt.listed(told, 30)}."

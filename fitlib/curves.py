@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from fitlib import formatting as fmt
 from fitlib import power
 from fitlib import wording as say
 from fitlib.plots import BLUE, GREY, INK, VERMILION, WIDTH, styled
@@ -77,7 +78,7 @@ def how_many_runs_figure(frame: pd.DataFrame, plan: Mapping) -> Figure:
 @styled
 def mean_power(curves: pd.DataFrame, plan: Mapping, ax: Axes) -> Axes:
     """Power against n: solid for the typical metric, dashed for the worst; of many techniques, their range."""
-    effect = say.points(plan["analysis"]["smallest_effect"])
+    effect = fmt.points(plan["analysis"]["smallest_effect"])
     several = curves["arm"].nunique() > 1
     labels = curves["technique"] + (" · " + curves["arm"] if several else "")
     curves = curves.assign(label=labels.str.replace("$", r"\$"))
@@ -164,12 +165,12 @@ def alt_how_many_runs(frame: pd.DataFrame, plan: Mapping) -> str:
     if curves.empty:
         return f"Curves against the number of runs. Left: no test was made. {spread}"
     told = [_told(curves, n) for n in (8, 16, 64)]
-    return f"Curves against the number of runs. Left: power for the metric of median SD, {say.listed(told)}. {spread}"
+    return f"Curves against the number of runs. Left: power for the metric of median SD, {fmt.listed(told)}. {spread}"
 
 
 def _told(curves: pd.DataFrame, n: int) -> str:
     found = curves[(curves["n"] == n) & (curves["which"] == "typical")]["power"]
-    return f"{say.ranged(found, say.power)} at {n} runs"
+    return f"{fmt.ranged(found, fmt.power)} at {n} runs"
 
 
 def _times(n: int) -> str:

@@ -10,9 +10,10 @@ import yaml
 from pydantic import Field
 
 from fitlib.errors import InputError
-from fitlib.experiment import Experiment, make_experiment, plan_hash, read_yaml, validated
+from fitlib.experiment import Experiment, make_experiment, plan_hash, validated
 from fitlib.options import Options
 from fitlib.store import ExperimentPaths, note_deviation, read_record, write_atomically
+from fitlib.yaml_files import read_yaml
 
 LATER = re.compile(r"experiment-([0-9]+)\.yaml")
 RESTORE = "restore it, or start in an empty folder"

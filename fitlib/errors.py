@@ -1,5 +1,6 @@
 """Errors that are a user's mistake or an experiment's failure, told in one line."""
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -44,3 +45,14 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
     close = get_close_matches(name, list(known), n=1)
     return f"did you mean '{close[0]}'?" if close else otherwise
+
+
+def known(where: str, field: str, name: str, names: Iterable[str]) -> str:
+    """The name itself; InputError with the nearest one where it is none of `names`."""
+    names = list(names)
+    if name in names:
+        return name
+    close = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1)
+    nearest = [n for n in names if close and n.lower() == close[0]]
+    listed = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
+    raise InputError(where, field, name, "unknown", f"did you mean {nearest[0]}?" if nearest else f"known: {listed}")

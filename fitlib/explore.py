@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import captions, plots, power, risk, signed, views
+from fitlib import formatting as fmt
 from fitlib import wording as say
 from fitlib.counts import cells_of
 from fitlib.curves import NUMBERS, power_at
@@ -154,8 +155,8 @@ def distribution(experiment: LoadedExperiment, choice: Choice) -> Picture:
     if choice.metric in RATES:
         ax.set_xlabel("% of the group")
     about = "Every point is a run; mean and its 95 % interval (Student's t). No test is made here."
-    told = [f"{row.technique}: mean {say.points(row.mean)}" for row in summary.itertuples(index=False)]
-    alt = f"Dot plot of {_title(experiment.plan, choice)} by technique, in points. {say.listed(told, 8)}."
+    told = [f"{row.technique}: mean {fmt.points(row.mean)}" for row in summary.itertuples(index=False)]
+    alt = f"Dot plot of {_title(experiment.plan, choice)} by technique, in points. {fmt.listed(told, 8)}."
     return Picture(ax.figure, alt, captions.caption(experiment.plan, summary["n"], about))
 
 
@@ -190,10 +191,10 @@ def run_curves(experiment: LoadedExperiment, technique: str, arm: str, run: int)
     about = f"Accuracy on the test set after each epoch; pale: the other {number - 1} runs of {training}. No test."
     last = rows[(rows["run"] == run) & (rows["epoch"] == rows["epoch"].max())]
     told = [
-        f"{name}: {say.points(v)} %"
+        f"{name}: {fmt.points(v)} %"
         for name, v in zip(_names(experiment.plan, last), last["test_accuracy"], strict=False)
     ]
-    alt = f"Accuracy of run-{run:02d} by epoch and group. At the end {say.listed(told, 8)}."
+    alt = f"Accuracy of run-{run:02d} by epoch and group. At the end {fmt.listed(told, 8)}."
     return Picture(ax.figure, alt, captions.caption(experiment.plan, [number], about))
 
 
@@ -292,12 +293,12 @@ def other_runs_told(row: Mapping, plan: Mapping, n: int) -> str:
     """The same in a sentence."""
     half, found = _half_width(row, n), _power(row, n, plan)
     low, high = power.sd_ratios(n)
-    effect = say.points(plan["analysis"]["smallest_effect"])
-    tested = "no test was made" if found is None else f"power {say.power(found)} to show {effect} points"
+    effect = fmt.points(plan["analysis"]["smallest_effect"])
+    tested = "no test was made" if found is None else f"power {fmt.power(found)} to show {effect} points"
     return (
         f"With {n} runs of {row['technique']} and of {row['baseline']}, {row['metric']}: {tested}; the 95 % interval "
-        f"of the difference about ±{say.points(half)} points; that of a standard deviation [{low:.2f}, {high:.2f}] "
-        f"times itself; MaxDiff about {say.points(power.expected_range(n) * row['sd_technique'])} points."
+        f"of the difference about ±{fmt.points(half)} points; that of a standard deviation [{low:.2f}, {high:.2f}] "
+        f"times itself; MaxDiff about {fmt.points(power.expected_range(n) * row['sd_technique'])} points."
     )
 
 
@@ -308,7 +309,7 @@ def _half_width(row: Mapping, n: int) -> float:
 
 
 def _power(row: Mapping, n: int, plan: Mapping) -> float | None:
-    return None if say.missing(row["family_size"]) else power_at(row, n, plan["analysis"])
+    return None if fmt.missing(row["family_size"]) else power_at(row, n, plan["analysis"])
 
 
 @plots.styled
@@ -363,11 +364,11 @@ def other_landmark_told(found: np.ndarray, plan: Mapping, technique: str, target
         return f"The impact ratio of class {name} is undefined in every run of {technique}."
     k = below(found, landmark)
     one, two = risk.clopper_pearson(k, n), risk.disagreement(k, n)
-    apart = f"{say.probability(two.value)} {say.span(two.low, two.high, 1)}" if n > 1 else ""
+    apart = f"{fmt.probability(two.value)} {fmt.span(two.low, two.high, 1)}" if n > 1 else ""
     disagree = f", two runs disagree with probability {apart}" if n > 1 else ""
     return (
         f"Class {name}, {technique}: the impact ratio lies below {landmark:g} in {k} of {n} runs "
-        f"({say.probability(one.value)} {say.span(one.low, one.high, 1)}){disagree}."
+        f"({fmt.probability(one.value)} {fmt.span(one.low, one.high, 1)}){disagree}."
     )
 
 

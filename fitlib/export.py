@@ -22,13 +22,14 @@ from fitlib.crate import Contents, Packed, metadata
 from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError
 from fitlib.execution import injected_parameters, notebook_path
+from fitlib.formatting import count, listed
 from fitlib.keys import versions
 from fitlib.lock import is_locked
 from fitlib.own_code import read_notebook
 from fitlib.series import main_arms
 from fitlib.store import RECORD, ExperimentPaths, covered, json_text, personal, read_json
 from fitlib.verify import check_files
-from fitlib.wording import count, data_name, listed, noise, seed
+from fitlib.wording import data_name, noise, seed
 
 ENVIRONMENT, REQUIREMENTS, METADATA = "environment.json", "requirements.txt", "ro-crate-metadata.json"
 FOLDER = "outputs"  # of the experiment's folder in the archive, as in a project

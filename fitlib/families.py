@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fitlib.datasets.images import known
 from fitlib.digest import digest_json
-from fitlib.errors import InputError
+from fitlib.errors import InputError, known
 from fitlib.options import options_of
 from fitlib.registry import DATASETS
 

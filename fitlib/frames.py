@@ -16,8 +16,8 @@ from fitlib import schemas
 from fitlib.captions import caption
 from fitlib.display import shown
 from fitlib.errors import InputError, did_you_mean
+from fitlib.formatting import count
 from fitlib.series import main_arms
-from fitlib.wording import count
 
 SHARES = "Values are shares: 0.01 is one point."
 NO_TEST = "No test is made here."

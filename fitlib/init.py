@@ -114,7 +114,7 @@ def _with_features(where: str, found: Found) -> Found:
 
 
 def _named(where: str, option: str, name: str, looks: list[Look]) -> Guess:
-    from fitlib.datasets.images import known
+    from fitlib.errors import known
 
     plain = unicodedata.normalize("NFC", " ".join(name.split()))
     found = known(where, option, plain, [look.name for look in looks])

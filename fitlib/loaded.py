@@ -16,11 +16,11 @@ from fitlib.declaration import latest_plan
 from fitlib.display import address, shown, table_html
 from fitlib.errors import InputError, did_you_mean
 from fitlib.execution import injected_parameters
+from fitlib.formatting import count, listed
 from fitlib.frames import Frame, Tables, frame
 from fitlib.predictions import read_predictions
 from fitlib.series import main_arms
 from fitlib.store import FAILED, RECORD, ExperimentPaths, deviations, read_json
-from fitlib.wording import count, listed
 
 OUTPUTS = "outputs"
 RUN_KEYS = ("training", "arm", "run")

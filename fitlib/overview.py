@@ -99,7 +99,7 @@ def _of_plan(plan: Mapping) -> dict[str, str]:
 
 def _several(values: object) -> str:
     """Different values in their order, the rest counted."""
-    from fitlib.wording import listed
+    from fitlib.formatting import listed
 
     return listed(dict.fromkeys(values), SHORTEST_WORDS)
 

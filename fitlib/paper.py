@@ -14,7 +14,6 @@ import yaml
 
 from fitlib import published as protocol
 from fitlib.paper_files import contents
-from fitlib.paper_files import locate as locate
 from fitlib.published import METRIC_NAMES
 from fitlib.schemas import write_csv
 from fitlib.store import write_atomically

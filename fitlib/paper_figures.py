@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
+from fitlib.formatting import count, decimals, listed, points
 from fitlib.metrics import BIAS_METRICS
 from fitlib.paper import TASKS
 from fitlib.plots import BLUE, DIVERGING, GREY, INK, PALE, ROW, VERMILION, styled
 from fitlib.published import COSTS
-from fitlib.wording import count, decimals, listed, points
 
 EDGES = (0.2, 0.5, 0.8, 1.2, 2.0)  # of |d|; an edge belongs to the outer bin
 BINS = 2 * len(EDGES) + 1

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from fitlib.formatting import count, decimals, listed, points
 from fitlib.paper_review import Review, balanced_by_ratio, samples
 from fitlib.paper_strict import Values, forced_to_zero, nobody_predicted, shared_weights, strict_values
 from fitlib.published import compare
-from fitlib.wording import count, decimals, listed, points
 
 LABELS_METHOD = (
     "Labels (mean, variance) by protocol paper: one-sided U, Levene on values/mean, α = 0.05, not corrected."

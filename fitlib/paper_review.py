@@ -20,11 +20,11 @@ import pandas as pd
 
 from fitlib import significance as sig
 from fitlib import statistics as st
+from fitlib.formatting import count
 from fitlib.metrics import BIAS_METRICS
 from fitlib.paper_strict import Strict, Values, over_common_classes, strict_values
 from fitlib.published import ALPHA, accuracy_frame, costs_of, label, labels_frame, overlap_frame, venn_frame
 from fitlib.schemas import REVIEW, Json, joined, table_of
-from fitlib.wording import count
 
 SMALLEST_EFFECT = 0.01
 CONSTANT = "constant baseline"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from fitlib import significance as sig
 from fitlib import statistics as st
+from fitlib.formatting import count, decimals, listed, points, probability
 from fitlib.paper_findings import (
     NO_TEST_MADE,
     Finding,
@@ -26,7 +27,7 @@ from fitlib.paper_findings import (
 from fitlib.paper_review import Review, distinct_metrics
 from fitlib.power import SD_RATIO, power_variance
 from fitlib.published import label
-from fitlib.wording import JUDGED, count, decimals, listed, points, probability
+from fitlib.wording import JUDGED
 
 POWER_SEED = 2006  # power of the variance test is simulated from this seed
 

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fitlib.arms import Arm
 from fitlib.execution import notebook_path
-from fitlib.experiment import Arm, Experiment, TrainingSpec
+from fitlib.experiment import Experiment, TrainingSpec
 from fitlib.keys import changed_parts, key_parts
 from fitlib.own_code import fitlib_imports
 from fitlib.store import FAILED, RECORD, ExperimentPaths, read_json, read_record

@@ -17,10 +17,10 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 from scipy import stats
 
+from fitlib.formatting import count, listed, missing, points
 from fitlib.pareto import dominates
 from fitlib.plots import BLUE, GREY, INK, styled
 from fitlib.statistics import as_runs
-from fitlib.wording import count, listed, missing, points
 
 MOST_NAMES = 8  # more techniques are labelled by numbers, with a key beside the plane
 KEY_ROWS = 14

@@ -21,8 +21,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from fitlib import formatting as fmt
 from fitlib import wording
-from fitlib.wording import bias_rows, decimals, listed, missing, overall_rows, points, probability
+from fitlib.formatting import decimals, listed, missing, points, probability
+from fitlib.wording import bias_rows, overall_rows
 
 BLUE, VERMILION, GREY, INK, PALE = "#0072b2", "#c44900", "#6b6b6b", "#1f1f1f", "#e4e4e4"  # Okabe and Ito, darkened
 DIVERGING = mpl.colormaps["RdBu_r"].with_extremes(bad="#efefef")
@@ -315,11 +317,11 @@ def _write_cell(ax: Axes, y: float, x: float, cell: pd.Series, colour: str, alph
     p = cell["p_mean_holm"]
     significant = not missing(p) and float(p) <= alpha
     effect = points(cell["difference"], signed=True) if not missing(cell["difference"]) else "–"
-    verdict = cell["verdict"] or wording.NOT_ESTIMABLE
+    verdict = cell["verdict"] or fmt.NOT_ESTIMABLE
     style = {"ha": "center", "va": "center", "color": colour}
     ax.text(x, y - 0.27, effect, fontsize=9.5, fontweight="bold", **style)
     ax.text(x, y, verdict, fontsize=7.5, **style)
-    text = f"p {probability(p)}{' *' if significant else ''}" if not missing(p) else wording.NO_TEST
+    text = f"p {probability(p)}{' *' if significant else ''}" if not missing(p) else fmt.NO_TEST
     ax.text(x, y + 0.27, text, fontsize=7, **style)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fitlib import identity, nested
+from fitlib.formatting import count, listed
 from fitlib.series import main_arms, noise_name
-from fitlib.wording import count, listed, noise, seed, trainings
+from fitlib.wording import noise, seed, trainings
 
 USES = {
     "no": "the protected attribute is not used",

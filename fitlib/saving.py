@@ -18,29 +18,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fitlib.class_numbers import (
-    WHERE,
-    Names,
-    as_array,
-    columns_of,
-    label_lists,
-    names_of,
-    numbered,
-    whole_numbers,
-)
+from fitlib.class_numbers import WHERE, Names, as_array, columns_of, label_lists, names_of, numbered, whole_numbers
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
 from fitlib.fingerprint import marked, seen_from_outside
 from fitlib.prediction_columns import one_line
 from fitlib.predictions import attribute_of, column_of, write
-from fitlib.run_files import (
-    FINGERPRINT_FILE,
-    HISTORY,
-    HISTORY_FILE,
-    write_digests,
-    write_fingerprint,
-    write_history,
-)
+from fitlib.run_files import FINGERPRINT_FILE, HISTORY, HISTORY_FILE, write_digests, write_fingerprint, write_history
 
 NAMES_FILE = "names.json"
 NO_TECHNIQUE = "predictions"  # the file's name where no technique is named

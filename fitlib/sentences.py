@@ -13,31 +13,23 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import identity
+from fitlib.formatting import NOT_ESTIMABLE, count, listed, missing, points, power, probability, ranged, span
 from fitlib.four_fifths import clean_runs_needed
 from fitlib.provenance import limit
 from fitlib.series import main_arms
 from fitlib.wording import (
     JUDGED,
     METRIC_NAMES,
-    NOT_ESTIMABLE,
     VERDICTS,
     again,
     bias_rows,
     class_name,
-    count,
     distinct,
     family,
     judged,
-    listed,
-    missing,
     overall_rows,
     place,
-    points,
-    power,
-    probability,
-    ranged,
     seed,
-    span,
 )
 
 LEGAL = (

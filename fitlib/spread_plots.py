@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from fitlib import formatting as fmt
 from fitlib import plots, power
 from fitlib import wording as say
 from fitlib.plots import BLUE, GREY, INK, ROW, VERMILION, WIDTH, styled
@@ -96,8 +97,8 @@ def alt_by_runs(table: pd.DataFrame, metric: str) -> str:
     for (technique, _), rows in list(table.groupby(["technique", "arm"], sort=False))[:8]:
         first, last = rows.iloc[0], rows.iloc[-1]
         told.append(
-            f"{technique}: MaxDiff {say.decimals(first['maxdiff'])} points for 2 runs, "
-            f"{say.decimals(last['maxdiff'])} for {int(last['n'])}; width {say.decimals(last['width'])}"
+            f"{technique}: MaxDiff {fmt.decimals(first['maxdiff'])} points for 2 runs, "
+            f"{fmt.decimals(last['maxdiff'])} for {int(last['n'])}; width {fmt.decimals(last['width'])}"
         )
     return f"Curves of {metric} against the number of runs, a line per technique. {'. '.join(told)}."
 
@@ -138,8 +139,8 @@ def alt_divergence(epochs: pd.DataFrame) -> str:
     for (training, _), rows in list(epochs.groupby(["training", "arm"], sort=False))[:8]:
         first, last = rows.iloc[0], rows.iloc[-1]
         told.append(
-            f"{training}: accuracy {say.points(first['accuracy_sd'])} to {say.points(last['accuracy_sd'])}, gap "
-            f"{say.points(first['gap_sd'])} to {say.points(last['gap_sd'])}"
+            f"{training}: accuracy {fmt.points(first['accuracy_sd'])} to {fmt.points(last['accuracy_sd'])}, gap "
+            f"{fmt.points(first['gap_sd'])} to {fmt.points(last['gap_sd'])}"
         )
     about = "Curves of the standard deviation between runs, in points, from the first epoch to the last."
     return f"{about} {'. '.join(told)}."
@@ -196,7 +197,7 @@ def alt_training_curves(history: pd.DataFrame, names: Sequence[str]) -> str:
     rows = history.dropna(subset=["test_accuracy"])
     last = rows[rows["epoch"] == rows.groupby(["training", "arm"])["epoch"].transform("max")]
     told = [
-        f"{training}, {_name(names, int(group))}: {say.points(found.min())} to {say.points(found.max())} %"
+        f"{training}, {_name(names, int(group))}: {fmt.points(found.min())} to {fmt.points(found.max())} %"
         for (training, _, group), found in list(
             last.groupby(["training", "arm", "group"], sort=False)["test_accuracy"]
         )[:12]
@@ -223,7 +224,7 @@ def components(table: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Ax
     """
     ax = ax if ax is not None else plots.new_axes(len(table) * 1.4, width=7.0)
     for height, row in enumerate(table.to_dict("records")):
-        values = [(name, 100 * row[name]) for name in COMPONENTS if not say.missing(row[name])]
+        values = [(name, 100 * row[name]) for name in COMPONENTS if not fmt.missing(row[name])]
         ax.plot(
             [min(v for _, v in values), max(v for _, v in values)],
             [height] * 2,
@@ -263,8 +264,8 @@ def alt_components(table: pd.DataFrame, plan: Mapping) -> str:
     """What the figure shows, in words."""
     told = [
         f"{r['technique']}, {r['metric']} of class {say.class_name(plan, r['target'])}: between runs "
-        f"{say.points(r['sd_between_runs'])}, of the run {say.points(r['sd_run'])}, of the test set "
-        f"{say.points(r['sd_test_set'])}"
+        f"{fmt.points(r['sd_between_runs'])}, of the run {fmt.points(r['sd_run'])}, of the test set "
+        f"{fmt.points(r['sd_test_set'])}"
         for _, r in table.head(12).iterrows()
     ]
     return f"Dot plot of standard deviations in points, a row per technique. {'. '.join(told)}."

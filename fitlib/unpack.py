@@ -22,10 +22,10 @@ import fitlib
 from fitlib.digest import digest_file
 from fitlib.errors import InputError, RunFailed
 from fitlib.export import ENVIRONMENT, FOLDER, METADATA, SCHEMA
+from fitlib.formatting import count
 from fitlib.store import RECORD, personal, read_json
 from fitlib.verification import Verification
 from fitlib.verify import verify
-from fitlib.wording import count
 
 AGAIN = "get the file again"
 ODD = ("\\", "\0")  # what some systems read as a folder or an end

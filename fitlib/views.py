@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
+from fitlib import formatting as fmt
 from fitlib import identity
 from fitlib import wording as say
 from fitlib.metrics import BIAS_METRICS
@@ -24,15 +25,15 @@ def glance_view(plan: Mapping, evidence: Sequence[Mapping], comparisons: pd.Data
     techniques = [t["technique"] for t in plan["techniques"] if t["baseline"]]
     done = sum(e["status"] == "done" for e in evidence)
     rows = {
-        "Compared": f"{say.listed(techniques, 8)} against {say.listed(against, 8)}" if against else "nothing",
+        "Compared": f"{fmt.listed(techniques, 8)} against {fmt.listed(against, 8)}" if against else "nothing",
         "Test set": say.data_name(plan) or "not named",
-        "Runs of each technique at a seed": say.listed(dict.fromkeys(str(arm["runs"]) for arm in main_arms(plan))),
+        "Runs of each technique at a seed": fmt.listed(dict.fromkeys(str(arm["runs"]) for arm in main_arms(plan))),
         "What differs between runs": say.noise_explained(plan),
-        "Seeds": say.listed(dict.fromkeys(map(say.seed, main_arms(plan))), 16),
+        "Seeds": fmt.listed(dict.fromkeys(map(say.seed, main_arms(plan))), 16),
         "Finished": f"{done} of {len(evidence)} planned runs" if evidence else str(plan.get("source", "")),
         "Same code, data and start in all runs": _answer_on_fit(plan, evidence),
         "Same result where nothing differs (control arm)": _answer_on_control(plan, evidence),
-        "Smallest effect that counts": f"{say.points(plan['analysis']['smallest_effect'])} points of a metric",
+        "Smallest effect that counts": f"{fmt.points(plan['analysis']['smallest_effect'])} points of a metric",
         "Tests that the correction covers": f"{say.family(comparisons)} of means, "
         f"{say.family(comparisons, 'family_size_variance')} of spread",
         "Plan": "declared before the first run" if plan.get("declared_before_first_run") else "not declared beforehand",
@@ -67,7 +68,7 @@ def _answer_on_control(plan: Mapping, evidence: Sequence[Mapping]) -> str:
 
 def _shares(counts: Mapping[str, int], total: int, noun: str) -> str:
     plural = "pairs of training and arm" if noun.startswith("pair ") else ""
-    return ", ".join(f"{what} for {n} of {say.count(total, noun, plural)}" for what, n in counts.items() if n)
+    return ", ".join(f"{what} for {n} of {fmt.count(total, noun, plural)}" for what, n in counts.items() if n)
 
 
 def techniques_view(plan: Mapping) -> pd.DataFrame:
@@ -82,14 +83,14 @@ def plan_view(plan: Mapping) -> pd.DataFrame:
     """The declared analysis."""
     analysis, favourable = plan["analysis"], plan["analysis"].get("favourable")
     rows = {
-        "Smallest effect": f"{say.points(analysis['smallest_effect'])} points",
+        "Smallest effect": f"{fmt.points(analysis['smallest_effect'])} points",
         "α": f"{analysis['alpha']:g}",
-        "Family of tests": say.listed(analysis.get("family") or BIAS_METRICS, 7),
+        "Family of tests": fmt.listed(analysis.get("family") or BIAS_METRICS, 7),
         "Favourable class": "none declared" if favourable is None else say.class_name(plan, favourable),
         "Reading of the metrics": analysis["reading"],
         "Protocol of the tests": analysis["protocol"],
-        "Classes": say.listed(plan.get("classes") or [], 20),
-        "Groups": "; ".join(f"{name}: {say.listed(groups, 12)}" for name, groups in plan["groups"].items()),
+        "Classes": fmt.listed(plan.get("classes") or [], 20),
+        "Groups": "; ".join(f"{name}: {fmt.listed(groups, 12)}" for name, groups in plan["groups"].items()),
         "Source": str(plan.get("source", "")),
     }
     return pd.DataFrame({"Declared": list(rows), "Value": list(rows.values())})
@@ -110,11 +111,11 @@ def _training_row(training: str, names: list[str], arm: str, evidence: Sequence[
     compared = "" if identity.weights_known(runs) else " (predictions)"
     return {
         "Training": training,
-        "Techniques": say.listed(names, 8),
+        "Techniques": fmt.listed(names, 8),
         "Arm": arm,
         "Runs": str(n),
         "Parts equal": f"{parts - len(found.differing)} of {parts}",
-        "Parts that differ": say.listed(found.differing, 8),
+        "Parts that differ": fmt.listed(found.differing, 8),
         "Different final weights": f"{different} of {n}{compared}",
         "Control arm": _of_control(identity.check_control(evidence, training), runs),
     }
@@ -124,7 +125,7 @@ def _of_control(control: identity.Control, runs: Sequence[Mapping]) -> str:
     """Its outcome; for runs at a seed that has no control arm, at which seed there is one."""
     elsewhere = control.seeds and not {run["seed"] for run in runs} & set(control.seeds)
     text = control.text.replace(f" ({control.compared})", "")
-    return f"{text}, at seed {say.listed(control.seeds)}" if elsewhere else text
+    return f"{text}, at seed {fmt.listed(control.seeds)}" if elsewhere else text
 
 
 def parts_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
@@ -146,16 +147,16 @@ def parts_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
 
 def _whose(where: Mapping[str, list[str]], trainings: int, arms: int) -> str:
     """Trainings, "all" of several; and their arms where a value is not that of all arms."""
-    names = "all" if len(where) == trainings > 1 else say.listed(where, 3)
+    names = "all" if len(where) == trainings > 1 else fmt.listed(where, 3)
     of = list(dict.fromkeys(arm for found in where.values() for arm in found))
-    return names if len(of) == arms else f"{names}, {'arm' if len(of) == 1 else 'arms'} {say.listed(of, 3)}"
+    return names if len(of) == arms else f"{names}, {'arm' if len(of) == 1 else 'arms'} {fmt.listed(of, 3)}"
 
 
 def _part(runs: Sequence[Mapping], part: str) -> tuple[str, str]:
     odd = identity.differing_parts(runs).get(part, [])
     values = list(dict.fromkeys(_shortened(str(run["parts"].get(part, "not recorded"))) for run in runs))
-    equal = f"differs in {say.listed(odd)}" if odd else f"in {len(runs)} of {len(runs)} runs"
-    return say.listed(values, 2), equal
+    equal = f"differs in {fmt.listed(odd)}" if odd else f"in {len(runs)} of {len(runs)} runs"
+    return fmt.listed(values, 2), equal
 
 
 def _shortened(value: str) -> str:
@@ -188,21 +189,21 @@ def _summary_row(row: pd.Series, frame: pd.DataFrame, widest: pd.Series | None, 
     worst = (
         "–"
         if widest is None or constant
-        else f"{say.class_name(plan, widest['target'])}: {say.points(widest['maxdiff'])}"
+        else f"{say.class_name(plan, widest['target'])}: {fmt.points(widest['maxdiff'])}"
     )
     return {
         "Technique": f"{row['technique']}{say.place(frame, row)}",
         "Metric": row["metric"],
         "n": str(row["n"]),
-        "Mean": say.points(row["mean"]),
+        "Mean": fmt.points(row["mean"]),
         "95 % interval of the mean": f"constant in all {row['n']} runs"
         if constant
-        else say.span(row["mean_low"], row["mean_high"]),
-        "SD": "–" if constant else say.points(row["sd"]),
-        "95 % interval of the SD": "–" if constant else say.span(row["sd_low"], row["sd_high"]),
-        "Smallest run": say.points(row["min"]),
-        "Largest run": say.points(row["max"]),
-        "MaxDiff": "–" if row["n"] < 2 else say.points(row["maxdiff"]),
+        else fmt.span(row["mean_low"], row["mean_high"]),
+        "SD": "–" if constant else fmt.points(row["sd"]),
+        "95 % interval of the SD": "–" if constant else fmt.span(row["sd_low"], row["sd_high"]),
+        "Smallest run": fmt.points(row["min"]),
+        "Largest run": fmt.points(row["max"]),
+        "MaxDiff": "–" if row["n"] < 2 else fmt.points(row["maxdiff"]),
         "Class with the largest MaxDiff": worst if row["n"] > 1 else "–",
     }
 
@@ -216,21 +217,21 @@ def _effect_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     return {
         "Comparison": _pair(row, frame),
         "Metric": _metric(row),
-        "Baseline": say.points(row["mean_baseline"]),
-        "Technique": say.points(row["mean_technique"]),
-        "Difference": say.points(row["difference"], signed=True),
-        "95 % interval": say.span(row["difference_low"], row["difference_high"]),
+        "Baseline": fmt.points(row["mean_baseline"]),
+        "Technique": fmt.points(row["mean_technique"]),
+        "Difference": fmt.points(row["difference"], signed=True),
+        "95 % interval": fmt.span(row["difference_low"], row["difference_high"]),
         "Verdict": row["verdict"] or "–",
-        "P(reversal)": _beside(row, "reversal", say.probability, 2),
-        "d": _beside(row, "d", lambda d: say.decimals(d, 1), 1),
+        "P(reversal)": _beside(row, "reversal", fmt.probability, 2),
+        "d": _beside(row, "d", lambda d: fmt.decimals(d, 1), 1),
     }
 
 
 def _beside(row: pd.Series, name: str, show: Callable[[float], str], places: int) -> str:
     """An estimate with its interval in one cell: "0.31 [0.17, 0.51]"; a dash where there is none."""
-    if say.missing(row[name]):
+    if fmt.missing(row[name]):
         return "–"
-    return f"{show(row[name])} {say.span(row[f'{name}_low'], row[f'{name}_high'], 1, places)}"
+    return f"{show(row[name])} {fmt.span(row[f'{name}_low'], row[f'{name}_high'], 1, places)}"
 
 
 def tests_view(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -247,19 +248,19 @@ def _test_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     return {
         "Comparison": _pair(row, frame),
         "Metric": _metric(row),
-        "p": say.probability(row["p_mean"]),
-        "Smallest attainable": say.probability(row["p_mean_smallest"]) if not say.missing(row["p_mean"]) else "–",
+        "p": fmt.probability(row["p_mean"]),
+        "Smallest attainable": fmt.probability(row["p_mean_smallest"]) if not fmt.missing(row["p_mean"]) else "–",
         "p (studentised)": _studentised(row),
         **{shown: _corrected(row, f"p_mean_{key}") for key, shown in CORRECTIONS.items()},
-        "Power": say.power(row["power_mean"]),
+        "Power": fmt.power(row["power_mean"]),
         **({"Runs": row["design"]} if frame["design"].nunique() > 1 else {}),
     }
 
 
 def _studentised(row: pd.Series) -> str:
     """p with its smallest attainable value in brackets."""
-    p, smallest = (say.probability(row[f"p_mean_studentised{end}"]) for end in ("", "_smallest"))
-    return p if say.missing(row["p_mean_studentised"]) else f"{p} ({smallest})"
+    p, smallest = (fmt.probability(row[f"p_mean_studentised{end}"]) for end in ("", "_smallest"))
+    return p if fmt.missing(row["p_mean_studentised"]) else f"{p} ({smallest})"
 
 
 def spread_view(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -275,15 +276,15 @@ def _spread_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Metric": _metric(row),
         "SD of the baseline": _sd(row["sd_baseline"]),
         "SD of the technique": _sd(row["sd_technique"]),
-        "p (raw values)": say.probability(row["p_variance_raw"]),
+        "p (raw values)": fmt.probability(row["p_variance_raw"]),
         **{shown: _corrected(row, f"p_variance_raw_{key}") for key, shown in CORRECTIONS.items()},
-        "Power": say.power(row["power_variance"]),
-        "p (values / mean)": say.probability(row["p_variance_relative"]),
+        "Power": fmt.power(row["power_variance"]),
+        "p (values / mean)": fmt.probability(row["p_variance_relative"]),
     }
 
 
 def _sd(value: float) -> str:
-    return "constant" if not say.missing(value) and value == 0 else say.points(value)
+    return "constant" if not fmt.missing(value) and value == 0 else fmt.points(value)
 
 
 def _pair(row: pd.Series, frame: pd.DataFrame) -> str:
@@ -297,7 +298,7 @@ def _metric(row: pd.Series) -> str:
 
 
 def _corrected(row: pd.Series, column: str) -> str:
-    return "–" if say.missing(row[column]) else say.probability(row[column])
+    return "–" if fmt.missing(row[column]) else fmt.probability(row[column])
 
 
 def risk_view(risk: pd.DataFrame, plan: Mapping, most: int = 60) -> pd.DataFrame:
@@ -308,18 +309,18 @@ def risk_view(risk: pd.DataFrame, plan: Mapping, most: int = 60) -> pd.DataFrame
 
 
 def _risk_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
-    worst = say.span(row["p_violated_low_bonferroni"], row["p_violated_high_bonferroni"], 1)
+    worst = fmt.span(row["p_violated_low_bonferroni"], row["p_violated_high_bonferroni"], 1)
     return {
         "Technique": f"{row['technique']}{say.place(frame, row)}",
         "Class": say.class_name(plan, row["target"]),
         "Rule": row["rule"].replace("four-fifths", "four fifths"),
         "Runs below": f"{row['violated']} of {row['n']}",
         "Turned by one": f"{row['flips']} of {row['n']}",
-        "P(below)": _beside(row, "p_violated", say.probability, 2),
+        "P(below)": _beside(row, "p_violated", fmt.probability, 2),
         "for the worst pair": worst if row["n"] else "–",
-        "P(two runs disagree)": _beside(row, "p_disagree", say.probability, 2),
-        "Mean ratio": say.decimals(row["ratio_mean"]) if row["n"] else "undefined",
-        "lowest to highest": " to ".join(say.decimals(row[f"ratio_{end}"]) for end in ("min", "max") if row["n"])
+        "P(two runs disagree)": _beside(row, "p_disagree", fmt.probability, 2),
+        "Mean ratio": fmt.decimals(row["ratio_mean"]) if row["n"] else "undefined",
+        "lowest to highest": " to ".join(fmt.decimals(row[f"ratio_{end}"]) for end in ("min", "max") if row["n"])
         or "–",
     }
 
@@ -336,11 +337,11 @@ def _groups_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str,
         "Technique": f"{row['technique']}{say.place(frame, row)}",
         "Class": say.class_name(plan, row["target"]),
         "Lowest group": f"{row['lowest_group']} (n = {row['size_lowest']})",
-        "its rate, %": say.points(row["rate_lowest"]),
+        "its rate, %": fmt.points(row["rate_lowest"]),
         "Highest group": f"{row['highest_group']} (n = {row['size_highest']})",
-        "its rate, % ": say.points(row["rate_highest"]),
+        "its rate, % ": fmt.points(row["rate_highest"]),
         **{
-            name: "no test" if say.missing(k) else f"{k} of {row['n'] + row['n_undefined']}"
+            name: "no test" if fmt.missing(k) else f"{k} of {row['n'] + row['n_undefined']}"
             for name, k in tests.items()
         },
         "Test": row["test"].split(";")[0] or "–",
@@ -362,7 +363,7 @@ def _run_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Run": f"run-{int(row['run']):02d}",
         "State": row["status"],
         "FIT": row["fit"],
-        **{m: "–" if say.missing(row[m]) else say.points(row[m]) for m in ("accuracy", *BIAS_METRICS)},
+        **{m: "–" if fmt.missing(row[m]) else fmt.points(row[m]) for m in ("accuracy", *BIAS_METRICS)},
         **{shown: row[key][:8] or "–" for key, shown in digests.items()},
     }
 

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from fitlib.datasets import Dataset, Split
+from fitlib.evaluation import Trained
 from fitlib.noise import NoNoise
 from fitlib.options import Training
 from fitlib.registry import METHODS
-from fitlib.train import Generators, Trained, make_method, train
+from fitlib.train import Generators, make_method, train
 
 torch.set_num_threads(1)  # quickest for networks as small as these, and polite to tests that run beside
 

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from fitlib.errors import InputError
-from fitlib.experiment import make_experiment, read_experiment, read_yaml
+from fitlib.experiment import make_experiment, read_experiment
+from fitlib.yaml_files import read_yaml
 
 PARAMS = Path(__file__).parent.parent / "params"
 GOOD = {

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from test_sentences import SCRIPT, Experiment, constant, experiment, with_parts
 
+from fitlib import formatting as fmt
 from fitlib import plots, wording
 from fitlib import sentences as say
 from fitlib.metrics import BIAS_METRICS
@@ -99,7 +100,7 @@ def test_cells_say_in_words_what_colour_repeats(usual: Experiment) -> None:
     for verdict, n in rows["verdict"].value_counts().items():
         assert told.count(verdict) == n
     assert sum(text.endswith("*") for text in told) == (rows["p_mean_holm"] <= 0.05).sum()
-    assert {wording.points(d, signed=True) for d in rows["difference"]} <= set(told)
+    assert {fmt.points(d, signed=True) for d in rows["difference"]} <= set(told)
     assert "SPSF\n(repeats DP)" in told
 
 
@@ -209,7 +210,7 @@ def test_text_alternatives_are_computed_from_the_data(usual: Experiment) -> None
         plots.alt_effects(usual.comparisons),
     ]
     lowest = wording.bias_rows(usual.comparisons)["difference"].min()
-    assert wording.points(lowest, signed=True) in texts[3] and "(S-Base)" in texts[0]
+    assert fmt.points(lowest, signed=True) in texts[3] and "(S-Base)" in texts[0]
     assert all(text.endswith(".") and "nan" not in text.split() for text in texts)
     nothing = experiment(techniques=1)
     assert plots.alt_effects(nothing.comparisons) == "Interval plots of differences: not estimable."

@@ -9,7 +9,7 @@ import pytest
 from test_section_seeds import over, over_row
 from test_sentences import Experiment, constant, elsewhere, experiment, with_parts
 
-from fitlib import wording as say
+from fitlib import formatting as fmt
 from fitlib.sections import reporting
 
 
@@ -31,12 +31,12 @@ def test_numbers_are_those_of_the_tables(usual: Experiment) -> None:
     row = rows[(rows["technique"] == "S-T1") & (rows["metric"] == "DI")].iloc[0]
     assert told.startswith("S-T1 was compared with S-Base on DI (disparate impact")
     for column in ("mean_technique", "mean_baseline", "sd_technique", "sd_baseline"):
-        assert say.points(row[column]) in told
-    assert f"was {say.points(row['difference'], signed=True)} points" in told
-    assert say.span(row["difference_low"], row["difference_high"]) in told and f"“{row['verdict']}”" in told
+        assert fmt.points(row[column]) in told
+    assert f"was {fmt.points(row['difference'], signed=True)} points" in told
+    assert fmt.span(row["difference_low"], row["difference_high"]) in told and f"“{row['verdict']}”" in told
     for column in ("p_mean", "p_mean_holm", "p_mean_smallest", "p_variance_raw", "p_variance_raw_holm"):
-        assert say.probability(row[column]) in told
-    assert f"over {int(row['family_size'])} tests" in told and say.power(row["power_mean"]) in told
+        assert fmt.probability(row[column]) in told
+    assert f"over {int(row['family_size'])} tests" in told and fmt.power(row["power_mean"]) in told
 
 
 def test_setting_and_limits_are_always_told(usual: Experiment) -> None:

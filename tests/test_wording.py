@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fitlib.wording import again, data_name, epoch, points, power, probability
+from fitlib.formatting import points, power, probability
+from fitlib.wording import again, data_name, epoch
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from fitlib.datasets import Dataset, Split
-from fitlib.datasets.images import Decoding, FileSource, decoded, known, rows_of
-from fitlib.errors import InputError
+from fitlib.datasets.images import Decoding, FileSource, decoded, rows_of
+from fitlib.errors import InputError, known
 
 ATTRIBUTES = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"

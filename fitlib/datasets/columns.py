@@ -17,8 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fitlib.datasets.images import known
-from fitlib.errors import InputError
+from fitlib.errors import InputError, known
 from fitlib.predictions import MOST_CLASSES, MOST_GROUPS, crossed_groups, crossed_name
 
 Values = NDArray | pa.ChunkedArray

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from fitlib.datasets.images import FileSource, known
-from fitlib.errors import InputError
+from fitlib.datasets.images import FileSource
+from fitlib.errors import InputError, known
 from fitlib.table_files import TableFile, read_table
 
 PATH_COLUMNS = (

@@ -6,10 +6,9 @@ brings both together. The arrays are keyed by the content of the source, the dec
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -224,14 +223,3 @@ def _in_parallel(work: Callable[[int], None], count: int, threads: int) -> None:
 
 def _threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def known(where: str, field: str, name: str, names: Iterable[str]) -> str:
-    """The name itself; InputError with the nearest one where it is none of `names`."""
-    names = list(names)
-    if name in names:
-        return name
-    close = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1)
-    nearest = [n for n in names if close and n.lower() == close[0]]
-    listed = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
-    raise InputError(where, field, name, "unknown", f"did you mean {nearest[0]}?" if nearest else f"known: {listed}")

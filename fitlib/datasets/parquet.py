@@ -19,9 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fitlib.datasets.columns import levels_of
-from fitlib.datasets.images import known
 from fitlib.digest import cached_file_digest, digest_arrays, digest_json
-from fitlib.errors import InputError
+from fitlib.errors import InputError, known
 
 IMAGE_COLUMNS = ("image", "img", "jpeg")
 PARTS = {"train": "train", "test": "test", "val": "validation", "dev": "validation"}  # beginning of a name -> part

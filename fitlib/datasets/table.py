@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from fitlib.code_digest import code_digest
 from fitlib.datasets import Dataset, Split, cache, table_encoding
 from fitlib.datasets.columns import Coded, attributes_of, classes_of, levels_of, protected_columns
-from fitlib.datasets.images import known
 from fitlib.datasets.parts import (
     NAMES,
     NONE,
@@ -44,7 +43,7 @@ from fitlib.datasets.table_features import (
     without_constant,
 )
 from fitlib.digest import cached_file_digest, digest_json
-from fitlib.errors import InputError, RunFailed
+from fitlib.errors import InputError, RunFailed, known
 from fitlib.table_files import read_table
 from fitlib.table_options import TableOptions
 

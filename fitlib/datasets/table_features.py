@@ -14,9 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fitlib.datasets.columns import Levels, levels_of
-from fitlib.datasets.images import known
 from fitlib.datasets.parts import TEST, TRAIN
-from fitlib.errors import InputError
+from fitlib.errors import InputError, known
 from fitlib.table_options import TableOptions
 
 FEW = 100  # different values of a category column that may be looked at for a leak

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import causes
+from fitlib import formatting as fmt
 from fitlib import wording as say
 from fitlib.captions import caption
 from fitlib.display import Page, heading, tell
@@ -87,12 +88,12 @@ def _by(table: pd.DataFrame, attribute: str) -> str:
 
 def _sd(row: Mapping) -> str:
     """SD with its interval, in points."""
-    if say.missing(row["sd"]):
-        return say.NOT_ESTIMABLE
+    if fmt.missing(row["sd"]):
+        return fmt.NOT_ESTIMABLE
     if row["sd"] == 0:
         return "0 (bit-identical)" if row["distinct"] == 1 else f"constant in all {row['n']} runs"
-    known = not say.missing(row["sd_low"])
-    return f"{say.points(row['sd'])} {say.span(row['sd_low'], row['sd_high'])}" if known else say.points(row["sd"])
+    known = not fmt.missing(row["sd_low"])
+    return f"{fmt.points(row['sd'])} {fmt.span(row['sd_low'], row['sd_high'])}" if known else fmt.points(row["sd"])
 
 
 def _four(table: pd.DataFrame, tests: pd.DataFrame) -> str:
@@ -126,7 +127,7 @@ def _effective(table: pd.DataFrame) -> str:
         return "In every arm all runs ended in different weights or predictions: the effective n is the number of runs."
     several = table["technique"].nunique() > 1
     told = [_whose(row, several) + f"{_label(row)} {_distinct(row)}" for row in few.to_dict("records")]
-    return f"Effective n (different final weights and predictions), where it is below n: {say.listed(told, 8)}."
+    return f"Effective n (different final weights and predictions), where it is below n: {fmt.listed(told, 8)}."
 
 
 def _whose(row: Mapping, several: bool) -> str:
@@ -152,13 +153,13 @@ def _omnibus(tests: pd.DataFrame) -> Iterator[str]:
         first = of.iloc[0]
         yield (
             f"Do the spreads of {first['n_arms']} arms ({name}) differ at all? Corrected p (Holm, "
-            f"{first['family_size']} tests): {say.listed(told, 14)}; power to show one arm with 1.5 times the others' "
-            f"SD: {say.ranged(of['power'], say.power)}."
+            f"{first['family_size']} tests): {fmt.listed(told, 14)}; power to show one arm with 1.5 times the others' "
+            f"SD: {fmt.ranged(of['power'], fmt.power)}."
         )
 
 
 def _p(value: float) -> str:
-    return say.probability(value)
+    return fmt.probability(value)
 
 
 def _pairs(tests: pd.DataFrame) -> str:
@@ -166,10 +167,10 @@ def _pairs(tests: pd.DataFrame) -> str:
     if rows.empty:
         return ""
     shown = rows[rows["p_holm"] <= rows["alpha"]]
-    told = f"{len(shown)} of {say.count(len(rows), 'pair of arms', 'pairs of arms and metric')} differ in their spread"
+    told = f"{len(shown)} of {fmt.count(len(rows), 'pair of arms', 'pairs of arms and metric')} differ in their spread"
     return (
         f"After Holm's correction over {int(rows['family_size'].iloc[0])} tests {told}; the power of one such test to "
-        f"show an SD ratio of 1.5 was {say.ranged(rows['power'], say.power)}, so the others are not shown to be equal."
+        f"show an SD ratio of 1.5 was {fmt.ranged(rows['power'], fmt.power)}, so the others are not shown to be equal."
     )
 
 
@@ -178,7 +179,7 @@ def _hardware(table: pd.DataFrame) -> str:
     if len(kinds) < 2:
         return ""
     return (
-        f"Runs come from {len(kinds)} kinds of hardware ({say.listed(kinds)}): they are kept apart here as a factor, "
+        f"Runs come from {len(kinds)} kinds of hardware ({fmt.listed(kinds)}): they are kept apart here as a factor, "
         "not pooled; runs of an arm that mixes them are no FIT runs and are not compared elsewhere in this report."
     )
 
@@ -223,7 +224,7 @@ def _spread_row(own: pd.DataFrame, table: pd.DataFrame, technique: str, attribut
     row = {"Technique": named} if named else {}
     row |= {"Arm": _label(first), "Noise": say.noise(first), "n": str(first["n"])}
     row |= {"Runs": FITS.get(first["fit"], first["fit"])}
-    row |= {"Distinct": "not known" if say.missing(first["distinct"]) else str(first["distinct"])}
+    row |= {"Distinct": "not known" if fmt.missing(first["distinct"]) else str(first["distinct"])}
     return row | {r["metric"]: _sd(r) for r in own.to_dict("records") if r["metric"]}
 
 
@@ -234,17 +235,17 @@ def churn_view(churn: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
         row = {"Technique": f"{technique}{_by(churn, attribute)}"} if churn["technique"].nunique() > 1 else {}
         row |= {"Arm": arm}
         for r in rows.to_dict("records"):
-            group = "Everybody" if say.missing(r["group"]) else str(plan["groups"][attribute][int(r["group"])])
+            group = "Everybody" if fmt.missing(r["group"]) else str(plan["groups"][attribute][int(r["group"])])
             row[group] = _churn(r)
         found.append(row)
     return pd.DataFrame(found).fillna("–")
 
 
 def _churn(row: Mapping) -> str:
-    if say.missing(row["churn"]):
-        return say.NOT_ESTIMABLE
-    known = not say.missing(row["churn_low"])
-    return say.points(row["churn"]) + (f" {say.span(row['churn_low'], row['churn_high'])}" if known else "")
+    if fmt.missing(row["churn"]):
+        return fmt.NOT_ESTIMABLE
+    known = not fmt.missing(row["churn_low"])
+    return fmt.points(row["churn"]) + (f" {fmt.span(row['churn_low'], row['churn_high'])}" if known else "")
 
 
 def tests_view(tests: pd.DataFrame) -> pd.DataFrame:
@@ -263,13 +264,13 @@ def _test_row(row: Mapping, tests: pd.DataFrame) -> dict[str, str]:
         "Arms": f"{row['technique']}: {who}" if several else who,
         "Metric": row["metric"] + _by(tests, row["attribute"]),
         "n": " and ".join(map(str, n)),
-        "SDs": f"{say.points(row['sd_a'])} {'to' if whole else 'v'} {say.points(row['sd_b'])}",
-        "Ratio": say.decimals(row["ratio"]),
+        "SDs": f"{fmt.points(row['sd_a'])} {'to' if whole else 'v'} {fmt.points(row['sd_b'])}",
+        "Ratio": fmt.decimals(row["ratio"]),
         "p": _p(row["p"]),
         "Holm": _p(row["p_holm"]),
         "BH": _p(row["p_bh"]),
         "BY": _p(row["p_by"]),
-        "Power": say.power(row["power"]),
+        "Power": fmt.power(row["power"]),
     }
 
 
@@ -370,7 +371,7 @@ def causes_figure(table: pd.DataFrame, tests: pd.DataFrame, churn: pd.DataFrame,
 
 def _draw(ax: Axes, height: int, rows: pd.DataFrame, columns: tuple[str, str, str]) -> None:
     """A value with its interval; words where nothing varies."""
-    if rows.empty or say.missing(rows.iloc[0][columns[0]]):
+    if rows.empty or fmt.missing(rows.iloc[0][columns[0]]):
         return
     row = rows.iloc[0]
     value, low, high = (100 * float(row[c]) for c in columns)
@@ -389,4 +390,4 @@ def alt_causes(table: pd.DataFrame) -> str:
     rows = table[(table["metric"] != "") & (table["metric"] != "accuracy")]
     metric = rows["metric"].iloc[0] if len(rows) else ""
     told = [f"{_label(row)} {_sd(row)}" for row in rows[rows["metric"] == metric].to_dict("records")]
-    return f"Dot plots of the SD over runs by arm, one panel per metric. {metric}, in points: {say.listed(told, 20)}."
+    return f"Dot plots of the SD over runs by arm, one panel per metric. {metric}, in points: {fmt.listed(told, 20)}."

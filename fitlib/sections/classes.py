@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import class_plots, plots
+from fitlib import formatting as fmt
 from fitlib import wording as say
 from fitlib.captions import caption
 from fitlib.display import Page, tell
@@ -55,15 +56,15 @@ def _told(group: pd.DataFrame, rows: pd.DataFrame, plan: Mapping) -> str:
     top = group.loc[group["mean"].idxmax()]
     who = f"{top['technique']}{say.place(rows, top)}"
     first = (
-        f"{who}: largest in class {say.class_name(plan, top['target'])}, {say.points(top['mean'])} points on average"
+        f"{who}: largest in class {say.class_name(plan, top['target'])}, {fmt.points(top['mean'])} points on average"
     )
     spread = group[group["n"] > 1].dropna(subset=["maxdiff"])
     if spread.empty:
         return f"{first}."
     wide = spread.loc[spread["maxdiff"].idxmax()]
     return (
-        f"{first}; widest over runs in class {say.class_name(plan, wide['target'])}, {say.points(wide['min'])} to "
-        f"{say.points(wide['max'])} points."
+        f"{first}; widest over runs in class {say.class_name(plan, wide['target'])}, {fmt.points(wide['min'])} to "
+        f"{fmt.points(wide['max'])} points."
     )
 
 
@@ -80,13 +81,13 @@ def _row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
         "Technique": f"{row['technique']}{say.place(frame, row)}",
         "Class": say.class_name(plan, row["target"]),
         "n": str(row["n"]),
-        "Mean": say.points(row["mean"]),
+        "Mean": fmt.points(row["mean"]),
         "95 % interval": f"constant in all {row['n']} runs"
         if constant
-        else say.span(row["mean_low"], row["mean_high"]),
-        "SD": "–" if constant else say.points(row["sd"]),
-        "95 % interval of the SD": "–" if constant else say.span(row["sd_low"], row["sd_high"]),
-        "MaxDiff": "–" if row["n"] < 2 else say.points(row["maxdiff"]),
+        else fmt.span(row["mean_low"], row["mean_high"]),
+        "SD": "–" if constant else fmt.points(row["sd"]),
+        "95 % interval of the SD": "–" if constant else fmt.span(row["sd_low"], row["sd_high"]),
+        "MaxDiff": "–" if row["n"] < 2 else fmt.points(row["maxdiff"]),
     }
 
 

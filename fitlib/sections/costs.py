@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from fitlib import formatting as fmt
 from fitlib import planes
 from fitlib import wording as say
 from fitlib.captions import caption
@@ -67,10 +68,10 @@ def cost_sentences(costs: pd.DataFrame) -> list[str]:
         return [NOTHING]
     judged = costs[costs["decrease"] != ""]
     fell = judged[judged["decrease"] == "yes"]
-    pairs = say.count(len(judged), "pair of technique and distinct metric", "pairs of technique and distinct metric")
+    pairs = fmt.count(len(judged), "pair of technique and distinct metric", "pairs of technique and distinct metric")
     told = [f"Bias fell ({_scope(costs)}) on {len(fell)} of {pairs}{_with(fell)}."] if len(judged) else []
     if len(judged) < len(costs):
-        more = say.count(len(costs) - len(judged), "more pair" if told else "pair")
+        more = fmt.count(len(costs) - len(judged), "more pair" if told else "pair")
         told.append(f"No answer on {more}: not FIT, or not estimable.")
     study = costs[costs["decrease_study"] == "yes"][[f"{name}_study" for name in TOLD]].set_axis(list(TOLD), axis=1)
     if (costs["decrease_study"] != "").any():
@@ -105,7 +106,7 @@ def power_sentence(costs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     quiet = fell[fell["cost_bias_variance"] == "no"].merge(comparisons[[*keys, "power_variance"]], on=keys)
     bias = quiet["power_variance"].dropna()
     accuracy = fell.loc[fell["cost_accuracy_variance"] == "no", "power_accuracy_variance"].dropna()
-    known = [f"{say.ranged(p, say.power)} for {of}" for p, of in ((bias, "bias"), (accuracy, "accuracy")) if len(p)]
+    known = [f"{fmt.ranged(p, fmt.power)} for {of}" for p, of in ((bias, "bias"), (accuracy, "accuracy")) if len(p)]
     if not known:
         return ""
     return (
@@ -123,7 +124,7 @@ def pareto_sentences(rows: pd.DataFrame) -> list[str]:
             told.append(_front_sentence(on, family, rows))
     aside = rows[rows["on_front"] == ""]
     if len(aside):
-        told.append(f"Not ranked: {say.listed(dict.fromkeys(aside['technique']), 6)} (see the notes in the table).")
+        told.append(f"Not ranked: {fmt.listed(dict.fromkeys(aside['technique']), 6)} (see the notes in the table).")
     return told
 
 
@@ -131,17 +132,17 @@ def _front_sentence(on: pd.DataFrame, family: pd.DataFrame, frame: pd.DataFrame)
     first = family.iloc[0]
     criteria = "accuracy and bias" if on["note"].str.contains("churn not known").any() else "accuracy, bias and churn"
     names = [f"{r['technique']}{_share(r)}" for r in on.to_dict("records")]
-    ranked = say.count(int((family["on_front"] != "").sum()), "technique")
+    ranked = fmt.count(int((family["on_front"] != "").sum()), "technique")
     resampled = on["front_share"].notna().any()
     how = "; in brackets, in how many resamples of the runs it is on the front" if resampled else ""
     return (
         f"On the Pareto front of {criteria}, by {first['metric']}{say.place(frame, first)}, {len(on)} of {ranked}: "
-        f"{say.listed(names, 10)}{how}."
+        f"{fmt.listed(names, 10)}{how}."
     )
 
 
 def _share(row: Mapping) -> str:
-    return "" if say.missing(row["front_share"]) else f" ({100 * row['front_share']:.0f} %)"
+    return "" if fmt.missing(row["front_share"]) else f" ({100 * row['front_share']:.0f} %)"
 
 
 # Tables for readers
@@ -161,16 +162,16 @@ def _cost_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Comparison": f"{row['technique']} v {row['baseline']}{say.place(frame, row)}",
         "Metric": row["metric"],
         **answers,
-        "Accuracy difference": say.points(row["accuracy_difference"], signed=True),
-        "95 % interval": say.span(row["accuracy_low"], row["accuracy_high"]),
-        "SD of accuracy, p (Holm)": f"{say.points(row['sd_accuracy_baseline'])} → "
-        f"{say.points(row['sd_accuracy_technique'])}, {say.probability(row['p_accuracy_variance_holm'])}",
+        "Accuracy difference": fmt.points(row["accuracy_difference"], signed=True),
+        "95 % interval": fmt.span(row["accuracy_low"], row["accuracy_high"]),
+        "SD of accuracy, p (Holm)": f"{fmt.points(row['sd_accuracy_baseline'])} → "
+        f"{fmt.points(row['sd_accuracy_technique'])}, {fmt.probability(row['p_accuracy_variance_holm'])}",
         "Study's labels": _study(row) if row["decrease_study"] == "yes" else "bias not lower",
     }
 
 
 def _answer(text: str) -> str:
-    return text or say.NOT_ESTIMABLE
+    return text or fmt.NOT_ESTIMABLE
 
 
 def _study(row: pd.Series) -> str:
@@ -188,19 +189,19 @@ def _pareto_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     by = row["dominated_by"].split("; ") if row["dominated_by"] else []
     return {
         "Technique": f"{row['technique']}{say.place(frame, row)}",
-        "Accuracy": say.points(row["accuracy_mean"]),
+        "Accuracy": fmt.points(row["accuracy_mean"]),
         "SD of accuracy": _sd(row["accuracy_sd"]),
-        row["metric"]: say.points(row["bias_mean"]),
+        row["metric"]: fmt.points(row["bias_mean"]),
         f"SD of {row['metric']}": _sd(row["bias_sd"]),
-        "Churn": "not known" if say.missing(row["churn_mean"]) else say.points(row["churn_mean"]),
+        "Churn": "not known" if fmt.missing(row["churn_mean"]) else fmt.points(row["churn_mean"]),
         "On the front": row["on_front"] or "not ranked",
-        "in resamples": "–" if say.missing(row["front_share"]) else f"{100 * row['front_share']:.0f} %",
-        "Dominated by, or note": say.listed(by, 4) if by else row["note"] or "–",
+        "in resamples": "–" if fmt.missing(row["front_share"]) else f"{100 * row['front_share']:.0f} %",
+        "Dominated by, or note": fmt.listed(by, 4) if by else row["note"] or "–",
     }
 
 
 def _sd(value: float) -> str:
-    return "constant" if not say.missing(value) and value == 0 else say.points(value)
+    return "constant" if not fmt.missing(value) and value == 0 else fmt.points(value)
 
 
 # Captions

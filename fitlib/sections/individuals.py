@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fitlib import formatting as fmt
 from fitlib import plots, views
 from fitlib import wording as say
 from fitlib.captions import caption
@@ -69,18 +70,18 @@ def sentences(individuals: pd.DataFrame, plan: Mapping) -> list[str]:
 
 def _told(row: pd.Series, rows: pd.DataFrame, plan: Mapping) -> str:
     who = f"{row['technique']}{say.place(rows, row)}"
-    if say.missing(row["churn"]):
-        return f"{who}: how many decisions change is {row['note'] or say.NOT_ESTIMABLE}."
+    if fmt.missing(row["churn"]):
+        return f"{who}: how many decisions change is {row['note'] or fmt.NOT_ESTIMABLE}."
     if row["churn"] == 0:
         return f"{who}: {row['note'] or 'no decision changed'}."
     keys = ("technique", "arm", "attribute")
     groups = rows[rows["group"].notna() & (rows[list(keys)] == row[list(keys)]).all(axis=1)].dropna(subset=["gap"])
-    shares = ", ".join(f"{group_name(plan, g)} {say.points(g['churn'])} %" for _, g in groups.iterrows())
+    shares = ", ".join(f"{group_name(plan, g)} {fmt.points(g['churn'])} %" for _, g in groups.iterrows())
     shares = f"{shares}; " if len(groups) <= MOST_GROUPS else ""
     within = f" Within the true classes: {shares}{_gap(groups, plan)}." if len(groups) else ""
     return (
-        f"{who}: two runs decide differently about {say.points(row['churn'])} % of cases "
-        f"{_interval(row['churn_low'], row['churn_high'])}; about {say.points(row['share_coin_flip'])} % at least half "
+        f"{who}: two runs decide differently about {fmt.points(row['churn'])} % of cases "
+        f"{_interval(row['churn_low'], row['churn_high'])}; about {fmt.points(row['share_coin_flip'])} % at least half "
         f"of the pairs of runs disagree.{within}"
     )
 
@@ -90,14 +91,14 @@ def _gap(groups: pd.DataFrame, plan: Mapping) -> str:
     top = groups.loc[groups["gap"].idxmax()]
     chosen = f", the largest of {len(groups)} groups," if len(groups) > 2 else ""
     ends = (top["gap_low"], top["gap_high"])
-    told = f"{group_name(plan, top)} − others{chosen} {say.points(top['gap'], signed=True)} points {_interval(*ends)}"
-    if any(map(say.missing, ends)):
+    told = f"{group_name(plan, top)} − others{chosen} {fmt.points(top['gap'], signed=True)} points {_interval(*ends)}"
+    if any(map(fmt.missing, ends)):
         return told
     return told if ends[0] > 0 or ends[1] < 0 else f"{told}: a difference between groups is not established"
 
 
 def _interval(low: float, high: float) -> str:
-    return f"(interval {say.NOT_ESTIMABLE})" if say.missing(low) or say.missing(high) else say.span(low, high)
+    return f"(interval {fmt.NOT_ESTIMABLE})" if fmt.missing(low) or fmt.missing(high) else fmt.span(low, high)
 
 
 def _ambiguity(everybody: pd.DataFrame) -> str:
@@ -107,7 +108,7 @@ def _ambiguity(everybody: pd.DataFrame) -> str:
         return ""
     runs, shares = int(rows["ambiguity_runs"].iloc[0]), 100 * rows["ambiguity"]
     equal = " (the number of runs that every technique has)" if rows["n_runs"].nunique() > 1 else ""
-    return f"Of {runs} runs{equal}, not all agree about {say.ranged(shares, say.decimals)} % of cases (ambiguity)."
+    return f"Of {runs} runs{equal}, not all agree about {fmt.ranged(shares, fmt.decimals)} % of cases (ambiguity)."
 
 
 def _classes(individuals: pd.DataFrame, plan: Mapping) -> str:
@@ -120,7 +121,7 @@ def _classes(individuals: pd.DataFrame, plan: Mapping) -> str:
         return ""
     clear = int(((rows["gap_low"] > 0) | (rows["gap_high"] < 0)).sum())
     return (
-        f"Within single true classes the interval of the gap excludes 0 in {clear} of {say.count(len(rows), 'case')}; "
+        f"Within single true classes the interval of the gap excludes 0 in {clear} of {fmt.count(len(rows), 'case')}; "
         "uncorrected, so about 1 in 20 would without any difference."
     )
 
@@ -159,17 +160,17 @@ def _extremes(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _churn_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
-    everybody = say.missing(row["group"])
+    everybody = fmt.missing(row["group"])
     return {
         "Technique": f"{row['technique']}{say.place(frame, row)}",
         "Group": "everybody" if everybody else group_name(plan, row),
         "Cases": str(row["rows"]),
-        "Churn, %": say.points(row["churn"]),
-        "95 % interval": say.span(row["churn_low"], row["churn_high"]),
-        "Gap to the others": "–" if everybody else say.points(row["gap"], signed=True),
-        "95 % interval of the gap": "–" if everybody else say.span(row["gap_low"], row["gap_high"]),
-        "Never changes, %": say.points(row["share_never"]),
-        "Coin flips, %": say.points(row["share_coin_flip"]),
+        "Churn, %": fmt.points(row["churn"]),
+        "95 % interval": fmt.span(row["churn_low"], row["churn_high"]),
+        "Gap to the others": "–" if everybody else fmt.points(row["gap"], signed=True),
+        "95 % interval of the gap": "–" if everybody else fmt.span(row["gap_low"], row["gap_high"]),
+        "Never changes, %": fmt.points(row["share_never"]),
+        "Coin flips, %": fmt.points(row["share_coin_flip"]),
     }
 
 
@@ -180,15 +181,15 @@ def threshold_view(thresholds: pd.DataFrame) -> pd.DataFrame:
 
 
 def _threshold_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
-    ratio = "–" if say.missing(row["ratio"]) else say.decimals(row["ratio"])
+    ratio = "–" if fmt.missing(row["ratio"]) else fmt.decimals(row["ratio"])
     return {
         "Technique": f"{row['technique']}{say.place(frame, row)}",
         "Threshold": f"{row['threshold']:.2f}",
-        "Accuracy, %": say.points(row["accuracy"]),
-        **{name: say.points(row[name]) for name in ("DP", "EOFP", "EOTP")},
+        "Accuracy, %": fmt.points(row["accuracy"]),
+        **{name: fmt.points(row[name]) for name in ("DP", "EOFP", "EOTP")},
         "Impact ratio": ratio,
-        "lowest to highest run": "–" if say.missing(row["ratio"]) else say.span(row["ratio_min"], row["ratio_max"], 1),
-        "Runs below 0.8, %": "–" if say.missing(row["below_four_fifths"]) else say.points(row["below_four_fifths"]),
+        "lowest to highest run": "–" if fmt.missing(row["ratio"]) else fmt.span(row["ratio_min"], row["ratio_max"], 1),
+        "Runs below 0.8, %": "–" if fmt.missing(row["below_four_fifths"]) else fmt.points(row["below_four_fifths"]),
     }
 
 
@@ -316,7 +317,7 @@ def alt_distribution(individuals: pd.DataFrame, plan: Mapping, attribute: str) -
     rows = individuals[individuals["group"].notna()].dropna(subset=["share_never"])
     told = [
         f"{row['technique']}{say.place(individuals, row)}, {group_name(plan, row)}: "
-        f"{say.points(1 - row['share_never'])} % change in some pair of runs, {say.points(row['share_coin_flip'])} % "
+        f"{fmt.points(1 - row['share_never'])} % change in some pair of runs, {fmt.points(row['share_coin_flip'])} % "
         "in at least half."
         for _, row in rows.head(12).iterrows()
     ]

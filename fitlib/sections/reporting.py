@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from fitlib import formatting as fmt
 from fitlib import wording as say
 from fitlib.display import Page, tell
 from fitlib.identity import SEEN, all_recorded, check_fit
@@ -89,7 +90,7 @@ def how_to_report(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: S
     arm = next(arm for arm in main_arms(plan) if arm["arm"] == row["arm"])
     values = _setting(row, arm, plan, evidence) | _of_both(row, frames["summary"])
     told = [SETTING, SPREAD]
-    if say.missing(row["difference_low"]):
+    if fmt.missing(row["difference_low"]):
         told.append(f"No test and no verdict: {_why(row)}.")
         return " ".join([*(_filled(text, values) for text in told), SCOPE])
     values |= _difference(row, plan)
@@ -148,7 +149,7 @@ def _device(evidence: Sequence[Mapping], trainings: Sequence[str], arm: str) -> 
     """The machine that the runs recorded; several where they differ."""
     parts = [e["parts"] for e in evidence if e["training"] in trainings and e["arm"] == arm and e.get("parts")]
     found = dict.fromkeys(_machine(p) for p in parts)
-    return say.listed((name for name in found if name), 3) if any(found) else "not recorded"
+    return fmt.listed((name for name in found if name), 3) if any(found) else "not recorded"
 
 
 def _machine(parts: Mapping[str, str]) -> str:
@@ -178,33 +179,33 @@ def _moments(row: Mapping, name: str, role: str, summary: pd.DataFrame) -> Value
     for column, value in at.items():
         found = found[found[column] == value]
     s = found.iloc[0] if len(found) else pd.Series(dtype=object)
-    n = 0 if say.missing(s.get("n")) else int(s["n"])
+    n = 0 if fmt.missing(s.get("n")) else int(s["n"])
     constant = n > 1 and s["maxdiff"] == 0
     shown = {
         "n": str(n),
-        "mean": say.points(s.get("mean")),
+        "mean": fmt.points(s.get("mean")),
         "mean interval": f"(constant in all {n} runs)" if constant else _interval(s, "mean"),
-        "sd": "none" if constant else say.points(s.get("sd")),
+        "sd": "none" if constant else fmt.points(s.get("sd")),
         "sd interval": "" if constant else _interval(s, "sd"),
-        "maxdiff": "0" if constant else say.points(s.get("maxdiff")) if n > 1 else say.NOT_ESTIMABLE,
+        "maxdiff": "0" if constant else fmt.points(s.get("maxdiff")) if n > 1 else fmt.NOT_ESTIMABLE,
     }
     return {f"{what} {role}": text for what, text in shown.items()}
 
 
 def _interval(row: Mapping, name: str, scale: float = 100.0) -> str:
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    return f"(interval {say.NOT_ESTIMABLE})" if say.missing(low) or say.missing(high) else say.span(low, high, scale)
+    return f"(interval {fmt.NOT_ESTIMABLE})" if fmt.missing(low) or fmt.missing(high) else fmt.span(low, high, scale)
 
 
 def _difference(row: Mapping, plan: Mapping) -> Values:
     before, changed = plan.get("declared_before_first_run"), say.changed_later(plan, "smallest_effect")
     left_out = f", without {row['dropped_classes']}, which some run leaves undefined" if row["dropped_classes"] else ""
     return {
-        "difference": say.points(row["difference"], signed=True),
+        "difference": fmt.points(row["difference"], signed=True),
         "difference interval": _interval(row, "difference"),
         "difference method": "paired by run" if row["design"] == "paired by run" else "Welch",
-        "smallest effect": say.points(plan["analysis"]["smallest_effect"]),
-        "classes": f"{say.count(int(row['n_classes']), 'class', 'classes')}{left_out}",
+        "smallest effect": fmt.points(plan["analysis"]["smallest_effect"]),
+        "classes": f"{fmt.count(int(row['n_classes']), 'class', 'classes')}{left_out}",
         "declared": "declared before the first run" if before and not changed else "not declared beforehand",
         "verdict": f"“{row['verdict']}”",
     }
@@ -214,20 +215,20 @@ def _tests(row: Mapping, values: Values) -> list[str]:
     """The two tests, each only where it was made; fills their blanks."""
     told = []
     alpha, size = float(row["alpha"]), row["family_size"]
-    if say.missing(row["p_mean"]) or say.missing(size):
+    if fmt.missing(row["p_mean"]) or fmt.missing(size):
         told.append("No test of the means was made.")
     else:
         values |= {
-            "p": say.probability(row["p_mean"]), "p holm": say.probability(row["p_mean_holm"]),
-            "family size": str(int(size)), "smallest p": say.probability(row["p_mean_smallest"]),
-            "power": _power(row["power_mean"]), "corrected alpha": say.probability(alpha / int(size)),
+            "p": fmt.probability(row["p_mean"]), "p holm": fmt.probability(row["p_mean_holm"]),
+            "family size": str(int(size)), "smallest p": fmt.probability(row["p_mean_smallest"]),
+            "power": _power(row["power_mean"]), "corrected alpha": fmt.probability(alpha / int(size)),
         }  # fmt: skip
         above = "No test possible at this n: the smallest attainable p exceeds α. "
         told.append((above if row["p_mean_smallest"] > alpha else "") + TEST)
-    if not (say.missing(row["p_variance_raw"]) or say.missing(row["p_variance_raw_holm"])):
+    if not (fmt.missing(row["p_variance_raw"]) or fmt.missing(row["p_variance_raw_holm"])):
         values |= {
-            "p variance": say.probability(row["p_variance_raw"]),
-            "p variance holm": say.probability(row["p_variance_raw_holm"]),
+            "p variance": fmt.probability(row["p_variance_raw"]),
+            "p variance holm": fmt.probability(row["p_variance_raw_holm"]),
             "variance family size": str(int(row["family_size_variance"])),
             "power variance": _power(row["power_variance"]),
         }
@@ -236,14 +237,14 @@ def _tests(row: Mapping, values: Values) -> list[str]:
 
 
 def _power(value: float) -> str:
-    return say.NOT_ESTIMABLE if say.missing(value) else say.power(value)
+    return fmt.NOT_ESTIMABLE if fmt.missing(value) else fmt.power(value)
 
 
 def _reversal(row: Mapping, values: Values) -> list[str]:
-    if say.missing(row["reversal"]):
+    if fmt.missing(row["reversal"]):
         note = row["reversal_note"]
         return [f"P(verdict reversal): {note}."] if note else []
-    values |= {"reversal": say.probability(row["reversal"]), "reversal interval": _interval(row, "reversal", 1)}
+    values |= {"reversal": fmt.probability(row["reversal"]), "reversal interval": _interval(row, "reversal", 1)}
     return [REVERSAL]
 
 
@@ -258,12 +259,12 @@ def _over_seeds(frames: Mapping[str, pd.DataFrame], row: Mapping) -> str:
         return SCOPE
     keys = ("technique", "baseline", "attribute", "metric")
     rows = table[(table[list(keys)] == [row[key] for key in keys]).all(axis=1)]
-    if rows.empty or say.missing(rows.iloc[0]["low"]):
+    if rows.empty or fmt.missing(rows.iloc[0]["low"]):
         return SCOPE
     over = rows.iloc[0]
     return (
-        f"{over['scope'][0].upper()}{over['scope'][1:]}: {say.points(over['difference'], signed=True)} points "
-        f"{say.span(over['low'], over['high'])} (95 % interval, the seed a random factor), verdict “{over['verdict']}”."
+        f"{over['scope'][0].upper()}{over['scope'][1:]}: {fmt.points(over['difference'], signed=True)} points "
+        f"{fmt.span(over['low'], over['high'])} (95 % interval, the seed a random factor), verdict “{over['verdict']}”."
     )
 
 

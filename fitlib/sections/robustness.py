@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from fitlib import curves, plots
+from fitlib import formatting as fmt
 from fitlib import wording as say
 from fitlib.captions import caption
 from fitlib.display import Page, tell
@@ -49,9 +50,9 @@ def stability(comparisons: pd.DataFrame, most: int = 6) -> list[str]:
         return ["Leaving out a run is not possible here: no verdict rests on three runs or more of each technique."]
     fragile = rows[rows["verdict_changes"] > 0]
     if fragile.empty:
-        return [f"Leaving out any single run changes none of {say.count(len(rows), 'verdict')} on distinct metrics."]
+        return [f"Leaving out any single run changes none of {fmt.count(len(rows), 'verdict')} on distinct metrics."]
     head = (
-        f"{len(fragile)} of {say.count(len(rows), 'verdict')} on distinct metrics "
+        f"{len(fragile)} of {fmt.count(len(rows), 'verdict')} on distinct metrics "
         f"{'hangs' if len(fragile) == 1 else 'hang'} on single runs: with one run left out, another verdict is reached."
     )
     worst = fragile.sort_values("verdict_changes", ascending=False, kind="stable")
@@ -62,7 +63,7 @@ def stability(comparisons: pd.DataFrame, most: int = 6) -> list[str]:
 def _fragile(row: pd.Series, frame: pd.DataFrame) -> str:
     paired = row["design"] == "paired by run"
     deletions = int(row["n_technique"]) + (0 if paired else int(row["n_baseline"]))
-    others = say.listed(row["verdict_without_one"].split("; "))
+    others = fmt.listed(row["verdict_without_one"].split("; "))
     return (
         f"{row['technique']} against {row['baseline']}{say.place(frame, row)} on {row['metric']}: {row['verdict']}, "
         f"but {others} without {_any_of(int(row['verdict_changes']))} of the {deletions} "
@@ -83,13 +84,13 @@ def reversals(reversal: pd.DataFrame, plan: Mapping) -> list[str]:
     unclear = int(first["note"].str.startswith("direction not established").sum())
     if unclear:
         told.append(
-            f"In {unclear} of {say.count(len(first), 'comparison')} the direction is not established: new runs may "
+            f"In {unclear} of {fmt.count(len(first), 'comparison')} the direction is not established: new runs may "
             "point the other way with a probability of up to ½."
         )
     paired = int(first["note"].str.contains("share one training").sum())
     if paired:
         told.append(
-            f"Reversal is not computed for {say.count(paired, 'comparison')} of techniques that share one training."
+            f"Reversal is not computed for {fmt.count(paired, 'comparison')} of techniques that share one training."
         )
     return told
 
@@ -99,13 +100,13 @@ def _by_k(known: pd.DataFrame, plan: Mapping) -> str:
     parts = [f"{_chance(row['value'])} {_chances(row)} for k = {int(row['k'])}" for _, row in largest.iterrows()]
     return (
         f"Where a direction is established, the means of k new runs of both, trained {say.again(plan)}, point the "
-        f"other way with a probability of {say.listed(parts, 8)} (the comparison with the largest upper end at each "
+        f"other way with a probability of {fmt.listed(parts, 8)} (the comparison with the largest upper end at each "
         "k). Upper ends rise with k because fewer blocks of k runs were seen."
     )
 
 
 def _chance(value: float) -> str:
-    return "< 0.001" if 0 < value < 1e-3 else say.probability(value)
+    return "< 0.001" if 0 < value < 1e-3 else fmt.probability(value)
 
 
 def _chances(row: Mapping) -> str:
@@ -119,7 +120,7 @@ def looks(sequential: pd.DataFrame, plan: Mapping) -> list[str]:
         return []
     made = sequential.dropna(subset=["p"])
     if made.empty:
-        return [f"Looks were declared at {say.listed(at, 8)} runs; none could be made."]
+        return [f"Looks were declared at {fmt.listed(at, 8)} runs; none could be made."]
     stopped = made[made["decision"].str.startswith("stop")]
     comparisons = sequential.drop_duplicates([*KEYS, "metric"])
     return [_looks_head(made, at, plan), *_stopped(stopped, len(comparisons)), *_unreachable(made)]
@@ -127,7 +128,7 @@ def looks(sequential: pd.DataFrame, plan: Mapping) -> list[str]:
 
 def _looks_head(made: pd.DataFrame, at: Sequence[int], plan: Mapping) -> str:
     return (
-        f"Looks were declared at {say.listed(at, 8)} runs: each at level {say.probability(made['level'].iloc[0])}, so "
+        f"Looks were declared at {fmt.listed(at, 8)} runs: each at level {fmt.probability(made['level'].iloc[0])}, so "
         f"that all looks of all {int(made['family_size'].iloc[0])} comparisons together err with probability "
         f"{plan['analysis']['alpha']:g} at most (Pocock's level, α divided by the number of comparisons)."
         + (
@@ -140,29 +141,29 @@ def _looks_head(made: pd.DataFrame, at: Sequence[int], plan: Mapping) -> str:
 
 def _stopped(stopped: pd.DataFrame, of: int) -> Iterator[str]:
     if stopped.empty:
-        yield f"No look at any of {say.count(of, 'comparison')} allowed to stop."
+        yield f"No look at any of {fmt.count(of, 'comparison')} allowed to stop."
         return
     for n, rows in stopped.groupby("n"):
-        named = say.listed((f"{r.technique} on {r.metric} ({r.decision.split(': ')[1]})" for r in rows.itertuples()), 6)
-        yield f"At {int(n)} runs, {len(rows)} of {say.count(of, 'comparison')} could stop: {named}."
+        named = fmt.listed((f"{r.technique} on {r.metric} ({r.decision.split(': ')[1]})" for r in rows.itertuples()), 6)
+        yield f"At {int(n)} runs, {len(rows)} of {fmt.count(of, 'comparison')} could stop: {named}."
 
 
 def _unreachable(made: pd.DataFrame) -> Iterator[str]:
     blind = sorted({int(n) for n in made.loc[made["p_smallest"] > made["level"], "n"]})
     if blind:
-        yield f"At {say.listed(blind, 8)} runs no p could reach the level, so nothing could be decided there."
+        yield f"At {fmt.listed(blind, 8)} runs no p could reach the level, so nothing could be decided there."
 
 
 def runs_needed(needed: pd.DataFrame, plan: Mapping) -> list[str]:
     """How many runs the declared effect takes, beside how many there are."""
-    effect = say.points(plan["analysis"]["smallest_effect"])
+    effect = fmt.points(plan["analysis"]["smallest_effect"])
     told, known = [], needed.dropna(subset=["runs_for_mean"])
     if len(known):
         enough = int((known["runs_for_mean"] <= known[["n_baseline", "n_technique"]].min(axis=1)).sum())
         told.append(
             f"To show a true difference of {effect} points with power .8 at the corrected α takes "
             f"{_spread_of(known['runs_for_mean'])} runs of each technique, by metric; "
-            f"{enough} of {say.count(len(known), 'comparison')} {'has' if enough == 1 else 'have'} that many."
+            f"{enough} of {fmt.count(len(known), 'comparison')} {'has' if enough == 1 else 'have'} that many."
         )
     variance = needed["runs_for_variance"].dropna()
     if len(variance):
@@ -171,7 +172,7 @@ def runs_needed(needed: pd.DataFrame, plan: Mapping) -> list[str]:
             "cannot show that the spread is unchanged."
         )
     beyond = int(needed["note"].str.startswith("more than").sum())
-    return [*told, f"For {say.count(beyond, 'comparison')} 10,000 runs would not do."] if beyond else told
+    return [*told, f"For {fmt.count(beyond, 'comparison')} 10,000 runs would not do."] if beyond else told
 
 
 def _spread_of(numbers: pd.Series) -> str:
@@ -198,7 +199,7 @@ def _reversal_row(group: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
     first = group[group["k"] == 1]
     told = {
         "Comparison": f"{row['technique']} v {row['baseline']}{say.place(frame, row)}",
-        "Direction established": f"{len(first.dropna(subset=['value']))} of {say.count(len(first), 'metric')}",
+        "Direction established": f"{len(first.dropna(subset=['value']))} of {fmt.count(len(first), 'metric')}",
     }
     if known.empty:
         return told
@@ -251,7 +252,7 @@ def _by_metric(group: pd.DataFrame, column: str) -> str:
 
 def _powers(values: pd.Series) -> str:
     known = values.dropna()
-    return say.ranged(known, say.power) if len(known) else "–"
+    return fmt.ranged(known, fmt.power) if len(known) else "–"
 
 
 # Captions
@@ -264,7 +265,7 @@ def caption_reversal(plan: Mapping, reversal: pd.DataFrame) -> str:
         _sizes(reversal),
         "Probability that the mean of k new runs of the technique lies on the other side of the mean of k new runs of "
         "the baseline than the difference found, with Newcombe's 95 % interval (of blocks of k runs); k at most half "
-        f"of the runs. Retraining covered: {say.listed(dict.fromkeys(reversal['retraining']))}. Shown: the distinct "
+        f"of the runs. Retraining covered: {fmt.listed(dict.fromkeys(reversal['retraining']))}. Shown: the distinct "
         "metric with the largest upper end at k = 1. No test is made here.",
     )
 
@@ -282,7 +283,7 @@ def caption_curves(plan: Mapping, comparisons: pd.DataFrame) -> str:
 
 def caption_needed(plan: Mapping, needed: pd.DataFrame) -> str:
     """Under the table of runs needed."""
-    effect = say.points(plan["analysis"]["smallest_effect"])
+    effect = fmt.points(plan["analysis"]["smallest_effect"])
     return caption(
         plan,
         _sizes(needed),

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fitlib import formatting as fmt
 from fitlib import nested
 from fitlib import wording as say
 from fitlib.display import Page, tell
@@ -85,7 +86,7 @@ def _outcome(rows: pd.DataFrame, frame: pd.DataFrame) -> str:
     nouns = ("distinct metric", "")
     if frame["attribute"].nunique() > 1:
         nouns = ("pair of distinct metric and attribute", "pairs of distinct metric and attribute")
-    head = f"{who} is {link.get(first, 'undecided against')} {row['baseline']} on {n} of {say.count(len(rows), *nouns)}"
+    head = f"{who} is {link.get(first, 'undecided against')} {row['baseline']} on {n} of {fmt.count(len(rows), *nouns)}"
     return ", ".join([head, *(f"{name} on {k}" for name, k in rest), *_without(len(rows) - sum(counts.values()))])
 
 
@@ -112,7 +113,7 @@ def _grouped(pairs: Sequence[pd.DataFrame]) -> Iterator[str]:
             kind = "less fair on some metric, fairer on none"
         groups.setdefault(kind, []).append(rows.iloc[0]["technique"])
     for kind, names in groups.items():
-        yield f"{len(names)} of {say.count(len(pairs), 'technique')} {kind} ({say.listed(names)})"
+        yield f"{len(names)} of {fmt.count(len(pairs), 'technique')} {kind} ({fmt.listed(names)})"
 
 
 def sentences(over_seeds: pd.DataFrame, comparisons: pd.DataFrame, plan: Mapping) -> list[str]:
@@ -132,7 +133,7 @@ def _one_seed(over_seeds: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     opposite = other[other["verdict"].isin(TOLD[:2]) & other["verdict_over"].isin(TOLD[:2])]
     against = f", {len(opposite)} of them the opposite" if len(opposite) else ""
     return (
-        f"Of {say.count(len(both), 'verdict')} at one seed (distinct metrics, each seed alone), {len(other)} "
+        f"Of {fmt.count(len(both), 'verdict')} at one seed (distinct metrics, each seed alone), {len(other)} "
         f"{'is' if len(other) == 1 else 'are'} not the verdict over seeds{against}."
         if len(both)
         else ""
@@ -144,22 +145,22 @@ def _power(over_seeds: pd.DataFrame, plan: Mapping) -> str:
     rows = rows[(rows["p_holm"] > rows["alpha"]) & rows["power"].notna()]
     if rows.empty:
         return ""
-    effect = say.points(plan["analysis"]["smallest_effect"])
+    effect = fmt.points(plan["analysis"]["smallest_effect"])
     return (
-        f"Not significant is not equal: where the corrected p exceeds α ({say.count(len(rows), 'test')}), the test "
-        f"over seeds had power {say.ranged(rows['power'], say.power)} for a true difference of {effect} points."
+        f"Not significant is not equal: where the corrected p exceeds α ({fmt.count(len(rows), 'test')}), the test "
+        f"over seeds had power {fmt.ranged(rows['power'], fmt.power)} for a true difference of {effect} points."
     )
 
 
 def _left_out(over_seeds: pd.DataFrame) -> str:
     found = _noted(over_seeds, ": left out")
-    return f"Left out of the verdicts over seeds: {say.listed(found, 8)}." if found else ""
+    return f"Left out of the verdicts over seeds: {fmt.listed(found, 8)}." if found else ""
 
 
 def _kept(over_seeds: pd.DataFrame) -> str:
     found = _noted(over_seeds, ": kept")
     why = "over seeds, a seed's mean counts even where its runs do not differ"
-    return f"Kept in the verdicts over seeds: {say.listed(found, 8)}; {why}." if found else ""
+    return f"Kept in the verdicts over seeds: {fmt.listed(found, 8)}; {why}." if found else ""
 
 
 def _noted(over_seeds: pd.DataFrame, ending: str) -> list[str]:
@@ -176,8 +177,8 @@ def share_sentences(over_seeds: pd.DataFrame) -> list[str]:
         return [f"How much of the variance the seed makes up takes {needed}: it is not estimated here."] if few else []
     clear = int((shares["low"] > 0).sum())
     return [
-        f"The seed makes up {say.ranged(100 * shares['share'].clip(lower=0), _percent)} of the variance; in {clear} of "
-        f"{say.count(len(shares), 'case')} the 95 % interval excludes 0. The rest remains where the seed is fixed."
+        f"The seed makes up {fmt.ranged(100 * shares['share'].clip(lower=0), _percent)} of the variance; in {clear} of "
+        f"{fmt.count(len(shares), 'case')} the 95 % interval excludes 0. The rest remains where the seed is fixed."
     ]
 
 
@@ -194,18 +195,18 @@ def over_view(over_seeds: pd.DataFrame) -> pd.DataFrame:
 
 
 def _over_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
-    ranks = say.probability(row["p_signed_rank"])
-    if not say.missing(row["p_signed_rank"]):
-        ranks += f" ({say.probability(row['p_signed_rank_smallest'])})"
+    ranks = fmt.probability(row["p_signed_rank"])
+    if not fmt.missing(row["p_signed_rank"]):
+        ranks += f" ({fmt.probability(row['p_signed_rank_smallest'])})"
     return {
         "Comparison": f"{row['technique']} v {row['baseline']}{_place(frame, row)}",
         "Metric": f"{row['metric']} (∝ {row['redundant_with']})" if row["redundant_with"] else row["metric"],
-        "Difference": say.points(row["difference"], signed=True),
-        "95 % interval": say.span(row["low"], row["high"]),
+        "Difference": fmt.points(row["difference"], signed=True),
+        "95 % interval": fmt.span(row["low"], row["high"]),
         "Verdict": row["verdict"] or "–",
-        "p": say.probability(row["p"]),
-        "Holm": "–" if say.missing(row["p_holm"]) else say.probability(row["p_holm"]),
-        "Power": say.power(row["power"]),
+        "p": fmt.probability(row["p"]),
+        "Holm": "–" if fmt.missing(row["p_holm"]) else fmt.probability(row["p_holm"]),
+        "Power": fmt.power(row["power"]),
         "p of ranks (smallest)": ranks,
     }
 
@@ -223,15 +224,15 @@ def _component_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     return {
         "Technique": f"{row['technique']}{_place(frame, row)}",
         "Metric": row["metric"],
-        "SD between seeds": "≤ 0" if row["sd_seed"] == 0 else say.points(row["sd_seed"]),
-        "SD between runs of a seed": "constant" if row["sd_run"] == 0 else say.points(row["sd_run"]),
-        "Seed's share": "–" if say.missing(row["share"]) else _share(row["share"]),
-        "95 % interval": "–" if say.missing(row["low"]) else f"[{_share(row['low'])}, {_share(row['high'])}]",
+        "SD between seeds": "≤ 0" if row["sd_seed"] == 0 else fmt.points(row["sd_seed"]),
+        "SD between runs of a seed": "constant" if row["sd_run"] == 0 else fmt.points(row["sd_run"]),
+        "Seed's share": "–" if fmt.missing(row["share"]) else _share(row["share"]),
+        "95 % interval": "–" if fmt.missing(row["low"]) else f"[{_share(row['low'])}, {_share(row['high'])}]",
     }
 
 
 def _share(value: float) -> str:
-    return "≤ 0" if value <= 0 else say.decimals(value)
+    return "≤ 0" if value <= 0 else fmt.decimals(value)
 
 
 def components(over_seeds: pd.DataFrame) -> pd.DataFrame:
@@ -268,7 +269,7 @@ def _noise(frame: pd.DataFrame, row: Mapping) -> str:
 def caption(plan: Mapping, over_seeds: pd.DataFrame, extra: str) -> str:
     """The line under a table or figure over seeds: seeds and runs, what varied, what was fixed, and `extra`."""
     seeds, runs = (_range(over_seeds[name]) for name in ("n_seeds", "n_runs"))
-    varied = say.listed(dict.fromkeys(map(say.noise, main_arms(plan))))
+    varied = fmt.listed(dict.fromkeys(map(say.noise, main_arms(plan))))
     data = say.data_name(plan)
     fixed = f"{say.trained_on(plan)}, test set{f' of {data}' if data else ''}"
     return (
@@ -284,7 +285,7 @@ def _range(numbers: pd.Series) -> str:
 
 def _qualified(over_seeds: pd.DataFrame) -> str:
     said = [text for text in dict.fromkeys(over_seeds["qualification"]) if text]
-    return f" Every verdict is qualified: {say.listed(said)}." if said else ""
+    return f" Every verdict is qualified: {fmt.listed(said)}." if said else ""
 
 
 def caption_over(plan: Mapping, over_seeds: pd.DataFrame) -> str:
@@ -293,7 +294,7 @@ def caption_over(plan: Mapping, over_seeds: pd.DataFrame) -> str:
         plan,
         over_seeds,
         "In points. Difference = technique − baseline, mean of the seeds' differences, with Student's 95 % interval "
-        f"paired by seed; verdict against ±{say.points(plan['analysis']['smallest_effect'])} points. p: paired t over "
+        f"paired by seed; verdict against ±{fmt.points(plan['analysis']['smallest_effect'])} points. p: paired t over "
         f"seeds (it has no smallest attainable value), corrected by Holm over {say.family(over_seeds)} tests (BH, BY "
         "in the file); of ranks: exact signed ranks, in brackets the smallest attainable. Power: for the smallest "
         f"effect at the corrected α. ∝: proportional to another metric, counted once.{_qualified(over_seeds)}",
@@ -313,7 +314,7 @@ def caption_components(plan: Mapping, over_seeds: pd.DataFrame) -> str:
 
 def caption_figure(plan: Mapping, over_seeds: pd.DataFrame) -> str:
     """Under the figure."""
-    band = say.points(plan["analysis"]["smallest_effect"])
+    band = fmt.points(plan["analysis"]["smallest_effect"])
     return caption(
         plan,
         over_seeds,
@@ -369,10 +370,10 @@ def _draw_seeds(ax: Axes, height: int, seeds: pd.DataFrame) -> None:
 
 
 def _draw_mean(ax: Axes, height: int, row: pd.Series) -> None:
-    if say.missing(row["difference"]):
+    if fmt.missing(row["difference"]):
         return
     marker, height = MARKERS.get(row["verdict"], "o"), height + 0.32
-    if not say.missing(row["low"]):
+    if not fmt.missing(row["low"]):
         ax.plot([100 * row["low"], 100 * row["high"]], [height] * 2, color=BLUE, linewidth=2.2)
     filled = BLUE if row["verdict"] in MARKERS else "white"
     ax.plot(100 * row["difference"], height, marker, color=BLUE, markerfacecolor=filled, markersize=7)
@@ -392,7 +393,7 @@ def _labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
 def alt_seeds(over_seeds: pd.DataFrame, by_seed: pd.DataFrame) -> str:
     """What the figure shows, in words."""
     rows, used = say.distinct(over_seeds), by_seed[by_seed["used"] == "yes"]
-    told = [_alt_row(row, used) for _, row in rows.head(12).iterrows() if not say.missing(row["difference"])]
+    told = [_alt_row(row, used) for _, row in rows.head(12).iterrows() if not fmt.missing(row["difference"])]
     more = " Further comparisons are in the table." if len(rows) > 12 else ""
     what = "Dot plots of the difference at each seed and its mean over seeds, one panel per metric."
     return f"{what} {' '.join(told)}{more}"
@@ -402,7 +403,7 @@ def _alt_row(row: pd.Series, used: pd.DataFrame) -> str:
     keys = ("technique", "noise", "metric")
     seeds = used.loc[np.logical_and.reduce([used[key] == row[key] for key in keys]), "difference"]
     return (
-        f"{row['technique']} on {row['metric']}: {say.points(row['difference'], signed=True)} points over seeds, "
-        f"from {say.points(seeds.min(), signed=True)} to {say.points(seeds.max(), signed=True)} at single seeds "
+        f"{row['technique']} on {row['metric']}: {fmt.points(row['difference'], signed=True)} points over seeds, "
+        f"from {fmt.points(seeds.min(), signed=True)} to {fmt.points(seeds.max(), signed=True)} at single seeds "
         f"({row['verdict']})."
     )

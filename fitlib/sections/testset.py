@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from fitlib import formatting as fmt
 from fitlib import spread_plots
 from fitlib import wording as say
 from fitlib.captions import caption
@@ -67,8 +68,8 @@ def chance_sentences(summary: pd.DataFrame) -> list[str]:
         row = rows.loc[ratio.idxmin()]
         closest = f"{row['metric']} of {row['technique']}{say.place(summary, row)}"
         return [about, f"Every overall value lies above it; closest comes {closest}: {_against(row)}."]
-    named = say.listed(_named(row, summary) for _, row in within.iterrows())
-    n = f"{len(within)} of {say.count(len(rows), 'overall value')}"
+    named = fmt.listed(_named(row, summary) for _, row in within.iterrows())
+    n = f"{len(within)} of {fmt.count(len(rows), 'overall value')}"
     return [about, f"{n} {'is' if len(within) == 1 else 'are'} no larger than chance alone gives: {named}."]
 
 
@@ -77,7 +78,7 @@ def _named(row: pd.Series, frame: pd.DataFrame) -> str:
 
 
 def _against(row: pd.Series) -> str:
-    return f"{say.points(row['mean'])} points against {say.points(row['expectation'])}"
+    return f"{fmt.points(row['mean'])} points against {fmt.points(row['expectation'])}"
 
 
 def denominator_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
@@ -115,13 +116,13 @@ def component_sentences(components: pd.DataFrame, plan: Mapping) -> list[str]:
     )
     first = (
         f"The signed difference that spreads most over {int(row['n'])} runs is {where}: SD "
-        f"{say.points(row['sd_between_runs'])} points on this test set. {_of_another_test_set(row)}"
+        f"{fmt.points(row['sd_between_runs'])} points on this test set. {_of_another_test_set(row)}"
     )
     return [first, _of_flips(row)]
 
 
 def _of_another_test_set(row: pd.Series) -> str:
-    if say.missing(row["variance_test_set"]):
+    if fmt.missing(row["variance_test_set"]):
         return "The components are not estimable."
     run, test = _component(row, "run"), _component(row, "test_set")
     return f"Of the run, whatever the test set: {run}; of the draw of the test set: {test}."
@@ -133,21 +134,21 @@ def _component(row: pd.Series, name: str) -> str:
 
 def _of_flips(row: pd.Series) -> str:
     floor, spread = row["floor_sd"], row["sd_between_runs"]
-    if say.missing(floor):
+    if fmt.missing(floor):
         return ""
-    share = say.decimals(floor**2 / spread**2)
+    share = fmt.decimals(floor**2 / spread**2)
     return (
         f"If its predictions flipped between runs independently of each other, that alone would give SD "
-        f"{say.points(floor)} points ({share} of the variance found): a floor that only a larger test set lowers."
+        f"{fmt.points(floor)} points ({share} of the variance found): a floor that only a larger test set lowers."
     )
 
 
 def _sd(row: pd.Series, name: str) -> str:
     """An SD in points; "≤ 0" where the variance was estimated as negative."""
     variance = row[f"variance_{name}"]
-    if say.missing(variance):
-        return say.NOT_ESTIMABLE
-    return "≤ 0" if variance < 0 else say.points(row[f"sd_{name}"])
+    if fmt.missing(variance):
+        return fmt.NOT_ESTIMABLE
+    return "≤ 0" if variance < 0 else fmt.points(row[f"sd_{name}"])
 
 
 # Sentences: direction and selection
@@ -160,7 +161,7 @@ def direction_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
     if rows.empty:
         return ""
     changed = rows[rows["lower_group_changes"] > 0]
-    signed = f"{say.count(len(rows), 'signed difference')} ({say.listed(COMPONENT_METRICS)}, by technique and class)"
+    signed = f"{fmt.count(len(rows), 'signed difference')} ({fmt.listed(COMPONENT_METRICS)}, by technique and class)"
     if changed.empty:
         return f"In {signed} the same group had the lowest rate in all runs."
     row = changed.loc[changed["lower_group_changes"].astype(int).idxmax()]
@@ -184,10 +185,10 @@ def selection_sentences(selection: pd.DataFrame) -> list[str]:
     kept = (rows["selected_off"] < rows["mean"]).sum()
     return [
         f"The fairest of {int(row['n'])} runs regresses, most for {named}: chosen on half of the test set it has "
-        f"{say.points(row['selected_on'])} points there, {say.points(row['selected_off'])} on the other half, where "
-        f"all runs have {say.points(row['mean'])} on average (means over random halves).",
+        f"{fmt.points(row['selected_on'])} points there, {fmt.points(row['selected_off'])} on the other half, where "
+        f"all runs have {fmt.points(row['mean'])} on average (means over random halves).",
         f"On the half that did not choose it, the fairest run lay below the mean of all runs in {kept} of "
-        f"{say.count(len(rows), 'pair')} of technique and metric (tables/selection.csv). Whoever picks a run must "
+        f"{fmt.count(len(rows), 'pair')} of technique and metric (tables/selection.csv). Whoever picks a run must "
         "report it on other data.",
     ]
 
@@ -203,15 +204,15 @@ def chance_view(summary: pd.DataFrame) -> pd.DataFrame:
         found = {row["metric"]: _found_and_expected(row) for _, row in group.iterrows()}
         first = group.iloc[0]
         name = {"Technique": f"{first['technique']}{say.place(summary, first)}"}
-        view.append(name | {metric: found.get(metric, say.NOT_ESTIMABLE) for metric in BIAS_METRICS})
+        view.append(name | {metric: found.get(metric, fmt.NOT_ESTIMABLE) for metric in BIAS_METRICS})
     return pd.DataFrame(view)
 
 
 def _found_and_expected(row: pd.Series) -> str:
-    if say.missing(row["mean"]):
-        return say.NOT_ESTIMABLE
-    expected = "–" if say.missing(row["expectation"]) else say.points(row["expectation"])
-    return f"{say.points(row['mean'])} / {expected}"
+    if fmt.missing(row["mean"]):
+        return fmt.NOT_ESTIMABLE
+    expected = "–" if fmt.missing(row["expectation"]) else fmt.points(row["expectation"])
+    return f"{fmt.points(row['mean'])} / {expected}"
 
 
 def caption_chance(plan: Mapping, summary: pd.DataFrame) -> str:
@@ -236,18 +237,18 @@ def _component_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[s
         "Technique": f"{row['technique']}{say.place(frame, row)}",
         "Metric": row["metric"],
         "Class": say.class_name(plan, row["target"]),
-        "Between runs": f"constant in all {int(row['n'])} runs" if constant else say.points(spread),
+        "Between runs": f"constant in all {int(row['n'])} runs" if constant else fmt.points(spread),
         "Run": "–" if constant else _sd(row, "run"),
         "Test set": _sd(row, "test_set"),
         "Run × test set": "–" if constant else _sd(row, "interaction"),
-        "Floor": "–" if constant or say.missing(row["floor_sd"]) else say.points(row["floor_sd"]),
+        "Floor": "–" if constant or fmt.missing(row["floor_sd"]) else fmt.points(row["floor_sd"]),
     }
 
 
 def caption_components(plan: Mapping, components: pd.DataFrame) -> str:
     """Under the table of components."""
     about = (
-        f"SDs in points of the signed difference, of the class and metric ({say.listed(COMPONENT_METRICS)}) with the "
+        f"SDs in points of the signed difference, of the class and metric ({fmt.listed(COMPONENT_METRICS)}) with the "
         "largest spread between runs. Run: covariance over runs on disjoint random halves of the test units; test set: "
         "sampling of the test units; floor: independent flips of single predictions. ≤ 0: estimated as negative. "
         "No interval, no test."
