@@ -32,9 +32,11 @@ from fitlib.declaration import declare
 from fitlib.evidence import experiment_plan
 from fitlib.experiment import Experiment, read_experiment
 from fitlib.long_tables import technique_tables
-from fitlib.predictions import stack
 from fitlib.results import gather
-from fitlib.store import ExperimentPaths, append_line, json_text, write_record
+from fitlib.storage.atomic_files import append_line, json_text
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.predictions import stack
+from fitlib.storage.records import write_record
 from fitlib.studies import Studies
 
 TECHNIQUES, ROWS = 25, 200

@@ -33,7 +33,8 @@ import numpy as np
 import psutil
 import yaml
 
-from fitlib.store import ExperimentPaths, altered, read_record
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.records import altered, read_record
 
 TRAINING = """
 import time

@@ -19,7 +19,7 @@ import numpy as np
 from measure import machine, ratio, spread, table
 
 from fitlib import report
-from fitlib.predictions import write
+from fitlib.storage.predictions import write
 
 MOST_MB = 20
 REPETITIONS = 3

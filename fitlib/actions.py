@@ -16,7 +16,9 @@ from posixpath import normpath
 from fitlib.analysis import REPORT, STATISTICS
 from fitlib.execution import FOLDERS, injected_parameters
 from fitlib.plan import last_line
-from fitlib.store import FAILED, RECORD, ExperimentPaths, read_json
+from fitlib.storage.atomic_files import read_json
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.records import FAILED, RECORD
 
 PLACES = ("runs/*/*/run-*", "techniques/*", "families/*/techniques/*")
 ENDS = ("done", "failed", "finished")  # events

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fitlib.errors import InputError
 from fitlib.other_files import Read
-from fitlib.predictions import SAME_TEST_SET, column_of
+from fitlib.storage.predictions import SAME_TEST_SET, column_of
 from fitlib.table_cells import counted
 
 

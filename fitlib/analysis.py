@@ -20,17 +20,12 @@ from fitlib.execution import notebook_path
 from fitlib.executors import opened
 from fitlib.executors.local import Local
 from fitlib.jobs import Done, Job
-from fitlib.predictions import crossed_name
 from fitlib.progress import Progress
-from fitlib.store import (
-    ExperimentPaths,
-    keep_failed,
-    read_json,
-    read_record,
-    replace_folder,
-    write_manifest,
-    write_record,
-)
+from fitlib.storage.atomic_files import read_json
+from fitlib.storage.manifest import write_manifest
+from fitlib.storage.paths import ExperimentPaths, keep_failed, replace_folder
+from fitlib.storage.predictions import crossed_name
+from fitlib.storage.records import read_record, write_record
 from fitlib.telling import told
 from fitlib.workflow import Result, Task, work_off
 

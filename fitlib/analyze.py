@@ -15,13 +15,16 @@ from fitlib.analysis import Outcome, Study, analyse
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
 from fitlib.experiment import NAME, NAME_REMEDY, Analysis
-from fitlib.lock import locked
 from fitlib.mapping import key_of
 from fitlib.others import FOLDER, MAPPING, Choices, normalised
-from fitlib.predictions import with_crossed
 from fitlib.progress import Progress
 from fitlib.roles import suggestion
-from fitlib.store import OUTSIDE, RECORD, ExperimentPaths, read_json
+from fitlib.storage.atomic_files import read_json
+from fitlib.storage.lock import locked
+from fitlib.storage.manifest import OUTSIDE
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.predictions import with_crossed
+from fitlib.storage.records import RECORD
 
 ARM = "runs"
 COUNTED = "intervals and tests count every file as a run"

@@ -13,7 +13,8 @@ from fitlib import kernels
 from fitlib.errors import Crashed, RunFailed
 from fitlib.execution import execute, notebook_path
 from fitlib.listening import LastLine
-from fitlib.store import FAILED, RECORD, write_json, write_record
+from fitlib.storage.atomic_files import write_json
+from fitlib.storage.records import FAILED, RECORD, write_record
 from fitlib.warm.templates import ANALYSIS, EVERYTHING, TRAINING
 from fitlib.watch import Watch
 

@@ -21,24 +21,15 @@ from fitlib.executors import Choice, Executor, opened
 from fitlib.executors.local import Local
 from fitlib.experiment import Experiment
 from fitlib.jobs import Done, Job, Terms
-from fitlib.lock import Lock, locked
 from fitlib.own_outputs import Finished
 from fitlib.plan import RunTask, State
 from fitlib.progress import Progress
 from fitlib.software import refuse_without_kernel, software
 from fitlib.status import running
-from fitlib.store import (
-    FAILED,
-    ExperimentPaths,
-    altered,
-    log_event,
-    new_attempt,
-    new_token,
-    note_deviation,
-    read_record,
-    settle,
-    supersede,
-)
+from fitlib.storage.journal import log_event, note_deviation
+from fitlib.storage.lock import Lock, locked
+from fitlib.storage.paths import ExperimentPaths, new_attempt, new_token, settle, supersede
+from fitlib.storage.records import FAILED, altered, read_record
 from fitlib.studies import Studies
 from fitlib.telling import told
 from fitlib.watch import Lease, Limits

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.errors import InputError
-from fitlib.prediction_columns import one_line
-from fitlib.predictions import MOST_CLASSES, MOST_GROUPS
+from fitlib.storage.prediction_columns import one_line
+from fitlib.storage.predictions import MOST_CLASSES, MOST_GROUPS
 
 WHERE = "save_predictions"
 WHOLE = "give class numbers or names (of scores: argmax), and the scores as score"

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitlib.datasets import cache
-from fitlib.lock import locked
-from fitlib.store import FAILED, RECORD, ExperimentPaths, write_manifest
+from fitlib.storage.lock import locked
+from fitlib.storage.manifest import write_manifest
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.records import FAILED, RECORD
 
 MIB = 2**20
 

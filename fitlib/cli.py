@@ -239,7 +239,7 @@ def _folder(options: argparse.Namespace) -> Path:
 
 def _export(options: argparse.Namespace) -> int:
     from fitlib.export import export, told
-    from fitlib.store import ExperimentPaths
+    from fitlib.storage.paths import ExperimentPaths
 
     done = export(ExperimentPaths(_folder(options)), options.to, options.predictions)
     print("\n".join(told(done)))
@@ -249,7 +249,7 @@ def _export(options: argparse.Namespace) -> int:
 def _analyze(options: argparse.Namespace) -> int:
     from fitlib.experiment import Analysis, validated
     from fitlib.progress import Progress
-    from fitlib.store import ExperimentPaths
+    from fitlib.storage.paths import ExperimentPaths
 
     names = ("smallest_effect", "alpha", "cross")
     analysis = validated(Analysis, {name: getattr(options, name) for name in names}, "analyze")
@@ -345,7 +345,7 @@ def _agreed(question: str) -> bool:
 
 def _experiment(options: argparse.Namespace) -> tuple:
     from fitlib.experiment import read_experiment
-    from fitlib.store import ExperimentPaths
+    from fitlib.storage.paths import ExperimentPaths
 
     experiment = read_experiment(options.file, options.set, options.runs)
     names = [t.name for t in experiment.techniques]
@@ -362,7 +362,7 @@ def _experiments(outputs: Path) -> list[str]:
 def _declared(options: argparse.Namespace, name: str) -> tuple:
     from fitlib.declaration import latest_plan
     from fitlib.experiment import make_experiment
-    from fitlib.store import ExperimentPaths
+    from fitlib.storage.paths import ExperimentPaths
 
     paths = ExperimentPaths(options.outputs / name)
     declared = latest_plan(paths) if Path(name).name == name else None

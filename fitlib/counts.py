@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from fitlib.predictions import Predictions
+    from fitlib.storage.predictions import Predictions
 
 Counts = NDArray[np.int64]
 

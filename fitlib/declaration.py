@@ -12,7 +12,10 @@ from pydantic import Field
 from fitlib.errors import InputError
 from fitlib.experiment import Experiment, make_experiment, plan_hash, validated
 from fitlib.options import Options
-from fitlib.store import ExperimentPaths, note_deviation, read_record, write_atomically
+from fitlib.storage.atomic_files import write_atomically
+from fitlib.storage.journal import note_deviation
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.records import read_record
 from fitlib.yaml_files import read_yaml
 
 LATER = re.compile(r"experiment-([0-9]+)\.yaml")

@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import median
 
 from fitlib.machine import STEP_COST_MIME
-from fitlib.store import ExperimentPaths, write_atomically
+from fitlib.storage.atomic_files import write_atomically
+from fitlib.storage.paths import ExperimentPaths
 
 COLUMNS = ("training", "arm", "hardware", "on", "off", "ratio", "low", "high", "pairs", "steps", "problem")
 UNITS = {"on": "on_ms", "off": "off_ms"}  # milliseconds of a step with and without deterministic algorithms

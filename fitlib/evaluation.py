@@ -27,7 +27,7 @@ class Trained:
     validation: Part | None
     n_groups: int
     seed: int = 0  # of what a method draws while it predicts: the same at every prediction
-    history: list[dict] = field(default_factory=list)  # one row per epoch and group: `fitlib.run_files.HISTORY`
+    history: list[dict] = field(default_factory=list)  # one row per epoch and group: `fitlib.storage.run_files.HISTORY`
     digests: list[dict] = field(default_factory=list)  # part, epoch, digest
 
     def group_sizes(self) -> list[int]:

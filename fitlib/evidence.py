@@ -12,8 +12,10 @@ from fitlib.digest import digest_json
 from fitlib.experiment import Experiment
 from fitlib.families import Family, class_number, notes_on
 from fitlib.plan import RunTask, State, last_line
-from fitlib.predictions import with_crossed
-from fitlib.store import FAILED, ExperimentPaths, read_json, read_record
+from fitlib.storage.atomic_files import read_json
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.predictions import with_crossed
+from fitlib.storage.records import FAILED, read_record
 
 
 def collect(paths: ExperimentPaths, states: Iterable[tuple[RunTask, State]], report: Path) -> list[dict]:

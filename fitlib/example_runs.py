@@ -16,8 +16,9 @@ from fitlib import results
 from fitlib.digest import digest_arrays, digest_json
 from fitlib.examples import write_example, write_metrics
 from fitlib.loaded import LoadedExperiment
-from fitlib.predictions import read_predictions, write_table
-from fitlib.store import RECORD, write_json
+from fitlib.storage.atomic_files import write_json
+from fitlib.storage.predictions import read_predictions, write_table
+from fitlib.storage.records import RECORD
 
 EPOCHS = 6
 

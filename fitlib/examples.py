@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.long_tables import technique_tables
-from fitlib.predictions import stack, write, write_table
+from fitlib.storage.predictions import stack, write, write_table
 
 CLASSES = [str(digit) for digit in range(10)]
 GROUPS = {"protected": ["group 0", "group 1"]}
@@ -141,7 +141,7 @@ def write_technique(
     """Write metrics, counts, votes, testset and persons (.parquet) of one technique to out_dir, as metrics.ipynb does.
 
     arms: {arm: {"seed": seed, "predictions": {run: path}}}. Byte-identical for identical input. Raises InputError as
-    `fitlib.predictions.stack` does.
+    `fitlib.storage.predictions.stack` does.
     """
     stacked = {
         arm: (described["seed"], stack(described["predictions"], n_classes, n_groups))

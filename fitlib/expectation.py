@@ -23,7 +23,7 @@ from fitlib.counts import Cells, Counts, cells_of, count
 from fitlib.metrics import METRICS, Values
 
 if TYPE_CHECKING:
-    from fitlib.predictions import Predictions
+    from fitlib.storage.predictions import Predictions
 
 DRAWS = 200  # permutations of each run, and together over the runs at least:
 ALL_DRAWS = 3200

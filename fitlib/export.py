@@ -23,11 +23,14 @@ from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError
 from fitlib.execution import injected_parameters, notebook_path
 from fitlib.formatting import count, listed
-from fitlib.keys import versions
-from fitlib.lock import is_locked
 from fitlib.own_code import read_notebook
 from fitlib.series import main_arms
-from fitlib.store import RECORD, ExperimentPaths, covered, json_text, personal, read_json
+from fitlib.storage.atomic_files import json_text, read_json
+from fitlib.storage.keys import versions
+from fitlib.storage.lock import is_locked
+from fitlib.storage.manifest import covered, personal
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.records import RECORD
 from fitlib.verify import check_files
 from fitlib.wording import data_name, noise, seed
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from fitlib.predictions import Predictions
+    from fitlib.storage.predictions import Predictions
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

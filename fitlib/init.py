@@ -18,7 +18,7 @@ from fitlib.column_words import listing
 from fitlib.errors import InputError
 from fitlib.guesses import Groups, Guess, Look, text_of
 from fitlib.options import expanded
-from fitlib.prediction_columns import one_line
+from fitlib.storage.prediction_columns import one_line
 from fitlib.table_cells import counted
 from fitlib.table_files import PACKED, TableFile, read_table
 from fitlib.yaml_files import parse_yaml

@@ -12,7 +12,7 @@ from jupyter_client.channels import AsyncZMQSocketChannel
 from traitlets import Type
 
 from fitlib.prompt import PromptClient
-from fitlib.store import PROGRESS
+from fitlib.storage.paths import PROGRESS
 
 PAUSE = 1.0  # seconds between two lines that are written down
 

@@ -18,9 +18,12 @@ from fitlib.errors import InputError, did_you_mean
 from fitlib.execution import injected_parameters
 from fitlib.formatting import count, listed
 from fitlib.frames import Frame, Tables, frame
-from fitlib.predictions import read_predictions
 from fitlib.series import main_arms
-from fitlib.store import FAILED, RECORD, ExperimentPaths, deviations, read_json
+from fitlib.storage.atomic_files import read_json
+from fitlib.storage.journal import deviations
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.predictions import read_predictions
+from fitlib.storage.records import FAILED, RECORD
 
 OUTPUTS = "outputs"
 RUN_KEYS = ("training", "arm", "run")

@@ -11,7 +11,9 @@ from fitlib import plan
 from fitlib.attempts import LOG
 from fitlib.errors import InputError, did_you_mean
 from fitlib.experiment import Experiment
-from fitlib.store import FAILED, PROGRESS, ExperimentPaths, read_json
+from fitlib.storage.atomic_files import read_json
+from fitlib.storage.paths import PROGRESS, ExperimentPaths
+from fitlib.storage.records import FAILED
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 

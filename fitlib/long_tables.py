@@ -17,7 +17,7 @@ from fitlib.testset import parts_of, smallest_denominators
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fitlib.predictions import Predictions
+    from fitlib.storage.predictions import Predictions
 
 LONG_COLUMNS = (
     "technique", "arm", "seed", "run", "reading", "attribute", "metric", "target", "group", "value", "n_undefined",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fitlib.datasets.columns import Levels, levels_of, text_of
 from fitlib.errors import InputError
-from fitlib.prediction_columns import one_line
+from fitlib.storage.prediction_columns import one_line
 
 Codes = NDArray[np.int16]  # of values, fewer than there are numbers; many runs are held at once
 Numbers = NDArray[np.int64]

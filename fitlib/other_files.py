@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from fitlib.datasets.columns import levels_of
 from fitlib.errors import InputError
 from fitlib.mapping import Vocabulary, listed
-from fitlib.prediction_columns import SCORES, fail_at, is_list, labels, one_line, parse_lists, scores
-from fitlib.predictions import MOST_CLASSES, MOST_GROUPS, SAME_TEST_SET, attribute_of
 from fitlib.roles import guessed, roles_of
+from fitlib.storage.prediction_columns import SCORES, fail_at, is_list, labels, one_line, parse_lists, scores
+from fitlib.storage.predictions import MOST_CLASSES, MOST_GROUPS, SAME_TEST_SET, attribute_of
 from fitlib.table_cells import counted
 from fitlib.table_files import PACKED, read_table
 

@@ -17,16 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.alignment import aligned, check_unique, order_of
-from fitlib.code_digest import code_digest
 from fitlib.digest import digest_arrays, digest_file, digest_json
 from fitlib.errors import InputError
-from fitlib.keys import versions
 from fitlib.mapping import Mapped, listed
 from fitlib.other_files import HERE, Read, Reader, find, passed_over
-from fitlib.predictions import write
 from fitlib.roles import squeezed
 from fitlib.score_columns import Used, check_declared, score_of, used_scores
-from fitlib.store import ExperimentPaths, new_attempt, read_json, read_record, replace_folder, write_json, write_record
+from fitlib.storage.atomic_files import read_json, write_json
+from fitlib.storage.code_digest import code_digest
+from fitlib.storage.keys import versions
+from fitlib.storage.paths import ExperimentPaths, new_attempt, replace_folder
+from fitlib.storage.predictions import write
+from fitlib.storage.records import read_record, write_record
 from fitlib.table_cells import counted
 
 FOLDER, MAPPING = "predictions", "mapping.json"

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fitlib.lock import is_locked
-from fitlib.store import ExperimentPaths
+from fitlib.storage.lock import is_locked
+from fitlib.storage.paths import ExperimentPaths
 
 VERDICT = "## The verdict"
 MARKS = ("experiment.yaml", "statistics.ipynb", "report.html")  # a folder with one of them is an experiment's

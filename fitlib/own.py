@@ -19,14 +19,14 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
 from fitlib import home, own_code
 from fitlib.arms import Arm
-from fitlib.code_digest import code_digest, is_module
 from fitlib.digest import cached_file_digest, digest_json
 from fitlib.errors import InputError, RunFailed
 from fitlib.execution import notebook_path, suggested
-from fitlib.keys import changed_parts, versions
 from fitlib.options import DataPath, Options, expanded, options_of
 from fitlib.own_code import Accepts, fitlib_imports
 from fitlib.registry import DATASETS
+from fitlib.storage.code_digest import code_digest, is_module
+from fitlib.storage.keys import changed_parts, versions
 
 UNKNOWN = "unknown"
 GIVEN = ("run_dir", "run", "seed", "noise", "noise_seed", "device", "threads", "techniques", "data")

@@ -17,10 +17,10 @@ from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from fitlib.code_digest import is_module
 from fitlib.digest import digest_json
 from fitlib.errors import InputError, did_you_mean
 from fitlib.execution import accepted_parameters
+from fitlib.storage.code_digest import is_module
 
 TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 MAGIC = re.compile(r"^\s*[%!?].*$", re.MULTILINE)

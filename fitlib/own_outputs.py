@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fitlib.errors import InputError, RunFailed
-from fitlib.predictions import Predictions, column_of, stack
-from fitlib.run_files import FINGERPRINT_FILE
 from fitlib.saving import NAMES_FILE, NO_TECHNIQUE
-from fitlib.store import ExperimentPaths, read_json
+from fitlib.storage.atomic_files import read_json
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.predictions import Predictions, column_of, stack
+from fitlib.storage.run_files import FINGERPRINT_FILE
 
 if TYPE_CHECKING:
     from fitlib.families import Family

@@ -16,7 +16,7 @@ from fitlib import published as protocol
 from fitlib.paper_files import contents
 from fitlib.published import METRIC_NAMES
 from fitlib.schemas import write_csv
-from fitlib.store import write_atomically
+from fitlib.storage.atomic_files import write_atomically
 
 RUNS = 16
 

@@ -13,7 +13,7 @@ from fitlib.analysis import ONE_THREAD
 from fitlib.errors import InputError
 from fitlib.execution import check_parameters, execute, notebook_path
 from fitlib.paper_files import contents, locate
-from fitlib.store import new_attempt
+from fitlib.storage.paths import new_attempt
 
 NOTEBOOK, REPORT = "paper.ipynb", "report.html"
 MADE = ("tables", "figures", NOTEBOOK, REPORT)  # replaced as a whole; nothing else in the folder is touched

@@ -16,7 +16,7 @@ from fitlib.units import unit_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fitlib.predictions import Predictions
+    from fitlib.storage.predictions import Predictions
 
 SEED = 20240220  # of the draws of runs and units, the same for every technique, arm and attribute
 PERSON_COLUMNS = (

@@ -13,9 +13,11 @@ from pathlib import Path
 from fitlib.arms import Arm
 from fitlib.execution import notebook_path
 from fitlib.experiment import Experiment, TrainingSpec
-from fitlib.keys import changed_parts, key_parts
 from fitlib.own_code import fitlib_imports
-from fitlib.store import FAILED, RECORD, ExperimentPaths, read_json, read_record
+from fitlib.storage.atomic_files import read_json
+from fitlib.storage.keys import changed_parts, key_parts
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.records import FAILED, RECORD, read_record
 
 PAGES = ("fitlib.display", "fitlib.overview", "fitlib.report")  # modules that make pages of executed notebooks
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from fitlib.datasets import Dataset
 from fitlib.evaluation import Trained
-from fitlib.predictions import write
-from fitlib.run_files import write_digests, write_fingerprint, write_history
+from fitlib.storage.predictions import write
+from fitlib.storage.run_files import write_digests, write_fingerprint, write_history
 
 
 def save_run(

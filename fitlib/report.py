@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitlib.display import address
-from fitlib.store import write_atomically
+from fitlib.storage.atomic_files import write_atomically
 
 if TYPE_CHECKING:
     import jinja2

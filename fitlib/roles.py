@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from fitlib.errors import InputError
-from fitlib.prediction_columns import one_line
-from fitlib.predictions import HEADINGS
+from fitlib.storage.prediction_columns import one_line
+from fitlib.storage.predictions import HEADINGS
 
 ROLES = ("idx", "ground_truth", "prediction", "protected", "score", "unit", "run", "technique")
 USUAL = {  # lower case, letters and digits only; where two are there, the earlier one is meant (idx, run) or none

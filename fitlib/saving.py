@@ -22,9 +22,16 @@ from fitlib.class_numbers import WHERE, Names, as_array, columns_of, label_lists
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
 from fitlib.fingerprint import marked, seen_from_outside
-from fitlib.prediction_columns import one_line
-from fitlib.predictions import attribute_of, column_of, write
-from fitlib.run_files import FINGERPRINT_FILE, HISTORY, HISTORY_FILE, write_digests, write_fingerprint, write_history
+from fitlib.storage.prediction_columns import one_line
+from fitlib.storage.predictions import attribute_of, column_of, write
+from fitlib.storage.run_files import (
+    FINGERPRINT_FILE,
+    HISTORY,
+    HISTORY_FILE,
+    write_digests,
+    write_fingerprint,
+    write_history,
+)
 
 NAMES_FILE = "names.json"
 NO_TECHNIQUE = "predictions"  # the file's name where no technique is named
@@ -95,7 +102,8 @@ def save_predictions(
     unit has several rows; score (rows,) of class 1 of two, or (rows, classes). classes, groups ({attribute: names}, or
     the names alone where there is one attribute): names in the order of their numbers; without them numbers from 0 on
     stay, anything else is numbered in sorted order of the ground truth. history: rows (or a data frame) of epoch from
-    0, group, test_accuracy, and what else `fitlib.run_files.HISTORY` has. technique: needed where one run has several.
+    0, group, test_accuracy, and what else `fitlib.storage.run_files.HISTORY` has. technique: needed where one run has
+    several.
 
     run_dir "": a temporary folder, which is told. Raises InputError (one line) for columns that do not fit together, a
     missing value, an unknown class or group, a single group, idx twice, a technique saved before, or other test rows

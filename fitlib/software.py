@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from fitlib.digest import PACKAGE, digest_file, digest_json
 from fitlib.errors import InputError
-from fitlib.keys import NUMERIC
+from fitlib.storage.keys import NUMERIC
 
 FITLIB = "fitlib source"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from fitlib import determinism, plan
 from fitlib.board import Board, duration
 from fitlib.experiment import Experiment
-from fitlib.lock import is_locked
-from fitlib.store import PROGRESS, ExperimentPaths
+from fitlib.storage.lock import is_locked
+from fitlib.storage.paths import PROGRESS, ExperimentPaths
 
 INTERVAL = 2.0  # seconds between two looks of `watch`
 States = list[tuple[plan.RunTask, plan.State]]

@@ -21,7 +21,10 @@ from fitlib.families import Family
 from fitlib.own_outputs import agreed_names, other_rows, read_names
 from fitlib.plan import RunTask, State
 from fitlib.progress import Progress
-from fitlib.store import ExperimentPaths, deviations, read_record, write_manifest
+from fitlib.storage.journal import deviations
+from fitlib.storage.manifest import write_manifest
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.records import read_record
 from fitlib.workflow import Result, Task
 
 

@@ -22,7 +22,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from fitlib.errors import InputError
-from fitlib.prediction_columns import one_line
+from fitlib.storage.prediction_columns import one_line
 from fitlib.table_cells import Remarks, cleaned, counted, typed
 
 PACKED = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}

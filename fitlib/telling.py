@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 from fitlib.jobs import Done
 from fitlib.progress import Progress
-from fitlib.store import ExperimentPaths, append_line, log_event
+from fitlib.storage.atomic_files import append_line
+from fitlib.storage.journal import log_event
+from fitlib.storage.paths import ExperimentPaths
 from fitlib.workflow import Task
 
 

@@ -32,7 +32,7 @@ from fitlib.metrics import METRICS, Values, rate
 from fitlib.signed import RATES, Signed, rate_of, signed_difference
 
 if TYPE_CHECKING:
-    from fitlib.predictions import Predictions
+    from fitlib.storage.predictions import Predictions
 
 SPLITS = 200
 BATCH_CELLS = 1 << 21  # of one table of counts on halves

@@ -18,7 +18,7 @@ from fitlib.individuals import row_of
 from fitlib.metrics import METRICS
 
 if TYPE_CHECKING:
-    from fitlib.predictions import Predictions
+    from fitlib.storage.predictions import Predictions
 
 Floats = NDArray[np.float64]
 GRID = tuple(round(t / 20, 2) for t in range(1, 20))

@@ -11,11 +11,11 @@ from typing import Any
 from fitlib.digest import canonical_json, digest_json
 from fitlib.errors import InputError
 from fitlib.execution import notebook_path
-from fitlib.keys import key_parts
 from fitlib.options import expanded, options_of
 from fitlib.own import OwnTraining
 from fitlib.own_code import fitlib_imports
 from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES
+from fitlib.storage.keys import key_parts
 
 
 class FitlibTraining:

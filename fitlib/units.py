@@ -16,7 +16,7 @@ from scipy import stats
 from fitlib.individuals import row_of
 
 if TYPE_CHECKING:
-    from fitlib.predictions import Predictions
+    from fitlib.storage.predictions import Predictions
 
 Integers = NDArray[np.int64]
 

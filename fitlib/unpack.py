@@ -23,7 +23,9 @@ from fitlib.digest import digest_file
 from fitlib.errors import InputError, RunFailed
 from fitlib.export import ENVIRONMENT, FOLDER, METADATA, SCHEMA
 from fitlib.formatting import count
-from fitlib.store import RECORD, personal, read_json
+from fitlib.storage.atomic_files import read_json
+from fitlib.storage.manifest import personal
+from fitlib.storage.records import RECORD
 from fitlib.verification import Verification
 from fitlib.verify import verify
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitlib.errors import InputError
-from fitlib.store import ExperimentPaths
+from fitlib.storage.paths import ExperimentPaths
 
 if TYPE_CHECKING:
     from fitlib.analysis import Study

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from fitlib.errors import InputError, RunFailed
 from fitlib.identity import BY_DESIGN
-from fitlib.lock import is_locked
-from fitlib.store import RECORD, ExperimentPaths
+from fitlib.storage.lock import is_locked
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.records import RECORD
 from fitlib.verification import Json, Verification
 from fitlib.verify_files import check_manifest, check_records, hash_files
 from fitlib.verify_notebooks import Executed, check_cells, check_parameters, read_executed

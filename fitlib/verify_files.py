@@ -10,7 +10,9 @@ from posixpath import normpath
 
 from fitlib.analysis import REPORT, STATISTICS
 from fitlib.digest import digest_file
-from fitlib.store import OUTSIDE, RECORD, covered, json_text, manifest_of, well_formed
+from fitlib.storage.atomic_files import json_text
+from fitlib.storage.manifest import OUTSIDE, covered, manifest_of
+from fitlib.storage.records import RECORD, well_formed
 from fitlib.verification import Json, Verification
 
 HASH = 12  # hex digits of a hash that a line shows

@@ -11,7 +11,8 @@ from fitlib.digest import digest_json
 from fitlib.identity import done_runs
 from fitlib.others import MAPPING
 from fitlib.plan import State
-from fitlib.store import RECORD, ExperimentPaths, read_record
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.records import RECORD, read_record
 from fitlib.studies import study_of
 from fitlib.verification import Json, Place, Verification
 from fitlib.verify_files import record_of

@@ -18,7 +18,8 @@ from fitlib.experiment import Experiment, make_experiment
 from fitlib.identity import check_control
 from fitlib.own_outputs import check_noise
 from fitlib.plan import RunTask, State, last_line, run_parameters, run_tasks, shared_parameters
-from fitlib.store import FAILED, RECORD, read_json, read_record
+from fitlib.storage.atomic_files import read_json
+from fitlib.storage.records import FAILED, RECORD, read_record
 from fitlib.verification import Json, Verification, shown
 from fitlib.verify_files import record_of
 from fitlib.verify_notebooks import Executed

@@ -19,16 +19,18 @@ from threadpoolctl import threadpool_limits
 
 from fitlib import results
 from fitlib.analysis import STATISTICS
-from fitlib.code_digest import code_digest
 from fitlib.digest import digest_json
 from fitlib.epochs import gather_history
 from fitlib.execution import notebook_path
-from fitlib.keys import versions
 from fitlib.long_tables import technique_tables
 from fitlib.machine import machine
 from fitlib.own_code import fitlib_imports
-from fitlib.predictions import crossed, stack, write_table
-from fitlib.store import RECORD, ExperimentPaths, read_json
+from fitlib.storage.atomic_files import read_json
+from fitlib.storage.code_digest import code_digest
+from fitlib.storage.keys import versions
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.predictions import crossed, stack, write_table
+from fitlib.storage.records import RECORD
 from fitlib.verification import Place, Verification, shown
 
 LONG = ("metrics", "counts", "votes", "testset", "persons")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from fitlib.lock import STALE, read_holder
+from fitlib.storage.lock import STALE, read_holder
 
 INTERVAL = 0.5  # seconds between two looks
 ORPHANED = "its batch has ended or begun anew"

@@ -17,7 +17,7 @@ from typing import Protocol
 from fitlib.errors import FitlibError, InputError, RunFailed
 from fitlib.executors import Executor
 from fitlib.jobs import Done, Job, perform
-from fitlib.lock import BEAT
+from fitlib.storage.lock import BEAT
 
 RANKS = {"train": 1}  # whatever else can run goes first: it is short, and somebody waits for it
 

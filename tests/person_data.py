@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from fitlib.persons import person_table
-from fitlib.predictions import Predictions
+from fitlib.storage.predictions import Predictions
 
 
 def predictions(

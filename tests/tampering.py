@@ -12,7 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fitlib.store import OUTSIDE, ExperimentPaths, covered, json_text, measure, write_manifest
+from fitlib.storage.atomic_files import json_text
+from fitlib.storage.manifest import OUTSIDE, covered, write_manifest
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.records import measure
 
 RECORDS = ("record.json", "statistics.json", "report.json")
 

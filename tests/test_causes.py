@@ -15,9 +15,9 @@ from fitlib import significance as sig
 from fitlib import statistics as st
 from fitlib.identity import BY_DESIGN
 from fitlib.long_tables import technique_tables
-from fitlib.predictions import stack, write
 from fitlib.registry import NOISE_KINDS
 from fitlib.sections import causes as section
+from fitlib.storage.predictions import stack, write
 
 ARMS = {"ulp": 0.01, "ulp-k100": 0.011, "reduction-order": 0.012, "seed": 0.2, "native": 0.0}
 

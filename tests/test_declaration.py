@@ -7,7 +7,8 @@ from fitlib import declaration
 from fitlib.declaration import declare, latest_plan, read_declared
 from fitlib.errors import InputError
 from fitlib.experiment import make_experiment, plan_hash
-from fitlib.store import ExperimentPaths, deviations
+from fitlib.storage.journal import deviations
+from fitlib.storage.paths import ExperimentPaths
 
 
 def experiment(**changes):

@@ -10,7 +10,8 @@ from fitlib.determinism import gather, told, write
 from fitlib.machine import STEP_COST_MIME
 from fitlib.registry import METHODS
 from fitlib.step_cost import PAIRS, step_cost
-from fitlib.store import OUTSIDE, ExperimentPaths
+from fitlib.storage.manifest import OUTSIDE
+from fitlib.storage.paths import ExperimentPaths
 
 COST = {"hardware": "cpu 1", "on": 3.0, "off": 2.0, "ratio": 1.5, "low": 1.4, "high": 1.7, "pairs": 6, "steps": 9}
 

@@ -12,7 +12,7 @@ from fitlib.counts import count, one_vs_rest
 from fitlib.examples import TECHNIQUES, arms_of, write_example, write_metrics, write_technique
 from fitlib.long_tables import counts_array
 from fitlib.metrics import BIAS_METRICS, PUBLISHED, overall
-from fitlib.predictions import stack, write
+from fitlib.storage.predictions import stack, write
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "metrics.ipynb"
 TABLES = ("metrics", "counts", "votes", "testset", "persons")

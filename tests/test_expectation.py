@@ -6,7 +6,7 @@ import pytest
 from fitlib.counts import cells_of, count
 from fitlib.expectation import hypergeometric, no_disparity, of_class, permuted, repeated_units
 from fitlib.metrics import METRICS
-from fitlib.predictions import Predictions
+from fitlib.storage.predictions import Predictions
 
 pytestmark = pytest.mark.filterwarnings("error")
 

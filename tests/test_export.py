@@ -20,8 +20,10 @@ from fitlib.crate import CONTEXT, PROFILE
 from fitlib.digest import digest_file
 from fitlib.errors import InputError, RunFailed
 from fitlib.export import ENVIRONMENT, METADATA, REQUIREMENTS, export
-from fitlib.lock import locked
-from fitlib.store import ExperimentPaths, json_text, personal
+from fitlib.storage.atomic_files import json_text
+from fitlib.storage.lock import locked
+from fitlib.storage.manifest import personal
+from fitlib.storage.paths import ExperimentPaths
 from fitlib.unpack import verify_archive
 from fitlib.verify import verify
 

@@ -14,7 +14,7 @@ from fitlib import load
 from fitlib.errors import InputError
 from fitlib.experiment import make_experiment
 from fitlib.export import export
-from fitlib.store import ExperimentPaths
+from fitlib.storage.paths import ExperimentPaths
 from fitlib.studies import study_of
 from fitlib.unpack import verify_archive
 from fitlib.verify import verify

@@ -14,7 +14,7 @@ from fitlib import individuals as ind
 from fitlib import schemas
 from fitlib.person_tables import individuals, thresholds
 from fitlib.persons import PERSON_COLUMNS
-from fitlib.predictions import write_table
+from fitlib.storage.predictions import write_table
 
 pytestmark = pytest.mark.filterwarnings("error")
 quick = settings(max_examples=60, deadline=None)

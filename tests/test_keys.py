@@ -6,12 +6,12 @@ import re
 import nbformat
 import pytest
 
-from fitlib import keys
-from fitlib.code_digest import SourceTree, code_digest, imported_modules
 from fitlib.execution import notebook_path
-from fitlib.keys import changed_parts, key_parts
 from fitlib.own_code import fitlib_imports
 from fitlib.plan import PAGES
+from fitlib.storage import keys
+from fitlib.storage.code_digest import SourceTree, code_digest, imported_modules
+from fitlib.storage.keys import changed_parts, key_parts
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def roots(notebook):
 def test_training_depends_on_no_module_of_the_analysis():
     modules = imported_modules([*roots("train"), "fitlib.techniques.baseline"])
     assert {"fitlib.train", "fitlib.digest", "fitlib.techniques"} <= set(modules)
-    analysis = {*roots("metrics"), *roots("statistics"), *PAGES} - {"fitlib.predictions"}
+    analysis = {*roots("metrics"), *roots("statistics"), *PAGES} - {"fitlib.storage.predictions"}
     others = {"statistics", "significance", "risk", "series", "wording", "cli", "experiment", "keys"}
     assert not (analysis | {f"fitlib.{name}" for name in others}) & set(modules)
     assert "fitlib.techniques.oversampling" not in modules  # another method's code retrains only that method

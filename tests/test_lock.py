@@ -11,12 +11,12 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from fitlib import lock
 from fitlib.errors import InputError, RunFailed
-from fitlib.lock import STALE, Holder, is_locked, locked, read_holder
-from fitlib.store import ExperimentPaths
+from fitlib.storage import lock
+from fitlib.storage.lock import STALE, Holder, is_locked, locked, read_holder
+from fitlib.storage.paths import ExperimentPaths
 
-HOLD = "import sys, time; from pathlib import Path; from fitlib.lock import locked; from fitlib.store import *\n"
+HOLD = "import sys, time; from pathlib import Path; from fitlib.storage.lock import locked; from fitlib.storage.paths import *\n"
 HOLD += "with locked(ExperimentPaths(Path(sys.argv[1]))): print('held', flush=True); time.sleep(60)"
 
 

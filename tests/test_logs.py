@@ -9,7 +9,9 @@ from fitlib.errors import InputError
 from fitlib.experiment import make_experiment
 from fitlib.logs import logs
 from fitlib.plan import run_tasks
-from fitlib.store import ExperimentPaths, new_attempt, supersede, write_manifest, write_record
+from fitlib.storage.manifest import write_manifest
+from fitlib.storage.paths import ExperimentPaths, new_attempt, supersede
+from fitlib.storage.records import write_record
 
 FIELDS = {
     "techniques": {"S-Base": {"method": "baseline"}, "S-RS": {"method": "oversampling"}},

@@ -8,7 +8,7 @@ from fitlib.counts import confusion, label_counts, one_vs_rest
 from fitlib.expectation import no_disparity
 from fitlib.long_tables import LONG_COLUMNS, TEST_SET_SEED, counts_array, counts_table, long_table, technique_tables
 from fitlib.metrics import BIAS_METRICS, METRICS, PUBLISHED, accuracy, group_accuracy, overall
-from fitlib.predictions import write_table
+from fitlib.storage.predictions import write_table
 from fitlib.testset import COMPONENT_METRICS, parts_of
 
 

@@ -9,9 +9,9 @@ import pytest
 from fitlib.errors import InputError
 from fitlib.mapping import Vocabulary, key_of
 from fitlib.others import Choices, default_name, normalised
-from fitlib.predictions import stack
 from fitlib.roles import declared_roles, roles_of
-from fitlib.store import ExperimentPaths
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.predictions import stack
 
 N = 60
 CLASSES, GENDERS, RACES = np.array(["denied", "approved"]), np.array(["f", "m", "x"]), np.array(["a", "b"])

@@ -12,9 +12,9 @@ from test_report import Page, without_script
 from test_sentences import SCRIPT, Experiment, elsewhere, experiment, without
 
 from fitlib.display import markdown
-from fitlib.lock import locked
 from fitlib.overview import experiments, rows_of, verdict_of, write_overview
-from fitlib.store import ExperimentPaths
+from fitlib.storage.lock import locked
+from fitlib.storage.paths import ExperimentPaths
 
 
 def executed(folder: Path, found: Experiment, verdict: str) -> None:

@@ -16,13 +16,16 @@ from fitlib.errors import InputError, RunFailed
 from fitlib.evidence import compare_shared_epochs
 from fitlib.experiment import make_experiment, read_experiment
 from fitlib.identity import SEEN, check_control, check_fit
-from fitlib.keys import changed_parts
 from fitlib.own_outputs import Finished, check
-from fitlib.predictions import write
 from fitlib.progress import Progress
 from fitlib.provenance import identities
 from fitlib.saving import save_predictions
-from fitlib.store import ExperimentPaths, deviations, read_json, write_record
+from fitlib.storage.atomic_files import read_json
+from fitlib.storage.journal import deviations
+from fitlib.storage.keys import changed_parts
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.predictions import write
+from fitlib.storage.records import write_record
 from fitlib.studies import study_of
 from fitlib.wording import epoch
 

@@ -4,7 +4,8 @@ import pytest
 
 from fitlib import plan
 from fitlib.experiment import make_experiment
-from fitlib.store import ExperimentPaths, write_record
+from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.records import write_record
 
 TECHNIQUES = {
     "S-Base": {"method": "baseline"},

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fitlib import predictions
 from fitlib.errors import InputError
-from fitlib.predictions import crossed, crossed_groups, read_predictions, stack, with_crossed, write
+from fitlib.storage import predictions
+from fitlib.storage.predictions import crossed, crossed_groups, read_predictions, stack, with_crossed, write
 
 ROWS = {
     "idx": [10, 11, 12, 13],
@@ -405,7 +405,7 @@ def test_a_table_keeps_types_where_every_value_is_missing(tmp_path):
 
 def test_writing_needs_neither_pandas_nor_torch(tmp_path):
     code = (
-        "import sys, numpy as np; from fitlib.predictions import write; a = np.arange(4)\n"
+        "import sys, numpy as np; from fitlib.storage.predictions import write; a = np.arange(4)\n"
         f"write({str(tmp_path / 'a.parquet')!r}, a, a, a, {{'sex': a % 2}})\n"
         "assert not {'pandas', 'torch'} & sys.modules.keys()"
     )

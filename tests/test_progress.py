@@ -11,10 +11,10 @@ from fitlib.board import Board, duration
 from fitlib.execution import execute
 from fitlib.experiment import make_experiment
 from fitlib.listening import LastLine, shown_line
-from fitlib.lock import locked
 from fitlib.plan import State, run_tasks
 from fitlib.progress import Progress
-from fitlib.store import PROGRESS, ExperimentPaths, new_attempt
+from fitlib.storage.lock import locked
+from fitlib.storage.paths import PROGRESS, ExperimentPaths, new_attempt
 from fitlib.workflow import Task
 
 TECHNIQUES = {

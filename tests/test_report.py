@@ -26,8 +26,8 @@ from fitlib import captions, display, plots, report, views
 from fitlib.execution import execute, notebook_path
 from fitlib.metrics import BIAS_METRICS
 from fitlib.own_code import fitlib_imports
-from fitlib.predictions import write_table
 from fitlib.schemas import SCHEMAS
+from fitlib.storage.predictions import write_table
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "statistics.ipynb"
 VOID = {"meta", "link", "img", "br", "hr"}

@@ -14,8 +14,8 @@ import fitlib
 from fitlib import saving
 from fitlib.epochs import epochs_table, gather_history
 from fitlib.errors import InputError
-from fitlib.predictions import stack
-from fitlib.run_files import DIGESTS, HISTORY
+from fitlib.storage.predictions import stack
+from fitlib.storage.run_files import DIGESTS, HISTORY
 
 TRUTH, PREDICTION, SEX = [0, 1, 1, 0, 1, 0], [0, 1, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1]
 GIVEN = {"ground_truth": TRUTH, "prediction": PREDICTION, "protected": SEX}

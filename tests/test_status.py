@@ -4,9 +4,9 @@ import pytest
 
 from fitlib import status
 from fitlib.experiment import read_experiment
-from fitlib.lock import locked
 from fitlib.plan import run_tasks
-from fitlib.store import ExperimentPaths, new_attempt
+from fitlib.storage.lock import locked
+from fitlib.storage.paths import ExperimentPaths, new_attempt
 
 TWO = """
 techniques: {S-Base: {method: baseline}, S-RS: {method: oversampling}}

@@ -7,19 +7,11 @@ import pytest
 
 from fitlib.digest import digest_file
 from fitlib.plan import folder_state
-from fitlib.store import (
-    ExperimentPaths,
-    append_line,
-    deviations,
-    new_attempt,
-    note_deviation,
-    read_record,
-    settle,
-    supersede,
-    write_atomically,
-    write_manifest,
-    write_record,
-)
+from fitlib.storage.atomic_files import append_line, write_atomically
+from fitlib.storage.journal import deviations, note_deviation
+from fitlib.storage.manifest import write_manifest
+from fitlib.storage.paths import ExperimentPaths, new_attempt, settle, supersede
+from fitlib.storage.records import read_record, write_record
 
 PARTS = {"code": "c", "parameters": "p"}
 

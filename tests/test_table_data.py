@@ -12,7 +12,6 @@ import torch
 import yaml
 
 from fitlib.cli import main
-from fitlib.code_digest import imported_modules
 from fitlib.datasets.parts import TEST, TRAIN, VALIDATION, drawn_parts
 from fitlib.errors import InputError, RunFailed
 from fitlib.evidence import experiment_plan
@@ -22,6 +21,7 @@ from fitlib.options import Training
 from fitlib.provenance import notes
 from fitlib.recorder import save_run
 from fitlib.registry import DATASETS
+from fitlib.storage.code_digest import imported_modules
 from fitlib.train import Generators, load_data, make_method, train
 
 torch.set_num_threads(1)

@@ -9,8 +9,8 @@ from test_metrics import random_rows
 
 from fitlib.counts import Cells, cells_of, count, label_counts
 from fitlib.metrics import METRICS
-from fitlib.predictions import Predictions
 from fitlib.signed import signed_of
+from fitlib.storage.predictions import Predictions
 from fitlib.testset import (
     COMPONENT_METRICS,
     Components,

@@ -14,8 +14,8 @@ from fitlib import statistics as st
 from fitlib.counts import cells_of, count
 from fitlib.long_tables import technique_tables
 from fitlib.metrics import BIAS_METRICS
-from fitlib.predictions import Predictions
 from fitlib.signed import signed_of
+from fitlib.storage.predictions import Predictions
 from fitlib.testset_tables import components_table, selection_table
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -14,9 +14,10 @@ from tampering import change_cell, change_json, files_of, flip_byte, mend
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
 from fitlib.experiment import plan_hash
-from fitlib.lock import locked
 from fitlib.own_code import cells_digest
-from fitlib.store import ExperimentPaths, write_manifest
+from fitlib.storage.lock import locked
+from fitlib.storage.manifest import write_manifest
+from fitlib.storage.paths import ExperimentPaths
 from fitlib.verification import Verification
 from fitlib.verify import check_files, verify
 from fitlib.verify_notebooks import Executed, check_cells, read_executed

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from fitlib import watch
-from fitlib.lock import Holder
+from fitlib.storage.lock import Holder
 from fitlib.watch import ORPHANED, Lease, LeaseWatch, Limits, Watch, memory_of
 
 HOLDING = "import time; held = b'x' * {size}; print('ready', flush=True); time.sleep(60)"

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fitlib.errors import InputError, known
-from fitlib.predictions import MOST_CLASSES, MOST_GROUPS, crossed_groups, crossed_name
+from fitlib.storage.predictions import MOST_CLASSES, MOST_GROUPS, crossed_groups, crossed_name
 
 Values = NDArray | pa.ChunkedArray
 Getter = Callable[[str], Values]

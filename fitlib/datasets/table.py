@@ -19,7 +19,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fitlib.code_digest import code_digest
 from fitlib.datasets import Dataset, Split, cache, table_encoding
 from fitlib.datasets.columns import Coded, attributes_of, classes_of, levels_of, protected_columns
 from fitlib.datasets.parts import (
@@ -44,6 +43,7 @@ from fitlib.datasets.table_features import (
 )
 from fitlib.digest import cached_file_digest, digest_json
 from fitlib.errors import InputError, RunFailed, known
+from fitlib.storage.code_digest import code_digest
 from fitlib.table_files import read_table
 from fitlib.table_options import TableOptions
 

@@ -13,8 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 
-from fitlib.code_digest import code_digest
 from fitlib.digest import cached_file_digest, digest_json
+from fitlib.storage.code_digest import code_digest
 
 NUMERIC = {
     "train": ("torch", "numpy", "pyarrow", "pillow"),

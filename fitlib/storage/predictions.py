@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fitlib.errors import InputError
-from fitlib.prediction_columns import (
+from fitlib.storage.prediction_columns import (
     LABEL_LISTS,
     SCORES,
     Integers,

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fitlib.errors import InputError, RunFailed
-from fitlib.store import ExperimentPaths
+from fitlib.storage.paths import ExperimentPaths
 
 BEAT, STALE = 5.0, 60.0  # seconds between two heartbeats; after so many without one a holder elsewhere is gone
 BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)

@@ -1,0 +1,1 @@
+"""What lies on disk: an experiment's folder, records, lock, manifest, keys, the files of a run."""

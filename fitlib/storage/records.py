@@ -1,0 +1,65 @@
+"""Records: the evidence that a task is done.
+
+A task is done if and only if its folder holds a valid record: the key is the task's, and every output has the size
+that was measured when it was read back and hashed. Nothing else on disk counts, least of all a notebook's own status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fitlib.digest import digest_file, digest_json
+from fitlib.storage.atomic_files import read_json, write_json
+
+RECORD, FAILED = "record.json", "failed.json"
+SCHEMA = 1
+
+
+def measure(folder: Path, names: list[str]) -> dict[str, dict]:
+    """Size and SHA-256 of a folder's files, read back from disk."""
+    return {n: {"size": (folder / n).stat().st_size, "sha256": digest_file(folder / n)} for n in names}
+
+
+def write_record(folder: Path, kind: str, parts: Mapping[str, str], names: list[str], name: str = RECORD) -> None:
+    """Write the record of a finished task: last of all, by the process that executed and read the outputs back."""
+    record = {"schema": SCHEMA, "kind": kind, "key": digest_json(dict(parts)), "key_parts": dict(parts)}
+    write_json(folder / name, {**record, "outputs": measure(folder, names)})
+
+
+def read_record(folder: Path, name: str = RECORD) -> dict | None:
+    """A well-formed record whose outputs are all there in the recorded sizes; None otherwise."""
+    record = read_json(folder / name)
+    try:
+        if record is None or not well_formed(record):
+            return None
+        whole = all((folder / n).stat().st_size == o["size"] for n, o in record["outputs"].items())
+    except (OSError, ValueError):  # ValueError: a name or key that no file system or hash can take
+        return None
+    return record if whole else None
+
+
+def well_formed(record: dict) -> bool:
+    """Does a record say what every record must, and is its key the hash of its parts?"""
+    outputs, parts = record.get("outputs"), record.get("key_parts")
+    return (
+        record.get("schema") == SCHEMA
+        and isinstance(outputs, dict)
+        and bool(outputs)
+        and all(isinstance(o, dict) and type(o.get("size")) is int for o in outputs.values())
+        and isinstance(parts, dict)
+        and all(isinstance(part, str) for part in parts.values())
+        and record.get("key") == digest_json(parts)
+    )
+
+
+def altered(folder: Path, record: Mapping[str, object]) -> list[str]:
+    """Names of a record's outputs whose bytes are not those that it names, or that cannot be read."""
+    return [name for name, output in record["outputs"].items() if not _holds(folder / name, output.get("sha256"))]
+
+
+def _holds(path: Path, digest: object) -> bool:
+    try:
+        return digest_file(path) == digest
+    except OSError:
+        return False
