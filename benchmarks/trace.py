@@ -19,7 +19,7 @@ import torch
 from measure import machine, median, met, spread, table
 
 from fitlib.batches import Part
-from fitlib.datasets import Dataset, Split
+from fitlib.datasets.dataset import Dataset, Split
 from fitlib.evaluation import Trained
 from fitlib.experiment import read_experiment
 from fitlib.noise import NoNoise

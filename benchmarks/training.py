@@ -20,7 +20,7 @@ from measure import machine, met, table
 from torch import nn
 
 from fitlib.batches import Part
-from fitlib.datasets import Dataset, Split
+from fitlib.datasets.dataset import Dataset, Split
 from fitlib.networks.resnet_cifar import CifarResNet18
 from fitlib.noise import NoNoise
 from fitlib.options import Training

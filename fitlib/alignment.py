@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fitlib.datasets.tabular.cells import counted
 from fitlib.errors import InputError
 from fitlib.other_files import Read
 from fitlib.storage.predictions import SAME_TEST_SET, column_of
-from fitlib.table_cells import counted
 
 
 def check_unique(run: Read, names: list[str]) -> None:

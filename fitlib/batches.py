@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fitlib.compute import enough_memory, memory_format
-from fitlib.datasets import Normalisation, Ragged, Split
+from fitlib.datasets.dataset import Normalisation, Ragged, Split
 from fitlib.errors import InputError
 from fitlib.options import Training
 from fitlib.techniques import Batch

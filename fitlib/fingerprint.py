@@ -22,7 +22,7 @@ from fitlib.digest import digest_arrays, digest_file, digest_json, left_out
 from fitlib.machine import gpu_driver, machine
 
 if TYPE_CHECKING:
-    from fitlib.datasets import Dataset
+    from fitlib.datasets.dataset import Dataset
     from fitlib.evaluation import Trained
 
 PACKAGES = ("torch", "numpy", "pyarrow")

@@ -13,14 +13,14 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from fitlib import guesses
-from fitlib.column_words import listing
+from fitlib.datasets.tabular import column_guesses
+from fitlib.datasets.tabular.cells import counted
+from fitlib.datasets.tabular.column_guesses import Groups, Guess, Look, text_of
+from fitlib.datasets.tabular.column_vocabulary import listing
+from fitlib.datasets.tabular.reading import PACKED, TableFile, read_table
 from fitlib.errors import InputError
-from fitlib.guesses import Groups, Guess, Look, text_of
 from fitlib.options import expanded
 from fitlib.storage.prediction_columns import one_line
-from fitlib.table_cells import counted
-from fitlib.table_files import PACKED, TableFile, read_table
 from fitlib.yaml_files import parse_yaml
 
 BATCHES = ((5_000, 64), (200_000, 256), (float("inf"), 1024))  # up to so many rows -> batch size
@@ -87,21 +87,21 @@ def look_over(table: Path, target: str | None, protected: Sequence[str]) -> Foun
     if read.table.num_columns < 2:
         problem, remedy = "only one column was found", "separate the columns by a comma, semicolon, tab or |"
         raise InputError(where, "columns", read.table.column_names[0], problem, remedy)
-    looks = [guesses.look_at(name, read.table[name]) for name in read.table.column_names]
-    goal = _named(where, "--target", target, looks) if target else guesses.guess_target(where, looks)
+    looks = [column_guesses.look_at(name, read.table[name]) for name in read.table.column_names]
+    goal = _named(where, "--target", target, looks) if target else column_guesses.guess_target(where, looks)
     cut = _cut(where, goal.look)
     chosen = [_named(where, "--protected", name, looks) for name in protected]
-    chosen = chosen or guesses.guess_protected(where, looks, goal.look)
+    chosen = chosen or column_guesses.guess_protected(where, looks, goal.look)
     _check_protected(where, chosen, goal.look)
     split = _split(looks, [goal.look, *(guess.look for guess in chosen)])
     groups, chosen = _groups(where, chosen, split, bool(protected))
     roles = [goal.look.name, *(guess.look.name for guess in chosen)]
-    unit = None if split else guesses.guess_unit(looks, roles)
+    unit = None if split else column_guesses.guess_unit(looks, roles)
     rest = [look for look in looks if look.name not in roles and look is not unit and not (split and look is split[0])]
-    dropped = {look.name: why for look in rest if (why := guesses.unfit(look, goal.look, cut))}
-    codes = [look for look in rest if look.name not in dropped and guesses.categorical(look)]
+    dropped = {look.name: why for look in rest if (why := column_guesses.unfit(look, goal.look, cut))}
+    codes = [look for look in rest if look.name not in dropped and column_guesses.categorical(look)]
     classes = _classes(goal.look, cut)
-    favourable = guesses.favourable_of(goal.look, list(classes))
+    favourable = column_guesses.favourable_of(goal.look, list(classes))
     found = Found(file, read, looks, goal, cut, classes, favourable, chosen, groups, split, unit, dropped, codes)
     return _with_features(where, found)
 
@@ -128,14 +128,14 @@ def _cut(where: str, target: Look) -> str | None:
     if target.kind == "text" and not target.counts:
         problem = f"{target.distinct:,} different texts are no classes"
         raise InputError(where, "--target", target.name, problem, "choose a column with fewer values")
-    return None if guesses.needs_no_cut(target) else guesses.cut_of(target)
+    return None if column_guesses.needs_no_cut(target) else column_guesses.cut_of(target)
 
 
 def _classes(target: Look, cut: str | None) -> dict[str, int]:
     """Rows of each class, by name, in the order of the class numbers."""
     if cut is None:
         return {text_of(value): rows for value, rows in target.counts}
-    below, above = np.bincount(guesses.target_codes(target, cut) + 1, minlength=3)[1:].tolist()
+    below, above = np.bincount(column_guesses.target_codes(target, cut) + 1, minlength=3)[1:].tolist()
     return {f"<={cut[1:]}": below, cut: above}
 
 
@@ -151,7 +151,7 @@ def _check_protected(where: str, chosen: list[Guess], target: Look) -> None:
 
 
 def _split(looks: list[Look], taken: list[Look]) -> tuple[Look, dict[str, list[str]]] | None:
-    pairs = [(look, guesses.parts_of(look)) for look in looks if look not in taken]
+    pairs = [(look, column_guesses.parts_of(look)) for look in looks if look not in taken]
     return next(((look, parts) for look, parts in pairs if parts), None)
 
 
@@ -162,7 +162,7 @@ def _groups(
     test_rows, made, kept = _test_rows(split), [], []
     for guess in chosen:
         try:
-            made.append(guesses.groups_of(where, guess.look, test_rows))
+            made.append(column_guesses.groups_of(where, guess.look, test_rows))
             kept.append(guess)
         except InputError:
             if given or (guess is chosen[-1] and not kept):
@@ -231,7 +231,7 @@ def _of_favourable(found: Found) -> str:
 
 def _of_parts(found: Found) -> str:
     if found.split is None:
-        return f"{guesses.TEST_SHARE:.0%} drawn as test part"
+        return f"{column_guesses.TEST_SHARE:.0%} drawn as test part"
     look, parts = found.split
     return f"column {look.name} (guessed: its values {listing(v for values in parts.values() for v in values)})"
 
@@ -302,7 +302,9 @@ def _protected(found: Found) -> list[str]:
 def _parts(found: Found) -> list[str]:
     if found.split is None:
         lines = [
-            _line(f"  test_share: {guesses.TEST_SHARE}", "of each class and group; or name a column: split: COLUMN"),
+            _line(
+                f"  test_share: {column_guesses.TEST_SHARE}", "of each class and group; or name a column: split: COLUMN"
+            ),
             _line("  split_seed: 0", "of this draw, which is the same for all runs"),
         ]
         unit = (

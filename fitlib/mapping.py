@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fitlib.datasets.columns import Levels, levels_of, text_of
+from fitlib.datasets.tabular.columns import Levels, levels_of, text_of
 from fitlib.errors import InputError
 from fitlib.storage.prediction_columns import one_line
 

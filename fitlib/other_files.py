@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fitlib.datasets.columns import levels_of
+from fitlib.datasets.tabular.cells import counted
+from fitlib.datasets.tabular.columns import levels_of
+from fitlib.datasets.tabular.reading import PACKED, read_table
 from fitlib.errors import InputError
 from fitlib.mapping import Vocabulary, listed
 from fitlib.roles import guessed, roles_of
 from fitlib.storage.prediction_columns import SCORES, fail_at, is_list, labels, one_line, parse_lists, scores
 from fitlib.storage.predictions import MOST_CLASSES, MOST_GROUPS, SAME_TEST_SET, attribute_of
-from fitlib.table_cells import counted
-from fitlib.table_files import PACKED, read_table
 
 SUFFIXES = ((".csv", ".tsv", ".parquet"), (".txt",))  # .txt are mostly notes: read where there is nothing else
 HERE = ""  # technique of files that lie directly in the folder

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.alignment import aligned, check_unique, order_of
+from fitlib.datasets.tabular.cells import counted
 from fitlib.digest import digest_arrays, digest_file, digest_json
 from fitlib.errors import InputError
 from fitlib.mapping import Mapped, listed
@@ -29,7 +30,6 @@ from fitlib.storage.keys import versions
 from fitlib.storage.paths import ExperimentPaths, new_attempt, replace_folder
 from fitlib.storage.predictions import write
 from fitlib.storage.records import read_record, write_record
-from fitlib.table_cells import counted
 
 FOLDER, MAPPING = "predictions", "mapping.json"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fitlib.datasets import Dataset
+from fitlib.datasets.dataset import Dataset
 from fitlib.evaluation import Trained
 from fitlib.storage.predictions import write
 from fitlib.storage.run_files import write_digests, write_fingerprint, write_history

@@ -15,18 +15,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from fitlib.data_options import (
+from fitlib.datasets.options import (
     ApplicantsSOptions,
     CelebAOptions,
     Cifar10SOptions,
     CocoOptions,
     DigitsSOptions,
     FairFaceOptions,
+    ImagesOptions,
     PeopleOptions,
+    TableOptions,
 )
 from fitlib.errors import InputError
 from fitlib.options import DataPath, Options, expanded
-from fitlib.table_options import ImagesOptions, TableOptions
 
 IMAGE_OPTIONS = ("shift", "flip", "crop", "bits", "channels_last")  # of the loop
 PATHS = ("root", "annotations", "file", "table")  # options of data sets that are paths
@@ -266,7 +267,7 @@ DATASETS = {
         needs="parquet files, about 0.5 GB, from https://github.com/joojs/fairface (CC BY 4.0): data.root",
     ),
     "table": DataEntry(
-        "fitlib.datasets.table:load",
+        "fitlib.datasets.own_table:load",
         "a table of yours (CSV or parquet): target, protected attributes and features are columns",
         TableOptions,
         needs="a file: data.file; its columns: data.target, data.protected",

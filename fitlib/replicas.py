@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fitlib.compute import enough_memory
-from fitlib.datasets import Dataset, Split
+from fitlib.datasets.dataset import Dataset, Split
 from fitlib.errors import FitlibError, InputError, RunFailed
 from fitlib.noise import NoNoise
 from fitlib.operators import Operator, Recorder

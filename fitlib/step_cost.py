@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from fitlib.batches import Part
-from fitlib.datasets import Dataset
+from fitlib.datasets.dataset import Dataset
 from fitlib.evaluation import Trained
 from fitlib.machine import STEP_COST_MIME, machine
 from fitlib.techniques import Batch, Method

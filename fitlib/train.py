@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fitlib.batches import Inputs, Normaliser, Part, input_shape
 from fitlib.compute import computing, enough_memory
-from fitlib.datasets import Dataset, Table
+from fitlib.datasets.dataset import Dataset, Table
 from fitlib.errors import InputError, RunFailed
 from fitlib.evaluation import Trained, accuracies, validated
 from fitlib.noise import PURPOSES, NoNoise, derived_seed

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from fitlib.datasets import Dataset, Split
+from fitlib.datasets.dataset import Dataset, Split
 from fitlib.evaluation import Trained
 from fitlib.noise import NoNoise
 from fitlib.options import Training

@@ -8,7 +8,7 @@ import torch
 from method_examples import bytes_of, learn, toy
 
 from fitlib.batches import Images, Normaliser, augment, cropped, input_shape
-from fitlib.datasets import Ragged, Split
+from fitlib.datasets.dataset import Ragged, Split
 from fitlib.errors import InputError
 from fitlib.options import Training
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fitlib.datasets import celeba
-from fitlib.datasets.images import FileSource, decoded
+from fitlib.datasets.images.decoding import FileSource, decoded
 from fitlib.errors import InputError
 from fitlib.registry import DATASETS
 

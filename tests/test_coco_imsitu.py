@@ -11,9 +11,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from fitlib.datasets import coco, imsitu
-from fitlib.datasets.annotations import GROUPS, read_lists, read_pickle, read_rows
-from fitlib.datasets.made_images import made_image
-from fitlib.datasets.subsets import label_counts
+from fitlib.datasets.people.annotations import GROUPS, read_lists, read_pickle, read_rows
+from fitlib.datasets.people.assembly import made_image
+from fitlib.datasets.people.subsets import label_counts
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
 from fitlib.registry import DATASETS

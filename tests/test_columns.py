@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fitlib.datasets.columns import attributes_of, classes_of, groups_of, protected_columns
+from fitlib.datasets.tabular.columns import attributes_of, classes_of, groups_of, protected_columns
 from fitlib.errors import InputError
 
 TEXT = pa.chunked_array([["b", None, "a"], ["c", "b"]])

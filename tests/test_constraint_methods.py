@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from fitlib.datasets import Split
+from fitlib.datasets.dataset import Split
 from fitlib.errors import InputError
 from fitlib.options import Training
 from fitlib.registry import METHODS

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fitlib.datasets import Split
+from fitlib.datasets.dataset import Split
 from fitlib.networks.small_cnn import SmallCNN
 from fitlib.options import Training
 from fitlib.techniques import Batch, Problem

@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fitlib.datasets import Ragged, cache, fairface, images
-from fitlib.datasets.images import Decoding, FileSource, decoded
-from fitlib.datasets.parquet import ImageTable
+from fitlib.datasets import cache, fairface
+from fitlib.datasets.dataset import Ragged
+from fitlib.datasets.images import decoding as images
+from fitlib.datasets.images.decoding import Decoding, FileSource, decoded
+from fitlib.datasets.images.parquet import ImageTable
 from fitlib.errors import InputError
 from fitlib.registry import DATASETS
 

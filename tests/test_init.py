@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fitlib import column_words, guesses
 from fitlib.cli import main
+from fitlib.datasets.tabular import column_guesses, column_vocabulary
 from fitlib.errors import InputError
 from fitlib.experiment import make_experiment
 from fitlib.init import experiment_file, look_over, scalar, told, write_experiment
@@ -130,7 +130,7 @@ def test_hard_names_stay_valid_yaml_in_every_role(tmp_path):
     ],
 )
 def test_protected_attributes_are_known_by_name_in_several_languages(name, kind):
-    assert column_words.kind_of_attribute(name) == kind
+    assert column_vocabulary.kind_of_attribute(name) == kind
 
 
 @pytest.mark.parametrize(
@@ -341,12 +341,12 @@ def test_a_path_that_an_experiment_file_would_change_is_refused(tmp_path):
 
 
 def test_looks_know_kinds_missing_values_and_counts():
-    look = guesses.look_at("n", pa.chunked_array([pa.array([2.0, None, 1.0, 2.0])]))
+    look = column_guesses.look_at("n", pa.chunked_array([pa.array([2.0, None, 1.0, 2.0])]))
     assert (look.kind, look.missing, look.counts) == ("whole", 1, ((1.0, 1), (2.0, 2)))
     assert look.codes.tolist() == [1, -1, 0, 1]
-    assert guesses.look_at("n", pa.chunked_array([pa.array([0.5])])).kind == "number"
-    assert guesses.look_at("n", pa.chunked_array([pa.array([[0, 1]])])).kind == "other"
-    assert guesses.look_at("n", pa.chunked_array([pa.array([None, None], pa.string())])).distinct == 0
+    assert column_guesses.look_at("n", pa.chunked_array([pa.array([0.5])])).kind == "number"
+    assert column_guesses.look_at("n", pa.chunked_array([pa.array([[0, 1]])])).kind == "other"
+    assert column_guesses.look_at("n", pa.chunked_array([pa.array([None, None], pa.string())])).distinct == 0
 
 
 def test_the_public_tables_are_understood(data_dir, tmp_path):

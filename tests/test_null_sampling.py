@@ -8,7 +8,7 @@ from scipy.stats import norm
 from torch import nn
 
 from fitlib.batches import Inputs, Normaliser, Part
-from fitlib.datasets import Split
+from fitlib.datasets.dataset import Split
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
 from fitlib.networks.small_cnn import SmallCNN

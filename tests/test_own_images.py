@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from fitlib.datasets import own_images
-from fitlib.datasets.columns import Coded
-from fitlib.datasets.images import Decoding
+from fitlib.datasets.images.decoding import Decoding
 from fitlib.datasets.own_images import in_order, parts_by_name, told_of_shared
+from fitlib.datasets.tabular.columns import Coded
 from fitlib.errors import InputError
 from fitlib.options import Training
 from fitlib.registry import DATASETS, METHODS

@@ -6,9 +6,10 @@ import gzip
 import numpy as np
 import pytest
 
-from fitlib.datasets import coco, imsitu, subsets
-from fitlib.datasets.annotations import read_lists
-from fitlib.datasets.subsets import balanced_evaluation, first_of_each, label_counts, ratio_subset
+from fitlib.datasets import coco, imsitu
+from fitlib.datasets.people import subsets
+from fitlib.datasets.people.annotations import read_lists
+from fitlib.datasets.people.subsets import balanced_evaluation, first_of_each, label_counts, ratio_subset
 
 TECHNIQUES = {"C": (coco, 1500), "I": (imsitu, 3000)}
 VARIANTS = {"Base": None, "A4": None, "A5": None, "R1": 1, "R2": 2, "R3": 3}

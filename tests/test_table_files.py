@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fitlib.datasets.tabular.reading import read_table
 from fitlib.errors import InputError
-from fitlib.table_files import read_table
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_parquet_keeps_its_types_and_loses_the_index_of_pandas(tmp_path):
 
 
 def test_a_long_table_in_many_blocks_is_read_whole(read, monkeypatch):
-    monkeypatch.setattr("fitlib.table_files.BLOCK", 0)
+    monkeypatch.setattr("fitlib.datasets.tabular.reading.BLOCK", 0)
     rows = 200_000
     found = read("number,text\n" + "".join(f"{i},{'?' if i % 2 else 'word'}\n" for i in range(rows)))
     assert found.table["number"].num_chunks > 1

@@ -7,7 +7,7 @@ import pytest
 import torch
 from method_examples import NETWORK, built, configurations, toy, trained
 
-from fitlib.datasets import Split
+from fitlib.datasets.dataset import Split
 from fitlib.digest import digest_arrays
 from fitlib.evaluation import predicting
 from fitlib.options import Training

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fitlib.datasets import Dataset, Split
+from fitlib.datasets.dataset import Dataset, Split
 
 CLASSES = ("refused", "invited")
 GROUPS = ("a", "b")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fitlib.datasets import Dataset, Split
-from fitlib.datasets.images import Decoding, FileSource, decoded, rows_of
+from fitlib.datasets.dataset import Dataset, Split
+from fitlib.datasets.images.decoding import Decoding, FileSource, decoded, rows_of
 from fitlib.errors import InputError, known
 
 ATTRIBUTES = "list_attr_celeba.txt"

@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 from numpy._core import multiarray
 
-from fitlib.datasets import Dataset, Split, cache
-from fitlib.datasets.images import Decoding, decoded
-from fitlib.datasets.parquet import ImageTable
+from fitlib.datasets import cache
+from fitlib.datasets.dataset import Dataset, Split
+from fitlib.datasets.images.decoding import Decoding, decoded
+from fitlib.datasets.images.parquet import ImageTable
 from fitlib.errors import InputError, RunFailed
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

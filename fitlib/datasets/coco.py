@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fitlib.datasets import Dataset
-from fitlib.datasets.annotations import Entry, Layout
-from fitlib.datasets.people import People
+from fitlib.datasets.dataset import Dataset
+from fitlib.datasets.people.annotations import Entry, Layout
+from fitlib.datasets.people.assembly import People
 
 PER_GROUP = 1500  # men, and women, in the study's balanced evaluation subset
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fitlib.datasets import Dataset, Split
+from fitlib.datasets.dataset import Dataset, Split
 
 CLASSES = tuple("0123456789")
 GROUPS = ("gray", "tinted")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fitlib.data_options import FairFaceOptions
-from fitlib.datasets import Dataset
+from fitlib.datasets.dataset import Dataset
+from fitlib.datasets.images.parquet import ImageTable
+from fitlib.datasets.options import FairFaceOptions, ImagesOptions
 from fitlib.datasets.own_images import OwnImages
-from fitlib.datasets.parquet import ImageTable
 from fitlib.errors import InputError
-from fitlib.table_options import ImagesOptions
 
 REMEDY = (
     "get the parquet files of FairFace (about 0.5 GB at 224 pixels; https://github.com/joojs/fairface, or "

@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fitlib.datasets import Dataset, Split
-from fitlib.datasets.columns import Coded, Values, attributes_of, classes_of, levels_of, protected_columns
-from fitlib.datasets.image_files import ImageFolder
-from fitlib.datasets.images import Decoding, FileSource, decoded, rows_of
-from fitlib.datasets.parquet import ImageTable, part_named
-from fitlib.datasets.parts import (
+from fitlib.datasets.dataset import Dataset, Split
+from fitlib.datasets.images.decoding import Decoding, FileSource, decoded, rows_of
+from fitlib.datasets.images.folder import ImageFolder
+from fitlib.datasets.images.parquet import ImageTable, part_named
+from fitlib.datasets.options import ImagesOptions
+from fitlib.datasets.tabular.columns import Coded, Values, attributes_of, classes_of, levels_of, protected_columns
+from fitlib.datasets.tabular.splitting import (
     NAMES,
     NONE,
     TEST,
@@ -31,7 +32,6 @@ from fitlib.datasets.parts import (
     parts_of_column,
 )
 from fitlib.errors import InputError
-from fitlib.table_options import ImagesOptions
 
 REMEDY = "set data.root to a parquet file, a folder of such, or a folder of image files with a table (data.table)"
 IMAGES_REMEDY = "correct the table's names or data.root, or get the images again"
@@ -55,7 +55,7 @@ def source_files(**options: object) -> list[Path]:
 def load(**options: object) -> Dataset:
     """Make the data set; x is uint8 (rows, 3, size, size): the shorter side resized, the central square.
 
-    Options are those of `fitlib.table_options.ImagesOptions`.
+    Options are those of `fitlib.datasets.options.ImagesOptions`.
     """
     return own_images(**options).load()
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fitlib.datasets import Split
+from fitlib.datasets.dataset import Split
 from fitlib.options import Stage, Training
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from fitlib.datasets import Split
+from fitlib.datasets.dataset import Split
 from fitlib.options import Training
 from fitlib.techniques import Batch, Method, Problem, at_least_half, classification_loss, most_likely
 from fitlib.techniques.class_weights import class_weights, weighted_loss

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fitlib.datasets import Split
+from fitlib.datasets.dataset import Split
 from fitlib.options import Training
 from fitlib.techniques import Batch, Method, Problem, most_likely
 from fitlib.techniques.rba import calibrated

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fitlib.batches import Inputs, Normaliser, Part
-from fitlib.datasets import Split
+from fitlib.datasets.dataset import Split
 from fitlib.errors import InputError
 from fitlib.networks.flow import Flow, negative_log_likelihood
 from fitlib.options import Stage, Training

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fitlib.datasets import Split
+from fitlib.datasets.dataset import Split
 from fitlib.techniques.baseline import Baseline, argmax
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from torch import nn
 
-from fitlib.datasets import Split
-from fitlib.datasets.subsets import label_counts, ratio_subset
+from fitlib.datasets.dataset import Split
+from fitlib.datasets.people.subsets import label_counts, ratio_subset
 from fitlib.errors import InputError
 from fitlib.options import Training
 from fitlib.techniques import Problem
@@ -17,7 +17,7 @@ from fitlib.techniques.baseline import Baseline
 
 class RatioBalanced(Baseline):
     """The baseline on a random subset in which, for each class (label) y, every group has at most `ratio` times as
-    many samples with y as any other group (`fitlib.datasets.subsets.ratio_subset`).
+    many samples with y as any other group (`fitlib.datasets.people.subsets.ratio_subset`).
 
     The subset is drawn from `subset_seed` alone: all runs, under all seeds, train on the same one. A class that some
     group never shows cannot be balanced: InputError, or with `missing: drop` all its samples are left out (three

@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from fitlib.datasets.tabular.cells import Remarks, cleaned, counted, typed
 from fitlib.errors import InputError
 from fitlib.storage.prediction_columns import one_line
-from fitlib.table_cells import Remarks, cleaned, counted, typed
 
 PACKED = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 TEXT_FILES = (".csv", ".tsv", ".txt")

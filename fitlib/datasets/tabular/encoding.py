@@ -12,8 +12,8 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.datasets.parts import TRAIN
-from fitlib.datasets.table_features import Feature
+from fitlib.datasets.tabular.features import Feature
+from fitlib.datasets.tabular.splitting import TRAIN
 
 
 def main(path: str) -> None:

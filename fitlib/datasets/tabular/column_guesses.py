@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fitlib import column_words as words
+from fitlib.datasets.tabular import column_vocabulary as words
 from fitlib.errors import InputError
 
 MOST_VALUES = 1000  # different values that are looked at one by one

@@ -16,7 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
-from fitlib.datasets import Ragged, cache
+from fitlib.datasets import cache
+from fitlib.datasets.dataset import Ragged
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
 

@@ -19,9 +19,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fitlib.datasets import Dataset, Split, cache, table_encoding
-from fitlib.datasets.columns import Coded, attributes_of, classes_of, levels_of, protected_columns
-from fitlib.datasets.parts import (
+from fitlib.datasets import cache
+from fitlib.datasets.dataset import Dataset, Split
+from fitlib.datasets.options import TableOptions
+from fitlib.datasets.tabular import encoding
+from fitlib.datasets.tabular.columns import Coded, attributes_of, classes_of, levels_of, protected_columns
+from fitlib.datasets.tabular.features import (
+    Feature,
+    LeftOut,
+    check_complete,
+    feature_columns,
+    read_features,
+    told_of_features,
+    without_constant,
+)
+from fitlib.datasets.tabular.reading import read_table
+from fitlib.datasets.tabular.splitting import (
     NAMES,
     NONE,
     TEST,
@@ -32,20 +45,9 @@ from fitlib.datasets.parts import (
     limited,
     parts_of_column,
 )
-from fitlib.datasets.table_features import (
-    Feature,
-    LeftOut,
-    check_complete,
-    feature_columns,
-    read_features,
-    told_of_features,
-    without_constant,
-)
 from fitlib.digest import cached_file_digest, digest_json
 from fitlib.errors import InputError, RunFailed, known
 from fitlib.storage.code_digest import code_digest
-from fitlib.table_files import read_table
-from fitlib.table_options import TableOptions
 
 ENCODERS = ("scikit-learn", "numpy")  # packages that decide on the last bit of an encoded cell
 ARRAYS = ("x", "y", "part", "unit", "attributes")
@@ -91,7 +93,7 @@ def describe(**options: object) -> dict:
 def load(**options: object) -> Dataset:
     """Make the data set; x is float32 (rows, inputs): numbers, then one-hot columns or codes.
 
-    Options are those of `fitlib.table_options.TableOptions`.
+    Options are those of `fitlib.datasets.options.TableOptions`.
     """
     given = TableOptions(**options)
     source_files(**options)
@@ -182,7 +184,7 @@ def _encoded_apart(path: Path, made: Prepared, options: TableOptions) -> list[in
     in its fingerprint from all others, and not count as identical.
     """
     given = pickle.dumps((made.features, made.part, options.encoding == "one-hot", options.most_categories))
-    code = f"import sys; from {table_encoding.__name__} import main; main(sys.argv[1])"
+    code = f"import sys; from {encoding.__name__} import main; main(sys.argv[1])"
     search = {**os.environ, "PYTHONPATH": os.pathsep.join(place or os.getcwd() for place in sys.path)}
     done = subprocess.run([sys.executable, "-c", code, str(path)], input=given, capture_output=True, env=search)
     if done.returncode:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.datasets.columns import Values, levels_of, places_of, rows
+from fitlib.datasets.tabular.columns import Values, levels_of, places_of, rows
 from fitlib.errors import InputError
 
 TRAIN, VALIDATION, TEST, NONE = 0, 1, 2, -1

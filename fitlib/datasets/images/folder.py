@@ -1,6 +1,6 @@
 """Folders of images with a table: a row for each image, which one of the table's columns names.
 
-The table is read as `fitlib.table_files` reads every table: CSV of any separator and encoding, or parquet.
+The table is read as `fitlib.datasets.tabular.reading` reads every table: CSV of any separator and encoding, or parquet.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from fitlib.datasets.images import FileSource
+from fitlib.datasets.images.decoding import FileSource
+from fitlib.datasets.tabular.reading import TableFile, read_table
 from fitlib.errors import InputError, known
-from fitlib.table_files import TableFile, read_table
 
 PATH_COLUMNS = (
     *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_name"),

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fitlib.datasets.columns import Levels, levels_of
-from fitlib.datasets.parts import TEST, TRAIN
+from fitlib.datasets.options import TableOptions
+from fitlib.datasets.tabular.columns import Levels, levels_of
+from fitlib.datasets.tabular.splitting import TEST, TRAIN
 from fitlib.errors import InputError, known
-from fitlib.table_options import TableOptions
 
 FEW = 100  # different values of a category column that may be looked at for a leak
 

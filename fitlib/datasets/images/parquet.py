@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fitlib.datasets.columns import levels_of
+from fitlib.datasets.tabular.columns import levels_of
 from fitlib.digest import cached_file_digest, digest_arrays, digest_json
 from fitlib.errors import InputError, known
 

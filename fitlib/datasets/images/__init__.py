@@ -1,0 +1,1 @@
+"""Images: files in folders or tables, decoded once into arrays."""

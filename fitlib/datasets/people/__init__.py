@@ -1,0 +1,1 @@
+"""Annotated photographs of people: COCO and imSitu, their labels and subsets."""

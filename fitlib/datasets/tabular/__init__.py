@@ -1,0 +1,1 @@
+"""Tables as users have them: reading, column types and guesses, features, splits."""
