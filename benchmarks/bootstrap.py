@@ -16,8 +16,8 @@ import numpy as np
 from measure import allocated, machine, median, met, ratio, resident, spread, table, timings
 from scipy import stats
 
-from fitlib.metrics import BIAS_METRICS
-from fitlib.resampling import bootstrap_runs, interval
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.statistics.bootstrap import bootstrap_runs, interval
 
 TECHNIQUES, RUNS, RESAMPLES = 27, 16, 10_000
 

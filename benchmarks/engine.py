@@ -31,7 +31,7 @@ from fitlib import plan
 from fitlib.declaration import declare
 from fitlib.evidence import experiment_plan
 from fitlib.experiment import Experiment, read_experiment
-from fitlib.long_tables import technique_tables
+from fitlib.metrics.long_tables import technique_tables
 from fitlib.results import gather
 from fitlib.storage.atomic_files import append_line, json_text
 from fitlib.storage.paths import ExperimentPaths

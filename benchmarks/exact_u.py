@@ -15,7 +15,7 @@ import numpy as np
 from measure import allocated, machine, ratio, resident, spread, table, timings
 from scipy import stats
 
-from fitlib import significance as sig
+from fitlib.statistics import significance as sig
 
 SIZES = (8, 16, 64, 100)
 

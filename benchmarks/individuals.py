@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from measure import allocated, machine, median, met, ratio, resident, spread, table, timings
 
-from fitlib.individuals import churn
+from fitlib.metrics.individuals import churn
 
 RUNS, ROWS, CLASSES = 64, 100_000, 10
 PART = 20

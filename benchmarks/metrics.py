@@ -12,8 +12,8 @@ import argparse
 import numpy as np
 from measure import allocated, machine, median, met, ratio, resident, spread, table, timings
 
-from fitlib.counts import cells_of, confusion, label_counts
-from fitlib.metrics import METRICS, overall
+from fitlib.metrics.bias_metrics import METRICS, overall
+from fitlib.metrics.counts import cells_of, confusion, label_counts
 
 TECHNIQUES, RUNS, ROWS, CLASSES, GROUPS = 27, 16, 20_000, 10, 2
 LABELS, LABEL_ROWS = 79, 3_000

@@ -12,10 +12,10 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-from fitlib import permutation, published
-from fitlib import risk as risks
-from fitlib import significance as sig
-from fitlib import statistics as st
+from fitlib.statistics import estimates as st
+from fitlib.statistics import paper_protocol, permutation
+from fitlib.statistics import risk as risks
+from fitlib.statistics import significance as sig
 
 ALPHA = 0.05
 LOCATION = 10.0  # mean of both arms where nothing else is said: a coefficient of variation of .1
@@ -185,7 +185,7 @@ def check(b: Values, t: Values, replicates: int = 5) -> None:
     _equal(high, [st.welch(*pair).high for pair in pairs])
     dealt = permutation.splits(b.shape[1], t.shape[1], np.random.default_rng(0), 99)
     _equal(_studentised(b, t, dealt), [permutation.studentised(*pair, dealt=dealt).p for pair in pairs])
-    study = [published.compare(*pair) for pair in pairs]
+    study = [paper_protocol.compare(*pair) for pair in pairs]
     _equal(paper_mean(b, t), [one.p_mean for one in study])
     _check_reversal(b, t, pairs)
 

@@ -9,10 +9,11 @@ import procedures as do
 from procedures import NAMES, Share, covers, share
 from scipy import stats
 
-from fitlib import nested, sequential
-from fitlib import risk as risks
-from fitlib import significance as sig
-from fitlib import statistics as st
+from fitlib.statistics import estimates as st
+from fitlib.statistics import nested_design as nested_design_statistics
+from fitlib.statistics import risk as risks
+from fitlib.statistics import sequential
+from fitlib.statistics import significance as sig
 
 Rows = list[list]
 RUNS = 16
@@ -129,7 +130,7 @@ def over_seeds(rng: np.random.Generator, replicates: int) -> Rows:
         seeds = math.sqrt(1 - fit**2) * rng.standard_normal((2, replicates, 1))
         b, t = seeds + fit * rng.standard_normal((2, replicates, RUNS))
         found = [share(test(b, t) <= do.ALPHA) for test in (do.exact_u, do.welch_t)]
-        rows.append([f"{fit:g}", *found, f"{100 * nested.one_seed_false_positives(fit, RUNS):.1f}"])
+        rows.append([f"{fit:g}", *found, f"{100 * nested_design_statistics.one_seed_false_positives(fit, RUNS):.1f}"])
     return rows
 
 
@@ -141,8 +142,8 @@ def nested_design(rng: np.random.Generator, replicates: int) -> Rows:
             size = (2, min(replicates, 4000), seeds)
             seed, run = do.sample(shape, rng, (*size, 1)), do.sample(shape, rng, (*size, runs))
             b, t = math.sqrt(0.5) * seed + math.sqrt(0.5) * run
-            found = [nested.over_seeds(*pair) for pair in zip(b, t, strict=True)]
-            shares = [nested.components(x).share for x in b]
+            found = [nested_design_statistics.over_seeds(*pair) for pair in zip(b, t, strict=True)]
+            shares = [nested_design_statistics.components(x).share for x in b]
             inside = "–" if not shares[0].estimable else share(np.array([s.low <= 0.5 <= s.high for s in shares]))
             rows.append(
                 [f"{seeds} × {runs}", NAMES[shape], share(np.array([f.low <= 0 <= f.high for f in found])), inside]

@@ -13,15 +13,15 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from fitlib import power
-from fitlib import significance as sig
-from fitlib import statistics as st
 from fitlib.comparisons import POWER_SEED, blocks_of
-from fitlib.identity import BY_DESIGN, check_control, differing_parts, distinct_results, done_runs
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.person_tables import individuals
 from fitlib.schemas import CAUSE_CHURN, CAUSE_TESTS, CAUSES, Json, joined, table_of
 from fitlib.series import METRICS, main_arms, series_of
+from fitlib.statistics import estimates as st
+from fitlib.statistics import power
+from fitlib.statistics import significance as sig
+from fitlib.statistics.run_identity import BY_DESIGN, check_control, differing_parts, distinct_results, done_runs
 
 FACTOR = ("machine", "gpu")  # parts that name the hardware
 IMPLEMENTATION, ALGORITHM, BOTH, CONTROL = "implementation", "algorithm", "both", "control"

@@ -10,14 +10,14 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 
-from fitlib import permutation, power, stability
-from fitlib import risk as risks
-from fitlib import significance as sig
-from fitlib import statistics as st
 from fitlib.findings import CheckFit, Findings
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.schemas import COMPARISONS, Json, integer_column, joined, table_of
 from fitlib.series import METRICS, Series, main_arms, series_of
+from fitlib.statistics import estimates as st
+from fitlib.statistics import leave_one_out, permutation, power
+from fitlib.statistics import risk as risks
+from fitlib.statistics import significance as sig
 
 # Simulated power and random permutations are drawn from these and both n, so the order of rows cannot matter.
 POWER_SEED, PERMUTATION_SEED = 2006, 1997
@@ -275,14 +275,14 @@ def _effects(b: np.ndarray, t: np.ndarray, pair: Pair, smallest_effect: float, p
     row["note"] = joined(pair.note, difference.note)
     intervals = f"95 % intervals: difference {difference.method}" + ("" if pair.paired else f", d {d.method}")
     row["procedures"] = f"{intervals}; {procedures}"
-    without = stability.leave_one_out(
+    without = leave_one_out.leave_one_out(
         b, t, lambda x, y: st.verdict(x, y, smallest_effect, paired=pair.paired), pair.paired
     )
     row["verdict"] = pair.verdict(without.verdict)
     return row | (_reversal(reversal, pair) | _stability(without, pair) if pair.metric != "accuracy" else {})
 
 
-def _stability(without: stability.LeaveOneOut, pair: Pair) -> Json:
+def _stability(without: leave_one_out.LeaveOneOut, pair: Pair) -> Json:
     """How the verdict fares with one run less; nothing where only one run would be left."""
     if min(pair.b.runs.size, pair.t.runs.size) < 3:
         return {}

@@ -2,7 +2,7 @@
 
 Pandas frames in, a pandas frame out; see `fitlib.tables` for plan and evidence. Costs are judged twice: by protocol
 `fitlib` (columns without ending), and by the labels of the study (``_study``; Qian et al., NeurIPS 2021, see
-`fitlib.published`), which are uncorrected and judge spread on values divided by their mean.
+`fitlib.statistics.paper_protocol`), which are uncorrected and judge spread on values divided by their mean.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from fitlib import published
-from fitlib import significance as sig
-from fitlib import statistics as st
 from fitlib.comparisons import Pair, pairs_of, variance_power
 from fitlib.findings import CheckFit
 from fitlib.schemas import COSTS, Json, joined, table_of
+from fitlib.statistics import estimates as st
+from fitlib.statistics import paper_protocol
+from fitlib.statistics import significance as sig
 
 COST_NAMES = ("cost_accuracy", "cost_bias_variance", "cost_accuracy_variance")
 KEYS = ("technique", "arm", "attribute", "metric")
@@ -59,8 +59,8 @@ def study_costs(
 
     Costs are None where bias did not fall; any answer is None where the study's test does not exist.
     """
-    bias = published.compare(baseline, technique)
-    accuracy = published.accuracy(accuracy_baseline, accuracy_technique)
+    bias = paper_protocol.compare(baseline, technique)
+    accuracy = paper_protocol.accuracy(accuracy_baseline, accuracy_technique)
     fell = _labelled(bias.label_mean, "-")
     labels = ((accuracy.label_mean, "-"), (bias.label_variance, "+"), (accuracy.label_variance, "+"))
     return _answers(fell, [_labelled(*found) for found in labels])

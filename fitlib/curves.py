@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fitlib import formatting as fmt
-from fitlib import power
 from fitlib import wording as say
 from fitlib.plots import BLUE, GREY, INK, VERMILION, WIDTH, styled
+from fitlib.statistics import power
 
 MOST_LINES = 5  # techniques with a curve of their own; of more, the range over techniques is drawn
 MARKERS = "osD^v"

@@ -19,7 +19,7 @@ from fitlib.storage.records import FAILED, read_record
 
 
 def collect(paths: ExperimentPaths, states: Iterable[tuple[RunTask, State]], report: Path) -> list[dict]:
-    """One dict per run, as `fitlib.identity` judges them; `status` is done, failed or missing.
+    """One dict per run, as `fitlib.statistics.run_identity` judges them; `status` is done, failed or missing.
 
     `report`: the folder of the report, from which the links lead to the runs.
     """

@@ -1,4 +1,5 @@
-"""The simulated experiment of `fitlib.examples` as if its runs had been recorded: curves, digests and fingerprints.
+"""The simulated experiment of `fitlib.metrics.simulated_experiment` as if its runs had been recorded: curves, digests
+and fingerprints.
 
 SIMULATED: no network stands behind these curves, and what is digested are the simulated predictions.
 """
@@ -14,8 +15,8 @@ import pandas as pd
 
 from fitlib import results
 from fitlib.digest import digest_arrays, digest_json
-from fitlib.examples import write_example, write_metrics
 from fitlib.loaded import LoadedExperiment
+from fitlib.metrics.simulated_experiment import write_example, write_metrics
 from fitlib.storage.atomic_files import write_json
 from fitlib.storage.predictions import read_predictions, write_table
 from fitlib.storage.records import RECORD

@@ -22,7 +22,7 @@ from fitlib.arms import Arm, arm_name, arms_of, repeated
 from fitlib.digest import digest_json
 from fitlib.errors import InputError, did_you_mean
 from fitlib.families import Family, class_number, families
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.options import Options, Training
 from fitlib.own import OwnFields
 from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISE_KINDS, NOISES, Entry, check_images

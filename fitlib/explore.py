@@ -20,22 +20,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fitlib import captions, plots, power, risk, signed, views
+from fitlib import captions, plots, views
 from fitlib import formatting as fmt
 from fitlib import wording as say
-from fitlib.counts import cells_of
 from fitlib.curves import NUMBERS, power_at
 from fitlib.display import address, table_html
 from fitlib.loaded import LoadedExperiment
-from fitlib.long_tables import counts_array
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics import signed_differences
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.counts import cells_of
+from fitlib.metrics.long_tables import counts_array
 from fitlib.series import main_arms
-from fitlib.statistics import mean_interval
+from fitlib.statistics import power, risk
+from fitlib.statistics.estimates import mean_interval
 
 RATES = {
-    "selection rate": signed.selection_rate,
-    "true positive rate": signed.true_positive_rate,
-    "false positive rate": signed.false_positive_rate,
+    "selection rate": signed_differences.selection_rate,
+    "true positive rate": signed_differences.true_positive_rate,
+    "false positive rate": signed_differences.false_positive_rate,
 }
 METRICS = (*BIAS_METRICS, "accuracy", *RATES)
 LANDMARKS = np.round(np.arange(0.5, 1.0001, 0.01), 2)

@@ -21,7 +21,7 @@ class Findings:
         self._check, self._identities, self._digests = check_fit, {}, plan.get("digests") or {}
 
     def identity(self, training: str, arm: str) -> Any:
-        """What ``check_fit`` (by default `fitlib.identity.check_fit`) answers."""
+        """What ``check_fit`` (by default `fitlib.statistics.run_identity.check_fit`) answers."""
         if (training, arm) not in self._identities:
             self._identities[training, arm] = (self._check or _check_fit())(self.all, training, arm)
         return self._identities[training, arm]
@@ -45,6 +45,6 @@ class Findings:
 
 
 def _check_fit() -> CheckFit:
-    from fitlib.identity import check_fit
+    from fitlib.statistics.run_identity import check_fit
 
     return check_fit

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fitlib import risk as risks
-from fitlib import statistics as st
 from fitlib.findings import CheckFit, Findings
+from fitlib.metrics.unit_overlap import ALPHA, INDEPENDENT, PAIRED, REPEATED, TWO, extreme_groups
 from fitlib.schemas import RISK, Json, joined, table_of
 from fitlib.series import main_arms, retraining
-from fitlib.units import ALPHA, INDEPENDENT, PAIRED, REPEATED, TWO, extreme_groups
+from fitlib.statistics import estimates as st
+from fitlib.statistics import risk as risks
 
 SMALL_GROUP = (2, 100)  # a group under 2 % of the data is flagged
 TESTS = {
@@ -53,7 +53,8 @@ def risk(
     ``disadvantaged``, the lowest group of the favourable class; ``flips``, the runs in which one person decided
     differently turns the comparison with 0.8; ``small_groups``, those under 2 % of the data. For the favourable class
     also in how many runs the two groups differ: ``significant`` (exact p < .05) and ``beyond_two_sd``; which ``test``
-    depends on whether test units stand in both groups, which ``persons`` (the long table of `fitlib.persons`) tells.
+    depends on whether test units stand in both groups, which ``persons`` (the long table of
+    `fitlib.metrics.long_tables`) tells.
     With more than two groups the pair was chosen for being extreme, so its p is too small: the note says so.
     """
     known, selections, designs = Findings(evidence, check_fit, plan), _selections(counts, plan), _designs(persons)

@@ -1,4 +1,5 @@
-"""The published study: its tasks and techniques, its numbers, and its tables made of them (`fitlib.published`).
+"""The published study: its tasks and techniques, its numbers, and its tables made of them
+(`fitlib.statistics.paper_protocol`).
 
 Where the numbers come from, and that they are the published ones, is `fitlib.paper_files`' business.
 """
@@ -12,10 +13,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from fitlib import published as protocol
 from fitlib.paper_files import contents
-from fitlib.published import METRIC_NAMES
 from fitlib.schemas import write_csv
+from fitlib.statistics import paper_protocol as protocol
+from fitlib.statistics.paper_protocol import METRIC_NAMES
 from fitlib.storage.atomic_files import write_atomically
 
 RUNS = 16

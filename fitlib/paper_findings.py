@@ -15,7 +15,7 @@ import pandas as pd
 from fitlib.formatting import count, decimals, listed, points
 from fitlib.paper_review import Review, balanced_by_ratio, samples
 from fitlib.paper_strict import Values, forced_to_zero, nobody_predicted, shared_weights, strict_values
-from fitlib.published import compare
+from fitlib.statistics.paper_protocol import compare
 
 LABELS_METHOD = (
     "Labels (mean, variance) by protocol paper: one-sided U, Levene on values/mean, α = 0.05, not corrected."

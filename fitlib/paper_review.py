@@ -1,9 +1,9 @@
 """The published study judged twice, technique by technique and metric by metric.
 
-Protocol `paper` (`fitlib.published`) stands beside reading `strict` (`fitlib.paper_strict`) and protocol `fitlib`
-(`fitlib.significance`, `fitlib.statistics`), computed from the same published values. Each of the study's five tasks is
-an experiment of its own, and so has its own family of tests. `fitlib.paper_findings`
-tells what changes, quirk by quirk.
+Protocol `paper` (`fitlib.statistics.paper_protocol`) stands beside reading `strict` (`fitlib.paper_strict`) and
+protocol `fitlib` (`fitlib.statistics.significance`, `fitlib.statistics.estimates`), computed from the same published
+values. Each of the study's five tasks is an experiment of its own, and so has its own family of tests.
+`fitlib.paper_findings` tells what changes, quirk by quirk.
 """
 
 from __future__ import annotations
@@ -18,13 +18,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fitlib import significance as sig
-from fitlib import statistics as st
 from fitlib.formatting import count
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.paper_strict import Strict, Values, over_common_classes, strict_values
-from fitlib.published import ALPHA, accuracy_frame, costs_of, label, labels_frame, overlap_frame, venn_frame
 from fitlib.schemas import REVIEW, Json, joined, table_of
+from fitlib.statistics import estimates as st
+from fitlib.statistics import significance as sig
+from fitlib.statistics.paper_protocol import (
+    ALPHA,
+    accuracy_frame,
+    costs_of,
+    label,
+    labels_frame,
+    overlap_frame,
+    venn_frame,
+)
 
 SMALLEST_EFFECT = 0.01
 CONSTANT = "constant baseline"

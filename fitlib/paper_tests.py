@@ -10,8 +10,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from fitlib import significance as sig
-from fitlib import statistics as st
 from fitlib.formatting import count, decimals, listed, points, probability
 from fitlib.paper_findings import (
     NO_TEST_MADE,
@@ -25,8 +23,10 @@ from fitlib.paper_findings import (
     unpredicted_classes,
 )
 from fitlib.paper_review import Review, distinct_metrics
-from fitlib.power import SD_RATIO, power_variance
-from fitlib.published import label
+from fitlib.statistics import estimates as st
+from fitlib.statistics import significance as sig
+from fitlib.statistics.paper_protocol import label
+from fitlib.statistics.power import SD_RATIO, power_variance
 from fitlib.wording import JUDGED
 
 POWER_SEED = 2006  # power of the variance test is simulated from this seed

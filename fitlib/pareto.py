@@ -1,7 +1,7 @@
 """Accuracy, bias and arbitrariness of all techniques together: who is dominated by nobody (the Pareto front).
 
 Pandas frames in, pandas frames out; see `fitlib.tables` for plan and evidence. Arbitrariness is the mean churn of
-`fitlib.individuals`: how often two equal runs decide differently about a person.
+`fitlib.metrics.individuals`: how often two equal runs decide differently about a person.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fitlib import statistics as st
 from fitlib.comparisons import Pair, pairs_of
 from fitlib.findings import CheckFit, Findings
-from fitlib.resampling import draw_runs, resampled_means
 from fitlib.schemas import PARETO, Json, joined, table_of
+from fitlib.statistics import estimates as st
+from fitlib.statistics.bootstrap import draw_runs, resampled_means
 
 SHARE_SEED = 1987  # of the resampled runs behind `front_share`
 SHARE_RESAMPLES = 2000
@@ -116,7 +116,8 @@ def families_of(
 def mean_churn(votes: pd.DataFrame, arm: str, runs: int) -> float:
     """Mean over rows (of multi-label predictions: rows and labels) of 1 - Σ_c k_c(k_c - 1)/(n(n - 1)), n = ``runs``.
 
-    ``votes``: columns arm, idx, class, votes as `fitlib.long_tables` writes them. NaN without votes or with 1 run.
+    ``votes``: columns arm, idx, class, votes as `fitlib.metrics.long_tables` writes them. NaN without votes or with 1
+    run.
     """
     rows = votes[votes["arm"] == arm] if len(votes) else votes
     if not len(rows) or runs < 2:

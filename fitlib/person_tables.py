@@ -1,7 +1,7 @@
 """The tables of persons: churn by group within the true class, and the sweep over thresholds.
 
-The long tables `persons` of all techniques (`fitlib.persons`) in, pandas frames out, in plan order and with main arms
-only.
+The long tables `persons` of all techniques (`fitlib.metrics.long_tables`) in, pandas frames out, in plan order and with
+main arms only.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from fitlib.findings import CheckFit, Findings
-from fitlib.individuals import ABOVE, FEWEST_RUNS
+from fitlib.metrics.individuals import ABOVE, FEWEST_RUNS
+from fitlib.metrics.threshold_sweep import FIGURES, SWEPT
 from fitlib.schemas import INDIVIDUALS, THRESHOLDS, Json, joined, table_of
 from fitlib.series import main_arms
-from fitlib.statistics import NOT_ESTIMABLE
-from fitlib.thresholds import FIGURES, SWEPT
+from fitlib.statistics.estimates import NOT_ESTIMABLE
 
 INTERVAL = "bootstrap over runs and test units (crossed), percentiles, 95 %"
 FEW = f"interval {NOT_ESTIMABLE}fewer than {FEWEST_RUNS} runs"

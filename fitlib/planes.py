@@ -20,7 +20,7 @@ from scipy import stats
 from fitlib.formatting import count, listed, missing, points
 from fitlib.pareto import dominates
 from fitlib.plots import BLUE, GREY, INK, styled
-from fitlib.statistics import as_runs
+from fitlib.statistics.estimates import as_runs
 
 MOST_NAMES = 8  # more techniques are labelled by numbers, with a key beside the plane
 KEY_ROWS = 14

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fitlib import identity, nested
 from fitlib.formatting import count, listed
 from fitlib.series import main_arms, noise_name
+from fitlib.statistics import nested_design, run_identity
 from fitlib.wording import noise, seed, trainings
 
 USES = {
@@ -64,9 +64,9 @@ def _limit_of_seeds(arms: Sequence[Mapping]) -> str:
     runs = min(arm["runs"] for arm in arms)
     if len(arms) == 1:
         return f"Only seed {seed(arms[0])} was tried: a technique cannot be told from its luck with that seed"
-    if nested.qualification(len(arms), runs):
+    if nested_design.qualification(len(arms), runs):
         told = f"{count(runs, 'run')} at each of {len(arms)} seeds"
-        needed = f"{nested.SEEDS} seeds with at least {nested.RUNS} runs each"
+        needed = f"{nested_design.SEEDS} seeds with at least {nested_design.RUNS} runs each"
         return f"Only {told} were planned: too few for an unqualified verdict over seeds, which takes {needed}"
     return (
         f"Verdicts over seeds rest on {len(arms)} seeds, each a random draw, and hold on this test set; a verdict at "
@@ -130,25 +130,25 @@ def _in_arms(where: Sequence[str], arms: Sequence[str]) -> str:
 
 
 def _identity(training: str, arm: str, evidence: Sequence[Mapping]) -> str:
-    found = identity.check_fit(evidence, training, arm)
+    found = run_identity.check_fit(evidence, training, arm)
     if found.fit is False:
         return f"{found.text}; these {found.n} runs are not compared"
     if not found.fit or found.n == 1:
         return found.text if found.fit is None else "1 run, so there is nothing to compare"
-    finals = _finals(*identity.distinct_finals(evidence, training, arm), _compared(evidence, training, arm))
+    finals = _finals(*run_identity.distinct_finals(evidence, training, arm), _compared(evidence, training, arm))
     known = _starts_known(evidence, training, arm)
     started = f"the {found.n} runs started from identical weights and data ({found.text})" if known else found.text
     return f"{started}; {finals}"
 
 
 def _starts_known(evidence: Sequence[Mapping], training: str, arm: str) -> bool:
-    runs = identity.done_runs(evidence, training, arm)
+    runs = run_identity.done_runs(evidence, training, arm)
     return all(run["parts"].get(part) for run in runs for part in ("initial weights", "first batch"))
 
 
 def _compared(evidence: Sequence[Mapping], training: str, arm: str) -> str:
     """The results that tell runs apart: weights, or predictions where no weights were recorded."""
-    known = identity.weights_known(identity.done_runs(evidence, training, arm))
+    known = run_identity.weights_known(run_identity.done_runs(evidence, training, arm))
     return WEIGHTS if known else "predictions"
 
 
@@ -165,12 +165,12 @@ def controls(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
     """Outcome of every training's control arm, with what was compared; equal outcomes are told once."""
     told: dict[str, list[str]] = {}
     for training, names in trainings(plan).items() if evidence else ():
-        found = identity.check_control(evidence, training)
+        found = run_identity.check_control(evidence, training)
         told.setdefault(f"{_only_at(found, plan)}: {found.text}", []).extend(names)
     return [f"Control arm of {listed(names, 30)}{text}." for text, names in told.items()]
 
 
-def _only_at(control: identity.Control, plan: Mapping) -> str:
+def _only_at(control: run_identity.Control, plan: Mapping) -> str:
     """The seeds of a control arm, where other seeds have none."""
     seeds = {arm["seed"] for arm in main_arms(plan)}
     return f" (at seed {listed(control.seeds)} only)" if control.seeds and seeds - set(control.seeds) else ""

@@ -20,15 +20,15 @@ from fitlib import (
     four_fifths,
     pareto,
     person_tables,
-    published,
     robustness,
     seed_tables,
     tables,
     testset_tables,
 )
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.schemas import SCHEMAS, Json, data_package, write_csv
 from fitlib.series import main_arms, names_of, series_of
+from fitlib.statistics import paper_protocol
 
 LONG = ("metrics", "counts", "testset", "persons")  # of all techniques together, in plan order
 Frames = dict[str, pd.DataFrame]
@@ -96,8 +96,8 @@ def study_tables(metrics: pd.DataFrame, plan: Json) -> Frames:
         overall, by_class = _published_values(metrics, plan, place)
         baselines = {t["technique"]: t["baseline"] or t["technique"] for t in plan["techniques"]}
         compared = {t for t in overall if baselines[t] in overall}
-        found[f"stat_tests{number}"] = published.stat_tests_frame({t: overall[t] for t in compared}, baselines)
-        found[f"raw_data{number}"] = published.raw_data_frame(overall, by_class)
+        found[f"stat_tests{number}"] = paper_protocol.stat_tests_frame({t: overall[t] for t in compared}, baselines)
+        found[f"raw_data{number}"] = paper_protocol.raw_data_frame(overall, by_class)
     return found
 
 
@@ -127,7 +127,7 @@ def write(frames: Frames, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in frames.items():
         if name.startswith("raw_data"):
-            (folder / f"{name}.csv").write_bytes(published.raw_data_text(frame).encode())
+            (folder / f"{name}.csv").write_bytes(paper_protocol.raw_data_text(frame).encode())
         else:
             write_csv(frame, folder / f"{name}.csv")
     package = data_package([name for name in frames if name in SCHEMAS])

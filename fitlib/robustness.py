@@ -10,15 +10,15 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from fitlib import power
-from fitlib import risk as risks
-from fitlib import sequential as looking
 from fitlib.comparisons import Pair, family_of, pairs_of
 from fitlib.findings import CheckFit
 from fitlib.schemas import REVERSAL, RUNS_NEEDED, SEQUENTIAL, Json, joined, table_of
-from fitlib.sequential import Look
 from fitlib.series import retraining
-from fitlib.statistics import NOT_ESTIMABLE
+from fitlib.statistics import power
+from fitlib.statistics import risk as risks
+from fitlib.statistics import sequential as looking
+from fitlib.statistics.estimates import NOT_ESTIMABLE
+from fitlib.statistics.sequential import Look
 
 # Resamples and simulated powers are drawn from these and the numbers of runs alone.
 REVERSAL_SEED, RUNS_SEED = 2021, 2006
@@ -31,7 +31,8 @@ POWER = 0.8
 def reversals(
     metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
 ) -> pd.DataFrame:
-    """P(verdict reversal) by means of k = 1, 2, 4, … new runs of each, k at most half of the runs; see `fitlib.risk`.
+    """P(verdict reversal) by means of k = 1, 2, 4, … new runs of each, k at most half of the runs; see
+    `fitlib.statistics.risk`.
 
     No number where the direction is not established, and none for techniques that share one training, for runs that
     are not FIT or bit-identical: the note says why.
@@ -134,7 +135,7 @@ def sequential(
     """Declared looks at the runs 0..n-1, one row per look; empty unless the plan declares ``analysis.looks``.
 
     Each look uses only what its runs show (classes defined in every one of them). The level is Pocock's for alpha
-    divided by the family's size, so that the decisions hold together (Bonferroni); see `fitlib.sequential`.
+    divided by the family's size, so that the decisions hold together (Bonferroni); see `fitlib.statistics.sequential`.
     """
     at = plan["analysis"].get("looks")
     if not at:

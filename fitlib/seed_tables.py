@@ -1,7 +1,8 @@
 """Techniques against their baselines over seeds: the tables "over_seeds" and "by_seed".
 
 Pandas frames in, pandas frames out; see `fitlib.tables` for plan and evidence. The design is nested: runs within seeds,
-both techniques at the same seeds, the seed a random factor (`fitlib.nested`). Empty for an experiment of one seed.
+both techniques at the same seeds, the seed a random factor (`fitlib.statistics.nested_design`). Empty for an experiment
+of one seed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,15 +12,15 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from fitlib import nested
-from fitlib import significance as sig
-from fitlib import statistics as st
 from fitlib.comparisons import Pair, pairs_of
 from fitlib.findings import CheckFit
-from fitlib.metrics import BIAS_METRICS
-from fitlib.power import power_paired
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.schemas import BY_SEED, OVER_SEEDS, Json, integer_column, joined, table_of
 from fitlib.series import METRICS, noise_name
+from fitlib.statistics import estimates as st
+from fitlib.statistics import nested_design
+from fitlib.statistics import significance as sig
+from fitlib.statistics.power import power_paired
 
 EVERYWHERE_IDENTICAL = st.NOT_ESTIMABLE + "bit-identical runs at every seed enter no test"
 CORRECTIONS = {"p_holm": sig.holm, "p_bh": sig.benjamini_hochberg, "p_by": sig.benjamini_yekutieli}
@@ -144,16 +145,18 @@ def _row(one: _Comparison, plan: Json) -> Json:
     b, t = one.samples
     if len(b) < 2:
         return row | {"verdict": _verdict(one, "not estimable"), "note": joined(_why_not(one), row["note"])}
-    found, p, ranks = nested.over_seeds(b, t), nested.paired_t(b, t), nested.signed_rank(b, t)
-    means = {f"mean_{role}": float(st.means(nested.seed_means(x))) for role, x in (("baseline", b), ("technique", t))}
+    found, p, ranks = nested_design.over_seeds(b, t), nested_design.paired_t(b, t), nested_design.signed_rank(b, t)
+    means = {
+        f"mean_{role}": float(st.means(nested_design.seed_means(x))) for role, x in (("baseline", b), ("technique", t))
+    }
     row |= means | {"difference": found.value}
     if len(one.identical) == len(b):
         return row | {"verdict": _verdict(one, "not estimable"), "note": joined(EVERYWHERE_IDENTICAL, row["note"])}
     row |= {"low": found.low, "high": found.high}
     row |= {"p": p.p, "p_signed_rank": ranks.p, "p_signed_rank_smallest": ranks.smallest_p}
-    row["sd_difference"] = float(st.sds(nested.seed_means(t) - nested.seed_means(b)))
-    row["verdict"] = _verdict(one, nested.verdict_over_seeds(b, t, plan["analysis"]["smallest_effect"]))
-    shares = [nested.components(x) for x in (b, t)]
+    row["sd_difference"] = float(st.sds(nested_design.seed_means(t) - nested_design.seed_means(b)))
+    row["verdict"] = _verdict(one, nested_design.verdict_over_seeds(b, t, plan["analysis"]["smallest_effect"]))
+    shares = [nested_design.components(x) for x in (b, t)]
     row |= _component_columns(shares[0], "baseline") | _component_columns(shares[1], "technique")
     row["procedures"] = (
         f"95 % interval of the difference and p: {found.method}; p_signed_rank: {ranks.method}; "
@@ -181,7 +184,7 @@ def _counts(one: _Comparison, plan: Json) -> Json:
     noted = [f"{why} {_at(seeds)}: left out" for why, seeds in one.left_out.items()]
     noted += [f"bit-identical runs {_at(one.identical)}: kept"] if one.identical else []
     row = {"seeds": "; ".join(str(pair.arm["seed"]) for pair in one.used), "n_seeds": n, "n_runs": one.n_runs}
-    row |= {"qualification": nested.qualification(n, one.n_runs), "scope": nested.scope(n, one.n_runs)}
+    row |= {"qualification": nested_design.qualification(n, one.n_runs), "scope": nested_design.scope(n, one.n_runs)}
     row |= {"alpha": analysis["alpha"], "fit": one.fit, "note": joined(*noted)}
     if one.metric == "accuracy":
         return row
@@ -205,7 +208,7 @@ def _why_not(one: _Comparison) -> str:
     return st.NOT_ESTIMABLE + ("fewer than 2 seeds" if few else "no class is defined in every run of both")
 
 
-def _component_columns(found: nested.Components, role: str) -> Json:
+def _component_columns(found: nested_design.Components, role: str) -> Json:
     """SDs of seed and run, and the seed's share; a negative variance of the seed is shown as 0."""
     share = found.share
     return {
@@ -217,7 +220,7 @@ def _component_columns(found: nested.Components, role: str) -> Json:
     }
 
 
-def _share_notes(baseline: nested.Components, technique: nested.Components) -> Iterator[str]:
+def _share_notes(baseline: nested_design.Components, technique: nested_design.Components) -> Iterator[str]:
     notes = {"baseline": baseline.share.note, "technique": technique.share.note}
     if notes["baseline"] == notes["technique"]:
         yield notes["baseline"]

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from fitlib import identity
 from fitlib.formatting import NOT_ESTIMABLE, count, listed, missing, points, power, probability, ranged, span
 from fitlib.four_fifths import clean_runs_needed
 from fitlib.provenance import limit
 from fitlib.series import main_arms
+from fitlib.statistics import run_identity
 from fitlib.wording import (
     JUDGED,
     METRIC_NAMES,
@@ -70,7 +70,7 @@ def _not_refuted(rows: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping])
     """Rows of techniques whose runs are FIT, or of which nothing is known."""
     training = {t["technique"]: t["training"] for t in plan["techniques"]}
     keys = set(zip(rows["technique"], rows["arm"], strict=True))
-    refuted = {key for key in keys if identity.check_fit(evidence, training[key[0]], key[1]).fit is False}
+    refuted = {key for key in keys if run_identity.check_fit(evidence, training[key[0]], key[1]).fit is False}
     kept = [key not in refuted for key in zip(rows["technique"], rows["arm"], strict=True)]
     return rows[pd.Series(kept, rows.index, dtype=bool)]
 

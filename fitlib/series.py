@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fitlib.errors import InputError
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.schemas import Json
 
 METRICS = (*BIAS_METRICS, "accuracy")

@@ -18,10 +18,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from fitlib import formatting as fmt
-from fitlib import plots, power
+from fitlib import plots
 from fitlib import wording as say
 from fitlib.plots import BLUE, GREY, INK, ROW, VERMILION, WIDTH, styled
-from fitlib.statistics import is_constant
+from fitlib.statistics import power
+from fitlib.statistics.estimates import is_constant
 
 MOST_LINES = 5  # techniques with a line of their own; of more, their range is drawn
 MARKERS = "osD^v"

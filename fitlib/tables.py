@@ -1,9 +1,9 @@
 """The tables of an experiment: runs and summary; comparisons are in `fitlib.comparisons`, risks in `four_fifths`.
 
-Pandas frames in, pandas frames out: ``metrics`` is the long table of `fitlib.long_tables`, ``counts`` its counts,
-``plan`` and ``evidence`` are the plan and the evidence of the runs as JSON values. Only main arms enter. Every table
-has an explicit schema (`fitlib.schemas`), rows in plan order and no time, host, path or experiment name. All of them
-follow the declared reading; accuracy has no reading and stands beside either.
+Pandas frames in, pandas frames out: ``metrics`` is the long table of `fitlib.metrics.long_tables`, ``counts`` its
+counts, ``plan`` and ``evidence`` are the plan and the evidence of the runs as JSON values. Only main arms enter. Every
+table has an explicit schema (`fitlib.schemas`), rows in plan order and no time, host, path or experiment name. All of
+them follow the declared reading; accuracy has no reading and stands beside either.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from fitlib import statistics as st
 from fitlib.findings import CheckFit, Findings
 from fitlib.schemas import RUNS, SUMMARY, Json, integer_column, joined, table_of
 from fitlib.series import METRICS, Series, main_arms, names_of, series_of
+from fitlib.statistics import estimates as st
 from fitlib.testset_tables import denominator_note, summary_columns
 
 
@@ -30,7 +30,8 @@ def runs(
     """One row per technique, main arm, run and protected attribute: status, digests (16 hex), overall values.
 
     Planned runs without evidence are "missing"; without any evidence (predictions made elsewhere) the runs are those
-    that have metrics. ``fit`` is "yes", "no" or "unknown". ``check_fit``: see `fitlib.identity.check_fit`.
+    that have metrics. ``fit`` is "yes", "no" or "unknown". ``check_fit``: see
+    `fitlib.statistics.run_identity.check_fit`.
     """
     known, overall = Findings(evidence, check_fit, plan), _overall_by_run(metrics, plan)
     rows = [

@@ -1,7 +1,7 @@
 """What the finite test set contributes, as tables: columns of the summary, components of the spread, selection.
 
-``testset`` and ``counts`` are the long tables of `fitlib.long_tables`, of all techniques; ``plan`` as everywhere. Rows
-in plan order, main arms only.
+``testset`` and ``counts`` are the long tables of `fitlib.metrics.long_tables`, of all techniques; ``plan`` as
+everywhere. Rows in plan order, main arms only.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from fitlib import statistics as st
-from fitlib.counts import cells_of
-from fitlib.long_tables import counts_array
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.counts import cells_of
+from fitlib.metrics.long_tables import counts_array
+from fitlib.metrics.signed_differences import Signed, signed_of
+from fitlib.metrics.testset import COMPONENT_METRICS
 from fitlib.schemas import COMPONENTS, SELECTION, Json, integer_column, joined, table_of
 from fitlib.series import Series, main_arms, names_of
-from fitlib.signed import Signed, signed_of
-from fitlib.testset import COMPONENT_METRICS
+from fitlib.statistics import estimates as st
 
 HALF = "on half of the test set, where every metric is larger by chance than on all of it"
 SIGNED = ("signed_mean", "signed_low", "signed_high")

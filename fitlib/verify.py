@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fitlib.errors import InputError, RunFailed
-from fitlib.identity import BY_DESIGN
+from fitlib.statistics.run_identity import BY_DESIGN
 from fitlib.storage.lock import is_locked
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import RECORD

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib import identity
 from fitlib import wording as say
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.series import main_arms
+from fitlib.statistics import run_identity
 
 CORRECTIONS = {"holm": "Holm", "bh": "BH", "by": "BY"}
 
@@ -49,7 +49,7 @@ def _answer_on_deviations(plan: Mapping) -> str:
 
 def _answer_on_fit(plan: Mapping, evidence: Sequence[Mapping]) -> str:
     arms = [arm["arm"] for arm in main_arms(plan)]
-    checked = [identity.check_fit(evidence, training, arm) for training in say.trainings(plan) for arm in arms]
+    checked = [run_identity.check_fit(evidence, training, arm) for training in say.trainings(plan) for arm in arms]
     found = [one.fit if one.recorded else "outside" for one in checked]
     known = {
         "proven": found.count(True),
@@ -61,7 +61,7 @@ def _answer_on_fit(plan: Mapping, evidence: Sequence[Mapping]) -> str:
 
 
 def _answer_on_control(plan: Mapping, evidence: Sequence[Mapping]) -> str:
-    found = [identity.check_control(evidence, training).identical for training in say.trainings(plan)]
+    found = [run_identity.check_control(evidence, training).identical for training in say.trainings(plan)]
     known = {"bit-identical": found.count(True), "failed": found.count(False), "not available": found.count(None)}
     return _shares(known, len(found), "training")
 
@@ -104,11 +104,11 @@ def trainings_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
 
 
 def _training_row(training: str, names: list[str], arm: str, evidence: Sequence[Mapping]) -> dict[str, str]:
-    found = identity.check_fit(evidence, training, arm)
-    runs = identity.done_runs(evidence, training, arm)
+    found = run_identity.check_fit(evidence, training, arm)
+    runs = run_identity.done_runs(evidence, training, arm)
     parts = len({part for run in runs for part in run["parts"]})
-    different, n = identity.distinct_finals(evidence, training, arm)
-    compared = "" if identity.weights_known(runs) else " (predictions)"
+    different, n = run_identity.distinct_finals(evidence, training, arm)
+    compared = "" if run_identity.weights_known(runs) else " (predictions)"
     return {
         "Training": training,
         "Techniques": fmt.listed(names, 8),
@@ -117,11 +117,11 @@ def _training_row(training: str, names: list[str], arm: str, evidence: Sequence[
         "Parts equal": f"{parts - len(found.differing)} of {parts}",
         "Parts that differ": fmt.listed(found.differing, 8),
         "Different final weights": f"{different} of {n}{compared}",
-        "Control arm": _of_control(identity.check_control(evidence, training), runs),
+        "Control arm": _of_control(run_identity.check_control(evidence, training), runs),
     }
 
 
-def _of_control(control: identity.Control, runs: Sequence[Mapping]) -> str:
+def _of_control(control: run_identity.Control, runs: Sequence[Mapping]) -> str:
     """Its outcome; for runs at a seed that has no control arm, at which seed there is one."""
     elsewhere = control.seeds and not {run["seed"] for run in runs} & set(control.seeds)
     text = control.text.replace(f" ({control.compared})", "")
@@ -135,7 +135,7 @@ def parts_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
     for part in dict.fromkeys(part for e in evidence for part in e["parts"]):
         for training in shared:
             for arm in arms:
-                runs = identity.done_runs(evidence, training, arm["arm"])
+                runs = run_identity.done_runs(evidence, training, arm["arm"])
                 if runs:
                     told.setdefault((part, *_part(runs, part)), {}).setdefault(training, []).append(arm["arm"])
     rows = [
@@ -153,7 +153,7 @@ def _whose(where: Mapping[str, list[str]], trainings: int, arms: int) -> str:
 
 
 def _part(runs: Sequence[Mapping], part: str) -> tuple[str, str]:
-    odd = identity.differing_parts(runs).get(part, [])
+    odd = run_identity.differing_parts(runs).get(part, [])
     values = list(dict.fromkeys(_shortened(str(run["parts"].get(part, "not recorded"))) for run in runs))
     equal = f"differs in {fmt.listed(odd)}" if odd else f"in {len(runs)} of {len(runs)} runs"
     return fmt.listed(values, 2), equal

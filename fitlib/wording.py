@@ -11,7 +11,7 @@ from pathlib import PurePath
 import pandas as pd
 
 from fitlib.formatting import NOT_ESTIMABLE, listed, missing
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.series import main_arms, retraining
 
 OWN_DATA = ("table", "images")  # kinds of data set that say nothing of what is in them

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from fitlib.persons import person_table
+from fitlib.metrics.long_tables import person_table
 from fitlib.storage.predictions import Predictions
 
 

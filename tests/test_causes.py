@@ -10,13 +10,14 @@ import pytest
 from scipy import stats
 from test_tables import arm, drawn, long_table, plan, record, technique
 
-from fitlib import causes, plots, power, schemas
-from fitlib import significance as sig
-from fitlib import statistics as st
-from fitlib.identity import BY_DESIGN
-from fitlib.long_tables import technique_tables
+from fitlib import causes, plots, schemas
+from fitlib.metrics.long_tables import technique_tables
 from fitlib.registry import NOISE_KINDS
 from fitlib.sections import causes as section
+from fitlib.statistics import estimates as st
+from fitlib.statistics import power
+from fitlib.statistics import significance as sig
+from fitlib.statistics.run_identity import BY_DESIGN
 from fitlib.storage.predictions import stack, write
 
 ARMS = {"ulp": 0.01, "ulp-k100": 0.011, "reduction-order": 0.012, "seed": 0.2, "native": 0.0}

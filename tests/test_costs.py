@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from test_tables import arm, compare, drawn, evidence_of, fits, long_table, metrics_of, plan, row_of, technique
 
-from fitlib import paper, published
+from fitlib import paper
 from fitlib.costs import COST_NAMES, costs, study_costs
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.schemas import COSTS
+from fitlib.statistics import paper_protocol
 
 STUDY = [f"{name}_study" for name in ("decrease", *COST_NAMES, "any")]
 
@@ -142,7 +143,7 @@ def test_the_study_s_counts_come_out_of_its_published_numbers(numbers: paper.Pub
 
 def _published_counts(numbers: paper.Published) -> list[int]:
     """The same nine from the tables of protocol `paper`."""
-    frame = published.costs_frame(numbers.overall, numbers.performance, paper.BASELINES)
+    frame = paper_protocol.costs_frame(numbers.overall, numbers.performance, paper.BASELINES)
     frame = frame[frame["judged"] == "published"]
     a, b, c = (frame[name] for name in COST_NAMES)
     counts = [frame["bias_decrease"], a, b, c, a & b, a & c, b & c, a & b & c, frame["any"]]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from test_metrics import random_cells, random_rows
 
-from fitlib.counts import confusion, from_labels, label_counts, label_votes, one_vs_rest, votes
+from fitlib.metrics.counts import confusion, from_labels, label_counts, label_votes, one_vs_rest, votes
 
 # Counts
 

@@ -9,8 +9,8 @@ from scipy import stats
 from test_tables import arm, plan, technique
 
 from fitlib import epochs as ep
-from fitlib import statistics as st
 from fitlib.schemas import EPOCHS
+from fitlib.statistics import estimates as st
 
 RUNS, EPOCHS_RUN = 16, 8
 PLAN = plan(technique("Base", None, "base"), technique("Fair", "Base", "fair"), technique("Twin", "Base", "fair"))

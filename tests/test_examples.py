@@ -8,10 +8,10 @@ import papermill
 import pyarrow.parquet as pq
 import pytest
 
-from fitlib.counts import count, one_vs_rest
-from fitlib.examples import TECHNIQUES, arms_of, write_example, write_metrics, write_technique
-from fitlib.long_tables import counts_array
-from fitlib.metrics import BIAS_METRICS, PUBLISHED, overall
+from fitlib.metrics.bias_metrics import BIAS_METRICS, PUBLISHED, overall
+from fitlib.metrics.counts import count, one_vs_rest
+from fitlib.metrics.long_tables import counts_array
+from fitlib.metrics.simulated_experiment import TECHNIQUES, arms_of, write_example, write_metrics, write_technique
 from fitlib.storage.predictions import stack, write
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "metrics.ipynb"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fitlib.counts import cells_of, count
-from fitlib.expectation import hypergeometric, no_disparity, of_class, permuted, repeated_units
-from fitlib.metrics import METRICS
+from fitlib.metrics.bias_metrics import METRICS
+from fitlib.metrics.chance_level import hypergeometric, no_disparity, of_class, permuted, repeated_units
+from fitlib.metrics.counts import cells_of, count
 from fitlib.storage.predictions import Predictions
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -99,7 +99,7 @@ def test_a_large_unit_is_drawn_as_any_other(monkeypatch):
     truth, prediction, group = sample(3)
     p = made(truth, prediction, group, np.arange(60) // 20)
     listed = no_disparity(p, "a", np.random.default_rng(1))
-    monkeypatch.setattr("fitlib.expectation.MOST_OUTCOMES", 0)
+    monkeypatch.setattr("fitlib.metrics.chance_level.MOST_OUTCOMES", 0)
     one_by_one = no_disparity(p, "a", np.random.default_rng(1))
     for metric in METRICS:
         assert np.nanmean(listed[metric]) == pytest.approx(np.nanmean(one_by_one[metric]), rel=0.06)
@@ -160,7 +160,7 @@ def test_many_classes_go_through_in_parts(monkeypatch):
     truth, prediction, group = sample(7)
     p = made(truth, prediction, group)
     whole = no_disparity(p, "a", np.random.default_rng(0))
-    monkeypatch.setattr("fitlib.expectation.MOST_CELLS", 1)
+    monkeypatch.setattr("fitlib.metrics.chance_level.MOST_CELLS", 1)
     parts = no_disparity(p, "a", np.random.default_rng(0))
     assert parts["DP"].shape == whole["DP"].shape and parts["DP"].mean() == pytest.approx(whole["DP"].mean(), rel=0.05)
 

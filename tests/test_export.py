@@ -39,7 +39,7 @@ EXPERIMENT = {
     "control_runs": 2,
 }
 OWN = {
-    "callable": "fitlib.examples:example_run",
+    "callable": "fitlib.metrics.simulated_experiment:example_run",
     "techniques": {name: {"parameters": {"technique": name}} for name in ("Base", "Mitigated")},
     "baseline": "Base",
     "runs": 3,
@@ -231,7 +231,7 @@ def test_own_trainings_are_verified_without_their_predictions(tmp_path, fitlib_c
 
 @pytest.mark.slow
 def test_an_analysis_of_predictions_made_elsewhere_is_exported_and_verified(tmp_path, fitlib_command):
-    from fitlib.examples import write_example
+    from fitlib.metrics.simulated_experiment import write_example
 
     for name, arms in write_example(tmp_path / "made", runs=3)["predictions"].items():
         for run, path in arms["unknown"].items():

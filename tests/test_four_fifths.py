@@ -1,4 +1,4 @@
-"""fitlib.four_fifths and fitlib.units: companions of the rule against SciPy, statsmodels and exact fractions."""
+"""fitlib.four_fifths and fitlib.metrics.unit_overlap: companions of the rule against SciPy, statsmodels and exact fractions."""
 
 import itertools
 from fractions import Fraction
@@ -14,9 +14,11 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportions_ztest
 
-from fitlib import four_fifths, risk, units
-from fitlib.counts import count
-from fitlib.long_tables import counts_table
+from fitlib import four_fifths
+from fitlib.metrics import unit_overlap
+from fitlib.metrics.counts import count
+from fitlib.metrics.long_tables import counts_table
+from fitlib.statistics import risk
 
 pytestmark = pytest.mark.filterwarnings("error")
 quick = settings(max_examples=60, deadline=None)
@@ -63,11 +65,11 @@ def test_two_sd_agrees_with_statsmodels() -> None:
 @given(some.integers(0, 30), some.integers(0, 30))
 def test_mcnemar_agrees_with_statsmodels(b: int, c: int) -> None:
     expected = mcnemar([[5, b], [c, 7]], exact=True).pvalue if b + c else 1.0
-    assert units.mcnemar(np.array([b]), np.array([c]))[0] == pytest.approx(expected)
+    assert unit_overlap.mcnemar(np.array([b]), np.array([c]))[0] == pytest.approx(expected)
     if b + c:
         z = mcnemar([[5, b], [c, 7]], exact=False, correction=False).statistic ** 0.5
-        assert abs(units.paired_z(b, c)) == pytest.approx(z)
-    assert units.paired_z(b, c) == -units.paired_z(c, b)
+        assert abs(unit_overlap.paired_z(b, c)) == pytest.approx(z)
+    assert unit_overlap.paired_z(b, c) == -unit_overlap.paired_z(c, b)
 
 
 # One person
@@ -117,10 +119,10 @@ def test_clean_runs_need_a_share_between_0_and_1() -> None:
 
 
 def test_the_extreme_groups_have_members_and_differ() -> None:
-    assert units.extreme_groups(np.array([[1, 0, 5], [1, 0, 7]]), np.array([10, 0, 20])) == (0, 2)
-    assert units.extreme_groups(np.array([[3, 3]]), np.array([6, 6])) == (0, 1)
-    assert units.extreme_groups(np.array([[6, 3]]), np.array([6, 6])) == (1, 0)
-    assert units.extreme_groups(np.array([[6, 0]]), np.array([6, 0])) is None
+    assert unit_overlap.extreme_groups(np.array([[1, 0, 5], [1, 0, 7]]), np.array([10, 0, 20])) == (0, 2)
+    assert unit_overlap.extreme_groups(np.array([[3, 3]]), np.array([6, 6])) == (0, 1)
+    assert unit_overlap.extreme_groups(np.array([[6, 3]]), np.array([6, 6])) == (1, 0)
+    assert unit_overlap.extreme_groups(np.array([[6, 0]]), np.array([6, 0])) is None
 
 
 def test_designs_of_units() -> None:
@@ -128,14 +130,14 @@ def test_designs_of_units() -> None:
     cases = {"independent": (None, [1, 2, 3, 4]), "paired": ([7, 9, 9, 7],), "repeated": ([1, 1, 2, 3], [1, 2, 2, 3])}
     for expected, unit_lists in cases.items():
         for unit in unit_lists:
-            found = units.design_of(None if unit is None else np.array(unit), group, (0, 1))
+            found = unit_overlap.design_of(None if unit is None else np.array(unit), group, (0, 1))
             assert found == expected
 
 
 def test_discordant_units_are_matched_by_unit_not_by_row() -> None:
     group, unit = np.array([1, 0, 0, 1, 0, 1]), np.array([3, 1, 2, 1, 3, 2])
     chosen = np.array([[1, 1, 0, 0, 1, 1], [0, 0, 0, 0, 0, 1]], dtype=bool)
-    b, c = units.discordant(chosen, unit, group, (0, 1))
+    b, c = unit_overlap.discordant(chosen, unit, group, (0, 1))
     assert (b.tolist(), c.tolist()) == ([1, 0], [1, 1])  # run 0: unit 1 in group 0 only, unit 2 in group 1 only
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitlib.identity import check_control, check_fit, distinct_finals
+from fitlib.statistics.run_identity import check_control, check_fit, distinct_finals
 
 PARTS = {"initial weights": "aa", "first batch": "bb", "machine": "cpu 1"}
 

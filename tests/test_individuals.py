@@ -1,4 +1,4 @@
-"""fitlib.individuals: churn, ambiguity, gaps between groups and their intervals."""
+"""fitlib.metrics.individuals: churn, ambiguity, gaps between groups and their intervals."""
 
 import itertools
 from fractions import Fraction
@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from person_data import persons_of, plan_of, predictions, simulated
 
-from fitlib import individuals as ind
 from fitlib import schemas
+from fitlib.metrics import individuals as ind
+from fitlib.metrics.long_tables import PERSON_COLUMNS
 from fitlib.person_tables import individuals, thresholds
-from fitlib.persons import PERSON_COLUMNS
 from fitlib.storage.predictions import write_table
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -3,13 +3,20 @@ import pyarrow.parquet as pq
 from test_expectation import made
 from test_metrics import random_rows
 
-from fitlib import long_tables
-from fitlib.counts import confusion, label_counts, one_vs_rest
-from fitlib.expectation import no_disparity
-from fitlib.long_tables import LONG_COLUMNS, TEST_SET_SEED, counts_array, counts_table, long_table, technique_tables
-from fitlib.metrics import BIAS_METRICS, METRICS, PUBLISHED, accuracy, group_accuracy, overall
+from fitlib.metrics import long_tables
+from fitlib.metrics.bias_metrics import BIAS_METRICS, METRICS, PUBLISHED, accuracy, group_accuracy, overall
+from fitlib.metrics.chance_level import no_disparity
+from fitlib.metrics.counts import confusion, label_counts, one_vs_rest
+from fitlib.metrics.long_tables import (
+    LONG_COLUMNS,
+    TEST_SET_SEED,
+    counts_array,
+    counts_table,
+    long_table,
+    technique_tables,
+)
+from fitlib.metrics.testset import COMPONENT_METRICS, parts_of
 from fitlib.storage.predictions import write_table
-from fitlib.testset import COMPONENT_METRICS, parts_of
 
 
 def value_of(table, **where):

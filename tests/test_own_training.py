@@ -15,11 +15,11 @@ from fitlib.declaration import latest_plan
 from fitlib.errors import InputError, RunFailed
 from fitlib.evidence import compare_shared_epochs
 from fitlib.experiment import make_experiment, read_experiment
-from fitlib.identity import SEEN, check_control, check_fit
 from fitlib.own_outputs import Finished, check
 from fitlib.progress import Progress
 from fitlib.provenance import identities
 from fitlib.saving import save_predictions
+from fitlib.statistics.run_identity import SEEN, check_control, check_fit
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.journal import deviations
 from fitlib.storage.keys import changed_parts

@@ -17,9 +17,9 @@ import yaml
 
 from fitlib import paper, paper_files, paper_run
 from fitlib.errors import InputError, RunFailed
-from fitlib.metrics import BIAS_METRICS
-from fitlib.published import COSTS, compare
-from fitlib.significance import benjamini_hochberg, holm
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.statistics.paper_protocol import COSTS, compare
+from fitlib.statistics.significance import benjamini_hochberg, holm
 
 # The published numbers
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fitlib import paper
-from fitlib.counts import Cells
-from fitlib.metrics import METRICS, PUBLISHED
+from fitlib.metrics.bias_metrics import METRICS, PUBLISHED
+from fitlib.metrics.counts import Cells
 from fitlib.paper_example import simulated
 from fitlib.paper_strict import (
     fpsf_weights,

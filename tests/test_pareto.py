@@ -6,9 +6,9 @@ import pytest
 from test_costs import with_accuracy
 from test_tables import arm, drawn, evidence_of, fits, metrics_of, plan, row_of, technique
 
-from fitlib.counts import label_votes
-from fitlib.counts import votes as count_votes
-from fitlib.individuals import churn
+from fitlib.metrics.counts import label_votes
+from fitlib.metrics.counts import votes as count_votes
+from fitlib.metrics.individuals import churn
 from fitlib.pareto import dominates, mean_churn, pareto, plane_runs
 from fitlib.schemas import PARETO
 

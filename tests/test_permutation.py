@@ -1,4 +1,4 @@
-"""fitlib.permutation against SciPy's permutation test, brute force, and its own promises."""
+"""fitlib.statistics.permutation against SciPy's permutation test, brute force, and its own promises."""
 
 import itertools
 import math
@@ -11,8 +11,8 @@ from hypothesis import strategies as some
 from scipy import stats
 from test_statistics import normal, quick
 
-from fitlib import permutation
-from fitlib import significance as sig
+from fitlib.statistics import permutation
+from fitlib.statistics import significance as sig
 
 tied_runs = some.lists(some.integers(0, 3), min_size=2, max_size=5).map(lambda x: np.array(x) / 10)
 

@@ -17,7 +17,7 @@ from test_sentences import SCRIPT, Experiment, constant, experiment, with_parts
 from fitlib import formatting as fmt
 from fitlib import plots, wording
 from fitlib import sentences as say
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""fitlib.power against statsmodels, simulation and tabulated constants."""
+"""fitlib.statistics.power against statsmodels, simulation and tabulated constants."""
 
 import itertools
 import math
@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
-from fitlib import power
-from fitlib import significance as sig
-from fitlib import statistics as st
+from fitlib.statistics import estimates as st
+from fitlib.statistics import power
+from fitlib.statistics import significance as sig
 
 
 def test_power_of_the_mean_test_agrees_with_simulation() -> None:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fitlib import published
-from fitlib.published import accuracy, compare, label, overlap, r4, summary
-from fitlib.statistics import cohens_d
+from fitlib.statistics import paper_protocol
+from fitlib.statistics.estimates import cohens_d
+from fitlib.statistics.paper_protocol import accuracy, compare, label, overlap, r4, summary
 
 RUNS, CLASSES = 16, 5
 TWO = {"Base": {"DP": np.r_[0.2, 0.3, 0.25, 0.28]}, "Other": {"DP": np.r_[0.1, 0.15, 0.12, 0.18]}}
@@ -98,7 +98,7 @@ def test_a_lower_mean_alone_raises_the_published_variance_and_not_the_raw_one(sa
     b = samples[0]
     result = compare(b, b - 0.15)
     assert result.label_variance == "+"
-    assert published.raw_variances(b, b - 0.15)[3] == "NS"
+    assert paper_protocol.raw_variances(b, b - 0.15)[3] == "NS"
 
 
 def test_a_constant_baseline_makes_every_variance_label_a_plus(samples):
@@ -112,7 +112,7 @@ def test_two_constants_count_as_significant_and_print_no_nan():
     result = compare(overall["Base"]["DP"], overall["Other"]["DP"])
     assert np.isnan(result.p_variance)
     assert (result.label_mean, result.label_variance, result.d) == ("+", "-", -np.inf)
-    cells = published.stat_tests_frame(overall, {"Other": "Base"}).iloc[0].tolist()
+    cells = paper_protocol.stat_tests_frame(overall, {"Other": "Base"}).iloc[0].tolist()
     assert cells[5] == "not estimable" and cells[8] == "not estimable (-)"
     assert not any("nan" in cell.lower() or "inf" in cell.lower() for cell in cells)
 
@@ -163,7 +163,7 @@ def test_overlap_is_bad_where_bias_rose_as_well():
     rng = np.random.default_rng(2)
     low, high = rng.uniform(0.1, 0.3, 30), rng.uniform(0.2, 0.4, 30)
     overall = {"Base": {"DP": low}, "Up": {"DP": high}, "Same": {"DP": low + 0.001}}
-    frame = published.overlap_frame(overall, {"Up": "Base", "Same": "Base"})
+    frame = paper_protocol.overlap_frame(overall, {"Up": "Base", "Same": "Base"})
     assert frame["overlap"].tolist() == [True, True]
     assert frame["overlap_bad"].tolist() == [True, False]
 
@@ -192,8 +192,8 @@ def test_an_undefined_class_is_not_the_one_that_varies_most():
 
 def test_any_experiment_gets_the_study_s_tables():
     per_class = {t: {"DP": np.column_stack([m["DP"], 2 * m["DP"]])} for t, m in TWO.items()}
-    tests, raw = published.stat_tests_frame(TWO, {"Other": "Base"}), published.raw_data_frame(TWO, per_class)
-    assert tests.columns.tolist() == list(published.STAT_TESTS)
+    tests, raw = paper_protocol.stat_tests_frame(TWO, {"Other": "Base"}), paper_protocol.raw_data_frame(TWO, per_class)
+    assert tests.columns.tolist() == list(paper_protocol.STAT_TESTS)
     assert tests.iloc[0].tolist()[:3] == ["Other", "DP", "0.257500"]
     assert raw.iloc[:, 0].tolist() == ["Base", "Other"]
     assert raw.iloc[1].tolist()[2:6] == ["13.8", "18.0", "10.0", "8.0"]
@@ -201,7 +201,7 @@ def test_any_experiment_gets_the_study_s_tables():
 
 def test_a_technique_is_named_in_its_first_row_only():
     overall = {t: {"DP": m["DP"], "DI": m["DP"]} for t, m in TWO.items()}
-    frame = published.stat_tests_frame(overall, {"Other": "Base"})
+    frame = paper_protocol.stat_tests_frame(overall, {"Other": "Base"})
     assert frame.iloc[:, :2].values.tolist() == [["Other", "DP"], ["", "DI bar"]]
 
 
@@ -210,21 +210,23 @@ def test_costs_count_only_where_bias_fell_and_regions_add_up():
     overall = {"Base": {"DP": rng.normal(0.2, 0.01, RUNS), "BA": rng.normal(0.2, 0.01, RUNS)}}
     overall["Other"] = {"DP": rng.normal(0.1, 0.03, RUNS), "BA": rng.normal(0.3, 0.05, RUNS)}
     performance = {"Base": rng.normal(0.9, 0.001, RUNS), "Other": rng.normal(0.8, 0.02, RUNS)}
-    costs = published.costs_frame(overall, performance, {"Other": "Base"})
+    costs = paper_protocol.costs_frame(overall, performance, {"Other": "Base"})
     assert costs["bias_decrease"].tolist() == [True, False] * 2
-    assert costs.loc[costs["bias_decrease"], [*published.COSTS, "any"]].all(axis=None)
-    assert not costs.loc[~costs["bias_decrease"], [*published.COSTS, "any"]].any(axis=None)
-    venn = published.venn_frame(costs)
+    assert costs.loc[costs["bias_decrease"], [*paper_protocol.COSTS, "any"]].all(axis=None)
+    assert not costs.loc[~costs["bias_decrease"], [*paper_protocol.COSTS, "any"]].any(axis=None)
+    venn = paper_protocol.venn_frame(costs)
     assert venn.groupby("judged")["pairs"].sum().tolist() == [1, 1]
-    assert venn.loc[venn["pairs"] == 1, list(published.COSTS)].all(axis=None)
+    assert venn.loc[venn["pairs"] == 1, list(paper_protocol.COSTS)].all(axis=None)
 
 
 def test_undefined_values_reach_every_table_without_a_warning():
     overall = {"Base": {"DP": np.full(RUNS, np.nan)}, "Other": {"DP": np.linspace(0.1, 0.2, RUNS)}}
     performance = {"Base": np.empty(0), "Other": np.linspace(0.8, 0.9, RUNS)}
     baselines = {"Other": "Base"}
-    assert not published.costs_frame(overall, performance, baselines)[[*published.COSTS, "any"]].any(axis=None)
-    row = published.overlap_frame(overall, baselines).iloc[0]
+    assert not paper_protocol.costs_frame(overall, performance, baselines)[[*paper_protocol.COSTS, "any"]].any(
+        axis=None
+    )
+    row = paper_protocol.overlap_frame(overall, baselines).iloc[0]
     assert not row["overlap"] and "a value is undefined" in row["note"]
-    cells = published.stat_tests_frame(overall, baselines).iloc[0].tolist()
+    cells = paper_protocol.stat_tests_frame(overall, baselines).iloc[0].tolist()
     assert not any("nan" in cell.lower() for cell in cells)

@@ -24,7 +24,7 @@ from test_sentences import SCRIPT, Experiment, constant, digest, elsewhere, expe
 
 from fitlib import captions, display, plots, report, views
 from fitlib.execution import execute, notebook_path
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.own_code import fitlib_imports
 from fitlib.schemas import SCHEMAS
 from fitlib.storage.predictions import write_table

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fitlib import resampling as rs
+from fitlib.statistics import bootstrap as rs
 
 
 def rng(seed: int = 0) -> np.random.Generator:

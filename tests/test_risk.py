@@ -1,4 +1,4 @@
-"""fitlib.risk against statsmodels, exact fractions and simulation."""
+"""fitlib.statistics.risk against statsmodels, exact fractions and simulation."""
 
 import itertools
 import math
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from statsmodels.stats.proportion import proportion_confint
 
-from fitlib import risk
+from fitlib.statistics import risk
 
 quick = settings(max_examples=80, deadline=None)
 

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from test_tables import CLASSES, RUNS, arm, compare, drawn, evidence_of, fits, metrics_of, plan, row_of, technique
 
-from fitlib import comparisons, power, risk, robustness, schemas, sequential
-from fitlib import significance as sig
-from fitlib import statistics as st
+from fitlib import comparisons, robustness, schemas
+from fitlib.statistics import estimates as st
+from fitlib.statistics import power, risk, sequential
+from fitlib.statistics import significance as sig
 
 
 @pytest.fixture(scope="module")

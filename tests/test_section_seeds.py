@@ -29,7 +29,7 @@ def plan_of(n_seeds=8, runs=2, techniques=1, kind="emulated", groups=("protected
 
 
 def over_row(metric="DP", technique="T0", verdict="fairer", n_seeds=8, n_runs=2, **changes):
-    from fitlib.nested import qualification, scope
+    from fitlib.statistics.nested_design import qualification, scope
 
     row = {
         "technique": technique, "baseline": "S-Base", "noise": "ulp", "kind": "emulated", "reading": "strict",

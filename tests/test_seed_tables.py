@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from fitlib import nested, schemas
-from fitlib.metrics import BIAS_METRICS
+from fitlib import schemas
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.seed_tables import by_seed_table, over_seeds_table
+from fitlib.statistics import nested_design
 
 CLASSES = ["cat", "dog", "owl"]
 LONG = ["technique", "arm", "seed", "run", "reading", "attribute", "metric", "target", "group", "value", "n_undefined"]
@@ -99,7 +100,7 @@ def test_the_difference_is_the_paired_one_of_the_seeds_means(values, table):
 
 
 def test_components_are_those_of_the_runs(values, table):
-    row, found = row_of(table), nested.components(values["Base"][:, 0].mean(axis=2))
+    row, found = row_of(table), nested_design.components(values["Base"][:, 0].mean(axis=2))
     assert row["sd_run_baseline"] == pytest.approx(found.run**0.5)
     assert row["sd_seed_baseline"] == pytest.approx(found.seed**0.5)
     assert np.isnan(row["share_seed_baseline"]) and "shares need 8 seeds x 4 runs" in row["note"]

@@ -14,9 +14,9 @@ import pytest
 from fitlib import captions, four_fifths, provenance, tables
 from fitlib import sentences as say
 from fitlib.comparisons import compare
-from fitlib.counts import confusion
-from fitlib.long_tables import counts_table, long_table
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.counts import confusion
+from fitlib.metrics.long_tables import counts_table, long_table
 from fitlib.wording import VERDICTS, judged
 
 SCRIPT = "<script>alert(1)</script>"

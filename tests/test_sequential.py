@@ -1,12 +1,12 @@
-"""fitlib.sequential against published levels, simulation, and its own promises."""
+"""fitlib.statistics.sequential against published levels, simulation, and its own promises."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from fitlib import sequential
-from fitlib import significance as sig
-from fitlib import statistics as st
+from fitlib.statistics import estimates as st
+from fitlib.statistics import sequential
+from fitlib.statistics import significance as sig
 
 
 @pytest.mark.parametrize(("looks", "level"), [(1, 0.05), (2, 0.0294), (3, 0.0221), (4, 0.0182), (5, 0.0158)])

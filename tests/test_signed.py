@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from test_metrics import random_rows
 
-from fitlib.counts import Cells, confusion, one_vs_rest
-from fitlib.metrics import METRICS
-from fitlib.signed import selection_rate, signed_difference, signed_of
+from fitlib.metrics.bias_metrics import METRICS
+from fitlib.metrics.counts import Cells, confusion, one_vs_rest
+from fitlib.metrics.signed_differences import selection_rate, signed_difference, signed_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 

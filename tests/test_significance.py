@@ -1,4 +1,4 @@
-"""fitlib.significance against SciPy, statsmodels, brute force, the study's numbers, and its own promises."""
+"""fitlib.statistics.significance against SciPy, statsmodels, brute force, the study's numbers, and its own promises."""
 
 import itertools
 import math
@@ -15,8 +15,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from test_statistics import normal, quick
 
-from fitlib import significance as sig
-from fitlib import statistics as st
+from fitlib.statistics import estimates as st
+from fitlib.statistics import significance as sig
 
 tied_runs = some.lists(some.integers(0, 3), min_size=1, max_size=8).map(lambda x: np.array(x) / 10)
 

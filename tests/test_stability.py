@@ -1,10 +1,10 @@
-"""fitlib.stability: which conclusions hang on a single run."""
+"""fitlib.statistics.leave_one_out: which conclusions hang on a single run."""
 
 import numpy as np
 import pytest
 
-from fitlib import statistics as st
-from fitlib.stability import leave_one_out
+from fitlib.statistics import estimates as st
+from fitlib.statistics.leave_one_out import leave_one_out
 
 
 def larger(b: np.ndarray, t: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""fitlib.statistics against SciPy, statsmodels, brute force, published numbers, and its own promises."""
+"""fitlib.statistics.estimates against SciPy, statsmodels, brute force, published numbers, and its own promises."""
 
 import math
 
@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from scipy import stats
 
-from fitlib import significance as sig
-from fitlib import statistics as st
+from fitlib.statistics import estimates as st
+from fitlib.statistics import significance as sig
 
 values = some.floats(-1, 1, allow_nan=False, width=32)
 runs = some.lists(values, min_size=1, max_size=20).map(np.array)

@@ -11,14 +11,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from fitlib import comparisons, four_fifths, permutation, power, risk, schemas, tables
-from fitlib import significance as sig
-from fitlib import statistics as st
-from fitlib.counts import confusion
+from fitlib import comparisons, four_fifths, schemas, tables
 from fitlib.errors import InputError
-from fitlib.long_tables import long_table as computed_table
-from fitlib.metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.counts import confusion
+from fitlib.metrics.long_tables import long_table as computed_table
 from fitlib.series import METRICS
+from fitlib.statistics import estimates as st
+from fitlib.statistics import permutation, power, risk
+from fitlib.statistics import significance as sig
 
 RUNS, CLASSES, GROUPS = 8, 3, 2
 LONG = ["technique", "arm", "seed", "run", "reading", "attribute", "metric", "target", "group", "value", "n_undefined"]
@@ -537,7 +538,7 @@ def test_bit_identical_predictions_get_no_interval_of_a_risk() -> None:
     assert table["note"].str.startswith("predictions bit-identical in 8 of 8 runs (SHA-256): no interval").all()
 
 
-# The study's numbers, fitlib.metrics, and speed
+# The study's numbers, fitlib.metrics.bias_metrics, and speed
 
 
 def study_metrics(folder: Path, name: str) -> pd.DataFrame:

@@ -7,11 +7,10 @@ import pytest
 from test_expectation import made
 from test_metrics import random_rows
 
-from fitlib.counts import Cells, cells_of, count, label_counts
-from fitlib.metrics import METRICS
-from fitlib.signed import signed_of
-from fitlib.storage.predictions import Predictions
-from fitlib.testset import (
+from fitlib.metrics.bias_metrics import METRICS
+from fitlib.metrics.counts import Cells, cells_of, count, label_counts
+from fitlib.metrics.signed_differences import signed_of
+from fitlib.metrics.testset import (
     COMPONENT_METRICS,
     Components,
     RunCovariance,
@@ -21,6 +20,7 @@ from fitlib.testset import (
     smallest_denominators,
     units,
 )
+from fitlib.storage.predictions import Predictions
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -81,7 +81,7 @@ def test_halves_are_the_counts_of_whole_units(labels, unit, monkeypatch):
     if labels:
         truth, prediction = np.eye(5, dtype=np.int8)[truth], np.eye(5, dtype=np.int8)[prediction]
     p = made(truth, prediction, group, unit)
-    monkeypatch.setattr("fitlib.testset.BATCH_CELLS", 2 * 4 * 3 * 5)  # batches of two splits
+    monkeypatch.setattr("fitlib.metrics.testset.BATCH_CELLS", 2 * 4 * 3 * 5)  # batches of two splits
     drawn = rng(3)
     of_unit = units(p)
     for split in halves(p, "a", rng(3), 3):
@@ -256,7 +256,7 @@ def test_the_same_generator_gives_the_same_numbers():
 def test_batches_change_nothing(monkeypatch):
     p = made(*random_rows(rng(6), n_rows=60), n_classes=5)
     whole = parts_of(p, "a", rng(9), 10)
-    monkeypatch.setattr("fitlib.testset.BATCH_CELLS", 1)
+    monkeypatch.setattr("fitlib.metrics.testset.BATCH_CELLS", 1)
     single = parts_of(p, "a", rng(9), 10)
     assert np.allclose(whole.components["EOTP"].run, single.components["EOTP"].run)
     for metric in METRICS:

@@ -10,11 +10,11 @@ from test_metrics import random_rows
 from test_tables import arm, plan, row_of, technique
 
 from fitlib import schemas, tables
-from fitlib import statistics as st
-from fitlib.counts import cells_of, count
-from fitlib.long_tables import technique_tables
-from fitlib.metrics import BIAS_METRICS
-from fitlib.signed import signed_of
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.counts import cells_of, count
+from fitlib.metrics.long_tables import technique_tables
+from fitlib.metrics.signed_differences import signed_of
+from fitlib.statistics import estimates as st
 from fitlib.storage.predictions import Predictions
 from fitlib.testset_tables import components_table, selection_table
 

@@ -1,4 +1,4 @@
-"""fitlib.thresholds: the sweep agrees with the metrics of predictions made at each threshold."""
+"""fitlib.metrics.threshold_sweep: the sweep agrees with the metrics of predictions made at each threshold."""
 
 from dataclasses import replace
 
@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from person_data import persons_of, plan_of, predictions, simulated
 
-from fitlib import risk
-from fitlib.counts import cells_of, count
-from fitlib.metrics import METRICS
+from fitlib.metrics.bias_metrics import METRICS
+from fitlib.metrics.counts import cells_of, count
+from fitlib.metrics.threshold_sweep import GRID, threshold_cells, threshold_rows
 from fitlib.person_tables import thresholds
-from fitlib.thresholds import GRID, threshold_cells, threshold_rows
+from fitlib.statistics import risk
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -10,17 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
-from fitlib import nested
 from fitlib import wording as say
 from fitlib.display import Page, tell
 from fitlib.plots import BLUE, GREY, INK, PALE, ROW, WIDTH, styled
 from fitlib.series import main_arms
+from fitlib.statistics import nested_design
 
 HOW = (
-    f"Declare at least {nested.SEEDS} seeds with at least {nested.RUNS} runs each, as in "
-    f"seeds: {list(range(nested.SEEDS))}; finished runs are kept."
+    f"Declare at least {nested_design.SEEDS} seeds with at least {nested_design.RUNS} runs each, as in "
+    f"seeds: {list(range(nested_design.SEEDS))}; finished runs are kept."
 )
-ELSEWHERE = f"That takes an experiment with at least {nested.SEEDS} declared seeds and {nested.RUNS} runs at each."
+ELSEWHERE = f"That takes an experiment with at least {nested_design.SEEDS} declared seeds and {nested_design.RUNS} runs at each."
 TOLD = ("fairer", "less fair", "equivalent", "undecided")
 MARKERS = {"fairer": "<", "less fair": ">", "equivalent": "s"}
 
@@ -172,8 +172,8 @@ def share_sentences(over_seeds: pd.DataFrame) -> list[str]:
     """How much of the variance the seed makes, where the design can tell."""
     shares = components(over_seeds).dropna(subset=["share"])
     if shares.empty:
-        few = over_seeds["note"].str.contains(nested.FEW_FOR_SHARES, regex=False).any()
-        needed = f"at least {nested.SEEDS} seeds with {nested.SHARE_RUNS} runs each"
+        few = over_seeds["note"].str.contains(nested_design.FEW_FOR_SHARES, regex=False).any()
+        needed = f"at least {nested_design.SEEDS} seeds with {nested_design.SHARE_RUNS} runs each"
         return [f"How much of the variance the seed makes up takes {needed}: it is not estimated here."] if few else []
     clear = int((shares["low"] > 0).sum())
     return [
@@ -307,8 +307,8 @@ def caption_components(plan: Mapping, over_seeds: pd.DataFrame) -> str:
         plan,
         over_seeds,
         "SDs in points: one-way random effects, runs nested in seeds; ≤ 0: the seed's variance cannot be told from 0. "
-        f"The seed's share of the variance, with its exact F interval, takes {nested.SEEDS} seeds × "
-        f"{nested.SHARE_RUNS} runs. Distinct metrics. No test is made here.",
+        f"The seed's share of the variance, with its exact F interval, takes {nested_design.SEEDS} seeds × "
+        f"{nested_design.SHARE_RUNS} runs. Distinct metrics. No test is made here.",
     )
 
 

@@ -11,8 +11,8 @@ from fitlib import spread_plots
 from fitlib import wording as say
 from fitlib.captions import caption
 from fitlib.display import Page, tell
-from fitlib.metrics import BIAS_METRICS
-from fitlib.testset import COMPONENT_METRICS
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.testset import COMPONENT_METRICS
 
 KEYS = ["technique", "arm", "attribute"]
 ROUNDING = 1e-12  # a spread below is that of rounding: the value is constant

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from fitlib.individuals import row_of
+from fitlib.metrics.individuals import row_of
 
 if TYPE_CHECKING:
     from fitlib.storage.predictions import Predictions

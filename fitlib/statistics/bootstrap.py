@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from fitlib.statistics import NOT_ESTIMABLE, Estimate, as_runs, is_constant, means
+from fitlib.statistics.estimates import NOT_ESTIMABLE, Estimate, as_runs, is_constant, means
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
@@ -90,7 +90,7 @@ def interval(
     Efron 1987; acceleration from the jackknife over all runs) or "percentile".
 
     For means only. Neither method is fit for an SD, a MaxDiff or another measure of spread below n = 50 runs, where it
-    covers far less than it says: use `fitlib.statistics.sd_interval`.
+    covers far less than it says: use `fitlib.statistics.estimates.sd_interval`.
     """
     if method not in _NAMES:
         raise ValueError(f"method = {method!r}: unknown; use 'bca' or 'percentile'")

@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, stats
 
-from fitlib.significance import Test, mann_whitney_exact, signed_rank_exact
-from fitlib.statistics import Estimate, as_runs, paired_difference, welch
+from fitlib.statistics.estimates import Estimate, as_runs, paired_difference, welch
+from fitlib.statistics.significance import Test, mann_whitney_exact, signed_rank_exact
 
 LOOKS = (5, 8, 12, 16)
 FELL, ROSE, GO_ON, SHOWN_NOTHING = "stop: bias fell", "stop: bias rose", "go on", "end: no difference shown"

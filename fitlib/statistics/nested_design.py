@@ -3,7 +3,8 @@
 Pure functions on samples shaped (seeds, runs): a 2-D array, or one array of runs per seed where their numbers differ.
 The seed is a random factor, its runs are nested in it: value = mean + seed + run within seed. FIT runs share one seed,
 so a test on them answers for that seed only; a verdict over seeds needs several (`SEEDS`, `RUNS`), and the seed's share
-of the variance more runs still (`SHARE_RUNS`). Positive direction as in `fitlib.statistics`: technique - baseline.
+of the variance more runs still (`SHARE_RUNS`). Positive direction as in `fitlib.statistics.estimates`: technique -
+baseline.
 """
 
 import math
@@ -13,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from fitlib.significance import Test, signed_rank_exact
-from fitlib.statistics import (
+from fitlib.statistics.estimates import (
     FEW,
     NOT_ESTIMABLE,
     Estimate,
@@ -26,6 +26,7 @@ from fitlib.statistics import (
     sds,
     verdict,
 )
+from fitlib.statistics.significance import Test, signed_rank_exact
 
 Samples = np.ndarray | Sequence[np.ndarray]  # (seeds, runs)
 SEEDS, RUNS = 8, 2  # that an unqualified verdict over seeds needs
@@ -170,7 +171,7 @@ def signed_rank(baseline: Samples, technique: Samples) -> Test:
 
 
 def verdict_over_seeds(baseline: Samples, technique: Samples, smallest_effect: float, confidence: float = 0.95) -> str:
-    """`fitlib.statistics.verdict` on the seeds' means: it must be read with `scope`, which qualifies it."""
+    """`fitlib.statistics.estimates.verdict` on the seeds' means: it must be read with `scope`, which qualifies it."""
     b, t = _paired_means(baseline, technique)
     if np.isnan(b).any() or np.isnan(t).any():
         return "not estimable"

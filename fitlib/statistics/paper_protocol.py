@@ -1,7 +1,8 @@
 """Protocol `paper`: the tests, labels and tables of Qian et al. (NeurIPS 2021), step by step as they were computed.
 
 For comparing with the study only: sides are chosen after looking, nothing is corrected for the number of tests, and
-spread is judged on values divided by their mean. `fitlib.significance` and `fitlib.statistics` do better.
+spread is judged on values divided by their mean. `fitlib.statistics.significance` and `fitlib.statistics.estimates` do
+better.
 
 Samples are arrays (runs,) of one overall value per run; experiments are plain dicts: ``overall`` {technique: {metric:
 (runs,)}}, ``per_class`` {technique: {metric: (runs, classes)}}, ``performance`` {technique: (runs,)} and ``baselines``
@@ -24,9 +25,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fitlib.metrics import BIAS_METRICS
-from fitlib.significance import brown_forsythe
-from fitlib.statistics import NOT_ESTIMABLE, as_runs, cohens_d, means, sds
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.statistics.estimates import NOT_ESTIMABLE, as_runs, cohens_d, means, sds
+from fitlib.statistics.significance import brown_forsythe
 
 ALPHA = 0.05
 METRIC_NAMES = {metric: "DI bar" if metric == "DI" else metric for metric in BIAS_METRICS}

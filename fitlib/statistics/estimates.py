@@ -3,7 +3,7 @@
 Pure functions on arrays of shape (runs,), one value per run, without NaN. Positive direction everywhere:
 difference = technique - baseline, so a negative difference of a bias metric means "fairer". Everything is defined for
 one run, for constant values and for ties; what cannot be estimated says why (``note``) instead of returning NaN.
-Tests are in `fitlib.significance`.
+Tests are in `fitlib.statistics.significance`.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Tests of a technique against its baseline: exact rank tests, spread, and corrections over a family.
 
-Pure functions on arrays of shape (runs,), as in `fitlib.statistics`, without NaN. What cannot be tested says why
-(``note``) instead of returning NaN. Permutation tests of means and spread are in `fitlib.permutation`, power is in
-`fitlib.power`.
+Pure functions on arrays of shape (runs,), as in `fitlib.statistics.estimates`, without NaN. What cannot be tested says
+why (``note``) instead of returning NaN. Permutation tests of means and spread are in `fitlib.statistics.permutation`,
+power is in `fitlib.statistics.power`.
 """
 
 import math
@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 import numpy as np
 from scipy import stats
 
-from fitlib.statistics import NOT_ESTIMABLE, as_runs, is_constant, means, paired_runs
+from fitlib.statistics.estimates import NOT_ESTIMABLE, as_runs, is_constant, means, paired_runs
 
 MOST_EXACT_PAIRS = 10_000  # exact U takes under a second up to 100 v 100 runs, and then grows steeply
 APPROXIMATE_U = "Mann-Whitney U, normal approximation with tie correction"

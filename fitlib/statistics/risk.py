@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import optimize, stats
 
-from fitlib.statistics import NOT_ESTIMABLE, Estimate, welch
+from fitlib.statistics.estimates import NOT_ESTIMABLE, Estimate, welch
 
 NO_DIRECTION = "direction not established (up to ½)"
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.counts import Cells, Counts, cells_of, count
-from fitlib.metrics import METRICS, Values
+from fitlib.metrics.bias_metrics import METRICS, Values
+from fitlib.metrics.counts import Cells, Counts, cells_of, count
 
 if TYPE_CHECKING:
     from fitlib.storage.predictions import Predictions

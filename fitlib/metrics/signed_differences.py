@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.counts import Cells, Counts
-from fitlib.metrics import Values, rate
+from fitlib.metrics.bias_metrics import Values, rate
+from fitlib.metrics.counts import Cells, Counts
 
 TIED = 1e-12  # rates closer than this are equal but for rounding
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.counts import Cells
-from fitlib.individuals import row_of
-from fitlib.metrics import METRICS
+from fitlib.metrics.bias_metrics import METRICS
+from fitlib.metrics.counts import Cells
+from fitlib.metrics.individuals import row_of
 
 if TYPE_CHECKING:
     from fitlib.storage.predictions import Predictions
@@ -27,10 +27,10 @@ FIGURES = ("mean", "sd", "min", "max")
 
 
 def threshold_cells(score: Floats, positive: NDArray, group: NDArray, n_groups: int, grid: tuple = GRID) -> Cells:
-    """Counts of the selection `score >= t` for every t of the ascending `grid`, as `fitlib.counts.Cells`.
+    """Counts of the selection `score >= t` for every t of the ascending `grid`, as `fitlib.metrics.counts.Cells`.
 
     score (runs, rows), the class's own; positive bool and group int (rows,). Each count has shape (runs, groups, grid):
-    the thresholds stand where the classes usually do, so that every metric of `fitlib.metrics` applies.
+    the thresholds stand where the classes usually do, so that every metric of `fitlib.metrics.bias_metrics` applies.
     """
     passed = np.searchsorted(np.asarray(grid), score, side="right")  # how many thresholds each score reaches
     place = (np.arange(len(score))[:, None] * n_groups + group) * 2 + positive

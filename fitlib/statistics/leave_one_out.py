@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitlib.statistics import as_runs, paired_runs
+from fitlib.statistics.estimates import as_runs, paired_runs
 
 Decide = Callable[[np.ndarray, np.ndarray], str]
 

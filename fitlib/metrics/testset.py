@@ -1,6 +1,6 @@
 """What the finite test set contributes: denominators, components of the spread, and selection of the fairest run.
 
-Components of the signed difference (`fitlib.signed`) of one class. For run r and test set T
+Components of the signed difference (`fitlib.metrics.signed_differences`) of one class. For run r and test set T
 
     D(r, T) = mean + run(r) + test set(T) + interaction(r, T),
 
@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fitlib.counts import Cells, Counts, cells_of, count
-from fitlib.expectation import of_class
-from fitlib.metrics import METRICS, Values, rate
-from fitlib.signed import RATES, Signed, rate_of, signed_difference
+from fitlib.metrics.bias_metrics import METRICS, Values, rate
+from fitlib.metrics.chance_level import of_class
+from fitlib.metrics.counts import Cells, Counts, cells_of, count
+from fitlib.metrics.signed_differences import RATES, Signed, rate_of, signed_difference
 
 if TYPE_CHECKING:
     from fitlib.storage.predictions import Predictions

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitlib.counts import Counts, cells_of, count, label_votes, votes
-from fitlib.expectation import no_disparity
-from fitlib.individuals import RESAMPLES
-from fitlib.metrics import METRICS, PUBLISHED, READINGS, Values, accuracy, group_accuracy, overall, rate
-from fitlib.persons import person_table
-from fitlib.testset import parts_of, smallest_denominators
+from fitlib.metrics.individuals import RESAMPLES, individual_rows
+from fitlib.metrics.threshold_sweep import threshold_rows
+from fitlib.metrics.unit_overlap import unit_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fitlib.storage.predictions import Predictions
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from fitlib.metrics.bias_metrics import METRICS, PUBLISHED, READINGS, Values, accuracy, group_accuracy, overall, rate
+from fitlib.metrics.chance_level import no_disparity
+from fitlib.metrics.counts import Counts, cells_of, count, label_votes, votes
+from fitlib.metrics.testset import parts_of, smallest_denominators
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +198,8 @@ def testset_table(technique: str, arm: str, seed: int, predictions: Predictions,
     quantity: "expectation" (without disparity) and "smallest_denominator" of every bias metric, overall (target null)
     and by class; "variance_…" (between_runs, run, test_set, interaction, total) and "floor" of the signed differences
     DP, EOFP and EOTP by class; "selected_on", "selected_off" and "mean_of_runs" of every metric, overall. See
-    `fitlib.expectation` and `fitlib.testset`; a missing value is not estimable. Always the same draws (TEST_SET_SEED).
+    `fitlib.metrics.chance_level` and `fitlib.metrics.testset`; a missing value is not estimable. Always the same draws
+    (TEST_SET_SEED).
     """
     import pandas as pd
 
@@ -244,3 +254,29 @@ def _nullable(values: Counts) -> pd.arrays.IntegerArray:
     import pandas as pd
 
     return pd.arrays.IntegerArray(values.astype(np.int64), values == MISSING)
+
+
+SEED = 20240220  # of the draws of runs and units, the same for every technique, arm and attribute
+
+
+PERSON_COLUMNS = (
+    "technique", "arm", "seed", "attribute", "quantity", "metric", "target", "group", "at", "value", "low", "high",
+)  # fmt: skip
+
+
+def person_table(
+    technique: str, arm: str, seed: int, predictions: Predictions, attribute: str, resamples: int = RESAMPLES
+) -> pd.DataFrame:
+    """One row per quantity, metric, target (class; null = all), group (null = all) and `at`.
+
+    Quantities: see `individuals.individual_rows`, `units.unit_rows` and `thresholds.threshold_rows`. Columns
+    `PERSON_COLUMNS`; the same draws every time.
+    """
+    import pandas as pd
+
+    rows = individual_rows(predictions, attribute, np.random.default_rng(SEED), resamples)
+    rows += unit_rows(predictions, attribute) + threshold_rows(predictions, attribute)
+    frame = pd.DataFrame(rows).assign(technique=technique, arm=arm, seed=seed, attribute=attribute)
+    text = dict.fromkeys(("technique", "arm", "attribute", "quantity"), "str")
+    kinds = text | {"metric": "object", "seed": "int64", "target": "Int64", "group": "Int64", "at": "float64"}
+    return frame[list(PERSON_COLUMNS)].astype(kinds)

@@ -1,4 +1,4 @@
-"""The seven bias metrics and accuracy as functions of integer counts (`fitlib.counts`), for all runs at once.
+"""The seven bias metrics and accuracy as functions of integer counts (`fitlib.metrics.counts`), for all runs at once.
 
 Every metric is a function of `Cells` of a few lines. Two readings:
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.counts import Cells, Counts, cells_of
+from fitlib.metrics.counts import Cells, Counts, cells_of
 
 Values = NDArray[np.float64]
 BIAS_METRICS = ("DP", "DI", "SPSF", "FPSF", "EOFP", "EOTP", "BA")

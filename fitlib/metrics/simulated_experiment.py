@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.long_tables import technique_tables
+from fitlib.metrics.long_tables import technique_tables
 from fitlib.storage.predictions import stack, write, write_table
 
 CLASSES = [str(digit) for digit in range(10)]

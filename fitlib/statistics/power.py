@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import integrate, stats
 
-from fitlib.significance import (
+from fitlib.statistics.estimates import next_run_within, welch_error
+from fitlib.statistics.significance import (
     brown_forsythe_statistics,
     paired_spread_statistics,
     smallest_rank_p,
     smallest_signed_rank_p,
 )
-from fitlib.statistics import next_run_within, welch_error
 
 MOST_RUNS = 10_000
 SD_RATIO = 1.5  # the declared effect on the spread

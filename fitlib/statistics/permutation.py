@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitlib.significance import Test, brown_forsythe_statistics, untestable_spread
-from fitlib.statistics import FEW, NOT_ESTIMABLE, as_runs, means, paired_runs, sds, welch_error
+from fitlib.statistics.estimates import FEW, NOT_ESTIMABLE, as_runs, means, paired_runs, sds, welch_error
+from fitlib.statistics.significance import Test, brown_forsythe_statistics, untestable_spread
 
 PERMUTATIONS = 9999
 # Values are brought to [-1, 1] first. Relative difference that is rounding; variance of a mean that is none; its error

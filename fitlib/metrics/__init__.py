@@ -1,0 +1,1 @@
+"""From predictions to numbers: counts, bias metrics, chance level, churn, thresholds."""

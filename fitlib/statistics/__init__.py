@@ -1,0 +1,1 @@
+"""Statistics of runs: estimates, tests, power, verdicts. Pure functions on arrays."""
