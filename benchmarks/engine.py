@@ -27,10 +27,11 @@ import yaml
 from faults import TRAINING
 from measure import machine, median, met, spread, table
 
-from fitlib import plan
-from fitlib.declaration import declare
-from fitlib.evidence import experiment_plan
-from fitlib.experiment import Experiment, read_experiment
+from fitlib.experiment import plan
+from fitlib.experiment.declaration import declare
+from fitlib.experiment.evidence import experiment_plan
+from fitlib.experiment.model import Experiment
+from fitlib.experiment.parse import read_experiment
 from fitlib.metrics.long_tables import technique_tables
 from fitlib.results import gather
 from fitlib.storage.atomic_files import append_line, json_text

@@ -21,9 +21,9 @@ from measure import machine, median, met, spread, table
 from fitlib.batches import Part
 from fitlib.datasets.dataset import Dataset, Split
 from fitlib.evaluation import Trained
-from fitlib.experiment import read_experiment
+from fitlib.experiment.parse import read_experiment
+from fitlib.experiment.training_options import Training
 from fitlib.noise import NoNoise
-from fitlib.options import Training
 from fitlib.replicas import make_replicas
 from fitlib.streams import step_digests
 from fitlib.techniques import Batch, Method

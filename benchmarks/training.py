@@ -21,9 +21,9 @@ from torch import nn
 
 from fitlib.batches import Part
 from fitlib.datasets.dataset import Dataset, Split
+from fitlib.experiment.training_options import Training
 from fitlib.networks.resnet_cifar import CifarResNet18
 from fitlib.noise import NoNoise
-from fitlib.options import Training
 from fitlib.train import Generators, Progress, _epoch, batches, make_method, prepared, train
 
 FAST = {"precision": "bfloat16", "channels_last": True}

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
 from fitlib.analysis import REPORT, STATISTICS
-from fitlib.execution import FOLDERS, injected_parameters
-from fitlib.plan import last_line
+from fitlib.experiment.notebooks import FOLDERS, injected_parameters
+from fitlib.experiment.plan import last_line
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import FAILED, RECORD

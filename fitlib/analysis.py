@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from fitlib import plan as plans
 from fitlib.digest import cached_file_digest
 from fitlib.errors import RunFailed
-from fitlib.execution import notebook_path
 from fitlib.executors import opened
 from fitlib.executors.local import Local
+from fitlib.experiment import plan as plans
+from fitlib.experiment.notebooks import notebook_path
 from fitlib.jobs import Done, Job
 from fitlib.progress import Progress
 from fitlib.storage.atomic_files import read_json

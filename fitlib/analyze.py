@@ -14,7 +14,8 @@ from pathlib import Path
 from fitlib.analysis import Outcome, Study, analyse
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
-from fitlib.experiment import NAME, NAME_REMEDY, Analysis
+from fitlib.experiment.parse import NAME, NAME_REMEDY
+from fitlib.experiment.schema import Analysis
 from fitlib.mapping import key_of
 from fitlib.others import FOLDER, MAPPING, Choices, normalised
 from fitlib.progress import Progress

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from fitlib import kernels
 from fitlib.errors import Crashed, RunFailed
-from fitlib.execution import execute, notebook_path
+from fitlib.execution import execute
+from fitlib.experiment.notebooks import notebook_path
 from fitlib.listening import LastLine
 from fitlib.storage.atomic_files import write_json
 from fitlib.storage.records import FAILED, RECORD, write_record

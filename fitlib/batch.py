@@ -11,18 +11,19 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from fitlib import kernels, own_outputs, plan
+from fitlib import kernels, own_outputs
 from fitlib.analysis import THREAD_VARIABLES, Outcome
 from fitlib.attempts import mark_failed
-from fitlib.declaration import declare
 from fitlib.errors import InputError, RunFailed
-from fitlib.execution import check_parameters
 from fitlib.executors import Choice, Executor, opened
 from fitlib.executors.local import Local
-from fitlib.experiment import Experiment
+from fitlib.experiment import plan
+from fitlib.experiment.declaration import declare
+from fitlib.experiment.model import Experiment
+from fitlib.experiment.notebooks import check_parameters
+from fitlib.experiment.plan import RunTask, State
 from fitlib.jobs import Done, Job, Terms
 from fitlib.own_outputs import Finished
-from fitlib.plan import RunTask, State
 from fitlib.progress import Progress
 from fitlib.software import refuse_without_kernel, software
 from fitlib.status import running

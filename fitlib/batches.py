@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fitlib.compute import enough_memory, memory_format
 from fitlib.datasets.dataset import Normalisation, Ragged, Split
 from fitlib.errors import InputError
-from fitlib.options import Training
+from fitlib.experiment.training_options import Training
 from fitlib.techniques import Batch
 
 CHUNK = 1024  # images whose pixels are summed at once

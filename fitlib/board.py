@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fitlib.plan import RunTask, State
+    from fitlib.experiment.plan import RunTask, State
 
 EPOCH = re.compile(r"epoch (\d+) of (\d+)")
 SHOWN = 4  # running runs that a row names

@@ -15,7 +15,7 @@ import fitlib
 from fitlib.errors import FitlibError, InputError, RunFailed
 
 if TYPE_CHECKING:
-    from fitlib.experiment import Experiment
+    from fitlib.experiment.model import Experiment
 
 ROLES = "idx, ground_truth, prediction, protected, protected.ATTRIBUTE, score, score.CLASS, unit, run, technique"
 
@@ -153,7 +153,7 @@ def _add_init(sub: argparse.ArgumentParser) -> None:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from fitlib.init import write_experiment
+    from fitlib.experiment.init_from_table import write_experiment
 
     told = write_experiment(options.table, options.target, options.protected, options.out, options.replace)
     print("\n".join(told))
@@ -161,7 +161,7 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from fitlib import plan
+    from fitlib.experiment import plan
 
     experiment, paths = _experiment(options)
     tasks = plan.selected(plan.run_tasks(experiment), options.only)
@@ -180,7 +180,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _tell_of_data(experiment: Experiment, stream: TextIO) -> None:
     """What was left out, filled in or guessed, and rows that stand in both parts: before anything is trained."""
-    from fitlib.families import notes_on
+    from fitlib.experiment.families import notes_on
 
     for note in dict.fromkeys(note for family in experiment.families for note in notes_on(family)):
         print(f"data: {note}", file=stream)
@@ -247,7 +247,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _analyze(options: argparse.Namespace) -> int:
-    from fitlib.experiment import Analysis, validated
+    from fitlib.experiment.schema import Analysis, validated
     from fitlib.progress import Progress
     from fitlib.storage.paths import ExperimentPaths
 
@@ -286,19 +286,19 @@ def _trace(options: argparse.Namespace) -> int:
 
 
 def _techniques(options: argparse.Namespace) -> int:
-    from fitlib import catalogue
+    from fitlib.experiment.registry import listing
 
     print(
-        catalogue.markdown() if options.markdown else "\n".join(catalogue.techniques()),
+        listing.markdown() if options.markdown else "\n".join(listing.techniques()),
         end="" if options.markdown else "\n",
     )
     return 0
 
 
 def _datasets(options: argparse.Namespace) -> int:
-    from fitlib import catalogue
+    from fitlib.experiment.registry import listing
 
-    print("\n".join(catalogue.datasets()))
+    print("\n".join(listing.datasets()))
     return 0
 
 
@@ -344,7 +344,7 @@ def _agreed(question: str) -> bool:
 
 
 def _experiment(options: argparse.Namespace) -> tuple:
-    from fitlib.experiment import read_experiment
+    from fitlib.experiment.parse import read_experiment
     from fitlib.storage.paths import ExperimentPaths
 
     experiment = read_experiment(options.file, options.set, options.runs)
@@ -360,8 +360,8 @@ def _experiments(outputs: Path) -> list[str]:
 
 
 def _declared(options: argparse.Namespace, name: str) -> tuple:
-    from fitlib.declaration import latest_plan
-    from fitlib.experiment import make_experiment
+    from fitlib.experiment.declaration import latest_plan
+    from fitlib.experiment.parse import make_experiment
     from fitlib.storage.paths import ExperimentPaths
 
     paths = ExperimentPaths(options.outputs / name)

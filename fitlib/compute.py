@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fitlib.errors import InputError, RunFailed
-from fitlib.options import Training
+from fitlib.experiment.training_options import Training
 
 ENTRY_POINTS = ("forward", "features", "maps", "forward_with")
 SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory")  # of PyTorch's allocators, CUDA and CPU

@@ -13,7 +13,7 @@ import numpy as np
 CHUNK = 1 << 20
 PACKAGE = Path(__file__).parent
 LEFT_OUT = ("fitlib", "fitlib.errors")  # modules of fitlib on which no number depends; and the registry, see left_out
-REGISTRY = "fitlib.registry"
+REGISTRY = "fitlib.experiment.registry"
 
 
 def digest_arrays(named: Iterable[tuple[str, object]]) -> str:

@@ -21,9 +21,8 @@ from fitlib.analysis import STATISTICS
 from fitlib.crate import Contents, Packed, metadata
 from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError
-from fitlib.execution import injected_parameters, notebook_path
+from fitlib.experiment.notebooks import injected_parameters, notebook_path, read_notebook
 from fitlib.formatting import count, listed
-from fitlib.own_code import read_notebook
 from fitlib.series import main_arms
 from fitlib.storage.atomic_files import json_text, read_json
 from fitlib.storage.keys import versions

@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from fitlib import captions, views
-from fitlib.declaration import latest_plan
 from fitlib.display import address, shown, table_html
 from fitlib.errors import InputError, did_you_mean
-from fitlib.execution import injected_parameters
+from fitlib.experiment.declaration import latest_plan
+from fitlib.experiment.notebooks import injected_parameters
 from fitlib.formatting import count, listed
 from fitlib.frames import Frame, Tables, frame
 from fitlib.series import main_arms

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from fitlib import plan
 from fitlib.attempts import LOG
 from fitlib.errors import InputError, did_you_mean
-from fitlib.experiment import Experiment
+from fitlib.experiment import plan
+from fitlib.experiment.model import Experiment
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.paths import PROGRESS, ExperimentPaths
 from fitlib.storage.records import FAILED

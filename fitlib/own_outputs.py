@@ -22,8 +22,8 @@ from fitlib.storage.predictions import Predictions, column_of, stack
 from fitlib.storage.run_files import FINGERPRINT_FILE
 
 if TYPE_CHECKING:
-    from fitlib.families import Family
-    from fitlib.plan import RunTask
+    from fitlib.experiment.families import Family
+    from fitlib.experiment.plan import RunTask
 
 SAVE = "end with fitlib.save_predictions(run_dir, …)"
 SAME_ROWS = "predict the same test rows in every run: split the data with a fixed seed of its own"

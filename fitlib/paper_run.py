@@ -11,7 +11,8 @@ from types import ModuleType
 from fitlib import kernels
 from fitlib.analysis import ONE_THREAD
 from fitlib.errors import InputError
-from fitlib.execution import check_parameters, execute, notebook_path
+from fitlib.execution import execute
+from fitlib.experiment.notebooks import check_parameters, notebook_path
 from fitlib.paper_files import contents, locate
 from fitlib.storage.paths import new_attempt
 

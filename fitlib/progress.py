@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from fitlib.board import Board, duration
 
 if TYPE_CHECKING:
-    from fitlib.plan import RunTask, State
+    from fitlib.experiment.plan import RunTask, State
     from fitlib.workflow import Task
 
 PHASES = {"train": "runs"}  # the word for tasks of a kind

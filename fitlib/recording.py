@@ -26,10 +26,10 @@ from torch import nn
 from fitlib.any_batch import arrays, feed, leaves, smallest
 from fitlib.digest import digest_arrays, digest_json
 from fitlib.errors import InputError, RunFailed
+from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
 from fitlib.fingerprint import starts
 from fitlib.noise import NoNoise
 from fitlib.options import options_of
-from fitlib.registry import NOISE_KINDS, NOISES
 from fitlib.saving import RECORDERS, folder_of
 
 WHERE = "Recorder"
@@ -42,7 +42,8 @@ class Recorder:
     model: all networks that are trained, in one module (several: `nn.ModuleDict`), initialised, before the first step.
     run_dir: the run's folder, as given to `save_predictions` ("": a temporary one). run, noise_seed: from what an
     emulated noise is drawn. seed: recorded only; seed your own generators with it, before the network is built. noise:
-    a name or {"name": …, options…} of `fitlib.registry.NOISES`; it also switches PyTorch's deterministic algorithms.
+    a name or {"name": …, options…} of `fitlib.experiment.registry.noises.NOISES`; it also switches PyTorch's
+    deterministic algorithms.
 
     Digests (SHA-256 of exact bytes, before any noise): initial weights; first batch; per epoch the order, which is the
     whole first batch and of every batch the tensor with the fewest bytes (the labels, normally); per epoch the weights,

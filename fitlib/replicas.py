@@ -18,9 +18,9 @@ from torch import Tensor
 from fitlib.compute import enough_memory
 from fitlib.datasets.dataset import Dataset, Split
 from fitlib.errors import FitlibError, InputError, RunFailed
+from fitlib.experiment.training_options import Training
 from fitlib.noise import NoNoise
 from fitlib.operators import Operator, Recorder
-from fitlib.options import Training
 from fitlib.techniques import Batch
 from fitlib.train import Generators, Progress, entering, epochs, make_method, make_noise, prepared
 

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from fitlib import determinism, plan
+from fitlib import determinism
 from fitlib.board import Board, duration
-from fitlib.experiment import Experiment
+from fitlib.experiment import plan
+from fitlib.experiment.model import Experiment
 from fitlib.storage.lock import is_locked
 from fitlib.storage.paths import PROGRESS, ExperimentPaths
 

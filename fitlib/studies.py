@@ -12,14 +12,16 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from fitlib import plan
 from fitlib.analysis import DERIVED, REPORT, STATISTICS, Outcome, Study, conclude, tasks_of
-from fitlib.declaration import read_declared
-from fitlib.evidence import collect, experiment_plan, prediction_hashes
-from fitlib.experiment import Experiment, TrainingSpec, check_names
-from fitlib.families import Family
+from fitlib.experiment import plan
+from fitlib.experiment.declaration import read_declared
+from fitlib.experiment.evidence import collect, experiment_plan, prediction_hashes
+from fitlib.experiment.families import Family
+from fitlib.experiment.model import Experiment
+from fitlib.experiment.parse import check_names
+from fitlib.experiment.plan import RunTask, State
+from fitlib.experiment.trainings import TrainingSpec
 from fitlib.own_outputs import agreed_names, other_rows, read_names
-from fitlib.plan import RunTask, State
 from fitlib.progress import Progress
 from fitlib.storage.journal import deviations
 from fitlib.storage.manifest import write_manifest

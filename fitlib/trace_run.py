@@ -9,7 +9,8 @@ from pathlib import Path
 
 from fitlib import trace_words
 from fitlib.errors import InputError
-from fitlib.experiment import Experiment, Technique, read_experiment
+from fitlib.experiment.model import Experiment, Technique
+from fitlib.experiment.parse import read_experiment
 
 
 def run(options: argparse.Namespace, show: Callable[[str], None]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fitlib.registry import NOISE_KINDS
+from fitlib.experiment.registry.noises import NOISE_KINDS
 
 if TYPE_CHECKING:
     from fitlib.lockstep import Parting, Trace

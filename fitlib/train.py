@@ -17,9 +17,13 @@ from fitlib.compute import computing, enough_memory
 from fitlib.datasets.dataset import Dataset, Table
 from fitlib.errors import InputError, RunFailed
 from fitlib.evaluation import Trained, accuracies, validated
+from fitlib.experiment.registry.datasets import DATASETS
+from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.registry.networks import NETWORKS
+from fitlib.experiment.registry.noises import NOISES
+from fitlib.experiment.training_options import Training
 from fitlib.noise import PURPOSES, NoNoise, derived_seed
-from fitlib.options import Training, options_of
-from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES
+from fitlib.options import options_of
 from fitlib.techniques import Batch, Method, Problem
 
 

@@ -12,8 +12,15 @@ from pathlib import Path
 
 from fitlib.digest import digest_file
 from fitlib.errors import InputError
-from fitlib.execution import FOLDERS, injected_parameters, is_injected, notebook_path
-from fitlib.own_code import cells_digest, notebook_digest, read_notebook
+from fitlib.experiment.notebooks import (
+    FOLDERS,
+    cells_digest,
+    injected_parameters,
+    is_injected,
+    notebook_digest,
+    notebook_path,
+    read_notebook,
+)
 from fitlib.verification import Json, Verification, shown
 from fitlib.verify_files import record_of
 

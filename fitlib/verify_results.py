@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from fitlib.analysis import STATISTICS, Study, description
 from fitlib.analyze import study_again
 from fitlib.digest import digest_json
+from fitlib.experiment.plan import State
 from fitlib.others import MAPPING
-from fitlib.plan import State
 from fitlib.statistics.run_identity import done_runs
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import RECORD, read_record

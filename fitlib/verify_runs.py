@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from fitlib.declaration import declarations, latest_plan, read_declared
 from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError, RunFailed
-from fitlib.execution import FOLDERS, notebook_path
-from fitlib.experiment import Experiment, make_experiment
+from fitlib.experiment.declaration import declarations, latest_plan, read_declared
+from fitlib.experiment.model import Experiment
+from fitlib.experiment.notebooks import FOLDERS, notebook_path
+from fitlib.experiment.parse import make_experiment
+from fitlib.experiment.plan import RunTask, State, last_line, run_parameters, run_tasks, shared_parameters
 from fitlib.own_outputs import check_noise
-from fitlib.plan import RunTask, State, last_line, run_parameters, run_tasks, shared_parameters
 from fitlib.statistics.run_identity import check_control
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.records import FAILED, RECORD, read_record

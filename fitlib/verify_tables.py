@@ -21,10 +21,10 @@ from fitlib import results
 from fitlib.analysis import STATISTICS
 from fitlib.digest import digest_json
 from fitlib.epochs import gather_history
-from fitlib.execution import notebook_path
+from fitlib.experiment.code_inspection import fitlib_imports
+from fitlib.experiment.notebooks import notebook_path
 from fitlib.machine import machine
 from fitlib.metrics.long_tables import technique_tables
-from fitlib.own_code import fitlib_imports
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.code_digest import code_digest
 from fitlib.storage.keys import versions

@@ -12,8 +12,8 @@ import time
 import torch
 from method_examples import Example, configurations, table, trained
 
+from fitlib.experiment.registry.methods import METHODS
 from fitlib.noise import NoNoise
-from fitlib.registry import METHODS
 
 
 def digests() -> dict[str, list]:

@@ -14,9 +14,9 @@ import torch
 
 from fitlib.datasets.dataset import Dataset, Split
 from fitlib.evaluation import Trained
+from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.training_options import Training
 from fitlib.noise import NoNoise
-from fitlib.options import Training
-from fitlib.registry import METHODS
 from fitlib.train import Generators, make_method, train
 
 torch.set_num_threads(1)  # quickest for networks as small as these, and polite to tests that run beside

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fitlib import catalogue
 from fitlib.cli import main
-from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES
+from fitlib.experiment.registry import listing
+from fitlib.experiment.registry.datasets import DATASETS
+from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.registry.networks import NETWORKS
+from fitlib.experiment.registry.noises import NOISES
 
 PAGE = Path(__file__).parent.parent / "docs" / "techniques.md"
 IMAGES = [f"S-{kind}" for kind in ("Base", "RS", "UC", "GR", "DD1", "DD2", "DD3", "DD4", "DI1", "DI2")]
@@ -17,7 +20,7 @@ LABELS = [*IMAGES, *PEOPLE, "A-Base", "A-L2", "A-ALM", "N-Base", "N-Flow"]
 
 
 def test_the_committed_page_is_made_from_the_registry():
-    assert PAGE.read_text(encoding="utf-8") == catalogue.markdown(), (
+    assert PAGE.read_text(encoding="utf-8") == listing.markdown(), (
         "say: fitlib techniques --markdown > docs/techniques.md"
     )
 
@@ -43,7 +46,7 @@ def test_one_line_each_with_label_needs_and_source(capsys):
     "entries", [METHODS, DATASETS, NETWORKS, NOISES], ids=["methods", "data", "networks", "noises"]
 )
 def test_the_page_names_every_option_with_its_default_and_meaning(entries):
-    page = catalogue.markdown()
+    page = listing.markdown()
     for name, entry in entries.items():
         part = page.partition(f"\n### {name}\n")[2].partition("\n##")[0]
         rows = {line.split("`")[1]: line for line in part.splitlines() if line.startswith("| `")}

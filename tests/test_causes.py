@@ -11,8 +11,8 @@ from scipy import stats
 from test_tables import arm, drawn, long_table, plan, record, technique
 
 from fitlib import causes, plots, schemas
+from fitlib.experiment.registry.noises import NOISE_KINDS
 from fitlib.metrics.long_tables import technique_tables
-from fitlib.registry import NOISE_KINDS
 from fitlib.sections import causes as section
 from fitlib.statistics import estimates as st
 from fitlib.statistics import power

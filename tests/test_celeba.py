@@ -10,7 +10,7 @@ from PIL import Image
 from fitlib.datasets import celeba
 from fitlib.datasets.images.decoding import FileSource, decoded
 from fitlib.errors import InputError
-from fitlib.registry import DATASETS
+from fitlib.experiment.registry.datasets import DATASETS
 
 SMALL = 20
 

@@ -18,7 +18,7 @@ from PIL import Image
 from fitlib.datasets import cifar10s
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError, RunFailed
-from fitlib.registry import DATASETS
+from fitlib.experiment.registry.datasets import DATASETS
 
 PER_BATCH = 40  # images in a made batch
 

@@ -16,7 +16,7 @@ from fitlib.datasets.people.assembly import made_image
 from fitlib.datasets.people.subsets import label_counts
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
-from fitlib.registry import DATASETS
+from fitlib.experiment.registry.datasets import DATASETS
 
 SIZES = {  # men and women, by list
     "coco": {"val": (3813, 1554), "test": (3894, 1579)},

@@ -11,9 +11,9 @@ from fitlib.batches import Inputs, Normaliser, Part
 from fitlib.compute import computing, enough_memory
 from fitlib.errors import InputError, RunFailed
 from fitlib.evaluation import Trained
+from fitlib.experiment.training_options import Training
 from fitlib.networks.small_cnn import SmallCNN
 from fitlib.noise import NoNoise, Ulp
-from fitlib.options import Training
 from fitlib.techniques.baseline import Baseline
 from fitlib.train import Generators, make_method, train
 

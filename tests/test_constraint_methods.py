@@ -11,8 +11,8 @@ from torch import nn
 
 from fitlib.datasets.dataset import Split
 from fitlib.errors import InputError
-from fitlib.options import Training
-from fitlib.registry import METHODS
+from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.training_options import Training
 from fitlib.techniques import Batch, Problem
 from fitlib.techniques.baseline import Baseline
 from fitlib.techniques.class_weights import class_weights, weighted_loss

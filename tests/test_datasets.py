@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 
 from fitlib.datasets import digits_s
 from fitlib.digest import digest_arrays
-from fitlib.registry import DATASETS
+from fitlib.experiment.registry.datasets import DATASETS
 
 
 @pytest.fixture(scope="module")

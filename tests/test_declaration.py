@@ -3,10 +3,11 @@
 import pytest
 import yaml
 
-from fitlib import declaration
-from fitlib.declaration import declare, latest_plan, read_declared
 from fitlib.errors import InputError
-from fitlib.experiment import make_experiment, plan_hash
+from fitlib.experiment import declaration
+from fitlib.experiment.declaration import declare, latest_plan, read_declared
+from fitlib.experiment.model import plan_hash
+from fitlib.experiment.parse import make_experiment
 from fitlib.storage.journal import deviations
 from fitlib.storage.paths import ExperimentPaths
 

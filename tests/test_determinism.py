@@ -7,8 +7,8 @@ import torch
 from method_examples import Example, configurations, trained
 
 from fitlib.determinism import gather, told, write
+from fitlib.experiment.registry.methods import METHODS
 from fitlib.machine import STEP_COST_MIME
-from fitlib.registry import METHODS
 from fitlib.step_cost import PAIRS, step_cost
 from fitlib.storage.manifest import OUTSIDE
 from fitlib.storage.paths import ExperimentPaths

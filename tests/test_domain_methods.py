@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from fitlib.datasets.dataset import Split
+from fitlib.experiment.training_options import Training
 from fitlib.networks.small_cnn import SmallCNN
-from fitlib.options import Training
 from fitlib.techniques import Batch, Problem
 from fitlib.techniques.domain_discriminative import DomainDiscriminative, prior_shift_weights, probabilities
 from fitlib.techniques.gradient_projection import GradientProjection, projected

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from fitlib.errors import InputError
 from fitlib.evaluation import macro_f1, mean_average_precision
-from fitlib.options import Training
+from fitlib.experiment.training_options import Training
 from fitlib.recorder import save_run
 from fitlib.techniques.baseline import Baseline
 from fitlib.train import Generators, make_method

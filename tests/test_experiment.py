@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from fitlib.errors import InputError
-from fitlib.experiment import make_experiment, read_experiment
+from fitlib.experiment.parse import make_experiment, read_experiment
 from fitlib.yaml_files import read_yaml
 
 PARAMS = Path(__file__).parent.parent / "params"
@@ -128,7 +128,7 @@ def test_the_declared_looks_and_protocol_are_part_of_the_plan():
 
 def test_attributes_of_the_data_set_may_be_crossed(monkeypatch):
     two = {"classes": ["a", "b"], "groups": {"sex": ["f", "m"], "race": ["x", "y"]}}
-    monkeypatch.setattr("fitlib.families.describe", lambda data: two)
+    monkeypatch.setattr("fitlib.experiment.families.describe", lambda data: two)
     assert make(analysis={"cross": [["sex", "race"]]}).declared["analysis"]["cross"] == [["sex", "race"]]
     with pytest.raises(InputError, match="crossed twice"):
         make(analysis={"cross": [["sex", "race"], ["race", "sex"]]})
@@ -359,5 +359,5 @@ def test_bad_overrides(tmp_path, override):
 
 def test_planning_imports_nothing_heavy():
     heavy = "('torch', 'pandas', 'scipy', 'sklearn', 'papermill', 'matplotlib', 'pyarrow')"
-    code = f"import sys, fitlib.cli, fitlib.plan, fitlib.status; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, fitlib.cli, fitlib.experiment.plan, fitlib.status; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -166,7 +166,7 @@ def test_what_is_to_be_explored(outputs, tmp_path, monkeypatch):
 
 
 def test_the_notebook_names_parameters_that_the_explorer_takes():
-    from fitlib.execution import notebook_path
+    from fitlib.experiment.notebooks import notebook_path
 
     cells = json.loads(notebook_path("explore").read_text())["cells"]
     source = "".join(line for cell in cells for line in cell["source"])

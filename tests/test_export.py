@@ -323,7 +323,7 @@ def test_an_unfinished_or_altered_experiment_is_refused(copy, tmp_path):
 
 
 def test_an_experiment_that_lacks_a_planned_run_is_refused(tmp_path, copy):
-    from fitlib.execution import injected_parameters
+    from fitlib.experiment.notebooks import injected_parameters
 
     cells = json.loads((copy / "statistics.ipynb").read_text())
     evidence = injected_parameters(cells["cells"])["evidence"]

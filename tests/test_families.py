@@ -12,7 +12,7 @@ from PIL import Image
 
 from fitlib import load
 from fitlib.errors import InputError
-from fitlib.experiment import make_experiment
+from fitlib.experiment.parse import make_experiment
 from fitlib.export import export
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.studies import study_of
@@ -34,7 +34,7 @@ def technique(data, baseline="A", **fields):
 @pytest.fixture
 def make(monkeypatch):
     """An experiment on data sets that say of themselves what `TOLD` says."""
-    monkeypatch.setattr("fitlib.families.describe", lambda data: TOLD[data["name"]])
+    monkeypatch.setattr("fitlib.experiment.families.describe", lambda data: TOLD[data["name"]])
     return lambda techniques, **more: make_experiment({"techniques": techniques, **more}, "x.yaml", "x")
 
 

@@ -220,9 +220,10 @@ def test_a_full_disk_ends_with_1_and_nothing_half_written_is_believed(undisturbe
 
 def test_a_run_alone_is_byte_for_byte_the_run_of_the_batch(undisturbed, tmp_path):
     """Executed by papermill without the batch, with the parameters that the batch gives."""
-    from fitlib.execution import execute, notebook_path
-    from fitlib.experiment import read_experiment
-    from fitlib.plan import run_parameters, run_tasks
+    from fitlib.execution import execute
+    from fitlib.experiment.notebooks import notebook_path
+    from fitlib.experiment.parse import read_experiment
+    from fitlib.experiment.plan import run_parameters, run_tasks
 
     experiment = read_experiment(undisturbed / "e.yaml")
     task = next(t for t in run_tasks(experiment) if t.name == "oversampling/ulp/run-02")

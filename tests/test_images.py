@@ -17,7 +17,7 @@ from fitlib.datasets.images import decoding as images
 from fitlib.datasets.images.decoding import Decoding, FileSource, decoded
 from fitlib.datasets.images.parquet import ImageTable
 from fitlib.errors import InputError
-from fitlib.registry import DATASETS
+from fitlib.experiment.registry.datasets import DATASETS
 
 REMEDY = "get the images again"
 

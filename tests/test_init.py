@@ -9,8 +9,8 @@ import pytest
 from fitlib.cli import main
 from fitlib.datasets.tabular import column_guesses, column_vocabulary
 from fitlib.errors import InputError
-from fitlib.experiment import make_experiment
-from fitlib.init import experiment_file, look_over, scalar, told, write_experiment
+from fitlib.experiment.init_from_table import experiment_file, look_over, scalar, told, write_experiment
+from fitlib.experiment.parse import make_experiment
 from fitlib.yaml_files import parse_yaml
 
 HARD_NAMES = [

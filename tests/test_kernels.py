@@ -371,8 +371,8 @@ def train(run_dir: str, run: int = 0, seed: int = 0, noise: dict = {}):
 @pytest.mark.parametrize("kind", ["fitlib's training", pytest.param("own training", marks=pytest.mark.slow)])
 def test_a_run_in_a_forked_kernel_is_that_of_a_cold_kernel(tmp_path, monkeypatch, kind):
     """Every file but the executed notebook is equal to the last byte: predictions, digests, history, fingerprint."""
-    from fitlib.experiment import read_experiment
-    from fitlib.plan import run_parameters, run_tasks
+    from fitlib.experiment.parse import read_experiment
+    from fitlib.experiment.plan import run_parameters, run_tasks
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_training.py").write_text(OWN)

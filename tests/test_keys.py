@@ -6,9 +6,9 @@ import re
 import nbformat
 import pytest
 
-from fitlib.execution import notebook_path
-from fitlib.own_code import fitlib_imports
-from fitlib.plan import PAGES
+from fitlib.experiment.code_inspection import fitlib_imports
+from fitlib.experiment.notebooks import notebook_path
+from fitlib.experiment.plan import PAGES
 from fitlib.storage import keys
 from fitlib.storage.code_digest import SourceTree, code_digest, imported_modules
 from fitlib.storage.keys import changed_parts, key_parts
@@ -136,9 +136,12 @@ def test_other_names_taken_from_a_module_change_the_digest(tmp_path):
 
 
 def test_registering_code_and_imports_for_type_checkers_leave_the_digest_alone(tmp_path):
-    source = "from fitlib.registry import ENTRIES\nif TYPE_CHECKING:\n    from fitlib.types import T\ndef top(): ...\n"
-    before = tree(tmp_path / "before", top=source, registry="ENTRIES = {}\n", types="T = int\n")
-    after = tree(tmp_path / "after", top=source, registry="ENTRIES = {'new': 1}\n", types="T = float\n")
+    source = "from fitlib.experiment.registry.entries import ENTRIES\n"
+    source += "if TYPE_CHECKING:\n    from fitlib.types import T\ndef top(): ...\n"
+    before = tree(tmp_path / "before", top=source, experiment__registry__entries="ENTRIES = {}\n", types="T = int\n")
+    after = tree(
+        tmp_path / "after", top=source, experiment__registry__entries="ENTRIES = {'new': 1}\n", types="T = float\n"
+    )
     assert before.digest("fitlib.top") == after.digest("fitlib.top")
     assert after.reached(["fitlib.top"]) == ["fitlib.top"]
 

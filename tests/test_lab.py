@@ -12,7 +12,7 @@ import pytest
 from browser import chromium, programs
 from simulated import write_simulated
 
-from fitlib.execution import notebook_path
+from fitlib.experiment.notebooks import notebook_path
 
 ROOT = Path(__file__).parent.parent
 WAIT = 120  # seconds until something must be there; a loaded machine is slow

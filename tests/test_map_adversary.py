@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from fitlib.errors import InputError
+from fitlib.experiment.training_options import Training
 from fitlib.networks.resnet import ResNet50
 from fitlib.networks.small_cnn import SmallCNN
-from fitlib.options import Training
 from fitlib.techniques import Batch, Problem
 from fitlib.techniques.map_adversary import MapAdversary, make_adversary, map_size
 from fitlib.techniques.reversal import reverse_gradient

@@ -10,10 +10,10 @@ import torch
 
 from fitlib.datasets.applicants_s import CODES, load
 from fitlib.digest import digest_arrays
-from fitlib.experiment import read_experiment
+from fitlib.experiment.parse import read_experiment
+from fitlib.experiment.training_options import Training
 from fitlib.networks.mlp import MLP
 from fitlib.noise import Native, NoNoise
-from fitlib.options import Training
 from fitlib.train import Generators, make_method, train
 
 PARAMS = Path(__file__).parents[1] / "params/native-cpu.yaml"

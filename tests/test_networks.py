@@ -8,11 +8,11 @@ from method_examples import table
 from torch import nn
 
 from fitlib.errors import InputError
+from fitlib.experiment.training_options import Training
 from fitlib.networks.mlp import MLP
 from fitlib.networks.nifr_classifier import NifrClassifier
 from fitlib.networks.resnet import ResNet18, ResNet50
 from fitlib.networks.resnet_cifar import CifarResNet18
-from fitlib.options import Training
 from fitlib.train import Generators, make_method
 
 SMALL = (3, 32, 32)

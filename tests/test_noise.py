@@ -15,10 +15,11 @@ from fitlib.compute import computing
 from fitlib.datasets.digits_s import load
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError, RunFailed
+from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
+from fitlib.experiment.training_options import Training
 from fitlib.networks.small_cnn import SmallCNN
 from fitlib.noise import PURPOSES, NoNoise, Primitives, ReductionOrder, Seeds, Threads, Ulp
-from fitlib.options import Training
-from fitlib.registry import METHODS, NOISE_KINDS, NOISES
 from fitlib.techniques import Batch
 from fitlib.train import make_noise
 

@@ -11,9 +11,9 @@ import pytest
 
 import fitlib
 from fitlib.errors import InputError, RunFailed
-from fitlib.execution import accepted_parameters, check_executed, check_parameters, notebook_path
-from fitlib.experiment import read_experiment
-from fitlib.plan import run_parameters, run_tasks
+from fitlib.experiment.notebooks import accepted_parameters, check_executed, check_parameters, notebook_path
+from fitlib.experiment.parse import read_experiment
+from fitlib.experiment.plan import run_parameters, run_tasks
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

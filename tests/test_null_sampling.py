@@ -11,8 +11,8 @@ from fitlib.batches import Inputs, Normaliser, Part
 from fitlib.datasets.dataset import Split
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
+from fitlib.experiment.training_options import Stage, Training
 from fitlib.networks.small_cnn import SmallCNN
-from fitlib.options import Stage, Training
 from fitlib.techniques import Batch, Problem
 from fitlib.techniques.null_sampling import Discriminator, Ensemble, NullSampling, Stop
 

@@ -17,8 +17,9 @@ from fitlib.datasets.images.decoding import Decoding
 from fitlib.datasets.own_images import in_order, parts_by_name, told_of_shared
 from fitlib.datasets.tabular.columns import Coded
 from fitlib.errors import InputError
-from fitlib.options import Training
-from fitlib.registry import DATASETS, METHODS
+from fitlib.experiment.registry.datasets import DATASETS
+from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.training_options import Training
 
 ROWS = 24
 LABELS = {"diagnosis": ["benign", "malignant", "benign"] * 8, "sex": ["f", "f", "m", "m"] * 6}

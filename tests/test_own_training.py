@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import yaml
 
-from fitlib import batch, plan
+from fitlib import batch
 from fitlib.analysis import Outcome
-from fitlib.declaration import latest_plan
 from fitlib.errors import InputError, RunFailed
-from fitlib.evidence import compare_shared_epochs
-from fitlib.experiment import make_experiment, read_experiment
+from fitlib.experiment import plan
+from fitlib.experiment.declaration import latest_plan
+from fitlib.experiment.evidence import compare_shared_epochs
+from fitlib.experiment.parse import make_experiment, read_experiment
 from fitlib.own_outputs import Finished, check
 from fitlib.progress import Progress
 from fitlib.provenance import identities
@@ -246,14 +247,16 @@ def test_each_cause_changes_its_own_part_of_the_key(cause, here, monkeypatch):
     old = parts(read(fields))
     change()
     if part == "versions":
-        monkeypatch.setattr("fitlib.own.versions", lambda kind: {"pandas": "9"})
+        monkeypatch.setattr("fitlib.experiment.own_training.versions", lambda kind: {"pandas": "9"})
     assert changed_parts(old, parts(read(fields))) == [part]
 
 
 def test_another_version_of_a_package_that_the_code_imports_changes_its_key(here, monkeypatch):
     fields = module("import os, gone\nfrom papermill import execute\ndef train(run_dir):\n    return None\n")
     old = parts(read(fields))
-    monkeypatch.setattr("fitlib.own.version", lambda name: "9" if name == "papermill" else version(name))
+    monkeypatch.setattr(
+        "fitlib.experiment.own_training.version", lambda name: "9" if name == "papermill" else version(name)
+    )
     assert changed_parts(old, parts(read(fields))) == ["versions"]
 
 

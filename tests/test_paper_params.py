@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fitlib.errors import InputError
-from fitlib.experiment import read_experiment
+from fitlib.experiment.parse import read_experiment
 
 PARAMS = Path(__file__).parent.parent / "params"
 LABELS = {

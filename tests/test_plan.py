@@ -2,8 +2,8 @@
 
 import pytest
 
-from fitlib import plan
-from fitlib.experiment import make_experiment
+from fitlib.experiment import plan
+from fitlib.experiment.parse import make_experiment
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import write_record
 

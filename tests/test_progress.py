@@ -9,9 +9,9 @@ from rich.console import Console
 from fitlib import status
 from fitlib.board import Board, duration
 from fitlib.execution import execute
-from fitlib.experiment import make_experiment
+from fitlib.experiment.parse import make_experiment
+from fitlib.experiment.plan import State, run_tasks
 from fitlib.listening import LastLine, shown_line
-from fitlib.plan import State, run_tasks
 from fitlib.progress import Progress
 from fitlib.storage.lock import locked
 from fitlib.storage.paths import PROGRESS, ExperimentPaths, new_attempt

@@ -23,9 +23,10 @@ from matplotlib.figure import Figure
 from test_sentences import SCRIPT, Experiment, constant, digest, elsewhere, experiment, with_parts, without
 
 from fitlib import captions, display, plots, report, views
-from fitlib.execution import execute, notebook_path
+from fitlib.execution import execute
+from fitlib.experiment.code_inspection import fitlib_imports
+from fitlib.experiment.notebooks import notebook_path
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.own_code import fitlib_imports
 from fitlib.schemas import SCHEMAS
 from fitlib.storage.predictions import write_table
 

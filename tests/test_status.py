@@ -3,8 +3,8 @@
 import pytest
 
 from fitlib import status
-from fitlib.experiment import read_experiment
-from fitlib.plan import run_tasks
+from fitlib.experiment.parse import read_experiment
+from fitlib.experiment.plan import run_tasks
 from fitlib.storage.lock import locked
 from fitlib.storage.paths import ExperimentPaths, new_attempt
 

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from fitlib.digest import digest_file
-from fitlib.plan import folder_state
+from fitlib.experiment.plan import folder_state
 from fitlib.storage.atomic_files import append_line, write_atomically
 from fitlib.storage.journal import deviations, note_deviation
 from fitlib.storage.manifest import write_manifest

@@ -14,13 +14,13 @@ import yaml
 from fitlib.cli import main
 from fitlib.datasets.tabular.splitting import TEST, TRAIN, VALIDATION, drawn_parts
 from fitlib.errors import InputError, RunFailed
-from fitlib.evidence import experiment_plan
-from fitlib.experiment import make_experiment, read_experiment
+from fitlib.experiment.evidence import experiment_plan
+from fitlib.experiment.parse import make_experiment, read_experiment
+from fitlib.experiment.registry.datasets import DATASETS
+from fitlib.experiment.training_options import Training
 from fitlib.noise import NoNoise
-from fitlib.options import Training
 from fitlib.provenance import notes
 from fitlib.recorder import save_run
-from fitlib.registry import DATASETS
 from fitlib.storage.code_digest import imported_modules
 from fitlib.train import Generators, load_data, make_method, train
 
@@ -346,7 +346,7 @@ def test_the_run_that_encodes_has_the_fingerprint_of_all_others(people):
     data = people()
     code = f"""
         import sys
-        from fitlib.families import describe
+        from fitlib.experiment.families import describe
         describe({data!r})
         assert "sklearn" not in sys.modules and "torch" not in sys.modules
         from fitlib.fingerprint import environment, source_digest

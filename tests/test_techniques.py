@@ -10,8 +10,10 @@ from method_examples import NETWORK, built, configurations, toy, trained
 from fitlib.datasets.dataset import Split
 from fitlib.digest import digest_arrays
 from fitlib.evaluation import predicting
-from fitlib.options import Training
-from fitlib.registry import METHODS, NETWORKS, NOISES
+from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.registry.networks import NETWORKS
+from fitlib.experiment.registry.noises import NOISES
+from fitlib.experiment.training_options import Training
 from fitlib.techniques import Batch, Problem, make_optimizer
 from fitlib.techniques.domain_independent import DomainIndependent, conditional, summed
 from fitlib.techniques.oversampling import Oversampling

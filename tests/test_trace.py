@@ -12,9 +12,11 @@ from fitlib import trace_words
 from fitlib.cli import main
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError, RunFailed
+from fitlib.experiment.registry.entries import Entry
+from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.registry.networks import NETWORKS
 from fitlib.lockstep import Lockstep, points
 from fitlib.operators import Operator, Recorder, common, culprits, culprits_of
-from fitlib.registry import METHODS, NETWORKS, Entry
 from fitlib.replicas import Replica, make_replicas
 from fitlib.streams import Stream, digest_flat, parting, read_stream, step_digests, write_stream
 from fitlib.techniques.baseline import Baseline

@@ -9,8 +9,9 @@ import torch
 from method_examples import learn, parts, toy
 
 from fitlib.errors import InputError, RunFailed
+from fitlib.experiment.training_options import Stage, Training
 from fitlib.noise import derived_seed
-from fitlib.options import Stage, Training, expanded
+from fitlib.options import expanded
 from fitlib.techniques.baseline import Baseline
 from fitlib.train import show_history
 

@@ -13,8 +13,8 @@ from tampering import change_cell, change_json, files_of, flip_byte, mend
 
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
-from fitlib.experiment import plan_hash
-from fitlib.own_code import cells_digest
+from fitlib.experiment.model import plan_hash
+from fitlib.experiment.notebooks import cells_digest
 from fitlib.storage.lock import locked
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths

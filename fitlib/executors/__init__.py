@@ -51,7 +51,7 @@ class Choice:
 
     def checked(self) -> Any:
         """The settings as the adapter's own model; InputError for an unknown executor, setting or value."""
-        from fitlib.experiment import validated
+        from fitlib.experiment.schema import validated
 
         if self.name not in ADAPTERS:
             remedy = did_you_mean(self.name, ADAPTERS, f"known: {', '.join(ADAPTERS)}")

@@ -2,7 +2,8 @@
 
 Evidence is a list of plain dicts, one per (training, arm, run): `status`, `parts` (what must be equal for two runs
 to count as identical, part by part), `fingerprint` (the hash of all parts), `final_weights` and `predictions`
-(digests of results). Everything here is a pure function of such dicts; `fitlib.evidence` collects them from disk.
+(digests of results). Everything here is a pure function of such dicts; `fitlib.experiment.evidence` collects them from
+disk.
 """
 
 from __future__ import annotations

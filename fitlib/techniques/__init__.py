@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from fitlib.datasets.dataset import Split
-from fitlib.options import Stage, Training
+from fitlib.experiment.training_options import Stage, Training
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from fitlib.datasets.dataset import Split
-from fitlib.options import Training
+from fitlib.experiment.training_options import Training
 from fitlib.techniques import Batch, Method, Problem, at_least_half, classification_loss, most_likely
 from fitlib.techniques.class_weights import class_weights, weighted_loss
 

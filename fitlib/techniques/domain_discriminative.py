@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fitlib.datasets.dataset import Split
-from fitlib.options import Training
+from fitlib.experiment.training_options import Training
 from fitlib.techniques import Batch, Method, Problem, most_likely
 from fitlib.techniques.rba import calibrated
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from fitlib.options import Training
+from fitlib.experiment.training_options import Training
 from fitlib.techniques import Batch, Problem
 from fitlib.techniques.baseline import Baseline, argmax
 from fitlib.techniques.group_loss_penalty import check_two_groups, group_losses

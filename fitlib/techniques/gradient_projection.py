@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from fitlib.options import Training
+from fitlib.experiment.training_options import Training
 from fitlib.techniques import Batch, Method, Problem, classification_loss, make_optimizer
 from fitlib.techniques.baseline import Baseline
 

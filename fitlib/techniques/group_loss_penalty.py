@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fitlib.errors import InputError
-from fitlib.options import Training
+from fitlib.experiment.training_options import Training
 from fitlib.techniques import Batch, Problem
 from fitlib.techniques.baseline import Baseline, argmax
 

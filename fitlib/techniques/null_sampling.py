@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from fitlib.batches import Inputs, Normaliser, Part
 from fitlib.datasets.dataset import Split
 from fitlib.errors import InputError
+from fitlib.experiment.training_options import Stage, Training
 from fitlib.networks.flow import Flow, negative_log_likelihood
-from fitlib.options import Stage, Training
 from fitlib.techniques import Batch, Method, Problem, classification_loss, make_optimizer
 from fitlib.techniques.baseline import argmax
 from fitlib.techniques.reversal import reverse_gradient

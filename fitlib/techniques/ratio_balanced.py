@@ -10,7 +10,7 @@ from torch import nn
 from fitlib.datasets.dataset import Split
 from fitlib.datasets.people.subsets import label_counts, ratio_subset
 from fitlib.errors import InputError
-from fitlib.options import Training
+from fitlib.experiment.training_options import Training
 from fitlib.techniques import Problem
 from fitlib.techniques.baseline import Baseline
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from fitlib.digest import digest_json
-from fitlib.experiment import Experiment
-from fitlib.families import Family, class_number, notes_on
-from fitlib.plan import RunTask, State, last_line
+from fitlib.experiment.families import Family, class_number, notes_on
+from fitlib.experiment.model import Experiment
+from fitlib.experiment.plan import RunTask, State, last_line
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import with_crossed

@@ -1,7 +1,7 @@
 """Somebody's own training: a notebook or a function that an experiment names instead of fitlib's method and network.
 
-What differs from fitlib's own trainings is here (`OwnTraining`) and in `fitlib.trainings` (`FitlibTraining`), two
-classes with one interface; whoever plans, executes and reports knows nothing of the difference.
+What differs from fitlib's own trainings is here (`OwnTraining`) and in `fitlib.experiment.trainings`
+(`FitlibTraining`), two classes with one interface; whoever plans, executes and reports knows nothing of the difference.
 """
 
 from __future__ import annotations
@@ -13,118 +13,26 @@ from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
+from pydantic import JsonValue
 
-from fitlib import home, own_code
-from fitlib.arms import Arm
+from fitlib import home
 from fitlib.digest import cached_file_digest, digest_json
 from fitlib.errors import InputError, RunFailed
-from fitlib.execution import notebook_path, suggested
-from fitlib.options import DataPath, Options, expanded, options_of
-from fitlib.own_code import Accepts, fitlib_imports
-from fitlib.registry import DATASETS
+from fitlib.experiment import code_inspection, notebooks
+from fitlib.experiment.code_inspection import fitlib_imports
+from fitlib.experiment.notebooks import Accepts, notebook_path, suggested
+from fitlib.experiment.own_fields import GIVEN
+from fitlib.experiment.registry.datasets import DATASETS
+from fitlib.options import expanded, options_of
 from fitlib.storage.code_digest import code_digest, is_module
 from fitlib.storage.keys import changed_parts, versions
 
-UNKNOWN = "unknown"
-GIVEN = ("run_dir", "run", "seed", "noise", "noise_seed", "device", "threads", "techniques", "data")
-SOURCES = ("notebook", "callable")
-FITLIB_ONLY = ("method", "inference", "network", "training")  # fields that an own training has no use for
-OWN_ONLY = ("parameters", "inputs", "classes", "groups")  # fields that fitlib's trainings have no use for
 USED = ("Recorder", "save_predictions")  # of `fitlib`, by own trainings whatever they import
-_NAME_OWN = "name the notebook or callable that it is meant for"
 
 
 # Fields of an experiment file
-
-
-def _name(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError(f"YAML reads a bare yes, no, on, off, true or false as {value}: quote it")
-    return str(value) if isinstance(value, int) else value
-
-
-def _distinct(names: list[str]) -> list[str]:
-    if len(set(names)) < len(names):
-        raise ValueError("a name is given twice")
-    return names
-
-
-Names = Annotated[
-    list[Annotated[str, BeforeValidator(_name), Field(min_length=1)]], Field(min_length=2), AfterValidator(_distinct)
-]
-
-
-class OwnFields(Options):
-    """Fields that name an own training, for all techniques of an experiment file or for one."""
-
-    notebook: DataPath | None = None  # it receives run_dir, run, seed, noise and its own parameters
-    callable: str | None = None  # package.module:function, called with the same
-    parameters: dict[str, JsonValue] = Field(default_factory=dict)
-    inputs: list[DataPath] | None = None  # files that decide about the result: if they change, runs are made again
-    classes: Names | None = None  # names in the order of their numbers; null: as the runs save them
-    groups: dict[str, Names] | None = None  # the same by protected attribute
-
-
-def source_of(technique: OwnFields, top: OwnFields, where: str, field: str) -> dict[str, str] | None:
-    """`{"notebook": …}` or `{"callable": …}` of a technique, else that of the whole file; None: fitlib trains it."""
-    for fields, prefix in ((technique, f"{field}."), (top, "")):
-        given = {name: getattr(fields, name) for name in SOURCES if getattr(fields, name) is not None}
-        if len(given) > 1:
-            raise InputError(where, f"{prefix}callable", given["callable"], "beside a notebook", "keep one of both")
-        if given:
-            return given
-    return None
-
-
-def settings_of(source: dict[str, str], technique: OwnFields, top: OwnFields, where: str, field: str) -> dict[str, Any]:
-    """What an own training is, as plain values: source, parameters, inputs, names; a technique's win over the file's.
-
-    Raises InputError where the technique also says how fitlib would train it, or names classes without groups.
-    """
-    for name in FITLIB_ONLY:
-        if getattr(technique, name) is not None:
-            (kind, value), remedy = next(iter(source.items())), "leave it out, or name the own training elsewhere only"
-            problem = f"the technique is trained by {kind} {value}"
-            raise InputError(where, f"{field}.{name}", getattr(technique, name), problem, remedy)
-    chosen = {name: _first(getattr(technique, name), getattr(top, name)) for name in ("inputs", "classes", "groups")}
-    if (chosen["classes"] is None) != (chosen["groups"] is None):
-        missing = "groups" if chosen["groups"] is None else "classes"
-        raise InputError(where, missing, None, "classes and groups go together", f"add {missing}:, or name neither")
-    parameters = {**top.parameters, **technique.parameters}
-    for name in parameters:
-        if name in GIVEN:
-            remedy = "rename it; seeds, noise, device, threads and data are fields of the file"
-            raise InputError(where, f"parameters.{name}", parameters[name], "given by fitlib", remedy)
-    return {**source, "parameters": parameters, **{k: v for k, v in chosen.items() if v is not None}}
-
-
-def refuse_idle(checked: Any, own: Mapping[str, bool], where: str) -> None:
-    """InputError for a field that no training of the file would look at; own: {technique: trained by own code?}."""
-    for label, fields in checked.techniques.items():
-        given = sorted(fields.model_fields_set & set(OWN_ONLY)) if not own[label] else []
-        if given:
-            field, value = f"techniques.{label}.{given[0]}", getattr(fields, given[0])
-            raise InputError(where, field, value, "fitlib trains this technique", f"leave it out, or {_NAME_OWN}")
-    idle = OWN_ONLY if not any(own.values()) else ("network", "training") if all(own.values()) else ()
-    for name in (name for name in idle if name in checked.model_fields_set):
-        fitlibs = "fitlib trains every technique of this file"
-        problem = fitlibs if name in OWN_ONLY else "no technique of this file is trained by fitlib"
-        remedy = f"leave it out, or {_NAME_OWN}" if name in OWN_ONLY else "leave it out, or name a technique's method"
-        raise InputError(where, name, getattr(checked, name), problem, remedy)
-
-
-def needed(arms: Iterable[Arm], noise_seed: int) -> list[str]:
-    """Parameters without which what an experiment declares would have no effect on an own training."""
-    emulated, seeded = any(arm.kind == "emulated" for arm in arms), any(arm.seed for arm in arms)
-    effects = {"noise": emulated, "run": emulated, "noise_seed": emulated and noise_seed > 0, "seed": seeded}
-    return [name for name, has_effect in effects.items() if has_effect]
-
-
-def _first(*values: object) -> object:
-    return next((value for value in values if value is not None), None)
 
 
 # Notebooks and functions
@@ -155,7 +63,7 @@ class OwnNotebook:
 
     def accepts(self, where: str) -> Accepts:
         """What may be given; InputError where the file is no such notebook, or has no `run_dir`."""
-        found = own_code.notebook_accepts(self.executed, where)
+        found = notebooks.notebook_accepts(self.executed, where)
         if "run_dir" not in found.names:
             remedy = 'add run_dir: str = "" to its parameters cell, and end with fitlib.save_predictions(run_dir, …)'
             raise InputError(where, "notebook", str(self.executed), "no parameter run_dir", remedy)
@@ -168,7 +76,7 @@ class OwnNotebook:
     def is_known(self, notebook: str) -> bool:
         """Is the notebook of this hash the one that is here, so that it can be said what a run of it is passed?"""
         try:
-            return own_code.notebook_digest(self.executed) == notebook
+            return notebooks.notebook_digest(self.executed) == notebook
         except InputError:
             return False
 
@@ -181,8 +89,8 @@ class OwnNotebook:
 
     def sources(self) -> tuple[str, dict[str, Path], set[str]]:
         """Hash of the code cells, local modules that they import, and all that these name in import statements."""
-        names = own_code.notebook_imports(self.executed)
-        return own_code.notebook_digest(self.executed), *_reached(names, [Path.cwd()])
+        names = code_inspection.notebook_imports(self.executed)
+        return notebooks.notebook_digest(self.executed), *_reached(names, [Path.cwd()])
 
 
 class OwnCallable:
@@ -196,7 +104,7 @@ class OwnCallable:
 
     def accepts(self, where: str) -> Accepts:
         """What may be given; InputError where there is no such function."""
-        return own_code.callable_accepts(self.given, where)
+        return code_inspection.callable_accepts(self.given, where)
 
     def passed(self, shared: Mapping[str, object], parameters: Mapping[str, object]) -> dict[str, object]:
         """Parameters of the notebook that a run executes."""
@@ -209,24 +117,24 @@ class OwnCallable:
     def sources(self) -> tuple[str, dict[str, Path], set[str]]:
         """Hash of `call.ipynb`, the function's module with the local ones it imports, and all that they name."""
         module = self.given.partition(":")[0]
-        path = own_code.find_module(module)
+        path = code_inspection.find_module(module)
         if path is None:
             raise InputError("plan", "callable", self.given, f"there is no module {module}", "correct the name")
-        roots = {Path.cwd(): None, own_code.root_of(module, path): None}
+        roots = {Path.cwd(): None, code_inspection.root_of(module, path): None}
         found, named = _reached([module], [root for root in roots if root])
-        return own_code.notebook_digest(self.executed), {module: path, **found}, named | {module}
+        return notebooks.notebook_digest(self.executed), {module: path, **found}, named | {module}
 
 
 def _reached(names: Iterable[str], roots: Sequence[Path]) -> tuple[dict[str, Path], set[str]]:
-    found = own_code.local_sources(names, roots)
-    return found, set(names).union(*(own_code.imports_of(name, path) for name, path in found.items()))
+    found = code_inspection.local_sources(names, roots)
+    return found, set(names).union(*(code_inspection.imports_of(name, path) for name, path in found.items()))
 
 
 # The training
 
 
 class OwnTraining:
-    """An own training as plan, batch and report see it; the same interface as `fitlib.trainings.FitlibTraining`."""
+    """An own training as plan, batch and report see it; the same interface as `fitlib.experiment.trainings.FitlibTraining`."""
 
     select = "own"  # which epoch predicts is up to its code
     automatic_noise = "native"  # nobody knows from outside whether the code applies one

@@ -10,8 +10,13 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from fitlib.options import Options, Training
-from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES, Entry
+from fitlib.experiment.registry.datasets import DATASETS
+from fitlib.experiment.registry.entries import Entry
+from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.registry.networks import NETWORKS
+from fitlib.experiment.registry.noises import NOISES
+from fitlib.experiment.training_options import Training
+from fitlib.options import Options
 
 ALTERNATIVES = {  # types that stand together for one thing
     frozenset({"string", "boolean", "integer", "number"}): "value",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from fitlib.digest import digest_json
 from fitlib.errors import InputError, known
+from fitlib.experiment.registry.datasets import DATASETS
 from fitlib.options import options_of
-from fitlib.registry import DATASETS
 
 if TYPE_CHECKING:
-    from fitlib.experiment import TrainingSpec
+    from fitlib.experiment.trainings import TrainingSpec
 
 
 @dataclass(frozen=True)

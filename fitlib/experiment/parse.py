@@ -9,139 +9,32 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
 
-from fitlib import own
-from fitlib.arms import Arm, arm_name, arms_of, repeated
 from fitlib.digest import digest_json
-from fitlib.errors import InputError, did_you_mean
-from fitlib.families import Family, class_number, families
+from fitlib.errors import InputError
+from fitlib.experiment import own_fields
+from fitlib.experiment.arms import Arm, arm_name, arms_of, repeated
+from fitlib.experiment.families import Family, class_number
+from fitlib.experiment.model import Experiment, Technique
+from fitlib.experiment.registry.datasets import DATASETS
+from fitlib.experiment.registry.entries import Entry
+from fitlib.experiment.registry.image_checks import check_images
+from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.registry.networks import NETWORKS
+from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
+from fitlib.experiment.schema import Analysis, ExperimentFields, TechniqueFields, _suggestion, validated
+from fitlib.experiment.training_options import Training
+from fitlib.experiment.trainings import TrainingSpec, source_of
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.options import Options, Training
-from fitlib.own import OwnFields
-from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISE_KINDS, NOISES, Entry, check_images
-from fitlib.trainings import Source, source_of
 from fitlib.yaml_files import parse_yaml, read_yaml
 
-BRANCH = re.compile(r"str|int|float|bool|constrained-int|(dict|list|union)\[.*")  # of a union, as pydantic says it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LABEL_RULE = "threshold"  # decides on a set of labels; every other rule on one class
-SEEDS = 2**31  # seeds are below it: every generator takes them
 NAME_REMEDY = "use letters, digits, '.', '_' and '-' only, starting with a letter or digit"
-
-
-class Analysis(Options):
-    """How the runs are analysed; declared before the first run."""
-
-    # The class that is good to get, by number or name: only then is four fifths spoken of.
-    favourable: Annotated[int, Field(ge=0)] | str | None = None
-    smallest_effect: float = Field(0.01, gt=0)  # δ: a difference of means below it does not matter
-    alpha: float = Field(0.05, gt=0, lt=1)
-    family: list[str] | None = None  # metrics that the correction covers; null: all
-    min_group: int = Field(30, ge=1)
-    protocol: Literal["fitlib", "paper"] = "fitlib"  # paper: the study's tables are written as well
-    reading: Literal["strict", "published"] = "strict"
-    looks: list[int] | None = None  # numbers of runs at which sequential looks are taken
-    cross: list[list[str]] | None = None  # protected attributes to cross, as [[sex, race]]
-
-
-class TechniqueFields(OwnFields):
-    """One technique of an experiment file: a method of fitlib, or an own training."""
-
-    method: str | dict[str, Any] | None = None
-    inference: str | None = None
-    data: str | dict[str, Any] | None = None
-    network: str | dict[str, Any] | None = None
-    training: dict[str, Any] | None = None
-    baseline: str | None = None
-    uses_protected: Literal["no", "training", "prediction"] | None = None
-
-
-class ExperimentFields(OwnFields):
-    """An experiment file as written; everything has a default but the techniques."""
-
-    name: str | None = None
-    data: str | dict[str, Any] = "digits-s"
-    network: str | dict[str, Any] = "small-cnn"
-    device: Literal["cpu", "cuda"] = "cpu"
-    threads: int = Field(1, ge=1)
-    training: dict[str, Any] = Field(default_factory=dict)
-    techniques: dict[str, TechniqueFields] = Field(min_length=1)
-    baseline: str | None = None
-    runs: int = Field(16, ge=1)
-    seeds: list[Annotated[int, Field(ge=0, lt=SEEDS)]] = Field(default_factory=lambda: [0], min_length=1)
-    noise: str | dict[str, Any] = "auto"
-    arms: list[str | dict[str, Any]] | None = Field(None, min_length=1)  # several noises, instead of `noise`
-    noise_seed: int = Field(0, ge=0, lt=SEEDS)
-    control_runs: int = Field(2, ge=0)
-    analysis: Analysis = Field(default_factory=Analysis)
-
-
-@dataclass(frozen=True)
-class TrainingSpec:
-    """What is actually trained, and the inference rules applied to the result."""
-
-    name: str
-    settings: dict[str, Any]  # method, data, network, training; or those of an own training: all resolved
-    techniques: dict[str, str]  # technique -> inference rule
-
-    @cached_property
-    def source(self) -> Source:
-        """What trains it: fitlib or somebody's own code, behind one interface."""
-        return source_of(self.settings)
-
-
-@dataclass(frozen=True)
-class Technique:
-    """A row of the results: one training under one inference rule."""
-
-    name: str
-    training: str
-    inference: str
-    baseline: str | None
-    uses_protected: str
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A checked experiment; `declared` is the whole of it as plain values, without the name."""
-
-    name: str
-    declared: dict[str, Any]
-    trainings: tuple[TrainingSpec, ...]
-    techniques: tuple[Technique, ...]
-    arms: tuple[Arm, ...]
-
-    @property
-    def main_arms(self) -> tuple[Arm, ...]:
-        """The arms whose runs are analysed, one per seed."""
-        return tuple(arm for arm in self.arms if arm.role == "main")
-
-    @cached_property
-    def analysis(self) -> Analysis:
-        """How the runs are analysed, as declared."""
-        return Analysis(**self.declared["analysis"])
-
-    @cached_property
-    def declared_hash(self) -> str:
-        """Hex SHA-256 of the declared plan."""
-        return plan_hash(self.declared)
-
-    @cached_property
-    def families(self) -> tuple[Family, ...]:
-        """The techniques that share classes and groups, family by family; asks the data sets for both."""
-        return families(self.trainings)
-
-
-def plan_hash(declared: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of a declared plan's plain values; the order of the techniques is part of it."""
-    return digest_json({**declared, "techniques": list(declared["techniques"].items())})
 
 
 def read_experiment(path: Path, overrides: Iterable[str] = (), runs: int | None = None) -> Experiment:
@@ -156,7 +49,7 @@ def read_experiment(path: Path, overrides: Iterable[str] = (), runs: int | None 
         fields["runs"] = runs
     experiment = make_experiment(fields, str(path), default_name=path.stem)
     for spec in experiment.trainings:
-        spec.source.check(str(path), own.needed(experiment.arms, experiment.declared["noise_seed"]))
+        spec.source.check(str(path), own_fields.needed(experiment.arms, experiment.declared["noise_seed"]))
     return experiment
 
 
@@ -165,7 +58,7 @@ def make_experiment(fields: object, where: str, default_name: str) -> Experiment
     checked = validated(ExperimentFields, _mapping(fields, where), where, "")
     name = _checked_name(checked.name or default_name, where, "name")
     resolved = [_resolve(label, t, checked, where) for label, t in checked.techniques.items()]
-    own.refuse_idle(checked, {r["label"]: r["uses"] is None for r in resolved}, where)
+    own_fields.refuse_idle(checked, {r["label"]: r["uses"] is None for r in resolved}, where)
     trainings = _trainings(resolved)
     techniques = tuple(_technique(r, trainings, checked, where) for r in resolved)
     _check_baselines(techniques, where)
@@ -200,36 +93,6 @@ def _set(fields: dict, override: str) -> None:
     fields[last] = value
 
 
-def validated(model: type[Options], fields: object, where: str, prefix: str = "") -> Any:
-    """`fields` as a checked model; InputError for the first thing that is wrong."""
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = [str(step) for step in first["loc"] if not BRANCH.fullmatch(str(step))]
-        if first["type"] == "invalid_key" or path[-1:] == ["[key]"]:
-            field = prefix + ".".join(path[: -2 if path[-1] == "[key]" else -1])
-            raise InputError(where, field or "field", first["input"], "a name that is no text", "quote it") from None
-        raise InputError(where, prefix + ".".join(path), first["input"], *_explained(first, path, model)) from None
-
-
-def _explained(error: Mapping[str, Any], path: list[str], model: type[Options]) -> tuple[str, str]:
-    if error["type"] == "extra_forbidden":
-        known = list(TechniqueFields.model_fields if path[0] == "techniques" else model.model_fields)
-        known = list(Analysis.model_fields) if path[0] == "analysis" and len(path) > 1 else known
-        return "unknown field", _suggestion(path[-1], known)
-    if error["type"] == "missing":
-        return "field is missing", f"add '{path[-1]}:'"
-    message = error["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    return f"invalid value: {message}", "correct the value"
-
-
-def _suggestion(name: object, known: Iterable[str]) -> str:
-    known = sorted(known)
-    return did_you_mean(str(name), known, f"known: {', '.join(known) or 'none'}")
-
-
 def _checked_name(name: str, where: str, field: str) -> str:
     if not NAME.fullmatch(name):
         raise InputError(where, field, name, "not a valid name", NAME_REMEDY)
@@ -250,9 +113,9 @@ def _resolve(label: str, technique: TechniqueFields, checked: ExperimentFields, 
     field = f"techniques.{label}"
     _checked_name(label, where, "techniques")
     given = technique.data or (checked.data if "data" in checked.model_fields_set else None)
-    source = own.source_of(technique, checked, where, field)
+    source = own_fields.source_of(technique, checked, where, field)
     if source:
-        settings = own.settings_of(source, technique, checked, where, field)
+        settings = own_fields.settings_of(source, technique, checked, where, field)
         settings |= {"data": _data(given, technique, where, field)} if given else {}
         return {"label": label, "settings": settings, "inference": None, "given": technique, "uses": None}
     if technique.method is None:
@@ -313,7 +176,7 @@ def _trainings(resolved: list[dict[str, Any]]) -> tuple[TrainingSpec, ...]:
             spec = TrainingSpec(f"{name}.{r['label']}" if name in names else name, r["settings"], {})
             specs[digest_json(r["settings"])] = spec
             names.add(name)
-        spec.techniques[r["label"]] = r["inference"] or own.UNKNOWN
+        spec.techniques[r["label"]] = r["inference"] or own_fields.UNKNOWN
     return tuple(specs.values())
 
 
@@ -327,7 +190,7 @@ def _technique(
         remedy = _suggestion(baseline, checked.techniques)
         raise InputError(where, field, baseline, "not among the techniques", remedy)
     training = next(t for t in trainings if label in t.techniques)
-    uses = given.uses_protected or r["uses"] or own.UNKNOWN
+    uses = given.uses_protected or r["uses"] or own_fields.UNKNOWN
     return Technique(label, training.name, training.techniques[label], None if baseline == label else baseline, uses)
 
 

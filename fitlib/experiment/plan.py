@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitlib.arms import Arm
-from fitlib.execution import notebook_path
-from fitlib.experiment import Experiment, TrainingSpec
-from fitlib.own_code import fitlib_imports
+from fitlib.digest import PACKAGE
+from fitlib.experiment.arms import Arm
+from fitlib.experiment.code_inspection import fitlib_imports
+from fitlib.experiment.model import Experiment
+from fitlib.experiment.notebooks import notebook_path
+from fitlib.experiment.trainings import TrainingSpec
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.keys import changed_parts, key_parts
 from fitlib.storage.paths import ExperimentPaths
@@ -138,7 +140,7 @@ def statistics_key_parts(plan: dict, evidence: list, inputs: object) -> dict[str
 
 def report_key_parts(inputs: object, parameters: dict) -> dict[str, str]:
     """Parts of the key of report, index and rendered notebooks; the templates count as data."""
-    templates = sorted(p for p in (Path(__file__).parent / "templates").rglob("*") if p.is_file())
+    templates = sorted(p for p in (PACKAGE / "templates").rglob("*") if p.is_file())
     return key_parts("statistics", notebook_path("statistics"), PAGES, parameters, templates, inputs)
 
 

@@ -1,20 +1,24 @@
-"""fitlib's own training behind the interface that it shares with `fitlib.own.OwnTraining`, and the choice of both."""
+"""fitlib's own training behind the interface that it shares with `fitlib.experiment.own_training.OwnTraining`, and the choice of both."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from fitlib.digest import canonical_json, digest_json
 from fitlib.errors import InputError
-from fitlib.execution import notebook_path
+from fitlib.experiment.code_inspection import fitlib_imports
+from fitlib.experiment.notebooks import notebook_path
+from fitlib.experiment.own_training import OwnTraining
+from fitlib.experiment.registry.datasets import DATASETS
+from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.registry.networks import NETWORKS
+from fitlib.experiment.registry.noises import NOISES
 from fitlib.options import expanded, options_of
-from fitlib.own import OwnTraining
-from fitlib.own_code import fitlib_imports
-from fitlib.registry import DATASETS, METHODS, NETWORKS, NOISES
 from fitlib.storage.keys import key_parts
 
 
@@ -93,3 +97,17 @@ def _weights(network: dict) -> list[Path]:
         remedy = "correct the path, or download torchvision's weight file to it"
         raise InputError("plan", "network.weights", network["weights"], "no such file", remedy)
     return [path]
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """What is actually trained, and the inference rules applied to the result."""
+
+    name: str
+    settings: dict[str, Any]  # method, data, network, training; or those of an own training: all resolved
+    techniques: dict[str, str]  # technique -> inference rule
+
+    @cached_property
+    def source(self) -> Source:
+        """What trains it: fitlib or somebody's own code, behind one interface."""
+        return source_of(self.settings)

@@ -10,7 +10,9 @@ import yaml
 from pydantic import Field
 
 from fitlib.errors import InputError
-from fitlib.experiment import Experiment, make_experiment, plan_hash, validated
+from fitlib.experiment.model import Experiment, plan_hash
+from fitlib.experiment.parse import make_experiment
+from fitlib.experiment.schema import validated
 from fitlib.options import Options
 from fitlib.storage.atomic_files import write_atomically
 from fitlib.storage.journal import note_deviation

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fitlib.registry import NOISE_KINDS
+from fitlib.experiment.registry.noises import NOISE_KINDS
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,16 @@ Imports that are made while running (`importlib.import_module(name)`) cannot be 
 from __future__ import annotations
 
 import ast
-import json
 import re
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from fitlib.digest import digest_json
 from fitlib.errors import InputError, did_you_mean
-from fitlib.execution import accepted_parameters
+from fitlib.experiment.notebooks import Accepts, code_cells
 from fitlib.storage.code_digest import is_module
 
 TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -28,57 +25,7 @@ NO_FUNCTION = (ast.Constant, ast.List, ast.Dict, ast.Tuple, ast.Set, ast.JoinedS
 RE_EXPORTS = 8  # imports that are followed from one module to the next
 
 
-@dataclass(frozen=True)
-class Accepts:
-    """Names of the parameters that may be given; `required` have no default; `anything`: unknown names are accepted."""
-
-    names: tuple[str, ...] = ()
-    required: tuple[str, ...] = ()
-    anything: bool = False
-
-    def takes(self, name: str) -> bool:
-        """Whether a value of this name can be given."""
-        return self.anything or name in self.names
-
-
 # Notebooks
-
-
-def read_notebook(path: Path, where: str) -> dict:
-    """A notebook's JSON; InputError where there is none, it is no notebook, or of another language than Python."""
-    if not path.is_file():
-        remedy = "correct the path; it is read from the folder in which the command is said"
-        raise InputError(where, "notebook", str(path), "no such file", remedy)
-    try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        notebook["cells"], known = list(notebook["cells"]), notebook.get("metadata", {})
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(where, "notebook", str(path), "not a notebook", "save it as .ipynb (nbformat 4)") from None
-    language = known.get("kernelspec", {}).get("language") or known.get("language_info", {}).get("name") or "python"
-    if language.lower() not in ("python", "python3", "ipython"):
-        raise InputError(where, "notebook", str(path), f"a notebook of {language}", "use a Python notebook")
-    return notebook
-
-
-def notebook_accepts(path: Path, where: str) -> Accepts:
-    """What the `parameters` cell of a notebook defines."""
-    read_notebook(path, where)
-    return Accepts(tuple(accepted_parameters(path)))
-
-
-def code_cells(path: Path) -> list[dict]:
-    """Code cells of a notebook."""
-    return [cell for cell in read_notebook(path, "plan")["cells"] if cell.get("cell_type") == "code"]
-
-
-def notebook_digest(path: Path) -> str:
-    """Hash of a notebook's code cells with their tags: running it by hand, or another text between, changes nothing."""
-    return cells_digest(code_cells(path))
-
-
-def cells_digest(cells: Iterable[dict]) -> str:
-    """The hash of `notebook_digest`, of code cells."""
-    return digest_json([["".join(c["source"]), sorted(c.get("metadata", {}).get("tags", []))] for c in cells])
 
 
 def notebook_imports(path: Path) -> set[str]:

@@ -1,0 +1,61 @@
+"""A checked experiment as a value: its techniques, trainings and arms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fitlib.digest import digest_json
+from fitlib.experiment.arms import Arm
+from fitlib.experiment.families import Family, families
+from fitlib.experiment.schema import Analysis
+from fitlib.experiment.trainings import TrainingSpec
+
+
+@dataclass(frozen=True)
+class Technique:
+    """A row of the results: one training under one inference rule."""
+
+    name: str
+    training: str
+    inference: str
+    baseline: str | None
+    uses_protected: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked experiment; `declared` is the whole of it as plain values, without the name."""
+
+    name: str
+    declared: dict[str, Any]
+    trainings: tuple[TrainingSpec, ...]
+    techniques: tuple[Technique, ...]
+    arms: tuple[Arm, ...]
+
+    @property
+    def main_arms(self) -> tuple[Arm, ...]:
+        """The arms whose runs are analysed, one per seed."""
+        return tuple(arm for arm in self.arms if arm.role == "main")
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """How the runs are analysed, as declared."""
+        return Analysis(**self.declared["analysis"])
+
+    @cached_property
+    def declared_hash(self) -> str:
+        """Hex SHA-256 of the declared plan."""
+        return plan_hash(self.declared)
+
+    @cached_property
+    def families(self) -> tuple[Family, ...]:
+        """The techniques that share classes and groups, family by family; asks the data sets for both."""
+        return families(self.trainings)
+
+
+def plan_hash(declared: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of a declared plan's plain values; the order of the techniques is part of it."""
+    return digest_json({**declared, "techniques": list(declared["techniques"].items())})

@@ -1,0 +1,1 @@
+"""The registry of methods, data sets, networks and noises, with their options. Importing it loads nothing heavy."""

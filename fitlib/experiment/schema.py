@@ -1,0 +1,93 @@
+"""The schema of an experiment file (pydantic), and its errors in one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from fitlib.errors import InputError, did_you_mean
+from fitlib.experiment.own_fields import OwnFields
+from fitlib.options import Options
+
+BRANCH = re.compile(r"str|int|float|bool|constrained-int|(dict|list|union)\[.*")  # of a union, as pydantic says it
+SEEDS = 2**31  # seeds are below it: every generator takes them
+
+
+class Analysis(Options):
+    """How the runs are analysed; declared before the first run."""
+
+    # The class that is good to get, by number or name: only then is four fifths spoken of.
+    favourable: Annotated[int, Field(ge=0)] | str | None = None
+    smallest_effect: float = Field(0.01, gt=0)  # δ: a difference of means below it does not matter
+    alpha: float = Field(0.05, gt=0, lt=1)
+    family: list[str] | None = None  # metrics that the correction covers; null: all
+    min_group: int = Field(30, ge=1)
+    protocol: Literal["fitlib", "paper"] = "fitlib"  # paper: the study's tables are written as well
+    reading: Literal["strict", "published"] = "strict"
+    looks: list[int] | None = None  # numbers of runs at which sequential looks are taken
+    cross: list[list[str]] | None = None  # protected attributes to cross, as [[sex, race]]
+
+
+class TechniqueFields(OwnFields):
+    """One technique of an experiment file: a method of fitlib, or an own training."""
+
+    method: str | dict[str, Any] | None = None
+    inference: str | None = None
+    data: str | dict[str, Any] | None = None
+    network: str | dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
+    baseline: str | None = None
+    uses_protected: Literal["no", "training", "prediction"] | None = None
+
+
+class ExperimentFields(OwnFields):
+    """An experiment file as written; everything has a default but the techniques."""
+
+    name: str | None = None
+    data: str | dict[str, Any] = "digits-s"
+    network: str | dict[str, Any] = "small-cnn"
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = Field(1, ge=1)
+    training: dict[str, Any] = Field(default_factory=dict)
+    techniques: dict[str, TechniqueFields] = Field(min_length=1)
+    baseline: str | None = None
+    runs: int = Field(16, ge=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=SEEDS)]] = Field(default_factory=lambda: [0], min_length=1)
+    noise: str | dict[str, Any] = "auto"
+    arms: list[str | dict[str, Any]] | None = Field(None, min_length=1)  # several noises, instead of `noise`
+    noise_seed: int = Field(0, ge=0, lt=SEEDS)
+    control_runs: int = Field(2, ge=0)
+    analysis: Analysis = Field(default_factory=Analysis)
+
+
+def validated(model: type[Options], fields: object, where: str, prefix: str = "") -> Any:
+    """`fields` as a checked model; InputError for the first thing that is wrong."""
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = [str(step) for step in first["loc"] if not BRANCH.fullmatch(str(step))]
+        if first["type"] == "invalid_key" or path[-1:] == ["[key]"]:
+            field = prefix + ".".join(path[: -2 if path[-1] == "[key]" else -1])
+            raise InputError(where, field or "field", first["input"], "a name that is no text", "quote it") from None
+        raise InputError(where, prefix + ".".join(path), first["input"], *_explained(first, path, model)) from None
+
+
+def _explained(error: Mapping[str, Any], path: list[str], model: type[Options]) -> tuple[str, str]:
+    if error["type"] == "extra_forbidden":
+        known = list(TechniqueFields.model_fields if path[0] == "techniques" else model.model_fields)
+        known = list(Analysis.model_fields) if path[0] == "analysis" and len(path) > 1 else known
+        return "unknown field", _suggestion(path[-1], known)
+    if error["type"] == "missing":
+        return "field is missing", f"add '{path[-1]}:'"
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return f"invalid value: {message}", "correct the value"
+
+
+def _suggestion(name: object, known: Iterable[str]) -> str:
+    known = sorted(known)
+    return did_you_mean(str(name), known, f"known: {', '.join(known) or 'none'}")
