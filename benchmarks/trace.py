@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from measure import machine, median, met, spread, table
 
-from fitlib.batches import Part
 from fitlib.datasets.dataset import Dataset, Split
-from fitlib.evaluation import Trained
 from fitlib.experiment.parse import read_experiment
 from fitlib.experiment.training_options import Training
-from fitlib.noise import NoNoise
 from fitlib.replicas import make_replicas
 from fitlib.streams import step_digests
-from fitlib.techniques import Batch, Method
 from fitlib.trace import trace
-from fitlib.train import Generators, Progress, batches, load_data, make_method, prepared, train
+from fitlib.training.batching import Batch, Part
+from fitlib.training.evaluation import Trained
+from fitlib.training.loop import Generators, Progress, batches, load_data, make_method, prepared, train
+from fitlib.training.methods.base import Method
+from fitlib.training.noise import NoNoise
 
 QUICKSTART = Path(__file__).parent.parent / "params" / "quickstart.yaml"
 CLOCK = time.process_time  # of all threads: what else runs on the machine counts little

@@ -19,12 +19,12 @@ import torch
 from measure import machine, met, table
 from torch import nn
 
-from fitlib.batches import Part
 from fitlib.datasets.dataset import Dataset, Split
 from fitlib.experiment.training_options import Training
-from fitlib.networks.resnet_cifar import CifarResNet18
-from fitlib.noise import NoNoise
-from fitlib.train import Generators, Progress, _epoch, batches, make_method, prepared, train
+from fitlib.training.batching import Part
+from fitlib.training.loop import Generators, Progress, _epoch, batches, make_method, prepared, train
+from fitlib.training.networks.resnet import CifarResNet18
+from fitlib.training.noise import NoNoise
 
 FAST = {"precision": "bfloat16", "channels_last": True}
 

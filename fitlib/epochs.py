@@ -1,7 +1,8 @@
 """Spread by epoch: how far equal runs lie apart after each epoch, and whether that is still growing at the end.
 
 Pandas frames in, a pandas frame out; only `gather_history` reads files. ``history`` holds what trainings recorded per
-run, epoch and protected group (`fitlib.train`): accuracy on the test set, under the method's first inference rule.
+run, epoch and protected group (`fitlib.training.loop`): accuracy on the test set, under the method's first inference
+rule.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from fitlib.machine import gpu_driver, machine
 
 if TYPE_CHECKING:
     from fitlib.datasets.dataset import Dataset
-    from fitlib.evaluation import Trained
+    from fitlib.training.evaluation import Trained
 
 PACKAGES = ("torch", "numpy", "pyarrow")
 # Prefixes of variables that can change numbers; folders and names of people stay out of reports.

@@ -23,14 +23,14 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from fitlib.any_batch import arrays, feed, leaves, smallest
 from fitlib.digest import digest_arrays, digest_json
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
 from fitlib.fingerprint import starts
-from fitlib.noise import NoNoise
 from fitlib.options import options_of
 from fitlib.saving import RECORDERS, folder_of
+from fitlib.training.batch_structure import arrays, feed, leaves, smallest
+from fitlib.training.noise import NoNoise
 
 WHERE = "Recorder"
 ONE = "make one for each run, with all networks in one nn.ModuleDict"

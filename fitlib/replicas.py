@@ -1,8 +1,8 @@
 """Replicas: runs of one training that are stepped side by side in one process.
 
-A replica walks through fitlib's own loop (`fitlib.train.epochs`) and stops before every step, so that the others can
-catch up. What it is before the step is kept: the step can be taken again, with every operator recorded. Random numbers
-that the training draws from PyTorch's global generator belong to the replica; it brings them along.
+A replica walks through fitlib's own loop (`fitlib.training.loop.epochs`) and stops before every step, so that the
+others can catch up. What it is before the step is kept: the step can be taken again, with every operator recorded.
+Random numbers that the training draws from PyTorch's global generator belong to the replica; it brings them along.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fitlib.compute import enough_memory
 from fitlib.datasets.dataset import Dataset, Split
 from fitlib.errors import FitlibError, InputError, RunFailed
 from fitlib.experiment.training_options import Training
-from fitlib.noise import NoNoise
 from fitlib.operators import Operator, Recorder
-from fitlib.techniques import Batch
-from fitlib.train import Generators, Progress, entering, epochs, make_method, make_noise, prepared
+from fitlib.training.batching import Batch
+from fitlib.training.compute import enough_memory
+from fitlib.training.loop import Generators, Progress, entering, epochs, make_method, make_noise, prepared
+from fitlib.training.noise import NoNoise
 
 
 @dataclass(frozen=True)

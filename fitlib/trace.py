@@ -19,7 +19,7 @@ from fitlib.errors import InputError
 from fitlib.lockstep import Lockstep, Trace
 from fitlib.replicas import make_replicas
 from fitlib.streams import write_stream
-from fitlib.train import load_data
+from fitlib.training.loop import load_data
 
 STEPS = 500  # compared at most, if nothing else is said
 SETTINGS = ("data", "network", "method", "training")

@@ -13,7 +13,7 @@ import torch
 from method_examples import Example, configurations, table, trained
 
 from fitlib.experiment.registry.methods import METHODS
-from fitlib.noise import NoNoise
+from fitlib.training.noise import NoNoise
 
 
 def digests() -> dict[str, list]:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from fitlib.datasets.dataset import Dataset, Split
-from fitlib.evaluation import Trained
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.training_options import Training
-from fitlib.noise import NoNoise
-from fitlib.train import Generators, make_method, train
+from fitlib.training.evaluation import Trained
+from fitlib.training.loop import Generators, make_method, train
+from fitlib.training.noise import NoNoise
 
 torch.set_num_threads(1)  # quickest for networks as small as these, and polite to tests that run beside
 

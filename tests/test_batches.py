@@ -7,10 +7,10 @@ import pytest
 import torch
 from method_examples import bytes_of, learn, toy
 
-from fitlib.batches import Images, Normaliser, augment, cropped, input_shape
 from fitlib.datasets.dataset import Ragged, Split
 from fitlib.errors import InputError
 from fitlib.experiment.training_options import Training
+from fitlib.training.batching import Images, Normaliser, augment, cropped, input_shape
 
 SIZES = [(9, 12), (10, 9), (9, 9), (16, 11)]
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from method_examples import NETWORK, bytes_of, learn, parts, toy
 
-from fitlib.batches import Inputs, Normaliser, Part
-from fitlib.compute import computing, enough_memory
 from fitlib.errors import InputError, RunFailed
-from fitlib.evaluation import Trained
 from fitlib.experiment.training_options import Training
-from fitlib.networks.small_cnn import SmallCNN
-from fitlib.noise import NoNoise, Ulp
-from fitlib.techniques.baseline import Baseline
-from fitlib.train import Generators, make_method, train
+from fitlib.training.batching import Inputs, Normaliser, Part
+from fitlib.training.compute import computing, enough_memory
+from fitlib.training.evaluation import Trained
+from fitlib.training.loop import Generators, make_method, train
+from fitlib.training.methods.baseline import Baseline
+from fitlib.training.networks.small_cnn import SmallCNN
+from fitlib.training.noise import NoNoise, Ulp
 
 
 def test_bfloat16_computes_in_bfloat16_and_gives_out_float32():
@@ -55,7 +55,7 @@ def test_a_compiled_network_learns_the_same_within_rounding():
 
 
 def test_without_a_compiler_compile_is_refused(monkeypatch):
-    monkeypatch.setattr("fitlib.compute.shutil.which", lambda name: None)
+    monkeypatch.setattr("fitlib.training.compute.shutil.which", lambda name: None)
     with pytest.raises(InputError, match=r"training: compile = True: .*needs a C\+\+ compiler"):
         computing(SmallCNN, Training(compile=True))
 

@@ -13,12 +13,12 @@ from fitlib.datasets.dataset import Split
 from fitlib.errors import InputError
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.training_options import Training
-from fitlib.techniques import Batch, Problem
-from fitlib.techniques.baseline import Baseline
-from fitlib.techniques.class_weights import class_weights, weighted_loss
-from fitlib.techniques.fair_alm import FairALM, sequential, simultaneous
-from fitlib.techniques.group_loss_penalty import GroupLossPenalty, group_losses
-from fitlib.techniques.ratio_balanced import RatioBalanced
+from fitlib.training.batching import Batch
+from fitlib.training.methods.base import Problem
+from fitlib.training.methods.baseline import Baseline, class_weights, weighted_loss
+from fitlib.training.methods.fair_alm import FairALM, sequential, simultaneous
+from fitlib.training.methods.group_loss_penalty import GroupLossPenalty, group_losses
+from fitlib.training.methods.ratio_balanced import RatioBalanced
 
 PLAIN = Training(learning_rate=0.01, momentum=0.0, weight_decay=0.0)
 

@@ -9,16 +9,16 @@ from method_examples import Example, configurations, trained
 from fitlib.determinism import gather, told, write
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.machine import STEP_COST_MIME
-from fitlib.step_cost import PAIRS, step_cost
 from fitlib.storage.manifest import OUTSIDE
 from fitlib.storage.paths import ExperimentPaths
+from fitlib.training.step_cost import PAIRS, step_cost
 
 COST = {"hardware": "cpu 1", "on": 3.0, "off": 2.0, "ratio": 1.5, "low": 1.4, "high": 1.7, "pairs": 6, "steps": 9}
 
 
 @pytest.mark.parametrize(("method", "example"), configurations(METHODS).values(), ids=list(configurations(METHODS)))
 def test_every_method_can_be_measured_and_the_process_stays_as_it_was(method, example, monkeypatch):
-    monkeypatch.setattr("fitlib.step_cost.BLOCK", 0.0)
+    monkeypatch.setattr("fitlib.training.step_cost.BLOCK", 0.0)
     changes = {} if "stages" in example.training else {"epochs": 2}
     result = trained(method, example, **changes)
     found = step_cost(result, example.data())

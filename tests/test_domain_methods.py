@@ -9,12 +9,17 @@ from torch import nn
 
 from fitlib.datasets.dataset import Split
 from fitlib.experiment.training_options import Training
-from fitlib.networks.small_cnn import SmallCNN
-from fitlib.techniques import Batch, Problem
-from fitlib.techniques.domain_discriminative import DomainDiscriminative, prior_shift_weights, probabilities
-from fitlib.techniques.gradient_projection import GradientProjection, projected
-from fitlib.techniques.rba import calibrated
-from fitlib.techniques.uniform_confusion import UniformConfusion
+from fitlib.training.batching import Batch
+from fitlib.training.methods.base import Problem
+from fitlib.training.methods.domain_discriminative import (
+    DomainDiscriminative,
+    calibrated,
+    prior_shift_weights,
+    probabilities,
+)
+from fitlib.training.methods.gradient_projection import GradientProjection, projected
+from fitlib.training.methods.uniform_confusion import UniformConfusion
+from fitlib.training.networks.small_cnn import SmallCNN
 
 SHAPE = (3, 8, 8)
 ADAM = Training(optimizer="adam", learning_rate=1e-3, weight_decay=3e-4)

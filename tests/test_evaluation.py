@@ -8,11 +8,11 @@ from method_examples import NETWORK, Example, labels, learn, parts, toy, trained
 from sklearn.metrics import average_precision_score, f1_score
 
 from fitlib.errors import InputError
-from fitlib.evaluation import macro_f1, mean_average_precision
 from fitlib.experiment.training_options import Training
-from fitlib.recorder import save_run
-from fitlib.techniques.baseline import Baseline
-from fitlib.train import Generators, make_method
+from fitlib.training.evaluation import macro_f1, mean_average_precision
+from fitlib.training.loop import Generators, make_method
+from fitlib.training.methods.baseline import Baseline
+from fitlib.training.run_outputs import save_run
 
 
 def test_the_best_epoch_on_the_validation_part_predicts():

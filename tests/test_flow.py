@@ -7,7 +7,7 @@ import torch
 from scipy.stats import norm
 
 from fitlib.errors import InputError
-from fitlib.networks.flow import Coupling, Flow, InvertibleConvolution, negative_log_likelihood
+from fitlib.training.networks.normalising_flow import Coupling, Flow, InvertibleConvolution, negative_log_likelihood
 
 
 def made(module: torch.nn.Module, seed: int = 0, spread: float = 0.2) -> torch.nn.Module:

@@ -56,16 +56,16 @@ def roots(notebook):
 
 
 def test_training_depends_on_no_module_of_the_analysis():
-    modules = imported_modules([*roots("train"), "fitlib.techniques.baseline"])
-    assert {"fitlib.train", "fitlib.digest", "fitlib.techniques"} <= set(modules)
+    modules = imported_modules([*roots("train"), "fitlib.training.methods.baseline"])
+    assert {"fitlib.training.loop", "fitlib.digest", "fitlib.training.methods.base"} <= set(modules)
     analysis = {*roots("metrics"), *roots("statistics"), *PAGES} - {"fitlib.storage.predictions"}
     others = {"statistics", "significance", "risk", "series", "wording", "cli", "experiment", "keys"}
     assert not (analysis | {f"fitlib.{name}" for name in others}) & set(modules)
-    assert "fitlib.techniques.oversampling" not in modules  # another method's code retrains only that method
+    assert "fitlib.training.methods.oversampling" not in modules  # another method's code retrains only that method
 
 
 def test_the_analysis_depends_on_no_module_of_the_training():
-    training = {"fitlib.train", "fitlib.noise", "fitlib.techniques", "fitlib.batch"}
+    training = {"fitlib.training.loop", "fitlib.training.noise", "fitlib.training.methods.base", "fitlib.batch"}
     for modules in (roots("metrics"), roots("statistics"), PAGES):
         assert not training & set(imported_modules(modules))
 

@@ -6,11 +6,12 @@ from torch import nn
 
 from fitlib.errors import InputError
 from fitlib.experiment.training_options import Training
-from fitlib.networks.resnet import ResNet50
-from fitlib.networks.small_cnn import SmallCNN
-from fitlib.techniques import Batch, Problem
-from fitlib.techniques.map_adversary import MapAdversary, make_adversary, map_size
-from fitlib.techniques.reversal import reverse_gradient
+from fitlib.training.batching import Batch
+from fitlib.training.methods.base import Problem
+from fitlib.training.methods.gradient_reversal import reverse_gradient
+from fitlib.training.methods.map_adversary import MapAdversary, make_adversary, map_size
+from fitlib.training.networks.resnet import ResNet50
+from fitlib.training.networks.small_cnn import SmallCNN
 
 SHAPE = (3, 8, 8)
 TWO_STAGES = Training(

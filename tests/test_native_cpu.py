@@ -12,9 +12,9 @@ from fitlib.datasets.applicants_s import CODES, load
 from fitlib.digest import digest_arrays
 from fitlib.experiment.parse import read_experiment
 from fitlib.experiment.training_options import Training
-from fitlib.networks.mlp import MLP
-from fitlib.noise import Native, NoNoise
-from fitlib.train import Generators, make_method, train
+from fitlib.training.loop import Generators, make_method, train
+from fitlib.training.networks.mlp import MLP
+from fitlib.training.noise import Native, NoNoise
 
 PARAMS = Path(__file__).parents[1] / "params/native-cpu.yaml"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -9,11 +9,10 @@ from torch import nn
 
 from fitlib.errors import InputError
 from fitlib.experiment.training_options import Training
-from fitlib.networks.mlp import MLP
-from fitlib.networks.nifr_classifier import NifrClassifier
-from fitlib.networks.resnet import ResNet18, ResNet50
-from fitlib.networks.resnet_cifar import CifarResNet18
-from fitlib.train import Generators, make_method
+from fitlib.training.loop import Generators, make_method
+from fitlib.training.networks.mlp import MLP
+from fitlib.training.networks.nifr_classifier import NifrClassifier
+from fitlib.training.networks.resnet import CifarResNet18, ResNet18, ResNet50
 
 SMALL = (3, 32, 32)
 

@@ -11,17 +11,17 @@ import pytest
 import torch
 from method_examples import Example, configurations, table, trained
 
-from fitlib.compute import computing
 from fitlib.datasets.digits_s import load
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
 from fitlib.experiment.training_options import Training
-from fitlib.networks.small_cnn import SmallCNN
-from fitlib.noise import PURPOSES, NoNoise, Primitives, ReductionOrder, Seeds, Threads, Ulp
-from fitlib.techniques import Batch
-from fitlib.train import make_noise
+from fitlib.training.batching import Batch
+from fitlib.training.compute import computing
+from fitlib.training.loop import make_noise
+from fitlib.training.networks.small_cnn import SmallCNN
+from fitlib.training.noise import PURPOSES, NoNoise, Primitives, ReductionOrder, Seeds, Threads, Ulp
 
 BEFORE_NOISE = ("initial weights", "first batch", "order")
 
@@ -283,7 +283,7 @@ def test_ulp_moves_a_weight_of_a_bfloat16_network_by_one_bfloat16_unit():
 
 
 def test_a_large_network_needs_no_permutation_of_all_its_weights(monkeypatch):
-    monkeypatch.setattr("fitlib.noise.FEW_PAIRS", 10)
+    monkeypatch.setattr("fitlib.training.noise.FEW_PAIRS", 10)
     moves = [Ulp(i, 0).perturb(model()) for i in range(64)]
     assert len({(m["tensor"], m["position"], m["after"]) for m in moves}) == 64
     assert moves[5] == Ulp(5, 0).perturb(model())

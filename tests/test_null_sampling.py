@@ -7,14 +7,14 @@ from scipy.special import expit
 from scipy.stats import norm
 from torch import nn
 
-from fitlib.batches import Inputs, Normaliser, Part
 from fitlib.datasets.dataset import Split
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
 from fitlib.experiment.training_options import Stage, Training
-from fitlib.networks.small_cnn import SmallCNN
-from fitlib.techniques import Batch, Problem
-from fitlib.techniques.null_sampling import Discriminator, Ensemble, NullSampling, Stop
+from fitlib.training.batching import Batch, Inputs, Normaliser, Part
+from fitlib.training.methods.base import Problem
+from fitlib.training.methods.null_sampling import Discriminator, Ensemble, NullSampling, Stop
+from fitlib.training.networks.small_cnn import SmallCNN
 
 SHAPE = (3, 8, 8)
 SMALL = {"levels": 2, "blocks": 1, "hidden": 4, "discriminators": 3, "discriminator_width": 6}

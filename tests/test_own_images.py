@@ -397,7 +397,7 @@ METHODS_FOR_IMAGES = (
 
 
 def test_every_method_trains_on_them(folder):
-    from fitlib.train import Generators, load_data, make_method, make_noise, train
+    from fitlib.training.loop import Generators, load_data, make_method, make_noise, train
 
     data = load_data({"name": "images", **ROLES, "root": str(folder), "test_share": 0.5})
     training = Training(epochs=1, batch_size=8, learning_rate=0.01, flip=True)

@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import fitlib
 from fitlib import saving
-from fitlib.any_batch import n_samples, take
 from fitlib.errors import InputError, RunFailed
 from fitlib.recording import Recorder
-from fitlib.techniques import Batch
+from fitlib.training.batch_structure import n_samples, take
+from fitlib.training.batching import Batch
 
 EXAMPLES = Path(__file__).parent / "examples"
 STARTS = ("initial weights", "first batch", "order")

@@ -18,11 +18,11 @@ from fitlib.experiment.evidence import experiment_plan
 from fitlib.experiment.parse import make_experiment, read_experiment
 from fitlib.experiment.registry.datasets import DATASETS
 from fitlib.experiment.training_options import Training
-from fitlib.noise import NoNoise
 from fitlib.provenance import notes
-from fitlib.recorder import save_run
 from fitlib.storage.code_digest import imported_modules
-from fitlib.train import Generators, load_data, make_method, train
+from fitlib.training.loop import Generators, load_data, make_method, train
+from fitlib.training.noise import NoNoise
+from fitlib.training.run_outputs import save_run
 
 torch.set_num_threads(1)
 TABLE = DATASETS["table"]
@@ -350,7 +350,7 @@ def test_the_run_that_encodes_has_the_fingerprint_of_all_others(people):
         describe({data!r})
         assert "sklearn" not in sys.modules and "torch" not in sys.modules
         from fitlib.fingerprint import environment, source_digest
-        from fitlib.train import load_data
+        from fitlib.training.loop import load_data
         load_data({data!r})
         print("sklearn" in sys.modules, source_digest(), environment("cpu"))
     """

@@ -9,15 +9,16 @@ from method_examples import NETWORK, built, configurations, toy, trained
 
 from fitlib.datasets.dataset import Split
 from fitlib.digest import digest_arrays
-from fitlib.evaluation import predicting
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.registry.networks import NETWORKS
 from fitlib.experiment.registry.noises import NOISES
 from fitlib.experiment.training_options import Training
-from fitlib.techniques import Batch, Problem, make_optimizer
-from fitlib.techniques.domain_independent import DomainIndependent, conditional, summed
-from fitlib.techniques.oversampling import Oversampling
-from fitlib.train import Generators, make_method
+from fitlib.training.batching import Batch
+from fitlib.training.evaluation import predicting
+from fitlib.training.loop import Generators, make_method
+from fitlib.training.methods.base import Problem, make_optimizer
+from fitlib.training.methods.domain_independent import DomainIndependent, conditional, summed
+from fitlib.training.methods.oversampling import Oversampling
 
 CONFIGURATIONS = configurations(METHODS)
 every_configuration = pytest.mark.parametrize(("method", "example"), CONFIGURATIONS.values(), ids=list(CONFIGURATIONS))

@@ -19,9 +19,9 @@ from fitlib.lockstep import Lockstep, points
 from fitlib.operators import Operator, Recorder, common, culprits, culprits_of
 from fitlib.replicas import Replica, make_replicas
 from fitlib.streams import Stream, digest_flat, parting, read_stream, step_digests, write_stream
-from fitlib.techniques.baseline import Baseline
 from fitlib.trace import check, save, trace
-from fitlib.train import Generators, make_noise
+from fitlib.training.loop import Generators, make_noise
+from fitlib.training.methods.baseline import Baseline
 
 CONFIGURATIONS = configurations(METHODS)
 every_configuration = pytest.mark.parametrize(("method", "example"), CONFIGURATIONS.values(), ids=list(CONFIGURATIONS))

@@ -10,10 +10,10 @@ from method_examples import learn, parts, toy
 
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.training_options import Stage, Training
-from fitlib.noise import derived_seed
 from fitlib.options import expanded
-from fitlib.techniques.baseline import Baseline
-from fitlib.train import show_history
+from fitlib.training.loop import show_history
+from fitlib.training.methods.baseline import Baseline
+from fitlib.training.noise import derived_seed
 
 
 def test_seeds_of_different_purposes_and_seeds_differ_and_are_stable():

@@ -99,14 +99,14 @@ class NullSamplingOptions(Options):
 
 METHODS = {
     "baseline": Entry(
-        "fitlib.techniques.baseline:Baseline",
+        "fitlib.training.methods.baseline:Baseline",
         "cross entropy on the training set as it is",
         BaselineOptions,
         rules={"argmax": "no", "threshold": "no"},
         label="S-Base, C-Base, I-Base, A-Base, N-Base",
     ),
     "oversampling": Entry(
-        "fitlib.techniques.oversampling:Oversampling",
+        "fitlib.training.methods.oversampling:Oversampling",
         "cross entropy on a training set in which the rarer groups of each class are repeated",
         OversamplingOptions,
         rules={"argmax": "training"},
@@ -114,14 +114,14 @@ METHODS = {
         label="S-RS",
     ),
     "domain-independent": Entry(
-        "fitlib.techniques.domain_independent:DomainIndependent",
+        "fitlib.training.methods.domain_independent:DomainIndependent",
         "one shared network, one classifier per protected group",
         rules={"conditional": "prediction", "sum": "training"},
         reference="Wang et al., CVPR 2020, domain-independent training",
         label="S-DI1, S-DI2",
     ),
     "domain-discriminative": Entry(
-        "fitlib.techniques.domain_discriminative:DomainDiscriminative",
+        "fitlib.training.methods.domain_discriminative:DomainDiscriminative",
         "one softmax over all pairs of group and class; four ways to infer the class from it",
         DomainDiscriminativeOptions,
         rules={
@@ -133,7 +133,7 @@ METHODS = {
         needs="one class for each row",
     ),
     "uniform-confusion": Entry(
-        "fitlib.techniques.uniform_confusion:UniformConfusion",
+        "fitlib.training.methods.uniform_confusion:UniformConfusion",
         "an adversary reads the group off the features, which learn to leave it undecided",
         UniformConfusionOptions,
         rules={"argmax": "training", "threshold": "training"},
@@ -141,7 +141,7 @@ METHODS = {
         label="S-UC",
     ),
     "gradient-projection": Entry(
-        "fitlib.techniques.gradient_projection:GradientProjection",
+        "fitlib.training.methods.gradient_projection:GradientProjection",
         "the class gradient loses its component along an adversary's gradient, which is then reversed",
         GradientProjectionOptions,
         rules={"argmax": "training", "threshold": "training"},
@@ -149,7 +149,7 @@ METHODS = {
         label="S-GR",
     ),
     "ratio-balanced": Entry(
-        "fitlib.techniques.ratio_balanced:RatioBalanced",
+        "fitlib.training.methods.ratio_balanced:RatioBalanced",
         "the baseline on a subset in which no class shows one group much more often than another",
         RatioBalancedOptions,
         rules={"argmax": "training", "threshold": "training"},
@@ -157,7 +157,7 @@ METHODS = {
         label="C-R1, C-R2, C-R3, I-R1, I-R2, I-R3",
     ),
     "map-adversary": Entry(
-        "fitlib.techniques.map_adversary:MapAdversary",
+        "fitlib.training.methods.map_adversary:MapAdversary",
         "an adversary on a convolutional map, whose reversed gradient makes the network hide the group",
         MapAdversaryOptions,
         rules={"argmax": "training", "threshold": "training"},
@@ -167,7 +167,7 @@ METHODS = {
         needs_images=True,
     ),
     "group-loss-penalty": Entry(
-        "fitlib.techniques.group_loss_penalty:GroupLossPenalty",
+        "fitlib.training.methods.group_loss_penalty:GroupLossPenalty",
         "the squared gap between two groups' losses on the favourable class is added to the loss",
         GroupLossPenaltyOptions,
         rules={"argmax": "training"},
@@ -176,7 +176,7 @@ METHODS = {
         needs="two groups; one class for each row",
     ),
     "fair-alm": Entry(
-        "fitlib.techniques.fair_alm:FairALM",
+        "fitlib.training.methods.fair_alm:FairALM",
         "an augmented Lagrangian for equal losses of two groups on the favourable class",
         FairALMOptions,
         rules={"argmax": "training"},
@@ -185,7 +185,7 @@ METHODS = {
         needs="two groups; one class for each row",
     ),
     "null-sampling": Entry(
-        "fitlib.techniques.null_sampling:NullSampling",
+        "fitlib.training.methods.null_sampling:NullSampling",
         "a classifier on images from which an invertible network has removed what tells the group",
         NullSamplingOptions,
         rules={"argmax": "training"},

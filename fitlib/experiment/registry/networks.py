@@ -49,27 +49,27 @@ class NifrClassifierOptions(Options):
 
 NETWORKS = {
     "small-cnn": Entry(
-        "fitlib.networks.small_cnn:SmallCNN",
+        "fitlib.training.networks.small_cnn:SmallCNN",
         "two convolutions with batch normalisation, one hidden layer, for small images",
         SmallCNNOptions,
         needs_images=True,
     ),
     "resnet18-cifar": Entry(
-        "fitlib.networks.resnet_cifar:CifarResNet18",
+        "fitlib.training.networks.resnet:CifarResNet18",
         "ResNet-18 for images of 32x32 pixels; 11,173,962 parameters with 10 outputs",
         CifarResNetOptions,
         needs_images=True,
         reference="He et al., CVPR 2016",
     ),
     "resnet18": Entry(
-        "fitlib.networks.resnet:ResNet18",
+        "fitlib.training.networks.resnet:ResNet18",
         "ResNet-18 in ImageNet layout; 11,689,512 parameters with 1,000 outputs",
         ResNetOptions,
         needs_images=True,
         reference="He et al., CVPR 2016",
     ),
     "resnet50": Entry(
-        "fitlib.networks.resnet:ResNet50",
+        "fitlib.training.networks.resnet:ResNet50",
         "ResNet-50 in ImageNet layout; 25,557,032 parameters with 1,000 outputs",
         ResNetOptions,
         needs_images=True,
@@ -77,14 +77,14 @@ NETWORKS = {
         needs="for a pretrained start, as in the study: torchvision's weight file (option weights)",
     ),
     "nifr-cnn": Entry(
-        "fitlib.networks.nifr_classifier:NifrClassifier",
+        "fitlib.training.networks.nifr_classifier:NifrClassifier",
         "five convolutions with batch normalisation and pooling, for images of 36 pixels or more",
         NifrClassifierOptions,
         needs_images=True,
         reference="Kehrenberg et al., ECCV 2020",
     ),
     "mlp": Entry(
-        "fitlib.networks.mlp:MLP",
+        "fitlib.training.networks.mlp:MLP",
         "hidden layers with ReLU, for tables; columns of codes get learnt vectors (embeddings)",
         MLPOptions,
         reference="embeddings: Guo & Berkhahn, 2016",

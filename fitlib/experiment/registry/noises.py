@@ -38,29 +38,33 @@ class SeedOptions(Options):
 
 
 NOISES = {
-    "none": Entry("fitlib.noise:NoNoise", "control: deterministic algorithms; runs must be bit-identical"),
-    "native": Entry("fitlib.noise:Native", "real: whatever hardware and software do by themselves"),
-    "ulp": Entry("fitlib.noise:Ulp", "emulated: one weight moved by one unit in the last place", UlpOptions),
+    "none": Entry("fitlib.training.noise:NoNoise", "control: deterministic algorithms; runs must be bit-identical"),
+    "native": Entry("fitlib.training.noise:Native", "real: whatever hardware and software do by themselves"),
+    "ulp": Entry("fitlib.training.noise:Ulp", "emulated: one weight moved by one unit in the last place", UlpOptions),
     "reduction-order": Entry(
-        "fitlib.noise:ReductionOrder",
+        "fitlib.training.noise:ReductionOrder",
         "emulated: the order of samples in each finished mini-batch",
         EmulatedOptions,
     ),
-    "threads": Entry("fitlib.noise:Threads", "emulated: the number of threads, drawn at every step", ThreadsOptions),
+    "threads": Entry(
+        "fitlib.training.noise:Threads", "emulated: the number of threads, drawn at every step", ThreadsOptions
+    ),
     "primitives": Entry(
-        "fitlib.noise:Primitives",
+        "fitlib.training.noise:Primitives",
         "emulated: oneDNN on or off and the memory format of images, drawn at every step",
         EmulatedOptions,
     ),
-    "seed": Entry("fitlib.noise:Seeds", "comparison: every run has a seed of its own; no FIT runs", SeedOptions),
+    "seed": Entry(
+        "fitlib.training.noise:Seeds", "comparison: every run has a seed of its own; no FIT runs", SeedOptions
+    ),
     "seed-init": Entry(
-        "fitlib.noise:SeedInit", "comparison: a seed of its own for the initial weights only", SeedOptions
+        "fitlib.training.noise:SeedInit", "comparison: a seed of its own for the initial weights only", SeedOptions
     ),
     "seed-order": Entry(
-        "fitlib.noise:SeedOrder", "comparison: a seed of its own for the order of the data only", SeedOptions
+        "fitlib.training.noise:SeedOrder", "comparison: a seed of its own for the order of the data only", SeedOptions
     ),
     "seed-augmentation": Entry(
-        "fitlib.noise:SeedAugmentation", "comparison: a seed of its own for the augmentation only", SeedOptions
+        "fitlib.training.noise:SeedAugmentation", "comparison: a seed of its own for the augmentation only", SeedOptions
     ),
 }
 NOISE_KINDS = {

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from fitlib.experiment.training_options import Training
-from fitlib.techniques import Batch, Method, Problem, classification_loss, make_optimizer
-from fitlib.techniques.baseline import Baseline
+from fitlib.training.batching import Batch
+from fitlib.training.methods.base import Method, Problem, classification_loss, make_optimizer
+from fitlib.training.methods.baseline import Baseline
 
 SMALLEST_NORM = 1e-5  # of a domain gradient that is still projected on; the study's
 

@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fitlib.batches import Inputs, Normaliser, Part, input_shape
-from fitlib.compute import computing, enough_memory
 from fitlib.datasets.dataset import Dataset, Table
 from fitlib.errors import InputError, RunFailed
-from fitlib.evaluation import Trained, accuracies, validated
 from fitlib.experiment.registry.datasets import DATASETS
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.registry.networks import NETWORKS
 from fitlib.experiment.registry.noises import NOISES
 from fitlib.experiment.training_options import Training
-from fitlib.noise import PURPOSES, NoNoise, derived_seed
 from fitlib.options import options_of
-from fitlib.techniques import Batch, Method, Problem
+from fitlib.training.batching import Batch, Inputs, Normaliser, Part, input_shape
+from fitlib.training.compute import computing, enough_memory
+from fitlib.training.evaluation import Trained, accuracies, validated
+from fitlib.training.methods.base import Method, Problem
+from fitlib.training.noise import PURPOSES, NoNoise, derived_seed
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Generators:
 
     @classmethod
     def of(cls, seed: int, seeds: Mapping[str, int] | None = None) -> Generators:
-        """Generators of one training seed; `seeds`: purpose -> a seed of its own (`fitlib.noise.Seeds`)."""
+        """Generators of one training seed; `seeds`: purpose -> a seed of its own (`fitlib.training.noise.Seeds`)."""
         drawn = {p: derived_seed((seeds or {}).get(p, seed), p) for p in PURPOSES}
         order, augmentation = (torch.Generator().manual_seed(drawn[p]) for p in ("order", "augmentation"))
         return cls(drawn["initialisation"], order, augmentation, drawn["dropout"], drawn["prediction"])

@@ -2,7 +2,7 @@
 
 A method that only changes the training set, the loss or the decision overrides just that (`training_rows`, `loss`,
 `rules`); one with several optimisers or alternating steps overrides `start_stage` and `update`. What all share (the
-loop, batches, noise, digests, precision) is in `fitlib.train`.
+loop, batches, noise, digests, precision) is in `fitlib.training.loop`.
 
 The order of calls: `__init__`, `prepare`; for every stage `training_rows`, `start_stage`; for every epoch of it
 `start_epoch`; for every batch `choose`, `update`; after every epoch `stage_done`. A test that wants a single step
@@ -20,19 +20,7 @@ from torch import Tensor, nn
 
 from fitlib.datasets.dataset import Split
 from fitlib.experiment.training_options import Stage, Training
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Samples of one step on the device: x (n, …), y (n,) or (n, labels), protected (n,)."""
-
-    x: Tensor
-    y: Tensor
-    protected: Tensor
-
-    def take(self, rows: Tensor) -> Batch:
-        """The given samples, in the given order."""
-        return Batch(self.x[rows], self.y[rows], self.protected[rows])
+from fitlib.training.batching import Batch
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fitlib.techniques import Batch, Method, classification_loss, most_likely
+from fitlib.training.batching import Batch
+from fitlib.training.methods.base import Method, classification_loss, most_likely
 
 
 def conditional(scores: Tensor, protected: Tensor) -> Tensor:

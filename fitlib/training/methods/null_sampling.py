@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fitlib.batches import Inputs, Normaliser, Part
 from fitlib.datasets.dataset import Split
 from fitlib.errors import InputError
 from fitlib.experiment.training_options import Stage, Training
-from fitlib.networks.flow import Flow, negative_log_likelihood
-from fitlib.techniques import Batch, Method, Problem, classification_loss, make_optimizer
-from fitlib.techniques.baseline import argmax
-from fitlib.techniques.reversal import reverse_gradient
+from fitlib.training.batching import Batch, Inputs, Normaliser, Part
+from fitlib.training.methods.base import Method, Problem, classification_loss, make_optimizer
+from fitlib.training.methods.baseline import argmax
+from fitlib.training.methods.gradient_reversal import reverse_gradient
+from fitlib.training.networks.normalising_flow import Flow, negative_log_likelihood
 
 CHECKED = 256  # images a forward pass when the stopping loss is computed
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from fitlib.datasets.dataset import Split
 from fitlib.experiment.training_options import Training
-from fitlib.techniques import Batch, Method, Problem, most_likely
-from fitlib.techniques.rba import calibrated
+from fitlib.training.batching import Batch
+from fitlib.training.methods.base import Method, Problem, most_likely
 
 
 class DomainDiscriminative(Method):
@@ -19,7 +19,7 @@ class DomainDiscriminative(Method):
 
     Rules:  sum-no-prior-shift (S-DD1)  argmax_y Σ_d p[d, y];  max-prior-shift (S-DD2)  argmax_y max_d w[d, y] p[d, y];
     sum-prior-shift (S-DD3)  argmax_y Σ_d w[d, y] p[d, y];  rba (S-DD4)  potentials Σ_d exp z[d, y], calibrated over
-    all predicted rows with their known groups (`fitlib.techniques.rba`).
+    all predicted rows with their known groups (`fitlib.training.methods.domain_discriminative`).
     Prior-shift weights w[d, y] = 1 / (share of the pair in training): the test set is taken to show all pairs equally
     often (Saerens et al., 2002). At 95 % : 5 % in equally frequent classes they are the study's 1/95 and 1/5, up to a
     factor that all share. A pair without training samples gets weight 0: it was never learnt.
@@ -98,3 +98,38 @@ def prior_shift_weights(y: np.ndarray, protected: np.ndarray, n_classes: int, n_
     """w (groups, classes) = n / n[d, y], from class numbers and groups (n,); 0 where no sample shows the pair."""
     counts = np.bincount(protected * n_classes + y, minlength=n_groups * n_classes).reshape(n_groups, n_classes)
     return torch.from_numpy(np.where(counts > 0, len(y) / np.maximum(counts, 1), 0.0)).float()
+
+
+SLACK = 1e-9  # of a count: a share exactly at its bound satisfies it, whatever the last bits say
+
+
+def calibrated(
+    potentials: Tensor, protected: Tensor, n_groups: int, margin: float = 0.05, rate: float = 3.0, rounds: int = 100
+) -> Tensor:
+    """Predictions (n,) such that, among the rows predicted y, each group's share is pushed to at most 1/G + margin.
+
+    `potentials` s (n, classes) say how good each class is for each row; `protected` (n,) holds groups 0 .. G-1.
+    Constraint k of class y on the counts n[y, g] of rows predicted y:  Δ[y, k] = Σ_g A[k, g] n[y, g] <= 0  with
+    A[k, g] = [g = k] - (1/G + margin). From multipliers λ = 0 and s' = s, each round takes ŷ = argmax s', counts,
+    sets  λ <- max(0, λ + rate Δ)  and  s' <- s  but for  s'[i, ŷ_i] = s[i, ŷ_i] - Σ_k λ[ŷ_i, k] A[k, g_i],  and stops
+    where no constraint was broken, at the latest after `rounds`. Whether all constraints can be met depends on s.
+
+    With two groups and margin 0.05 these are the study's S-DD4 constants: at most 55 % of either group.
+    Reference: Zhao et al., EMNLP 2017, as used by Wang et al., CVPR 2020.
+    """
+    n_classes, rows = potentials.shape[1], torch.arange(len(potentials), device=potentials.device)
+    potentials = potentials.double()
+    constraints = torch.eye(n_groups, dtype=torch.float64, device=potentials.device) - (1 / n_groups + margin)
+    multipliers = torch.zeros(n_classes, n_groups, dtype=torch.float64, device=potentials.device)
+    shifted = potentials
+    for _ in range(rounds):
+        predicted = shifted.argmax(dim=1)
+        counts = torch.bincount(predicted * n_groups + protected, minlength=n_classes * n_groups)
+        excess = (counts.reshape(n_classes, 1, n_groups) * constraints).sum(dim=2)
+        multipliers = (multipliers + rate * excess).clamp(min=0)
+        price = (multipliers[:, :, None] * constraints).sum(dim=1)  # of predicting class y for a row of group g
+        shifted = potentials.clone()
+        shifted[rows, predicted] -= price[predicted, protected]
+        if not bool((excess > SLACK).any()):
+            break
+    return shifted.argmax(dim=1)

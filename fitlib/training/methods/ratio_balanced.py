@@ -11,8 +11,8 @@ from fitlib.datasets.dataset import Split
 from fitlib.datasets.people.subsets import label_counts, ratio_subset
 from fitlib.errors import InputError
 from fitlib.experiment.training_options import Training
-from fitlib.techniques import Problem
-from fitlib.techniques.baseline import Baseline
+from fitlib.training.methods.base import Problem
+from fitlib.training.methods.baseline import Baseline
 
 
 class RatioBalanced(Baseline):

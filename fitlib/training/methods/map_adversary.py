@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from fitlib.errors import InputError
 from fitlib.experiment.training_options import Training
-from fitlib.techniques import Batch, Problem
-from fitlib.techniques.baseline import Baseline
-from fitlib.techniques.reversal import reverse_gradient
+from fitlib.training.batching import Batch
+from fitlib.training.methods.base import Problem
+from fitlib.training.methods.baseline import Baseline
+from fitlib.training.methods.gradient_reversal import reverse_gradient
 
 DEPTH = 3  # hidden layers of the adversary
 

@@ -13,11 +13,11 @@ from statistics import median
 import numpy as np
 import torch
 
-from fitlib.batches import Part
 from fitlib.datasets.dataset import Dataset
-from fitlib.evaluation import Trained
 from fitlib.machine import STEP_COST_MIME, machine
-from fitlib.techniques import Batch, Method
+from fitlib.training.batching import Batch, Part
+from fitlib.training.evaluation import Trained
+from fitlib.training.methods.base import Method
 
 PAIRS = 6  # the median of 6 ratios lies between the smallest and the largest with confidence 1 - 2 / 2^6 = 97 %
 BLOCK = 0.04  # seconds that a block of steps takes about

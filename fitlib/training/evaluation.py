@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fitlib.batches import Inputs, Part
-from fitlib.compute import enough_memory
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
-from fitlib.techniques import Method
+from fitlib.training.batching import Inputs, Part
+from fitlib.training.compute import enough_memory
+from fitlib.training.methods.base import Method
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from fitlib.experiment.training_options import Training
-from fitlib.techniques import Batch, Problem
-from fitlib.techniques.baseline import Baseline, argmax
-from fitlib.techniques.group_loss_penalty import check_two_groups, group_losses
+from fitlib.training.batching import Batch
+from fitlib.training.methods.base import Problem
+from fitlib.training.methods.baseline import Baseline, argmax
+from fitlib.training.methods.group_loss_penalty import check_two_groups, group_losses
 
 
 class FairALM(Baseline):

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from fitlib.errors import InputError
 from fitlib.experiment.training_options import Training
-from fitlib.techniques import Batch, Problem
-from fitlib.techniques.baseline import Baseline, argmax
+from fitlib.training.batching import Batch
+from fitlib.training.methods.base import Problem
+from fitlib.training.methods.baseline import Baseline, argmax
 
 
 class GroupLossPenalty(Baseline):

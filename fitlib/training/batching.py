@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fitlib.compute import enough_memory, memory_format
 from fitlib.datasets.dataset import Normalisation, Ragged, Split
 from fitlib.errors import InputError
 from fitlib.experiment.training_options import Training
-from fitlib.techniques import Batch
+from fitlib.training.compute import enough_memory, memory_format
 
 CHUNK = 1024  # images whose pixels are summed at once
 
@@ -184,3 +183,16 @@ def _chunks(x: np.ndarray | Ragged, rows: np.ndarray) -> Iterator[np.ndarray]:
     else:
         pieces = np.array_split(rows, -(-len(rows) // CHUNK))
         yield from (x[piece].reshape(len(piece), x.shape[1], -1) for piece in pieces)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one step on the device: x (n, …), y (n,) or (n, labels), protected (n,)."""
+
+    x: Tensor
+    y: Tensor
+    protected: Tensor
+
+    def take(self, rows: Tensor) -> Batch:
+        """The given samples, in the given order."""
+        return Batch(self.x[rows], self.y[rows], self.protected[rows])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fitlib.datasets.dataset import Split
-from fitlib.techniques.baseline import Baseline, argmax
+from fitlib.training.methods.baseline import Baseline, argmax
 
 
 class Oversampling(Baseline):

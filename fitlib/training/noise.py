@@ -17,11 +17,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from fitlib.any_batch import converted, n_samples, take
-from fitlib.compute import compute_dtype
 from fitlib.errors import InputError, RunFailed
+from fitlib.training.batch_structure import converted, n_samples, take
+from fitlib.training.compute import compute_dtype
 
-Batch = TypeVar("Batch")  # of fitlib's loop, or of anybody's loader: see `fitlib.any_batch`
+Batch = TypeVar("Batch")  # of fitlib's loop, or of anybody's loader: see `fitlib.training.batch_structure`
 FEW_PAIRS = 1 << 24  # (weight, direction) pairs of which a whole permutation is drawn: 128 MiB
 PURPOSES = ("initialisation", "order", "augmentation", "dropout", "prediction")  # of a training's generators
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from fitlib.datasets.dataset import Dataset
-from fitlib.evaluation import Trained
 from fitlib.storage.predictions import write
 from fitlib.storage.run_files import write_digests, write_fingerprint, write_history
+from fitlib.training.evaluation import Trained
 
 
 def save_run(

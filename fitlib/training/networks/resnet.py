@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from fitlib.errors import InputError
-from fitlib.networks.weights import load_weights
+from fitlib.training.networks.weight_files import load_weights
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
@@ -211,3 +211,14 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+class CifarResNet18(ResidualNetwork):
+    """3x3 convolution of stride 1, four stages of two basic blocks, mean over the last map, one linear layer.
+
+    Stages have `width` · (1, 2, 4, 8) channels and strides 1, 2, 2, 2: a 4x4 map and 512 features at 32x32 pixels.
+    Initial weights are PyTorch's defaults; 11,173,962 parameters with 10 outputs.  Reference: He et al., CVPR 2016.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], n_outputs: int, width: int = 64):
+        super().__init__(shape, n_outputs, width, BasicBlock, (2, 2, 2, 2))

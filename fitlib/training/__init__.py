@@ -1,0 +1,1 @@
+"""Training with torch: loop, noise, batches, evaluation."""

@@ -1,0 +1,1 @@
+"""Training methods: a class for each, on the base in `base`."""
