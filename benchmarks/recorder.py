@@ -20,7 +20,7 @@ from measure import machine, median, met, spread, table
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from fitlib.recording import Recorder
+from fitlib.recording.recorder import Recorder
 from fitlib.training.networks.small_cnn import SmallCNN
 
 TARGET = 1.02

@@ -21,9 +21,9 @@ from measure import machine, median, met, spread, table
 from fitlib.datasets.dataset import Dataset, Split
 from fitlib.experiment.parse import read_experiment
 from fitlib.experiment.training_options import Training
-from fitlib.replicas import make_replicas
-from fitlib.streams import step_digests
-from fitlib.trace import trace
+from fitlib.tracing.digest_streams import step_digests
+from fitlib.tracing.replicas import make_replicas
+from fitlib.tracing.trace import trace
 from fitlib.training.batching import Batch, Part
 from fitlib.training.evaluation import Trained
 from fitlib.training.loop import Generators, Progress, batches, load_data, make_method, prepared, train

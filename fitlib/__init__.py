@@ -7,10 +7,10 @@ from importlib import import_module
 __version__ = "0.1.0"
 __all__ = ["Recorder", "experiments", "load", "save_predictions"]
 _HOME = {
-    "Recorder": "fitlib.recording",
+    "Recorder": "fitlib.recording.recorder",
     "experiments": "fitlib.loaded",
     "load": "fitlib.loaded",
-    "save_predictions": "fitlib.saving",
+    "save_predictions": "fitlib.recording.save_predictions",
 }
 
 

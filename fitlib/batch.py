@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from fitlib import kernels, own_outputs
+from fitlib import kernels
 from fitlib.analysis import THREAD_VARIABLES, Outcome
 from fitlib.attempts import mark_failed
 from fitlib.errors import InputError, RunFailed
@@ -23,8 +23,9 @@ from fitlib.experiment.model import Experiment
 from fitlib.experiment.notebooks import check_parameters
 from fitlib.experiment.plan import RunTask, State
 from fitlib.jobs import Done, Job, Terms
-from fitlib.own_outputs import Finished
 from fitlib.progress import Progress
+from fitlib.recording import saved_outputs
+from fitlib.recording.saved_outputs import Finished
 from fitlib.software import refuse_without_kernel, software
 from fitlib.status import running
 from fitlib.storage.journal import log_event, note_deviation
@@ -232,7 +233,7 @@ class Runs:
                 return "its record or an output is damaged: it was not written as it was made"
             run.spec.source.check_unchanged()
             if run.spec.source.checked:
-                own_outputs.check(folder, run, self._finished)
+                saved_outputs.check(folder, run, self._finished)
         except (RunFailed, OSError) as error:
             return str(error)
         return ""

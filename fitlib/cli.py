@@ -277,7 +277,7 @@ def _paper(options: argparse.Namespace) -> int:
 
 
 def _trace(options: argparse.Namespace) -> int:
-    from fitlib.trace_run import run
+    from fitlib.tracing.command import run
 
     failed = run(options, print)
     if failed:

@@ -15,7 +15,7 @@ from shutil import rmtree
 
 from fitlib.attempts import attempt
 from fitlib.errors import Crashed, InputError, RunFailed
-from fitlib.own_outputs import check_files
+from fitlib.recording.saved_outputs import check_files
 from fitlib.software import refuse_other_software, refuse_without_kernel, software
 from fitlib.storage.lock import is_held
 from fitlib.storage.paths import new_attempt

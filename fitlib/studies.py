@@ -21,8 +21,8 @@ from fitlib.experiment.model import Experiment
 from fitlib.experiment.parse import check_names
 from fitlib.experiment.plan import RunTask, State
 from fitlib.experiment.trainings import TrainingSpec
-from fitlib.own_outputs import agreed_names, other_rows, read_names
 from fitlib.progress import Progress
+from fitlib.recording.saved_outputs import agreed_names, other_rows, read_names
 from fitlib.storage.journal import deviations
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths

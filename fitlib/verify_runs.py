@@ -17,7 +17,7 @@ from fitlib.experiment.model import Experiment
 from fitlib.experiment.notebooks import FOLDERS, notebook_path
 from fitlib.experiment.parse import make_experiment
 from fitlib.experiment.plan import RunTask, State, last_line, run_parameters, run_tasks, shared_parameters
-from fitlib.own_outputs import check_noise
+from fitlib.recording.saved_outputs import check_noise
 from fitlib.statistics.run_identity import check_control
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.records import FAILED, RECORD, read_record

@@ -16,10 +16,10 @@ from fitlib.experiment import plan
 from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.evidence import compare_shared_epochs
 from fitlib.experiment.parse import make_experiment, read_experiment
-from fitlib.own_outputs import Finished, check
 from fitlib.progress import Progress
 from fitlib.provenance import identities
-from fitlib.saving import save_predictions
+from fitlib.recording.save_predictions import save_predictions
+from fitlib.recording.saved_outputs import Finished, check
 from fitlib.statistics.run_identity import SEEN, check_control, check_fit
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.journal import deviations

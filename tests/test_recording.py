@@ -16,9 +16,9 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import fitlib
-from fitlib import saving
 from fitlib.errors import InputError, RunFailed
-from fitlib.recording import Recorder
+from fitlib.recording import save_predictions
+from fitlib.recording.recorder import Recorder
 from fitlib.training.batch_structure import n_samples, take
 from fitlib.training.batching import Batch
 
@@ -32,7 +32,7 @@ Y, GROUP = (X[:, 0] > 0).long(), torch.arange(96) % 2
 def as_before():
     yield
     torch.use_deterministic_algorithms(False)
-    saving.RECORDERS.clear()
+    save_predictions.RECORDERS.clear()
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_generators_that_are_not_torch_s_count_where_the_training_draws_from_the
         np.random.seed(seed)
         random.seed(seed)
         trained(tmp_path / folder, unpack=lambda batch: (draw(), tuple(batch))[1])
-        return {k: v for k, v in saving.RECORDERS[tmp_path / folder].evidence()[1].items() if " of " in k}
+        return {k: v for k, v in save_predictions.RECORDERS[tmp_path / folder].evidence()[1].items() if " of " in k}
 
     assert not parts("none", 0, lambda: None)
     first, same, other = (parts(name, seed, np.random.rand) for name, seed in zip("abc", (0, 0, 1), strict=True))

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import fitlib
-from fitlib import saving
 from fitlib.epochs import epochs_table, gather_history
 from fitlib.errors import InputError
+from fitlib.recording import save_predictions
 from fitlib.storage.predictions import stack
 from fitlib.storage.run_files import DIGESTS, HISTORY
 
@@ -23,7 +23,7 @@ GIVEN = {"ground_truth": TRUTH, "prediction": PREDICTION, "protected": SEX}
 
 @pytest.fixture(autouse=True)
 def no_folder_by_hand():
-    saving._folder_by_hand.clear()
+    save_predictions._folder_by_hand.clear()
 
 
 def saved(folder, **changes):

@@ -349,7 +349,7 @@ def test_the_run_that_encodes_has_the_fingerprint_of_all_others(people):
         from fitlib.experiment.families import describe
         describe({data!r})
         assert "sklearn" not in sys.modules and "torch" not in sys.modules
-        from fitlib.fingerprint import environment, source_digest
+        from fitlib.recording.fingerprint import environment, source_digest
         from fitlib.training.loop import load_data
         load_data({data!r})
         print("sklearn" in sys.modules, source_digest(), environment("cpu"))

@@ -8,18 +8,18 @@ import torch
 from method_examples import NETWORK, Example, configurations, toy, trained
 from torch import nn
 
-from fitlib import trace_words
 from fitlib.cli import main
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.registry.entries import Entry
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.registry.networks import NETWORKS
-from fitlib.lockstep import Lockstep, points
-from fitlib.operators import Operator, Recorder, common, culprits, culprits_of
-from fitlib.replicas import Replica, make_replicas
-from fitlib.streams import Stream, digest_flat, parting, read_stream, step_digests, write_stream
-from fitlib.trace import check, save, trace
+from fitlib.tracing import explanation
+from fitlib.tracing.digest_streams import Stream, digest_flat, parting, read_stream, step_digests, write_stream
+from fitlib.tracing.lockstep import Lockstep, points
+from fitlib.tracing.operators import Operator, Recorder, common, culprits, culprits_of
+from fitlib.tracing.replicas import Replica, make_replicas
+from fitlib.tracing.trace import check, save, trace
 from fitlib.training.loop import Generators, make_noise
 from fitlib.training.methods.baseline import Baseline
 
@@ -48,7 +48,7 @@ def found(noise: dict, method: str = "baseline", example: Example | None = None,
 
 
 def text(result) -> str:
-    return "\n".join(trace_words.lines(result, "T"))
+    return "\n".join(explanation.lines(result, "T"))
 
 
 # A replica is the training itself, and can go back
@@ -347,7 +347,7 @@ def test_a_stream_survives_its_file_and_two_are_compared(tmp_path):
     kept = [read_stream(path) for path in paths]
     assert kept == [stream(), other]
     assert parting(kept) == (1, ["gradients", "weights"]) and parting([kept[0], stream("again")]) is None
-    assert "parted at step 1, in gradients and weights" in trace_words.compared(kept, parting(kept))[0]
+    assert "parted at step 1, in gradients and weights" in explanation.compared(kept, parting(kept))[0]
     assert parting([stream(), stream("run-01", start="t")]) == (-1, ["weights"])
 
 

@@ -18,10 +18,19 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fitlib.class_numbers import WHERE, Names, as_array, columns_of, label_lists, names_of, numbered, whole_numbers
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
-from fitlib.fingerprint import marked, seen_from_outside
+from fitlib.recording.fingerprint import marked, seen_from_outside
+from fitlib.recording.label_encoding import (
+    WHERE,
+    Names,
+    as_array,
+    columns_of,
+    label_lists,
+    names_of,
+    numbered,
+    whole_numbers,
+)
 from fitlib.storage.prediction_columns import one_line
 from fitlib.storage.predictions import attribute_of, column_of, write
 from fitlib.storage.run_files import (

@@ -18,7 +18,7 @@ from torch import Tensor
 from fitlib.datasets.dataset import Dataset, Split
 from fitlib.errors import FitlibError, InputError, RunFailed
 from fitlib.experiment.training_options import Training
-from fitlib.operators import Operator, Recorder
+from fitlib.tracing.operators import Operator, Recorder
 from fitlib.training.batching import Batch
 from fitlib.training.compute import enough_memory
 from fitlib.training.loop import Generators, Progress, entering, epochs, make_method, make_noise, prepared

@@ -1,7 +1,7 @@
 """The divergence trace: since which step, at which tensor and because of which operator do two runs part?
 
-What is compared, and how a parting is explained: `fitlib.lockstep`. Here: what may be traced, under which conditions,
-and what is kept of a trace.
+What is compared, and how a parting is explained: `fitlib.tracing.lockstep`. Here: what may be traced, under which
+conditions, and what is kept of a trace.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
-from fitlib.lockstep import Lockstep, Trace
-from fitlib.replicas import make_replicas
-from fitlib.streams import write_stream
+from fitlib.tracing.digest_streams import write_stream
+from fitlib.tracing.lockstep import Lockstep, Trace
+from fitlib.tracing.replicas import make_replicas
 from fitlib.training.loop import load_data
 
 STEPS = 500  # compared at most, if nothing else is said
@@ -55,7 +55,7 @@ def trace(
 def check(settings: Mapping, noise: Mapping, runs: int, steps: int) -> None:
     """InputError where a trace could not find anything."""
     if "method" not in settings:
-        remedy = "give its step to fitlib.operators.culprits_of"
+        remedy = "give its step to fitlib.tracing.operators.culprits_of"
         raise InputError("trace", "technique", "own training", "only fitlib's own loop can be stepped", remedy)
     if runs < 2:
         raise InputError("trace", "runs", runs, "one run has nothing to part from", "trace two or more")

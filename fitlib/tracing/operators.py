@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-PACKAGE = Path(__file__).parent
+from fitlib.digest import PACKAGE
+
 HIDDEN = (str(Path(torch.__file__).parent) + os.sep, __file__)  # no lines of the user's code
 PLAIN = (int, float, complex, str, torch.dtype, torch.device, torch.memory_format)  # arguments that are digested
 UNWRITTEN = ("empty", "new_empty", "resize")  # their outputs are whatever the memory held

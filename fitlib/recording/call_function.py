@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from fitlib.errors import InputError, did_you_mean
-from fitlib.saving import save_predictions
+from fitlib.recording.save_predictions import save_predictions
 
 ALWAYS = ("run_dir", "run", "seed", "noise")  # given to a function that takes any name (**options)
 RETURNS = "return the arguments of fitlib.save_predictions as a mapping, {technique: mapping}, or None"

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from fitlib import trace_words
 from fitlib.errors import InputError
 from fitlib.experiment.model import Experiment, Technique
 from fitlib.experiment.parse import read_experiment
+from fitlib.tracing import explanation
 
 
 def run(options: argparse.Namespace, show: Callable[[str], None]) -> str:
@@ -39,7 +39,7 @@ def chosen(experiment: Experiment, name: str | None, where: str) -> Technique:
 def _trace(
     experiment: Experiment, technique: Technique, options: argparse.Namespace, show: Callable[[str], None]
 ) -> str:
-    from fitlib.trace import STEPS, save, trace
+    from fitlib.tracing.trace import STEPS, save, trace
 
     spec = next(spec for spec in experiment.trainings if spec.name == technique.training)
     arm, declared, tell = experiment.arms[0], experiment.declared, _progress()
@@ -48,7 +48,7 @@ def _trace(
         declared["device"], declared["threads"], options.operators, tell,
     )  # fmt: skip
     tell("")
-    for line in trace_words.lines(found, f"{technique.name} (training {spec.name})"):
+    for line in explanation.lines(found, f"{technique.name} (training {spec.name})"):
         show(line)
     for path in save(found, options.out) if options.out else []:
         show(f"written: {path}")
@@ -56,12 +56,12 @@ def _trace(
 
 
 def _compare(files: list[Path], show: Callable[[str], None]) -> str:
-    from fitlib.streams import parting, read_stream
+    from fitlib.tracing.digest_streams import parting, read_stream
 
     streams = [read_stream(path) for path in files]
     for path, stream in zip(files, streams, strict=True):
         stream.run = str(path)
-    for line in trace_words.compared(streams, parting(streams)):
+    for line in explanation.compared(streams, parting(streams)):
         show(line)
     return ""
 

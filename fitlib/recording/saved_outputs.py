@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fitlib.errors import InputError, RunFailed
-from fitlib.saving import NAMES_FILE, NO_TECHNIQUE
+from fitlib.recording.save_predictions import NAMES_FILE, NO_TECHNIQUE
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import Predictions, column_of, stack

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from fitlib.errors import RunFailed
-from fitlib.operators import Culprit, Operator, common, counted, culprits
-from fitlib.replicas import Replica, State
-from fitlib.streams import Stream, check_layouts, differing, digest_flat, layout, parts_of, step_digests
+from fitlib.tracing.digest_streams import Stream, check_layouts, differing, digest_flat, layout, parts_of, step_digests
+from fitlib.tracing.operators import Culprit, Operator, common, counted, culprits
+from fitlib.tracing.replicas import Replica, State
 
 REPETITIONS = 6  # of the step at which the runs parted
 POINTS = 12  # of the growth curve, spaced evenly; between them and the parting, distances that double

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from fitlib.experiment.registry.noises import NOISE_KINDS
 
 if TYPE_CHECKING:
-    from fitlib.lockstep import Parting, Trace
-    from fitlib.operators import Culprit
-    from fitlib.streams import Stream
+    from fitlib.tracing.digest_streams import Stream
+    from fitlib.tracing.lockstep import Parting, Trace
+    from fitlib.tracing.operators import Culprit
 
 COMPARED = "loss, gradients, weights and buffers, by SHA-256"
 MOST = 6  # culprits and tensors that are told one by one

@@ -26,9 +26,9 @@ from torch import nn
 from fitlib.digest import digest_arrays, digest_json
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
-from fitlib.fingerprint import starts
 from fitlib.options import options_of
-from fitlib.saving import RECORDERS, folder_of
+from fitlib.recording.fingerprint import starts
+from fitlib.recording.save_predictions import RECORDERS, folder_of
 from fitlib.training.batch_structure import arrays, feed, leaves, smallest
 from fitlib.training.noise import NoNoise
 

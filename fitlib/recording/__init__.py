@@ -1,0 +1,1 @@
+"""What a run leaves behind, whoever trains: recorder, predictions, fingerprint."""

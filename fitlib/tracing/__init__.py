@@ -1,0 +1,1 @@
+"""Tracing: since which step, and because of which operator, two runs differ."""
