@@ -33,12 +33,12 @@ from fitlib.experiment.evidence import experiment_plan
 from fitlib.experiment.model import Experiment
 from fitlib.experiment.parse import read_experiment
 from fitlib.metrics.long_tables import technique_tables
-from fitlib.results import gather
 from fitlib.storage.atomic_files import append_line, json_text
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import stack
 from fitlib.storage.records import write_record
 from fitlib.studies import Studies
+from fitlib.tables.all_tables import gather
 
 TECHNIQUES, ROWS = 25, 200
 COMMAND = [sys.executable, "-m", "fitlib"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from fitlib.formatting import listed, missing, points, ranged
-from fitlib.series import main_arms
+from fitlib.tables.metric_series import main_arms
 from fitlib.wording import again, data_name, distinct, epoch, family, noise, overall_rows, seed, trained_on
 
 PROPORTIONAL = (

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fitlib import results
 from fitlib.digest import digest_arrays, digest_json
 from fitlib.loaded import LoadedExperiment
 from fitlib.metrics.simulated_experiment import write_example, write_metrics
 from fitlib.storage.atomic_files import write_json
 from fitlib.storage.predictions import read_predictions, write_table
 from fitlib.storage.records import RECORD
+from fitlib.tables import all_tables
 
 EPOCHS = 6
 
@@ -29,9 +29,9 @@ def example_experiment(folder: str | Path, seed: int = 0, runs: int = 8) -> Load
     example = write_example(folder, seed, runs)
     write_metrics(example)
     write_runs(example, seed)
-    gathered = results.gather(example["folder"], example["plan"])
+    gathered = all_tables.gather(example["folder"], example["plan"])
     tables = Path(example["folder"]) / "tables"
-    results.write(results.tables_of(gathered, example["plan"]), tables)
+    all_tables.write(all_tables.tables_of(gathered, example["plan"]), tables)
     write_table(tables / "metrics.parquet", gathered["metrics"], "metrics")
     return LoadedExperiment(example["folder"], known=(example["plan"], []))  # nothing proves simulated runs identical
 

@@ -30,9 +30,9 @@ from fitlib.metrics import signed_differences
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.counts import cells_of
 from fitlib.metrics.long_tables import counts_array
-from fitlib.series import main_arms
 from fitlib.statistics import power, risk
 from fitlib.statistics.estimates import mean_interval
+from fitlib.tables.metric_series import main_arms
 
 RATES = {
     "selection rate": signed_differences.selection_rate,

@@ -14,7 +14,7 @@ from fitlib.display import shown
 from fitlib.errors import FitlibError
 from fitlib.explore import Choice
 from fitlib.loaded import LoadedExperiment, experiments, load
-from fitlib.series import main_arms
+from fitlib.tables.metric_series import main_arms
 
 NARROW, CELL = widgets.Layout(width="22em"), widgets.Layout(margin="0")
 LABEL = {"description_width": "7em"}

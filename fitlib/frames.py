@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from fitlib import schemas
 from fitlib.captions import caption
 from fitlib.display import shown
 from fitlib.errors import InputError, did_you_mean
 from fitlib.formatting import count
-from fitlib.series import main_arms
+from fitlib.tables import schemas
+from fitlib.tables.metric_series import main_arms
 
 SHARES = "Values are shares: 0.01 is one point."
 NO_TEST = "No test is made here."

@@ -18,12 +18,12 @@ from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.notebooks import injected_parameters
 from fitlib.formatting import count, listed
 from fitlib.frames import Frame, Tables, frame
-from fitlib.series import main_arms
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.journal import deviations
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import read_predictions
 from fitlib.storage.records import FAILED, RECORD
+from fitlib.tables.metric_series import main_arms
 
 OUTPUTS = "outputs"
 RUN_KEYS = ("training", "arm", "run")

@@ -86,7 +86,7 @@ def _of_plan(plan: Mapping) -> dict[str, str]:
     if not plan:
         return dict.fromkeys(("techniques", "n", "noise", "seeds"), "–")
     from fitlib import wording as say
-    from fitlib.series import main_arms
+    from fitlib.tables.metric_series import main_arms
 
     arms = main_arms(plan)
     return {

@@ -14,10 +14,10 @@ import pandas as pd
 import yaml
 
 from fitlib.paper_files import contents
-from fitlib.schemas import write_csv
 from fitlib.statistics import paper_protocol as protocol
 from fitlib.statistics.paper_protocol import METRIC_NAMES
 from fitlib.storage.atomic_files import write_atomically
+from fitlib.tables.schemas import write_csv
 
 RUNS = 16
 

@@ -21,7 +21,6 @@ import pandas as pd
 from fitlib.formatting import count
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.paper_strict import Strict, Values, over_common_classes, strict_values
-from fitlib.schemas import REVIEW, Json, joined, table_of
 from fitlib.statistics import estimates as st
 from fitlib.statistics import significance as sig
 from fitlib.statistics.paper_protocol import (
@@ -33,6 +32,7 @@ from fitlib.statistics.paper_protocol import (
     overlap_frame,
     venn_frame,
 )
+from fitlib.tables.schemas import REVIEW, Json, joined, table_of
 
 SMALLEST_EFFECT = 0.01
 CONSTANT = "constant baseline"
@@ -179,7 +179,7 @@ def _correct(review: Review, table: pd.DataFrame, task: pd.Series) -> None:
 def distinct_metrics(review: Review, baseline: str) -> tuple[list[str], dict[str, str]]:
     """Metrics of a task that say something of their own, and the others with the one that each repeats.
 
-    Proportional in all runs of every comparison of the task counts as repeating, as in `fitlib.comparisons`.
+    Proportional in all runs of every comparison of the task counts as repeating, as in `fitlib.tables.comparisons`.
     """
     techniques = [t for t, b in review.baselines.items() if b == baseline and t != baseline]
     values = {m: np.concatenate([np.concatenate(samples(review, t, m)) for t in techniques]) for m in BIAS_METRICS}

@@ -1,7 +1,7 @@
 """The accuracy-fairness plane: where techniques lie, how surely, who is on the Pareto front, and their churn.
 
-Figures as in `fitlib.plots`: tidy tables in (`fitlib.pareto`), axes out. A diamond is on the front of accuracy, bias
-and churn, a circle is dominated, a cross is not ranked; a baseline is hollow. Colour only repeats that.
+Figures as in `fitlib.plots`: tidy tables in (`fitlib.tables.pareto`), axes out. A diamond is on the front of accuracy,
+bias and churn, a circle is dominated, a cross is not ranked; a baseline is hollow. Colour only repeats that.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from matplotlib.text import Annotation
 from scipy import stats
 
 from fitlib.formatting import count, listed, missing, points
-from fitlib.pareto import dominates
 from fitlib.plots import BLUE, GREY, INK, styled
 from fitlib.statistics.estimates import as_runs
+from fitlib.tables.pareto import dominates
 
 MOST_NAMES = 8  # more techniques are labelled by numbers, with a key beside the plane
 KEY_ROWS = 14
@@ -53,8 +53,8 @@ def mean_region(x: np.ndarray, y: np.ndarray, confidence: float = 0.95, corners:
 def plane(rows: pd.DataFrame, runs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """One point per technique, mean accuracy against mean bias, with its 95 % region, its runs, and its churn.
 
-    ``rows``: of `fitlib.pareto.pareto`, ``runs``: of `fitlib.pareto.plane_runs`, both of one metric, arm and attribute.
-    Labels are placed when the figure's size is known, without overlap where there is room.
+    ``rows``: of `fitlib.tables.pareto.pareto`, ``runs``: of `fitlib.tables.pareto.plane_runs`, both of one metric, arm
+    and attribute. Labels are placed when the figure's size is known, without overlap where there is room.
     """
     ax = ax if ax is not None else Figure(figsize=(6.2, 4.6), layout="constrained").subplots()
     shown = _shown(rows)

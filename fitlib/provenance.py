@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fitlib.formatting import count, listed
-from fitlib.series import main_arms, noise_name
 from fitlib.statistics import nested_design, run_identity
+from fitlib.tables.metric_series import main_arms, noise_name
 from fitlib.wording import noise, seed, trainings
 
 USES = {

@@ -1,8 +1,9 @@
 """Sentences computed from the tables: what may be said of the results, and nothing more.
 
-Every function is pure: tables (`fitlib.tables`), plan and evidence in, plain text out (no markup; whoever shows it
-escapes it). A value that is not there reads "not estimable", one that never changes "constant in all n runs"; no NaN is
-ever printed. Differences are technique − baseline: negative means that bias fell. Points are percentage points.
+Every function is pure: tables (`fitlib.tables.runs_and_summary`), plan and evidence in, plain text out (no markup;
+whoever shows it escapes it). A value that is not there reads "not estimable", one that never changes "constant in all n
+runs"; no NaN is ever printed. Differences are technique − baseline: negative means that bias fell. Points are
+percentage points.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib.formatting import NOT_ESTIMABLE, count, listed, missing, points, power, probability, ranged, span
-from fitlib.four_fifths import clean_runs_needed
 from fitlib.provenance import limit
-from fitlib.series import main_arms
 from fitlib.statistics import run_identity
+from fitlib.tables.four_fifths import clean_runs_needed
+from fitlib.tables.metric_series import main_arms
 from fitlib.wording import (
     JUDGED,
     METRIC_NAMES,

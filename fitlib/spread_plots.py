@@ -111,7 +111,7 @@ def alt_by_runs(table: pd.DataFrame, metric: str) -> str:
 def divergence(epochs: pd.DataFrame, measure: str, ax: Axes | None = None) -> Axes:
     """Standard deviation between runs after every epoch, by training; of one training with Bonett's 95 % interval.
 
-    ``epochs``: table of `fitlib.epochs.epochs_table`; ``measure``: "accuracy" or "gap".
+    ``epochs``: table of `fitlib.tables.epochs.epochs_table`; ``measure``: "accuracy" or "gap".
     """
     ax = ax if ax is not None else Figure(figsize=(4.4, 3), layout="constrained").subplots()
     rows = epochs.rename(columns={"training": "technique"}).assign(value=100 * epochs[f"{measure}_sd"])
@@ -154,7 +154,7 @@ def alt_divergence(epochs: pd.DataFrame) -> str:
 def training_curves(history: pd.DataFrame, key: tuple[str, str], names: Sequence[str], ax: Axes | None = None) -> Axes:
     """Test accuracy by epoch of one training and arm: a thin line per run and group, a thick one for the group's mean.
 
-    ``history``: of `fitlib.epochs.gather_history`; ``names``: of the groups.
+    ``history``: of `fitlib.tables.epochs.gather_history`; ``names``: of the groups.
     """
     ax = ax if ax is not None else Figure(figsize=(4.4, 3), layout="constrained").subplots()
     rows = history[(history["training"] == key[0]) & (history["arm"] == key[1])]

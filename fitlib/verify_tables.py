@@ -17,10 +17,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from fitlib import results
 from fitlib.analysis import STATISTICS
 from fitlib.digest import digest_json
-from fitlib.epochs import gather_history
 from fitlib.experiment.code_inspection import fitlib_imports
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.machine import machine
@@ -31,6 +29,8 @@ from fitlib.storage.keys import versions
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import crossed, stack, write_table
 from fitlib.storage.records import RECORD
+from fitlib.tables import all_tables
+from fitlib.tables.epochs import gather_history
 from fitlib.verification import Place, Verification, shown
 
 LONG = ("metrics", "counts", "votes", "testset", "persons")
@@ -106,13 +106,13 @@ def _compare_long(found: Verification, stored: Path, derived: Path, same: bool, 
 
 
 def _experiment_tables(found: Verification, place: Place, derived: ExperimentPaths) -> None:
-    gathered = results.gather(derived.root, place.plan)
+    gathered = all_tables.gather(derived.root, place.plan)
     histories = [found.paths.root / folder / "history.parquet" for folder in _folders(place)]
     known = all(found.unaltered(path) for path in histories if path.is_file() or found.is_gone(path))
     if known:
         gathered["history"] = gather_history(place.paths.root, place.evidence)
-    frames = results.tables_of(gathered, place.plan, place.evidence)
-    results.write({**frames, **results.study_tables(gathered["metrics"], place.plan)}, derived.tables)
+    frames = all_tables.tables_of(gathered, place.plan, place.evidence)
+    all_tables.write({**frames, **all_tables.study_tables(gathered["metrics"], place.plan)}, derived.tables)
     write_table(derived.tables / "metrics.parquet", gathered["metrics"], "metrics")
     if not known:
         text = "not derived again: the history of a run is altered or missing"

@@ -10,8 +10,8 @@ import pandas as pd
 from fitlib import formatting as fmt
 from fitlib import wording as say
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.series import main_arms
 from fitlib.statistics import run_identity
+from fitlib.tables.metric_series import main_arms
 
 CORRECTIONS = {"holm": "Holm", "bh": "BH", "by": "BY"}
 

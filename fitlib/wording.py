@@ -12,7 +12,7 @@ import pandas as pd
 
 from fitlib.formatting import NOT_ESTIMABLE, listed, missing
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.series import main_arms, retraining
+from fitlib.tables.metric_series import main_arms, retraining
 
 OWN_DATA = ("table", "images")  # kinds of data set that say nothing of what is in them
 METRIC_NAMES = {

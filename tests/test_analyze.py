@@ -275,7 +275,7 @@ def test_files_that_are_copies_are_told():
 
 
 def test_equal_files_of_all_runs_are_bit_identical_predictions():
-    from fitlib.findings import Findings
+    from fitlib.tables.fit_findings import Findings
 
     known = Findings([], None, {"digests": {"A": {"runs": ["x", "y"]}, "B": {"runs": ["x", "x"]}}})
     technique = {"technique": "B", "training": "B"}

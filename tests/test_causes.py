@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from test_tables import arm, drawn, long_table, plan, record, technique
 
-from fitlib import causes, plots, schemas
+from fitlib import plots
 from fitlib.experiment.registry.noises import NOISE_KINDS
 from fitlib.metrics.long_tables import technique_tables
 from fitlib.sections import causes as section
@@ -19,6 +19,7 @@ from fitlib.statistics import power
 from fitlib.statistics import significance as sig
 from fitlib.statistics.run_identity import BY_DESIGN
 from fitlib.storage.predictions import stack, write
+from fitlib.tables import causes, schemas
 
 ARMS = {"ulp": 0.01, "ulp-k100": 0.011, "reduction-order": 0.012, "seed": 0.2, "native": 0.0}
 

@@ -6,10 +6,10 @@ import pytest
 from test_tables import arm, compare, drawn, evidence_of, fits, long_table, metrics_of, plan, row_of, technique
 
 from fitlib import paper
-from fitlib.costs import COST_NAMES, costs, study_costs
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.schemas import COSTS
 from fitlib.statistics import paper_protocol
+from fitlib.tables.costs import COST_NAMES, costs, study_costs
+from fitlib.tables.schemas import COSTS
 
 STUDY = [f"{name}_study" for name in ("decrease", *COST_NAMES, "any")]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitlib import four_fifths
-from fitlib.schemas import SCHEMAS
 from fitlib.statistics import risk, significance
+from fitlib.tables import four_fifths
+from fitlib.tables.schemas import SCHEMAS
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from fitlib.schemas import SCHEMAS
+from fitlib.tables.schemas import SCHEMAS
 from fitlib.verify import verify
 
 EXPERIMENT = {

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 from test_tables import arm, plan, technique
 
-from fitlib import epochs as ep
-from fitlib.schemas import EPOCHS
 from fitlib.statistics import estimates as st
+from fitlib.tables import epochs as ep
+from fitlib.tables.schemas import EPOCHS
 
 RUNS, EPOCHS_RUN = 16, 8
 PLAN = plan(technique("Base", None, "base"), technique("Fair", "Base", "fair"), technique("Twin", "Base", "fair"))

@@ -1,4 +1,4 @@
-"""fitlib.four_fifths and fitlib.metrics.unit_overlap: companions of the rule against SciPy, statsmodels and exact fractions."""
+"""fitlib.tables.four_fifths and fitlib.metrics.unit_overlap: companions of the rule against SciPy, statsmodels and exact fractions."""
 
 import itertools
 from fractions import Fraction
@@ -14,11 +14,11 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportions_ztest
 
-from fitlib import four_fifths
 from fitlib.metrics import unit_overlap
 from fitlib.metrics.counts import count
 from fitlib.metrics.long_tables import counts_table
 from fitlib.statistics import risk
+from fitlib.tables import four_fifths
 
 pytestmark = pytest.mark.filterwarnings("error")
 quick = settings(max_examples=60, deadline=None)

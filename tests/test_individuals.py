@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from person_data import persons_of, plan_of, predictions, simulated
 
-from fitlib import schemas
 from fitlib.metrics import individuals as ind
 from fitlib.metrics.long_tables import PERSON_COLUMNS
-from fitlib.person_tables import individuals, thresholds
 from fitlib.storage.predictions import write_table
+from fitlib.tables import schemas
+from fitlib.tables.individuals import individuals, thresholds
 
 pytestmark = pytest.mark.filterwarnings("error")
 quick = settings(max_examples=60, deadline=None)

@@ -71,7 +71,9 @@ def test_the_analysis_depends_on_no_module_of_the_training():
 
 
 def test_pages_depend_on_no_module_that_makes_tables():
-    assert not {"fitlib.results", "fitlib.statistics.estimates", "fitlib.analysis"} & set(imported_modules(PAGES))
+    assert not {"fitlib.tables.all_tables", "fitlib.statistics.estimates", "fitlib.analysis"} & set(
+        imported_modules(PAGES)
+    )
 
 
 @pytest.mark.parametrize("name", ["train", "call", "metrics", "statistics"])

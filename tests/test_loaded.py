@@ -13,8 +13,8 @@ from simulated import write_simulated
 import fitlib
 from fitlib.errors import InputError
 from fitlib.frames import ABOUT
-from fitlib.schemas import SCHEMAS, read_csv
 from fitlib.storage.predictions import read_predictions
+from fitlib.tables.schemas import SCHEMAS, read_csv
 
 EVIL = ["<script>alert(1)</script>", '"><img onerror=alert(1) src=x>', *"23456789"]
 

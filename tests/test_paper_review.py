@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitlib import paper, paper_tests, schemas, wording
+from fitlib import paper, paper_tests, wording
 from fitlib.paper_example import simulated
 from fitlib.paper_findings import relabelled
 from fitlib.paper_review import Review, agreement, equal_rows, samples
+from fitlib.tables import schemas
 
 
 def review_of(numbers: paper.Published) -> Review:

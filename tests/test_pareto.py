@@ -9,8 +9,8 @@ from test_tables import arm, drawn, evidence_of, fits, metrics_of, plan, row_of,
 from fitlib.metrics.counts import label_votes
 from fitlib.metrics.counts import votes as count_votes
 from fitlib.metrics.individuals import churn
-from fitlib.pareto import dominates, mean_churn, pareto, plane_runs
-from fitlib.schemas import PARETO
+from fitlib.tables.pareto import dominates, mean_churn, pareto, plane_runs
+from fitlib.tables.schemas import PARETO
 
 RUNS = 8
 

@@ -11,7 +11,7 @@ from test_costs import with_accuracy
 from test_tables import drawn, fits, metrics_of, plan, technique
 
 from fitlib import planes, plots
-from fitlib.pareto import pareto, plane_runs
+from fitlib.tables.pareto import pareto, plane_runs
 
 
 def example(techniques: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:

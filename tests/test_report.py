@@ -27,8 +27,8 @@ from fitlib.execution import execute
 from fitlib.experiment.code_inspection import fitlib_imports
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.schemas import SCHEMAS
 from fitlib.storage.predictions import write_table
+from fitlib.tables.schemas import SCHEMAS
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "statistics.ipynb"
 VOID = {"meta", "link", "img", "br", "hr"}

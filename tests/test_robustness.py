@@ -1,4 +1,4 @@
-"""fitlib.robustness: tables of reversals, runs needed and declared looks."""
+"""fitlib.tables.robustness: tables of reversals, runs needed and declared looks."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from test_tables import CLASSES, RUNS, arm, compare, drawn, evidence_of, fits, metrics_of, plan, row_of, technique
 
-from fitlib import comparisons, robustness, schemas
 from fitlib.statistics import estimates as st
 from fitlib.statistics import power, risk, sequential
 from fitlib.statistics import significance as sig
+from fitlib.tables import comparisons, robustness, schemas
 
 
 @pytest.fixture(scope="module")

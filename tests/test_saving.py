@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import fitlib
-from fitlib.epochs import epochs_table, gather_history
 from fitlib.errors import InputError
 from fitlib.recording import save_predictions
 from fitlib.storage.predictions import stack
 from fitlib.storage.run_files import DIGESTS, HISTORY
+from fitlib.tables.epochs import epochs_table, gather_history
 
 TRUTH, PREDICTION, SEX = [0, 1, 1, 0, 1, 0], [0, 1, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1]
 GIVEN = {"ground_truth": TRUTH, "prediction": PREDICTION, "protected": SEX}

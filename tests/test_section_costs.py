@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from test_sentences import Experiment, experiment
 
-from fitlib import costs as cost_tables
 from fitlib.display import Page
-from fitlib.pareto import pareto
 from fitlib.sections import costs as section
+from fitlib.tables import costs as cost_tables
+from fitlib.tables.pareto import pareto
 
 TWO = {"sex": ["f", "m"], "age": ["y", "o"]}
 

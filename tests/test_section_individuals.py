@@ -7,11 +7,11 @@ from person_data import persons_of, plan_of, predictions, simulated
 
 from fitlib import captions, sentences, views
 from fitlib.display import Page
-from fitlib.four_fifths import risk
 from fitlib.metrics.counts import count
 from fitlib.metrics.long_tables import counts_table
-from fitlib.person_tables import individuals, thresholds
 from fitlib.sections import individuals as section
+from fitlib.tables.four_fifths import risk
+from fitlib.tables.individuals import individuals, thresholds
 
 pytestmark = pytest.mark.filterwarnings("error")
 

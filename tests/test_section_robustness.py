@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from test_tables import RUNS, arm, compare, drawn, evidence_of, fits, metrics_of, plan, technique
 
-from fitlib import curves, display, plots, robustness
+from fitlib import curves, display, plots
 from fitlib.sections import robustness as section
+from fitlib.tables import robustness
 
 mpl.use("Agg")
 

@@ -5,8 +5,8 @@ import pytest
 
 from fitlib import provenance
 from fitlib.display import Page
-from fitlib.schemas import BY_SEED, COMPARISONS, OVER_SEEDS, table_of
 from fitlib.sections import seeds
+from fitlib.tables.schemas import BY_SEED, COMPARISONS, OVER_SEEDS, table_of
 
 METRICS = ("DP", "DI", "SPSF")
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from fitlib import schemas
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.seed_tables import by_seed_table, over_seeds_table
 from fitlib.statistics import nested_design
+from fitlib.tables import schemas
+from fitlib.tables.over_seeds import by_seed_table, over_seeds_table
 
 CLASSES = ["cat", "dog", "owl"]
 LONG = ["technique", "arm", "seed", "run", "reading", "attribute", "metric", "target", "group", "value", "n_undefined"]

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitlib import captions, four_fifths, provenance, tables
+from fitlib import captions, provenance
 from fitlib import sentences as say
-from fitlib.comparisons import compare
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.counts import confusion
 from fitlib.metrics.long_tables import counts_table, long_table
+from fitlib.tables import four_fifths, runs_and_summary
+from fitlib.tables.comparisons import compare
 from fitlib.wording import VERDICTS, judged
 
 SCRIPT = "<script>alert(1)</script>"
@@ -33,7 +34,7 @@ class Experiment:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        return tables.summary(self.metrics, self.plan)
+        return runs_and_summary.summary(self.metrics, self.plan)
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
@@ -45,7 +46,7 @@ class Experiment:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        return tables.runs(self.metrics, self.plan, self.evidence)
+        return runs_and_summary.runs(self.metrics, self.plan, self.evidence)
 
 
 def digest(*of: object) -> str:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from fitlib import plots, spread_plots
-from fitlib.epochs import epochs_table
+from fitlib.tables.epochs import epochs_table
 
 NAMES = ["gray", "$x$"]
 PLAN = {

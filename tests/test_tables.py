@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from fitlib import comparisons, four_fifths, schemas, tables
 from fitlib.errors import InputError
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.counts import confusion
 from fitlib.metrics.long_tables import long_table as computed_table
-from fitlib.series import METRICS
 from fitlib.statistics import estimates as st
 from fitlib.statistics import permutation, power, risk
 from fitlib.statistics import significance as sig
+from fitlib.tables import comparisons, four_fifths, runs_and_summary, schemas
+from fitlib.tables.metric_series import METRICS
 
 RUNS, CLASSES, GROUPS = 8, 3, 2
 LONG = ["technique", "arm", "seed", "run", "reading", "attribute", "metric", "target", "group", "value", "n_undefined"]
@@ -116,8 +116,8 @@ def row_of(table: pd.DataFrame, **wanted: object) -> pd.Series:
 
 def test_tables_read_back_equal_from_csv(metrics: pd.DataFrame, tmp_path: Path) -> None:
     made = {
-        "runs": tables.runs(metrics, plan(), evidence_of("Base", "Fair"), fits(None)),
-        "summary": tables.summary(metrics, plan()),
+        "runs": runs_and_summary.runs(metrics, plan(), evidence_of("Base", "Fair"), fits(None)),
+        "summary": runs_and_summary.summary(metrics, plan()),
         "comparisons": compare(metrics, plan()),
         "risk": four_fifths.risk(class_counts("Base"), plan(), (), fits(None)),
     }
@@ -132,8 +132,8 @@ def test_tables_read_back_equal_from_csv(metrics: pd.DataFrame, tmp_path: Path) 
 def test_tables_of_nothing_have_their_columns() -> None:
     nothing = long_table("Base", drawn(0)).iloc[:0]
     for name, table in (
-        ("runs", tables.runs(nothing, plan(), (), fits(None))),
-        ("summary", tables.summary(nothing, plan())),
+        ("runs", runs_and_summary.runs(nothing, plan(), (), fits(None))),
+        ("summary", runs_and_summary.summary(nothing, plan())),
         ("comparisons", compare(metrics_of(Base=drawn(0)), plan(technique("Base", None)))),
         ("risk", four_fifths.risk(class_counts("Base").iloc[:0], plan(), (), fits(None))),
     ):
@@ -144,7 +144,9 @@ def test_tables_of_nothing_have_their_columns() -> None:
 
 def test_order_of_rows_in_the_metrics_does_not_matter(metrics: pd.DataFrame) -> None:
     shuffled = metrics.sample(frac=1, random_state=0)
-    pd.testing.assert_frame_equal(tables.summary(shuffled, plan()), tables.summary(metrics, plan()), check_exact=True)
+    pd.testing.assert_frame_equal(
+        runs_and_summary.summary(shuffled, plan()), runs_and_summary.summary(metrics, plan()), check_exact=True
+    )
     pd.testing.assert_frame_equal(compare(shuffled, plan()), compare(metrics, plan()), check_exact=True)
 
 
@@ -152,17 +154,17 @@ def test_only_the_declared_reading_and_main_arms_enter(metrics: pd.DataFrame) ->
     published, control = metrics.copy(), metrics.assign(arm="none", value=9.0)
     published = published[published["metric"] != "accuracy"].assign(reading="published")
     both = pd.concat([metrics, published.assign(value=published["value"] + 1), control], ignore_index=True)
-    pd.testing.assert_frame_equal(tables.summary(both, plan()), tables.summary(metrics, plan()))
-    read = tables.summary(both, plan(reading="published"))
+    pd.testing.assert_frame_equal(runs_and_summary.summary(both, plan()), runs_and_summary.summary(metrics, plan()))
+    read = runs_and_summary.summary(both, plan(reading="published"))
     assert set(read["reading"]) == {"published"} and (read["metric"] == "accuracy").sum() == 3 * (1 + GROUPS)
     assert row_of(read, technique="Base", metric="DP", target="overall")["mean"] > 1
     with pytest.raises(InputError, match=r"analysis\.reading = 'published'"):
-        tables.summary(metrics, plan(reading="published"))
+        runs_and_summary.summary(metrics, plan(reading="published"))
 
 
 def test_concatenation_follows_the_plan() -> None:
     frames = {name: long_table(name, drawn(i)) for i, name in enumerate(("Noisy", "Base"))}
-    assert tables.concatenate(frames, plan())["technique"].unique().tolist() == ["Base", "Noisy"]
+    assert runs_and_summary.concatenate(frames, plan())["technique"].unique().tolist() == ["Base", "Noisy"]
 
 
 # Runs
@@ -172,7 +174,7 @@ def test_runs_show_status_and_shortened_digests(metrics: pd.DataFrame) -> None:
     evidence = evidence_of("Base", "Fair")
     evidence[3] |= {"status": "failed", "error": "ValueError: no", "predictions": {}, "final_weights": None}
     without = metrics[~((metrics["technique"] == "Base") & (metrics["run"] == 3))]
-    table = tables.runs(without, plan(), evidence[:-1], fits(True))
+    table = runs_and_summary.runs(without, plan(), evidence[:-1], fits(True))
     assert len(table) == 3 * RUNS
     failed = row_of(table, technique="Base", run=3)
     assert failed["status"] == "failed" and np.isnan(failed["DP"]) and failed["predictions"] == ""
@@ -186,9 +188,9 @@ def test_runs_show_status_and_shortened_digests(metrics: pd.DataFrame) -> None:
 
 def test_planned_runs_without_evidence_are_missing_unless_there_is_no_evidence_at_all(metrics: pd.DataFrame) -> None:
     some = metrics[metrics["run"] < 5]
-    table = tables.runs(some, plan(), evidence_of("Base")[:5], fits(None))
+    table = runs_and_summary.runs(some, plan(), evidence_of("Base")[:5], fits(None))
     assert table[table["technique"] == "Base"]["status"].tolist() == ["done"] * 5 + ["missing"] * 3
-    elsewhere = tables.runs(some, plan(), (), fits(None))
+    elsewhere = runs_and_summary.runs(some, plan(), (), fits(None))
     assert len(elsewhere) == 15 and set(elsewhere["status"]) == {"done"} and set(elsewhere["fit"]) == {"unknown"}
 
 
@@ -196,7 +198,7 @@ def test_planned_runs_without_evidence_are_missing_unless_there_is_no_evidence_a
 
 
 def test_summary_gives_the_numbers_of_fitlib_statistics(metrics: pd.DataFrame) -> None:
-    table = tables.summary(metrics, plan())
+    table = runs_and_summary.summary(metrics, plan())
     assert len(table) == 3 * (7 * (1 + CLASSES) + 1 + GROUPS)
     row = row_of(table, technique="Noisy", metric="BA", target="1")
     x = drawn(2, 0.3, 0.1)[6, :, 1]
@@ -216,7 +218,7 @@ def test_summary_counts_undefined_values() -> None:
     values[6, :, 0] = np.nan
     values[5, 1:, 0] = np.nan
     values[5, 4:, 1] = np.nan
-    table = tables.summary(metrics_of(Base=values), plan(technique("Base", None)))
+    table = runs_and_summary.summary(metrics_of(Base=values), plan(technique("Base", None)))
     di = row_of(table, metric="DI", target="2")
     assert (di["n"], di["n_undefined_max"], di["note"]) == (5, 1, "undefined in 3 of 8 runs")
     assert row_of(table, metric="DI", target="overall")["n_undefined_max"] == 1
@@ -229,7 +231,7 @@ def test_summary_counts_undefined_values() -> None:
 
 
 def test_summary_of_one_run_and_of_unequal_runs() -> None:
-    table = tables.summary(metrics_of(Base=drawn(0, runs=1), Fair=drawn(1, runs=5)), plan())
+    table = runs_and_summary.summary(metrics_of(Base=drawn(0, runs=1), Fair=drawn(1, runs=5)), plan())
     single = table[table["technique"] == "Base"]
     assert single["sd"].isna().all() and single["mean_low"].isna().all() and single["mean"].notna().all()
     assert (single["note"] == "not estimable: fewer than 2 runs").all()
@@ -475,7 +477,7 @@ def test_arms_seeds_and_attributes_each_get_their_rows() -> None:
     assert len(table) == 2 * 2 * 8 and set(table.dropna(subset="family_size")["family_size"]) == {4 * 5}
     assert table["scope"].unique().tolist() == ["at seed 0, on this test set", "at seed 3, on this test set"]
     assert table["attribute"].tolist()[:16] == ["sex"] * 8 + ["race"] * 8
-    assert len(tables.runs(pd.concat(frames), several, (), fits(None))) == 2 * 2 * 2 * RUNS
+    assert len(runs_and_summary.runs(pd.concat(frames), several, (), fits(None))) == 2 * 2 * 2 * RUNS
 
 
 # Risk
@@ -584,8 +586,8 @@ def test_tables_of_computed_metrics_fit_together() -> None:
         counts = confusion(truth, prediction, group, CLASSES, GROUPS)
         frames[name] = computed_table(name, "ulp", 0, range(RUNS), counts)
     two = plan(technique("Base", None), technique("Fair"))
-    table = tables.concatenate(frames, two)
-    assert len(tables.summary(table, two)) == 2 * (7 * (1 + CLASSES) + 1 + GROUPS)
+    table = runs_and_summary.concatenate(frames, two)
+    assert len(runs_and_summary.summary(table, two)) == 2 * (7 * (1 + CLASSES) + 1 + GROUPS)
     for reading in ("strict", "published"):
         made = compare(table, two | {"analysis": two["analysis"] | {"reading": reading}})
         overall = table[(table["reading"] == reading) & table["target"].isna() & (table["technique"] == "Fair")]
@@ -607,7 +609,7 @@ def test_summary_of_27_techniques_and_211_classes_is_quick() -> None:
     many = plan(*[technique(name, None if i == 0 else "T0") for i, name in enumerate(names)], arms=[arm(n=16)])
     many |= {"classes": [str(k) for k in range(211)]}
     start = time.perf_counter()
-    table = tables.summary(big, many)
+    table = runs_and_summary.summary(big, many)
     assert len(table) == 27 * 7 * 212 and time.perf_counter() - start < 20
     row = table.iloc[3]
     x = big["value"].to_numpy()[3 * 16 : 4 * 16]

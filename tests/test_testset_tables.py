@@ -9,14 +9,14 @@ from test_expectation import made
 from test_metrics import random_rows
 from test_tables import arm, plan, row_of, technique
 
-from fitlib import schemas, tables
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.counts import cells_of, count
 from fitlib.metrics.long_tables import technique_tables
 from fitlib.metrics.signed_differences import signed_of
 from fitlib.statistics import estimates as st
 from fitlib.storage.predictions import Predictions
-from fitlib.testset_tables import components_table, selection_table
+from fitlib.tables import runs_and_summary, schemas
+from fitlib.tables.testset import components_table, selection_table
 
 pytestmark = pytest.mark.filterwarnings("error")
 RUNS = 6
@@ -40,7 +40,7 @@ def planned(groups: int = 2, names: tuple = ("Base",), **analysis: object) -> di
 
 
 def summary(long: dict, plan_: dict) -> pd.DataFrame:
-    return tables.summary(long["metrics"], plan_, long["testset"], long["counts"])
+    return runs_and_summary.summary(long["metrics"], plan_, long["testset"], long["counts"])
 
 
 def test_the_summary_tells_expectation_denominator_and_direction() -> None:
@@ -64,7 +64,7 @@ def test_the_summary_tells_expectation_denominator_and_direction() -> None:
 
 def test_without_the_long_tables_the_columns_are_empty_and_the_rest_is_the_same() -> None:
     long = long_tables(Base=predicted())
-    bare, full = tables.summary(long["metrics"], planned()), summary(long, planned())
+    bare, full = runs_and_summary.summary(long["metrics"], planned()), summary(long, planned())
     new = schemas.SUMMARY.keys() & {
         "expectation", "smallest_denominator", "signed_mean", "signed_low", "signed_high", "lower_group",
         "lower_group_changes",

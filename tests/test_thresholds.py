@@ -10,8 +10,8 @@ from person_data import persons_of, plan_of, predictions, simulated
 from fitlib.metrics.bias_metrics import METRICS
 from fitlib.metrics.counts import cells_of, count
 from fitlib.metrics.threshold_sweep import GRID, threshold_cells, threshold_rows
-from fitlib.person_tables import thresholds
 from fitlib.statistics import risk
+from fitlib.tables.individuals import thresholds
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fitlib import causes
 from fitlib import formatting as fmt
 from fitlib import wording as say
 from fitlib.captions import caption
 from fitlib.display import Page, heading, tell
 from fitlib.plots import BLUE, GREY, INK, ROW, VERMILION, WIDTH, styled
+from fitlib.tables import causes
 
 VIEWS = {
     causes.CONTROL: "control: neither",

@@ -10,9 +10,9 @@ from fitlib import formatting as fmt
 from fitlib import planes
 from fitlib import wording as say
 from fitlib.captions import caption
-from fitlib.costs import COST_NAMES
 from fitlib.display import Page, tell
-from fitlib.pareto import SHARE_RESAMPLES, plane_runs
+from fitlib.tables.costs import COST_NAMES
+from fitlib.tables.pareto import SHARE_RESAMPLES, plane_runs
 
 TOLD = {
     "cost_accuracy": "lower accuracy",

@@ -14,8 +14,8 @@ from fitlib import formatting as fmt
 from fitlib import wording as say
 from fitlib.display import Page, tell
 from fitlib.sections.costs import first_metric
-from fitlib.series import main_arms
 from fitlib.statistics.run_identity import SEEN, all_recorded, check_fit
+from fitlib.tables.metric_series import main_arms
 
 SETTING = (
     "{technique} was compared with {baseline} on {metric} ({metric name}; overall value, {reading} reading) over "

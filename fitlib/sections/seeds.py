@@ -13,8 +13,8 @@ from fitlib import formatting as fmt
 from fitlib import wording as say
 from fitlib.display import Page, tell
 from fitlib.plots import BLUE, GREY, INK, PALE, ROW, WIDTH, styled
-from fitlib.series import main_arms
 from fitlib.statistics import nested_design
+from fitlib.tables.metric_series import main_arms
 
 HOW = (
     f"Declare at least {nested_design.SEEDS} seeds with at least {nested_design.RUNS} runs each, as in "

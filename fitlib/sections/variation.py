@@ -9,9 +9,9 @@ import pandas as pd
 from fitlib import captions, plots, sentences, spread_plots, views
 from fitlib.captions import caption
 from fitlib.display import Page, heading, tell
-from fitlib.epochs import still_growing
 from fitlib.sections.costs import first_metric
-from fitlib.series import main_arms
+from fitlib.tables.epochs import still_growing
+from fitlib.tables.metric_series import main_arms
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:

@@ -1,8 +1,8 @@
 """Causes of variance compared: how much every noise or seed spreads the metrics, arm against arm.
 
-Pandas frames in, pandas frames out; see `fitlib.tables` for plan and evidence. Causes are compared, never added up:
-variances of single causes do not sum to that of all together. Compared are the arms of the first seed but the control
-arm; runs of one arm on unlike hardware are kept apart, as if they were arms of their own.
+Pandas frames in, pandas frames out; see `fitlib.tables.runs_and_summary` for plan and evidence. Causes are compared,
+never added up: variances of single causes do not sum to that of all together. Compared are the arms of the first seed
+but the control arm; runs of one arm on unlike hardware are kept apart, as if they were arms of their own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,15 +13,15 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from fitlib.comparisons import POWER_SEED, blocks_of
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.person_tables import individuals
-from fitlib.schemas import CAUSE_CHURN, CAUSE_TESTS, CAUSES, Json, joined, table_of
-from fitlib.series import METRICS, main_arms, series_of
 from fitlib.statistics import estimates as st
 from fitlib.statistics import power
 from fitlib.statistics import significance as sig
 from fitlib.statistics.run_identity import BY_DESIGN, check_control, differing_parts, distinct_results, done_runs
+from fitlib.tables.comparisons import POWER_SEED, blocks_of
+from fitlib.tables.individuals import individuals
+from fitlib.tables.metric_series import METRICS, main_arms, series_of
+from fitlib.tables.schemas import CAUSE_CHURN, CAUSE_TESTS, CAUSES, Json, joined, table_of
 
 FACTOR = ("machine", "gpu")  # parts that name the hardware
 IMPLEMENTATION, ALGORITHM, BOTH, CONTROL = "implementation", "algorithm", "both", "control"

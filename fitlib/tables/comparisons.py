@@ -1,6 +1,6 @@
 """Each technique against its baseline: pairs, differences, verdicts, tests corrected over families, and power.
 
-Pandas frames in, a pandas frame out; see `fitlib.tables` for plan and evidence.
+Pandas frames in, a pandas frame out; see `fitlib.tables.runs_and_summary` for plan and evidence.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,14 +10,14 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 
-from fitlib.findings import CheckFit, Findings
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.schemas import COMPARISONS, Json, integer_column, joined, table_of
-from fitlib.series import METRICS, Series, main_arms, series_of
 from fitlib.statistics import estimates as st
 from fitlib.statistics import leave_one_out, permutation, power
 from fitlib.statistics import risk as risks
 from fitlib.statistics import significance as sig
+from fitlib.tables.fit_findings import CheckFit, Findings
+from fitlib.tables.metric_series import METRICS, Series, main_arms, series_of
+from fitlib.tables.schemas import COMPARISONS, Json, integer_column, joined, table_of
 
 # Simulated power and random permutations are drawn from these and both n, so the order of rows cannot matter.
 POWER_SEED, PERMUTATION_SEED = 2006, 1997

@@ -1,6 +1,7 @@
 """Would other runs say the same: reversal of verdicts, runs needed, declared looks. Frames in, frames out.
 
-Only distinct metrics of the declared family; see `fitlib.tables` for plan and evidence, `fitlib.comparisons` for pairs.
+Only distinct metrics of the declared family; see `fitlib.tables.runs_and_summary` for plan and evidence,
+`fitlib.tables.comparisons` for pairs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,15 +11,15 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from fitlib.comparisons import Pair, family_of, pairs_of
-from fitlib.findings import CheckFit
-from fitlib.schemas import REVERSAL, RUNS_NEEDED, SEQUENTIAL, Json, joined, table_of
-from fitlib.series import retraining
 from fitlib.statistics import power
 from fitlib.statistics import risk as risks
 from fitlib.statistics import sequential as looking
 from fitlib.statistics.estimates import NOT_ESTIMABLE
 from fitlib.statistics.sequential import Look
+from fitlib.tables.comparisons import Pair, family_of, pairs_of
+from fitlib.tables.fit_findings import CheckFit
+from fitlib.tables.metric_series import retraining
+from fitlib.tables.schemas import REVERSAL, RUNS_NEEDED, SEQUENTIAL, Json, joined, table_of
 
 # Resamples and simulated powers are drawn from these and the numbers of runs alone.
 REVERSAL_SEED, RUNS_SEED = 2021, 2006

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fitlib.errors import InputError
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.schemas import Json
+from fitlib.tables.schemas import Json
 
 METRICS = (*BIAS_METRICS, "accuracy")
 

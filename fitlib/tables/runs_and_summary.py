@@ -1,9 +1,10 @@
-"""The tables of an experiment: runs and summary; comparisons are in `fitlib.comparisons`, risks in `four_fifths`.
+"""The tables of an experiment: runs and summary; comparisons are in `fitlib.tables.comparisons`, risks in
+`four_fifths`.
 
 Pandas frames in, pandas frames out: ``metrics`` is the long table of `fitlib.metrics.long_tables`, ``counts`` its
 counts, ``plan`` and ``evidence`` are the plan and the evidence of the runs as JSON values. Only main arms enter. Every
-table has an explicit schema (`fitlib.schemas`), rows in plan order and no time, host, path or experiment name. All of
-them follow the declared reading; accuracy has no reading and stands beside either.
+table has an explicit schema (`fitlib.tables.schemas`), rows in plan order and no time, host, path or experiment name.
+All of them follow the declared reading; accuracy has no reading and stands beside either.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,11 +12,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from fitlib.findings import CheckFit, Findings
-from fitlib.schemas import RUNS, SUMMARY, Json, integer_column, joined, table_of
-from fitlib.series import METRICS, Series, main_arms, names_of, series_of
 from fitlib.statistics import estimates as st
-from fitlib.testset_tables import denominator_note, summary_columns
+from fitlib.tables.fit_findings import CheckFit, Findings
+from fitlib.tables.metric_series import METRICS, Series, main_arms, names_of, series_of
+from fitlib.tables.schemas import RUNS, SUMMARY, Json, integer_column, joined, table_of
+from fitlib.tables.testset import denominator_note, summary_columns
 
 
 def concatenate(frames: Mapping[str, pd.DataFrame], plan: Json) -> pd.DataFrame:

@@ -12,23 +12,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fitlib import (
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.statistics import paper_protocol
+from fitlib.tables import (
     causes,
     comparisons,
     costs,
     epochs,
     four_fifths,
+    individuals,
+    over_seeds,
     pareto,
-    person_tables,
     robustness,
-    seed_tables,
-    tables,
-    testset_tables,
+    runs_and_summary,
 )
-from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.schemas import SCHEMAS, Json, data_package, write_csv
-from fitlib.series import main_arms, names_of, series_of
-from fitlib.statistics import paper_protocol
+from fitlib.tables import testset as testset_tables
+from fitlib.tables.metric_series import main_arms, names_of, series_of
+from fitlib.tables.schemas import SCHEMAS, Json, data_package, write_csv
 
 LONG = ("metrics", "counts", "testset", "persons")  # of all techniques together, in plan order
 Frames = dict[str, pd.DataFrame]
@@ -44,7 +44,7 @@ def gather(root: str | Path, plan: Json, evidence: Sequence[Json] = ()) -> dict[
         name: {t: pd.read_parquet(folder / f"{name}.parquet") for t, folder in folders.items() if _has(folder, name)}
         for name in (*LONG, "votes")
     }
-    gathered = {name: tables.concatenate(read[name], plan) for name in LONG}
+    gathered = {name: runs_and_summary.concatenate(read[name], plan) for name in LONG}
     return gathered | {"votes": read["votes"], "history": epochs.gather_history(root, evidence)}
 
 
@@ -53,27 +53,27 @@ def _has(folder: Path, name: str) -> bool:
 
 
 def tables_of(gathered: Mapping[str, object], plan: Json, evidence: Sequence[Json] = ()) -> Frames:
-    """Every table of `fitlib.schemas.SCHEMAS`, by the name of its file."""
+    """Every table of `fitlib.tables.schemas.SCHEMAS`, by the name of its file."""
     metrics, counts, testset, persons = (gathered[name] for name in LONG)
     shared = (metrics, plan, evidence)
     compared = comparisons.compare(*shared)
     return {
-        "runs": tables.runs(*shared),
-        "summary": tables.summary(metrics, plan, testset, counts),
+        "runs": runs_and_summary.runs(*shared),
+        "summary": runs_and_summary.summary(metrics, plan, testset, counts),
         "comparisons": compared,
         "risk": four_fifths.risk(counts, plan, evidence, persons=persons),
         "costs": costs.costs(compared, *shared),
         "pareto": pareto.pareto(metrics, gathered["votes"], plan, evidence),
-        "individuals": person_tables.individuals(persons, plan, evidence),
-        "thresholds": person_tables.thresholds(persons, plan, evidence),
+        "individuals": individuals.individuals(persons, plan, evidence),
+        "thresholds": individuals.thresholds(persons, plan, evidence),
         "components": testset_tables.components_table(testset, plan),
         "selection": testset_tables.selection_table(testset, plan),
         "epochs": epochs.epochs_table(gathered["history"], plan),
         "reversal": robustness.reversals(*shared),
         "runs_needed": robustness.runs_needed(compared, plan),
         "sequential": robustness.sequential(*shared),
-        "over_seeds": seed_tables.over_seeds_table(*shared),
-        "by_seed": seed_tables.by_seed_table(*shared),
+        "over_seeds": over_seeds.over_seeds_table(*shared),
+        "by_seed": over_seeds.by_seed_table(*shared),
         "causes": causes.causes(*shared),
         "cause_tests": causes.cause_tests(*shared),
         "cause_churn": causes.cause_churn(persons, plan, evidence),

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from fitlib.findings import CheckFit, Findings
 from fitlib.metrics.individuals import ABOVE, FEWEST_RUNS
 from fitlib.metrics.threshold_sweep import FIGURES, SWEPT
-from fitlib.schemas import INDIVIDUALS, THRESHOLDS, Json, joined, table_of
-from fitlib.series import main_arms
 from fitlib.statistics.estimates import NOT_ESTIMABLE
+from fitlib.tables.fit_findings import CheckFit, Findings
+from fitlib.tables.metric_series import main_arms
+from fitlib.tables.schemas import INDIVIDUALS, THRESHOLDS, Json, joined, table_of
 
 INTERVAL = "bootstrap over runs and test units (crossed), percentiles, 95 %"
 FEW = f"interval {NOT_ESTIMABLE}fewer than {FEWEST_RUNS} runs"

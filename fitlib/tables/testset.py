@@ -14,9 +14,9 @@ from fitlib.metrics.counts import cells_of
 from fitlib.metrics.long_tables import counts_array
 from fitlib.metrics.signed_differences import Signed, signed_of
 from fitlib.metrics.testset import COMPONENT_METRICS
-from fitlib.schemas import COMPONENTS, SELECTION, Json, integer_column, joined, table_of
-from fitlib.series import Series, main_arms, names_of
 from fitlib.statistics import estimates as st
+from fitlib.tables.metric_series import Series, main_arms, names_of
+from fitlib.tables.schemas import COMPONENTS, SELECTION, Json, integer_column, joined, table_of
 
 HALF = "on half of the test set, where every metric is larger by chance than on all of it"
 SIGNED = ("signed_mean", "signed_low", "signed_high")

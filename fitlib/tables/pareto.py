@@ -1,7 +1,7 @@
 """Accuracy, bias and arbitrariness of all techniques together: who is dominated by nobody (the Pareto front).
 
-Pandas frames in, pandas frames out; see `fitlib.tables` for plan and evidence. Arbitrariness is the mean churn of
-`fitlib.metrics.individuals`: how often two equal runs decide differently about a person.
+Pandas frames in, pandas frames out; see `fitlib.tables.runs_and_summary` for plan and evidence. Arbitrariness is the
+mean churn of `fitlib.metrics.individuals`: how often two equal runs decide differently about a person.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fitlib.comparisons import Pair, pairs_of
-from fitlib.findings import CheckFit, Findings
-from fitlib.schemas import PARETO, Json, joined, table_of
 from fitlib.statistics import estimates as st
 from fitlib.statistics.bootstrap import draw_runs, resampled_means
+from fitlib.tables.comparisons import Pair, pairs_of
+from fitlib.tables.fit_findings import CheckFit, Findings
+from fitlib.tables.schemas import PARETO, Json, joined, table_of
 
 SHARE_SEED = 1987  # of the resampled runs behind `front_share`
 SHARE_RESAMPLES = 2000

@@ -1,8 +1,8 @@
 """What lower bias cost: accuracy, or a larger spread of bias or accuracy between runs.
 
-Pandas frames in, a pandas frame out; see `fitlib.tables` for plan and evidence. Costs are judged twice: by protocol
-`fitlib` (columns without ending), and by the labels of the study (``_study``; Qian et al., NeurIPS 2021, see
-`fitlib.statistics.paper_protocol`), which are uncorrected and judge spread on values divided by their mean.
+Pandas frames in, a pandas frame out; see `fitlib.tables.runs_and_summary` for plan and evidence. Costs are judged
+twice: by protocol `fitlib` (columns without ending), and by the labels of the study (``_study``; Qian et al., NeurIPS
+2021, see `fitlib.statistics.paper_protocol`), which are uncorrected and judge spread on values divided by their mean.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from fitlib.comparisons import Pair, pairs_of, variance_power
-from fitlib.findings import CheckFit
-from fitlib.schemas import COSTS, Json, joined, table_of
 from fitlib.statistics import estimates as st
 from fitlib.statistics import paper_protocol
 from fitlib.statistics import significance as sig
+from fitlib.tables.comparisons import Pair, pairs_of, variance_power
+from fitlib.tables.fit_findings import CheckFit
+from fitlib.tables.schemas import COSTS, Json, joined, table_of
 
 COST_NAMES = ("cost_accuracy", "cost_bias_variance", "cost_accuracy_variance")
 KEYS = ("technique", "arm", "attribute", "metric")

@@ -1,8 +1,9 @@
 """Four fifths over runs: the table of risks, with what an auditor wants to see beside the rule.
 
-Pandas frames in, pandas frame out, as in `fitlib.tables`. The rule is applied to the declared favourable class only,
-and compared in integers; for every other class 0.8 is a numerical landmark, without pass, fail or legal. It is a rule
-of thumb of US employment law (29 CFR 1607.4(D)), neither necessary nor sufficient; no legal conclusion is drawn.
+Pandas frames in, pandas frame out, as in `fitlib.tables.runs_and_summary`. The rule is applied to the declared
+favourable class only, and compared in integers; for every other class 0.8 is a numerical landmark, without pass, fail
+or legal. It is a rule of thumb of US employment law (29 CFR 1607.4(D)), neither necessary nor sufficient; no legal
+conclusion is drawn.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fitlib.findings import CheckFit, Findings
 from fitlib.metrics.unit_overlap import ALPHA, INDEPENDENT, PAIRED, REPEATED, TWO, extreme_groups
-from fitlib.schemas import RISK, Json, joined, table_of
-from fitlib.series import main_arms, retraining
 from fitlib.statistics import estimates as st
 from fitlib.statistics import risk as risks
+from fitlib.tables.fit_findings import CheckFit, Findings
+from fitlib.tables.metric_series import main_arms, retraining
+from fitlib.tables.schemas import RISK, Json, joined, table_of
 
 SMALL_GROUP = (2, 100)  # a group under 2 % of the data is flagged
 TESTS = {

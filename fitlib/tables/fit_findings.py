@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fitlib.schemas import Json
+from fitlib.tables.schemas import Json
 
 CheckFit = Callable[[Sequence[Json], str, str], Any]
 

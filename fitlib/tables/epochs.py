@@ -16,9 +16,9 @@ import pandas as pd
 from scipy import stats
 
 from fitlib.formatting import count, decimals, listed, span
-from fitlib.schemas import EPOCHS, Json, joined, table_of
-from fitlib.series import main_arms
 from fitlib.statistics.estimates import FEW, NOT_ESTIMABLE, Estimate, is_constant, means, paired_runs, sd_intervals, sds
+from fitlib.tables.metric_series import main_arms
+from fitlib.tables.schemas import EPOCHS, Json, joined, table_of
 
 HISTORY = ("training", "arm", "seed", "run", "epoch", "group", "n", "train_loss", "test_accuracy")
 GROWTH = 1.5  # an SD larger by less than this factor counts as not growing: the SD ratio that power is told for

@@ -1,8 +1,8 @@
 """Techniques against their baselines over seeds: the tables "over_seeds" and "by_seed".
 
-Pandas frames in, pandas frames out; see `fitlib.tables` for plan and evidence. The design is nested: runs within seeds,
-both techniques at the same seeds, the seed a random factor (`fitlib.statistics.nested_design`). Empty for an experiment
-of one seed.
+Pandas frames in, pandas frames out; see `fitlib.tables.runs_and_summary` for plan and evidence. The design is nested:
+runs within seeds, both techniques at the same seeds, the seed a random factor (`fitlib.statistics.nested_design`).
+Empty for an experiment of one seed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,15 +12,15 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from fitlib.comparisons import Pair, pairs_of
-from fitlib.findings import CheckFit
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.schemas import BY_SEED, OVER_SEEDS, Json, integer_column, joined, table_of
-from fitlib.series import METRICS, noise_name
 from fitlib.statistics import estimates as st
 from fitlib.statistics import nested_design
 from fitlib.statistics import significance as sig
 from fitlib.statistics.power import power_paired
+from fitlib.tables.comparisons import Pair, pairs_of
+from fitlib.tables.fit_findings import CheckFit
+from fitlib.tables.metric_series import METRICS, noise_name
+from fitlib.tables.schemas import BY_SEED, OVER_SEEDS, Json, integer_column, joined, table_of
 
 EVERYWHERE_IDENTICAL = st.NOT_ESTIMABLE + "bit-identical runs at every seed enter no test"
 CORRECTIONS = {"p_holm": sig.holm, "p_bh": sig.benjamini_hochberg, "p_by": sig.benjamini_yekutieli}
