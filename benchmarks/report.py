@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from measure import machine, ratio, spread, table
 
-from fitlib import report
+from fitlib.report import pages
 from fitlib.storage.predictions import write
 
 MOST_MB = 20
@@ -87,7 +87,7 @@ def measured(predictions: Path, out: Path, options: argparse.Namespace) -> int:
     (out / "statistics.json").unlink()
     again = analyse(predictions, out)
     notebook, page = out / "statistics.ipynb", out / "report.html"
-    own = [_seconds(lambda: report.write_report(notebook, page)) for _ in range(REPETITIONS)]
+    own = [_seconds(lambda: pages.write_report(notebook, page)) for _ in range(REPETITIONS)]
     stock = [_seconds(lambda: stock_page(notebook)) for _ in range(REPETITIONS)]
     megabytes, others = page.stat().st_size / 1e6, len(stock_page(notebook).encode()) / 1e6
     size = f"{options.techniques} techniques, {options.runs} runs, {options.classes} classes"

@@ -238,22 +238,22 @@ def _report_parts(study: Study, show_code: bool) -> dict[str, str]:
 
 def _pages(study: Study, show_code: bool) -> None:
     """Report, index and rendered notebooks; only what changed is rendered."""
-    from fitlib import report
+    from fitlib.report import pages as pages_report
 
     paths, parts = study.paths, _report_parts(study, show_code)
     (paths.root / REPORT).unlink(missing_ok=True)
-    report.write_assets(paths.assets)
-    report.write_report(paths.statistics, paths.report, show_code)
+    pages_report.write_assets(paths.assets)
+    pages_report.write_report(paths.statistics, paths.report, show_code)
     pages, rows = [paths.report, paths.index], [_front(paths)]
     for row in _executed(study):
         links = []
         if row["notebook"].is_file():
             page = row["notebook"].with_suffix(".html")
-            report.render_notebook(row["notebook"], page, os.path.relpath(paths.assets, page.parent))
+            pages_report.render_notebook(row["notebook"], page, os.path.relpath(paths.assets, page.parent))
             pages.append(page)
             links = [("notebook", _relative(paths, page))]
         rows.append({**row, "links": links})
-    report.write_index(paths.index, rows, title="Everything that was executed")
+    pages_report.write_index(paths.index, rows, title="Everything that was executed")
     write_record(paths.root, "report", parts, sorted(_relative(paths, p) for p in pages), REPORT)
 
 

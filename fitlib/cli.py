@@ -376,7 +376,7 @@ def _conclude(options: argparse.Namespace, paths: object, outcome: object) -> in
     from fitlib import determinism
 
     if paths.root.parent == options.outputs:
-        from fitlib.overview import write_overview
+        from fitlib.report.overview import write_overview
 
         write_overview(options.outputs)
     reports = paths.reports()

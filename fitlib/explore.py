@@ -20,16 +20,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fitlib import captions, plots, views
 from fitlib import formatting as fmt
-from fitlib import wording as say
-from fitlib.curves import NUMBERS, power_at
-from fitlib.display import address, table_html
 from fitlib.loaded import LoadedExperiment
 from fitlib.metrics import signed_differences
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.counts import cells_of
 from fitlib.metrics.long_tables import counts_array
+from fitlib.report import captions, reader_tables
+from fitlib.report import vocabulary as say
+from fitlib.report.figures import distributions
+from fitlib.report.figures import style as style_figures
+from fitlib.report.figures.runs_needed import NUMBERS, power_at
+from fitlib.report.notebook_display import address, table_html
 from fitlib.statistics import power, risk
 from fitlib.statistics.estimates import mean_interval
 from fitlib.tables.metric_series import main_arms
@@ -75,7 +77,7 @@ class Picture:
         return f'<figure style="margin: 0">{image}<figcaption>{html.escape(self.caption)}</figcaption></figure>'
 
 
-@plots.styled
+@style_figures.styled
 def _svg(figure: Figure) -> bytes:
     target = io.BytesIO()
     figure.savefig(target, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
@@ -109,7 +111,7 @@ def values(experiment: LoadedExperiment, choice: Choice) -> pd.DataFrame:
     if choice.metric in RATES:
         rows = _rates(experiment, choice)
     else:
-        rows = plots.select(experiment.tables["metrics"], experiment.plan, choice.attribute)
+        rows = style_figures.select(experiment.tables["metrics"], experiment.plan, choice.attribute)
         rows = rows[(rows["metric"] == choice.metric) & _same(rows["target"], choice.target)]
         rows = rows[_same(rows["group"], choice.group)]
     main = [arm["arm"] for arm in main_arms(experiment.plan)]
@@ -152,7 +154,7 @@ def distribution(experiment: LoadedExperiment, choice: Choice) -> Picture:
     rows = values(experiment, choice)
     summary = means(rows)
     baselines = {t["technique"] for t in experiment.plan["techniques"] if t["baseline"] is None}
-    ax = plots.distribution(rows, summary, choice.metric, baselines)
+    ax = distributions.distribution(rows, summary, choice.metric, baselines)
     ax.set_title(_title(experiment.plan, choice).replace("$", r"\$"), loc="left", fontweight="bold")
     if choice.metric in RATES:
         ax.set_xlabel("% of the group")
@@ -177,7 +179,7 @@ def runs(experiment: LoadedExperiment, technique: str, arm: str, attribute: str)
     """The planned runs of a technique as the report tells them, text in every cell; index: number of the run."""
     table = experiment.tables["runs"]
     rows = table[(table["technique"] == technique) & (table["arm"] == arm) & (table["attribute"] == attribute)]
-    view = views.runs_view(pd.DataFrame(rows)).drop(columns="Technique")
+    view = reader_tables.runs_view(pd.DataFrame(rows)).drop(columns="Technique")
     return view.set_index(rows["run"].astype(int).to_numpy())
 
 
@@ -206,13 +208,18 @@ def _names(plan: Mapping, rows: pd.DataFrame) -> list[str]:
     return [str(names[int(g)]) if int(g) < len(names) else str(g) for g in sorted(rows["group"].unique())]
 
 
-@plots.styled
+@style_figures.styled
 def _draw_curves(rows: pd.DataFrame, run: int, names: list[str]) -> Axes:
     ax = Figure(figsize=(6, 3), layout="constrained").subplots()
-    looks = [(plots.BLUE, "o", "-"), (plots.VERMILION, "^", "--"), (plots.INK, "s", ":"), (plots.GREY, "D", "-.")]
+    looks = [
+        (style_figures.BLUE, "o", "-"),
+        (style_figures.VERMILION, "^", "--"),
+        (style_figures.INK, "s", ":"),
+        (style_figures.GREY, "D", "-."),
+    ]
     for (other, _), part in rows.groupby(["run", "group"], sort=False):
         if other != run:
-            ax.plot(part["epoch"] + 1, 100 * part["test_accuracy"], color=plots.PALE, linewidth=0.8)
+            ax.plot(part["epoch"] + 1, 100 * part["test_accuracy"], color=style_figures.PALE, linewidth=0.8)
     for i, (_, part) in enumerate(rows[rows["run"] == run].groupby("group")):
         colour, marker, line = looks[i % len(looks)]
         style = {"color": colour, "marker": marker, "linestyle": line, "markersize": 3}
@@ -286,7 +293,7 @@ def other_runs(experiment: LoadedExperiment, technique: str, arm: str, choice: C
 
 
 def _comparison(experiment: LoadedExperiment, technique: str, arm: str, choice: Choice) -> pd.Series | None:
-    table = plots.select(experiment.tables["comparisons"], experiment.plan, choice.attribute)
+    table = style_figures.select(experiment.tables["comparisons"], experiment.plan, choice.attribute)
     rows = table[(table["technique"] == technique) & (table["arm"] == arm) & (table["metric"] == choice.metric)]
     return None if rows.empty or rows.iloc[0][["sd_baseline", "sd_technique"]].isna().any() else rows.iloc[0]
 
@@ -314,18 +321,20 @@ def _power(row: Mapping, n: int, plan: Mapping) -> float | None:
     return None if fmt.missing(row["family_size"]) else power_at(row, n, plan["analysis"])
 
 
-@plots.styled
+@style_figures.styled
 def _runs_figure(row: Mapping, plan: Mapping, n: int) -> Figure:
-    figure = Figure(figsize=(plots.WIDTH, 2.8), layout="constrained")
+    figure = Figure(figsize=(style_figures.WIDTH, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     found = [_power(row, m, plan) for m in NUMBERS]
     if any(value is not None for value in found):
-        left.plot(NUMBERS, found, color=plots.BLUE, marker="o", markersize=3)
-        left.plot([n], [_power(row, n, plan)], "D", color=plots.VERMILION, markersize=7)
-    left.axhline(0.8, color=plots.INK, linewidth=0.8, linestyle=(0, (1, 2)))
+        left.plot(NUMBERS, found, color=style_figures.BLUE, marker="o", markersize=3)
+        left.plot([n], [_power(row, n, plan)], "D", color=style_figures.VERMILION, markersize=7)
+    left.axhline(0.8, color=style_figures.INK, linewidth=0.8, linestyle=(0, (1, 2)))
     left.set(ylim=(0, 1.02), ylabel="power")
-    right.plot(NUMBERS, [100 * _half_width(row, m) for m in NUMBERS], color=plots.BLUE, marker="o", markersize=3)
-    right.plot([n], [100 * _half_width(row, n)], "D", color=plots.VERMILION, markersize=7)
+    right.plot(
+        NUMBERS, [100 * _half_width(row, m) for m in NUMBERS], color=style_figures.BLUE, marker="o", markersize=3
+    )
+    right.plot([n], [100 * _half_width(row, n)], "D", color=style_figures.VERMILION, markersize=7)
     right.set(ylabel="± points of the difference")
     right.set_ylim(bottom=0)
     for ax in (left, right):
@@ -379,18 +388,18 @@ def below(found: np.ndarray, landmark: float) -> int:
     return int((found < landmark - 1e-12).sum())
 
 
-@plots.styled
+@style_figures.styled
 def _landmark_figure(found: np.ndarray, landmark: float, name: str) -> Figure:
     figure = Figure(figsize=(6, 3), layout="constrained")
     ax = figure.subplots()
     if len(found):
         shares = [risk.clopper_pearson(below(found, at), len(found)) for at in LANDMARKS]
         low, high = [share.low for share in shares], [share.high for share in shares]
-        ax.fill_between(LANDMARKS, low, high, step="mid", color=plots.BLUE, alpha=0.15, linewidth=0)
-        ax.step(LANDMARKS, [share.value for share in shares], where="mid", color=plots.BLUE)
-        ax.plot(found, np.full(len(found), -0.04), "|", color=plots.INK, markersize=7, clip_on=False)
-    ax.axvline(0.8, color=plots.INK, linewidth=1, linestyle=(0, (4, 3)), label=name)
-    ax.axvline(landmark, color=plots.VERMILION, linewidth=1.6, label=f"chosen: {landmark:g}")
+        ax.fill_between(LANDMARKS, low, high, step="mid", color=style_figures.BLUE, alpha=0.15, linewidth=0)
+        ax.step(LANDMARKS, [share.value for share in shares], where="mid", color=style_figures.BLUE)
+        ax.plot(found, np.full(len(found), -0.04), "|", color=style_figures.INK, markersize=7, clip_on=False)
+    ax.axvline(0.8, color=style_figures.INK, linewidth=1, linestyle=(0, (4, 3)), label=name)
+    ax.axvline(landmark, color=style_figures.VERMILION, linewidth=1.6, label=f"chosen: {landmark:g}")
     ax.set(ylim=(-0.08, 1.02), xlim=(LANDMARKS[0], LANDMARKS[-1]), xlabel="landmark", ylabel="share of runs below it")
     ax.legend(loc="upper left")
     return figure

@@ -10,10 +10,10 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from fitlib import explore
-from fitlib.display import shown
 from fitlib.errors import FitlibError
 from fitlib.explore import Choice
 from fitlib.loaded import LoadedExperiment, experiments, load
+from fitlib.report.notebook_display import shown
 from fitlib.tables.metric_series import main_arms
 
 NARROW, CELL = widgets.Layout(width="22em"), widgets.Layout(margin="0")

@@ -23,6 +23,7 @@ from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError
 from fitlib.experiment.notebooks import injected_parameters, notebook_path, read_notebook
 from fitlib.formatting import count, listed
+from fitlib.report.vocabulary import data_name, noise, seed
 from fitlib.storage.atomic_files import json_text, read_json
 from fitlib.storage.keys import versions
 from fitlib.storage.lock import is_locked
@@ -31,7 +32,6 @@ from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import RECORD
 from fitlib.tables.metric_series import main_arms
 from fitlib.verify import check_files
-from fitlib.wording import data_name, noise, seed
 
 ENVIRONMENT, REQUIREMENTS, METADATA = "environment.json", "requirements.txt", "ro-crate-metadata.json"
 FOLDER = "outputs"  # of the experiment's folder in the archive, as in a project

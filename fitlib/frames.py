@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from fitlib.captions import caption
-from fitlib.display import shown
 from fitlib.errors import InputError, did_you_mean
 from fitlib.formatting import count
+from fitlib.report.captions import caption
+from fitlib.report.notebook_display import shown
 from fitlib.tables import schemas
 from fitlib.tables.metric_series import main_arms
 

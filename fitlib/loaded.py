@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from fitlib import captions, views
-from fitlib.display import address, shown, table_html
 from fitlib.errors import InputError, did_you_mean
 from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.notebooks import injected_parameters
 from fitlib.formatting import count, listed
 from fitlib.frames import Frame, Tables, frame
+from fitlib.report import captions, reader_tables
+from fitlib.report.notebook_display import address, shown, table_html
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.journal import deviations
 from fitlib.storage.paths import ExperimentPaths
@@ -173,7 +173,7 @@ class LoadedExperiment:
     @cached_property
     def verdict(self) -> list[str]:
         """The verdict in sentences, qualified as the report has it."""
-        from fitlib.sections.verdict import verdict  # seaborn takes a second
+        from fitlib.report.sections.verdict import verdict  # seaborn takes a second
 
         frames = {name: self.tables[name] for name in ("comparisons", "summary", "over_seeds")}
         return verdict(frames, self.plan, self.evidence)
@@ -286,7 +286,7 @@ class LoadedExperiment:
             return f"{title}<p>{html.escape(repr(self)[1:-1])}. <code>fitlib run</code> finishes it.</p>"
         told = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self.verdict)
         summary = self.tables["summary"]
-        view = views.glance_view(self.plan, self.evidence, self.tables["comparisons"])
+        view = reader_tables.glance_view(self.plan, self.evidence, self.tables["comparisons"])
         glance = table_html("At a glance", view, captions.caption_glance(self.plan, summary))
         names = ", ".join(f"<code>{html.escape(name)}</code>" for name in self.tables)
         link = _link(self.report, "report") if self.report.is_file() else ""

@@ -1,4 +1,4 @@
-"""The study's figures redrawn in fitlib's visual language (`fitlib.plots`): signs say what colours say.
+"""The study's figures redrawn in fitlib's visual language (`fitlib.report.figures.style`): signs say what colours say.
 
 Every function draws a tidy table of `fitlib.statistics.paper_protocol` on `ax` (a new axes where None) and returns the
 axes. Techniques stand in rows, a line between tasks. ▼ bias fell, ▲ bias rose (the study's d is positive where bias
@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from fitlib.formatting import count, decimals, listed, points
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.paper import TASKS
-from fitlib.plots import BLUE, DIVERGING, GREY, INK, PALE, ROW, VERMILION, styled
+from fitlib.report.figures.style import BLUE, DIVERGING, GREY, INK, PALE, ROW, VERMILION, styled
 from fitlib.statistics.paper_protocol import COSTS
 
 EDGES = (0.2, 0.5, 0.8, 1.2, 2.0)  # of |d|; an edge belongs to the outer bin

@@ -50,7 +50,7 @@ def _report() -> ModuleType:
     """Everything that makes the page, imported while the kernel works."""
     import nbconvert.exporters  # noqa: F401
 
-    from fitlib import report
+    from fitlib.report import pages as report
 
     return report
 

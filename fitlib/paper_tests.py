@@ -23,11 +23,11 @@ from fitlib.paper_findings import (
     unpredicted_classes,
 )
 from fitlib.paper_review import Review, distinct_metrics
+from fitlib.report.vocabulary import JUDGED
 from fitlib.statistics import estimates as st
 from fitlib.statistics import significance as sig
 from fitlib.statistics.paper_protocol import label
 from fitlib.statistics.power import SD_RATIO, power_variance
-from fitlib.wording import JUDGED
 
 POWER_SEED = 2006  # power of the variance test is simulated from this seed
 

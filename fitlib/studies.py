@@ -201,9 +201,9 @@ def _remove_others(paths: ExperimentPaths, current: list[ExperimentPaths]) -> No
 
 def _write_index(paths: ExperimentPaths, studies: list[Study]) -> None:
     """The page that leads to each family's report."""
-    from fitlib import report
+    from fitlib.report import pages
 
-    report.write_assets(paths.assets)
+    pages.write_assets(paths.assets)
     rows = []
     for study in studies:
         place = study.paths.root.relative_to(paths.root)
@@ -211,4 +211,4 @@ def _write_index(paths: ExperimentPaths, studies: list[Study]) -> None:
         links = [("report", f"{place}/report.html"), ("everything executed", f"{place}/index.html")] if there else []
         names = ", ".join(t["technique"] for t in study.plan["techniques"])
         rows.append({"group": "Families", "task": names, "state": "done" if there else "missing", "links": links})
-    report.write_index(paths.index, rows, title="Families of techniques")
+    pages.write_index(paths.index, rows, title="Families of techniques")

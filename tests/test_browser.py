@@ -17,8 +17,8 @@ import pytest
 from test_report import made
 from test_sentences import SCRIPT, Experiment, experiment
 
-from fitlib import report
-from fitlib.overview import write_overview
+from fitlib.report import pages as pages_report
+from fitlib.report.overview import write_overview
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is missing: pip install selenium")
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -61,13 +61,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     long = nbformat.v4.new_output("stream", name="stdout", text=f"{'a long line ' * 50}\n" * 100)
     executed.cells.append(nbformat.v4.new_code_cell(f"text = '{'long ' * 99}'", outputs=[long]))
     nbformat.write(executed, folder / "statistics.ipynb")
-    report.write_assets(folder / "assets")
-    report.render_notebook(folder / "statistics.ipynb", folder / "statistics.html", "assets")
+    pages_report.write_assets(folder / "assets")
+    pages_report.render_notebook(folder / "statistics.ipynb", folder / "statistics.html", "assets")
     rows = [
         {"task": f"{SCRIPT} {i}", "state": "done", "note": NASTY[1], "links": [("report", "report.html")]}
         for i in range(9)
     ]
-    report.write_index(folder / "index.html", rows, title=SCRIPT)
+    pages_report.write_index(folder / "index.html", rows, title=SCRIPT)
     (folder / "outputs" / SCRIPT.replace("/", "")).mkdir(parents=True)  # nobody else's folder can be named so
     (folder / "outputs" / SCRIPT.replace("/", "") / "report.html").write_text("<title>report</title>")
     write_overview(folder / "outputs")

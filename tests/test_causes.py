@@ -10,10 +10,10 @@ import pytest
 from scipy import stats
 from test_tables import arm, drawn, long_table, plan, record, technique
 
-from fitlib import plots
 from fitlib.experiment.registry.noises import NOISE_KINDS
 from fitlib.metrics.long_tables import technique_tables
-from fitlib.sections import causes as section
+from fitlib.report.figures import style
+from fitlib.report.sections import causes as section
 from fitlib.statistics import estimates as st
 from fitlib.statistics import power
 from fitlib.statistics import significance as sig
@@ -251,6 +251,6 @@ def test_the_section_says_what_was_found_and_adds_nothing_up(table, tests, churn
 def test_the_figure_draws_the_same_bytes_twice(table, tests, churn, tmp_path: Path):
     rows = table[table["metric"] != ""]
     for name in "ab":
-        plots.save(section.causes_figure(rows, tests, churn, experiment_plan()), tmp_path, name)
+        style.save(section.causes_figure(rows, tests, churn, experiment_plan()), tmp_path, name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert "native 0 (bit-identical)" in section.alt_causes(rows)

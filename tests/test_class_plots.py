@@ -11,7 +11,8 @@ import pytest
 from matplotlib.figure import Figure
 from test_sentences import SCRIPT, Experiment, constant, experiment
 
-from fitlib import class_plots, plots
+from fitlib.report.figures import classes as classes_figures
+from fitlib.report.figures import impact_ratio, style
 
 KEY = ("S-Base", "ulp")
 
@@ -22,7 +23,7 @@ def usual() -> Experiment:
 
 
 def strict(found: Experiment) -> pd.DataFrame:
-    return plots.select(found.metrics, found.plan, "protected")
+    return style.select(found.metrics, found.plan, "protected")
 
 
 def words(figure: Figure) -> str:
@@ -30,7 +31,7 @@ def words(figure: Figure) -> str:
 
 
 def many(techniques: int, classes: int, runs: int = 4) -> tuple[pd.DataFrame, dict]:
-    """Metric table of any size, as `fitlib.plots.select` gives it, and its plan."""
+    """Metric table of any size, as `fitlib.report.figures.style.select` gives it, and its plan."""
     names = [f"T{i:02d}" for i in range(techniques)]
     index = pd.MultiIndex.from_product([names, range(runs), range(classes)], names=["technique", "run", "target"])
     rows = index.to_frame(index=False).assign(arm="ulp", metric="DI", group=None)
@@ -40,8 +41,8 @@ def many(techniques: int, classes: int, runs: int = 4) -> tuple[pd.DataFrame, di
 
 
 def test_strip_shows_every_run_of_every_class(usual: Experiment) -> None:
-    values = class_plots.class_values(strict(usual), "DI")
-    ax = class_plots.strip(values, KEY, usual.plan, class_plots.class_order(values))
+    values = classes_figures.class_values(strict(usual), "DI")
+    ax = classes_figures.strip(values, KEY, usual.plan, classes_figures.class_order(values))
     drawn = sorted(x for line in ax.lines if line.get_marker() == "o" for x in line.get_xdata())
     expected = sorted(values.loc[values["technique"] == "S-Base", "value"])
     assert len(drawn) == 18 and np.allclose(drawn, expected)
@@ -49,26 +50,26 @@ def test_strip_shows_every_run_of_every_class(usual: Experiment) -> None:
 
 
 def test_classes_keep_one_order_from_the_largest_mean(usual: Experiment) -> None:
-    values = class_plots.class_values(strict(usual), "DI")
+    values = classes_figures.class_values(strict(usual), "DI")
     means = values.groupby("target")["value"].mean()
-    assert list(means.loc[class_plots.class_order(values)]) == sorted(means, reverse=True)
+    assert list(means.loc[classes_figures.class_order(values)]) == sorted(means, reverse=True)
 
 
 @pytest.mark.parametrize(("techniques", "classes"), [(2, 2), (27, 2), (2, 211), (27, 10), (27, 211)])
 def test_every_technique_stands_in_a_figure_that_fits_a_page(techniques: int, classes: int) -> None:
     metrics, plan = many(techniques, classes)
-    figures = class_plots.per_class_figures(metrics, "DI", plan)
+    figures = classes_figures.per_class_figures(metrics, "DI", plan)
     told = " ".join(words(figure) for figure in figures)
     assert all(told.count(t["technique"]) == 1 for t in plan["techniques"])
-    assert all(figure.get_figheight() <= plots.TALLEST for figure in figures)
+    assert all(figure.get_figheight() <= style.TALLEST for figure in figures)
     assert f"all {classes} classes" in told or all(name in told for name in plan["classes"])
 
 
 def test_ridge_reaches_from_the_smallest_run_to_the_largest() -> None:
     metrics, _ = many(1, 40)
-    values = class_plots.class_values(metrics, "DI")
-    order = class_plots.class_order(values)
-    ax = class_plots.ridge(values, ("T00", "ulp"), order, 100)
+    values = classes_figures.class_values(metrics, "DI")
+    order = classes_figures.class_order(values)
+    ax = classes_figures.ridge(values, ("T00", "ulp"), order, 100)
     band, _ = ax.patches
     by_class = values.groupby("target")["value"]
     assert np.allclose(band.get_data().values, by_class.max().loc[order])
@@ -76,8 +77,8 @@ def test_ridge_reaches_from_the_smallest_run_to_the_largest() -> None:
 
 
 def test_sides_name_the_runs_on_each_and_show_the_interval(usual: Experiment) -> None:
-    rows = class_plots.worst_rows(usual.risk)
-    text = words(class_plots.sides(usual.risk, usual.plan).figure)
+    rows = classes_figures.worst_rows(usual.risk)
+    text = words(impact_ratio.sides(usual.risk, usual.plan).figure)
     assert len(rows) == 3
     for row in rows.to_dict("records"):
         assert f"{row['violated']} below, {row['n'] - row['violated']} not" in text
@@ -86,33 +87,36 @@ def test_sides_name_the_runs_on_each_and_show_the_interval(usual: Experiment) ->
 
 def test_four_fifths_is_said_of_the_favourable_class_only() -> None:
     found = experiment(favourable=1)
-    rows = class_plots.worst_rows(found.risk)
-    assert set(rows["target"]) == {1} and "four fifths" in words(class_plots.sides(found.risk, found.plan).figure)
+    rows = classes_figures.worst_rows(found.risk)
+    assert set(rows["target"]) == {1} and "four fifths" in words(impact_ratio.sides(found.risk, found.plan).figure)
 
 
 def test_worst_class_is_the_one_most_often_below(usual: Experiment) -> None:
-    rows = class_plots.worst_rows(usual.risk)
+    rows = classes_figures.worst_rows(usual.risk)
     largest = usual.risk.groupby("technique")["p_violated"].max()
     assert all(largest[row["technique"]] == row["p_violated"] for row in rows.to_dict("records"))
 
 
 def test_alternatives_name_extremes_and_no_missing_value(usual: Experiment) -> None:
-    values = class_plots.class_values(strict(usual), "DI")
+    values = classes_figures.class_values(strict(usual), "DI")
     means = values.groupby(["technique", "target"])["value"].mean()
-    text = class_plots.alt_per_class(strict(usual), "DI", usual.plan)
+    text = classes_figures.alt_per_class(strict(usual), "DI", usual.plan)
     assert f"{means.max():.2f} points ({means.idxmax()[0]}" in text
     undefined = strict(usual).assign(value=np.nan)
-    assert class_plots.alt_per_class(undefined, "DI", usual.plan) == "DI by class: undefined in every run."
-    assert class_plots.per_class_figures(undefined, "DI", usual.plan) == []
-    assert "nan" not in class_plots.alt_sides(experiment(alter=constant("S-T1")).risk, usual.plan)
+    assert classes_figures.alt_per_class(undefined, "DI", usual.plan) == "DI by class: undefined in every run."
+    assert classes_figures.per_class_figures(undefined, "DI", usual.plan) == []
+    assert "nan" not in impact_ratio.alt_sides(experiment(alter=constant("S-T1")).risk, usual.plan)
 
 
 def test_the_same_table_gives_the_same_bytes(usual: Experiment, tmp_path: Path) -> None:
     wide, plan = many(3, 40)
     for attempt in ("first", "second"):
-        figures = [*class_plots.per_class_figures(strict(usual), "DI", usual.plan)]
-        figures += [*class_plots.per_class_figures(wide, "DI", plan), class_plots.sides(usual.risk, usual.plan).figure]
+        figures = [*classes_figures.per_class_figures(strict(usual), "DI", usual.plan)]
+        figures += [
+            *classes_figures.per_class_figures(wide, "DI", plan),
+            impact_ratio.sides(usual.risk, usual.plan).figure,
+        ]
         for number, figure in enumerate(figures):
-            plots.save(figure, tmp_path / attempt, str(number))
+            style.save(figure, tmp_path / attempt, str(number))
     files = sorted((tmp_path / "first").iterdir())
     assert len(files) == 6 and all(f.read_bytes() == (tmp_path / "second" / f.name).read_bytes() for f in files)

@@ -95,7 +95,7 @@ def test_every_link_within_the_page_leads_to_a_heading() -> None:
 
 
 def test_the_paragraph_on_reporting_is_the_reports_own_template() -> None:
-    from fitlib.sections.reporting import TEMPLATE
+    from fitlib.report.sections.reporting import TEMPLATE
 
     shown = re.search(r"<!-- template -->\n(.*?)\n<!-- end of template -->", PROSE, re.S).group(1)
     lines = [line.removeprefix(">").strip() for line in shown.splitlines()]

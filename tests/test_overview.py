@@ -11,8 +11,8 @@ import pytest
 from test_report import Page, without_script
 from test_sentences import SCRIPT, Experiment, elsewhere, experiment, without
 
-from fitlib.display import markdown
-from fitlib.overview import experiments, rows_of, verdict_of, write_overview
+from fitlib.report.notebook_display import markdown
+from fitlib.report.overview import experiments, rows_of, verdict_of, write_overview
 from fitlib.storage.lock import locked
 from fitlib.storage.paths import ExperimentPaths
 

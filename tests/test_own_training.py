@@ -17,9 +17,10 @@ from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.evidence import compare_shared_epochs
 from fitlib.experiment.parse import make_experiment, read_experiment
 from fitlib.progress import Progress
-from fitlib.provenance import identities
 from fitlib.recording.save_predictions import save_predictions
 from fitlib.recording.saved_outputs import Finished, check
+from fitlib.report.provenance import identities
+from fitlib.report.vocabulary import epoch
 from fitlib.statistics.run_identity import SEEN, check_control, check_fit
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.journal import deviations
@@ -28,7 +29,6 @@ from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import write
 from fitlib.storage.records import write_record
 from fitlib.studies import study_of
-from fitlib.wording import epoch
 
 OWN = Path(__file__).parent / "own"
 NOTEBOOK = {"notebook": "simulated.ipynb", "techniques": {"A": {}}}

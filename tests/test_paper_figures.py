@@ -5,10 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from fitlib import paper, plots, wording
+from fitlib import paper
 from fitlib import paper_figures as figures
 from fitlib.paper_example import simulated
 from fitlib.paper_review import Review
+from fitlib.report import vocabulary
+from fitlib.report.figures import style
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def test_there_are_eleven_bins_with_grey_in_the_middle_and_mirrored_ends():
 
 def test_marks_stand_on_the_own_target_and_on_ba_of_balanced_sets():
     targets = {
-        t: [m for m in wording.BIAS_METRICS if figures.target_mark(t, m) == "*"] for t in ("S-GR", "A-L2", "N-Flow")
+        t: [m for m in vocabulary.BIAS_METRICS if figures.target_mark(t, m) == "*"] for t in ("S-GR", "A-L2", "N-Flow")
     }
     assert targets == {"S-GR": ["BA"], "A-L2": ["EOFP"], "N-Flow": ["DP"]}
     assert (figures.target_mark("C-R1", "DP"), figures.target_mark("I-A5", "BA")) == ("*", "o")
@@ -130,7 +132,7 @@ def test_alternative_texts_come_from_the_data(published):
 
 
 def test_saved_figures_are_the_same_bytes_twice(example, tmp_path):
-    first = plots.save(figures.costs_figure(example.venn), tmp_path / "1", "costs")
-    second = plots.save(figures.costs_figure(example.venn), tmp_path / "2", "costs")
+    first = style.save(figures.costs_figure(example.venn), tmp_path / "1", "costs")
+    second = style.save(figures.costs_figure(example.venn), tmp_path / "2", "costs")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert b"<svg" in first[0].read_bytes()

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitlib import paper, paper_tests, wording
+from fitlib import paper, paper_tests
 from fitlib.paper_example import simulated
 from fitlib.paper_findings import relabelled
 from fitlib.paper_review import Review, agreement, equal_rows, samples
+from fitlib.report import vocabulary
 from fitlib.tables import schemas
 
 
@@ -179,7 +180,7 @@ def test_every_finding_speaks_in_sentences_without_nan(example):
 def test_numbers_without_defects_have_nothing_to_tell():
     rng = np.random.default_rng(0)
     values = {
-        t: {m: rng.uniform(0.2, 0.4, size=(8, 3)) for m in wording.BIAS_METRICS} for t in ("S-Base", "S-GR", "S-DI2")
+        t: {m: rng.uniform(0.2, 0.4, size=(8, 3)) for m in vocabulary.BIAS_METRICS} for t in ("S-Base", "S-GR", "S-DI2")
     }
     overall = {t: {m: x.mean(axis=1) for m, x in metrics.items()} for t, metrics in values.items()}
     performance = {t: rng.uniform(0.7, 0.8, size=8) for t in values}
@@ -191,7 +192,7 @@ def test_numbers_without_defects_have_nothing_to_tell():
 
 def test_views_show_a_cell_per_technique_and_metric(example):
     view = paper_tests.labels_and_verdicts(example.table)
-    assert view.columns.tolist() == ["Technique", *wording.BIAS_METRICS]
+    assert view.columns.tolist() == ["Technique", *vocabulary.BIAS_METRICS]
     assert view["Technique"].tolist() == list(paper.BASELINES) and view.notna().all(axis=None)
     costs = paper_tests.costs_view(example.costs)
     assert (costs["Bias fell"].astype(int) == costs["any of them"].astype(int) + costs["none"].astype(int)).all()

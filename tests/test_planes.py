@@ -10,7 +10,7 @@ from matplotlib.text import Annotation
 from test_costs import with_accuracy
 from test_tables import drawn, fits, metrics_of, plan, technique
 
-from fitlib import planes, plots
+from fitlib.report.figures import accuracy_bias_plane, style
 from fitlib.tables.pareto import pareto, plane_runs
 
 
@@ -43,7 +43,7 @@ def test_region_of_the_means_covers_as_often_as_it_says() -> None:
     mix = np.array([[1.0, 0.0], [0.8, 0.6]])
     for _ in range(500):
         x, y = mix @ rng.standard_normal((2, 8))
-        hits += inside(planes.mean_region(x, y), np.zeros(2))
+        hits += inside(accuracy_bias_plane.mean_region(x, y), np.zeros(2))
     assert 0.92 < hits / 500 < 0.975
 
 
@@ -51,7 +51,7 @@ def test_region_is_hotelling_s() -> None:
     from scipy import stats
 
     x, y = np.random.default_rng(1).standard_normal((2, 12))
-    outline = planes.mean_region(x, y)
+    outline = accuracy_bias_plane.mean_region(x, y)
     away, inverse = outline - [x.mean(), y.mean()], np.linalg.inv(np.cov(x, y))
     t2 = 12 * np.einsum("ij,jk,ik->i", away, inverse, away)
     assert np.allclose(t2, 2 * 11 / 10 * stats.f.ppf(0.95, 2, 10))
@@ -60,16 +60,16 @@ def test_region_is_hotelling_s() -> None:
 @pytest.mark.filterwarnings("error")
 def test_region_of_constants_is_a_line_or_nothing() -> None:
     x = np.arange(5.0)
-    line = planes.mean_region(x, np.ones(5))
+    line = accuracy_bias_plane.mean_region(x, np.ones(5))
     assert np.allclose(line[:, 1], 1) and np.ptp(line[:, 0]) > 0
-    assert planes.mean_region(np.ones(5), np.ones(5)) is None
-    assert planes.mean_region(x[:2], x[:2]) is None
-    assert planes.mean_region(x, np.where(x > 3, np.nan, x)) is None
+    assert accuracy_bias_plane.mean_region(np.ones(5), np.ones(5)) is None
+    assert accuracy_bias_plane.mean_region(x[:2], x[:2]) is None
+    assert accuracy_bias_plane.mean_region(x, np.where(x > 3, np.nan, x)) is None
 
 
 @pytest.mark.parametrize("techniques", [2, 7, 27])
 def test_labels_overlap_neither_each_other_nor_the_frame(techniques: int) -> None:
-    figure = planes.plane_figure(*example(techniques))
+    figure = accuracy_bias_plane.plane_figure(*example(techniques))
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in labels(figure)]
     assert len(boxes) == techniques
@@ -80,9 +80,9 @@ def test_labels_overlap_neither_each_other_nor_the_frame(techniques: int) -> Non
 
 def test_few_techniques_are_named_with_their_churn_and_many_numbered_with_a_key() -> None:
     rows, runs = example(3)
-    told = [label.get_text() for label in labels(planes.plane_figure(rows, runs))]
-    assert told == [f"{r.technique}\nchurn {plots.points(r.churn_mean)} %" for r in rows.itertuples()]
-    many = planes.plane_figure(*example(12))
+    told = [label.get_text() for label in labels(accuracy_bias_plane.plane_figure(rows, runs))]
+    assert told == [f"{r.technique}\nchurn {style.points(r.churn_mean)} %" for r in rows.itertuples()]
+    many = accuracy_bias_plane.plane_figure(*example(12))
     assert [label.get_text() for label in labels(many)] == [str(i) for i in range(1, 13)]
     key = [text.get_text() for text in many.axes[1].texts]
     assert "1  Base" in key and "12  T11" in key and sum("churn" in text for text in key) == 12
@@ -90,7 +90,7 @@ def test_few_techniques_are_named_with_their_churn_and_many_numbered_with_a_key(
 
 def test_marks_say_baseline_front_and_dominated_without_colour() -> None:
     rows, runs = example(6)
-    ax = planes.plane(rows, runs)
+    ax = accuracy_bias_plane.plane(rows, runs)
     means = [line for line in ax.lines if line.get_markersize() == 6.5]
     shapes = {"yes": "D", "no": "o"}
     assert [line.get_marker() for line in means] == [shapes[answer] for answer in rows["on_front"]]
@@ -102,18 +102,18 @@ def test_marks_say_baseline_front_and_dominated_without_colour() -> None:
 
 def test_alt_text_tells_front_and_numbers_from_the_data() -> None:
     rows, _ = example(4)
-    told = planes.alt_plane(rows)
+    told = accuracy_bias_plane.alt_plane(rows)
     for row in rows.itertuples():
         assert row.technique in told
-        assert (f"{row.technique} (accuracy {plots.points(row.accuracy_mean)} %" in told) == (row.on_front == "yes")
-    assert "nan" not in planes.alt_plane(rows.assign(churn_mean=np.nan)).lower()
-    assert planes.alt_plane(rows.iloc[:0]) == "Plane of accuracy and bias: nothing to show."
-    assert "Not ranked: Base, T01, T02 and T03" in planes.alt_plane(rows.assign(on_front=""))
+        assert (f"{row.technique} (accuracy {style.points(row.accuracy_mean)} %" in told) == (row.on_front == "yes")
+    assert "nan" not in accuracy_bias_plane.alt_plane(rows.assign(churn_mean=np.nan)).lower()
+    assert accuracy_bias_plane.alt_plane(rows.iloc[:0]) == "Plane of accuracy and bias: nothing to show."
+    assert "Not ranked: Base, T01, T02 and T03" in accuracy_bias_plane.alt_plane(rows.assign(on_front=""))
 
 
 def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("first", "second"):
-        plots.save(planes.plane_figure(*example(4)), tmp_path, name)
+        style.save(accuracy_bias_plane.plane_figure(*example(4)), tmp_path, name)
     assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "second.svg").read_bytes()
 
 
@@ -121,8 +121,8 @@ def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_names_are_text_and_missing_values_are_no_error(tmp_path: Path) -> None:
     rows, runs = example(3)
     odd = rows.assign(technique=["$x^2$", "<b>", "T02"], baseline="$x^2$", churn_mean=np.nan, on_front="")
-    figure = planes.plane_figure(odd, runs.assign(technique="nobody"))
-    plots.save(figure, tmp_path, "odd")
+    figure = accuracy_bias_plane.plane_figure(odd, runs.assign(technique="nobody"))
+    style.save(figure, tmp_path, "odd")
     assert any("churn not known" in label.get_text() for label in labels(figure))
-    plots.save(planes.plane_figure(rows.iloc[:0], runs.iloc[:0]), tmp_path, "empty")
+    style.save(accuracy_bias_plane.plane_figure(rows.iloc[:0], runs.iloc[:0]), tmp_path, "empty")
     assert (tmp_path / "empty.svg").is_file()

@@ -22,11 +22,12 @@ import pytest
 from matplotlib.figure import Figure
 from test_sentences import SCRIPT, Experiment, constant, digest, elsewhere, experiment, with_parts, without
 
-from fitlib import captions, display, plots, report, views
 from fitlib.execution import execute
 from fitlib.experiment.code_inspection import fitlib_imports
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.report import captions, notebook_display, pages, reader_tables
+from fitlib.report.figures import style as plots
 from fitlib.storage.predictions import write_table
 from fitlib.tables.schemas import SCHEMAS
 
@@ -99,7 +100,7 @@ def write_metrics(found: Experiment, folder: Path) -> dict:
 
 
 def made(found: Experiment | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
-    report.write_report(executed(found, folder, monkeypatch), folder / "report.html")
+    pages.write_report(executed(found, folder, monkeypatch), folder / "report.html")
     return Page(folder / "report.html")
 
 
@@ -123,7 +124,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("batch")
     parameters = write_metrics(usual_batch(), folder)
     execute(NOTEBOOK, folder / "statistics.ipynb", parameters, {"PYTHONPATH": str(NOTEBOOK.parent.parent)})
-    report.write_report(folder / "statistics.ipynb", folder / "report.html")
+    pages.write_report(folder / "statistics.ipynb", folder / "report.html")
     return folder
 
 
@@ -156,7 +157,7 @@ def test_notebook_runs_by_hand_on_a_simulated_example(tmp_path: Path, monkeypatc
 
 def without_script(page: Page) -> str:
     """The page's source but for fitlib's own script."""
-    return page.source.replace(f"<script>{(report.TEMPLATES / 'tables.js').read_text(encoding='utf-8')}</script>", "")
+    return page.source.replace(f"<script>{(pages.TEMPLATES / 'tables.js').read_text(encoding='utf-8')}</script>", "")
 
 
 def test_nothing_is_loaded_and_only_the_named_script_may_run(nasty: Page) -> None:
@@ -210,7 +211,7 @@ def test_every_caption_tells_n_noise_seed_and_test_set(nasty: Page) -> None:
 
 def test_code_is_hidden_unless_asked_for(batch: Path, tmp_path: Path) -> None:
     assert "tables_of" not in (batch / "report.html").read_text(encoding="utf-8")
-    report.write_report(batch / "statistics.ipynb", tmp_path / "code.html", show_code=True)
+    pages.write_report(batch / "statistics.ipynb", tmp_path / "code.html", show_code=True)
     assert "tables_of" in Page(tmp_path / "code.html").text
 
 
@@ -287,29 +288,29 @@ def test_markdown_of_a_text_shows_that_text() -> None:
     for text in (*NASTY, "# not a heading", "1 < 2 & 3 > 2", "https://a.example `x` \\ ~~x~~ | a |"):
         page = io.StringIO()
         with contextlib.redirect_stdout(page):
-            print(markdown2html(display.markdown(f"x {text}")))
+            print(markdown2html(notebook_display.markdown(f"x {text}")))
         body = re.sub(r"</?p>", "", page.getvalue()).strip()
         assert "<" not in body and __import__("html").unescape(body) == f"x {text}"
 
 
 def test_tables_merge_equal_neighbours_and_link_relative_addresses_only() -> None:
     frame = pd.DataFrame({"A": ["x", "x", SCRIPT], "B": ["1", "2", "3"]})
-    text = display.table_html("Title", frame, "n = 1. About", links={"B": ["runs/a b/1.html", "", ""]})
+    text = notebook_display.table_html("Title", frame, "n = 1. About", links={"B": ["runs/a b/1.html", "", ""]})
     assert 'scope="rowgroup" rowspan="2">x<' in text and "&lt;script&gt;" in text
     assert '<a href="runs/a%20b/1.html">1</a>' in text
     for bad in ("javascript:alert(1)", "https://a.example/", "//a.example", "/etc/passwd"):
         with pytest.raises(ValueError, match="not a relative address"):
-            display.address(bad)
+            notebook_display.address(bad)
 
 
 def test_notebook_is_rendered_once_and_again_only_if_it_changed(batch: Path, tmp_path: Path) -> None:
     source, target = tmp_path / "train.ipynb", tmp_path / "train.html"
     source.write_bytes((batch / "statistics.ipynb").read_bytes())
-    assert report.render_notebook(source, target, "../../assets")
+    assert pages.render_notebook(source, target, "../../assets")
     before = target.read_bytes()
-    assert not report.render_notebook(source, target, "../../assets") and target.read_bytes() == before
+    assert not pages.render_notebook(source, target, "../../assets") and target.read_bytes() == before
     source.write_bytes(source.read_bytes().replace(b"The verdict", b"The outcome"))
-    assert report.render_notebook(source, target, "../../assets") and target.read_bytes() != before
+    assert pages.render_notebook(source, target, "../../assets") and target.read_bytes() != before
     page = Page(target)
     assert page.all("link") == [{"rel": "stylesheet", "href": "../../assets/fitlib.css"}]
     assert "tables_of" in page.text and not page.all("script")
@@ -324,7 +325,7 @@ def test_outputs_of_any_notebook_neither_run_nor_load(tmp_path: Path) -> None:
         output("error", ename="E", evalue="<i>", traceback=["\x1b[31m<i>\x1b[0m"]),
     ])  # fmt: skip
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
-    report.render_notebook(tmp_path / "a.ipynb", tmp_path / "a.html", "assets")
+    pages.render_notebook(tmp_path / "a.ipynb", tmp_path / "a.html", "assets")
     page = Page(tmp_path / "a.html")
     assert "<b>" in page.text and "<i>" in page.text and "<Javascript>" in page.text
     assert not page.all("script") and not page.all("b") and page.all("img")[0]["alt"]
@@ -333,10 +334,10 @@ def test_outputs_of_any_notebook_neither_run_nor_load(tmp_path: Path) -> None:
 def test_formulas_are_pictures_with_their_source_as_text(tmp_path: Path) -> None:
     cell = nbformat.v4.new_markdown_cell(r"Of $\left\lvert \frac{q}{n} \right\rvert$ and $\undefined{x}$.")
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
-    report.render_notebook(tmp_path / "a.ipynb", tmp_path / "a.html", "assets")
+    pages.render_notebook(tmp_path / "a.ipynb", tmp_path / "a.html", "assets")
     page = Page(tmp_path / "a.html")
     assert [image["alt"] for image in page.all("img")] == [r"\left\lvert \frac{q}{n} \right\rvert"]
-    assert r"\undefined{x}" in page.text and report.formula("q") == report.formula("q")
+    assert r"\undefined{x}" in page.text and pages.formula("q") == pages.formula("q")
 
 
 def test_index_lists_state_links_and_notes_as_text(tmp_path: Path) -> None:
@@ -351,8 +352,8 @@ def test_index_lists_state_links_and_notes_as_text(tmp_path: Path) -> None:
             "notebook": tmp_path,
         },
     ]
-    report.write_assets(tmp_path / "assets")
-    report.write_index(tmp_path / "index.html", rows, title="Everything")
+    pages.write_assets(tmp_path / "assets")
+    pages.write_index(tmp_path / "index.html", rows, title="Everything")
     page = Page(tmp_path / "index.html")
     assert "1 done, 1 failed." in page.text and SCRIPT in page.text and "ValueError: <b>" in page.text
     assert "<script" not in without_script(page) and {"href": "report.html"} in page.all("a")
@@ -362,30 +363,34 @@ def test_index_lists_state_links_and_notes_as_text(tmp_path: Path) -> None:
 
 def test_tables_of_tests_are_left_out_where_nothing_was_tested() -> None:
     same = experiment(alter=lambda name, values: values[:1].repeat(len(values), axis=0)).comparisons
-    assert views.tests_view(same).empty and views.spread_view(same).empty and len(views.effects_view(same))
+    assert (
+        reader_tables.tests_view(same).empty
+        and reader_tables.spread_view(same).empty
+        and len(reader_tables.effects_view(same))
+    )
 
 
 def test_views_hold_text_only() -> None:
     found = experiment(runs=4)
     shown_views = [
-        views.glance_view(found.plan, found.evidence, found.comparisons),
-        views.trainings_view(found.plan, found.evidence),
-        views.parts_view(found.plan, found.evidence),
-        views.summary_view(found.summary, found.plan),
-        views.effects_view(found.comparisons),
-        views.tests_view(found.comparisons),
-        views.spread_view(found.comparisons),
-        views.risk_view(found.risk, found.plan),
-        views.runs_view(found.runs),
-        views.metrics_view(),
+        reader_tables.glance_view(found.plan, found.evidence, found.comparisons),
+        reader_tables.trainings_view(found.plan, found.evidence),
+        reader_tables.parts_view(found.plan, found.evidence),
+        reader_tables.summary_view(found.summary, found.plan),
+        reader_tables.effects_view(found.comparisons),
+        reader_tables.tests_view(found.comparisons),
+        reader_tables.spread_view(found.comparisons),
+        reader_tables.risk_view(found.risk, found.plan),
+        reader_tables.runs_view(found.runs),
+        reader_tables.metrics_view(),
     ]
     for view in shown_views:
         assert len(view) and view.map(lambda cell: isinstance(cell, str) and cell.lower() != "nan").all(axis=None)
-    assert list(views.metrics_view()["Metric"]) == list(BIAS_METRICS)
+    assert list(reader_tables.metrics_view()["Metric"]) == list(BIAS_METRICS)
 
 
 def test_the_visual_side_does_not_import_torch() -> None:
-    modules = ", ".join([*fitlib_imports(notebook_path("metrics")), *fitlib_imports(NOTEBOOK), "fitlib.report"])
+    modules = ", ".join([*fitlib_imports(notebook_path("metrics")), *fitlib_imports(NOTEBOOK), "fitlib.report.pages"])
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=NOTEBOOK.parent.parent, check=False).returncode == 0
 
@@ -393,17 +398,17 @@ def test_the_visual_side_does_not_import_torch() -> None:
 def test_many_rows_of_risk_are_those_below_in_most_runs_and_undefined_ones_have_dashes() -> None:
     found = experiment()
     risk = found.risk.assign(violated=range(len(found.risk)))
-    shown = views.risk_view(risk, found.plan, most=3)
+    shown = reader_tables.risk_view(risk, found.plan, most=3)
     assert shown["Runs below"].tolist() == [f"{k} of 6" for k in risk["violated"].tail(3)]
     assert "those below 0.8 in most runs" in captions.caption_risk(found.plan, risk, 3)
     empty = found.risk.assign(n=0, p_violated=None, p_disagree=None, ratio_mean=None, ratio_min=None, ratio_max=None)
-    assert set(views.risk_view(empty, found.plan)["lowest to highest"]) == {"–"}
+    assert set(reader_tables.risk_view(empty, found.plan)["lowest to highest"]) == {"–"}
 
 
 def test_without_a_plan_there_is_nothing_to_deviate_from() -> None:
     found = experiment()
     plan = {**found.plan, "declared_before_first_run": False, "deviations": []}
-    answers = views.glance_view(plan, [], found.comparisons).set_index("Question")["Answer"]
+    answers = reader_tables.glance_view(plan, [], found.comparisons).set_index("Question")["Answer"]
     assert answers["Deviations from the plan"] == "no plan to deviate from"
 
 
@@ -412,5 +417,5 @@ def test_parts_that_differ_between_arms_name_their_arm() -> None:
     arms = [found.plan["arms"][0], {**found.plan["arms"][0], "arm": "seed1.ulp", "seed": 1}]
     main = [e for e in found.evidence if e["arm"] == "ulp"]
     other = [{**e, "arm": "seed1.ulp", "parts": {**e["parts"], "data order": "another"}} for e in main]
-    view = views.parts_view({**found.plan, "arms": arms}, [*main, *other])
+    view = reader_tables.parts_view({**found.plan, "arms": arms}, [*main, *other])
     assert "all, arm seed1.ulp" in set(view.loc[view["Value"] == "another", "Training"])

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from test_sentences import Experiment, experiment
 
-from fitlib.display import Page
-from fitlib.sections import costs as section
+from fitlib.report.notebook_display import Page
+from fitlib.report.sections import costs as section
 from fitlib.tables import costs as cost_tables
 from fitlib.tables.pareto import pareto
 

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from person_data import persons_of, plan_of, predictions, simulated
 
-from fitlib import captions, sentences, views
-from fitlib.display import Page
 from fitlib.metrics.counts import count
 from fitlib.metrics.long_tables import counts_table
-from fitlib.sections import individuals as section
+from fitlib.report import captions, reader_tables, sentences
+from fitlib.report.notebook_display import Page
+from fitlib.report.sections import individuals as section
 from fitlib.tables.four_fifths import risk
 from fitlib.tables.individuals import individuals, thresholds
 
@@ -68,7 +68,7 @@ def test_four_fifths_pass_fail_and_legal_stay_away_without_a_favourable_class() 
     text = " ".join(shown).lower()
     assert not any(word in text for word in ("four fifths", "pass", "fail", "legal", "nan", "violate"))
     assert "impact ratio below 0.8" in text and sentences.four_fifths(frames["risk"], plan) == []
-    assert views.groups_view(frames["risk"], plan).empty
+    assert reader_tables.groups_view(frames["risk"], plan).empty
 
 
 def test_the_favourable_class_gets_groups_tests_and_the_59_runs(declared) -> None:
@@ -96,8 +96,8 @@ def test_views_hold_text_only_and_few_columns(declared) -> None:
     shown = [
         section.churn_view(frames["individuals"], plan),
         section.threshold_view(frames["thresholds"]),
-        views.groups_view(frames["risk"], plan),
-        views.risk_view(frames["risk"], plan),
+        reader_tables.groups_view(frames["risk"], plan),
+        reader_tables.risk_view(frames["risk"], plan),
     ]
     for view in shown:
         assert len(view) and view.map(lambda cell: isinstance(cell, str) and "nan" not in cell.lower()).all(axis=None)

@@ -10,7 +10,7 @@ from test_section_seeds import over, over_row
 from test_sentences import Experiment, constant, elsewhere, experiment, with_parts
 
 from fitlib import formatting as fmt
-from fitlib.sections import reporting
+from fitlib.report.sections import reporting
 
 
 def frames_of(found: Experiment) -> dict[str, pd.DataFrame]:

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from test_tables import RUNS, arm, compare, drawn, evidence_of, fits, metrics_of, plan, technique
 
-from fitlib import curves, display, plots
-from fitlib.sections import robustness as section
+from fitlib.report import notebook_display
+from fitlib.report.figures import runs_needed, style
+from fitlib.report.sections import robustness as section
 from fitlib.tables import robustness
 
 mpl.use("Agg")
@@ -96,7 +97,7 @@ def test_the_section_shows_without_a_nan_or_a_warning(
     case: str, shown: list[str], tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     frames, declared = CASES[case]()
-    section.show(display.Page(declared, tmp_path), frames, declared, [])
+    section.show(notebook_display.Page(declared, tmp_path), frames, declared, [])
     text = " ".join(shown)
     assert text and not any(word in text for word in ("nan", "NaN", "None", "<NA>", "inf ", "±0.00 "))
     assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
@@ -111,7 +112,7 @@ def test_one_figure_for_each_attribute(shown: list[str], tmp_path: Path) -> None
         for k, name in enumerate(("sex", "race"))
     ]
     declared = plan(technique("Base", None), technique("Fair")) | {"groups": {"sex": ["f", "m"], "race": ["a", "b"]}}
-    section.show(display.Page(declared, tmp_path), frames_of(pd.concat(parts), declared), declared, [])
+    section.show(notebook_display.Page(declared, tmp_path), frames_of(pd.concat(parts), declared), declared, [])
     assert len(list(tmp_path.glob("figures/*.svg"))) == 2 and "by race" in " ".join(shown)
 
 
@@ -203,13 +204,13 @@ def test_tables_for_readers_have_at_most_nine_columns_of_text() -> None:
 
 def selected(case: Callable[[], tuple[dict, dict]]) -> tuple[pd.DataFrame, dict]:
     frames, declared = case()
-    return plots.select(frames["comparisons"], declared, "protected"), declared
+    return style.select(frames["comparisons"], declared, "protected"), declared
 
 
 def test_the_curves_pass_through_the_power_in_the_table() -> None:
     rows, declared = selected(lambda: many(4))
-    found = curves.power_curves(rows, declared)
-    assert set(found["which"]) == {"typical", "worst"} and set(found["n"]) == set(curves.NUMBERS)
+    found = runs_needed.power_curves(rows, declared)
+    assert set(found["which"]) == {"typical", "worst"} and set(found["n"]) == set(runs_needed.NUMBERS)
     now = found[found["n"] == RUNS].merge(rows[["technique", "metric", "power_mean"]], on=["technique", "metric"])
     assert len(now) == 2 * 3
     np.testing.assert_allclose(now["power"], now["power_mean"])
@@ -219,20 +220,20 @@ def test_the_curves_pass_through_the_power_in_the_table() -> None:
 
 def test_the_figure_shows_few_techniques_singly_and_many_as_a_range() -> None:
     few, declared = selected(lambda: many(4))
-    left, right = curves.how_many_runs_figure(few, declared).axes
+    left, right = runs_needed.how_many_runs_figure(few, declared).axes
     assert (
         "1.00 points" in left.get_title("left") and "grey: the 8 there are" in left.get_xlabel() == right.get_xlabel()
     )
     assert [text.get_text() for text in left.get_legend().get_texts()][:3] == ["T1", "T2", "T3"]
     several, declared = selected(lambda: many(9))
-    left, _ = curves.how_many_runs_figure(several, declared).axes
+    left, _ = runs_needed.how_many_runs_figure(several, declared).axes
     assert left.get_legend().get_texts()[0].get_text().startswith("8 techniques")
 
 
 def test_the_alternative_text_tells_numbers() -> None:
     rows, declared = selected(lambda: many(4))
-    text = curves.alt_how_many_runs(rows, declared)
+    text = runs_needed.alt_how_many_runs(rows, declared)
     assert "at 16 runs" in text and "MaxDiff grows from 2.3 to 4.7" in text
     rows, declared = selected(not_fit)
-    assert "no test was made" in curves.alt_how_many_runs(rows, declared)
+    assert "no test was made" in runs_needed.alt_how_many_runs(rows, declared)
     assert arm()["kind"] == "emulated"

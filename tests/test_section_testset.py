@@ -6,7 +6,7 @@ import pytest
 from test_expectation import made
 from test_testset_tables import long_tables, planned, predicted, summary
 
-from fitlib.sections import testset as section
+from fitlib.report.sections import testset as section
 from fitlib.tables.testset import components_table, selection_table
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitlib import captions, provenance
-from fitlib import sentences as say
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.counts import confusion
 from fitlib.metrics.long_tables import counts_table, long_table
+from fitlib.report import captions, provenance
+from fitlib.report import sentences as say
+from fitlib.report.vocabulary import VERDICTS, judged
 from fitlib.tables import four_fifths, runs_and_summary
 from fitlib.tables.comparisons import compare
-from fitlib.wording import VERDICTS, judged
 
 SCRIPT = "<script>alert(1)</script>"
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from scipy import stats
 
-from fitlib import plots, spread_plots
+from fitlib.report.figures import epochs as epochs_figures
+from fitlib.report.figures import spread_by_runs, style, testset
 from fitlib.tables.epochs import epochs_table
 
 NAMES = ["gray", "$x$"]
@@ -70,11 +71,11 @@ def components(rows: int = 3) -> pd.DataFrame:
 def test_expected_maxdiff_is_the_mean_over_all_choices_of_runs(values: list[float]) -> None:
     for k in range(2, len(values) + 1):
         brute = np.mean([max(chosen) - min(chosen) for chosen in combinations(values, k)])
-        assert spread_plots.expected_maxdiff(np.array(values), k) == pytest.approx(brute, abs=1e-9)
+        assert spread_by_runs.expected_maxdiff(np.array(values), k) == pytest.approx(brute, abs=1e-9)
 
 
 def test_maxdiff_grows_and_the_interval_narrows_with_the_number_of_runs() -> None:
-    table = spread_plots.against_runs(metrics(), "DI")
+    table = spread_by_runs.against_runs(metrics(), "DI")
     for _, rows in table.groupby("technique"):
         assert rows["maxdiff"].is_monotonic_increasing and rows["width"].is_monotonic_decreasing
     values = 100 * metrics().query("technique == 'T0'")["value"]
@@ -84,22 +85,22 @@ def test_maxdiff_grows_and_the_interval_narrows_with_the_number_of_runs() -> Non
 
 
 def test_one_run_has_no_curve_and_says_so() -> None:
-    table = spread_plots.against_runs(metrics(runs=1), "DI")
-    assert table.empty and "no technique has two runs" in spread_plots.alt_by_runs(table, "DI")
+    table = spread_by_runs.against_runs(metrics(runs=1), "DI")
+    assert table.empty and "no technique has two runs" in spread_by_runs.alt_by_runs(table, "DI")
 
 
 def test_constant_values_have_no_curve() -> None:
     rows = metrics()
     rows.loc[rows["technique"] == "T0", "value"] = 0.1
-    assert set(spread_plots.against_runs(rows, "DI")["technique"]) == {"T1"}
+    assert set(spread_by_runs.against_runs(rows, "DI")["technique"]) == {"T1"}
 
 
 @pytest.mark.parametrize("techniques", (1, 2, 27))
 def test_every_technique_is_in_the_key_or_in_the_range(techniques: int) -> None:
-    table = spread_plots.against_runs(metrics(techniques=techniques), "DI")
-    figure = spread_plots.by_runs_figure(table)
+    table = spread_by_runs.against_runs(metrics(techniques=techniques), "DI")
+    figure = spread_by_runs.by_runs_figure(table)
     told = figure.legends[0].get_texts()
-    assert len(told) == (techniques if techniques <= spread_plots.MOST_LINES else 2)
+    assert len(told) == (techniques if techniques <= spread_by_runs.MOST_LINES else 2)
     assert techniques < 27 or "27 rows, smallest to largest" in words(figure)
 
 
@@ -108,7 +109,7 @@ def test_every_technique_is_in_the_key_or_in_the_range(techniques: int) -> None:
 
 def test_a_line_for_every_run_and_group_and_a_thick_one_for_their_mean() -> None:
     rows = history()
-    ax = spread_plots.training_curves(rows, ("training-0", "ulp"), NAMES)
+    ax = epochs_figures.training_curves(rows, ("training-0", "ulp"), NAMES)
     thick = [line for line in ax.lines if line.get_linewidth() > 1]
     assert len(ax.lines) == 2 * (4 + 1) and len(thick) == 2
     assert len({line.get_linestyle() for line in thick}) == 2  # told apart without colour
@@ -117,19 +118,19 @@ def test_a_line_for_every_run_and_group_and_a_thick_one_for_their_mean() -> None
 
 
 def test_27_trainings_fit_pages_and_each_is_named() -> None:
-    figures = spread_plots.training_curves_figures(history(27, runs=2, epochs=2), NAMES)
+    figures = epochs_figures.training_curves_figures(history(27, runs=2, epochs=2), NAMES)
     told = " | ".join(map(words, figures)) + " |"
     assert all(f"training-{i} |" in told for i in range(27))
-    assert all(figure.get_figheight() <= plots.TALLEST for figure in figures)
+    assert all(figure.get_figheight() <= style.TALLEST for figure in figures)
 
 
 def test_divergence_draws_the_spread_of_the_table() -> None:
     table = epochs_table(history(), {**PLAN, "techniques": [{"technique": "T", "training": "training-0"}]})
-    ax = spread_plots.divergence(table, "gap")
+    ax = epochs_figures.divergence(table, "gap")
     assert np.allclose(ax.lines[0].get_ydata(), 100 * table["gap_sd"])
     assert (
         f"gap {100 * table['gap_sd'].iloc[0]:.2f} to {100 * table['gap_sd'].iloc[-1]:.2f}"
-        in spread_plots.alt_divergence(table)
+        in epochs_figures.alt_divergence(table)
     )
 
 
@@ -137,7 +138,7 @@ def test_divergence_draws_the_spread_of_the_table() -> None:
 
 
 def test_components_stand_side_by_side_with_signs_of_their_own() -> None:
-    ax = spread_plots.components(components(), PLAN)
+    ax = testset.components(components(), PLAN)
     signs = [line.get_marker() for line in ax.lines if line.get_marker() != "None"]
     assert len(signs) == 15 and len(set(signs)) == 5
     assert "T1: DP, one" in words(ax.figure)
@@ -145,16 +146,16 @@ def test_components_stand_side_by_side_with_signs_of_their_own() -> None:
 
 def test_widest_takes_one_row_of_each_technique() -> None:
     rows = pd.concat([components(), components().assign(sd_between_runs=0.5, target=0)], ignore_index=True)
-    assert spread_plots.widest(rows)["target"].tolist() == [0, 0, 0]
+    assert epochs_figures.widest(rows)["target"].tolist() == [0, 0, 0]
 
 
 def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:
     table = epochs_table(history(), {**PLAN, "techniques": [{"technique": "T", "training": "training-0"}]})
     for attempt in ("first", "second"):
-        figures = [spread_plots.by_runs_figure(spread_plots.against_runs(metrics(), "DI"))]
-        figures += [spread_plots.divergence_figure(table), spread_plots.components_figure(components(), PLAN)]
-        figures += spread_plots.training_curves_figures(history(), NAMES)
+        figures = [spread_by_runs.by_runs_figure(spread_by_runs.against_runs(metrics(), "DI"))]
+        figures += [epochs_figures.divergence_figure(table), testset.components_figure(components(), PLAN)]
+        figures += epochs_figures.training_curves_figures(history(), NAMES)
         for number, figure in enumerate(figures):
-            plots.save(figure, tmp_path / attempt, str(number))
+            style.save(figure, tmp_path / attempt, str(number))
     files = sorted((tmp_path / "first").iterdir())
     assert len(files) == 8 and all(f.read_bytes() == (tmp_path / "second" / f.name).read_bytes() for f in files)

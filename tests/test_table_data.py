@@ -18,7 +18,7 @@ from fitlib.experiment.evidence import experiment_plan
 from fitlib.experiment.parse import make_experiment, read_experiment
 from fitlib.experiment.registry.datasets import DATASETS
 from fitlib.experiment.training_options import Training
-from fitlib.provenance import notes
+from fitlib.report.provenance import notes
 from fitlib.storage.code_digest import imported_modules
 from fitlib.training.loop import Generators, load_data, make_method, train
 from fitlib.training.noise import NoNoise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fitlib.formatting import points, power, probability
-from fitlib.wording import again, data_name, epoch
+from fitlib.report.vocabulary import again, data_name, epoch
 
 
 @pytest.mark.parametrize(

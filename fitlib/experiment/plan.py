@@ -21,7 +21,11 @@ from fitlib.storage.keys import changed_parts, key_parts
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import FAILED, RECORD, read_record
 
-PAGES = ("fitlib.display", "fitlib.overview", "fitlib.report")  # modules that make pages of executed notebooks
+PAGES = (
+    "fitlib.report.notebook_display",
+    "fitlib.report.overview",
+    "fitlib.report.pages",
+)  # modules that make pages of executed notebooks
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def statistics_key_parts(plan: dict, evidence: list, inputs: object) -> dict[str
 
 def report_key_parts(inputs: object, parameters: dict) -> dict[str, str]:
     """Parts of the key of report, index and rendered notebooks; the templates count as data."""
-    templates = sorted(p for p in (PACKAGE / "templates").rglob("*") if p.is_file())
+    templates = sorted(p for p in (PACKAGE / "report" / "templates").rglob("*") if p.is_file())
     return key_parts("statistics", notebook_path("statistics"), PAGES, parameters, templates, inputs)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from fitlib import class_plots, plots
 from fitlib import formatting as fmt
-from fitlib import wording as say
-from fitlib.captions import caption
-from fitlib.display import Page, tell
-from fitlib.sections.costs import first_metric
+from fitlib.report import vocabulary as say
+from fitlib.report.captions import caption
+from fitlib.report.figures import classes, style
+from fitlib.report.notebook_display import Page, tell
+from fitlib.report.sections.costs import first_metric
 
 MOST_ROWS = 60
 MOST_TOLD = 6
@@ -27,10 +27,10 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     metric = first_metric(frames["comparisons"])
     rows = class_rows(frames["summary"], metric, plan)
     for attribute in plan["groups"]:
-        values = plots.select(frames["metrics"], plan, attribute)
+        values = style.select(frames["metrics"], plan, attribute)
         figures, alt = (
-            class_plots.per_class_figures(values, metric, plan),
-            class_plots.alt_per_class(values, metric, plan),
+            classes.per_class_figures(values, metric, plan),
+            classes.alt_per_class(values, metric, plan),
         )
         page.figures("per-class", attribute, figures, alt, caption_figure(plan, rows, metric))
     tell([*sentences(rows, plan), EXPLORATORY])

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from fitlib import captions, class_plots, plots, sentences, views
-from fitlib.captions import caption
-from fitlib.display import Page, tell
+from fitlib.report import captions, reader_tables, sentences
+from fitlib.report.captions import caption
+from fitlib.report.figures import classes, impact_ratio, style
+from fitlib.report.notebook_display import Page, tell
 
 QUESTION = (
     "Does a run's impact ratio (lowest group's share predicted as a class, over the highest group's) fall below 0.8, "
@@ -23,23 +24,23 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     for attribute in plan["groups"]:
         _figures(page, frames["metrics"], risk[risk["attribute"] == attribute], plan, attribute)
     tell(sentences.landmark(risk, plan))
-    view = views.risk_view(risk, plan)
+    view = reader_tables.risk_view(risk, plan)
     page.table("Impact ratio by class", view, captions.caption_risk(plan, risk, len(view)), "tables/risk.csv")
 
 
 def _figures(page: Page, metrics: pd.DataFrame, risk: pd.DataFrame, plan: Mapping, attribute: str) -> None:
-    if len(class_plots.worst_rows(risk)):
-        figure, alt = class_plots.sides(risk, plan).figure, class_plots.alt_sides(risk, plan)
+    if len(classes.worst_rows(risk)):
+        figure, alt = impact_ratio.sides(risk, plan).figure, impact_ratio.alt_sides(risk, plan)
         page.figure("impact-ratio-sides", attribute, figure, alt, caption_sides(plan, risk))
-    values = plots.select(metrics, plan, attribute)
-    figures, alt = plots.impact_ratios_figures(values, plan), plots.alt_impact_ratios(values, plan)
-    about = sentences.classes_shown(plan, plots.lowest_classes(values, plan))
+    values = style.select(metrics, plan, attribute)
+    figures, alt = impact_ratio.impact_ratios_figures(values, plan), impact_ratio.alt_impact_ratios(values, plan)
+    about = sentences.classes_shown(plan, impact_ratio.lowest_classes(values, plan))
     page.figures("impact-ratio", attribute, figures, alt, caption(plan, risk["n"], f"{about} No test is made here."))
 
 
 def caption_sides(plan: Mapping, risk: pd.DataFrame) -> str:
     """Under the shares of runs on each side of 0.8."""
-    rows = class_plots.worst_rows(risk)
+    rows = classes.worst_rows(risk)
     if (rows["rule"] == "four-fifths").any():
         about = "Share of runs that violate four fifths for the favourable class, with Clopper-Pearson's 95 % interval."
     else:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from fitlib.formatting import listed, missing, points, ranged
+from fitlib.report.vocabulary import again, data_name, distinct, epoch, family, noise, overall_rows, seed, trained_on
 from fitlib.tables.metric_series import main_arms
-from fitlib.wording import again, data_name, distinct, epoch, family, noise, overall_rows, seed, trained_on
 
 PROPORTIONAL = (
     "∝: proportional to another metric in all runs, so it shows that metric's tests and counts once; its verdict is of "

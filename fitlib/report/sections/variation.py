@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from fitlib import captions, plots, sentences, spread_plots, views
-from fitlib.captions import caption
-from fitlib.display import Page, heading, tell
-from fitlib.sections.costs import first_metric
+from fitlib.report import captions, reader_tables, sentences
+from fitlib.report.captions import caption
+from fitlib.report.figures import distributions, spread_by_runs, style
+from fitlib.report.figures import epochs as epochs_figures
+from fitlib.report.notebook_display import Page, heading, tell
+from fitlib.report.sections.costs import first_metric
 from fitlib.tables.epochs import still_growing
 from fitlib.tables.metric_series import main_arms
 
@@ -19,13 +21,16 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     summary, metrics = frames["summary"], frames["metrics"]
     baselines = {t["technique"] for t in plan["techniques"] if t["baseline"] is None}
     for attribute in plan["groups"]:
-        values, means = (plots.select(frame, plan, attribute) for frame in (metrics, summary))
-        figures, alt = plots.distributions_figures(values, means, baselines), plots.alt_distributions(means)
+        values, means = (style.select(frame, plan, attribute) for frame in (metrics, summary))
+        figures, alt = (
+            distributions.distributions_figures(values, means, baselines),
+            distributions.alt_distributions(means),
+        )
         page.figures("distributions", attribute, figures, alt, captions.caption_distributions(plan, means))
     tell([*sentences.largest_difference(summary, plan, evidence), *sentences.constants(summary)])
     tell([sentences.next_run(summary), *sentences.intervals(summary)])
     about = captions.caption_summary(plan, summary)
-    page.table("Overall values", views.summary_view(summary, plan), about, "tables/summary.csv")
+    page.table("Overall values", reader_tables.summary_view(summary, plan), about, "tables/summary.csv")
     tell(sentences.undefined_values(summary, plan))
     _numbers_of_runs(page, frames, plan)
     _epochs(page, frames, plan)
@@ -34,9 +39,9 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
 def _numbers_of_runs(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping) -> None:
     metric = first_metric(frames["comparisons"])
     for attribute in plan["groups"]:
-        table = spread_plots.against_runs(plots.select(frames["metrics"], plan, attribute), metric)
+        table = spread_by_runs.against_runs(style.select(frames["metrics"], plan, attribute), metric)
         if len(table):
-            figure, alt = spread_plots.by_runs_figure(table), spread_plots.alt_by_runs(table, metric)
+            figure, alt = spread_by_runs.by_runs_figure(table), spread_by_runs.alt_by_runs(table, metric)
             page.figure("runs-and-spread", attribute, figure, alt, caption_by_runs(plan, table, metric))
 
 
@@ -58,9 +63,12 @@ def _epochs(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping) -> No
     arms = [arm["arm"] for arm in main_arms(plan)]
     attribute = next(iter(plan["groups"]))
     shown, names = history[history["arm"].isin(arms)], plan["groups"][attribute]
-    figures, alt = spread_plots.training_curves_figures(shown, names), spread_plots.alt_training_curves(shown, names)
+    figures, alt = (
+        epochs_figures.training_curves_figures(shown, names),
+        epochs_figures.alt_training_curves(shown, names),
+    )
     page.figures("training-curves", attribute, figures, alt, caption_curves(plan, epochs))
-    figure, alt = spread_plots.divergence_figure(epochs), spread_plots.alt_divergence(epochs)
+    figure, alt = epochs_figures.divergence_figure(epochs), epochs_figures.alt_divergence(epochs)
     page.figure("divergence", attribute, figure, alt, caption_divergence(plan, epochs))
     tell(still_growing(epochs))
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitlib.display import address
+from fitlib.report.notebook_display import address
 from fitlib.storage.atomic_files import write_atomically
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fitlib import formatting as fmt
-from fitlib import wording as say
-from fitlib.plots import BLUE, GREY, INK, VERMILION, WIDTH, styled
+from fitlib.report import vocabulary as say
+from fitlib.report.figures.style import BLUE, GREY, INK, VERMILION, WIDTH, styled
 from fitlib.statistics import power
 
 MOST_LINES = 5  # techniques with a curve of their own; of more, the range over techniques is drawn

@@ -1,7 +1,8 @@
 """Pictures class by class: a metric of every class and run, and on which side of 0.8 the runs' impact ratios lie.
 
-Figures as in `fitlib.plots`: tidy tables in, axes out. Up to `FEW` classes stand in rows with their names; of more,
-every technique is a ridge over all classes, which keep one order. `alt_…` functions say in words what a figure shows.
+Figures as in `fitlib.report.figures.style`: tidy tables in, axes out. Up to `FEW` classes stand in rows with their
+names; of more, every technique is a ridge over all classes, which keep one order. `alt_…` functions say in words what a
+figure shows.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
-from fitlib import plots
-from fitlib import wording as say
-from fitlib.plots import BLUE, GREY, INK, PALE, ROW, VERMILION, WIDTH, styled
+from fitlib.report import vocabulary as say
+from fitlib.report.figures import style
+from fitlib.report.figures.style import BLUE, GREY, INK, ROW, WIDTH, styled
 
 FEW = 24  # classes with a row and a name of their own
 NAMED = 6  # classes named on the axis of ridges
@@ -45,16 +46,16 @@ def strip(
     values: pd.DataFrame, key: tuple[str, str], plan: Mapping, order: Sequence[int], ax: Axes | None = None
 ) -> Axes:
     """One technique and arm: a row per class, every run a point, their mean an upright mark."""
-    ax = ax if ax is not None else plots.new_axes(len(order))
-    rows = plots.rows_of(values, key)
+    ax = ax if ax is not None else style.new_axes(len(order))
+    rows = style.rows_of(values, key)
     for height, target in enumerate(order):
         found = rows.loc[rows["target"] == target].sort_values("run")["value"].to_numpy(float)
-        ax.plot(found, height + plots.stacked(len(found)), **plots.run_points(_is_baseline(plan, key[0])))
+        ax.plot(found, height + style.stacked(len(found)), **style.run_points(_is_baseline(plan, key[0])))
         if len(found):
             ax.plot(found.mean(), height, "|", color=INK, markersize=11, markeredgewidth=1.6)
         else:
             _undefined(ax, height)
-    plots.name_rows(ax, [say.class_name(plan, target) for target in order])
+    style.name_rows(ax, [say.class_name(plan, target) for target in order])
     ax.set_xlabel("points (0: no bias)")
     return ax
 
@@ -77,7 +78,7 @@ def ridge(
 ) -> Axes:
     """One technique over all classes: the band from the smallest to the largest run, the mean as a line."""
     ax = ax if ax is not None else Figure(figsize=(WIDTH, 1.4), layout="constrained").subplots()
-    runs = plots.rows_of(values, key).groupby("target")["value"].agg(["min", "mean", "max"]).reindex(order)
+    runs = style.rows_of(values, key).groupby("target")["value"].agg(["min", "mean", "max"]).reindex(order)
     edges = np.arange(len(order) + 1) - 0.5
     ax.stairs(runs["max"], edges, baseline=runs["min"].to_numpy(float), fill=True, color=BLUE, alpha=0.35, linewidth=0)
     ax.stairs(runs["mean"], edges, baseline=None, color=INK, linewidth=0.8)
@@ -89,7 +90,7 @@ def ridge(
 def _named_classes(order: Sequence[int], plan: Mapping, ax: Axes) -> None:
     """Names below some classes, evenly spaced, the first and the last among them."""
     at = np.unique(np.linspace(0, len(order) - 1, min(NAMED, len(order))).astype(int))
-    ax.set_xticks(at, [plots.plain(say.class_name(plan, order[i]), 16) for i in at], fontsize=8)
+    ax.set_xticks(at, [style.plain(say.class_name(plan, order[i]), 16) for i in at], fontsize=8)
     ax.set_xlabel(f"all {len(order)} classes, from the largest mean over techniques to the smallest")
 
 
@@ -100,21 +101,21 @@ def _named_classes(order: Sequence[int], plan: Mapping, ax: Axes) -> None:
 def per_class_figures(metrics: pd.DataFrame, metric: str, plan: Mapping) -> list[Figure]:
     """A metric class by class for every technique: strips or ridges, in as many figures as it takes."""
     values = class_values(metrics, metric)
-    order, labels = class_order(values), plots.row_labels(values)
+    order, labels = class_order(values), style.row_labels(values)
     if not order:
         return []
     if len(order) > FEW:
-        return [_ridges(values, part, order, metric, plan) for part in plots.parted(labels, MOST_RIDGES)]
-    most = 4 * max(1, int(plots.TALLEST // (0.85 + ROW * max(len(order), 2))))
-    return [_strips(values, part, order, metric, plan) for part in plots.parted(labels, most)]
+        return [_ridges(values, part, order, metric, plan) for part in style.parted(labels, MOST_RIDGES)]
+    most = 4 * max(1, int(style.TALLEST // (0.85 + ROW * max(len(order), 2))))
+    return [_strips(values, part, order, metric, plan) for part in style.parted(labels, most)]
 
 
 def _strips(values: pd.DataFrame, labels: Mapping, order: Sequence[int], metric: str, plan: Mapping) -> Figure:
-    figure, axes = plots.panels(len(labels), rows=len(order))
+    figure, axes = style.panels(len(labels), rows=len(order))
     limits = _limits(values["value"])
     for (key, label), ax in zip(labels.items(), axes, strict=False):
         strip(values, key, plan, order, ax).set_xlim(limits)
-        ax.set_title(f"{metric}, {plots.plain(label)}")
+        ax.set_title(f"{metric}, {style.plain(label)}")
     return figure
 
 
@@ -130,7 +131,7 @@ def _ridges(values: pd.DataFrame, labels: Mapping, order: Sequence[int], metric:
     axes = figure.subplots(len(labels), 1, sharex=True, sharey=True, squeeze=False).ravel()
     for (key, label), ax in zip(labels.items(), axes, strict=True):
         ridge(values, key, order, 1.05 * values["value"].max() or 1.0, ax)
-        ax.set_ylabel(plots.plain(label, 16), rotation=0, ha="right", va="center", fontsize=8.5)
+        ax.set_ylabel(style.plain(label, 16), rotation=0, ha="right", va="center", fontsize=8.5)
     _named_classes(order, plan, axes[-1])
     axes[0].set_title(f"{metric}, points (band: smallest to largest run; line: mean)")
     return figure
@@ -164,48 +165,3 @@ def worst_rows(risk: pd.DataFrame) -> pd.DataFrame:
         return rows[rows["rule"] == "four-fifths"]
     ranked = rows.sort_values(["p_violated", "ratio_mean"], ascending=[False, True], kind="stable")
     return ranked.drop_duplicates(["technique", "arm", "attribute"]).sort_index()
-
-
-@styled
-def sides(risk: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Axes:
-    """Share of runs below 0.8 and of runs not below, with the 95 % interval of the share below.
-
-    One row per technique: the favourable class (Clopper-Pearson), else its worst class (Bonferroni's: it was chosen).
-    """
-    rows = worst_rows(risk)
-    ax = ax if ax is not None else plots.new_axes(1.3 * len(rows), width=7.0)
-    for height, row in enumerate(rows.to_dict("records")):
-        _sides_row(ax, height, row)
-    labels = [f"{r['technique']} · class {say.class_name(plan, r['target'])}" for _, r in rows.iterrows()]
-    ax.set_yticks(range(len(labels)), [plots.plain(label, 34) for label in labels])
-    ax.set(
-        xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xlabel="share of runs (black: 95 % interval of the share below)"
-    )
-    ax.set_title("Violates four fifths" if (rows["rule"] == "four-fifths").any() else "Impact ratio below 0.8")
-    ax.grid(False, axis="y")
-    return ax
-
-
-def _sides_row(ax: Axes, height: int, row: Mapping) -> None:
-    share, n, below = float(row["p_violated"]), int(row["n"]), int(row["violated"])
-    ax.barh(height, share, height=0.62, color=BELOW, hatch="////", edgecolor=VERMILION, linewidth=0)
-    ax.barh(height, 1 - share, left=share, height=0.62, color=PALE, linewidth=0)
-    end = "" if row["rule"] == "four-fifths" else "_bonferroni"
-    low, high = row[f"p_violated_low{end}"], row[f"p_violated_high{end}"]
-    if not (fmt.missing(low) or fmt.missing(high)):
-        ax.errorbar(
-            [share], [height], xerr=[[share - low], [high - share]], color=INK, capsize=3, fmt="|", linewidth=1.4
-        )
-    text = f"{below} below, {n - below} not"
-    ax.annotate(text, (1, height), (4, 0), ax.get_yaxis_transform(), "offset points", va="center", fontsize=7.5)
-
-
-def alt_sides(risk: pd.DataFrame, plan: Mapping) -> str:
-    """What the figure shows, in words."""
-    rows = worst_rows(risk)
-    told = [
-        f"{r['technique']}{say.place(rows, r)}, class {say.class_name(plan, r['target'])}: {int(r['violated'])} of "
-        f"{int(r['n'])} runs"
-        for _, r in rows.iterrows()
-    ]
-    return f"Bars of the share of runs below 0.8 on the impact ratio, by technique. {fmt.listed(told, 30)}."

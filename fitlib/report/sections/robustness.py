@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from fitlib import curves, plots
 from fitlib import formatting as fmt
-from fitlib import wording as say
-from fitlib.captions import caption
-from fitlib.display import Page, tell
+from fitlib.report import vocabulary as say
+from fitlib.report.captions import caption
+from fitlib.report.figures import runs_needed as runs_needed_figures
+from fitlib.report.figures import style
+from fitlib.report.notebook_display import Page, tell
 
 QUESTION = (
     "Three answers: every run is left out once; k new runs of both techniques, trained in the same way, are imagined; "
@@ -32,9 +33,12 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     )
     tell([*reversals(reversal, plan), *looks(frames["sequential"], plan)])
     for attribute in plan["groups"]:
-        rows = plots.select(comparisons, plan, attribute)
-        if len(curves.power_curves(rows, plan)):
-            figure, alt = curves.how_many_runs_figure(rows, plan), curves.alt_how_many_runs(rows, plan)
+        rows = style.select(comparisons, plan, attribute)
+        if len(runs_needed_figures.power_curves(rows, plan)):
+            figure, alt = (
+                runs_needed_figures.how_many_runs_figure(rows, plan),
+                runs_needed_figures.alt_how_many_runs(rows, plan),
+            )
             page.figure("how-many-runs", attribute, figure, alt, caption_curves(plan, rows))
     page.table("Runs needed", needed_view(needed), caption_needed(plan, needed), "tables/runs_needed.csv")
     tell(runs_needed(needed, plan))

@@ -79,11 +79,11 @@ class Page:
         """
         from IPython.display import display
 
-        from fitlib import plots
+        from fitlib.report.figures import style
 
         if len(self.plan["groups"]) > 1:
             caption = f"Protected attribute: {attribute}. {caption}"
-        svg, _ = plots.save(figure, self.out / "figures", f"{plots.stem(name, self.plan, attribute)}{end}")
+        svg, _ = style.save(figure, self.out / "figures", f"{style.stem(name, self.plan, attribute)}{end}")
         data = {"image/svg+xml": svg.read_text(encoding="utf-8"), "text/plain": alt}
         display(data, metadata={"image/svg+xml": {"alt": alt, "caption": caption}}, raw=True)
 

@@ -22,7 +22,7 @@ SHORTEST_WORDS = 4  # noises and seeds told one by one
 
 def write_overview(outputs: str | Path) -> Path:
     """Write the page that lists the experiments of the folder `outputs`; its path."""
-    from fitlib.report import write_page
+    from fitlib.report.pages import write_page
 
     outputs = Path(outputs)
     rows = [row for folder in experiments(outputs) for row in rows_of(folder)]
@@ -85,7 +85,7 @@ def _of_plan(plan: Mapping) -> dict[str, str]:
     """Techniques, runs of each, noise and seeds, in words; dashes where no plan is known."""
     if not plan:
         return dict.fromkeys(("techniques", "n", "noise", "seeds"), "–")
-    from fitlib import wording as say
+    from fitlib.report import vocabulary as say
     from fitlib.tables.metric_series import main_arms
 
     arms = main_arms(plan)

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib import wording as say
-from fitlib.display import Page, tell
-from fitlib.sections.costs import first_metric
+from fitlib.report import vocabulary as say
+from fitlib.report.notebook_display import Page, tell
+from fitlib.report.sections.costs import first_metric
 from fitlib.statistics.run_identity import SEEN, all_recorded, check_fit
 from fitlib.tables.metric_series import main_arms
 

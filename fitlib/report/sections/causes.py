@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
-from fitlib import wording as say
-from fitlib.captions import caption
-from fitlib.display import Page, heading, tell
-from fitlib.plots import BLUE, GREY, INK, ROW, VERMILION, WIDTH, styled
+from fitlib.report import vocabulary as say
+from fitlib.report.captions import caption
+from fitlib.report.figures.style import BLUE, GREY, INK, ROW, VERMILION, WIDTH, styled
+from fitlib.report.notebook_display import Page, heading, tell
 from fitlib.tables import causes
 
 VIEWS = {

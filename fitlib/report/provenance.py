@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fitlib.formatting import count, listed
+from fitlib.report.vocabulary import noise, seed, trainings
 from fitlib.statistics import nested_design, run_identity
 from fitlib.tables.metric_series import main_arms, noise_name
-from fitlib.wording import noise, seed, trainings
 
 USES = {
     "no": "the protected attribute is not used",

@@ -1,7 +1,8 @@
 """The accuracy-fairness plane: where techniques lie, how surely, who is on the Pareto front, and their churn.
 
-Figures as in `fitlib.plots`: tidy tables in (`fitlib.tables.pareto`), axes out. A diamond is on the front of accuracy,
-bias and churn, a circle is dominated, a cross is not ranked; a baseline is hollow. Colour only repeats that.
+Figures as in `fitlib.report.figures.style`: tidy tables in (`fitlib.tables.pareto`), axes out. A diamond is on the
+front of accuracy, bias and churn, a circle is dominated, a cross is not ranked; a baseline is hollow. Colour only
+repeats that.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from matplotlib.text import Annotation
 from scipy import stats
 
 from fitlib.formatting import count, listed, missing, points
-from fitlib.plots import BLUE, GREY, INK, styled
+from fitlib.report.figures.style import BLUE, GREY, INK, styled
 from fitlib.statistics.estimates import as_runs
 from fitlib.tables.pareto import dominates
 

@@ -14,11 +14,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib.formatting import NOT_ESTIMABLE, count, listed, missing, points, power, probability, ranged, span
-from fitlib.provenance import limit
-from fitlib.statistics import run_identity
-from fitlib.tables.four_fifths import clean_runs_needed
-from fitlib.tables.metric_series import main_arms
-from fitlib.wording import (
+from fitlib.report.provenance import limit
+from fitlib.report.vocabulary import (
     JUDGED,
     METRIC_NAMES,
     VERDICTS,
@@ -32,6 +29,9 @@ from fitlib.wording import (
     place,
     seed,
 )
+from fitlib.statistics import run_identity
+from fitlib.tables.four_fifths import clean_runs_needed
+from fitlib.tables.metric_series import main_arms
 
 LEGAL = (
     "Four fifths is a rule of thumb of US employment law (29 CFR 1607.4(D)), neither necessary nor sufficient; "

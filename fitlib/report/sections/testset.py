@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib import spread_plots
-from fitlib import wording as say
-from fitlib.captions import caption
-from fitlib.display import Page, tell
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.testset import COMPONENT_METRICS
+from fitlib.report import vocabulary as say
+from fitlib.report.captions import caption
+from fitlib.report.figures import epochs, testset
+from fitlib.report.notebook_display import Page, tell
 
 KEYS = ["technique", "arm", "attribute"]
 ROUNDING = 1e-12  # a spread below is that of rounding: the value is constant
@@ -41,11 +41,11 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
 
 
 def _components(page: Page, components: pd.DataFrame, plan: Mapping) -> None:
-    widest = spread_plots.widest(components)
+    widest = epochs.widest(components)
     for attribute in plan["groups"]:
         rows = widest[(widest["attribute"] == attribute) & (widest["sd_between_runs"] >= ROUNDING)]
         if len(rows):
-            figure, alt = spread_plots.components_figure(rows, plan), spread_plots.alt_components(rows, plan)
+            figure, alt = testset.components_figure(rows, plan), testset.alt_components(rows, plan)
             page.figure("components", attribute, figure, alt, caption_components(plan, rows))
 
 
@@ -226,7 +226,7 @@ def caption_chance(plan: Mapping, summary: pd.DataFrame) -> str:
 
 def components_view(components: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Components of the largest spread between runs of each technique, arm and attribute."""
-    widest = spread_plots.widest(components)
+    widest = epochs.widest(components)
     return pd.DataFrame([_component_row(row, components, plan) for _, row in widest.iterrows()])
 
 

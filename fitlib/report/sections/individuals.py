@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
-from fitlib import plots, views
-from fitlib import wording as say
-from fitlib.captions import caption
-from fitlib.display import Page, tell
-from fitlib.plots import BLUE, INK, VERMILION, WIDTH, styled
+from fitlib.report import reader_tables
+from fitlib.report import vocabulary as say
+from fitlib.report.captions import caption
+from fitlib.report.figures import style as style_figures
+from fitlib.report.figures.style import BLUE, INK, VERMILION, WIDTH, styled
+from fitlib.report.notebook_display import Page, tell
 
 NO_TABLE = "How many decisions change is not known: the metrics of these techniques were made without it."
 MOST = 4  # techniques told one by one
@@ -43,7 +44,10 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
         tell(sentences(table, plan))
     if len(risk):
         page.table(
-            "Lowest and highest group", views.groups_view(risk, plan), caption_groups(plan, risk), "tables/risk.csv"
+            "Lowest and highest group",
+            reader_tables.groups_view(risk, plan),
+            caption_groups(plan, risk),
+            "tables/risk.csv",
         )
     if len(swept):
         page.table("Other thresholds", threshold_view(swept), caption_thresholds(plan, swept), "tables/thresholds.csv")
@@ -255,8 +259,8 @@ def caption_distribution(plan: Mapping, individuals: pd.DataFrame) -> str:
 
 def distribution_figures(individuals: pd.DataFrame, plan: Mapping, attribute: str) -> list[Figure]:
     """The distributions of all techniques, in as many figures as fit printed pages."""
-    parts = plots.parted(plots.row_labels(individuals), MOST_PANELS)
-    return [distribution_figure(plots.among(individuals, part), plan, attribute) for part in parts]
+    parts = style_figures.parted(style_figures.row_labels(individuals), MOST_PANELS)
+    return [distribution_figure(style_figures.among(individuals, part), plan, attribute) for part in parts]
 
 
 @styled

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib import planes
-from fitlib import wording as say
-from fitlib.captions import caption
-from fitlib.display import Page, tell
+from fitlib.report import vocabulary as say
+from fitlib.report.captions import caption
+from fitlib.report.figures import accuracy_bias_plane
+from fitlib.report.notebook_display import Page, tell
 from fitlib.tables.costs import COST_NAMES
 from fitlib.tables.pareto import SHARE_RESAMPLES, plane_runs
 
@@ -43,8 +43,10 @@ def _show_planes(page: Page, rows: pd.DataFrame, runs: pd.DataFrame, plan: Mappi
         chosen = planes_rows(rows, arm, attribute)
         where = (runs["arm"] == arm) & (runs["attribute"] == attribute) & (runs["metric"] == rows["metric"].iloc[0])
         if len(chosen):
-            figure = planes.plane_figure(chosen, runs[where])
-            page.figure("plane", attribute, figure, planes.alt_plane(chosen), caption_plane(plan, chosen, rows))
+            figure = accuracy_bias_plane.plane_figure(chosen, runs[where])
+            page.figure(
+                "plane", attribute, figure, accuracy_bias_plane.alt_plane(chosen), caption_plane(plan, chosen, rows)
+            )
 
 
 def planes_rows(rows: pd.DataFrame, arm: str, attribute: str) -> pd.DataFrame:

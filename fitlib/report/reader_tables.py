@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib import wording as say
 from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.report import vocabulary as say
 from fitlib.statistics import run_identity
 from fitlib.tables.metric_series import main_arms
 

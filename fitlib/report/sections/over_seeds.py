@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
-from fitlib import wording as say
-from fitlib.display import Page, tell
-from fitlib.plots import BLUE, GREY, INK, PALE, ROW, WIDTH, styled
+from fitlib.report import vocabulary as say
+from fitlib.report.figures.style import BLUE, GREY, INK, PALE, ROW, WIDTH, styled
+from fitlib.report.notebook_display import Page, tell
 from fitlib.statistics import nested_design
 from fitlib.tables.metric_series import main_arms
 

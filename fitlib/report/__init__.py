@@ -1,0 +1,1 @@
+"""What people read: figures, sections, captions, sentences, pages."""

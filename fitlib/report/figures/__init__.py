@@ -1,0 +1,1 @@
+"""Figures of the report: tidy tables and axes in, axes out."""

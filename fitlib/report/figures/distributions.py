@@ -1,0 +1,90 @@
+"""Distributions: every run of every technique as a point, with the mean and its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fitlib.formatting import points
+from fitlib.report import vocabulary
+from fitlib.report.figures.style import (
+    _in_figures,
+    _mean,
+    _widen,
+    name_rows,
+    new_axes,
+    overall_or_accuracy,
+    panels,
+    row_labels,
+    rows_of,
+    run_points,
+    stacked,
+    styled,
+)
+from fitlib.report.vocabulary import overall_rows
+
+
+@styled
+def distribution(
+    metrics: pd.DataFrame, summary: pd.DataFrame, metric: str, baselines: Collection[str] = (), ax: Axes | None = None
+) -> Axes:
+    """Every run's overall value of `metric` as a point, by technique, with mean and 95 % interval.
+
+    `metrics`: long metric table of one reading and attribute; `summary`: the summary of the same. Within a row, runs
+    are stacked in run order. An interval that is not estimable is not drawn.
+    """
+    rows = metrics[(metrics["metric"] == metric) & metrics["target"].isna() & metrics["group"].isna()]
+    labels = row_labels(rows)
+    ax = ax if ax is not None else new_axes(len(labels))
+    for height, key in enumerate(labels):
+        values = 100 * rows_of(rows, key).sort_values("run")["value"].to_numpy(float)
+        hollow = key[0] in baselines
+        ax.plot(values, height + stacked(len(values)), **run_points(hollow))
+        _mean(ax, height, rows_of(overall_or_accuracy(summary, metric), key))
+    name_rows(ax, list(labels.values()))
+    _widen(ax)
+    ax.set_title(metric)
+    ax.set_xlabel("% correct" if metric == "accuracy" else "points (0: no bias)")
+    return ax
+
+
+@styled
+def distributions_figures(
+    metrics: pd.DataFrame, summary: pd.DataFrame, baselines: Collection[str] = ()
+) -> list[Figure]:
+    """One panel per bias metric, and one for accuracy; in as many figures as fit printed pages."""
+    names = [m for m in (*vocabulary.BIAS_METRICS, "accuracy") if (metrics["metric"] == m).any()]
+    rows = len(row_labels(metrics))
+    return [_distributions(metrics, summary, baselines, part, rows) for part in _in_figures(names, rows)]
+
+
+def _distributions(
+    metrics: pd.DataFrame, summary: pd.DataFrame, baselines: Collection[str], names: Sequence[str], rows: int
+) -> Figure:
+    figure, axes = panels(len(names), rows=rows)
+    for name, ax in zip(names, axes, strict=False):
+        distribution(metrics, summary, name, baselines, ax)
+    return figure
+
+
+def alt_distributions(summary: pd.DataFrame) -> str:
+    """What the distributions show, in words."""
+    rows = overall_rows(summary)
+    told = [_range_of(metric, group) for metric, group in rows.groupby("metric", sort=False)]
+    return f"Dot plots, one panel per metric, one row per technique, one dot per run. {' '.join(told)}"
+
+
+def _range_of(metric: str, group: pd.DataFrame) -> str:
+    group = group.dropna(subset=["mean"])
+    if group.empty:
+        return f"{metric}: not estimable."
+    low, high = group.loc[group["mean"].idxmin()], group.loc[group["mean"].idxmax()]
+    if low["technique"] == high["technique"]:
+        return f"{metric}: mean {points(low['mean'])} points ({low['technique']})."
+    return (
+        f"{metric}: means from {points(low['mean'])} ({low['technique']}) to {points(high['mean'])} points "
+        f"({high['technique']})."
+    )

@@ -1,0 +1,206 @@
+"""Pictures of the tables, in one visual language that does not depend on colour.
+
+Every function draws a tidy table on `ax` (a new axes where None) and returns the axes; `…_figure` functions arrange
+several. Techniques stand in rows, so that 2 and 27 of them read alike. Metrics are shown in points (percentage
+points). The baseline is hollow and grey, a technique filled and blue; what fell below a landmark is a vermilion
+triangle. `alt_…` functions say in words, from the data, what a figure shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fitlib.formatting import missing
+
+BLUE, VERMILION, GREY, INK, PALE = "#0072b2", "#c44900", "#6b6b6b", "#1f1f1f", "#e4e4e4"  # Okabe and Ito, darkened
+DIVERGING = mpl.colormaps["RdBu_r"].with_extremes(bad="#efefef")
+STYLE = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same bytes everywhere
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#9a9a9a",
+    "axes.labelcolor": INK,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": PALE,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "fitlib",
+    "svg.fonttype": "path",
+    "path.simplify": False,
+}
+MOST_CLASSES = 15  # impact ratios of more classes than this are limited to the lowest
+MOST_HEAT_ROWS = 17  # of a heat map in one figure
+ROW = 0.27  # height of a row, inches
+WIDTH = 9.0  # of a full figure, inches
+TALLEST = 11.0  # inches: what still fits a printed page at WIDTH; more becomes several figures
+
+
+def styled(draw: Callable) -> Callable:
+    """Run a drawing function under fitlib's style, whatever the reader's matplotlib settings are."""
+
+    @wraps(draw)
+    def inside(*args, **kwargs):
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(STYLE)
+            return draw(*args, **kwargs)
+
+    return inside
+
+
+@styled
+def save(figure: Figure, folder: str | Path, stem: str) -> tuple[Path, Path]:
+    """Write `stem`.svg and `stem`.png into `folder`; the same figure gives the same bytes (no date, no version)."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    svg, png = folder / f"{stem}.svg", folder / f"{stem}.png"
+    figure.draw_without_rendering()
+    tight = figure.get_tightbbox().padded(0.1)  # once: savefig would draw the figure again for each file to find it
+    figure.savefig(svg, bbox_inches=tight, metadata={"Date": None, "Creator": None})
+    figure.savefig(png, bbox_inches=tight, dpi=150, metadata={"Software": None})
+    return svg, png
+
+
+def select(frame: pd.DataFrame, plan: Mapping, attribute: str) -> pd.DataFrame:
+    """Rows of a table that belong to a protected attribute, in the declared reading (accuracy has no reading)."""
+    reading = (frame["reading"] == plan["analysis"]["reading"]) | (frame["metric"] == "accuracy")
+    return frame[reading & (frame["attribute"] == attribute)]
+
+
+def stem(name: str, plan: Mapping, attribute: str) -> str:
+    """File name of a figure: numbered by protected attribute where there are several."""
+    attributes = list(plan["groups"])
+    return name if len(attributes) == 1 else f"{name}-{attributes.index(attribute) + 1}"
+
+
+# Distributions
+
+
+def overall_or_accuracy(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Overall rows of one metric, accuracy included (its per-group rows left out)."""
+    return summary[(summary["metric"] == metric) & (summary["target"] == "overall") & summary["group"].isna()]
+
+
+# Impact ratios
+
+
+# Comparisons
+
+
+def among(rows: pd.DataFrame, labels: Collection[tuple[str, str]]) -> pd.DataFrame:
+    """Rows of the techniques and arms in `labels`."""
+    kept = [key in labels for key in zip(rows["technique"], rows["arm"], strict=True)]
+    return rows[pd.Series(kept, rows.index, dtype=bool)]
+
+
+# Shared pieces
+
+
+def parted(labels: Mapping, most: int) -> list[dict]:
+    """Rows or panels in portions of nearly equal size, each at most `most`."""
+    items, n = list(labels.items()), -(-len(labels) // most)
+    size = -(-len(items) // max(n, 1))
+    return [dict(items[i : i + size]) for i in range(0, len(items), max(size, 1))]
+
+
+def new_axes(rows: float, width: float = 5.0) -> Axes:
+    """Axes of their own for `rows` rows."""
+    return Figure(figsize=(width, 0.9 + ROW * max(rows, 2)), layout="constrained").subplots()
+
+
+def panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of `n` panels that share their rows; only the leftmost of each line names them."""
+    across = min(across, max(n, 1))
+    down = -(-n // across)
+    figure = Figure(figsize=(width, down * (0.85 + ROW * max(rows, 2))), layout="constrained")
+    axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
+    for ax in axes[n:]:
+        ax.set_visible(False)
+    return figure, axes[:n]
+
+
+def _in_figures(names: Sequence[str], rows: int, across: int = 4) -> list[list[str]]:
+    """Names of panels with so many rows, in portions that `panels` draws no taller than `TALLEST`."""
+    lines = max(1, int(TALLEST // (0.85 + ROW * max(rows, 2))))
+    return [list(part) for part in parted(dict.fromkeys(names), lines * across)]
+
+
+def row_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """(technique, arm) in table order, each with its label; the arm is told only where there are several."""
+    keys = list(dict.fromkeys(zip(rows["technique"], rows["arm"], strict=True)))
+    several = len({arm for _, arm in keys}) > 1
+    return {key: f"{key[0]} · {key[1]}" if several else key[0] for key in keys}
+
+
+def _comparison_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
+    against = {(r.technique, r.arm): r.baseline for r in rows.itertuples()}
+    return {key: f"{label}\nv {against[key]}" for key, label in row_labels(rows).items()}
+
+
+def _metric_label(rows: pd.DataFrame, metric: str) -> str:
+    repeated = [name for name in rows.loc[rows["metric"] == metric, "redundant_with"] if name]
+    return f"{metric}\n(repeats {repeated[0]})" if repeated else metric
+
+
+def rows_of(rows: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
+    """Rows of one technique and arm."""
+    return rows[(rows["technique"] == key[0]) & (rows["arm"] == key[1])]
+
+
+def stacked(n: int) -> np.ndarray:
+    """Vertical offsets of `n` runs in run order: nothing random, and the order stays visible."""
+    return np.linspace(-0.28, 0.28, n) if n > 1 else np.zeros(n)
+
+
+def run_points(hollow: bool) -> dict:
+    """Style of the points of runs: hollow and grey for a baseline, filled and blue for a technique."""
+    size = {"marker": "o", "linestyle": "none", "markersize": 3.4}
+    if hollow:
+        return {**size, "markerfacecolor": "none", "markeredgecolor": GREY, "markeredgewidth": 0.8}
+    return {**size, "color": BLUE, "alpha": 0.55, "markeredgewidth": 0}
+
+
+def _mean(ax: Axes, height: int, rows: pd.DataFrame) -> None:
+    for _, row in rows.head(1).iterrows():
+        if not missing(row["mean"]):
+            ax.plot(100 * row["mean"], height, "|", color=INK, markersize=13, markeredgewidth=1.6)
+        if not (missing(row["mean_low"]) or missing(row["mean_high"])):
+            ax.plot([100 * row["mean_low"], 100 * row["mean_high"]], [height] * 2, color=INK, linewidth=1.6)
+
+
+def name_rows(ax: Axes, labels: list[str]) -> None:
+    """Names at the left, the first row on top."""
+    ax.set_yticks(range(len(labels)), [plain(label) for label in labels])
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+    ax.grid(False, axis="y")
+
+
+def _widen(ax: Axes) -> None:
+    """Half a point to either side where all values are equal, so that rounding is not magnified."""
+    if 0 <= ax.dataLim.width < 1e-6:  # without any value the width is -inf
+        ax.set_xlim(ax.dataLim.x0 - 0.5, ax.dataLim.x0 + 0.5)
+
+
+def plain(text: str, most: int = 24) -> str:
+    """A name as it is: no mathematics between dollar signs, one line, shortened."""
+    lines = [" ".join(line.split()) for line in str(text).split("\n")]
+    return "\n".join(line if len(line) <= most else line[: most - 1] + "…" for line in lines).replace("$", r"\$")

@@ -1,0 +1,1 @@
+"""Sections of the report: the tables, sentences and figures on one subject each."""
