@@ -8,8 +8,8 @@ __version__ = "0.1.0"
 __all__ = ["Recorder", "experiments", "load", "save_predictions"]
 _HOME = {
     "Recorder": "fitlib.recording.recorder",
-    "experiments": "fitlib.loaded",
-    "load": "fitlib.loaded",
+    "experiments": "fitlib.results.loaded",
+    "load": "fitlib.results.loaded",
     "save_predictions": "fitlib.recording.save_predictions",
 }
 

@@ -8,10 +8,10 @@ from ipywidgets import Button
 from simulated import write_simulated
 
 import fitlib
-from fitlib import explore
 from fitlib.errors import InputError
-from fitlib.explore import Choice
-from fitlib.explorer import SIMULATED, Explorer, to_explore
+from fitlib.explore import pictures
+from fitlib.explore.pictures import Choice
+from fitlib.explore.widgets import SIMULATED, Explorer, to_explore
 
 PLACE = ("Mitigated", "unknown")
 
@@ -35,20 +35,20 @@ def explorer(outputs):
 
 @pytest.mark.parametrize("target", [None, 3])
 def test_values_and_means_are_those_of_the_tables(loaded, target):
-    rows = explore.values(loaded, Choice("DI", "protected", target))
+    rows = pictures.values(loaded, Choice("DI", "protected", target))
     summary = loaded.tables.summary
     wanted = summary[(summary.metric == "DI") & (summary.target == ("overall" if target is None else str(target)))]
-    found = explore.means(rows)
+    found = pictures.means(rows)
     np.testing.assert_allclose(found[["mean", "mean_low", "mean_high"]], wanted[["mean", "mean_low", "mean_high"]])
     assert list(found["technique"]) == list(wanted["technique"])
 
 
 def test_rates_of_a_group_follow_from_the_predictions(loaded):
-    rows = explore.values(loaded, Choice("selection rate", "protected", 0, 1))
+    rows = pictures.values(loaded, Choice("selection rate", "protected", 0, 1))
     predicted = loaded.predictions("Base")
     own = predicted[predicted.protected == 1].groupby("run").prediction.apply(lambda p: (p == 0).mean())
     np.testing.assert_allclose(rows[rows.technique == "Base"].sort_values("run")["value"], own)
-    right = explore.values(loaded, Choice("true positive rate", "protected", 4, 0))
+    right = pictures.values(loaded, Choice("true positive rate", "protected", 4, 0))
     truly = predicted[(predicted.protected == 0) & (predicted.ground_truth == 4)]
     own = truly.groupby("run").prediction.apply(lambda p: (p == 4).mean())
     np.testing.assert_allclose(right[right.technique == "Base"].sort_values("run")["value"], own)
@@ -57,32 +57,32 @@ def test_rates_of_a_group_follow_from_the_predictions(loaded):
 def test_runs_below_a_landmark_are_those_that_the_risk_table_counts(loaded):
     risk = loaded.tables.risk
     for row in risk.itertuples():
-        found = explore.ratios(loaded, row.technique, row.arm, row.attribute, row.target)
-        assert explore.below(found, 0.8) == row.violated and len(found) == row.n
-    told = explore.other_landmark(loaded, *PLACE, "protected", 0, 1.0)
+        found = pictures.ratios(loaded, row.technique, row.arm, row.attribute, row.target)
+        assert pictures.below(found, 0.8) == row.violated and len(found) == row.n
+    told = pictures.other_landmark(loaded, *PLACE, "protected", 0, 1.0)
     assert "below 1 in 5 of 5 runs" in told.alt and "a landmark" not in told.alt
 
 
 def test_what_if_at_the_runs_there_are_is_what_the_comparisons_say(loaded):
     row = loaded.tables.comparisons.query("metric == 'DI'").iloc[0]
-    told = explore.other_runs_told(row, loaded.plan, 5)
+    told = pictures.other_runs_told(row, loaded.plan, 5)
     half = (row.difference_high - row.difference_low) / 2
-    assert explore._power(row, 5, loaded.plan) == pytest.approx(row.power_mean, abs=1e-9)
-    assert explore._half_width(row, 5) == pytest.approx(half, rel=0.15)  # Welch's degrees of freedom differ a little
+    assert pictures._power(row, 5, loaded.plan) == pytest.approx(row.power_mean, abs=1e-9)
+    assert pictures._half_width(row, 5) == pytest.approx(half, rel=0.15)  # Welch's degrees of freedom differ a little
     assert told.startswith("With 5 runs of Mitigated and of Base, DI: power")
 
 
 def test_more_runs_mean_more_power_and_narrower_intervals(loaded):
     row = loaded.tables.comparisons.query("metric == 'DI'").iloc[0]
-    powers = [explore._power(row, n, loaded.plan) for n in (8, 16, 64)]
-    widths = [explore._half_width(row, n) for n in (8, 16, 64)]
+    powers = [pictures._power(row, n, loaded.plan) for n in (8, 16, 64)]
+    widths = [pictures._half_width(row, n) for n in (8, 16, 64)]
     assert powers == sorted(powers) and widths == sorted(widths, reverse=True)
 
 
 def test_four_fifths_is_named_for_a_declared_favourable_class_only(tmp_path):
     plan = {"analysis": {**fitlib.load(write_simulated(tmp_path)).plan["analysis"], "favourable": 3}}
     write_simulated(tmp_path, "declared", plan)
-    chosen = [explore._landmark_name(fitlib.load("declared", tmp_path).plan, target) for target in (3, 4)]
+    chosen = [pictures._landmark_name(fitlib.load("declared", tmp_path).plan, target) for target in (3, 4)]
     assert chosen == ["four fifths", "0.8, a landmark"]
 
 
@@ -91,11 +91,11 @@ def test_every_picture_has_words_and_names_are_text(tmp_path):
     loaded = fitlib.load("evil", tmp_path)
     for target in (0, 1):
         for picture in (
-            explore.distribution(loaded, Choice("DI", "protected", target)),
-            explore.distribution(loaded, Choice("selection rate", "protected", target, 1)),
-            explore.run_curves(loaded, *PLACE, 2),
-            explore.other_landmark(loaded, *PLACE, "protected", target, 0.7),
-            explore.other_runs(loaded, *PLACE, Choice("DI", "protected"), 9),
+            pictures.distribution(loaded, Choice("DI", "protected", target)),
+            pictures.distribution(loaded, Choice("selection rate", "protected", target, 1)),
+            pictures.run_curves(loaded, *PLACE, 2),
+            pictures.other_landmark(loaded, *PLACE, "protected", target, 0.7),
+            pictures.other_runs(loaded, *PLACE, Choice("DI", "protected"), 9),
         ):
             shown = picture._repr_html_()
             assert picture.alt and picture.caption.startswith("n = 5 runs")
@@ -103,9 +103,9 @@ def test_every_picture_has_words_and_names_are_text(tmp_path):
 
 
 def test_where_nothing_is_compared_the_what_if_says_so(loaded, explorer):
-    assert explore.other_runs(loaded, "Base", "unknown", Choice("DI", "protected"), 9) is None
+    assert pictures.other_runs(loaded, "Base", "unknown", Choice("DI", "protected"), 9) is None
     explorer.technique.value = "Base"
-    assert explore.NOT_COMPARED in explorer.number.children[1].value
+    assert pictures.NOT_COMPARED in explorer.number.children[1].value
 
 
 # Widgets
@@ -174,6 +174,6 @@ def test_the_notebook_names_parameters_that_the_explorer_takes():
 
 
 def test_of_digests_that_all_share_the_first_and_the_last_are_shown(loaded):
-    page = explore.run_digests(loaded, *PLACE, 1)
+    page = pictures.run_digests(loaded, *PLACE, 1)
     assert page.count("5 of 5 runs") == 2 and page.count("1 of 5 runs") == 2  # weights after epochs 1 and 6
     assert "<td>1</td>" in page and "<td>6</td>" in page and "<td>2</td>" not in page

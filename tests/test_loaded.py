@@ -12,7 +12,7 @@ from simulated import write_simulated
 
 import fitlib
 from fitlib.errors import InputError
-from fitlib.frames import ABOUT
+from fitlib.results.captioned_frames import ABOUT
 from fitlib.storage.predictions import read_predictions
 from fitlib.tables.schemas import SCHEMAS, read_csv
 

@@ -15,9 +15,9 @@ from fitlib.errors import InputError, did_you_mean
 from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.notebooks import injected_parameters
 from fitlib.formatting import count, listed
-from fitlib.frames import Frame, Tables, frame
 from fitlib.report import captions, reader_tables
 from fitlib.report.notebook_display import address, shown, table_html
+from fitlib.results.captioned_frames import Frame, Tables, frame
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.journal import deviations
 from fitlib.storage.paths import ExperimentPaths

@@ -1,7 +1,8 @@
 """What `explore.ipynb` shows of an experiment, without widgets: distributions, a run, and what if.
 
-Every function takes a `fitlib.loaded.LoadedExperiment` and a choice, and returns a `Picture` or a table. What if: other
-numbers of runs at the standard deviations that were found, other landmarks than 0.8 at the runs there are. Both look at
+Every function takes a `fitlib.results.loaded.LoadedExperiment` and a choice, and returns a `Picture` or a table. What
+if: other numbers of runs at the standard deviations that were found, other landmarks than 0.8 at the runs there are.
+Both look at
 results that are known: they plan the next experiment, and conclude nothing about this one.
 """
 
@@ -21,7 +22,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
-from fitlib.loaded import LoadedExperiment
 from fitlib.metrics import signed_differences
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.counts import cells_of
@@ -32,6 +32,7 @@ from fitlib.report.figures import distributions
 from fitlib.report.figures import style as style_figures
 from fitlib.report.figures.runs_needed import NUMBERS, power_at
 from fitlib.report.notebook_display import address, table_html
+from fitlib.results.loaded import LoadedExperiment
 from fitlib.statistics import power, risk
 from fitlib.statistics.estimates import mean_interval
 from fitlib.tables.metric_series import main_arms

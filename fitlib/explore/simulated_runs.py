@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from fitlib.digest import digest_arrays, digest_json
-from fitlib.loaded import LoadedExperiment
 from fitlib.metrics.simulated_experiment import write_example, write_metrics
+from fitlib.results.loaded import LoadedExperiment
 from fitlib.storage.atomic_files import write_json
 from fitlib.storage.predictions import read_predictions, write_table
 from fitlib.storage.records import RECORD

@@ -1,4 +1,4 @@
-"""The widgets of `explore.ipynb`: choices above, what they choose below. What is shown comes from `fitlib.explore`."""
+"""The widgets of `explore.ipynb`: choices above, what they choose below. What is shown comes from `fitlib.explore.pictures`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from fitlib import explore
 from fitlib.errors import FitlibError
-from fitlib.explore import Choice
-from fitlib.loaded import LoadedExperiment, experiments, load
+from fitlib.explore import pictures
+from fitlib.explore.pictures import Choice
 from fitlib.report.notebook_display import shown
+from fitlib.results.loaded import LoadedExperiment, experiments, load
 from fitlib.tables.metric_series import main_arms
 
 NARROW, CELL = widgets.Layout(width="22em"), widgets.Layout(margin="0")
@@ -38,7 +38,7 @@ def to_explore(name: str = "", outputs: str = "") -> dict[str, LoadedExperiment]
 
 
 def _simulated() -> LoadedExperiment:
-    from fitlib.example_runs import example_experiment
+    from fitlib.explore.simulated_runs import example_experiment
 
     return example_experiment(Path(tempfile.mkdtemp(prefix="fitlib-")) / "simulated")
 
@@ -56,7 +56,7 @@ class Explorer:
         self._experiments = dict(loaded)
         self.experiment = _dropdown("experiment", list(self._experiments))
         self.technique, self.arm = _dropdown("technique", []), _dropdown("arm", [])
-        self.attribute, self.metric = _dropdown("attribute", []), _dropdown("metric", list(explore.METRICS))
+        self.attribute, self.metric = _dropdown("attribute", []), _dropdown("metric", list(pictures.METRICS))
         self.target, self.group = _dropdown("class", []), _dropdown("group", [])
         self.at = _slider(widgets.FloatSlider, "landmark", 0.8, 0.5, 1.0, 0.01)
         self.n = _slider(widgets.IntSlider, "runs of each", 16, 3, MOST_RUNS, 1)
@@ -117,8 +117,8 @@ class Explorer:
     def _take_metric(self, then: object = None) -> None:
         """Offer the classes and groups that the metric has values for."""
         plan, self._busy = self.loaded.plan, True
-        _offer(self.target, explore.targets(plan, self.metric.value), self.target.value)
-        _offer(self.group, explore.groups(plan, self.attribute.value, self.metric.value), self.group.value)
+        _offer(self.target, pictures.targets(plan, self.metric.value), self.target.value)
+        _offer(self.group, pictures.groups(plan, self.attribute.value, self.metric.value), self.group.value)
         self._busy = False
         (then or self._show_choice)()
 
@@ -139,21 +139,21 @@ class Explorer:
         self._show_number()
 
     def _show_distributions(self) -> None:
-        self.distributions.value = _told(lambda: explore.distribution(self.loaded, self.choice)._repr_html_())
+        self.distributions.value = _told(lambda: pictures.distribution(self.loaded, self.choice)._repr_html_())
 
     def _show_landmark(self) -> None:
         where = (self.loaded, self.technique.value, self.arm.value, self.attribute.value)
         target = _number(self.target) or 0
-        self._landmark.value = _told(lambda: _with_words(explore.other_landmark(*where, target, self.at.value)))
+        self._landmark.value = _told(lambda: _with_words(pictures.other_landmark(*where, target, self.at.value)))
 
     def _show_number(self) -> None:
         where = (self.loaded, self.technique.value, self.arm.value)
         overall = Choice(self.metric.value, self.attribute.value)  # comparisons are overall
-        self._number.value = _told(lambda: _with_words(explore.other_runs(*where, overall, self.n.value)))
+        self._number.value = _told(lambda: _with_words(pictures.other_runs(*where, overall, self.n.value)))
 
     def _show_runs(self) -> None:
         """A button for each run, with its row of the table beside it."""
-        view = explore.runs(self.loaded, self.technique.value, self.arm.value, self.attribute.value)
+        view = pictures.runs(self.loaded, self.technique.value, self.arm.value, self.attribute.value)
         head = [_cell(f"<b>{html.escape(str(column))}</b>") for column in view.columns]
         cells = [cell for number, row in view.iterrows() for cell in self._row(int(number), row)]
         self.runs.children = [*head, *cells]
@@ -170,15 +170,15 @@ class Explorer:
     def show_run(self, number: int) -> None:
         """Show a run of the chosen technique: curves, digests, link to its executed notebook."""
         where = (self.loaded, self.technique.value, self.arm.value, number)
-        curves = explore.run_curves(*where)
-        parts = [explore.run_link(*where), curves._repr_html_() if curves else "", explore.run_digests(*where)]
+        curves = pictures.run_curves(*where)
+        parts = [pictures.run_link(*where), curves._repr_html_() if curves else "", pictures.run_digests(*where)]
         data = {"text/html": shown("".join(parts)), "text/plain": f"run-{number:02d}"}
         self.run.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
 
-def _with_words(picture: explore.Picture | None) -> str:
+def _with_words(picture: pictures.Picture | None) -> str:
     if picture is None:
-        return f"<p>{explore.NOT_COMPARED}</p>"
+        return f"<p>{pictures.NOT_COMPARED}</p>"
     return f"<p>{html.escape(picture.alt)}</p>{picture._repr_html_()}"
 
 

@@ -1,0 +1,1 @@
+"""Widgets of `explore.ipynb`, and the figures and frames that they show."""

@@ -1,0 +1,1 @@
+"""The results of an experiment as an object: tables, plan, runs, predictions."""
