@@ -27,6 +27,7 @@ import yaml
 from faults import TRAINING
 from measure import machine, median, met, spread, table
 
+from fitlib.execution.analysis_inputs import Studies
 from fitlib.experiment import plan
 from fitlib.experiment.declaration import declare
 from fitlib.experiment.evidence import experiment_plan
@@ -37,7 +38,6 @@ from fitlib.storage.atomic_files import append_line, json_text
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import stack
 from fitlib.storage.records import write_record
-from fitlib.studies import Studies
 from fitlib.tables.all_tables import gather
 
 TECHNIQUES, ROWS = 25, 200

@@ -4,8 +4,8 @@
 
 Batches of notebooks that import torch, pandas, scipy and seaborn and do nothing else, one at a time, each batch in a
 process of its own, whose start counts, as does the start of templates: papermill with the standard kernel (the peer),
-papermill with the kernel `fitlib`, and fitlib's own way to execute (`fitlib.execution.execute`, as in `fitlib run`).
-Processor time is that of the whole process tree.
+papermill with the kernel `fitlib`, and fitlib's own way to execute (`fitlib.execution.run_notebook.execute`, as in
+`fitlib run`). Processor time is that of the whole process tree.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def batch(way: str, folder: Path, notebooks: int) -> None:
     for number in range(notebooks):
         target = folder / f"{way}-{number}.ipynb"
         if way == "own":
-            from fitlib.execution import execute
-            from fitlib.warm.templates import EVERYTHING
+            from fitlib.execution.kernels.fork_server import EVERYTHING
+            from fitlib.execution.run_notebook import execute
 
             execute(source, target, {}, {}, modules=EVERYTHING)
         else:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
-from fitlib.analysis import REPORT, STATISTICS
+from fitlib.execution.analysis_tasks import REPORT, STATISTICS
 from fitlib.experiment.notebooks import FOLDERS, injected_parameters
 from fitlib.experiment.plan import last_line
 from fitlib.storage.atomic_files import read_json

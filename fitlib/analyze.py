@@ -11,14 +11,14 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fitlib.analysis import Outcome, Study, analyse
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
+from fitlib.execution.analysis_tasks import Outcome, Study, analyse
+from fitlib.execution.progress import Progress
 from fitlib.experiment.parse import NAME, NAME_REMEDY
 from fitlib.experiment.schema import Analysis
 from fitlib.mapping import key_of
 from fitlib.others import FOLDER, MAPPING, Choices, normalised
-from fitlib.progress import Progress
 from fitlib.roles import suggestion
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.lock import locked

@@ -188,9 +188,9 @@ def _tell_of_data(experiment: Experiment, stream: TextIO) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     experiment, paths = _experiment(options)
-    from fitlib.batch import Conditions, default_jobs, run_experiment
-    from fitlib.executors import Choice
-    from fitlib.watch import Limits
+    from fitlib.execution.executors.base import Choice
+    from fitlib.execution.limits import Limits
+    from fitlib.execution.run_experiment import Conditions, default_jobs, run_experiment
 
     _tell_of_data(experiment, sys.stderr)
     choice = Choice(options.executor, options.address, tuple(options.settings))
@@ -201,8 +201,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from fitlib.batch import report_experiment
-    from fitlib.progress import Progress
+    from fitlib.execution.progress import Progress
+    from fitlib.execution.run_experiment import report_experiment
 
     experiment, paths = _declared(options, options.experiment)
     outcome = report_experiment(experiment, paths, os.cpu_count() or 1, Progress(), options.show_code)
@@ -247,8 +247,8 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _analyze(options: argparse.Namespace) -> int:
+    from fitlib.execution.progress import Progress
     from fitlib.experiment.schema import Analysis, validated
-    from fitlib.progress import Progress
     from fitlib.storage.paths import ExperimentPaths
 
     names = ("smallest_effect", "alpha", "cross")
@@ -303,7 +303,7 @@ def _datasets(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from fitlib.status import lines, watch
+    from fitlib.execution.status import lines, watch
 
     names = [options.experiment] if options.experiment else _experiments(options.outputs)
     if not names:
@@ -317,7 +317,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _logs(options: argparse.Namespace) -> int:
-    from fitlib.logs import logs
+    from fitlib.execution.logs import logs
 
     experiment, paths = _declared(options, options.experiment)
     print("\n".join(logs(experiment, paths, options.run)))
@@ -325,7 +325,7 @@ def _logs(options: argparse.Namespace) -> int:
 
 
 def _clean(options: argparse.Namespace) -> int:
-    from fitlib.clean import clean, leftovers
+    from fitlib.execution.clean import clean, leftovers
 
     _, paths = _declared(options, options.experiment)
     found = leftovers(paths, options.cache)
@@ -373,14 +373,14 @@ def _declared(options: argparse.Namespace, name: str) -> tuple:
 
 
 def _conclude(options: argparse.Namespace, paths: object, outcome: object) -> int:
-    from fitlib import determinism
+    from fitlib.execution import determinism_cost
 
     if paths.root.parent == options.outputs:
         from fitlib.report.overview import write_overview
 
         write_overview(options.outputs)
     reports = paths.reports()
-    for line in determinism.write(paths):
+    for line in determinism_cost.write(paths):
         print(line)
     for report in reports:
         print(f"report: {report}")
@@ -437,7 +437,7 @@ def _amount(text: str, units: dict[str, int], wanted: str) -> float:
 def _interrupt(signum: int, frame: object) -> None:
     """The first time end in order; the second time at once, with no kernel left."""
     if _interrupts:
-        kernels = sys.modules.get("fitlib.kernels")
+        kernels = sys.modules.get("fitlib.execution.kernels.manager")
         if kernels:
             kernels.end_all()
         print("\x1b[?25h" if sys.stderr.isatty() else "", end="", file=sys.stderr)  # a live table hides the cursor

@@ -17,10 +17,10 @@ from pathlib import Path, PurePosixPath
 
 import fitlib
 from fitlib.actions import actions_of, events, moment
-from fitlib.analysis import STATISTICS
 from fitlib.crate import Contents, Packed, metadata
 from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError
+from fitlib.execution.analysis_tasks import STATISTICS
 from fitlib.experiment.notebooks import injected_parameters, notebook_path, read_notebook
 from fitlib.formatting import count, listed
 from fitlib.report.vocabulary import data_name, noise, seed

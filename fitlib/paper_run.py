@@ -8,10 +8,10 @@ from pathlib import Path
 from threading import Thread
 from types import ModuleType
 
-from fitlib import kernels
-from fitlib.analysis import ONE_THREAD
 from fitlib.errors import InputError
-from fitlib.execution import execute
+from fitlib.execution.analysis_tasks import ONE_THREAD
+from fitlib.execution.kernels import manager
+from fitlib.execution.run_notebook import execute
 from fitlib.experiment.notebooks import check_parameters, notebook_path
 from fitlib.paper_files import contents, locate
 from fitlib.storage.paths import new_attempt
@@ -34,13 +34,13 @@ def recompute(data: Path | None, out: Path, tell: Callable[[str], None]) -> list
     try:
         parameters = {"data_dir": str(folder), "out_dir": str(attempt)}
         check_parameters(notebook, parameters)
-        kernels.begin()
+        manager.begin()
         Thread(target=_report, daemon=True).start()
         execute(notebook, attempt / NOTEBOOK, parameters, ONE_THREAD)
         _report().write_report(attempt / NOTEBOOK, attempt / REPORT)
         return _replace(attempt, out)
     except KeyboardInterrupt:
-        kernels.end_all()
+        manager.end_all()
         raise
     finally:
         shutil.rmtree(attempt, ignore_errors=True)

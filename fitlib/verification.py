@@ -12,7 +12,7 @@ from fitlib.errors import InputError
 from fitlib.storage.paths import ExperimentPaths
 
 if TYPE_CHECKING:
-    from fitlib.analysis import Study
+    from fitlib.execution.analysis_tasks import Study
 
 SHORT = 60  # characters of a value that a line shows
 Json = dict[str, object]

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
-from fitlib.analysis import REPORT, STATISTICS
 from fitlib.digest import digest_file
+from fitlib.execution.analysis_tasks import REPORT, STATISTICS
 from fitlib.storage.atomic_files import json_text
 from fitlib.storage.manifest import OUTSIDE, covered, manifest_of
 from fitlib.storage.records import RECORD, well_formed

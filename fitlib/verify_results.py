@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from fitlib.analysis import STATISTICS, Study, description
 from fitlib.analyze import study_again
 from fitlib.digest import digest_json
+from fitlib.execution.analysis_inputs import study_of
+from fitlib.execution.analysis_tasks import STATISTICS, Study, description
 from fitlib.experiment.plan import State
 from fitlib.others import MAPPING
 from fitlib.statistics.run_identity import done_runs
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import RECORD, read_record
-from fitlib.studies import study_of
 from fitlib.verification import Json, Place, Verification
 from fitlib.verify_files import record_of
 from fitlib.verify_notebooks import Executed, check_parameters, read_executed

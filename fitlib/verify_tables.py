@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from fitlib.analysis import STATISTICS
 from fitlib.digest import digest_json
+from fitlib.execution.analysis_tasks import STATISTICS
 from fitlib.experiment.code_inspection import fitlib_imports
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.machine import machine

@@ -6,7 +6,7 @@ import pytest
 import torch
 from method_examples import Example, configurations, trained
 
-from fitlib.determinism import gather, told, write
+from fitlib.execution.determinism_cost import gather, told, write
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.machine import STEP_COST_MIME
 from fitlib.storage.manifest import OUTSIDE

@@ -16,11 +16,11 @@ import pytest
 import yaml
 
 from fitlib.errors import InputError
-from fitlib.executors import ADAPTERS, Choice
-from fitlib.executors.local import Local, gpus
-from fitlib.jobs import Done, Job, Terms, fulfil, perform
-from fitlib.software import refuse_other_software, software
-from fitlib.watch import Lease
+from fitlib.execution.executors.base import ADAPTERS, Choice
+from fitlib.execution.executors.local import Local, gpus
+from fitlib.execution.jobs import Done, Job, Terms, fulfil, perform
+from fitlib.execution.limits import Lease
+from fitlib.execution.worker_software import refuse_other_software, software
 
 TRAINING = """
 import time
@@ -96,7 +96,7 @@ def test_settings_are_read_as_what_they_are():
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch, tmp_path):
     pytest.importorskip("distributed", reason='not installed: pip install "fitlib[dask]"')
-    monkeypatch.setattr("fitlib.executors.dask_cluster.PATIENCE", 1)
+    monkeypatch.setattr("fitlib.execution.executors.dask_cluster.PATIENCE", 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))  # and nobody listens
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"

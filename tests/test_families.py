@@ -12,10 +12,10 @@ from PIL import Image
 
 from fitlib import load
 from fitlib.errors import InputError
+from fitlib.execution.analysis_inputs import study_of
 from fitlib.experiment.parse import make_experiment
 from fitlib.export import export
 from fitlib.storage.paths import ExperimentPaths
-from fitlib.studies import study_of
 from fitlib.unpack import verify_archive
 from fitlib.verify import verify
 
@@ -54,7 +54,7 @@ def test_techniques_are_grouped_by_classes_and_groups_in_plan_order(make):
 
 def test_a_family_s_study_has_its_own_techniques_names_folder_and_remarks(make, tmp_path, monkeypatch):
     declared = {"declared_hash": "h", "finished_runs_at_declaration": 0}
-    monkeypatch.setattr("fitlib.studies.read_declared", lambda paths: declared)
+    monkeypatch.setattr("fitlib.execution.analysis_inputs.read_declared", lambda paths: declared)
     experiment, paths = make(TWO), ExperimentPaths(tmp_path)
     first, second = (study_of(experiment, paths, family, []) for family in experiment.families)
     assert [t["technique"] for t in first.plan["techniques"]] == ["A", "B"] and second.plan["classes"] == [
@@ -68,7 +68,8 @@ def test_a_family_s_study_has_its_own_techniques_names_folder_and_remarks(make, 
 
 def test_one_family_has_its_results_in_the_experiments_own_folder(make, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "fitlib.studies.read_declared", lambda p: {"declared_hash": "", "finished_runs_at_declaration": 0}
+        "fitlib.execution.analysis_inputs.read_declared",
+        lambda p: {"declared_hash": "", "finished_runs_at_declaration": 0},
     )
     experiment = make({"A": TWO["A"], "B": TWO["B"]})
     assert study_of(experiment, ExperimentPaths(tmp_path), experiment.families[0], []).paths.root == tmp_path

@@ -220,7 +220,7 @@ def test_a_full_disk_ends_with_1_and_nothing_half_written_is_believed(undisturbe
 
 def test_a_run_alone_is_byte_for_byte_the_run_of_the_batch(undisturbed, tmp_path):
     """Executed by papermill without the batch, with the parameters that the batch gives."""
-    from fitlib.execution import execute
+    from fitlib.execution.run_notebook import execute
     from fitlib.experiment.notebooks import notebook_path
     from fitlib.experiment.parse import read_experiment
     from fitlib.experiment.plan import run_parameters, run_tasks

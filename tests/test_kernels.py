@@ -17,11 +17,12 @@ import psutil
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 
-from fitlib import kernels, sockets
 from fitlib.errors import Crashed
-from fitlib.execution import execute
-from fitlib.warm import templates
-from fitlib.warm.templates import ANALYSIS, EVERYTHING
+from fitlib.execution.kernels import fork_server as templates
+from fitlib.execution.kernels import manager as manager_kernels
+from fitlib.execution.kernels import sockets
+from fitlib.execution.kernels.fork_server import ANALYSIS, EVERYTHING
+from fitlib.execution.run_notebook import execute
 
 pytestmark = pytest.mark.skipif(not templates.available(), reason="kernels are forked on Linux only")
 
@@ -53,7 +54,7 @@ def begin(monkeypatch):
     """Kernels take thread numbers from the test alone, whatever earlier tests left in the environment."""
     for name in ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    kernels.begin()
+    manager_kernels.begin()
 
 
 def notebook(folder: Path, *cells: str, name: str = "n.ipynb") -> Path:
@@ -192,8 +193,8 @@ def test_a_long_temporary_folder_is_no_hindrance(tmp_path, monkeypatch):
 OWNER = """
 import sys, time
 from pathlib import Path
-from fitlib import kernels
-from fitlib.execution import execute
+from fitlib.execution.kernels import manager as kernels
+from fitlib.execution.run_notebook import execute
 kernels.begin()
 execute(Path(sys.argv[1]), Path(sys.argv[2]), {}, {}, None, lambda pid: print(pid, flush=True), modules=["json"])
 """
@@ -216,7 +217,7 @@ def test_kernels_and_templates_end_with_their_owner(tmp_path):
     owner.communicate()
     _, alive = psutil.wait_procs(left, timeout=20)
     assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
-    kernels.begin()
+    manager_kernels.begin()
     assert not list(Path("/tmp").glob(f"fitlib-*-{owner.pid}-*"))
 
 
@@ -334,10 +335,12 @@ def test_the_kernel_restarts_and_can_be_interrupted(kernelspec):
 
 def test_a_notebook_is_saved_as_often_as_time_allows(tmp_path, monkeypatch):
     """papermill saves all of it twice for each cell, which grows with the square of the number of cells."""
-    from fitlib import engine
+    from fitlib.execution.kernels import papermill_engine
 
     saved = []
-    monkeypatch.setattr(engine.NotebookExecutionManager, "save", lambda self, **_: saved.append(time.sleep(0.05)))
+    monkeypatch.setattr(
+        papermill_engine.NotebookExecutionManager, "save", lambda self, **_: saved.append(time.sleep(0.05))
+    )
     source = notebook(tmp_path, *["1"] * 40)
     execute(source, tmp_path / "out.ipynb", {}, {}, modules=["json"])
     assert 2 <= len(saved) < 40

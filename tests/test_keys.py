@@ -65,13 +65,18 @@ def test_training_depends_on_no_module_of_the_analysis():
 
 
 def test_the_analysis_depends_on_no_module_of_the_training():
-    training = {"fitlib.training.loop", "fitlib.training.noise", "fitlib.training.methods.base", "fitlib.batch"}
+    training = {
+        "fitlib.training.loop",
+        "fitlib.training.noise",
+        "fitlib.training.methods.base",
+        "fitlib.execution.run_experiment",
+    }
     for modules in (roots("metrics"), roots("statistics"), PAGES):
         assert not training & set(imported_modules(modules))
 
 
 def test_pages_depend_on_no_module_that_makes_tables():
-    assert not {"fitlib.tables.all_tables", "fitlib.statistics.estimates", "fitlib.analysis"} & set(
+    assert not {"fitlib.tables.all_tables", "fitlib.statistics.estimates", "fitlib.execution.analysis_tasks"} & set(
         imported_modules(PAGES)
     )
 
@@ -159,7 +164,7 @@ def test_the_code_digest_is_stable_and_depends_on_the_sources():
     assert code_digest(("fitlib.digest",)) != code_digest(("fitlib.options",))
 
 
-@pytest.mark.parametrize("modules", [("fitlib.nowhere",), ("fitlib.digest", "fitlib.warm.nowhere")])
+@pytest.mark.parametrize("modules", [("fitlib.nowhere",), ("fitlib.digest", "fitlib.execution.kernels.nowhere")])
 def test_a_root_that_names_no_module_is_refused_instead_of_hashing_less(modules):
     with pytest.raises(ValueError, match=r"no module of fitlib: fitlib.*nowhere"):
         imported_modules(modules)

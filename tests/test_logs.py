@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from fitlib import clean
 from fitlib.errors import InputError
+from fitlib.execution import clean
+from fitlib.execution.logs import logs
 from fitlib.experiment.parse import make_experiment
 from fitlib.experiment.plan import run_tasks
-from fitlib.logs import logs
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths, new_attempt, supersede
 from fitlib.storage.records import write_record

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import yaml
 
-from fitlib import batch
-from fitlib.analysis import Outcome
 from fitlib.errors import InputError, RunFailed
+from fitlib.execution import run_experiment
+from fitlib.execution.analysis_inputs import study_of
+from fitlib.execution.analysis_tasks import Outcome
+from fitlib.execution.progress import Progress
 from fitlib.experiment import plan
 from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.evidence import compare_shared_epochs
 from fitlib.experiment.parse import make_experiment, read_experiment
-from fitlib.progress import Progress
 from fitlib.recording.save_predictions import save_predictions
 from fitlib.recording.saved_outputs import Finished, check
 from fitlib.report.provenance import identities
@@ -28,7 +29,6 @@ from fitlib.storage.keys import changed_parts
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import write
 from fitlib.storage.records import write_record
-from fitlib.studies import study_of
 
 OWN = Path(__file__).parent / "own"
 NOTEBOOK = {"notebook": "simulated.ipynb", "techniques": {"A": {}}}
@@ -445,7 +445,7 @@ def test_the_runs_of_an_earlier_command_are_compared_too(here):
 @pytest.fixture
 def declared(monkeypatch):
     known = {"declared_hash": "h", "finished_runs_at_declaration": 0}
-    monkeypatch.setattr("fitlib.studies.read_declared", lambda paths: known)
+    monkeypatch.setattr("fitlib.execution.analysis_inputs.read_declared", lambda paths: known)
 
 
 def finished_study(runs):
@@ -516,13 +516,15 @@ def test_a_control_arm_without_weights_compares_predictions(here):
 
 @pytest.fixture
 def without_analysis(monkeypatch):
-    monkeypatch.setattr("fitlib.studies.Studies.tasks", lambda *_: [])
-    monkeypatch.setattr("fitlib.studies.Studies.conclude", lambda _, result, *__: Outcome(failures=result.failures))
+    monkeypatch.setattr("fitlib.execution.analysis_inputs.Studies.tasks", lambda *_: [])
+    monkeypatch.setattr(
+        "fitlib.execution.analysis_inputs.Studies.conclude", lambda _, result, *__: Outcome(failures=result.failures)
+    )
 
 
 def run(experiment, only=(), replace=False):
     paths = ExperimentPaths(Path("outputs") / experiment.name)
-    return batch.run_experiment(experiment, paths, 2, only, replace, Progress()), paths
+    return run_experiment.run_experiment(experiment, paths, 2, only, replace, Progress()), paths
 
 
 def executed(paths):

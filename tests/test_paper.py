@@ -319,7 +319,7 @@ def test_a_file_is_neither_a_folder_of_numbers_nor_one_to_write_into(small, tmp_
 
 def test_papermill_is_there_without_the_slow_grammar_of_addresses():
     work = (
-        "import sys; from fitlib import execution as p; p._papermill(); "
+        "import sys; from fitlib.execution import run_notebook as p; p._papermill(); "
         "print('papermill' in sys.modules, p.ADDRESS_GRAMMAR in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=True)

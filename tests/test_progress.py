@@ -6,16 +6,16 @@ import nbformat
 import pytest
 from rich.console import Console
 
-from fitlib import status
-from fitlib.board import Board, duration
-from fitlib.execution import execute
+from fitlib.execution import status
+from fitlib.execution.kernels.last_line import LastLine, shown_line
+from fitlib.execution.progress import Progress
+from fitlib.execution.progress_table import Board, duration
+from fitlib.execution.run_notebook import execute
+from fitlib.execution.scheduler import Task
 from fitlib.experiment.parse import make_experiment
 from fitlib.experiment.plan import State, run_tasks
-from fitlib.listening import LastLine, shown_line
-from fitlib.progress import Progress
 from fitlib.storage.lock import locked
 from fitlib.storage.paths import PROGRESS, ExperimentPaths, new_attempt
-from fitlib.workflow import Task
 
 TECHNIQUES = {
     "S-Base": {"method": "baseline"},

@@ -408,7 +408,7 @@ def test_lightning_takes_no_batch_before_the_step_that_needs_it(example, tmp_pat
 
 @pytest.mark.slow
 def test_example_of_a_notebook(tmp_path):
-    from fitlib.execution import execute
+    from fitlib.execution.run_notebook import execute
 
     for run in range(2):
         given = {"run_dir": str(tmp_path / str(run)), "run": run, "noise": {"name": "reduction-order"}}

@@ -22,7 +22,7 @@ import pytest
 from matplotlib.figure import Figure
 from test_sentences import SCRIPT, Experiment, constant, digest, elsewhere, experiment, with_parts, without
 
-from fitlib.execution import execute
+from fitlib.execution.run_notebook import execute
 from fitlib.experiment.code_inspection import fitlib_imports
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.metrics.bias_metrics import BIAS_METRICS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitlib import status
+from fitlib.execution import status
 from fitlib.experiment.parse import read_experiment
 from fitlib.experiment.plan import run_tasks
 from fitlib.storage.lock import locked

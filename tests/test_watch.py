@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from fitlib import watch
+from fitlib.execution import limits as limits_execution
+from fitlib.execution.limits import ORPHANED, Lease, LeaseWatch, Limits, Watch, memory_of
 from fitlib.storage.lock import Holder
-from fitlib.watch import ORPHANED, Lease, LeaseWatch, Limits, Watch, memory_of
 
 HOLDING = "import time; held = b'x' * {size}; print('ready', flush=True); time.sleep(60)"
 MIB = 2**20
@@ -52,7 +52,7 @@ def test_a_kernel_within_its_limits_is_left_alone(process):
     victim = process(HOLDING.format(size=1))
     with Watch(Limits(seconds=60, memory=1000 * MIB)) as watching:
         watching.kernel(victim.pid)
-        time.sleep(3 * watch.INTERVAL)
+        time.sleep(3 * limits_execution.INTERVAL)
     assert watching.reason == "" and victim.poll() is None
 
 
@@ -67,14 +67,14 @@ def _holder(path, token, pid=1):
 
 def test_a_lease_holds_as_long_as_the_lock_is_the_batchs_and_changes(tmp_path, monkeypatch):
     lock, now = tmp_path / "lock", [1000.0]
-    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(limits_execution.time, "monotonic", lambda: now[0])
     _holder(lock, "mine")
     lease = LeaseWatch(Lease(str(lock), "mine"))
     assert lease.holds()
-    now[0] += 3 * watch.STALE
+    now[0] += 3 * limits_execution.STALE
     os.utime(lock, (1, 1))  # another time than before: a heartbeat, whatever the clocks say
     assert lease.holds()
-    now[0] += 3 * watch.STALE
+    now[0] += 3 * limits_execution.STALE
     assert not lease.holds()
     _holder(lock, "somebody else's")
     assert not lease.holds()
@@ -86,7 +86,7 @@ def test_one_look_at_a_missing_lock_does_not_end_a_lease(tmp_path):
 
 SHARING = """
 import multiprocessing, os
-from fitlib.watch import memory_of
+from fitlib.execution.limits import memory_of
 
 held = bytearray(os.urandom(300 << 20))
 fork = multiprocessing.get_context("fork")

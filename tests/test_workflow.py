@@ -7,8 +7,8 @@ from contextlib import nullcontext
 import pytest
 
 from fitlib.errors import InputError, RunFailed
-from fitlib.jobs import Done, Job
-from fitlib.workflow import Task, work_off
+from fitlib.execution.jobs import Done, Job
+from fitlib.execution.scheduler import Task, work_off
 
 
 class Threads:

@@ -12,8 +12,8 @@ from typing import Any
 from jupyter_client.provisioning import LocalProvisioner
 from traitlets import List, Unicode
 
-from fitlib.sockets import private_folder, socket_path
-from fitlib.warm.templates import EVERYTHING, ForkedKernel, TemplateError, available, template
+from fitlib.execution.kernels.fork_server import EVERYTHING, ForkedKernel, TemplateError, available, template
+from fitlib.execution.kernels.sockets import private_folder, socket_path
 
 LAUNCHER = ["-m", "ipykernel_launcher", "-f"]
 UNDERSTOOD = {"env", "cwd", "stdout", "stderr", "stdin", "independent", "kernel_id", "extra_arguments"}

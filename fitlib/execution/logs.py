@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from fitlib.attempts import LOG
 from fitlib.errors import InputError, did_you_mean
+from fitlib.execution.attempt import LOG
 from fitlib.experiment import plan
 from fitlib.experiment.model import Experiment
 from fitlib.storage.atomic_files import read_json

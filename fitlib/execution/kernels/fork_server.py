@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-SCRIPT = Path(__file__).with_name("template.py")
+SCRIPT = Path(__file__).with_name("template_process.py")
 COLD = "FITLIB_COLD_KERNELS"  # set it, and no kernel is forked
 MOST = 4  # templates of one process; the one that was not needed for longest goes
 START_SECONDS, FORK_SECONDS = 120, 60

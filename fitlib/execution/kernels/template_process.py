@@ -66,7 +66,7 @@ def main() -> None:
 
 def prepare(names: list[str]) -> tuple:
     """Import the modules of the list and hide them; missing ones are left out."""
-    helper = _load(os.path.join(os.path.dirname(os.path.abspath(__file__)), "preloaded.py"))
+    helper = _load(os.path.join(os.path.dirname(os.path.abspath(__file__)), "hidden_imports.py"))
     base = {k: v for k, v in os.environ.items() if _ENVIRONMENT.get(k) != v}
     recorder = helper.Recorder(_BASE[0])
     os.environ.setdefault("MPLBACKEND", INLINE)

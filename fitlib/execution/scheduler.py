@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fitlib.errors import FitlibError, InputError, RunFailed
-from fitlib.executors import Executor
-from fitlib.jobs import Done, Job, perform
+from fitlib.execution.executors.base import Executor
+from fitlib.execution.jobs import Done, Job, perform
 from fitlib.storage.lock import BEAT
 
 RANKS = {"train": 1}  # whatever else can run goes first: it is short, and somebody waits for it

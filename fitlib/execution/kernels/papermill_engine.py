@@ -8,7 +8,7 @@ from typing import Any
 from nbformat import NotebookNode
 from papermill.engines import NBClientEngine, NotebookExecutionManager
 
-from fitlib.prompt import PromptManager
+from fitlib.execution.kernels.client import PromptManager
 
 SHARE = 20  # saving takes at most one part in so many of the time; papermill saves the whole notebook twice a cell
 

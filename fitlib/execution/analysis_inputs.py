@@ -12,7 +12,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from fitlib.analysis import DERIVED, REPORT, STATISTICS, Outcome, Study, conclude, tasks_of
+from fitlib.execution.analysis_tasks import DERIVED, REPORT, STATISTICS, Outcome, Study, conclude, tasks_of
+from fitlib.execution.progress import Progress
+from fitlib.execution.scheduler import Result, Task
 from fitlib.experiment import plan
 from fitlib.experiment.declaration import read_declared
 from fitlib.experiment.evidence import collect, experiment_plan, prediction_hashes
@@ -21,13 +23,11 @@ from fitlib.experiment.model import Experiment
 from fitlib.experiment.parse import check_names
 from fitlib.experiment.plan import RunTask, State
 from fitlib.experiment.trainings import TrainingSpec
-from fitlib.progress import Progress
 from fitlib.recording.saved_outputs import agreed_names, other_rows, read_names
 from fitlib.storage.journal import deviations
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import read_record
-from fitlib.workflow import Result, Task
 
 
 class Studies:

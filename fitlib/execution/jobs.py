@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
 
-from fitlib.attempts import attempt
 from fitlib.errors import Crashed, InputError, RunFailed
+from fitlib.execution.attempt import attempt
+from fitlib.execution.limits import Lease, Limits, Watch
+from fitlib.execution.worker_software import refuse_other_software, refuse_without_kernel, software
 from fitlib.recording.saved_outputs import check_files
-from fitlib.software import refuse_other_software, refuse_without_kernel, software
 from fitlib.storage.lock import is_held
 from fitlib.storage.paths import new_attempt
-from fitlib.watch import Lease, Limits, Watch
 
 NOT_SHARED = "fitlib needs a file system that all workers share, mounted at the same path"
 

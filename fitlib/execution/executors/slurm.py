@@ -15,8 +15,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fitlib.errors import InputError
-from fitlib.executors import missing
-from fitlib.jobs import Done, Job, Terms
+from fitlib.execution.executors.base import missing
+from fitlib.execution.jobs import Done, Job, Terms
 from fitlib.options import Options
 
 LOOK = 1.0  # seconds between two looks at the results

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from fitlib import kernels
 from fitlib.errors import Crashed, RunFailed
-from fitlib.execution import execute
+from fitlib.execution.kernels import manager
+from fitlib.execution.kernels.fork_server import ANALYSIS, EVERYTHING, TRAINING
+from fitlib.execution.kernels.last_line import LastLine
+from fitlib.execution.limits import Watch
+from fitlib.execution.run_notebook import execute
 from fitlib.experiment.notebooks import notebook_path
-from fitlib.listening import LastLine
 from fitlib.storage.atomic_files import write_json
 from fitlib.storage.records import FAILED, RECORD, write_record
-from fitlib.warm.templates import ANALYSIS, EVERYTHING, TRAINING
-from fitlib.watch import Watch
 
 LOG = "kernel.log"
 
@@ -47,7 +47,7 @@ def attempt(
         write_record(folder, kind, parts, names)
     except Exception as error:  # whatever it is, the other tasks go on
         text = str(error) if isinstance(error, RunFailed | OSError) else f"{type(error).__name__}: {error}"
-        if not kernels.ending() and not (watch and watch.orphaned):  # an interrupted task has not failed
+        if not manager.ending() and not (watch and watch.orphaned):  # an interrupted task has not failed
             mark_failed(folder, text, parts)
         raise (Crashed if isinstance(error, Crashed) else RunFailed)(text) from None
 

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
-from fitlib.board import Board, duration
+from fitlib.execution.progress_table import Board, duration
 
 if TYPE_CHECKING:
+    from fitlib.execution.scheduler import Task
     from fitlib.experiment.plan import RunTask, State
-    from fitlib.workflow import Task
 
 PHASES = {"train": "runs"}  # the word for tasks of a kind
 REFRESH = 2.0  # seconds between two looks at what runs

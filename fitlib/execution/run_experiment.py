@@ -11,31 +11,31 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from fitlib import kernels
-from fitlib.analysis import THREAD_VARIABLES, Outcome
-from fitlib.attempts import mark_failed
 from fitlib.errors import InputError, RunFailed
-from fitlib.executors import Choice, Executor, opened
-from fitlib.executors.local import Local
+from fitlib.execution.analysis_inputs import Studies
+from fitlib.execution.analysis_tasks import THREAD_VARIABLES, Outcome
+from fitlib.execution.attempt import mark_failed
+from fitlib.execution.event_log import told
+from fitlib.execution.executors.base import Choice, Executor, opened
+from fitlib.execution.executors.local import Local
+from fitlib.execution.jobs import Done, Job, Terms
+from fitlib.execution.kernels import manager
+from fitlib.execution.limits import Lease, Limits
+from fitlib.execution.progress import Progress
+from fitlib.execution.scheduler import Task, work_off
+from fitlib.execution.status import running
+from fitlib.execution.worker_software import refuse_without_kernel, software
 from fitlib.experiment import plan
 from fitlib.experiment.declaration import declare
 from fitlib.experiment.model import Experiment
 from fitlib.experiment.notebooks import check_parameters
 from fitlib.experiment.plan import RunTask, State
-from fitlib.jobs import Done, Job, Terms
-from fitlib.progress import Progress
 from fitlib.recording import saved_outputs
 from fitlib.recording.saved_outputs import Finished
-from fitlib.software import refuse_without_kernel, software
-from fitlib.status import running
 from fitlib.storage.journal import log_event, note_deviation
 from fitlib.storage.lock import Lock, locked
 from fitlib.storage.paths import ExperimentPaths, new_attempt, new_token, settle, supersede
 from fitlib.storage.records import FAILED, altered, read_record
-from fitlib.studies import Studies
-from fitlib.telling import told
-from fitlib.watch import Lease, Limits
-from fitlib.workflow import Task, work_off
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def run_experiment(
     refuse_without_kernel()
     _check_parameters(experiment)
     conditions.executor.checked()
-    kernels.begin()
+    manager.begin()
     with closing(progress), locked(paths) as lock, swept(paths):
         everything = _states(experiment, paths)
         chosen = {task.name for task in plan.selected([task for task, _ in everything], only)}
@@ -112,7 +112,7 @@ def report_experiment(
     InputError where finished runs are of other code, parameters or data than now (a report must not mix them), or where
     what they or the metrics left behind was altered since.
     """
-    kernels.begin()
+    manager.begin()
     with closing(progress), locked(paths) as lock, swept(paths):
         states = _states(experiment, paths)
         changed = [(task, state) for task, state in states if state.state == "changed"]

@@ -15,19 +15,19 @@ from types import MappingProxyType
 
 from fitlib.digest import cached_file_digest
 from fitlib.errors import RunFailed
-from fitlib.executors import opened
-from fitlib.executors.local import Local
+from fitlib.execution.event_log import told
+from fitlib.execution.executors.base import opened
+from fitlib.execution.executors.local import Local
+from fitlib.execution.jobs import Done, Job
+from fitlib.execution.progress import Progress
+from fitlib.execution.scheduler import Result, Task, work_off
 from fitlib.experiment import plan as plans
 from fitlib.experiment.notebooks import notebook_path
-from fitlib.jobs import Done, Job
-from fitlib.progress import Progress
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths, keep_failed, replace_folder
 from fitlib.storage.predictions import crossed_name
 from fitlib.storage.records import read_record, write_record
-from fitlib.telling import told
-from fitlib.workflow import Result, Task, work_off
 
 STATISTICS, REPORT = "statistics.json", "report.json"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fitlib.jobs import Done
-from fitlib.progress import Progress
+from fitlib.execution.jobs import Done
+from fitlib.execution.progress import Progress
+from fitlib.execution.scheduler import Task
 from fitlib.storage.atomic_files import append_line
 from fitlib.storage.journal import log_event
 from fitlib.storage.paths import ExperimentPaths
-from fitlib.workflow import Task
 
 
 class Teller:

@@ -11,7 +11,7 @@ from typing import Any
 from jupyter_client.channels import AsyncZMQSocketChannel
 from traitlets import Type
 
-from fitlib.prompt import PromptClient
+from fitlib.execution.kernels.client import PromptClient
 from fitlib.storage.paths import PROGRESS
 
 PAUSE = 1.0  # seconds between two lines that are written down

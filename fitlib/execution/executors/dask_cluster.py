@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from fitlib.errors import InputError
-from fitlib.executors import missing
-from fitlib.jobs import Done, Job, Terms, fulfil
+from fitlib.execution.executors.base import missing
+from fitlib.execution.jobs import Done, Job, Terms, fulfil
 from fitlib.options import Options
 
 PATIENCE = 10  # seconds to wait for a scheduler

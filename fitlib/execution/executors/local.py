@@ -17,8 +17,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from fitlib import kernels
-from fitlib.jobs import Done, Job, Terms
+from fitlib.execution.jobs import Done, Job, Terms
+from fitlib.execution.kernels import manager
 from fitlib.options import Options
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -57,7 +57,7 @@ class Local:
 
     def cancel(self) -> None:
         """Kill the kernels and wait for their threads, which then have nothing left to do."""
-        kernels.end_all()
+        manager.end_all()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def close(self) -> None:

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from fitlib import determinism
-from fitlib.board import Board, duration
+from fitlib.execution import determinism_cost
+from fitlib.execution.progress_table import Board, duration
 from fitlib.experiment import plan
 from fitlib.experiment.model import Experiment
 from fitlib.storage.lock import is_locked
@@ -27,7 +27,7 @@ def lines(experiment: Experiment, paths: ExperimentPaths) -> list[str]:
     total = Counter("running" if task.name in now else _short(state.state) for task, state in states)
     shown = ", ".join(f"{total[name]} {name}" for name in ("done", "running", "failed", "left") if total[name])
     head = f"{experiment.name}: {shown} of {len(states)} runs{_time_left(paths, total, is_locked(paths))}"
-    costs = [f"  {line}" for line in determinism.told(determinism.gather(paths))]
+    costs = [f"  {line}" for line in determinism_cost.told(determinism_cost.gather(paths))]
     return [head, *_by_arm(states), *_epochs(now), *costs, *(f"  report: {report}" for report in paths.reports())]
 
 

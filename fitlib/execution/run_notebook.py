@@ -35,7 +35,7 @@ def execute(
     papermill = _papermill()
     from papermill.exceptions import PapermillExecutionError
 
-    from fitlib.kernels import manager_class
+    from fitlib.execution.kernels.manager import manager_class
 
     try:
         papermill.execute_notebook(
@@ -72,7 +72,7 @@ def _papermill() -> ModuleType:
         import papermill
         from papermill.engines import papermill_engines
 
-        from fitlib.engine import FitlibEngine
+        from fitlib.execution.kernels.papermill_engine import FitlibEngine
 
         papermill_engines.register(ENGINE, FitlibEngine)
         return papermill

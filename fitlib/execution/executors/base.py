@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fitlib.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    from fitlib.jobs import Done, Job, Terms
+    from fitlib.execution.jobs import Done, Job, Terms
 
 ADAPTERS = {"local": "local", "dask": "dask_cluster", "slurm": "slurm"}
 
@@ -65,7 +65,7 @@ class Choice:
         return self._adapter().connect(self.checked(), self.address, jobs, device, folder)
 
     def _adapter(self) -> Any:
-        return import_module(f"fitlib.executors.{ADAPTERS[self.name]}")
+        return import_module(f"fitlib.execution.executors.base.{ADAPTERS[self.name]}")
 
 
 def _mapping(settings: Sequence[str]) -> Mapping[str, object]:

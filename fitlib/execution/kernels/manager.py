@@ -16,11 +16,11 @@ from typing import Any
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning import LocalProvisioner
 
-from fitlib import sockets
-from fitlib.listening import client_heard_by
-from fitlib.prompt import PromptManager
-from fitlib.warm.provisioner import ForkProvisioner
-from fitlib.warm.templates import end_templates
+from fitlib.execution.kernels import sockets
+from fitlib.execution.kernels.client import PromptManager
+from fitlib.execution.kernels.fork_server import end_templates
+from fitlib.execution.kernels.last_line import client_heard_by
+from fitlib.execution.kernels.provisioner import ForkProvisioner
 
 _alive: dict[int, KernelManager] = {}
 _guard = threading.Lock()
@@ -92,8 +92,8 @@ def manager_class(
 ) -> type[KernelManager]:
     """A kernel manager whose kernels get these environment variables on top of the process's own, and a log file.
 
-    `started` is told the pid of each. modules: imported once, before kernels are forked (`fitlib.warm`); none: every
-    kernel starts cold. told: hears what they show, see `fitlib.listening`.
+    `started` is told the pid of each. modules: imported once, before kernels are forked (`fitlib.execution.kernels`);
+    none: every kernel starts cold. told: hears what they show, see `fitlib.execution.kernels.last_line`.
     """
     chosen = {"environment": dict(environment), "log_file": log, "started": staticmethod(started)}
     chosen |= {"modules": tuple(modules), "told": told and staticmethod(told)}

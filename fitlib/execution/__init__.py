@@ -1,0 +1,1 @@
+"""Execution: tasks and their scheduler, attempts, progress, status, logs."""

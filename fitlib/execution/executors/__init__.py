@@ -1,0 +1,1 @@
+"""Executors: where jobs run, one adapter for each place (threads, Dask, SLURM)."""

@@ -1,0 +1,1 @@
+"""Kernels: started cold or forked from a template process, and driven by papermill."""
