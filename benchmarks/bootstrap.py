@@ -58,9 +58,9 @@ def published() -> tuple[np.ndarray, str] | None:
     folder = os.environ.get("FITLIB_DATA_DIR")
     if not folder:
         return None
-    from fitlib import paper
+    from fitlib.paper import study
 
-    overall = paper.read(Path(folder) / "paper").overall
+    overall = study.read(Path(folder) / "paper").overall
     return np.array([[metrics[name] for name in BIAS_METRICS] for metrics in overall.values()]), "published numbers"
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from fitlib.cli import main
+from fitlib.cli.main import main
 
 sys.exit(main())

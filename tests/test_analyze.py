@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from test_end_to_end import TABLES, text_of
 
-from fitlib.other_files import find
+from fitlib.ingest.prediction_files import find
 
 N = 400
 
@@ -260,14 +260,14 @@ def test_names_scores_and_favourable_class_of_a_table_as_people_have_it(tmp_path
 
 
 def test_a_class_is_known_by_its_name_or_number():
-    from fitlib.analyze import _class_number
+    from fitlib.ingest.analyze import _class_number
 
     assert [_class_number(given, ["-1", "1"]) for given in ("-1", "1", "1.0", "0")] == [0, 1, 1, None]
     assert [_class_number(given, ["no", "yes"]) for given in ("yes", "1", "2", "Yes")] == [1, 1, None, None]
 
 
 def test_files_that_are_copies_are_told():
-    from fitlib.analyze import _copies
+    from fitlib.ingest.analyze import _copies
 
     told = _copies({"A": ["x", "y"], "B": ["x", "x", "x"], "C": ["x", "x", "y"]}, ["A", "B", "C"])
     assert told[0].startswith("B: only 1 of 3 files differ (SHA-256)") and "enter no test" in told[0]

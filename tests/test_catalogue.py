@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fitlib.cli import main
+from fitlib.cli.main import main
 from fitlib.experiment.registry import listing
 from fitlib.experiment.registry.datasets import DATASETS
 from fitlib.experiment.registry.methods import METHODS
@@ -55,6 +55,6 @@ def test_the_page_names_every_option_with_its_default_and_meaning(entries):
 
 
 def test_listing_imports_neither_torch_nor_tables():
-    code = "import sys; from fitlib.cli import main; main(['techniques']); main(['datasets']); print(*sys.modules)"
+    code = "import sys; from fitlib.cli.main import main; main(['techniques']); main(['datasets']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"torch", "numpy", "pandas", "pyarrow"}.isdisjoint(done.stdout.splitlines()[-1].split())

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from test_tables import arm, compare, drawn, evidence_of, fits, long_table, metrics_of, plan, row_of, technique
 
-from fitlib import paper
 from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.paper import study
 from fitlib.statistics import paper_protocol
 from fitlib.tables.costs import COST_NAMES, costs, study_costs
 from fitlib.tables.schemas import COSTS
@@ -124,13 +124,13 @@ LEVELS = (("Base", 0.3), ("Fair", 0.2))
 
 
 @pytest.fixture(scope="module")
-def numbers(data_dir: object) -> paper.Published:
-    return paper.read(data_dir / "paper")
+def numbers(data_dir: object) -> study.Published:
+    return study.read(data_dir / "paper")
 
 
-def test_the_study_s_counts_come_out_of_its_published_numbers(numbers: paper.Published) -> None:
+def test_the_study_s_counts_come_out_of_its_published_numbers(numbers: study.Published) -> None:
     rows = []
-    for name, base in paper.BASELINES.items():
+    for name, base in study.BASELINES.items():
         accuracies = numbers.performance[base], numbers.performance[name]
         for metric in BIAS_METRICS:
             rows.append(study_costs(numbers.overall[base][metric], numbers.overall[name][metric], *accuracies))
@@ -141,18 +141,18 @@ def test_the_study_s_counts_come_out_of_its_published_numbers(numbers: paper.Pub
     assert int(b.sum()) == 36
 
 
-def _published_counts(numbers: paper.Published) -> list[int]:
+def _published_counts(numbers: study.Published) -> list[int]:
     """The same nine from the tables of protocol `paper`."""
-    frame = paper_protocol.costs_frame(numbers.overall, numbers.performance, paper.BASELINES)
+    frame = paper_protocol.costs_frame(numbers.overall, numbers.performance, study.BASELINES)
     frame = frame[frame["judged"] == "published"]
     a, b, c = (frame[name] for name in COST_NAMES)
     counts = [frame["bias_decrease"], a, b, c, a & b, a & c, b & c, a & b & c, frame["any"]]
     return [int(x.sum()) for x in counts]
 
 
-def test_the_table_holds_the_study_s_counts_for_any_experiment(numbers: paper.Published) -> None:
+def test_the_table_holds_the_study_s_counts_for_any_experiment(numbers: study.Published) -> None:
     frames = [_long(name, numbers) for name in numbers.overall]
-    names = [technique(name, paper.BASELINES.get(name)) for name in numbers.overall]
+    names = [technique(name, study.BASELINES.get(name)) for name in numbers.overall]
     metrics, plan_ = pd.concat(frames, ignore_index=True), plan(*names, arms=[arm(n=16)])
     table = table_of(metrics, {**plan_, "classes": [str(i) for i in range(2)]})
     assert len(table) == 154, "over five tasks no metric repeats another"
@@ -161,7 +161,7 @@ def test_the_table_holds_the_study_s_counts_for_any_experiment(numbers: paper.Pu
     assert 0 < raw < 20, "raw and corrected: fewer than the 20 that are raw alone"
 
 
-def _long(name: str, numbers: paper.Published) -> pd.DataFrame:
+def _long(name: str, numbers: study.Published) -> pd.DataFrame:
     """A technique's overall values as those of two equal classes."""
     overall = np.array([numbers.overall[name][metric] for metric in BIAS_METRICS])
     frame = long_table(name, np.repeat(overall[:, :, None], 2, axis=2))

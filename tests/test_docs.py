@@ -200,14 +200,14 @@ def test_risks_of_sixteen_clean_runs_are_those_that_the_page_states() -> None:
 
 
 def test_counts_of_the_study_are_those_that_the_page_states(data_dir: Path) -> None:
-    from fitlib import paper
+    from fitlib.paper import study
     from fitlib.statistics import paper_protocol
 
-    numbers = paper.read(data_dir / "paper")
-    labels = paper_protocol.labels_frame(numbers.overall, paper.BASELINES)
+    numbers = study.read(data_dir / "paper")
+    labels = paper_protocol.labels_frame(numbers.overall, study.BASELINES)
     plus = [int((labels[column] == "+").sum()) for column in ("label_variance", "label_variance_raw")]
     assert f'its {plus[0]} "variance rose" become {plus[1]}' in FLOWING
-    costs = paper_protocol.costs_frame(numbers.overall, numbers.performance, paper.BASELINES)
+    costs = paper_protocol.costs_frame(numbers.overall, numbers.performance, study.BASELINES)
     counts = costs.groupby("judged")["cost_bias_variance"].sum()
     assert f"its {counts['published']} costs in bias variance {counts['raw']}" in FLOWING
 

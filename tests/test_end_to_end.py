@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from fitlib.audit.verify import verify
 from fitlib.tables.schemas import SCHEMAS
-from fitlib.verify import verify
 
 EXPERIMENT = {
     "training": {"epochs": 8, "learning_rate": 0.1, "shift": 1},

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from test_end_to_end import tables, text_of
 
+from fitlib.audit.verify import verify
 from fitlib.machine import STEP_COST_MIME
-from fitlib.verify import verify
 
 EXPERIMENT = {
     "network": {"name": "small-cnn", "width": 4},

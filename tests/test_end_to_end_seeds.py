@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from fitlib.verify import verify
+from fitlib.audit.verify import verify
 
 EXPERIMENT = {
     "network": {"name": "small-cnn", "width": 4},

@@ -359,5 +359,5 @@ def test_bad_overrides(tmp_path, override):
 
 def test_planning_imports_nothing_heavy():
     heavy = "('torch', 'pandas', 'scipy', 'sklearn', 'papermill', 'matplotlib', 'pyarrow')"
-    code = f"import sys, fitlib.cli, fitlib.experiment.plan, fitlib.execution.status; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, fitlib.cli.main, fitlib.experiment.plan, fitlib.execution.status; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -14,18 +14,18 @@ import yaml
 from rocrate.rocrate import ROCrate
 from tampering import mend
 
-from fitlib.actions import actions_of
-from fitlib.cli import main
-from fitlib.crate import CONTEXT, PROFILE
+from fitlib.audit.export import ENVIRONMENT, METADATA, REQUIREMENTS, export
+from fitlib.audit.lineage import actions_of
+from fitlib.audit.ro_crate import CONTEXT, PROFILE
+from fitlib.audit.verify import verify
+from fitlib.audit.verify_archive import verify_archive
+from fitlib.cli.main import main
 from fitlib.digest import digest_file
 from fitlib.errors import InputError, RunFailed
-from fitlib.export import ENVIRONMENT, METADATA, REQUIREMENTS, export
 from fitlib.storage.atomic_files import json_text
 from fitlib.storage.lock import locked
 from fitlib.storage.manifest import personal
 from fitlib.storage.paths import ExperimentPaths
-from fitlib.unpack import verify_archive
-from fitlib.verify import verify
 
 EXPERIMENT = {
     "network": {"name": "small-cnn", "width": 4},

@@ -11,13 +11,13 @@ import yaml
 from PIL import Image
 
 from fitlib import load
+from fitlib.audit.export import export
+from fitlib.audit.verify import verify
+from fitlib.audit.verify_archive import verify_archive
 from fitlib.errors import InputError
 from fitlib.execution.analysis_inputs import study_of
 from fitlib.experiment.parse import make_experiment
-from fitlib.export import export
 from fitlib.storage.paths import ExperimentPaths
-from fitlib.unpack import verify_archive
-from fitlib.verify import verify
 
 DIGITS = {"name": "digits-s", "split_seed": 1}
 FACES = {"name": "fairface", "root": "faces.parquet", "size": 16}

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fitlib.cli import main
+from fitlib.cli.main import main
 from fitlib.datasets.tabular import column_guesses, column_vocabulary
 from fitlib.errors import InputError
 from fitlib.experiment.init_from_table import experiment_file, look_over, scalar, told, write_experiment

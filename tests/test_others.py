@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from fitlib.errors import InputError
-from fitlib.mapping import Vocabulary, key_of
-from fitlib.others import Choices, default_name, normalised
-from fitlib.roles import declared_roles, roles_of
+from fitlib.ingest.column_roles import declared_roles, roles_of
+from fitlib.ingest.label_encoding import Vocabulary, key_of
+from fitlib.ingest.normalise import Choices, default_name, normalised
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import stack
 
@@ -225,7 +225,7 @@ def test_labels_that_differ_in_case_only_are_told(tmp_path):
 
 def test_the_same_files_and_choices_are_read_once(tmp_path, monkeypatch):
     first, _ = read(tmp_path, four())
-    monkeypatch.setattr("fitlib.others.Reader", None)
+    monkeypatch.setattr("fitlib.ingest.normalise.Reader", None)
     found, write = normalised(tmp_path / "mine", ExperimentPaths(tmp_path / "out"), Choices())
     write()
     assert found == first

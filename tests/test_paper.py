@@ -15,9 +15,11 @@ import pooch
 import pytest
 import yaml
 
-from fitlib import paper, paper_files, paper_run
 from fitlib.errors import InputError, RunFailed
 from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.paper import command as paper_run
+from fitlib.paper import published_files as paper_files
+from fitlib.paper import study
 from fitlib.statistics.paper_protocol import COSTS, compare
 from fitlib.statistics.significance import benjamini_hochberg, holm
 
@@ -25,13 +27,13 @@ from fitlib.statistics.significance import benjamini_hochberg, holm
 
 
 @pytest.fixture(scope="module")
-def numbers(data_dir) -> paper.Published:
-    return paper.read(data_dir / "paper")
+def numbers(data_dir) -> study.Published:
+    return study.read(data_dir / "paper")
 
 
 @pytest.fixture(scope="module")
 def tables(numbers, tmp_path_factory) -> dict[str, Path]:
-    return paper.write_tables(numbers, tmp_path_factory.mktemp("paper"))
+    return study.write_tables(numbers, tmp_path_factory.mktemp("paper"))
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +60,11 @@ def test_line_ends_are_the_published_ones(tables):
 
 
 def test_all_techniques_and_metrics_are_there_in_published_order(numbers):
-    assert len(paper.TECHNIQUES) == 27 and len(paper.BASELINES) == 22
+    assert len(study.TECHNIQUES) == 27 and len(study.BASELINES) == 22
     for mapping in (numbers.overall, numbers.per_class):
-        assert tuple(mapping) == paper.TECHNIQUES
+        assert tuple(mapping) == study.TECHNIQUES
         assert all(tuple(metrics) == BIAS_METRICS for metrics in mapping.values())
-    assert tuple(numbers.performance) == paper.TECHNIQUES
+    assert tuple(numbers.performance) == study.TECHNIQUES
 
 
 def test_overall_values_are_means_over_the_classes(numbers):
@@ -140,10 +142,10 @@ def test_one_comparison_alone_is_the_row_of_the_table(numbers, frames):
 def test_every_published_file_is_listed_once_with_its_hash():
     names = list(paper_files.hashes())
     assert len(names) == 27 + 27 * 16 + 5 == len(paper_files.HASHES.read_text().splitlines())
-    for technique in paper.TECHNIQUES:
+    for technique in study.TECHNIQUES:
         assert f"raw_bias_numbers/overall/{technique}.yaml" in names
         assert sum(name.startswith(f"raw_bias_numbers/per_class/{technique}/") for name in names) == 16
-    assert all(f"model_perf/{task.file}" in names for task in paper.TASKS.values())
+    assert all(f"model_perf/{task.file}" in names for task in study.TASKS.values())
 
 
 CONTENT = {
@@ -190,11 +192,11 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 def test_files_are_fetched_once_and_kept(server, tmp_path):
     told = []
-    folder = paper.locate(None, told.append)
+    folder = study.locate(None, told.append)
     assert paper_files.contents(folder) == CONTENT
     assert len(told) == 1 and f"{len(CONTENT)} files" in told[0]
     shutil.rmtree(server)
-    assert paper.locate(None, told.append) == folder == tmp_path / "cache"
+    assert study.locate(None, told.append) == folder == tmp_path / "cache"
     assert len(told) == 1
 
 
@@ -203,20 +205,20 @@ def test_folders_are_there_before_files_are_fetched_side_by_side(server, monkeyp
     monkeypatch.setattr(
         pooch.Pooch, "fetch", lambda source, name, **_: there.append((source.abspath / name).parent.is_dir())
     )
-    paper.locate()
+    study.locate()
     assert there == [True] * len(CONTENT)
 
 
 def test_an_altered_file_of_the_cache_is_fetched_again(server, tmp_path):
-    folder = paper.locate()
+    folder = study.locate()
     (folder / "model_perf/cifar-10s.yaml").write_bytes(b"baseline/: [99.9]\n")
-    assert paper_files.contents(paper.locate()) == CONTENT
+    assert paper_files.contents(study.locate()) == CONTENT
 
 
 def test_a_fetched_file_with_another_hash_is_never_kept(server, tmp_path):
     (server / "raw_bias_numbers/overall/S-Base.yaml").write_bytes(b"DP: [0.2]\n")
     with pytest.raises(RunFailed, match=r"overall/S-Base\.yaml: .*another SHA-256.*--data") as error:
-        paper.locate()
+        study.locate()
     assert "\n" not in str(error.value)
     assert not (tmp_path / "cache/raw_bias_numbers/overall/S-Base.yaml").exists()
 
@@ -224,13 +226,13 @@ def test_a_fetched_file_with_another_hash_is_never_kept(server, tmp_path):
 def test_a_file_that_the_server_does_not_have_is_named(server):
     (server / paper_files._remote("model_perf/cifar-10s.yaml")).unlink()
     with pytest.raises(RunFailed, match=r"model_perf/cifar-10s\.yaml: cannot be fetched.*--data DIR"):
-        paper.locate()
+        study.locate()
 
 
 def test_without_a_network_the_remedy_is_told_in_one_line(server, monkeypatch):
     monkeypatch.setattr(paper_files, "BASE_URL", "http://127.0.0.1:9/")
     with pytest.raises(RunFailed, match=r"cannot be fetched.*FITLIB_DATA_DIR") as error:
-        paper.locate()
+        study.locate()
     assert "\n" not in str(error.value)
 
 
@@ -238,8 +240,8 @@ def test_a_local_copy_goes_before_the_cache(small, tmp_path, monkeypatch):
     monkeypatch.setattr(paper_files, "cache", lambda: pytest.fail("the cache was asked"))
     put(tmp_path / "data/paper")
     monkeypatch.setenv("FITLIB_DATA_DIR", str(tmp_path / "data"))
-    assert paper.locate() == tmp_path / "data/paper"
-    assert paper.locate(put(tmp_path / "other")) == tmp_path / "other"
+    assert study.locate() == tmp_path / "data/paper"
+    assert study.locate(put(tmp_path / "other")) == tmp_path / "other"
 
 
 def test_a_checkout_of_the_public_repository_can_be_read(small, tmp_path):
@@ -250,7 +252,7 @@ def test_a_checkout_of_the_public_repository_can_be_read(small, tmp_path):
 def test_a_folder_that_is_not_there_is_named(small, tmp_path, monkeypatch, given):
     monkeypatch.setenv("FITLIB_DATA_DIR", str(tmp_path / "none"))
     with pytest.raises(InputError, match=rf"none.*{given}.*no such folder"):
-        paper.locate(tmp_path / "none" if given == "--data" else None)
+        study.locate(tmp_path / "none" if given == "--data" else None)
 
 
 def test_missing_altered_truncated_and_unreadable_files_are_named(small, tmp_path):
@@ -273,14 +275,14 @@ def test_missing_altered_truncated_and_unreadable_files_are_named(small, tmp_pat
 def test_nothing_but_plain_lists_is_read_and_no_tag_is_obeyed(tmp_path, monkeypatch, value):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="neither tags nor aliases"):
-        paper._parse(f"DP: {value}\n".encode())
+        study._parse(f"DP: {value}\n".encode())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_lists_are_read_as_the_safe_loader_reads_them(data_dir):
     content = (data_dir / "paper/raw_bias_numbers/overall/C-Base.yaml").read_bytes()
     expected = {key: np.array(values) for key, values in yaml.safe_load(content).items()}
-    made = {key: np.array(values, dtype=np.float64) for key, values in paper._parse(content).items()}
+    made = {key: np.array(values, dtype=np.float64) for key, values in study._parse(content).items()}
     assert list(made) == list(expected)
     assert all((made[key] == expected[key]).all() for key in made)
 
@@ -311,7 +313,7 @@ def test_a_file_is_neither_a_folder_of_numbers_nor_one_to_write_into(small, tmp_
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(InputError, match=r"--data.*not a folder"):
-        paper.locate(file)
+        study.locate(file)
     for out in (file, file / "out"):
         with pytest.raises(InputError, match=r"--out.*not a folder"):
             paper_run.recompute(put(tmp_path / "numbers"), out, print)

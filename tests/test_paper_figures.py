@@ -5,22 +5,21 @@ import re
 import numpy as np
 import pytest
 
-from fitlib import paper
-from fitlib import paper_figures as figures
-from fitlib.paper_example import simulated
-from fitlib.paper_review import Review
+from fitlib.paper import figures, study
+from fitlib.paper.review import Review
+from fitlib.paper.simulated_numbers import simulated
 from fitlib.report import vocabulary
 from fitlib.report.figures import style
 
 
 @pytest.fixture(scope="module")
 def example() -> Review:
-    return Review(**vars(simulated(np.random.default_rng(1))), baselines=paper.BASELINES)
+    return Review(**vars(simulated(np.random.default_rng(1))), baselines=study.BASELINES)
 
 
 @pytest.fixture(scope="module")
 def published(data_dir) -> Review:
-    return Review(**vars(paper.read(data_dir / "paper")), baselines=paper.BASELINES)
+    return Review(**vars(study.read(data_dir / "paper")), baselines=study.BASELINES)
 
 
 def texts(ax) -> list[str]:
@@ -62,7 +61,7 @@ def test_every_cell_of_the_bias_map_says_its_direction(example):
     for text, label in zip(cells, example.labels["label_mean"], strict=True):
         assert text.startswith({"+": "▲ ", "-": "▼ ", "NS": "NS"}[label])
     assert texts(ax).count("*") == 22 and texts(ax).count("o") == 10
-    assert [label.get_text() for label in ax.get_yticklabels()] == list(paper.BASELINES)
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(study.BASELINES)
 
 
 def test_every_cell_of_the_variance_map_says_its_label_and_crosses_what_helps_no_mean(example):

@@ -4,21 +4,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitlib import paper, paper_tests
-from fitlib.paper_example import simulated
-from fitlib.paper_findings import relabelled
-from fitlib.paper_review import Review, agreement, equal_rows, samples
+from fitlib.paper import findings_on_tests, study
+from fitlib.paper.findings_on_metrics import relabelled
+from fitlib.paper.review import Review, agreement, equal_rows, samples
+from fitlib.paper.simulated_numbers import simulated
 from fitlib.report import vocabulary
 from fitlib.tables import schemas
 
 
-def review_of(numbers: paper.Published) -> Review:
-    return Review(**vars(numbers), baselines=paper.BASELINES)
+def review_of(numbers: study.Published) -> Review:
+    return Review(**vars(numbers), baselines=study.BASELINES)
 
 
 @pytest.fixture(scope="module")
 def published(data_dir) -> Review:
-    return review_of(paper.read(data_dir / "paper"))
+    return review_of(study.read(data_dir / "paper"))
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def example() -> Review:
 
 
 def finding(review: Review, quirk: str):
-    (found,) = paper_tests.findings(review, quirk)
+    (found,) = findings_on_tests.findings(review, quirk)
     return found.frame.set_index(found.frame.columns[0]), " ".join(found.sentences)
 
 
@@ -94,9 +94,9 @@ def test_counts_of_techniques_and_of_variance_labels(published):
 
 
 def test_headline_claims_hold_but_for_the_number_of_techniques(published):
-    claims = paper_tests.claims(published).set_index("Claim")
+    claims = findings_on_tests.claims(published).set_index("Claim")
     assert claims.index[claims["Same"] == "no"].tolist() == ["Techniques with a variance label +"]
-    assert paper_tests.told(claims.reset_index()) == (
+    assert findings_on_tests.told(claims.reset_index()) == (
         "4 of 5 headline claims come out the same; not so: Techniques with a variance label +."
     )
 
@@ -111,8 +111,8 @@ def test_most_significant_labels_are_smaller_than_a_point(published):
 
 
 def test_published_rows_are_found_in_the_tables_made(published, data_dir, tmp_path):
-    numbers = paper.Published(published.overall, published.per_class, published.performance)
-    made = paper.write_tables(numbers, tmp_path)
+    numbers = study.Published(published.overall, published.per_class, published.performance)
+    made = study.write_tables(numbers, tmp_path)
     assert agreement(made, data_dir / "paper") == {"stat_tests": (98, 98), "raw_data": (112, 112)}
 
 
@@ -169,12 +169,12 @@ def test_what_stays_as_published_is_noted(example):
 
 
 def test_every_finding_speaks_in_sentences_without_nan(example):
-    for found in paper_tests.findings(example):
+    for found in findings_on_tests.findings(example):
         cells = found.frame.astype(str).to_numpy().ravel().tolist()
         text = " ".join([*found.sentences, *cells, found.method])
         assert "nan" not in text.lower().split() and all(s[0].isupper() or s[0].isdigit() for s in found.sentences)
         assert all(s.endswith(".") for s in (*found.sentences, found.method))
-    assert [f.quirk for f in paper_tests.findings(example, "Q6", "Q4")] == ["Q6", "Q4"]
+    assert [f.quirk for f in findings_on_tests.findings(example, "Q6", "Q4")] == ["Q6", "Q4"]
 
 
 def test_numbers_without_defects_have_nothing_to_tell():
@@ -185,21 +185,21 @@ def test_numbers_without_defects_have_nothing_to_tell():
     overall = {t: {m: x.mean(axis=1) for m, x in metrics.items()} for t, metrics in values.items()}
     performance = {t: rng.uniform(0.7, 0.8, size=8) for t in values}
     review = Review(overall, values, performance, {"S-GR": "S-Base", "S-DI2": "S-Base"})
-    said = {f.quirk: f.sentences[0] for f in paper_tests.findings(review, "Q4", "Q5", "Q6", "Q20")}
+    said = {f.quirk: f.sentences[0] for f in findings_on_tests.findings(review, "Q4", "Q5", "Q6", "Q20")}
     assert said["Q4"] == "No value was forced to zero." and said["Q5"] == "Every class is predicted in every run."
     assert said["Q6"] == "No value of BA is out of place." and said["Q20, Q8"] == "No baseline is constant."
 
 
 def test_views_show_a_cell_per_technique_and_metric(example):
-    view = paper_tests.labels_and_verdicts(example.table)
+    view = findings_on_tests.labels_and_verdicts(example.table)
     assert view.columns.tolist() == ["Technique", *vocabulary.BIAS_METRICS]
-    assert view["Technique"].tolist() == list(paper.BASELINES) and view.notna().all(axis=None)
-    costs = paper_tests.costs_view(example.costs)
+    assert view["Technique"].tolist() == list(study.BASELINES) and view.notna().all(axis=None)
+    costs = findings_on_tests.costs_view(example.costs)
     assert (costs["Bias fell"].astype(int) == costs["any of them"].astype(int) + costs["none"].astype(int)).all()
 
 
 def test_captions_say_n_what_varied_and_that_numbers_are_simulated(example):
-    text = paper_tests.caption(example, note="SIMULATED numbers.")
+    text = findings_on_tests.caption(example, note="SIMULATED numbers.")
     assert text.startswith("SIMULATED numbers. n = 16 runs per technique. Varied: ") and "Fixed: one seed." in text
 
 

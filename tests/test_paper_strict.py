@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from fitlib import paper
 from fitlib.metrics.bias_metrics import METRICS, PUBLISHED
 from fitlib.metrics.counts import Cells
-from fitlib.paper_example import simulated
-from fitlib.paper_strict import (
+from fitlib.paper import study
+from fitlib.paper.simulated_numbers import simulated
+from fitlib.paper.strict_reading import (
     fpsf_weights,
     nobody_predicted,
     over_common_classes,
@@ -85,15 +85,15 @@ def test_common_classes_are_those_defined_in_every_run_of_both():
 
 def test_techniques_on_one_evaluation_set_share_their_weights():
     numbers = simulated(np.random.default_rng(2))
-    weights = shared_weights(numbers.per_class, paper.BASELINES)
+    weights = shared_weights(numbers.per_class, study.BASELINES)
     assert weights["C-A4"] is weights["C-Base"] and weights["C-R1"] is not weights["C-Base"]
-    strict = strict_values(numbers.per_class, paper.BASELINES)
+    strict = strict_values(numbers.per_class, study.BASELINES)
     assert all(strict.per_class[t]["DP"] is numbers.per_class[t]["DP"] for t in numbers.per_class)
 
 
 def test_simulated_numbers_have_the_shapes_of_the_published_ones():
     numbers, again = simulated(np.random.default_rng(0)), simulated(np.random.default_rng(0))
-    assert list(numbers.overall) == list(numbers.per_class) == list(numbers.performance) == list(paper.TECHNIQUES)
+    assert list(numbers.overall) == list(numbers.per_class) == list(numbers.performance) == list(study.TECHNIQUES)
     for technique, metrics in numbers.per_class.items():
         assert np.array_equal(metrics["BA"], again.per_class[technique]["BA"])
         for metric, values in metrics.items():

@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from fitlib.cli import main
+from fitlib.cli.main import main
 from fitlib.datasets.tabular.splitting import TEST, TRAIN, VALIDATION, drawn_parts
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.evidence import experiment_plan

@@ -8,7 +8,7 @@ import torch
 from method_examples import NETWORK, Example, configurations, toy, trained
 from torch import nn
 
-from fitlib.cli import main
+from fitlib.cli.main import main
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.registry.entries import Entry

@@ -11,6 +11,11 @@ import pytest
 import yaml
 from tampering import change_cell, change_json, files_of, flip_byte, mend
 
+from fitlib.audit.deviations import Verification
+from fitlib.audit.executed_notebooks import Executed, check_cells, read_executed
+from fitlib.audit.runs import Runs, check_sameness, expanded
+from fitlib.audit.tables import differences
+from fitlib.audit.verify import check_files, verify
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
 from fitlib.experiment.model import plan_hash
@@ -18,11 +23,6 @@ from fitlib.experiment.notebooks import cells_digest
 from fitlib.storage.lock import locked
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths
-from fitlib.verification import Verification
-from fitlib.verify import check_files, verify
-from fitlib.verify_notebooks import Executed, check_cells, read_executed
-from fitlib.verify_runs import Runs, check_sameness, expanded
-from fitlib.verify_tables import differences
 
 EXPERIMENT = {
     "network": {"name": "small-cnn", "width": 4},

@@ -1,6 +1,6 @@
 """What changes in the published study, quirk by quirk: its tests and counts; all findings; its headline claims.
 
-As in `fitlib.paper_findings`: a `fitlib.paper_review.Review` in, a `Finding` out.
+As in `fitlib.paper.findings_on_metrics`: a `fitlib.paper.review.Review` in, a `Finding` out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fitlib.formatting import count, decimals, listed, points, probability
-from fitlib.paper_findings import (
+from fitlib.paper.findings_on_metrics import (
     NO_TEST_MADE,
     Finding,
     forced_zeros,
@@ -22,7 +22,7 @@ from fitlib.paper_findings import (
     signed,
     unpredicted_classes,
 )
-from fitlib.paper_review import Review, distinct_metrics
+from fitlib.paper.review import Review, distinct_metrics
 from fitlib.report.vocabulary import JUDGED
 from fitlib.statistics import estimates as st
 from fitlib.statistics import significance as sig

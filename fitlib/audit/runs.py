@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from fitlib.audit.deviations import Json, Verification, shown
+from fitlib.audit.executed_notebooks import Executed
+from fitlib.audit.file_hashes import record_of
 from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.declaration import declarations, latest_plan, read_declared
@@ -21,9 +24,6 @@ from fitlib.recording.saved_outputs import check_noise
 from fitlib.statistics.run_identity import check_control
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.records import FAILED, RECORD, read_record
-from fitlib.verification import Json, Verification, shown
-from fitlib.verify_files import record_of
-from fitlib.verify_notebooks import Executed
 
 START = ("initial weights", "first batch", "data order")  # of one seed
 GENERATORS = ("random numbers", "random numbers of Python", "random numbers of NumPy")  # as an own training found them

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from fitlib.analyze import study_again
+from fitlib.audit.deviations import Json, Place, Verification
+from fitlib.audit.executed_notebooks import Executed, check_parameters, read_executed
+from fitlib.audit.file_hashes import record_of
+from fitlib.audit.runs import Runs, folder_name
 from fitlib.digest import digest_json
 from fitlib.execution.analysis_inputs import study_of
 from fitlib.execution.analysis_tasks import STATISTICS, Study, description
 from fitlib.experiment.plan import State
-from fitlib.others import MAPPING
+from fitlib.ingest.analyze import study_again
+from fitlib.ingest.normalise import MAPPING
 from fitlib.statistics.run_identity import done_runs
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import RECORD, read_record
-from fitlib.verification import Json, Place, Verification
-from fitlib.verify_files import record_of
-from fitlib.verify_notebooks import Executed, check_parameters, read_executed
-from fitlib.verify_runs import Runs, folder_name
 
 RUN_PATH = 6  # last components of a predictions file's path: runs/<training>/<arm>/<run>/predictions/<file>
 ANALYSED_PATH = 3  # of one that was made elsewhere: predictions/<technique>/<file>
@@ -41,7 +41,7 @@ def check_results(
         return [statistics] if statistics else [], []
     notebooks = [_metrics(found, place, technique, trained) for technique in place.techniques]
     _check_statistics_key(found, place, statistics)
-    from fitlib.verify_tables import check_tables  # pandas and SciPy take longer than all the rest
+    from fitlib.audit.tables import check_tables  # pandas and SciPy take longer than all the rest
 
     check_tables(found, place)
     return [n for n in (statistics, *notebooks) if n], place.evidence

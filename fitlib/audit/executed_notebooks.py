@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fitlib.audit.deviations import Json, Verification, shown
+from fitlib.audit.file_hashes import record_of
 from fitlib.digest import digest_file
 from fitlib.errors import InputError
 from fitlib.experiment.notebooks import (
@@ -21,8 +23,6 @@ from fitlib.experiment.notebooks import (
     notebook_path,
     read_notebook,
 )
-from fitlib.verification import Json, Verification, shown
-from fitlib.verify_files import record_of
 
 KINDS = ("train", "metrics", "statistics")
 Cell = tuple[str, str]  # type and source

@@ -13,7 +13,7 @@ from fitlib.execution.analysis_tasks import ONE_THREAD
 from fitlib.execution.kernels import manager
 from fitlib.execution.run_notebook import execute
 from fitlib.experiment.notebooks import check_parameters, notebook_path
-from fitlib.paper_files import contents, locate
+from fitlib.paper.published_files import contents, locate
 from fitlib.storage.paths import new_attempt
 
 NOTEBOOK, REPORT = "paper.ipynb", "report.html"

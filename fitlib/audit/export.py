@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import fitlib
-from fitlib.actions import actions_of, events, moment
-from fitlib.crate import Contents, Packed, metadata
+from fitlib.audit.lineage import actions_of, events, moment
+from fitlib.audit.ro_crate import Contents, Packed, metadata
+from fitlib.audit.verify import check_files
 from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError
 from fitlib.execution.analysis_tasks import STATISTICS
@@ -31,7 +32,6 @@ from fitlib.storage.manifest import covered, personal
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import RECORD
 from fitlib.tables.metric_series import main_arms
-from fitlib.verify import check_files
 
 ENVIRONMENT, REQUIREMENTS, METADATA = "environment.json", "requirements.txt", "ro-crate-metadata.json"
 FOLDER = "outputs"  # of the experiment's folder in the archive, as in a project

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.alignment import aligned, check_unique, order_of
 from fitlib.datasets.tabular.cells import counted
 from fitlib.digest import digest_arrays, digest_file, digest_json
 from fitlib.errors import InputError
-from fitlib.mapping import Mapped, listed
-from fitlib.other_files import HERE, Read, Reader, find, passed_over
-from fitlib.roles import squeezed
-from fitlib.score_columns import Used, check_declared, score_of, used_scores
+from fitlib.ingest.column_roles import squeezed
+from fitlib.ingest.label_encoding import Mapped, listed
+from fitlib.ingest.prediction_files import HERE, Read, Reader, find, passed_over
+from fitlib.ingest.row_alignment import aligned, check_unique, order_of
+from fitlib.ingest.score_columns import Used, check_declared, score_of, used_scores
 from fitlib.storage.atomic_files import read_json, write_json
 from fitlib.storage.code_digest import code_digest
 from fitlib.storage.keys import versions

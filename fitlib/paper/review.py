@@ -1,9 +1,9 @@
 """The published study judged twice, technique by technique and metric by metric.
 
-Protocol `paper` (`fitlib.statistics.paper_protocol`) stands beside reading `strict` (`fitlib.paper_strict`) and
+Protocol `paper` (`fitlib.statistics.paper_protocol`) stands beside reading `strict` (`fitlib.paper.strict_reading`) and
 protocol `fitlib` (`fitlib.statistics.significance`, `fitlib.statistics.estimates`), computed from the same published
 values. Each of the study's five tasks is an experiment of its own, and so has its own family of tests.
-`fitlib.paper_findings` tells what changes, quirk by quirk.
+`fitlib.paper.findings_on_metrics` tells what changes, quirk by quirk.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pandas as pd
 
 from fitlib.formatting import count
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.paper_strict import Strict, Values, over_common_classes, strict_values
+from fitlib.paper.strict_reading import Strict, Values, over_common_classes, strict_values
 from fitlib.statistics import estimates as st
 from fitlib.statistics import significance as sig
 from fitlib.statistics.paper_protocol import (

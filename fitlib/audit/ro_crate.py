@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from fitlib.actions import Action
+from fitlib.audit.lineage import Action
 
 if TYPE_CHECKING:
     from rocrate.model.contextentity import ContextEntity

@@ -10,14 +10,14 @@ import numpy as np
 
 from fitlib.metrics.bias_metrics import PUBLISHED, overall
 from fitlib.metrics.counts import Cells
-from fitlib.paper import RUNS, TASKS, Published
+from fitlib.paper.study import RUNS, TASKS, Published
 
 CLASSES = {"S": 10, "C": 20, "I": 30, "A": 2, "N": 2}  # fewer than the study's 79 and 211, so that it takes no time
 GROUP = 400  # rows of each group
 
 
 def simulated(rng: np.random.Generator) -> Published:
-    """Numbers of all 27 techniques in the shapes of `fitlib.paper.read`; only the numbers of classes are smaller."""
+    """Numbers of all 27 techniques in the shapes of `fitlib.paper.study.read`; only the numbers of classes are smaller."""
     per_class, performance = {}, {}
     for task in TASKS.values():
         truth = rng.integers(4, GROUP // CLASSES[task.name] + 4, size=(1, 2, CLASSES[task.name]))

@@ -1,6 +1,7 @@
-"""What changes in the published study, quirk by quirk: metrics by class. `fitlib.paper_tests` goes on with the tests.
+"""What changes in the published study, quirk by quirk: metrics by class. `fitlib.paper.findings_on_tests` goes on with
+the tests.
 
-Every function takes a `fitlib.paper_review.Review` and returns a `Finding`; its numbers come from the published values
+Every function takes a `fitlib.paper.review.Review` and returns a `Finding`; its numbers come from the published values
 alone. Points are percentage points. Where a defect has two honest repairs, both are shown.
 """
 
@@ -13,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from fitlib.formatting import count, decimals, listed, points
-from fitlib.paper_review import Review, balanced_by_ratio, samples
-from fitlib.paper_strict import Values, forced_to_zero, nobody_predicted, shared_weights, strict_values
+from fitlib.paper.review import Review, balanced_by_ratio, samples
+from fitlib.paper.strict_reading import Values, forced_to_zero, nobody_predicted, shared_weights, strict_values
 from fitlib.statistics.paper_protocol import compare
 
 LABELS_METHOD = (

@@ -1,7 +1,7 @@
 """Somebody else's predictions to the same tables and report: `DIR/<technique>/*.csv|parquet`, one file per run.
 
-What people have is first brought into one form (`fitlib.others`); what was guessed on the way is said on stderr and in
-the report.
+What people have is first brought into one form (`fitlib.ingest.normalise`); what was guessed on the way is said on
+stderr and in the report.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from fitlib.execution.analysis_tasks import Outcome, Study, analyse
 from fitlib.execution.progress import Progress
 from fitlib.experiment.parse import NAME, NAME_REMEDY
 from fitlib.experiment.schema import Analysis
-from fitlib.mapping import key_of
-from fitlib.others import FOLDER, MAPPING, Choices, normalised
-from fitlib.roles import suggestion
+from fitlib.ingest.column_roles import suggestion
+from fitlib.ingest.label_encoding import key_of
+from fitlib.ingest.normalise import FOLDER, MAPPING, Choices, normalised
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.lock import locked
 from fitlib.storage.manifest import OUTSIDE

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.errors import InputError
-from fitlib.mapping import listed
-from fitlib.other_files import Read
-from fitlib.roles import squeezed
+from fitlib.ingest.column_roles import squeezed
+from fitlib.ingest.label_encoding import listed
+from fitlib.ingest.prediction_files import Read
 
 FAVOURABLE = ("positive", "pos", "favourable", "favorable")  # what a column of scores may call the favourable class
 LISTS = -1  # stands for a column that holds a list, one number for each class

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 
+from fitlib.audit.deviations import Json, Verification
 from fitlib.digest import digest_file
 from fitlib.execution.analysis_tasks import REPORT, STATISTICS
 from fitlib.storage.atomic_files import json_text
 from fitlib.storage.manifest import OUTSIDE, covered, manifest_of
 from fitlib.storage.records import RECORD, well_formed
-from fitlib.verification import Json, Verification
 
 HASH = 12  # hex digits of a hash that a line shows
 

@@ -16,8 +16,8 @@ from fitlib.datasets.tabular.cells import counted
 from fitlib.datasets.tabular.columns import levels_of
 from fitlib.datasets.tabular.reading import PACKED, read_table
 from fitlib.errors import InputError
-from fitlib.mapping import Vocabulary, listed
-from fitlib.roles import guessed, roles_of
+from fitlib.ingest.column_roles import guessed, roles_of
+from fitlib.ingest.label_encoding import Vocabulary, listed
 from fitlib.storage.prediction_columns import SCORES, fail_at, is_list, labels, one_line, parse_lists, scores
 from fitlib.storage.predictions import MOST_CLASSES, MOST_GROUPS, SAME_TEST_SET, attribute_of
 

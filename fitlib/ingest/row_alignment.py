@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.cells import counted
 from fitlib.errors import InputError
-from fitlib.other_files import Read
+from fitlib.ingest.prediction_files import Read
 from fitlib.storage.predictions import SAME_TEST_SET, column_of
 
 

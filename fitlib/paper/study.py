@@ -1,7 +1,7 @@
 """The published study: its tasks and techniques, its numbers, and its tables made of them
 (`fitlib.statistics.paper_protocol`).
 
-Where the numbers come from, and that they are the published ones, is `fitlib.paper_files`' business.
+Where the numbers come from, and that they are the published ones, is `fitlib.paper.published_files`' business.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from fitlib.paper_files import contents
+from fitlib.paper.published_files import contents
 from fitlib.statistics import paper_protocol as protocol
 from fitlib.statistics.paper_protocol import METRIC_NAMES
 from fitlib.storage.atomic_files import write_atomically

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
+from fitlib.audit.deviations import Place, Verification, shown
 from fitlib.digest import digest_json
 from fitlib.execution.analysis_tasks import STATISTICS
 from fitlib.experiment.code_inspection import fitlib_imports
@@ -31,7 +32,6 @@ from fitlib.storage.predictions import crossed, stack, write_table
 from fitlib.storage.records import RECORD
 from fitlib.tables import all_tables
 from fitlib.tables.epochs import gather_history
-from fitlib.verification import Place, Verification, shown
 
 LONG = ("metrics", "counts", "votes", "testset", "persons")
 DRAWN = {"testset", "persons"}  # hold what is drawn at random

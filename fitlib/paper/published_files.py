@@ -17,7 +17,7 @@ from fitlib.errors import InputError, RunFailed
 
 COMMIT = "c2cc2d3e1f8a8c833eab19be8922d4a606a1d8a3"
 BASE_URL = f"https://raw.githubusercontent.com/lin-tan/fairness-variance/{COMMIT}/"
-HASHES = Path(__file__).with_name("paper.sha256")
+HASHES = Path(__file__).with_name("published_files.sha256")
 FOLDERS = {"model_perf": "dlfairness/other/bias_result_display/model_perf"}  # here -> there, where they differ
 DOWNLOADS = 8  # at once
 REMEDY = "give a folder with the published numbers: --data DIR, or FITLIB_DATA_DIR with a folder paper in it"

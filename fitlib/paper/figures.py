@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fitlib.formatting import count, decimals, listed, points
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.paper import TASKS
+from fitlib.paper.study import TASKS
 from fitlib.report.figures.style import BLUE, DIVERGING, GREY, INK, PALE, ROW, VERMILION, styled
 from fitlib.statistics.paper_protocol import COSTS
 

@@ -11,16 +11,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from fitlib.audit.deviations import Json, Verification
+from fitlib.audit.executed_notebooks import Executed, check_cells, check_parameters, read_executed
+from fitlib.audit.file_hashes import check_manifest, check_records, hash_files
+from fitlib.audit.results import check_results
+from fitlib.audit.runs import Runs, check_recorded, check_runs, check_sameness, planned_parameters
 from fitlib.errors import InputError, RunFailed
 from fitlib.statistics.run_identity import BY_DESIGN
 from fitlib.storage.lock import is_locked
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import RECORD
-from fitlib.verification import Json, Verification
-from fitlib.verify_files import check_manifest, check_records, hash_files
-from fitlib.verify_notebooks import Executed, check_cells, check_parameters, read_executed
-from fitlib.verify_results import check_results
-from fitlib.verify_runs import Runs, check_recorded, check_runs, check_sameness, planned_parameters
 
 
 def verify(

@@ -211,11 +211,11 @@ def _report(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
-    from fitlib.verify import summary, verify
+    from fitlib.audit.verify import summary, verify
 
     archive = Path(options.experiment)
     if archive.suffix == ".zip" and not archive.is_dir():
-        from fitlib.unpack import verify_archive
+        from fitlib.audit.verify_archive import verify_archive
 
         found = verify_archive(archive, options.root, options.full)
     else:
@@ -238,7 +238,7 @@ def _folder(options: argparse.Namespace) -> Path:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from fitlib.export import export, told
+    from fitlib.audit.export import export, told
     from fitlib.storage.paths import ExperimentPaths
 
     done = export(ExperimentPaths(_folder(options)), options.to, options.predictions)
@@ -253,9 +253,9 @@ def _analyze(options: argparse.Namespace) -> int:
 
     names = ("smallest_effect", "alpha", "cross")
     analysis = validated(Analysis, {name: getattr(options, name) for name in names}, "analyze")
-    from fitlib.analyze import analyze
-    from fitlib.others import Choices, default_name
-    from fitlib.roles import declared_roles
+    from fitlib.ingest.analyze import analyze
+    from fitlib.ingest.column_roles import declared_roles
+    from fitlib.ingest.normalise import Choices, default_name
 
     columns, classes = declared_roles(options.column), options.classes and tuple(options.classes)
     choices = Choices(columns, classes, options.favourable)
@@ -268,7 +268,7 @@ def _analyze(options: argparse.Namespace) -> int:
 
 
 def _paper(options: argparse.Namespace) -> int:
-    from fitlib.paper_run import recompute
+    from fitlib.paper.command import recompute
 
     made = recompute(options.data, options.out or options.outputs / "paper", lambda line: print(line, file=sys.stderr))
     for path in made:

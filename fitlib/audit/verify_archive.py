@@ -19,15 +19,15 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote
 
 import fitlib
+from fitlib.audit.deviations import Verification
+from fitlib.audit.export import ENVIRONMENT, FOLDER, METADATA, SCHEMA
+from fitlib.audit.verify import verify
 from fitlib.digest import digest_file
 from fitlib.errors import InputError, RunFailed
-from fitlib.export import ENVIRONMENT, FOLDER, METADATA, SCHEMA
 from fitlib.formatting import count
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.manifest import personal
 from fitlib.storage.records import RECORD
-from fitlib.verification import Verification
-from fitlib.verify import verify
 
 AGAIN = "get the file again"
 ODD = ("\\", "\0")  # what some systems read as a folder or an end
@@ -39,7 +39,7 @@ LEFT_OUT = (
 
 
 def verify_archive(archive: Path, kept: str | None = None, full: bool = False) -> Verification:
-    """Verify FILE.zip as `fitlib.verify.verify` does a folder; paths in the lines are those within the archive.
+    """Verify FILE.zip as `fitlib.audit.verify.verify` does a folder; paths in the lines are those within the archive.
 
     Raises InputError for what is no archive of `fitlib export`, or an unsafe one; RunFailed for a damaged one.
     """

@@ -1,0 +1,1 @@
+"""Predictions made elsewhere: files found, columns and labels mapped, rows aligned."""
