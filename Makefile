@@ -28,7 +28,7 @@ test-all: $(READY)
 
 # Chromium and axe-core for the tests of pages in a real browser: installed if root, else said; those tests skip without.
 browser: $(READY)
-	tests/browser.sh
+	tests/support/browser.sh
 
 # On a real SLURM that is started for it in a temporary folder; Debian: apt-get install slurmctld slurmd munge slurm-client
 test-slurm: $(READY)

@@ -134,7 +134,7 @@ def _reached(names: Iterable[str], roots: Sequence[Path]) -> tuple[dict[str, Pat
 
 
 class OwnTraining:
-    """An own training as plan, batch and report see it; the same interface as `fitlib.experiment.trainings.FitlibTraining`."""
+    """An own training as plan, batch and report see it; the same interface as `trainings.FitlibTraining`."""
 
     select = "own"  # which epoch predicts is up to its code
     automatic_noise = "native"  # nobody knows from outside whether the code applies one

@@ -1,4 +1,4 @@
-"""fitlib's own training behind the interface that it shares with `fitlib.experiment.own_training.OwnTraining`, and the choice of both."""
+"""Trainings of an experiment: fitlib's, behind the interface that it shares with `own_training.OwnTraining`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The widgets of `explore.ipynb`: choices above, what they choose below. What is shown comes from `fitlib.explore.pictures`."""
+"""The widgets of `explore.ipynb`: choices above, what they choose below; `pictures` draws what is shown."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ GROUP = 400  # rows of each group
 
 
 def simulated(rng: np.random.Generator) -> Published:
-    """Numbers of all 27 techniques in the shapes of `fitlib.paper.study.read`; only the numbers of classes are smaller."""
+    """Numbers of all 27 techniques in the shapes of `study.read`; only the numbers of classes are smaller."""
     per_class, performance = {}, {}
     for task in TASKS.values():
         truth = rng.integers(4, GROUP // CLASSES[task.name] + 4, size=(1, 2, CLASSES[task.name]))

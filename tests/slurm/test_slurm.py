@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster import cluster, missing
 
-TRAINING = (Path(__file__).parent.parent / "test_executors.py").read_text().split('TRAINING = """')[1].split('"""')[0]
+from tests.conftest import ROOT
+from tests.slurm.cluster import cluster, missing
+
+TRAINING = (ROOT / "tests/execution/executors/test_executors.py").read_text().split('TRAINING = """')[1].split('"""')[0]
 FIELDS = {
     "callable": "made:train",
     "techniques": {"A": {"parameters": {"wait": 3}}, "B": {"parameters": {"wait": 4}}},

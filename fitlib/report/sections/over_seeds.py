@@ -20,7 +20,10 @@ HOW = (
     f"Declare at least {nested_design.SEEDS} seeds with at least {nested_design.RUNS} runs each, as in "
     f"seeds: {list(range(nested_design.SEEDS))}; finished runs are kept."
 )
-ELSEWHERE = f"That takes an experiment with at least {nested_design.SEEDS} declared seeds and {nested_design.RUNS} runs at each."
+ELSEWHERE = (
+    f"That takes an experiment with at least {nested_design.SEEDS} declared seeds and "
+    f"{nested_design.RUNS} runs at each."
+)
 TOLD = ("fairer", "less fair", "equivalent", "undecided")
 MARKERS = {"fairer": "<", "less fair": ">", "equivalent": "s"}
 

@@ -1,0 +1,126 @@
+"""The section on costs: counts that match the tables, and the words that must and must not be there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fitlib.report.notebook_display import Page
+from fitlib.report.sections import costs as section
+from fitlib.tables import costs as cost_tables
+from fitlib.tables.pareto import pareto
+from tests.support.report_examples import Experiment, experiment
+
+TWO = {"sex": ["f", "m"], "age": ["y", "o"]}
+
+
+def frames_of(found: Experiment) -> dict[str, pd.DataFrame]:
+    costs = cost_tables.costs(found.comparisons, found.metrics, found.plan, found.evidence)
+    front = pareto(found.metrics, {}, found.plan, found.evidence, resamples=50)
+    return {"metrics": found.metrics, "comparisons": found.comparisons, "costs": costs, "pareto": front}
+
+
+@pytest.fixture(scope="module")
+def usual() -> tuple[Experiment, dict[str, pd.DataFrame]]:
+    found = experiment()
+    return found, frames_of(found)
+
+
+def text_of(found: Experiment, frames: dict[str, pd.DataFrame]) -> str:
+    """Everything that the section tells."""
+    chosen = frames["pareto"][frames["pareto"]["metric"] == section.first_metric(frames["comparisons"])]
+    views = [section.costs_view(frames["costs"]), section.pareto_view(chosen)]
+    told = [*section.cost_sentences(frames["costs"]), section.power_sentence(frames["costs"], frames["comparisons"])]
+    told += [*section.pareto_sentences(chosen), *(str(cell) for view in views for cell in view.to_numpy().ravel())]
+    told += [section.caption_costs(found.plan, frames["costs"], frames["comparisons"], len(views[0]))]
+    return "\n".join([*told, section.caption_pareto(found.plan, chosen)])
+
+
+def test_counts_are_those_of_the_table(usual: tuple) -> None:
+    costs = usual[1]["costs"].copy()
+    costs["decrease"] = ["yes"] * 4 + ["no"] * (len(costs) - 4)
+    costs["cost_accuracy"] = ["yes", "yes", "no", ""] + [""] * (len(costs) - 4)
+    costs["cost_bias_variance"] = costs["cost_accuracy_variance"] = ["no"] * 4 + [""] * (len(costs) - 4)
+    costs["any"] = costs["cost_accuracy"]
+    first = section.cost_sentences(costs)[0]
+    assert f"Bias fell (at seed 0, on this test set) on 4 of {len(costs)} pairs" in first
+    assert "lower accuracy on 2 (unknown on 1), a larger spread of bias on 0" in first and "any of these on 2" in first
+    told = section.cost_sentences(costs.assign(decrease=["yes"] * 3 + [""] * (len(costs) - 3)))
+    assert "on 3 of 3 pairs" in told[0]
+    assert told[1] == f"No answer on {len(costs) - 3} more pairs: not FIT, or not estimable."
+
+
+def test_what_was_not_shown_stands_beside_its_power(usual: tuple) -> None:
+    costs, comparisons = usual[1]["costs"].copy(), usual[1]["comparisons"]
+    costs[["decrease", "cost_bias_variance", "cost_accuracy_variance"]] = ["yes", "no", "no"]
+    told = section.power_sentence(costs, comparisons)
+    assert "not excluded" in told and "for bias and" in told and "for accuracy" in told
+    assert section.power_sentence(costs.assign(decrease="no"), comparisons) == ""
+
+
+def test_the_front_is_told_with_its_share_of_resamples(usual: tuple) -> None:
+    rows = usual[1]["pareto"].query("metric == 'DI'")
+    told = section.pareto_sentences(rows)
+    on = rows[rows["on_front"] == "yes"]
+    assert f"{len(on)} of 3 techniques" in told[0] and "accuracy and bias, by DI" in told[0]
+    for row in on.itertuples():
+        assert f"{row.technique} ({100 * row.front_share:.0f} %)" in told[0]
+    aside = section.pareto_sentences(rows.assign(on_front=""))
+    assert aside == ["Not ranked: S-Base, S-T1 and S-T2 (see the notes in the table)."]
+
+
+def test_every_verdict_has_its_scope_and_no_nan_is_told(usual: tuple) -> None:
+    told = text_of(*usual)
+    assert "at seed 0, on this test set" in told and "nan" not in told.lower()
+    for word in ("pass", "fail", "legal", "significant"):
+        assert word not in told
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("given", [{"runs": 1}, {"runs": 2}, {"techniques": 1}, {"attributes": TWO}])
+def test_small_experiments_are_told_without_nan(given: dict) -> None:
+    found = experiment(**given)
+    told = text_of(found, frames_of(found))
+    assert "nan" not in told.lower()
+    if given == {"techniques": 1}:
+        assert section.NOTHING in told
+
+
+def test_the_metric_shown_is_di_or_the_first_of_the_family(usual: tuple) -> None:
+    comparisons = usual[1]["comparisons"]
+    assert section.first_metric(comparisons) == "DI" == section.first_metric(comparisons.iloc[:0])
+    without = comparisons[comparisons["metric"] != "DI"]
+    assert section.first_metric(without) == without["metric"].iloc[0]
+
+
+def test_many_pairs_show_those_with_a_cost_first(usual: tuple) -> None:
+    many = pd.concat([usual[1]["costs"]] * 30, ignore_index=True).assign(decrease="yes", any="no")
+    many.loc[many.index[-1], "any"] = "yes"
+    view = section.costs_view(many)
+    assert len(view) == section.MOST_ROWS and view.iloc[-1]["Comparison"].startswith(many.iloc[-1]["technique"])
+    caption = section.caption_costs(usual[0].plan, many, usual[1]["comparisons"], len(view))
+    assert f"Shown: {section.MOST_ROWS} of {len(many)} pairs" in caption
+
+
+def test_the_section_shows_two_tables_and_one_figure(
+    usual: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *given, **_: shown.append(given))
+    found, frames = usual
+    frames = {**frames, "costs": frames["costs"].assign(decrease="yes")}
+    section.show(Page(found.plan, tmp_path), frames, found.plan, found.evidence)
+    html = [thing[0].data for thing in shown if type(thing[0]).__name__ == "HTML"]
+    assert [name in text for name, text in zip(("costs.csv", "pareto.csv"), html, strict=True)] == [True, True]
+    assert (tmp_path / "figures" / "plane.svg").is_file()
+    assert np.all(["nan" not in text.lower() for text in html])
+
+
+def test_without_a_verdict_no_count_is_told(usual: tuple) -> None:
+    costs = usual[1]["costs"]
+    first = section.cost_sentences(costs.assign(decrease=""))[0]
+    assert first == f"No answer on {len(costs)} pairs: not FIT, or not estimable."
+    assert "at the seed used, on this test set" in section.cost_sentences(costs.assign(seed=None))[0]

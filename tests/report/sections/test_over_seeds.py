@@ -1,0 +1,254 @@
+"""The section on seeds: an unqualified "fairer" only from the nested design, and words that must be there."""
+
+import numpy as np
+import pytest
+
+from fitlib.report import provenance
+from fitlib.report.notebook_display import Page
+from fitlib.report.sections import over_seeds
+from fitlib.tables.schemas import BY_SEED, COMPARISONS, table_of
+from tests.support.seed_examples import over, over_row
+
+METRICS = ("DP", "DI", "SPSF")
+
+
+def plan_of(n_seeds=8, runs=2, techniques=1, kind="emulated", groups=("protected",)):
+    names = [f"seed{s}.ulp" if s else "ulp" for s in range(n_seeds)]
+    arms = [
+        {"arm": name, "noise": "ulp", "kind": kind, "role": "main", "seed": s, "runs": runs, "options": {}}
+        for s, name in enumerate(names)
+    ]
+    return {
+        "techniques": [{"technique": "S-Base", "training": "base", "baseline": None}]
+        + [{"technique": f"T{i}", "training": f"t{i}", "baseline": "S-Base"} for i in range(techniques)],
+        "arms": arms,
+        "data": {"name": "digits-s"},
+        "groups": {name: ["a", "b"] for name in groups},
+        "analysis": {"smallest_effect": 0.01, "alpha": 0.05, "reading": "strict"},
+        "source": "fitlib",
+    }
+
+
+def seed_rows(table):
+    """Rows of the table by seed for every row over seeds."""
+    rng, rows = np.random.default_rng(0), []
+    for row in table.to_dict("records"):
+        shared = {name: row[name] for name in ("technique", "baseline", "noise", "kind", "attribute", "metric")}
+        for seed in range(int(row["n_seeds"])):
+            difference = row["difference"] + 0.01 * rng.standard_normal()
+            known = {"seed": seed, "difference": difference, "standard_error": 0.002, "used": "yes"}
+            rows.append(shared | known)
+    return table_of(rows, BY_SEED)
+
+
+def single(*verdicts):
+    """Comparisons of DP at seeds 0, 1, …"""
+    rows = [
+        {"technique": "T0", "attribute": "protected", "metric": "DP", "verdict": verdict, "seed": seed}
+        for seed, verdict in enumerate(verdicts)
+    ]
+    return table_of(rows, COMPARISONS)
+
+
+# The verdict
+
+
+def test_eight_seeds_of_two_runs_may_say_fairer_over_seeds():
+    told = over_seeds.verdict_sentence(over(over_row(), over_row("DI", verdict="undecided")), plan_of())
+    assert told == (
+        "Over 8 seeds, on this test set: T0 is fairer than S-Base on 1 of 2 distinct metrics, undecided on 1."
+    )
+
+
+@pytest.mark.parametrize(("n_seeds", "n_runs"), [(2, 16), (7, 2), (8, 1)])
+def test_smaller_designs_never_say_fairer_without_the_qualification(n_seeds, n_runs):
+    told = over_seeds.verdict_sentence(over(over_row(n_seeds=n_seeds, n_runs=n_runs)), plan_of(n_seeds, n_runs))
+    assert "fairer" in told and "for an unqualified verdict" in told and "on this test set" in told
+
+
+def test_one_seed_gets_no_verdict_and_the_way_to_one():
+    told = over_seeds.verdict_sentence(over(), plan_of(1))
+    assert told.startswith("Only seed 0 was tried, so no verdict over seeds is possible.")
+    assert "seeds: [0, 1, 2, 3, 4, 5, 6, 7]" in told and "at least 8 seeds with at least 2 runs" in told
+    assert "fairer" not in told
+
+
+def test_seeds_that_nobody_recorded_are_not_numbered():
+    told = over_seeds.verdict_sentence(over(), plan_of(1, kind="unknown"))
+    assert told.startswith("The seeds of these runs are not recorded, so no verdict") and "seed 0 " not in told
+
+
+def test_several_seeds_without_a_baseline_have_no_verdict():
+    assert "nothing stands against a baseline" in over_seeds.verdict_sentence(over(), plan_of())
+
+
+def test_what_repeats_another_metric_counts_once():
+    rows = (over_row(), over_row("SPSF", verdict="equivalent", redundant_with="DP"))
+    assert "on 1 of 1 distinct metric" in over_seeds.verdict_sentence(over(*rows), plan_of())
+
+
+def test_a_technique_without_verdict_tells_why():
+    row = over_row(verdict="not FIT", n_seeds=0, n_runs=0, note="not FIT at seeds 0, 1: left out", p=None)
+    told = over_seeds.verdict_sentence(over(row), plan_of(2))
+    assert "no verdict on T0 against S-Base: not FIT at seeds 0, 1" in told and "nan" not in told.lower()
+
+
+def test_many_techniques_are_told_as_groups():
+    rows = [over_row(technique=f"T{i}", verdict=v) for i, v in enumerate(["fairer"] * 3 + ["undecided"] * 2)]
+    told = over_seeds.verdict_sentence(over(*rows), plan_of(techniques=5))
+    assert "3 of 5 techniques fairer than the baseline on some metric, less fair on none (T0, T1 and T2)" in told
+    assert "2 of 5 techniques undecided" in told
+
+
+def test_scopes_that_differ_are_kept_apart():
+    told = over_seeds.verdict_sentence(over(over_row(), over_row(technique="T1", n_seeds=5)), plan_of(techniques=2))
+    assert told.count("Over ") == 2 and "Over 5 seeds, too few" in told
+
+
+# Beside the verdict
+
+
+def test_verdicts_at_one_seed_that_differ_are_counted():
+    told = " ".join(over_seeds.sentences(over(over_row()), single("fairer", "undecided", "less fair"), plan_of()))
+    assert "Of 3 verdicts at one seed (distinct metrics, each seed alone), 2 are not the verdict over seeds" in told
+    assert "1 of them the opposite" in told
+
+
+def test_not_significant_stands_beside_its_power():
+    rows = over(over_row(verdict="undecided", p_holm=0.4, power=0.31), over_row("DI"))
+    told = " ".join(over_seeds.sentences(rows, single(), plan_of()))
+    assert "where the corrected p exceeds α (1 test)" in told and "power 0.31 for a true difference of 1.00" in told
+    assert "Not significant" not in " ".join(over_seeds.sentences(over(over_row()), single(), plan_of()))
+
+
+def test_seeds_left_out_and_kept_are_named_once():
+    note = "no runs at seed 3: left out; bit-identical runs at seeds 1, 5: kept"
+    told = " ".join(over_seeds.sentences(over(over_row(note=note), over_row("DI", note=note)), single(), plan_of()))
+    assert told.count("no runs at seed 3") == 1 and "Kept in the verdicts over seeds: bit-identical" in told
+
+
+def test_shares_are_told_only_where_estimated():
+    few = over(over_row(note="shares need 8 seeds x 4 runs"))
+    assert "takes at least 8 seeds with 4 runs each" in over_seeds.share_sentences(few)[0]
+    assert "Seed's share" not in over_seeds.components_view(few).columns
+    known = {f"share_seed_{r}{e}": v for r in ("baseline", "technique") for e, v in (("", 0.4), ("_low", -0.1))}
+    known |= {"share_seed_baseline_high": 0.8, "share_seed_technique_high": 0.7, "share_seed_technique": -0.05}
+    rows = over(over_row(n_runs=4, **known))
+    assert "makes up 0 % to 40 % of the variance" in over_seeds.share_sentences(rows)[0]
+    view = over_seeds.components_view(rows).set_index("Technique")
+    assert view.loc["S-Base", "95 % interval"] == "[≤ 0, 0.80]" and view.loc["T0", "Seed's share"] == "≤ 0"
+    assert view.loc["T0", "SD between seeds"] == "≤ 0"
+
+
+def test_a_shared_baseline_has_one_row_of_components():
+    view = over_seeds.components_view(over(over_row(), over_row(technique="T1")))
+    assert view["Technique"].tolist() == ["S-Base", "T0", "T1"]
+
+
+def test_captions_say_n_what_varied_family_and_method():
+    rows = over(over_row(n_seeds=5), over_row("DI", n_seeds=5))
+    told = over_seeds.caption_over(plan_of(5), rows)
+    for words in (
+        "n = 5 seeds × 2 runs", "Varied: seed (a random factor) and noise ulp (emulated)", "paired by seed",
+        "Holm over 2 tests", "test set of digits-s", "±1.00 points", "too few for an unqualified verdict",
+    ):  # fmt: skip
+        assert words in told
+    assert "No test" in over_seeds.caption_components(plan_of(5), rows)
+    assert "qualified" not in over_seeds.caption_over(plan_of(), over(over_row()))
+
+
+def test_the_table_has_text_in_every_cell_and_few_columns():
+    empty = over_row("DI", verdict="not estimable", difference=None, low=None, high=None, p=None, p_holm=None)
+    view = over_seeds.over_view(over(over_row(), empty | {"p_signed_rank": None, "power": None, "family_size": None}))
+    assert view.map(lambda cell: isinstance(cell, str) and cell and "nan" not in cell.lower()).all(axis=None)
+    assert len(view.columns) <= 9
+    assert view["p of ranks (smallest)"][0] == "0.0078 (0.0078)" and view["p"][1] == "no test"
+
+
+# The figure
+
+
+@pytest.mark.parametrize("techniques", [1, 27])
+def test_the_figure_shows_every_seed_and_verdict(techniques):
+    table = over(*(over_row(m, f"T{i}") for i in range(techniques) for m in METRICS))
+    figure = over_seeds.seeds_figure(table, seed_rows(table), plan_of(techniques=techniques))
+    panels = [ax for ax in figure.axes if ax.get_visible()]
+    assert [ax.get_title(loc="left") for ax in panels] == list(METRICS)
+    dots = [line for line in panels[0].lines if len(line.get_xdata()) == 8]
+    assert len(dots) == techniques and [t.get_text() for t in panels[0].texts] == ["fairer"] * techniques
+
+
+def test_the_figure_in_words():
+    table = over(over_row())
+    told = over_seeds.alt_seeds(table, seed_rows(table))
+    assert "T0 on DP: −3.00 points over seeds, from" in told and "at single seeds (fairer)" in told
+
+
+def test_the_section_shows_without_a_warning(tmp_path, monkeypatch, recwarn):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda thing, **_: shown.append(thing))
+    table = over(over_row(), over_row("DI"), over_row("SPSF", redundant_with="DP"))
+    frames = {"over_seeds": table, "by_seed": seed_rows(table), "comparisons": single("fairer")}
+    over_seeds.show(Page(plan_of(), tmp_path), frames, plan_of(), [])
+    assert (tmp_path / "figures" / "over-seeds.svg").is_file() and len(shown) >= 5
+    before = len(shown)
+    over_seeds.show(Page(plan_of(1), tmp_path), {**frames, "over_seeds": over()}, plan_of(1), [])
+    assert len(shown) == before + 1 and not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
+
+
+# What the rest of the report says of seeds
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "runs", "words"),
+    [
+        (1, 16, "Only seed 0 was tried: a technique cannot be told from its luck with that seed"),
+        (3, 4, "Only 4 runs at each of 3 seeds were planned: too few for an unqualified verdict over seeds"),
+        (8, 1, "Only 1 run at each of 8 seeds were planned: too few"),
+        (8, 2, "Verdicts over seeds rest on 8 seeds, each a random draw, and hold on this test set"),
+    ],
+)
+def test_the_limit_follows_from_the_seeds(n_seeds, runs, words):
+    told = provenance.limit(plan_of(n_seeds, runs))
+    assert words in told and "no verdict over seeds is given" not in told and "emulated" in told
+
+
+def test_arms_that_differ_in_the_seed_are_told_together():
+    assert provenance.what_varied(plan_of(3)) == (
+        "For each technique: 2 runs at each of the 3 seeds 0, 1 and 2, noise ulp (emulated)."
+    )
+    assert provenance.what_varied(plan_of(1, 16)) == "For each technique: 16 runs, seed 0, noise ulp (emulated)."
+
+
+def entry(training, arm, seed, run, role="main", final=None):
+    return {
+        "training": training, "arm": arm, "seed": seed, "run": run, "role": role, "status": "done", "error": "",
+        "parts": {"initial weights": f"s{seed}", "first batch": "b"}, "predictions": {"T": "p"},
+        "final_weights": final or f"{seed}-{run}",
+    }  # fmt: skip
+
+
+def test_identity_is_told_once_for_arms_that_agree():
+    evidence = [
+        entry(t, a["arm"], a["seed"], run) for t in ("base", "t0") for a in plan_of(3)["arms"] for run in (0, 1)
+    ]
+    (told,) = provenance.identities(plan_of(3), evidence)
+    assert told.startswith("S-Base in each of 3 arms and T0 in each of 3 arms: the 2 runs started from identical")
+    evidence[2]["final_weights"] = evidence[3]["final_weights"]
+    told = provenance.identities(plan_of(3), evidence)
+    assert any(text.startswith("S-Base in arms ulp and seed2.ulp") for text in told)
+    assert any(text.startswith("S-Base in arm seed1.ulp: ") and "bit-identical" in text for text in told)
+
+
+def test_a_control_arm_at_one_seed_of_several_says_so():
+    evidence = [entry(t, "none", 0, run, "control", "same") for t in ("base", "t0") for run in (0, 1)]
+    (told,) = provenance.controls(plan_of(3), evidence)
+    assert told.startswith("Control arm of S-Base and T0 (at seed 0 only): identical in 2 of 2")
+    (told,) = provenance.controls(plan_of(1), evidence)
+    assert told.startswith("Control arm of S-Base and T0: identical in 2 of 2")
+
+
+def test_why_there_is_no_verdict_is_told_without_what_was_kept():
+    note = "not estimable: bit-identical runs at every seed enter no test; bit-identical runs at seeds 0, 1: kept"
+    told = over_seeds.verdict_sentence(over(over_row(verdict="not estimable", note=note, p=None)), plan_of(2))
+    assert told.endswith("bit-identical runs at every seed enter no test.")

@@ -1,0 +1,129 @@
+"""The paragraph to copy: the experiment's own numbers, never an unqualified "fairer", never NaN."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+
+from fitlib import formatting as fmt
+from fitlib.report.sections import reporting
+from tests.support.report_examples import Experiment, constant, elsewhere, experiment, with_parts
+from tests.support.seed_examples import over, over_row
+
+
+def frames_of(found: Experiment) -> dict[str, pd.DataFrame]:
+    return {"comparisons": found.comparisons, "summary": found.summary}
+
+
+def told_of(found: Experiment, **frames: pd.DataFrame) -> str:
+    return reporting.how_to_report(frames_of(found) | frames, found.plan, found.evidence)
+
+
+@pytest.fixture(scope="module")
+def usual() -> Experiment:
+    return experiment()
+
+
+def test_numbers_are_those_of_the_tables(usual: Experiment) -> None:
+    told, rows = told_of(usual), usual.comparisons
+    row = rows[(rows["technique"] == "S-T1") & (rows["metric"] == "DI")].iloc[0]
+    assert told.startswith("S-T1 was compared with S-Base on DI (disparate impact")
+    for column in ("mean_technique", "mean_baseline", "sd_technique", "sd_baseline"):
+        assert fmt.points(row[column]) in told
+    assert f"was {fmt.points(row['difference'], signed=True)} points" in told
+    assert fmt.span(row["difference_low"], row["difference_high"]) in told and f"“{row['verdict']}”" in told
+    for column in ("p_mean", "p_mean_holm", "p_mean_smallest", "p_variance_raw", "p_variance_raw_holm"):
+        assert fmt.probability(row[column]) in told
+    assert f"over {int(row['family_size'])} tests" in told and fmt.power(row["power_mean"]) in told
+
+
+def test_setting_and_limits_are_always_told(usual: Experiment) -> None:
+    told = told_of(usual)
+    for words in (
+        "6 and 6 fixed-seed identical",
+        "ulp (emulated",
+        "at seed 0, on this test set",
+        "(digits-s)",
+        "MaxDiff",
+    ):
+        assert words in told
+    assert "not shown by these runs" in told and "declared before the first run" in told
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3, 6])
+def test_a_verdict_never_stands_without_its_seed(runs: int) -> None:
+    told = told_of(experiment(runs=runs))
+    for sentence in re.findall(r"[^.]*“(?:fairer|less fair|equivalent|undecided)”[^.]*", told):
+        assert "at seed 0, on this test set" in sentence
+    assert not re.search(r"\bis (less )?fair", told) and "nan" not in told.lower()
+
+
+@pytest.mark.filterwarnings("error")
+def test_constant_runs_are_said_to_be_constant_and_identical_ones_enter_no_test() -> None:
+    told = told_of(experiment(alter=constant("S-Base")))
+    assert "constant in all 6 runs" in told and "SD none" in told
+    assert "No test and no verdict: baseline: predictions bit-identical in 6 of 6 runs" in told
+    assert "nan" not in told.lower()
+    assert told_of(experiment(alter=constant("S-T1"))).startswith("S-T2 was compared"), "what can be judged goes first"
+
+
+def test_one_run_gets_neither_test_nor_verdict() -> None:
+    told = told_of(experiment(runs=1))
+    assert "No test and no verdict" in told and "not estimable" in told and "p =" not in told
+
+
+def test_runs_that_are_not_fit_are_not_called_fit(usual: Experiment) -> None:
+    everybody = usual
+    for name in ("S-Base", "S-T1", "S-T2"):
+        everybody = with_parts(everybody, name, 1, first_batch="another")
+    told = told_of(everybody)
+    assert "runs that are not FIT" in told and "identical training (FIT)" not in told and "No test" in told
+    unknown = told_of(elsewhere(usual))
+    assert "with no record of whether they were identical" in unknown and "identical training (FIT)" not in unknown
+    assert "Noise: not recorded" in unknown and "device: not recorded" in unknown
+
+
+def test_without_a_comparison_the_technique_alone_is_reported() -> None:
+    found = experiment(techniques=1)
+    told = told_of(found)
+    assert told.startswith("S-Base was trained in 6 fixed-seed") and "Nothing was compared." in told
+    assert "fairer" not in told and "nan" not in told.lower()
+    nothing = {"comparisons": found.comparisons, "summary": found.summary.iloc[:0]}
+    assert reporting.how_to_report(nothing, found.plan, found.evidence) == reporting.NO_RUNS
+
+
+def test_several_seeds_add_the_verdict_over_seeds_with_its_scope(usual: Experiment) -> None:
+    row = over_row("DI", "S-T1", n_seeds=4)
+    told = told_of(usual, over_seeds=over(row))
+    assert "Over 4 seeds, too few for an unqualified verdict (8 needed), on this test set: −3.00 points" in told
+    assert reporting.SCOPE not in told
+    assert reporting.SCOPE in told_of(usual, over_seeds=over(over_row("DP", "S-T1")))
+
+
+def test_device_is_what_the_runs_recorded(usual: Experiment) -> None:
+    found = usual
+    for name in ("S-Base", "S-T1"):
+        for run in range(6):
+            found = with_parts(found, name, run, machine="Linux x86_64", gpu="H100", packages="torch 2.13")
+    assert "device: Linux x86_64, H100, torch 2.13." in told_of(found)
+
+
+def test_several_attributes_are_named() -> None:
+    told = told_of(experiment(attributes={"sex": ["f", "m"], "age": ["y", "o"]}))
+    assert "on DI by sex (" in told
+
+
+def test_template_has_a_blank_for_everything_and_no_number_of_its_own() -> None:
+    assert "{" not in reporting.TEMPLATE and "[technique] was compared with [baseline]" in reporting.TEMPLATE
+    assert set(re.findall(r"\d[\d.]*", reporting.TEMPLATE)) == {"95", "1.5"}
+    for blank in ("noise", "seed", "p holm", "smallest p", "power", "reversal interval", "device", "verdict"):
+        assert f"[{blank}]" in reporting.TEMPLATE
+
+
+def test_an_effect_that_was_changed_later_is_not_called_declared(usual: Experiment) -> None:
+    frames = {"comparisons": usual.comparisons, "summary": usual.summary}
+    assert "(declared before the first run)" in reporting.how_to_report(frames, usual.plan, usual.evidence)
+    late = {**usual.plan, "deviations": ["the plan was changed: analysis.smallest_effect was 0.02, is 0.01"]}
+    assert "(not declared beforehand)" in reporting.how_to_report(frames, late, usual.evidence)

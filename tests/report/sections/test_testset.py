@@ -1,0 +1,149 @@
+"""The section on the test set says what the tables say, and never what is not there."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fitlib.report.sections import testset as section
+from fitlib.tables.testset import components_table, selection_table
+from tests.support.chance_examples import made
+from tests.support.testset_examples import long_tables, planned, predicted, summary
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(scope="module")
+def frames() -> dict[str, pd.DataFrame]:
+    return frames_of(long_tables(Base=predicted(1), Fair=predicted(2)))
+
+
+def frames_of(long: dict, plan: dict | None = None) -> dict[str, pd.DataFrame]:
+    plan = plan or planned(names=("Base", "Fair"))
+    tables = {
+        "components": components_table(long["testset"], plan),
+        "selection": selection_table(long["testset"], plan),
+    }
+    return tables | {"summary": summary(long, plan)}
+
+
+def shown(frames: dict, plan: dict, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Everything that the section tells and shows, as text."""
+    told = []
+
+    class Page:
+        def table(self, title: str, view: pd.DataFrame, caption: str, source: str) -> None:
+            told.extend([title, view.to_string(), caption, source])
+
+        def figure(self, name: str, attribute: str, figure: object, alt: str, caption: str) -> None:
+            told.extend([name, alt, caption])
+
+    monkeypatch.setattr(section, "tell", lambda said: told.extend([said] if isinstance(said, str) else said))
+    section.show(Page(), frames, plan, [])
+    return told
+
+
+def test_two_tables_with_their_files_and_no_nan(frames, monkeypatch):
+    told = shown(frames, planned(names=("Base", "Fair")), monkeypatch)
+    assert [text for text in told if text.startswith("tables/")] == ["tables/summary.csv", "tables/components.csv"]
+    assert "nan" not in " ".join(told).lower()
+
+
+def test_what_is_no_larger_than_chance_is_named(frames):
+    summary_ = frames["summary"].copy()
+    rows = (summary_["target"] == "overall") & (summary_["metric"] != "accuracy")
+    summary_.loc[rows, "expectation"] = summary_.loc[rows, "mean"] / 2
+    assert "Every overall value lies above it" in section.chance_sentences(summary_)[1]
+    one = rows & (summary_["metric"] == "BA") & (summary_["technique"] == "Fair")
+    summary_.loc[one, ["mean", "expectation"]] = 0.01, 0.02
+    told = section.chance_sentences(summary_)[1]
+    assert told == (
+        "1 of 14 overall values is no larger than chance alone gives: BA of Fair (1.00 points against 2.00)."
+    )
+
+
+def test_small_denominators_are_counted_against_the_declared_limit(frames):
+    table = frames["summary"]
+    classes = table[(table["target"] != "overall") & table["smallest_denominator"].notna()]
+    smallest = int(classes["smallest_denominator"].min())
+    assert "No denominator lies below" in section.denominator_sentence(table, planned(min_group=smallest))
+    told = section.denominator_sentence(table, planned(min_group=smallest + 1))
+    few = int((classes["smallest_denominator"] == smallest).sum())
+    assert told.startswith(f"{few} of {len(classes)} values of a class rest on a denominator below the declared")
+    assert f"the smallest is {smallest}" in told
+
+
+def test_the_widest_spread_is_split_into_run_and_test_set(frames):
+    table = frames["components"]
+    row = table.loc[table["sd_between_runs"].idxmax()]
+    first, second = section.component_sentences(table, planned(names=("Base", "Fair")))
+    assert f"{row['metric']} of {row['technique']}" in first and f"{100 * row['sd_between_runs']:.2f} points" in first
+    assert "independently of each other" in second and f"{100 * row['floor_sd']:.2f} points" in second
+
+
+def test_a_negative_estimate_reads_at_most_zero(frames):
+    table = frames["components"].copy()
+    table.loc[:, "variance_run"], table.loc[:, "sd_run"] = -1e-6, 0.0
+    view = section.components_view(table, planned(names=("Base", "Fair")))
+    assert set(view["Run"]) == {"≤ 0"} and view["Technique"].tolist() == ["Base", "Fair"] and view.shape[1] <= 9
+    told = " ".join(section.component_sentences(table, planned()))
+    assert "Of the run, whatever the test set: none found (estimated ≤ 0)" in told and "SD ≤ 0" not in told
+
+
+def test_runs_that_agree_throughout_are_constant_not_zero(monkeypatch):
+    p = predicted(3)
+    same = made(p.ground_truth, np.repeat(p.prediction[:1], 6, axis=0), p.protected["a"], n_classes=3)
+    frames, plan = frames_of(long_tables(Base=same), planned()), planned()
+    told = " ".join(shown(frames, plan, monkeypatch))
+    assert "No signed difference changed between runs" in told and "constant in all 6 runs" in told
+    assert "bit-identical" not in told
+
+
+def test_a_group_that_changes_is_told_with_its_name_and_runs(frames):
+    table, plan = frames["summary"].copy(), planned(names=("Base", "Fair"))
+    table["lower_group_changes"] = table["lower_group_changes"].where(table["lower_group_changes"].isna(), 0)
+    assert "the same group had the lowest rate in all runs" in section.direction_sentence(table, plan)
+    row = table.index[(table["metric"] == "EOTP") & (table["target"] == "1") & (table["technique"] == "Fair")][0]
+    table.loc[row, "lower_group_changes"], table.loc[row, "lower_group"] = 2, "g1"
+    told = section.direction_sentence(table, plan)
+    assert told.startswith("In 1 of ") and "signed differences (DP, EOFP and EOTP, by technique and class)" in told
+    assert "EOTP of Fair, class dog: g1 has the lowest true positive rate on average, another group in 2 of 6" in told
+
+
+def test_selection_tells_the_regression_and_where_it_was_measured(frames):
+    table = frames["selection"]
+    row = table.loc[table["regression"].idxmax()]
+    first, second = section.selection_sentences(table)
+    assert f"The fairest of 6 runs regresses, most for {row['metric']} of {row['technique']}" in first
+    assert f"{100 * row['selected_on']:.2f} points there, {100 * row['selected_off']:.2f} on the other half" in first
+    assert "of 14 pairs of technique and metric" in second
+
+
+def test_one_run_is_told_as_not_estimable(monkeypatch):
+    frames, plan = frames_of(long_tables(Base=predicted(4, n_runs=1)), planned()), planned()
+    told = " ".join(shown(frames, plan, monkeypatch))
+    assert "Components of the spread are not estimable" in told
+    assert "What becomes of the fairest run is not estimable" in told and "nan" not in told.lower()
+
+
+def test_without_the_long_table_one_sentence_says_so(monkeypatch):
+    long, plan = long_tables(Base=predicted(5)), planned()
+    frames = frames_of(long | {"testset": long["testset"].iloc[:0]}, plan)
+    assert shown(frames, plan, monkeypatch) == [section.NO_TABLE]
+
+
+def test_arms_are_told_apart(frames):
+    table = frames["components"]
+    two = pd.concat([table, table.assign(arm="seed1.ulp")], ignore_index=True)
+    view = section.components_view(two, planned())
+    assert view["Technique"].tolist() == [
+        "Base (arm ulp)", "Fair (arm ulp)", "Base (arm seed1.ulp)", "Fair (arm seed1.ulp)",
+    ]  # fmt: skip
+
+
+def test_rounding_is_neither_spread_nor_regression(frames):
+    plan = planned(names=("Base", "Fair"))
+    components = frames["components"].assign(sd_between_runs=6e-17)
+    assert section.component_sentences(components, plan)[0].startswith("No signed difference changed")
+    assert section.components_view(components, plan)["Between runs"].str.startswith("constant in all").all()
+    told = section.selection_sentences(frames["selection"].assign(regression=1e-17))
+    assert told == ["No run was fairer than the others on either half of the test set, so there was none to choose."]

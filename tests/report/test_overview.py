@@ -1,0 +1,95 @@
+"""The page of all experiments says what their reports say, whatever state they are in."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fitlib.report.notebook_display import markdown
+from fitlib.report.overview import experiments, rows_of, verdict_of, write_overview
+from fitlib.storage.lock import locked
+from fitlib.storage.paths import ExperimentPaths
+from tests.support.page_examples import Page, without_script
+from tests.support.report_examples import SCRIPT, Experiment, elsewhere, experiment, without
+
+
+def executed(folder: Path, found: Experiment, verdict: str) -> None:
+    """What the page reads of an executed statistics notebook."""
+    folder.mkdir(parents=True)
+    told = {"output_type": "display_data", "data": {"text/markdown": f"{markdown(verdict)}\n\nAnother sentence."}}
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title"]},
+        {"cell_type": "markdown", "source": ["## The verdict"]},
+        {"cell_type": "code", "source": [], "outputs": [told]},
+    ]
+    parameters = {"plan": found.plan, "evidence": found.evidence}
+    notebook = {"cells": cells, "metadata": {"papermill": {"parameters": parameters}}}
+    (folder / "statistics.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    (folder / "report.html").write_text("report")
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    executed(tmp_path / "good", experiment(runs=6), "S-T1 is fairer.")
+    executed(tmp_path / "odd", without(experiment(runs=5), "S-T1", 2, "ValueError"), SCRIPT)
+    executed(tmp_path / "outside", elsewhere(experiment()), "No verdict.")
+    executed(tmp_path / "two" / "families" / "S", experiment(), "First family.")
+    executed(tmp_path / "two" / "families" / "N", experiment(), "Second family.")
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "experiment.yaml").write_text("name: begun\n")
+    (tmp_path / "two" / "experiment.yaml").write_text("name: two\n")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "statistics.ipynb").write_text("{")
+    (tmp_path / "notes").mkdir()
+    return tmp_path
+
+
+def test_every_experiment_has_a_row_and_other_folders_none(outputs: Path) -> None:
+    names = [row["name"] for folder in experiments(outputs) for row in rows_of(folder)]
+    assert names == ["begun", "broken", "good", "odd", "outside", "two: N", "two: S"]
+
+
+def test_state_n_noise_and_verdict_are_those_of_the_report(outputs: Path) -> None:
+    rows = {row["name"]: row for folder in experiments(outputs) for row in rows_of(folder)}
+    good = rows["good"]
+    assert (good["state"], good["techniques"], good["n"]) == ("all 24 runs done", "3", "6")
+    assert (good["noise"], good["seeds"], good["verdict"]) == ("ulp (emulated)", "0", "S-T1 is fairer.")
+    assert "1 failed" in rows["odd"]["state"] and rows["outside"]["noise"] == "not recorded"
+    assert rows["begun"]["state"] == "no run yet" and rows["begun"]["verdict"] == "no report yet"
+    assert rows["broken"]["n"] == "–" and rows["two: N"]["verdict"] == "Second family."
+
+
+def test_links_lead_to_pages_that_are_there(outputs: Path) -> None:
+    page = Page(write_overview(outputs))
+    links = [attrs["href"] for attrs in page.all("a") if not attrs["href"].startswith("#")]
+    assert "good/report.html" in links and "two/families/S/report.html" in links
+    assert all((outputs / link).is_file() for link in links)
+
+
+def test_verdict_is_text(outputs: Path) -> None:
+    page = Page(write_overview(outputs))
+    assert SCRIPT in page.text and "<script" not in without_script(page)
+
+
+def test_running_experiment_says_so(outputs: Path) -> None:
+    paths = ExperimentPaths(outputs / "begun")
+    (paths.root / "runs" / "a" / "ulp" / "run-00").mkdir(parents=True)
+    (paths.root / "runs" / "a" / "ulp" / "run-00" / "record.json").write_text("{}")
+    with locked(paths):
+        assert rows_of(paths.root)[0]["state"] == "running, 1 done"
+
+
+def test_verdict_of_a_report_is_its_first_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.support.page_examples import executed as executed_report
+
+    path = executed_report(experiment(runs=5), tmp_path, monkeypatch)
+    told = verdict_of(json.loads(path.read_text(encoding="utf-8")))
+    assert re.match(r"At seed 0, on this test set, S-T1 is .* S-Base on ", told) and told == html.unescape(told)
+
+
+def test_no_experiment_gives_an_empty_list(tmp_path: Path) -> None:
+    assert "0 in this folder" in Page(write_overview(tmp_path)).text

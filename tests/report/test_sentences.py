@@ -1,0 +1,292 @@
+"""What fitlib says about tables: the words that must be there, and those that must not."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.report import captions, provenance
+from fitlib.report import sentences as say
+from fitlib.report.vocabulary import VERDICTS, judged
+from tests.support.report_examples import (
+    Experiment,
+    constant,
+    digest,
+    elsewhere,
+    experiment,
+    with_parts,
+    without,
+)
+
+
+def everything(found: Experiment) -> list[str]:
+    """Every sentence that the statistics notebook tells."""
+    plan, evidence = found.plan, found.evidence
+    summary, comparisons, risk = found.summary, found.comparisons, found.risk
+    told = [
+        *say.verdict(comparisons, summary, plan, evidence),
+        *provenance.identities(plan, evidence),
+        *provenance.controls(plan, evidence),
+    ]
+    told += [
+        *provenance.missing_runs(evidence),
+        *provenance.deviations(plan),
+        *provenance.protected_use(plan),
+        provenance.what_varied(plan),
+    ]
+    told += [
+        *say.constants(summary),
+        say.next_run(summary),
+        *say.intervals(summary),
+        say.undefined_values(summary, plan),
+    ]
+    told += [*say.landmark(risk, plan), say.significance(comparisons, plan), say.undecided(comparisons, plan)]
+    told += [*say.spread(comparisons, plan), *say.accuracy(comparisons), say.redundant(comparisons)]
+    told += [*say.dropped(comparisons), *say.reversals(comparisons, plan), *say.cautions(plan, comparisons, summary)]
+    told += [
+        captions.caption_summary(plan, summary),
+        captions.caption_risk(plan, risk, len(risk)),
+        captions.caption_glance(plan, summary),
+    ]
+    told += [
+        f(plan, comparisons) for f in (captions.caption_differences, captions.caption_tests, captions.caption_spread)
+    ]
+    return told
+
+
+CASES = {
+    "usual": experiment,
+    "one run": lambda: experiment(runs=1),
+    "one technique": lambda: experiment(techniques=1),
+    "constant": lambda: experiment(alter=constant("S-T1")),
+    "all constant": lambda: experiment(alter=lambda name, values: values * 0),
+    "failed": lambda: without(experiment(), "S-T1", 2, "Traceback\n  …\nValueError: loss is not finite"),
+    "not FIT": lambda: with_parts(experiment(), "S-T1", 2, initial_weights=digest("another start")),
+    "elsewhere": lambda: elsewhere(experiment()),
+    "two attributes": lambda: experiment(attributes={"sex": ["f", "m"], "race": ["a", "b"]}),
+    "many techniques": lambda: experiment(techniques=8, units=60),
+}
+
+
+@cache
+def case(name: str) -> Experiment:
+    return CASES[name]()
+
+
+@pytest.fixture(scope="module")
+def usual() -> Experiment:
+    return case("usual")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_sentence_holds_a_nan_or_a_zero_plus_minus_zero(name: str) -> None:
+    for sentence in everything(case(name)):
+        words = sentence.lower().replace("(", " ").replace(",", " ").split()
+        assert not {"nan", "none.", "<na>", "inf"} & set(words), sentence
+        assert "0.00 ±" not in sentence and "[0.00, 0.00]" not in sentence
+        assert not sentence or sentence[-1] in ".½", sentence
+
+
+def test_verdict_has_three_sentences_and_its_scope(usual: Experiment) -> None:
+    outcome, difference, limit = say.verdict(usual.comparisons, usual.summary, usual.plan)
+    assert outcome.startswith("At seed 0, on this test set, S-T1 is ")
+    assert "S-Base on" in outcome and "distinct metrics" in outcome
+    assert " points over its 6 runs: a difference of " in difference and "(MaxDiff), the largest found" in difference
+    assert limit == (
+        "Only seed 0 was tried: a technique cannot be told from its luck with that seed; the noise was emulated, so "
+        "nothing is claimed about a given GPU."
+    )
+
+
+def test_verdict_counts_redundant_metrics_once(usual: Experiment) -> None:
+    counted = say.outcomes(usual.comparisons)[list(VERDICTS)].sum(axis=1)
+    distinct = usual.comparisons["redundant_with"].eq("") & usual.comparisons["metric"].isin(BIAS_METRICS)
+    assert counted.tolist() == [distinct.sum() // 2] * 2 and counted.iloc[0] < 7
+    assert "SPSF repeats DP" in say.redundant(usual.comparisons)
+
+
+def test_many_techniques_are_told_as_groups() -> None:
+    found = case("many techniques")
+    assert "of 7 techniques, " in say.verdict(found.comparisons, found.summary, found.plan)[0]
+
+
+def test_real_noise_is_not_called_emulated(usual: Experiment) -> None:
+    arm = {**usual.plan["arms"][0], "noise": "native", "kind": "real"}
+    plan = {**usual.plan, "arms": [arm]}
+    assert "emulated" not in " ".join(
+        [provenance.limit(plan), provenance.what_varied(plan), captions.caption(plan, [6])]
+    )
+    assert "emulated" in provenance.what_varied(usual.plan) and "(emulated)" in captions.caption(usual.plan, [6])
+
+
+def test_one_run_is_not_estimable() -> None:
+    told = " ".join(everything(case("one run")))
+    assert "no verdict on S-T1 against S-Base: too few runs" in told
+    assert "every interval and standard deviation is not estimable" in told
+    assert "How much fairness varies between equal runs cannot be seen" in told
+
+
+def test_without_any_defined_bias_nothing_is_said_of_its_range(usual: Experiment) -> None:
+    bias = usual.summary["metric"] != "accuracy"
+    undefined = usual.summary.assign(maxdiff=usual.summary["maxdiff"].mask(bias))
+    (told,) = say.largest_difference(undefined, usual.plan, usual.evidence)
+    assert told.startswith("How much fairness varies between equal runs cannot be seen")
+
+
+def test_one_technique_has_nothing_to_compare() -> None:
+    found = case("one technique")
+    assert say.verdict(found.comparisons, found.summary, found.plan)[0] == (
+        "There is no comparison: nothing stands against S-Base."
+    )
+
+
+def test_bit_identical_runs_enter_no_test_and_constants_are_named() -> None:
+    told = " ".join(everything(case("constant")))
+    assert "no verdict on S-T1 against S-Base: predictions of the technique bit-identical in 6 of 6 runs" in told
+    assert "constant in all 6 runs" in told
+    assert "S-T1: predictions bit-identical in 6 of 6 runs (SHA-256): no interval." in told
+
+
+def test_identity_is_told_from_digests(usual: Experiment) -> None:
+    told = " ".join(provenance.identities(usual.plan, usual.evidence))
+    assert "the 6 runs started from identical weights and data" in told
+    assert "6 of 6 final weights differ (SHA-256)" in told
+
+
+def test_identity_without_a_digest_of_the_start_is_not_claimed(usual: Experiment) -> None:
+    evidence = [{**e, "parts": {"machine": "x"}} for e in usual.evidence]
+    assert "identical weights" not in " ".join(provenance.identities(usual.plan, evidence))
+
+
+def test_equal_final_weights_reduce_the_effective_n(usual: Experiment) -> None:
+    evidence = [{**e, "final_weights": digest(e["training"], e["run"] // 2)} for e in usual.evidence]
+    assert "only 3 different final weights (SHA-256) among 6 runs" in provenance.identities(usual.plan, evidence)[0]
+
+
+def test_control_arm_says_what_was_compared_or_how_it_failed(usual: Experiment) -> None:
+    (told,) = provenance.controls(usual.plan, usual.evidence)
+    assert told == (
+        "Control arm of S-Base, S-T1 and S-T2: identical in 2 of 2 (final weights and predictions, by SHA-256)."
+    )
+    evidence = [{**e, "final_weights": "other"} if e["role"] == "control" and e["run"] else e for e in usual.evidence]
+    assert "failed: identical in 1 of 2" in provenance.controls(usual.plan, evidence)[0]
+
+
+def test_failed_runs_are_named_with_their_last_line() -> None:
+    told = provenance.missing_runs(case("failed").evidence)
+    assert told == [
+        "1 of 24 planned runs did not finish; the results rest on the others.",
+        "training-S-T1, arm ulp, run-02 failed: ValueError: loss is not finite.",
+    ]
+
+
+def test_unequal_n_are_never_compared_by_maxdiff() -> None:
+    found = case("failed")
+    told = say.largest_difference(found.summary, found.plan)
+    assert "among techniques with 6 runs" in told[0] and "among techniques with 5 runs" in told[1]
+    assert any("MaxDiff grows with n" in c for c in say.cautions(found.plan, found.comparisons, found.summary))
+
+
+def test_runs_that_are_not_fit_are_refused_and_the_part_is_named() -> None:
+    found = case("not FIT")
+    assert (
+        "no verdict on S-T1 against S-Base: not FIT runs (initial weights differs between runs)"
+        in (say.verdict(found.comparisons, found.summary, found.plan)[0])
+    )
+    assert "S-T1" not in say.largest_difference(found.summary, found.plan, found.evidence)[0]
+    assert any(
+        "initial weights differs in run-02" in told for told in provenance.identities(found.plan, found.evidence)
+    )
+
+
+def test_predictions_made_elsewhere_leave_identity_unknown() -> None:
+    found = case("elsewhere")
+    told = " ".join(everything(found))
+    assert "whether they were identical is unknown" in told and "seed 0" not in told
+    assert provenance.NO_EVIDENCE in told and "last epoch" not in told
+
+
+def test_four_fifths_is_named_only_for_the_declared_class(usual: Experiment) -> None:
+    assert "four fifths" not in " ".join(say.landmark(usual.risk, usual.plan)).lower()
+    declared = experiment(favourable=1)
+    told = " ".join(say.landmark(declared.risk, declared.plan))
+    assert "violated four fifths for class 1" in told and "29 CFR 1607.4(D)" in told
+    assert "two runs with the same seed disagree" in told
+
+
+def test_undecided_stands_beside_its_power() -> None:
+    found = experiment(techniques=4, units=60, smallest_effect=0.02)
+    assert (judged(found.comparisons)["verdict"] == "undecided").any()
+    told = say.undecided(found.comparisons, found.plan)
+    assert "their power to show it at the corrected α" in told and "Undecided does not mean equal" in told
+
+
+def test_no_mark_of_significance_without_correction_and_smallest_p(usual: Experiment) -> None:
+    told = say.significance(usual.comparisons, usual.plan)
+    assert "after Holm's correction over" in told and "smallest attainable p" in told
+
+
+def test_too_few_runs_for_any_test_say_so() -> None:
+    found = experiment(runs=3)
+    assert say.significance(found.comparisons, found.plan).startswith(
+        "No test possible at this n: the smallest attainable p is 0.1"
+    )
+
+
+def test_quiet_spread_is_not_called_equal(usual: Experiment) -> None:
+    assert "This does not show equal spread." in say.spread(usual.comparisons, usual.plan)[-1]
+
+
+def test_plan_and_deviations_are_told() -> None:
+    plan = experiment(runs=1).plan
+    assert provenance.deviations(plan)[1] == "No deviation from it is recorded."
+    plan |= {"declared_before_first_run": False, "deviations": ["runs was lowered from 16 to 8."]}
+    assert provenance.deviations(plan)[0].startswith("The plan was not declared before the first run")
+    assert provenance.deviations(plan)[1] == "runs was lowered from 16 to 8."
+
+
+def test_use_of_the_protected_attribute_at_prediction_is_warned_of() -> None:
+    plan = experiment(runs=1).plan
+    plan["techniques"][1]["uses_protected"] = "prediction"
+    assert any("disparate treatment" in told for told in provenance.protected_use(plan))
+
+
+def test_what_nobody_recorded_is_not_claimed_to_be_fixed() -> None:
+    told = " ".join(everything(case("elsewhere")))
+    assert "Fixed: seed and training not recorded, test set" in told and "training data" not in told
+    assert "trained again under the same conditions (seed not recorded)" in told and "same seed" not in told
+
+
+def test_tests_that_show_nothing_stand_beside_their_power() -> None:
+    found = experiment(techniques=4, units=60, smallest_effect=0.02)
+    assert (judged(found.comparisons)["p_mean_holm"] > 0.05).any()
+    assert "no difference was shown; the power to show 2.00 points" in say.significance(found.comparisons, found.plan)
+
+
+def test_accuracy_is_told_once_for_all_attributes_and_counted_for_many_techniques() -> None:
+    several = say.accuracy(case("two attributes").comparisons)
+    assert len(several) == 2 and not any("by sex" in text or "by race" in text for text in several)
+    (told,) = say.accuracy(case("many techniques").comparisons)
+    assert "of 7 comparisons" in told and "uncorrected" in told
+
+
+def test_trainings_that_several_techniques_share_are_told_apart(usual: Experiment) -> None:
+    shared = [{**t, "training": "training-S-Base"} if t["technique"] == "S-T1" else t for t in usual.plan["techniques"]]
+    told = provenance.identities({**usual.plan, "techniques": shared}, usual.evidence)[0]
+    assert told.startswith("S-Base and S-T1 (one training); S-T2: the 6 runs")
+
+
+def test_an_estimate_beyond_its_interval_is_explained(usual: Experiment) -> None:
+    row = usual.risk.iloc[[0]].assign(n=16, violated=8, p_disagree=0.53, p_disagree_low=0.2, p_disagree_high=0.5)
+    row = row.assign(p_disagree_low_bonferroni=0.1, p_disagree_high_bonferroni=0.5)
+    told = " ".join(say.landmark(row, usual.plan))
+    assert "0.53 [0.10, 0.50] (the pairs of these runs; over all runs it is at most ½, hence the interval)" in told
+
+
+def test_one_run_says_that_no_p_is_small_enough() -> None:
+    found = case("one run")
+    assert "No test possible at this n: the smallest attainable p is 1" in say.significance(
+        found.comparisons, found.plan
+    )

@@ -1,0 +1,224 @@
+"""fitlib.statistics.estimates against SciPy, statsmodels, brute force, published numbers, and its own promises."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from scipy import stats
+
+from fitlib.statistics import estimates as st
+from fitlib.statistics import significance as sig
+from tests.support.samples import normal, quick
+
+values = some.floats(-1, 1, allow_nan=False, width=32)
+runs = some.lists(values, min_size=1, max_size=20).map(np.array)
+
+
+# Mean and SD
+
+
+def test_mean_interval_agrees_with_scipy() -> None:
+    x = normal(0, 16)
+    expected = stats.ttest_1samp(x, 0).confidence_interval(0.95)
+    estimate = st.mean_interval(x)
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(expected), rel=1e-12)
+    assert estimate.value == pytest.approx(x.mean()) and estimate.n == 16 and estimate.estimable
+
+
+def bonett_by_the_formula(x: list[float], z: float) -> tuple[float, float]:
+    n, mean = len(x), sum(x) / len(x)
+    cut = math.floor(n / (2 * math.sqrt(n - 4)))
+    middle = sorted(x)[cut : n - cut]
+    trimmed = sum(middle) / len(middle)
+    squares = sum((v - mean) ** 2 for v in x)
+    kurtosis = n * sum((v - trimmed) ** 4 for v in x) / squares**2
+    c = n / (n - z)
+    se = c * math.sqrt((kurtosis - (n - 3) / n) / (n - 1))
+    log_variance = math.log(c * squares / (n - 1))
+    return math.sqrt(math.exp(log_variance - z * se)), math.sqrt(math.exp(log_variance + z * se))
+
+
+@pytest.mark.parametrize("n", [5, 6, 8, 16, 64])
+def test_bonett_interval_agrees_with_the_formula(n: int) -> None:
+    x = normal(n, n) ** 3
+    estimate = st.sd_interval(x)
+    assert (estimate.low, estimate.high) == pytest.approx(bonett_by_the_formula(list(x), 1.959963984540054), rel=1e-12)
+    assert estimate.value == pytest.approx(np.std(x, ddof=1)) and estimate.method == "Bonett (2006)"
+
+
+def test_bonett_interval_survives_spreads_whose_fourth_power_underflows() -> None:
+    x = normal(1, 16)
+    small, usual = st.sd_interval(x * 1e-120), st.sd_interval(x)
+    assert small.high * 1e120 == pytest.approx(usual.high, rel=1e-9)
+
+
+def test_chi_square_interval_is_the_textbook_one() -> None:
+    # n = 10, s² = 1: (9/19.023, 9/2.700), chi-square table
+    x = stats.zscore(normal(2, 10), ddof=1)
+    estimate = st.sd_interval(x, method="chi-square")
+    assert (estimate.low**2, estimate.high**2) == pytest.approx((9 / 19.023, 9 / 2.700), rel=1e-3)
+    with pytest.raises(ValueError, match="bca"):
+        st.sd_interval(x, method="bca")
+
+
+def test_coverage_of_bonett_at_16_normal_runs() -> None:
+    x = np.random.default_rng(3).standard_normal((8000, 16))
+    _, low, high = st.sd_intervals(x)
+    assert 0.93 <= np.mean((low <= 1) & (high >= 1)) <= 0.96
+    skewed = np.random.default_rng(4).standard_exponential((8000, 16))
+    _, low, high = st.sd_intervals(skewed)
+    _, chi_low, chi_high = st.sd_intervals(skewed, method="chi-square")
+    assert np.mean((low <= 1) & (high >= 1)) > np.mean((chi_low <= 1) & (chi_high >= 1)) + 0.08
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 5, 16])
+def test_array_versions_give_the_numbers_of_the_scalar_ones(n: int) -> None:
+    x = np.random.default_rng(5).standard_normal((50, n))
+    x[7] = 0.1
+    for arrays, scalar in ((st.mean_intervals(x), st.mean_interval), (st.sd_intervals(x), st.sd_interval)):
+        expected = [(e.value, e.low, e.high) for e in map(scalar, x)]
+        expected = np.array([[np.nan if v is None else v for v in e] for e in expected])
+        np.testing.assert_array_equal(np.stack(arrays, axis=1), expected)
+
+
+@quick
+@given(runs, some.floats(-1, 1), some.sampled_from([0.25, 0.5, 2.0, 4.0]))
+def test_intervals_follow_shift_and_scale(x: np.ndarray, shift: float, scale: float) -> None:
+    x = np.round(x, 2)
+    before, after = st.mean_interval(x), st.mean_interval(scale * x + shift)
+    assert after.value == pytest.approx(scale * before.value + shift, abs=1e-12)
+    if before.estimable and not st.is_constant(x):
+        assert after.high - after.low == pytest.approx(scale * (before.high - before.low), rel=1e-6, abs=1e-12)
+    spread, scaled = st.sd_interval(x), st.sd_interval(scale * x)
+    assert scaled.estimable == spread.estimable
+    if spread.estimable:
+        assert (scaled.low, scaled.high) == pytest.approx((scale * spread.low, scale * spread.high), rel=1e-9)
+        assert 0 < spread.low < spread.high
+
+
+def test_constant_values_are_said_to_be_constant() -> None:
+    x = np.full(16, 0.1)
+    mean, sd = st.mean_interval(x), st.sd_interval(x)
+    assert (mean.value, mean.low, mean.high) == (0.1, 0.1, 0.1)
+    assert mean.note == sd.note == "constant in all 16 runs"
+    assert sd.value == 0.0 and not sd.estimable
+    assert st.is_constant(x) and not st.is_constant(np.array([0.1, 0.1 + 2**-56])) and not st.is_constant(np.array([]))
+
+
+def test_one_run_is_not_estimable() -> None:
+    one, many = np.array([0.3]), normal(6, 16)
+    for estimate in (
+        st.mean_interval(one),
+        st.sd_interval(one),
+        st.welch(one, many),
+        st.welch(many, one),
+        st.cohens_d(one, many),
+        st.paired_difference(one, one),
+        st.sd_interval(many[:4]),
+        st.mean_interval(np.array([])),
+        st.welch(np.array([]), many),
+    ):
+        assert not estimate.estimable and estimate.note.startswith("not estimable: ")
+        assert estimate.low is None and estimate.high is None
+    assert st.verdict(one, many, 0.01) == "not estimable"
+    assert sig.mann_whitney_exact(one, one).p == 1.0
+    assert sig.mann_whitney_exact(np.array([]), many).note.startswith("not estimable: ")
+    assert sig.brown_forsythe(one, many).note.startswith("not estimable: ")
+
+
+def test_max_difference_and_next_run() -> None:
+    assert st.max_difference(np.array([0.25, 0.5, 1.0])) == 0.75
+    assert st.relative_max_difference(np.array([0.5, 1.5])) == 1.0
+    assert st.relative_max_difference(np.zeros(3)) is None
+    assert st.next_run_within(16) == 15 / 17
+    x = np.random.default_rng(7).standard_normal((4000, 17))
+    inside = (x[:, 16] >= x[:, :16].min(axis=1)) & (x[:, 16] <= x[:, :16].max(axis=1))
+    assert inside.mean() == pytest.approx(st.next_run_within(16), abs=0.02)
+
+
+# Two techniques
+
+
+def test_welch_agrees_with_scipy_and_is_technique_minus_baseline() -> None:
+    b, t = normal(8, 16, 1.0), normal(9, 11, 0.4, 3.0)
+    expected = stats.ttest_ind(t, b, equal_var=False).confidence_interval(0.95)
+    estimate = st.welch(b, t)
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(expected), rel=1e-10)
+    swapped = st.welch(t, b)
+    assert (swapped.low, swapped.high) == pytest.approx((-estimate.high, -estimate.low), rel=1e-12)
+    assert estimate.value == pytest.approx(t.mean() - b.mean())
+
+
+def test_verdicts() -> None:
+    b, few = normal(10, 16, 0.30, 0.001), normal(11, 16, 0.0, 0.001)
+    assert st.verdict(b, few + 0.20, 0.01) == "fairer"
+    assert st.verdict(b, few + 0.40, 0.01) == "less fair"
+    assert st.verdict(b, few + 0.30, 0.01) == "equivalent"
+    assert st.verdict(b, few + 0.31, 0.01) == "undecided"
+    assert st.verdict(b, few + 0.30, 0.0) in ("undecided", "fairer", "less fair")
+
+
+def test_equivalence_uses_the_90_percent_interval() -> None:
+    b, t = normal(12, 16), normal(13, 16)
+    inner, outer = st.welch(b, t, 0.90), st.welch(b, t)
+    edge = max(-inner.low, inner.high)
+    assert edge < max(-outer.low, outer.high)
+    assert st.verdict(b, t, edge) == "equivalent" and st.verdict(b, t, edge * (1 - 1e-9)) == "undecided"
+
+
+def test_two_constant_samples_are_decided_exactly() -> None:
+    b, t = np.full(16, 0.5), np.full(16, 0.25)
+    assert st.welch(b, t).method == "exact: both constant in all runs"
+    assert (st.welch(b, t).low, st.welch(b, t).high) == (-0.25, -0.25)
+    assert [st.verdict(b, t, d) for d in (0.1, 0.25, 0.3)] == ["fairer", "equivalent", "equivalent"]
+    assert st.verdict(t, b, 0.1) == "less fair" and st.verdict(b, b, 0.0) == "equivalent"
+    assert st.cohens_d(b, t).note == "not estimable: both constant in all runs"
+
+
+def test_one_constant_sample_compares_like_a_known_value() -> None:
+    b, t = np.full(16, 0.5), normal(14, 16)
+    assert st.welch(b, t).high - st.welch(b, t).low == pytest.approx(
+        st.mean_interval(t).high - st.mean_interval(t).low, rel=1e-9
+    )
+
+
+def test_cohens_d_reproduces_a_published_interval() -> None:
+    # R package statpsych, ci.stdmean2(.05, 35.1, 26.7, 7.32, 6.98, 30, 30), unweighted standardizer
+    shape = stats.zscore(normal(24, 30), ddof=1)
+    estimate = st.cohens_d(26.7 + 6.98 * shape, 35.1 + 7.32 * shape)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((1.174493, 0.6170771, 1.731909), abs=1e-6)
+
+
+def test_cohens_d_is_negative_where_bias_fell_and_ignores_units() -> None:
+    b, t = normal(25, 16, 2.0), normal(26, 16, 1.0)
+    d, scaled = st.cohens_d(b, t), st.cohens_d(100 * b, 100 * t)
+    assert d.value < 0 and d.low < d.value < d.high
+    assert (scaled.value, scaled.low, scaled.high) == pytest.approx((d.value, d.low, d.high), rel=1e-9)
+
+
+def test_paired_comparison_agrees_with_scipy() -> None:
+    b = normal(27, 12)
+    t = b + normal(28, 12, 0.3, 0.4)
+    expected = stats.ttest_rel(t, b).confidence_interval(0.95)
+    estimate = st.paired_difference(b, t)
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(expected), rel=1e-10)
+    test, expected = sig.signed_rank_exact(b, t), stats.wilcoxon(t, b, method="exact")
+    assert test.p == pytest.approx(expected.pvalue, rel=1e-12) and test.smallest_p == 2 / 2**12
+    assert st.verdict(b, b + 0.5, 0.1, paired=True) == "less fair"
+    with pytest.raises(ValueError, match="same runs"):
+        st.paired_difference(b, t[:3])
+
+
+@quick
+@given(runs, runs)
+def test_nothing_warns_or_returns_nan(b: np.ndarray, t: np.ndarray) -> None:
+    estimates = [st.mean_interval(b), st.sd_interval(b), st.welch(b, t), st.cohens_d(b, t)]
+    tests = [sig.mann_whitney_exact(b, t), sig.brown_forsythe(b, t), sig.brown_forsythe(b, t, relative=True)]
+    for estimate in estimates:
+        assert all(v is None or math.isfinite(v) for v in (estimate.value, estimate.low, estimate.high))
+        assert not estimate.estimable or estimate.low <= estimate.high
+    for test in tests:
+        assert all(v is None or math.isfinite(v) for v in (test.statistic, test.p, test.smallest_p))
+    assert st.verdict(b, t, 0.01) in ("fairer", "less fair", "equivalent", "undecided", "not estimable")

@@ -1,0 +1,1 @@
+"""Data and tools that several test modules share."""

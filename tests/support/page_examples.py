@@ -1,0 +1,94 @@
+"""Pages made of the statistics notebook, executed in this process, and a parser that checks them."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import IPython.display
+import nbformat
+import pytest
+
+from fitlib.report import pages
+from fitlib.storage.predictions import write_table
+from tests.support.report_examples import (
+    Experiment,
+)
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "statistics.ipynb"
+
+
+VOID = {"meta", "link", "img", "br", "hr"}
+
+
+class Page(HTMLParser):
+    """What a test asks of a page: its elements, its text, and whether elements nest."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.elements: list[tuple[str, dict]] = []
+        self.text, self.open = "", []
+        self.feed(self.source)
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "script"} & set(self.open):
+            self.text += data
+
+    def all(self, tag: str) -> list[dict]:
+        return [attrs for name, attrs in self.elements if name == tag]
+
+
+def executed(found: Experiment | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The statistics notebook with outputs; its cells run here, since a kernel takes seconds to start."""
+    outputs: list = []
+    monkeypatch.setattr(IPython.display, "display", lambda *given, **options: outputs.extend(shown(given, options)))
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    space: dict = {}
+    for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
+        exec(compile(cell.source, "cell", "exec"), space)
+        if found and "parameters" in cell.metadata.get("tags", []):
+            space |= write_metrics(found, folder)
+        cell.outputs, cell.execution_count = list(outputs), number
+        outputs.clear()
+    nbformat.write(notebook, folder / "statistics.ipynb")
+    return folder / "statistics.ipynb"
+
+
+def shown(given: tuple, options: dict) -> list:
+    bundles = [(item, {}) if options.get("raw") else _bundle(item) for item in given]
+    metadata = options.get("metadata", {})
+    return [nbformat.v4.new_output("display_data", data, metadata=metadata or more) for data, more in bundles]
+
+
+def _bundle(item: object) -> tuple[dict, dict]:
+    mime = {"Markdown": "text/markdown", "HTML": "text/html"}[type(item).__name__]
+    return {mime: item.data}, {}
+
+
+def write_metrics(found: Experiment, folder: Path) -> dict:
+    """The files that the notebook reads, and its parameters."""
+    for name in (t["technique"] for t in found.plan["techniques"]):
+        (folder / "techniques" / name).mkdir(parents=True)
+        for kind, frame in (("metrics", found.metrics), ("counts", found.counts)):
+            write_table(folder / "techniques" / name / f"{kind}.parquet", frame[frame["technique"] == name], kind)
+    return {"experiment_dir": str(folder), "out_dir": "", "plan": found.plan, "evidence": found.evidence}
+
+
+def made(found: Experiment | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
+    pages.write_report(executed(found, folder, monkeypatch), folder / "report.html")
+    return Page(folder / "report.html")
+
+
+def without_script(page: Page) -> str:
+    """The page's source but for fitlib's own script."""
+    return page.source.replace(f"<script>{(pages.TEMPLATES / 'tables.js').read_text(encoding='utf-8')}</script>", "")
