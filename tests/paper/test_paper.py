@@ -192,11 +192,11 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 def test_files_are_fetched_once_and_kept(server, tmp_path):
     told = []
-    folder = study.locate(None, told.append)
+    folder = paper_files.locate(None, told.append)
     assert paper_files.contents(folder) == CONTENT
     assert len(told) == 1 and f"{len(CONTENT)} files" in told[0]
     shutil.rmtree(server)
-    assert study.locate(None, told.append) == folder == tmp_path / "cache"
+    assert paper_files.locate(None, told.append) == folder == tmp_path / "cache"
     assert len(told) == 1
 
 
@@ -205,20 +205,20 @@ def test_folders_are_there_before_files_are_fetched_side_by_side(server, monkeyp
     monkeypatch.setattr(
         pooch.Pooch, "fetch", lambda source, name, **_: there.append((source.abspath / name).parent.is_dir())
     )
-    study.locate()
+    paper_files.locate()
     assert there == [True] * len(CONTENT)
 
 
 def test_an_altered_file_of_the_cache_is_fetched_again(server, tmp_path):
-    folder = study.locate()
+    folder = paper_files.locate()
     (folder / "model_perf/cifar-10s.yaml").write_bytes(b"baseline/: [99.9]\n")
-    assert paper_files.contents(study.locate()) == CONTENT
+    assert paper_files.contents(paper_files.locate()) == CONTENT
 
 
 def test_a_fetched_file_with_another_hash_is_never_kept(server, tmp_path):
     (server / "raw_bias_numbers/overall/S-Base.yaml").write_bytes(b"DP: [0.2]\n")
     with pytest.raises(RunFailed, match=r"overall/S-Base\.yaml: .*another SHA-256.*--data") as error:
-        study.locate()
+        paper_files.locate()
     assert "\n" not in str(error.value)
     assert not (tmp_path / "cache/raw_bias_numbers/overall/S-Base.yaml").exists()
 
@@ -226,13 +226,13 @@ def test_a_fetched_file_with_another_hash_is_never_kept(server, tmp_path):
 def test_a_file_that_the_server_does_not_have_is_named(server):
     (server / paper_files._remote("model_perf/cifar-10s.yaml")).unlink()
     with pytest.raises(RunFailed, match=r"model_perf/cifar-10s\.yaml: cannot be fetched.*--data DIR"):
-        study.locate()
+        paper_files.locate()
 
 
 def test_without_a_network_the_remedy_is_told_in_one_line(server, monkeypatch):
     monkeypatch.setattr(paper_files, "BASE_URL", "http://127.0.0.1:9/")
     with pytest.raises(RunFailed, match=r"cannot be fetched.*FITLIB_DATA_DIR") as error:
-        study.locate()
+        paper_files.locate()
     assert "\n" not in str(error.value)
 
 
@@ -240,8 +240,8 @@ def test_a_local_copy_goes_before_the_cache(small, tmp_path, monkeypatch):
     monkeypatch.setattr(paper_files, "cache", lambda: pytest.fail("the cache was asked"))
     put(tmp_path / "data/paper")
     monkeypatch.setenv("FITLIB_DATA_DIR", str(tmp_path / "data"))
-    assert study.locate() == tmp_path / "data/paper"
-    assert study.locate(put(tmp_path / "other")) == tmp_path / "other"
+    assert paper_files.locate() == tmp_path / "data/paper"
+    assert paper_files.locate(put(tmp_path / "other")) == tmp_path / "other"
 
 
 def test_a_checkout_of_the_public_repository_can_be_read(small, tmp_path):
@@ -252,7 +252,7 @@ def test_a_checkout_of_the_public_repository_can_be_read(small, tmp_path):
 def test_a_folder_that_is_not_there_is_named(small, tmp_path, monkeypatch, given):
     monkeypatch.setenv("FITLIB_DATA_DIR", str(tmp_path / "none"))
     with pytest.raises(InputError, match=rf"none.*{given}.*no such folder"):
-        study.locate(tmp_path / "none" if given == "--data" else None)
+        paper_files.locate(tmp_path / "none" if given == "--data" else None)
 
 
 def test_missing_altered_truncated_and_unreadable_files_are_named(small, tmp_path):
@@ -313,7 +313,7 @@ def test_a_file_is_neither_a_folder_of_numbers_nor_one_to_write_into(small, tmp_
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(InputError, match=r"--data.*not a folder"):
-        study.locate(file)
+        paper_files.locate(file)
     for out in (file, file / "out"):
         with pytest.raises(InputError, match=r"--out.*not a folder"):
             paper_run.recompute(put(tmp_path / "numbers"), out, print)

@@ -65,7 +65,7 @@ class Choice:
         return self._adapter().connect(self.checked(), self.address, jobs, device, folder)
 
     def _adapter(self) -> Any:
-        return import_module(f"fitlib.execution.executors.base.{ADAPTERS[self.name]}")
+        return import_module(f"fitlib.execution.executors.{ADAPTERS[self.name]}")
 
 
 def _mapping(settings: Sequence[str]) -> Mapping[str, object]:

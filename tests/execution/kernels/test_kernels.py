@@ -146,7 +146,7 @@ def test_a_template_that_has_computed_in_parallel_is_not_used(tmp_path, monkeypa
     script = "CANARY_SECONDS = 20"
     template = (templates.SCRIPT).read_text().replace(script, "CANARY_SECONDS = 2")
     (tmp_path / "template.py").write_text(template)
-    (tmp_path / "preloaded.py").write_text(templates.SCRIPT.with_name("preloaded.py").read_text())
+    (tmp_path / "hidden_imports.py").write_text(templates.SCRIPT.with_name("hidden_imports.py").read_text())
     monkeypatch.setattr(templates, "SCRIPT", tmp_path / "template.py")
     with pytest.raises(templates.TemplateError, match="hangs when it computes in parallel"):
         templates.Template(sys.executable, ["torch", "computes"], os.environ)
