@@ -16,7 +16,7 @@ import yaml
 
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
-from fitlib.experiment import own_fields
+from fitlib.experiment import custom_fields
 from fitlib.experiment.arms import Arm, arm_name, arms_of, repeated
 from fitlib.experiment.families import Family, class_number
 from fitlib.experiment.model import Experiment, Technique
@@ -49,7 +49,7 @@ def read_experiment(path: Path, overrides: Iterable[str] = (), runs: int | None 
         fields["runs"] = runs
     experiment = make_experiment(fields, str(path), default_name=path.stem)
     for spec in experiment.trainings:
-        spec.source.check(str(path), own_fields.needed(experiment.arms, experiment.declared["noise_seed"]))
+        spec.source.check(str(path), custom_fields.needed(experiment.arms, experiment.declared["noise_seed"]))
     return experiment
 
 
@@ -58,7 +58,7 @@ def make_experiment(fields: object, where: str, default_name: str) -> Experiment
     checked = validated(ExperimentFields, _mapping(fields, where), where, "")
     name = _checked_name(checked.name or default_name, where, "name")
     resolved = [_resolve(label, t, checked, where) for label, t in checked.techniques.items()]
-    own_fields.refuse_idle(checked, {r["label"]: r["uses"] is None for r in resolved}, where)
+    custom_fields.refuse_idle(checked, {r["label"]: r["uses"] is None for r in resolved}, where)
     trainings = _trainings(resolved)
     techniques = tuple(_technique(r, trainings, checked, where) for r in resolved)
     _check_baselines(techniques, where)
@@ -113,9 +113,9 @@ def _resolve(label: str, technique: TechniqueFields, checked: ExperimentFields, 
     field = f"techniques.{label}"
     _checked_name(label, where, "techniques")
     given = technique.data or (checked.data if "data" in checked.model_fields_set else None)
-    source = own_fields.source_of(technique, checked, where, field)
+    source = custom_fields.source_of(technique, checked, where, field)
     if source:
-        settings = own_fields.settings_of(source, technique, checked, where, field)
+        settings = custom_fields.settings_of(source, technique, checked, where, field)
         settings |= {"data": _data(given, technique, where, field)} if given else {}
         return {"label": label, "settings": settings, "inference": None, "given": technique, "uses": None}
     if technique.method is None:
@@ -176,7 +176,7 @@ def _trainings(resolved: list[dict[str, Any]]) -> tuple[TrainingSpec, ...]:
             spec = TrainingSpec(f"{name}.{r['label']}" if name in names else name, r["settings"], {})
             specs[digest_json(r["settings"])] = spec
             names.add(name)
-        spec.techniques[r["label"]] = r["inference"] or own_fields.UNKNOWN
+        spec.techniques[r["label"]] = r["inference"] or custom_fields.UNKNOWN
     return tuple(specs.values())
 
 
@@ -190,7 +190,7 @@ def _technique(
         remedy = _suggestion(baseline, checked.techniques)
         raise InputError(where, field, baseline, "not among the techniques", remedy)
     training = next(t for t in trainings if label in t.techniques)
-    uses = given.uses_protected or r["uses"] or own_fields.UNKNOWN
+    uses = given.uses_protected or r["uses"] or custom_fields.UNKNOWN
     return Technique(label, training.name, training.techniques[label], None if baseline == label else baseline, uses)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from fitlib.errors import InputError, did_you_mean
-from fitlib.experiment.own_fields import OwnFields
+from fitlib.experiment.custom_fields import CustomFields
 from fitlib.options import Options
 
 BRANCH = re.compile(r"str|int|float|bool|constrained-int|(dict|list|union)\[.*")  # of a union, as pydantic says it
@@ -31,7 +31,7 @@ class Analysis(Options):
     cross: list[list[str]] | None = None  # protected attributes to cross, as [[sex, race]]
 
 
-class TechniqueFields(OwnFields):
+class TechniqueFields(CustomFields):
     """One technique of an experiment file: a method of fitlib, or an own training."""
 
     method: str | dict[str, Any] | None = None
@@ -43,7 +43,7 @@ class TechniqueFields(OwnFields):
     uses_protected: Literal["no", "training", "prediction"] | None = None
 
 
-class ExperimentFields(OwnFields):
+class ExperimentFields(CustomFields):
     """An experiment file as written; everything has a default but the techniques."""
 
     name: str | None = None

@@ -1,4 +1,4 @@
-"""Trainings of an experiment: fitlib's, behind the interface that it shares with `own_training.OwnTraining`."""
+"""Trainings of an experiment: fitlib's, behind the interface that it shares with `custom_training.CustomTraining`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from fitlib.digest import canonical_json, digest_json
 from fitlib.errors import InputError
 from fitlib.experiment.code_inspection import fitlib_imports
+from fitlib.experiment.custom_training import CustomTraining
 from fitlib.experiment.notebooks import notebook_path
-from fitlib.experiment.own_training import OwnTraining
 from fitlib.experiment.registry.datasets import DATASETS
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.registry.networks import NETWORKS
@@ -69,12 +69,12 @@ class FitlibTraining:
         """Nothing: an installed fitlib does not change while it works."""
 
 
-Source = FitlibTraining | OwnTraining
+Source = FitlibTraining | CustomTraining
 
 
 def source_of(settings: Mapping[str, Any]) -> Source:
     """What trains a training with these resolved settings."""
-    return FitlibTraining(settings) if "method" in settings else OwnTraining(settings)
+    return FitlibTraining(settings) if "method" in settings else CustomTraining(settings)
 
 
 @cache

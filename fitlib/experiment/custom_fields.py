@@ -36,7 +36,7 @@ Names = Annotated[
 ]
 
 
-class OwnFields(Options):
+class CustomFields(Options):
     """Fields that name an own training, for all techniques of an experiment file or for one."""
 
     notebook: DataPath | None = None  # it receives run_dir, run, seed, noise and its own parameters
@@ -47,7 +47,7 @@ class OwnFields(Options):
     groups: dict[str, Names] | None = None  # the same by protected attribute
 
 
-def source_of(technique: OwnFields, top: OwnFields, where: str, field: str) -> dict[str, str] | None:
+def source_of(technique: CustomFields, top: CustomFields, where: str, field: str) -> dict[str, str] | None:
     """`{"notebook": …}` or `{"callable": …}` of a technique, else that of the whole file; None: fitlib trains it."""
     for fields, prefix in ((technique, f"{field}."), (top, "")):
         given = {name: getattr(fields, name) for name in SOURCES if getattr(fields, name) is not None}
@@ -58,7 +58,9 @@ def source_of(technique: OwnFields, top: OwnFields, where: str, field: str) -> d
     return None
 
 
-def settings_of(source: dict[str, str], technique: OwnFields, top: OwnFields, where: str, field: str) -> dict[str, Any]:
+def settings_of(
+    source: dict[str, str], technique: CustomFields, top: CustomFields, where: str, field: str
+) -> dict[str, Any]:
     """What an own training is, as plain values: source, parameters, inputs, names; a technique's win over the file's.
 
     Raises InputError where the technique also says how fitlib would train it, or names classes without groups.

@@ -247,7 +247,7 @@ def test_each_cause_changes_its_own_part_of_the_key(cause, here, monkeypatch):
     old = parts(read(fields))
     change()
     if part == "versions":
-        monkeypatch.setattr("fitlib.experiment.own_training.versions", lambda kind: {"pandas": "9"})
+        monkeypatch.setattr("fitlib.experiment.custom_training.versions", lambda kind: {"pandas": "9"})
     assert changed_parts(old, parts(read(fields))) == [part]
 
 
@@ -255,7 +255,7 @@ def test_another_version_of_a_package_that_the_code_imports_changes_its_key(here
     fields = module("import os, gone\nfrom papermill import execute\ndef train(run_dir):\n    return None\n")
     old = parts(read(fields))
     monkeypatch.setattr(
-        "fitlib.experiment.own_training.version", lambda name: "9" if name == "papermill" else version(name)
+        "fitlib.experiment.custom_training.version", lambda name: "9" if name == "papermill" else version(name)
     )
     assert changed_parts(old, parts(read(fields))) == ["versions"]
 

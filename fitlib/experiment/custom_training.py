@@ -1,6 +1,6 @@
 """Somebody's own training: a notebook or a function that an experiment names instead of fitlib's method and network.
 
-What differs from fitlib's own trainings is here (`OwnTraining`) and in `fitlib.experiment.trainings`
+What differs from fitlib's own trainings is here (`CustomTraining`) and in `fitlib.experiment.trainings`
 (`FitlibTraining`), two classes with one interface; whoever plans, executes and reports knows nothing of the difference.
 """
 
@@ -22,8 +22,8 @@ from fitlib.digest import cached_file_digest, digest_json
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment import code_inspection, notebooks
 from fitlib.experiment.code_inspection import fitlib_imports
+from fitlib.experiment.custom_fields import GIVEN
 from fitlib.experiment.notebooks import Accepts, notebook_path, suggested
-from fitlib.experiment.own_fields import GIVEN
 from fitlib.experiment.registry.datasets import DATASETS
 from fitlib.options import expanded, options_of
 from fitlib.storage.code_digest import code_digest, is_module
@@ -54,7 +54,7 @@ class Code(Protocol):
     def sources(self) -> tuple[str, dict[str, Path], set[str]]: ...
 
 
-class OwnNotebook:
+class CustomNotebook:
     """A notebook with a `parameters` cell; parameters that fitlib gives are passed on as far as that cell has them."""
 
     def __init__(self, given: str):
@@ -93,7 +93,7 @@ class OwnNotebook:
         return notebooks.notebook_digest(self.executed), *_reached(names, [Path.cwd()])
 
 
-class OwnCallable:
+class CustomCallable:
     """A function; `call.ipynb` imports and calls it, with what it accepts of the parameters that fitlib gives."""
 
     executed = notebook_path("call")
@@ -133,7 +133,7 @@ def _reached(names: Iterable[str], roots: Sequence[Path]) -> tuple[dict[str, Pat
 # The training
 
 
-class OwnTraining:
+class CustomTraining:
     """An own training as plan, batch and report see it; the same interface as `trainings.FitlibTraining`."""
 
     select = "own"  # which epoch predicts is up to its code
@@ -144,7 +144,7 @@ class OwnTraining:
     def __init__(self, settings: Mapping[str, Any]):
         self._settings = settings
         self._code: Code = (
-            OwnNotebook(settings["notebook"]) if "notebook" in settings else OwnCallable(settings["callable"])
+            CustomNotebook(settings["notebook"]) if "notebook" in settings else CustomCallable(settings["callable"])
         )
         self.data: dict[str, Any] | None = settings.get("data")
         self.declared = {k: settings[k] for k in ("classes", "groups")} if "classes" in settings else None
