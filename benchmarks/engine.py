@@ -28,11 +28,10 @@ from faults import TRAINING
 from measure import machine, median, met, spread, table
 
 from fitlib.execution.analysis_inputs import Studies
-from fitlib.experiment import plan
 from fitlib.experiment.declaration import declare
 from fitlib.experiment.evidence import experiment_plan
-from fitlib.experiment.model import Experiment
 from fitlib.experiment.parse import read_experiment
+from fitlib.experiment.plan import Plan, PlannedRun
 from fitlib.metrics.long_tables import technique_tables
 from fitlib.storage.atomic_files import append_line, json_text
 from fitlib.storage.paths import ExperimentPaths
@@ -47,7 +46,7 @@ COMMAND = [sys.executable, "-m", "fitlib"]
 # 10,000 runs
 
 
-def make(folder: Path, runs: int) -> tuple[Experiment, ExperimentPaths]:
+def make(folder: Path, runs: int) -> Plan:
     """An experiment of `TECHNIQUES` own trainings and so many runs in all, every one of them finished."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "made.py").write_text(TRAINING)
@@ -59,30 +58,32 @@ def make(folder: Path, runs: int) -> tuple[Experiment, ExperimentPaths]:
     experiment, paths = read_experiment(Path("e.yaml")), ExperimentPaths(folder / "outputs" / "e")
     paths.root.mkdir(parents=True)
     declare(experiment, paths)
-    for task in plan.run_tasks(experiment):
-        finish(experiment, paths, task)
-    return experiment, paths
+    plan = Plan(experiment, paths)
+    for run in plan.runs:
+        finish(run, paths)
+    return plan
 
 
-def finish(experiment: Experiment, paths: ExperimentPaths, task: plan.RunTask) -> None:
+def finish(run: PlannedRun, paths: ExperimentPaths) -> None:
     """Let a run stand as if it had been executed."""
-    folder, technique = task.folder(paths), next(iter(task.spec.techniques))
+    folder, technique = run.folder, next(iter(run.spec.techniques))
     (folder / "predictions").mkdir(parents=True)
-    fixed, drawn = np.random.default_rng(7), np.random.default_rng([task.run, hash(technique) % 1000])
+    fixed, drawn = np.random.default_rng(7), np.random.default_rng([run.index, hash(technique) % 1000])
     truth, group = fixed.integers(0, 2, ROWS), fixed.integers(0, 2, ROWS)
     columns = {"idx": np.arange(ROWS), "ground_truth": truth, "prediction": truth ^ (drawn.random(ROWS) < 0.2)}
     pq.write_table(pa.table({**columns, "protected.sex": group}), folder / "predictions" / f"{technique}.parquet")
     names = [f"predictions/{technique}.parquet", "fingerprint.json", "names.json", "train.ipynb"]
     for name in names[1:]:
         (folder / name).write_text(json_text({"parts": {}, "fingerprint": "", "name": name}))
-    write_record(folder, "train", plan.run_key_parts(experiment, task), names)
-    append_line(paths.timings, f"{task.name},1.00")
+    write_record(folder, "train", run.key_parts, names)
+    append_line(paths.timings, f"{run.name},1.00")
 
 
-def aggregate(experiment: Experiment, paths: ExperimentPaths) -> pd.DataFrame:
+def aggregate(plan: Plan) -> pd.DataFrame:
     """From the predictions of all runs to one table of all metrics: metrics by technique, gathered over techniques."""
+    experiment, paths = plan.experiment, plan.paths
     (family,) = experiment.families
-    studies, arm = Studies(experiment, paths), experiment.main_arms[0].name
+    studies, arm = Studies(plan), experiment.main_arms[0].name
     for technique in family.techniques:
         study = studies._part(family, technique)
         files = {int(run): Path(path) for run, path in study.predictions[technique][arm]["predictions"].items()}
@@ -129,7 +130,7 @@ def scale(numbers: list[int]) -> None:
     rows = []
     for runs in numbers:
         with tempfile.TemporaryDirectory() as folder:
-            experiment, paths = make(Path(folder) / "made", runs)
+            plan = make(Path(folder) / "made", runs)
             last = runs == max(numbers)
             for name, arguments in (("plan", ("plan", "e.yaml")), ("status", ("status", "e"))):
                 seconds, used, held = command(*arguments)
@@ -137,13 +138,14 @@ def scale(numbers: list[int]) -> None:
                 told = (spread(seconds), f"{used:.2f} s", f"{held:.0f} MiB", "", target)
                 rows.append([f"{runs:,}", f"fitlib {name}", *told])
             start, used = time.perf_counter(), time.process_time()
-            metrics = aggregate(experiment, paths)
+            metrics = aggregate(plan)
             own, used = time.perf_counter() - start, time.process_time() - used
             (Path(folder) / "by-run").mkdir()
             peer = by_run(metrics, Path(folder) / "by-run")
             held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            techniques = [{"technique": t.name} for t in plan.experiment.techniques]
             start = time.perf_counter()
-            gather(paths.root, {"techniques": [{"technique": t.name} for t in experiment.techniques], "arms": []})
+            gather(plan.paths.root, {"techniques": techniques, "arms": []})
             gathered = time.perf_counter() - start
             target = met(own < 20 and held < 1024, "< 20 s, < 1 GiB") if last else ""
             told = (f"{own:.2f} s", f"{used:.2f} s", f"{held:.0f} MiB", "", target)

@@ -87,10 +87,10 @@ def _analysed(found: Verification, statistics: Executed | None) -> Study | None:
 
 def _rebuilt(found: Verification, runs: Runs, paths: ExperimentPaths) -> tuple[Json, list[Json]]:
     """The plan and the evidence that the statistics should have been made with; without the runs that are not sound."""
-    states = [(t, s if not s.done or t.name in runs.sound else State("unsound")) for t, s in runs.states]
+    states = [(r, s if not s.done or r.name in runs.sound else State("unsound")) for r, s in runs.states]
     families = runs.experiment.families
     family = next(f for f in families if len(families) == 1 or f.name == paths.root.name)
-    study = study_of(runs.experiment, found.paths, family, states)
+    study = study_of(runs.plan, family, states)
     return study.plan, study.evidence
 
 
@@ -116,9 +116,9 @@ def _check_evidence(
 
 def _unsound(found: Verification, runs: Runs) -> set[tuple]:
     """Runs whose own evidence is altered or missing, which is named already."""
-    gone = {t.name for t, _ in runs.states if found.is_gone(t.folder(found.paths) / RECORD)}
-    tasks = [t for t, s in runs.states if (s.done and t.name not in runs.sound) or t.name in gone]
-    return {(t.spec.name, t.arm.name, t.run) for t in tasks}
+    gone = {r.name for r, _ in runs.states if found.is_gone(r.folder / RECORD)}
+    unsound = [r for r, s in runs.states if (s.done and r.name not in runs.sound) or r.name in gone]
+    return {(r.spec.name, r.arm.name, r.index) for r in unsound}
 
 
 def _completed(found: Verification, runs: Runs, evidence: Sequence[Json], claimed: Sequence[Json]) -> list[Json]:

@@ -19,7 +19,7 @@ from fitlib.experiment.declaration import declarations, latest_plan, read_declar
 from fitlib.experiment.model import Experiment
 from fitlib.experiment.notebooks import FOLDERS, notebook_path
 from fitlib.experiment.parse import make_experiment
-from fitlib.experiment.plan import RunTask, State, last_line, run_parameters, run_tasks, shared_parameters
+from fitlib.experiment.plan import Plan, PlannedRun, State, States, last_line
 from fitlib.recording.saved_outputs import check_noise
 from fitlib.statistics.run_identity import check_control
 from fitlib.storage.atomic_files import read_json
@@ -39,9 +39,14 @@ class Runs:
     ``sound``: names of the finished runs whose evidence can be read and is as their records say.
     """
 
-    experiment: Experiment | None = None
-    states: list[tuple[RunTask, State]] = field(default_factory=list)
+    plan: Plan | None = None
+    states: States = field(default_factory=list)
     sound: set[str] = field(default_factory=set)
+
+    @property
+    def experiment(self) -> Experiment | None:
+        """The experiment of the plan, if there is one."""
+        return self.plan.experiment if self.plan else None
 
     @property
     def starting_apart(self) -> set[str]:
@@ -55,9 +60,9 @@ def check_runs(found: Verification) -> Runs:
     experiment = _declared_experiment(found)
     if experiment is None:
         return Runs()
-    runs = Runs(experiment)
-    for task in run_tasks(experiment):
-        runs.states.append((task, _run(found, runs, task)))
+    runs = Runs(Plan(experiment, found.paths))
+    for run in runs.plan.runs:
+        runs.states.append((run, _run(found, runs, run)))
     found.count("runs", len(runs.sound))
     return runs
 
@@ -84,54 +89,51 @@ def _declared_experiment(found: Verification) -> Experiment | None:
 # One run
 
 
-def _run(found: Verification, runs: Runs, task: RunTask) -> State:
-    folder = task.folder(found.paths)
+def _run(found: Verification, runs: Runs, run: PlannedRun) -> State:
+    folder = run.folder
     if not (folder / RECORD).is_file():
-        return _unfinished(found, task, folder)
+        return _unfinished(found, folder)
     record = record_of(found, folder / RECORD)
     if record is None:
         return State("done")
-    planned = planned_parameters(runs.experiment, task, str(record["key_parts"].get("notebook")))
+    planned = planned_parameters(run, str(record["key_parts"].get("notebook")))
     if planned is None:
         text = "is not here as it ran: cells were compared with their hash in the records, parameters with those of"
-        found.remark(f"runs/{task.spec.name}", f"{task.spec.source.method} {text} the plan that it was passed")
-    elif record["key_parts"].get("parameters") != _parameters_part(task, planned):
+        found.remark(f"runs/{run.spec.name}", f"{run.spec.source.method} {text} the plan that it was passed")
+    elif record["key_parts"].get("parameters") != _parameters_part(run, planned):
         found.deviates(found.name(folder / RECORD), "the run's parameters are not those of the declared plan")
-    read = [path for name in (RECORD, *_read_of(task, record)) if not found.without(path := folder / name)]
-    known = _fingerprint(found, runs.experiment, task, record) is not None
+    read = [path for name in (RECORD, *_read_of(run, record)) if not found.without(path := folder / name)]
+    known = _fingerprint(found, run, record) is not None
     if known and read_record(folder) and all(map(found.unaltered, read)):
-        runs.sound.add(task.name)
+        runs.sound.add(run.name)
     return State("done")
 
 
-def _read_of(task: RunTask, record: Mapping) -> list[str]:
+def _read_of(run: PlannedRun, record: Mapping) -> list[str]:
     """Outputs of a run that plan and evidence are made from; a training that nobody recorded has no digests."""
     files = ["fingerprint.json", *(n for n in ("digests.parquet", "names.json") if n in record["outputs"])]
-    return files + ([n for n in record["outputs"] if n.startswith("predictions/")] if task.spec.source.checked else [])
+    return files + ([n for n in record["outputs"] if n.startswith("predictions/")] if run.spec.source.checked else [])
 
 
-def planned_parameters(
-    experiment: Experiment, task: RunTask, notebook: str, names: Iterable[str] = ()
-) -> dict[str, object] | None:
+def planned_parameters(run: PlannedRun, notebook: str, names: Iterable[str] = ()) -> dict[str, object] | None:
     """Parameters, by the plan, of a run of the notebook of this hash; of an own notebook that is not here as it ran,
     those with these ``names`` (None without)."""
-    shared = shared_parameters(experiment, task)
-    return task.spec.source.recorded_parameters(shared, task.spec.techniques, notebook, names)
+    return run.spec.source.recorded_parameters(run.shared_parameters, run.spec.techniques, notebook, names)
 
 
-def _parameters_part(task: RunTask, parameters: Mapping[str, object]) -> str:
-    return task.spec.source.parameters_part(parameters, task.spec.techniques)
+def _parameters_part(run: PlannedRun, parameters: Mapping[str, object]) -> str:
+    return run.spec.source.parameters_part(parameters, run.spec.techniques)
 
 
-def check_recorded(found: Verification, task: RunTask, executed: Executed) -> None:
+def check_recorded(found: Verification, run: PlannedRun, executed: Executed) -> None:
     """The parameters of an executed notebook must be those that its record has the hash of."""
-    record = read_json(task.folder(found.paths) / RECORD) or {}
+    record = read_json(run.folder / RECORD) or {}
     given = {name: value for name, value in executed.parameters.items() if name not in FOLDERS}
-    if (record.get("key_parts") or {}).get("parameters") != _parameters_part(task, given):
+    if (record.get("key_parts") or {}).get("parameters") != _parameters_part(run, given):
         found.deviates(executed.name, "its parameters are not those that its record has the hash of")
 
 
-def _unfinished(found: Verification, task: RunTask, folder: Path) -> State:
+def _unfinished(found: Verification, folder: Path) -> State:
     failure = read_json(folder / FAILED)
     if failure is not None:
         found.deviates(found.name(folder), f"the run failed: {last_line(failure.get('error'))}")
@@ -141,9 +143,9 @@ def _unfinished(found: Verification, task: RunTask, folder: Path) -> State:
     return State("new")
 
 
-def _fingerprint(found: Verification, experiment: Experiment, task: RunTask, record: Mapping) -> Json | None:
+def _fingerprint(found: Verification, run: PlannedRun, record: Mapping) -> Json | None:
     """The run's fingerprint.json, compared with itself, the plan and the digests; None if it cannot be read."""
-    path = task.folder(found.paths) / "fingerprint.json"
+    path = run.folder / "fingerprint.json"
     if not path.is_file():
         return None
     with found.reading(path):
@@ -151,42 +153,41 @@ def _fingerprint(found: Verification, experiment: Experiment, task: RunTask, rec
         parts = dict(mark["parts"])
         if mark["fingerprint"] != digest_json(parts):
             found.deviates(found.name(path), "the fingerprint is not the hash of its parts")
-        for part, expected in _expected_parts(found, experiment, task, record).items():
+        for part, expected in _expected_parts(found, run, record).items():
             if part in parts and parts[part] != expected:
                 text = f"part '{part}' is {shown(parts[part])}, not what plan and digests.parquet give"
                 found.deviates(found.name(path), text)
-        _check_noise(found, experiment, task, mark)
+        _check_noise(found, run, mark)
         return mark
     return None
 
 
-def _check_noise(found: Verification, experiment: Experiment, task: RunTask, mark: Mapping) -> None:
+def _check_noise(found: Verification, run: PlannedRun, mark: Mapping) -> None:
     """What the run says of its noise must be what the plan says; `entropy: os` and the like are the noise's own."""
-    if task.spec.source.checked:
-        _check_own_noise(found, task, mark)
+    if run.spec.source.checked:
+        _check_own_noise(found, run, mark)
         return
-    planned = {**task.arm.noise, "noise_seed": experiment.declared["noise_seed"], "run": task.run}
+    planned = {**run.arm.noise, **{name: run.shared_parameters[name] for name in ("noise_seed", "run")}}
     noise = mark.get("noise") or {}
     for name in (name for name in planned if name in noise and noise[name] != planned[name]):
         text = f"noise: {name} is {shown(noise[name])}, the plan says {shown(planned[name])}"
-        found.deviates(found.name(task.folder(found.paths) / "fingerprint.json"), text)
+        found.deviates(found.name(run.folder / "fingerprint.json"), text)
 
 
-def _check_own_noise(found: Verification, task: RunTask, mark: Mapping) -> None:
+def _check_own_noise(found: Verification, run: PlannedRun, mark: Mapping) -> None:
     try:
-        check_noise(dict(mark), task)
+        check_noise(dict(mark), run)
     except RunFailed as error:
-        path = task.folder(found.paths) / "fingerprint.json"
+        path = run.folder / "fingerprint.json"
         found.deviates(found.name(path), str(error).partition(": ")[0])
 
 
-def _expected_parts(found: Verification, experiment: Experiment, task: RunTask, record: Mapping) -> dict[str, str]:
+def _expected_parts(found: Verification, run: PlannedRun, record: Mapping) -> dict[str, str]:
     """Parts of the fingerprint that follow from the plan (of fitlib's own notebook) and from the recorded digests."""
     expected = {}
     if record["key_parts"].get("notebook") == digest_file(notebook_path("train")):
-        parameters = run_parameters(experiment, task)
-        expected["parameters"] = digest_json({k: v for k, v in parameters.items() if k not in ("run", "threads")})
-    path = task.folder(found.paths) / "digests.parquet"
+        expected["parameters"] = digest_json({k: v for k, v in run.parameters.items() if k not in ("run", "threads")})
+    path = run.folder / "digests.parquet"
     if path.is_file() and found.unaltered(path):
         with found.reading(path):
             rows = pq.read_table(path).to_pylist()

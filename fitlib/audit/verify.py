@@ -95,18 +95,18 @@ def _by_design(notebooks: list[Executed]) -> dict[str, tuple[str, ...]]:
 
 def _trainings(found: Verification, runs: Runs) -> list[Executed]:
     """Every run's executed notebook; its parameters are those of the plan, where the plan has the run."""
-    planned = {found.name(task.folder(found.paths)): task for task, _ in runs.states}
+    planned = {found.name(run.folder): run for run, _ in runs.states}
     notebooks = []
     for record in sorted(found.paths.root.glob(f"runs/*/*/*/{RECORD}")):
         executed = read_executed(found, record.parent / "train.ipynb", record)
-        task = planned.get(found.name(record.parent))
-        if executed and task:
-            executed = replace(executed, own=task.spec.source.checked)
-            names = () if planned_parameters(runs.experiment, task, executed.source) else executed.parameters
-            expected = planned_parameters(runs.experiment, task, executed.source, names)
+        run = planned.get(found.name(record.parent))
+        if executed and run:
+            executed = replace(executed, own=run.spec.source.checked)
+            names = () if planned_parameters(run, executed.source) else executed.parameters
+            expected = planned_parameters(run, executed.source, names)
             check_parameters(found, executed, expected or {})
             if names:
-                check_recorded(found, task, executed)
+                check_recorded(found, run, executed)
         notebooks += [executed] if executed else []
     return notebooks
 

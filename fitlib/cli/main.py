@@ -161,15 +161,14 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from fitlib.experiment import plan
+    from fitlib.experiment.plan import Plan, selected
 
     experiment, paths = _experiment(options)
-    tasks = plan.selected(plan.run_tasks(experiment), options.only)
-    states = [(task, plan.run_state(experiment, paths, task)) for task in tasks]
+    states = selected(Plan(experiment, paths).states(), options.only)
     _tell_of_data(experiment, sys.stdout)
-    width = max((len(task.name) for task, _ in states), default=0)
-    for task, state in states:
-        print(f"{task.name:<{width}}  {'done' if state.done else f'will run: {state.reason}'}")
+    width = max((len(run.name) for run, _ in states), default=0)
+    for run, state in states:
+        print(f"{run.name:<{width}}  {'done' if state.done else f'will run: {state.reason}'}")
     waiting = sum(not state.done for _, state in states)
     follow = (
         "metrics, statistics and report follow" if waiting else "metrics, statistics and report are brought up to date"
@@ -304,23 +303,25 @@ def _datasets(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     from fitlib.execution.status import lines, watch
+    from fitlib.experiment.plan import Plan
 
     names = [options.experiment] if options.experiment else _experiments(options.outputs)
     if not names:
         print(f"nothing in {options.outputs} yet: fitlib run params/quickstart.yaml")
     for name in names:
-        experiment, paths = _declared(options, name)
+        plan = Plan(*_declared(options, name))
         if options.watch:
-            watch(experiment, paths)
-        print("\n".join(lines(experiment, paths)))
+            watch(plan)
+        print("\n".join(lines(plan)))
     return 0
 
 
 def _logs(options: argparse.Namespace) -> int:
     from fitlib.execution.logs import logs
+    from fitlib.experiment.plan import Plan
 
-    experiment, paths = _declared(options, options.experiment)
-    print("\n".join(logs(experiment, paths, options.run)))
+    plan = Plan(*_declared(options, options.experiment))
+    print("\n".join(logs(plan, options.run)))
     return 0
 
 

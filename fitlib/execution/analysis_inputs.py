@@ -15,14 +15,12 @@ from pathlib import Path
 from fitlib.execution.analysis_tasks import DERIVED, REPORT, STATISTICS, Outcome, Study, conclude, tasks_of
 from fitlib.execution.progress import Progress
 from fitlib.execution.scheduler import Result, Task
-from fitlib.experiment import plan
 from fitlib.experiment.declaration import read_declared
 from fitlib.experiment.evidence import collect, experiment_plan, prediction_hashes
 from fitlib.experiment.families import Family
 from fitlib.experiment.model import Experiment
 from fitlib.experiment.parse import check_names
-from fitlib.experiment.plan import RunTask, State
-from fitlib.experiment.trainings import TrainingSpec
+from fitlib.experiment.plan import Plan, PlannedRun, State, States
 from fitlib.recording.saved_outputs import agreed_names, other_rows, read_names
 from fitlib.storage.journal import deviations
 from fitlib.storage.manifest import write_manifest
@@ -33,20 +31,15 @@ from fitlib.storage.records import read_record
 class Studies:
     """The studies of an experiment, one for each family, each made when the runs that it needs have ended."""
 
-    def __init__(self, experiment: Experiment, paths: ExperimentPaths):
-        self._experiment, self._paths = experiment, paths
-        self._tasks: dict[str, list[RunTask]] = {}
-        self._place_in_queue: dict[str, int] = {}
-        for number, task in enumerate(plan.run_tasks(experiment)):
-            self._tasks.setdefault(task.spec.name, []).append(task)
-            self._place_in_queue[task.name] = number
+    def __init__(self, plan: Plan):
+        self._plan, self._experiment, self._paths = plan, plan.experiment, plan.paths
         self._wholes: dict[str, Study] = {}
 
-    def tasks(self, waiting: Iterable[RunTask] = ()) -> list[Task]:
+    def tasks(self, waiting: Iterable[PlannedRun] = ()) -> list[Task]:
         """Metrics of each technique and statistics of each family, after those of the `waiting` runs that they need."""
         names: dict[str, set[str]] = {}
-        for task in waiting:
-            names.setdefault(task.spec.name, set()).add(task.name)
+        for run in waiting:
+            names.setdefault(run.spec.name, set()).add(run.name)
         several = len(self._experiment.families) > 1
         found: list[Task] = []
         for family in self._experiment.families:
@@ -71,22 +64,21 @@ class Studies:
     def _part(self, family: Family, technique: str) -> Study:
         """A study that knows what the metrics of one technique need: its predictions, and what they are called."""
         experiment, paths = self._experiment, self._paths
-        states = self._states([spec for spec in family.trainings if technique in spec.techniques])
-        named = _named(experiment, family, [task for task, state in states if state.done], paths)
-        predictions, hashes = _predictions(experiment, paths, states)
+        states = self._plan.states([spec for spec in family.trainings if technique in spec.techniques])
+        named = _named(experiment, family, _done(states))
+        predictions, hashes = _predictions(experiment, states)
         facts = experiment_plan(experiment, named, [], read_declared(paths))
         return Study(_place(experiment, paths, family), facts, [], predictions, hashes)
 
     def _whole(self, family: Family) -> Study:
         if family.name not in self._wholes:
-            states = self._states(family.trainings)
-            self._wholes[family.name] = study_of(self._experiment, self._paths, family, states)
+            states = self._plan.states(family.trainings)
+            self._wholes[family.name] = study_of(self._plan, family, states)
         return self._wholes[family.name]
 
-    def _states(self, specs: Iterable[TrainingSpec]) -> list[tuple[RunTask, State]]:
-        tasks = [task for spec in specs for task in self._tasks[spec.name]]
-        tasks.sort(key=lambda task: self._place_in_queue[task.name])
-        return [(task, plan.run_state(self._experiment, self._paths, task)) for task in tasks]
+
+def _done(states: States) -> list[PlannedRun]:
+    return [run for run, state in states if state.done]
 
 
 def _place(experiment: Experiment, paths: ExperimentPaths, family: Family) -> ExperimentPaths:
@@ -94,52 +86,49 @@ def _place(experiment: Experiment, paths: ExperimentPaths, family: Family) -> Ex
     return paths if len(experiment.families) == 1 else paths.family(family.name)
 
 
-def study_of(
-    experiment: Experiment, paths: ExperimentPaths, family: Family, states: list[tuple[RunTask, State]]
-) -> Study:
+def study_of(plan: Plan, family: Family, states: States) -> Study:
     """What the analysis of a family needs, collected from the finished runs on disk."""
+    experiment, paths = plan.experiment, plan.paths
     place = _place(experiment, paths, family)
-    own = [(task, state) for task, state in states if task.spec in family.trainings]
-    family = _named(experiment, family, [task for task, state in own if state.done], paths)
-    predictions, hashes = _predictions(experiment, paths, own)
+    own = [(run, state) for run, state in states if run.spec in family.trainings]
+    family = _named(experiment, family, _done(own))
+    predictions, hashes = _predictions(experiment, own)
     told = [*deviations(paths), *_other_data(experiment, family), *_other_rows(experiment, family, predictions)]
-    told += _unplanned(paths, [task for task, state in own if state.done])
+    told += _unplanned(_done(own))
     return Study(
         place,
         experiment_plan(experiment, family, told, read_declared(paths)),
-        collect(paths, own, place.root),
+        collect(own, place.root),
         {t.name: predictions[t.name] for t in experiment.techniques if t.name in predictions},
         hashes,
-        [_row(paths, task, state) for task, state in own],
+        [_row(run, state) for run, state in own],
     )
 
 
-def _predictions(
-    experiment: Experiment, paths: ExperimentPaths, states: list[tuple[RunTask, State]]
-) -> tuple[dict[str, dict], dict[str, dict]]:
+def _predictions(experiment: Experiment, states: States) -> tuple[dict[str, dict], dict[str, dict]]:
     """Files and hashes of the predictions of finished main runs, as `Study` holds them."""
     predictions: dict[str, dict] = {}
     hashes: dict[str, dict] = {}
     order = {arm.name: i for i, arm in enumerate(experiment.arms)}
-    for task, state in sorted(states, key=lambda pair: (order[pair[0].arm.name], pair[0].run)):
-        if not state.done or task.arm.role == "control":
+    for run, state in sorted(states, key=lambda pair: (order[pair[0].arm.name], pair[0].index)):
+        if not state.done or run.arm.role == "control":
             continue
-        found = prediction_hashes(read_record(task.folder(paths)))
-        for technique in task.spec.techniques:
-            arm = predictions.setdefault(technique, {}).setdefault(task.arm.name, {"seed": task.arm.seed})
-            path = task.folder(paths) / "predictions" / f"{technique}.parquet"
-            arm.setdefault("predictions", {})[str(task.run)] = str(path)
-            hashes.setdefault(technique, {})[f"{task.arm.name}/{task.run}"] = found[technique]
+        found = prediction_hashes(read_record(run.folder))
+        for technique in run.spec.techniques:
+            arm = predictions.setdefault(technique, {}).setdefault(run.arm.name, {"seed": run.arm.seed})
+            path = run.folder / "predictions" / f"{technique}.parquet"
+            arm.setdefault("predictions", {})[str(run.index)] = str(path)
+            hashes.setdefault(technique, {})[f"{run.arm.name}/{run.index}"] = found[technique]
     return predictions, hashes
 
 
-def _named(experiment: Experiment, family: Family, done: list[RunTask], paths: ExperimentPaths) -> Family:
+def _named(experiment: Experiment, family: Family, done: list[PlannedRun]) -> Family:
     """The family under names that its finished runs saved, where experiment file and data have none.
 
     RunFailed where the runs saved different names; InputError where the analysis names what there is not.
     """
-    found = {task.name: read_names(task.folder(paths)) for task in done} if not family.known else {}
-    names = agreed_names({run: names for run, names in found.items() if names})
+    found = {run.name: read_names(run.folder) for run in done} if not family.known else {}
+    names = agreed_names({name: names for name, names in found.items() if names})
     if names is None:
         return family
     named = replace(family, classes=names.classes, groups={a: list(groups) for a, groups in names.groups.items()})
@@ -169,12 +158,12 @@ def _other_rows(experiment: Experiment, family: Family, predictions: dict[str, d
     ]
 
 
-def _unplanned(paths: ExperimentPaths, done: list[RunTask]) -> list[str]:
+def _unplanned(done: list[PlannedRun]) -> list[str]:
     """Sentences about predictions that own trainings saved and nobody planned."""
     found: dict[str, set[str]] = {}
-    for task in (task for task in done if task.spec.source.checked):
-        saved = prediction_hashes(read_record(task.folder(paths)))
-        found.setdefault(task.spec.name, set()).update(set(saved) - set(task.spec.techniques))
+    for run in (run for run in done if run.spec.source.checked):
+        saved = prediction_hashes(read_record(run.folder))
+        found.setdefault(run.spec.name, set()).update(set(saved) - set(run.spec.techniques))
     return [
         f"{training} also saved predictions of {', '.join(sorted(names))}: no technique of the plan, so left out"
         for training, names in found.items()
@@ -182,11 +171,11 @@ def _unplanned(paths: ExperimentPaths, done: list[RunTask]) -> list[str]:
     ]
 
 
-def _row(paths: ExperimentPaths, task: RunTask, state: State) -> dict:
+def _row(run: PlannedRun, state: State) -> dict:
     shown = state.state if state.state in ("done", "failed") else "missing"
-    notebook = task.folder(paths) / "train.ipynb"
-    group = f"Runs of {task.spec.name}"
-    return {"group": group, "task": task.name, "state": shown, "notebook": notebook, "note": state.reason}
+    notebook = run.folder / "train.ipynb"
+    group = f"Runs of {run.spec.name}"
+    return {"group": group, "task": run.name, "state": shown, "notebook": notebook, "note": state.reason}
 
 
 def _remove_others(paths: ExperimentPaths, current: list[ExperimentPaths]) -> None:

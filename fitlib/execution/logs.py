@@ -9,8 +9,7 @@ from pathlib import Path
 
 from fitlib.errors import InputError, did_you_mean
 from fitlib.execution.attempt import LOG
-from fitlib.experiment import plan
-from fitlib.experiment.model import Experiment
+from fitlib.experiment.plan import Plan
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.paths import PROGRESS, ExperimentPaths
 from fitlib.storage.records import FAILED
@@ -18,13 +17,13 @@ from fitlib.storage.records import FAILED
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def logs(experiment: Experiment, paths: ExperimentPaths, name: str) -> list[str]:
+def logs(plan: Plan, name: str) -> list[str]:
     """Everything that the run (or technique) `name` and its earlier attempts told; InputError where there is none."""
-    tasks = plan.run_tasks(experiment)
-    known = {task.name: task.folder(paths) for task in tasks}
-    arms = {task.name: task.name.partition("/")[2] for task in tasks}
-    known |= {f"{t}/{arms[task.name]}": known[task.name] for task in tasks for t in task.spec.techniques}
-    known |= {t.name: folder for t in experiment.techniques for folder in _techniques(paths, t.name)}
+    paths = plan.paths
+    known = {run.name: run.folder for run in plan.runs}
+    arms = {run.name: run.name.partition("/")[2] for run in plan.runs}
+    known |= {f"{t}/{arms[run.name]}": run.folder for run in plan.runs for t in run.spec.techniques}
+    known |= {t.name: folder for t in plan.experiment.techniques for folder in _techniques(paths, t.name)}
     chosen = [name] if name in known else [full for full in known if full.endswith(f"/{name}")]
     if not chosen:
         remedy = did_you_mean(name, known, f"for example {next(iter(known))}")

@@ -13,7 +13,7 @@ from fitlib.execution.progress_table import Board, duration
 
 if TYPE_CHECKING:
     from fitlib.execution.scheduler import Task
-    from fitlib.experiment.plan import RunTask, State
+    from fitlib.experiment.plan import PlannedRun, States
 
 PHASES = {"train": "runs"}  # the word for tasks of a kind
 REFRESH = 2.0  # seconds between two looks at what runs
@@ -34,8 +34,8 @@ class Progress:
 
     def begin(
         self,
-        states: Iterable[tuple[RunTask, State]],
-        waiting: Iterable[RunTask],
+        states: States,
+        waiting: Iterable[PlannedRun],
         tasks: Iterable[Task],
         running: Callable[[], Mapping[str, str]],
     ) -> None:

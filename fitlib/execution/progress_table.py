@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fitlib.experiment.plan import RunTask, State
+    from fitlib.experiment.plan import PlannedRun, States
 
 EPOCH = re.compile(r"epoch (\d+) of (\d+)")
 SHOWN = 4  # running runs that a row names
@@ -38,20 +38,20 @@ class Board:
 
     def __init__(
         self,
-        states: Iterable[tuple[RunTask, State]],
-        waiting: Iterable[RunTask] | None = None,
+        states: States,
+        waiting: Iterable[PlannedRun] | None = None,
         seconds: Mapping[str, float] | None = None,
     ):
         self.rows: dict[str, Row] = {}
-        chosen = None if waiting is None else {task.name for task in waiting}
-        for task, state in states:
-            row = self.rows.setdefault(task.spec.name, Row(", ".join(task.spec.techniques)))
+        chosen = None if waiting is None else {run.name for run in waiting}
+        for run, state in states:
+            row = self.rows.setdefault(run.spec.name, Row(", ".join(run.spec.techniques)))
             if state.done:
                 row.done += 1
-            elif state.state == "failed" and not (chosen and task.name in chosen):
+            elif state.state == "failed" and not (chosen and run.name in chosen):
                 row.failed += 1
             else:
-                row.waiting.add(task.name)
+                row.waiting.add(run.name)
         for name, value in (seconds or {}).items():
             if row := self._row(name):
                 row.seconds.append(value)

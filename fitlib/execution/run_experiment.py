@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,11 +25,10 @@ from fitlib.execution.progress import Progress
 from fitlib.execution.scheduler import Task, work_off
 from fitlib.execution.status import running
 from fitlib.execution.worker_software import refuse_without_kernel, software
-from fitlib.experiment import plan
 from fitlib.experiment.declaration import declare
 from fitlib.experiment.model import Experiment
 from fitlib.experiment.notebooks import check_parameters
-from fitlib.experiment.plan import RunTask, State
+from fitlib.experiment.plan import Plan, PlannedRun, States, folder_state, selected
 from fitlib.recording import saved_outputs
 from fitlib.recording.saved_outputs import Finished
 from fitlib.storage.journal import log_event, note_deviation
@@ -67,13 +66,13 @@ def run_experiment(
     """
     progress = progress or Progress()
     refuse_without_kernel()
-    _check_parameters(experiment)
+    plan = Plan(experiment, paths)
+    _check_parameters(plan)
     conditions.executor.checked()
     manager.begin()
     with closing(progress), locked(paths) as lock, swept(paths):
-        everything = _states(experiment, paths)
-        chosen = {task.name for task in plan.selected([task for task, _ in everything], only)}
-        states = [(task, state) for task, state in everything if task.name in chosen]
+        everything = plan.states()
+        states = selected(everything, only)
         _refuse_replacing(states, replace)
         with opened(conditions.executor.open(jobs, experiment.declared["device"], paths.root)) as executor:
             terms = _terms(paths, lock, conditions) if executor.remote else None
@@ -81,10 +80,10 @@ def run_experiment(
             declare(experiment, paths)
             if only:
                 note_deviation(paths, f"executed in part: only {', '.join(only)}")
-            done = [task for task, state in everything if state.done and task.spec.source.checked]
-            runs = Runs(experiment, paths, Finished(experiment.families, done, paths), conditions.limits, terms)
-            waiting = runs.prepare([(task, state) for task, state in states if not state.done])
-            studies = Studies(experiment, paths)
+            done = [run for run, state in everything if state.done and run.spec.source.checked]
+            runs = Runs(plan, Finished(experiment.families, done), conditions.limits, terms)
+            waiting = runs.prepare([(run, state) for run, state in states if not state.done])
+            studies = Studies(plan)
             tasks = [*map(runs.task, waiting), *(remote(task, terms) for task in studies.tasks(waiting))]
             progress.begin(everything, waiting, tasks, lambda: running(paths))
             with told(paths, progress) as teller:
@@ -114,8 +113,9 @@ def report_experiment(
     """
     manager.begin()
     with closing(progress), locked(paths) as lock, swept(paths):
-        states = _states(experiment, paths)
-        changed = [(task, state) for task, state in states if state.state == "changed"]
+        plan = Plan(experiment, paths)
+        states = plan.states()
+        changed = [(run, state) for run, state in states if state.state == "changed"]
         if changed:
             problem = f"{len(changed)} finished runs are not of this fitlib and experiment: {changed[0][1].reason}"
             remedy = "go back to what they were made with, or fitlib run --replace"
@@ -123,7 +123,7 @@ def report_experiment(
         _refuse_altered(paths, states)
         if not any(state.done for _, state in states):
             raise RunFailed(f"{paths.root}: no run is finished; fitlib run makes them")
-        studies = Studies(experiment, paths)
+        studies = Studies(plan)
         tasks = studies.tasks()
         progress.begin(states, [], tasks, dict)
         with opened(Local(jobs)) as executor, told(paths, progress) as teller:
@@ -142,25 +142,25 @@ def finished_tasks(paths: ExperimentPaths) -> set[str]:
     return names
 
 
-def _check_parameters(experiment: Experiment) -> None:
+def _check_parameters(plan: Plan) -> None:
     """Refuse parameters that a notebook does not have."""
-    for spec in experiment.trainings:
-        task = next(task for task in plan.run_tasks(experiment) if task.spec is spec)
-        check_parameters(spec.source.notebook, plan.run_parameters(experiment, task))
+    for spec in plan.experiment.trainings:
+        run = next(run for run in plan.runs if run.spec is spec)
+        check_parameters(spec.source.notebook, run.parameters)
 
 
-def _refuse_replacing(states: list[tuple[RunTask, State]], replace: bool) -> None:
-    changed = [(task, state) for task, state in states if state.state == "changed"]
+def _refuse_replacing(states: States, replace: bool) -> None:
+    changed = [(run, state) for run, state in states if state.state == "changed"]
     if changed and not replace:
-        names = ", ".join(task.name for task, _ in changed[:4]) + (" and more" if len(changed) > 4 else "")
+        names = ", ".join(run.name for run, _ in changed[:4]) + (" and more" if len(changed) > 4 else "")
         problem = f"{len(changed)} finished runs would be replaced ({names}): {changed[0][1].reason}"
         remedy = "give the experiment another name, or say --replace (the old runs move to superseded/)"
         raise InputError("run", "runs", len(changed), problem, remedy)
 
 
-def _refuse_altered(paths: ExperimentPaths, states: list[tuple[RunTask, State]]) -> None:
+def _refuse_altered(paths: ExperimentPaths, states: States) -> None:
     """A report must not rest on files that are not the ones that their records name."""
-    folders = [task.folder(paths) for task, state in states if state.done]
+    folders = [run.folder for run, state in states if state.done]
     folders += sorted(folder for place in ("", "families/*/") for folder in paths.root.glob(f"{place}techniques/*"))
     for folder in folders:
         record = read_record(folder)
@@ -176,32 +176,30 @@ class Runs:
     finished: what earlier runs saved, against which own trainings are checked; terms: of workers elsewhere.
     """
 
-    def __init__(
-        self, experiment: Experiment, paths: ExperimentPaths, finished: Finished, limits: Limits, terms: Terms | None
-    ):
-        self._experiment, self._paths, self._finished = experiment, paths, finished
+    def __init__(self, plan: Plan, finished: Finished, limits: Limits, terms: Terms | None):
+        self._experiment, self._paths, self._finished = plan.experiment, plan.paths, finished
         self._limits, self._terms = limits, terms
 
-    def prepare(self, waiting: Iterable[tuple[RunTask, State]]) -> list[RunTask]:
+    def prepare(self, waiting: States) -> list[PlannedRun]:
         """Make room for runs that have to be executed; returns those, without what an ended process had finished."""
         before, there = finished_tasks(self._paths), self._paths.finished_attempts()
         found = []
-        for task, state in waiting:
-            if task.folder(self._paths).exists():
-                self._again(task, state.reason)
-            elif self._adopted(task, there.get(task.name)):
+        for run, state in waiting:
+            if run.folder.exists():
+                self._again(run, state.reason)
+            elif self._adopted(run, there.get(run.name)):
                 continue
-            elif task.name in before:
-                note_deviation(self._paths, f"{task.name} was executed again: its finished folder had been removed")
-            found.append(task)
+            elif run.name in before:
+                note_deviation(self._paths, f"{run.name} was executed again: its finished folder had been removed")
+            found.append(run)
         return found
 
-    def task(self, run: RunTask) -> Task:
+    def task(self, run: PlannedRun) -> Task:
         """The workflow's view of a run."""
         job, accept, again = (partial(work, run) for work in (self._job, self._accept, self._again))
         return Task(run.name, "train", frozenset(), job, accept, again)
 
-    def _job(self, run: RunTask) -> Job:
+    def _job(self, run: PlannedRun) -> Job:
         experiment, source = self._experiment, run.spec.source
         source.check_unchanged()
         environment = dict.fromkeys(THREAD_VARIABLES, str(experiment.declared["threads"]))
@@ -209,27 +207,24 @@ class Runs:
             environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # older cuBLAS is deterministic only with it
         if self._terms:
             environment |= {name: value for name, value in os.environ.items() if name.startswith("FITLIB_")}
-        target, parameters = run.folder(self._paths).absolute(), plan.run_parameters(experiment, run)
-        parts = plan.run_key_parts(experiment, run)
         notebook = str(Path(source.notebook).absolute())
         return Job(
-            run.name, "train", notebook, str(target), "run_dir", parameters, environment, parts,
-            tuple(run.spec.techniques) if source.checked else (), self._limits, self._terms,
+            run.name, "train", notebook, str(run.folder.absolute()), "run_dir", run.parameters, environment,
+            run.key_parts, tuple(run.spec.techniques) if source.checked else (), self._limits, self._terms,
         )  # fmt: skip
 
-    def _accept(self, run: RunTask, done: Done) -> str:
+    def _accept(self, run: PlannedRun, done: Done) -> str:
         """Put an attempt in its place if it holds what the run had to save; else it stands there as failed."""
-        target, parts = run.folder(self._paths), plan.run_key_parts(self._experiment, run)
-        folder = Path(done.folder) if done.folder else new_attempt(target)
-        error = done.error or self._fault(run, folder, parts)
+        folder = Path(done.folder) if done.folder else new_attempt(run.folder)
+        error = done.error or self._fault(run, folder)
         if error and not (folder / FAILED).exists():
-            mark_failed(folder, error, parts)
-        settle(folder, target)
+            mark_failed(folder, error, run.key_parts)
+        settle(folder, run.folder)
         return error
 
-    def _fault(self, run: RunTask, folder: Path, parts: Mapping[str, str]) -> str:
+    def _fault(self, run: PlannedRun, folder: Path) -> str:
         try:
-            if not plan.folder_state(folder, parts).done:
+            if not folder_state(folder, run.key_parts).done:
                 return "its record or an output is damaged: it was not written as it was made"
             run.spec.source.check_unchanged()
             if run.spec.source.checked:
@@ -238,23 +233,18 @@ class Runs:
             return str(error)
         return ""
 
-    def _adopted(self, run: RunTask, attempt: Path | None) -> bool:
+    def _adopted(self, run: PlannedRun, attempt: Path | None) -> bool:
         """Was this attempt finished, with today's key, when the process that would have placed it ended?"""
-        parts = plan.run_key_parts(self._experiment, run)
-        if attempt is None or self._fault(run, attempt, parts):
+        if attempt is None or self._fault(run, attempt):
             return False
-        settle(attempt, run.folder(self._paths))
+        settle(attempt, run.folder)
         log_event(self._paths, "done", task=run.name, kind="train")
         return True
 
-    def _again(self, run: RunTask, reason: str) -> None:
+    def _again(self, run: PlannedRun, reason: str) -> None:
         note_deviation(self._paths, f"{run.name} was executed again: {reason}")
-        if run.folder(self._paths).exists():
-            supersede(self._paths, run.folder(self._paths))
-
-
-def _states(experiment: Experiment, paths: ExperimentPaths) -> list[tuple[RunTask, State]]:
-    return [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
+        if run.folder.exists():
+            supersede(self._paths, run.folder)
 
 
 def _terms(paths: ExperimentPaths, lock: Lock, conditions: Conditions) -> Terms:

@@ -11,44 +11,42 @@ from pathlib import Path
 
 from fitlib.execution import determinism_cost
 from fitlib.execution.progress_table import Board, duration
-from fitlib.experiment import plan
-from fitlib.experiment.model import Experiment
+from fitlib.experiment.plan import Plan, States
 from fitlib.storage.lock import is_locked
 from fitlib.storage.paths import PROGRESS, ExperimentPaths
 
 INTERVAL = 2.0  # seconds between two looks of `watch`
-States = list[tuple[plan.RunTask, plan.State]]
 
 
-def lines(experiment: Experiment, paths: ExperimentPaths) -> list[str]:
+def lines(plan: Plan) -> list[str]:
     """What `fitlib status` prints of one experiment: a summary, then a line for each training and arm."""
-    states = _states(experiment, paths)
+    states, paths = plan.states(), plan.paths
     now = _now(paths)
-    total = Counter("running" if task.name in now else _short(state.state) for task, state in states)
+    total = Counter("running" if run.name in now else _short(state.state) for run, state in states)
     shown = ", ".join(f"{total[name]} {name}" for name in ("done", "running", "failed", "left") if total[name])
-    head = f"{experiment.name}: {shown} of {len(states)} runs{_time_left(paths, total, is_locked(paths))}"
+    head = f"{plan.experiment.name}: {shown} of {len(states)} runs{_time_left(paths, total, is_locked(paths))}"
     costs = [f"  {line}" for line in determinism_cost.told(determinism_cost.gather(paths))]
     return [head, *_by_arm(states), *_epochs(now), *costs, *(f"  report: {report}" for report in paths.reports())]
 
 
-def watch(experiment: Experiment, paths: ExperimentPaths, show: Callable[[str], None] = print) -> None:
+def watch(plan: Plan, show: Callable[[str], None] = print) -> None:
     """Show the state again and again while somebody works: a table on a terminal, changed lines elsewhere."""
     if not sys.stdout.isatty():
         told = ""
         while True:
-            head = lines(experiment, paths)[0]
+            head = lines(plan)[0]
             if head != told:
                 show(head)
             told = head
-            if not is_locked(paths):
+            if not is_locked(plan.paths):
                 return
             time.sleep(INTERVAL)
     from rich.live import Live
 
-    with Live(_table(experiment, paths), auto_refresh=False) as live:
-        while is_locked(paths):
+    with Live(_table(plan), auto_refresh=False) as live:
+        while is_locked(plan.paths):
             time.sleep(INTERVAL)
-            live.update(_table(experiment, paths), refresh=True)
+            live.update(_table(plan), refresh=True)
 
 
 def running(paths: ExperimentPaths) -> dict[str, str]:
@@ -70,13 +68,9 @@ def _now(paths: ExperimentPaths) -> dict[str, str]:
     return running(paths) if is_locked(paths) else {}
 
 
-def _states(experiment: Experiment, paths: ExperimentPaths) -> States:
-    return [(task, plan.run_state(experiment, paths, task)) for task in plan.run_tasks(experiment)]
-
-
-def _table(experiment: Experiment, paths: ExperimentPaths) -> object:
-    now = _now(paths)
-    return Board(_states(experiment, paths), None, _wall_times(paths.timings)).table(now, experiment.name)
+def _table(plan: Plan) -> object:
+    now = _now(plan.paths)
+    return Board(plan.states(), None, _wall_times(plan.paths.timings)).table(now, plan.experiment.name)
 
 
 def _epochs(now: dict[str, str]) -> list[str]:
@@ -85,8 +79,8 @@ def _epochs(now: dict[str, str]) -> list[str]:
 
 def _by_arm(states: States) -> list[str]:
     arms: dict[str, Counter] = {}
-    for task, state in states:
-        arms.setdefault(f"{task.spec.name}/{task.arm.name}", Counter())[_short(state.state)] += 1
+    for run, state in states:
+        arms.setdefault(f"{run.spec.name}/{run.arm.name}", Counter())[_short(state.state)] += 1
     width = max(map(len, arms), default=0)
     return [f"  {name:<{width}}  {', '.join(f'{n} {s}' for s, n in counts.items())}" for name, counts in arms.items()]
 

@@ -11,19 +11,18 @@ import pyarrow.parquet as pq
 from fitlib.digest import digest_json
 from fitlib.experiment.families import Family, class_number, notes_on
 from fitlib.experiment.model import Experiment
-from fitlib.experiment.plan import RunTask, State, last_line
+from fitlib.experiment.plan import PlannedRun, State, States, last_line
 from fitlib.storage.atomic_files import read_json
-from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import with_crossed
 from fitlib.storage.records import FAILED, read_record
 
 
-def collect(paths: ExperimentPaths, states: Iterable[tuple[RunTask, State]], report: Path) -> list[dict]:
+def collect(states: States, report: Path) -> list[dict]:
     """One dict per run, as `fitlib.statistics.run_identity` judges them; `status` is done, failed or missing.
 
     `report`: the folder of the report, from which the links lead to the runs.
     """
-    entries = [_entry(paths, task, state, report) for task, state in states]
+    entries = [_entry(run, state, report) for run, state in states]
     for together in _by_arm(entries).values():
         compare_shared_epochs(together)
     return entries
@@ -49,14 +48,14 @@ def compare_shared_epochs(entries: list[dict]) -> None:
             entry["parts"]["data order"] = digest_json(order[:shared])
 
 
-def _entry(paths: ExperimentPaths, task: RunTask, state: State, report: Path) -> dict:
-    folder = task.folder(paths)
+def _entry(run: PlannedRun, state: State, report: Path) -> dict:
+    folder = run.folder
     entry = {
-        "training": task.spec.name,
-        "arm": task.arm.name,
-        "seed": task.arm.seed,
-        "run": task.run,
-        "role": task.arm.role,
+        "training": run.spec.name,
+        "arm": run.arm.name,
+        "seed": run.arm.seed,
+        "run": run.index,
+        "role": run.arm.role,
         "status": {"done": "done", "failed": "failed"}.get(state.state, "missing"),
         "error": last_line((read_json(folder / FAILED) or {}).get("error")) if state.state == "failed" else "",
         "link": os.path.relpath(folder / "train.html", report),

@@ -1,14 +1,16 @@
-"""The plan: which tasks an experiment has, in which order, what each one's key is, and why it will run.
+"""The plan of an experiment: its runs in queue order, the key of every task, and why a task has to run.
 
-A pure view of the experiment and the disk; nothing here executes anything.
+A plan only looks at the experiment and the disk; nothing here executes anything.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from fitlib.digest import PACKAGE
 from fitlib.experiment.arms import Arm
@@ -25,32 +27,14 @@ PAGES = (
     "fitlib.report.notebook_display",
     "fitlib.report.overview",
     "fitlib.report.pages",
-)  # modules that make pages of executed notebooks
-
-
-@dataclass(frozen=True)
-class RunTask:
-    """One run of one training in one arm."""
-
-    spec: TrainingSpec
-    arm: Arm
-    run: int
-
-    @property
-    def name(self) -> str:
-        """`training/arm/run-07`."""
-        return f"{self.spec.name}/{self.arm.name}/run-{self.run:02d}"
-
-    def folder(self, paths: ExperimentPaths) -> Path:
-        """Where the run's record stands."""
-        return paths.run(self.spec.name, self.arm.name, self.run)
+)  # modules that render executed notebooks as pages
 
 
 @dataclass(frozen=True)
 class State:
-    """State of a task on disk, and the reason in words where it has to run.
+    """The state of a task on disk, with the reason in words where it has to run.
 
-    state: done · new · changed (a finished run of other code, parameters or data stands there) · failed · damaged.
+    state: done · new · changed (a finished run of other code, parameters or data is there) · failed · damaged.
     """
 
     state: str
@@ -58,56 +42,103 @@ class State:
 
     @property
     def done(self) -> bool:
-        """Nothing to do?"""
+        """Whether there is nothing to do."""
         return self.state == "done"
 
 
-def run_tasks(experiment: Experiment) -> list[RunTask]:
-    """All runs in queue order.
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of one training in one arm: where it is kept, what it is given, and what identifies it.
 
-    The first control run of each training comes first and the last one last; all others are interleaved over trainings
-    and arms (shuffled under real noise, so that a drift of the machine does not fall on one technique or arm).
+    index: of the run in its arm; folder: of its record and outputs; declared: the experiment's plain values. Parameters
+    and key parts are computed when first asked for and then kept: listing the runs of a plan costs nothing.
     """
-    arms = [arm for arm in experiment.arms if arm.role != "control"]
-    main = [RunTask(s, arm, run) for run in range(arms[0].runs) for arm in arms for s in experiment.trainings]
-    if any(arm.kind == "real" for arm in arms):
-        random.Random(experiment.declared["noise_seed"]).shuffle(main)
-    control = [
-        RunTask(s, arm, run)
-        for arm in experiment.arms
-        if arm.role == "control"
-        for run in range(arm.runs)
-        for s in experiment.trainings
-    ]
-    early = [t for t in control if t.run < (t.arm.runs + 1) // 2]
-    return early + main + control[len(early) :]
+
+    spec: TrainingSpec
+    arm: Arm
+    index: int
+    folder: Path
+    declared: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """`training/arm/run-07`."""
+        return f"{self.spec.name}/{self.arm.name}/run-{self.index:02d}"
+
+    @property
+    def shared_parameters(self) -> dict[str, object]:
+        """Parameters that every kind of training is given."""
+        return {
+            "noise": self.arm.noise,
+            "noise_seed": self.declared["noise_seed"],
+            "seed": self.arm.seed,
+            "run": self.index,
+            "device": self.declared["device"],
+            "threads": self.declared["threads"],
+        }
+
+    @cached_property
+    def parameters(self) -> dict[str, object]:
+        """Parameters of the run's notebook, without the folder."""
+        return self.spec.source.run_parameters(self.shared_parameters, self.spec.techniques)
+
+    @cached_property
+    def key_parts(self) -> dict[str, str]:
+        """Parts of the run's key."""
+        return self.spec.source.key_parts(self.parameters, self.spec.techniques)
+
+    def state(self) -> State:
+        """Read the run's state from disk: as it is now, so after a run it is another one."""
+        return folder_state(self.folder, self.key_parts)
 
 
-def run_parameters(experiment: Experiment, task: RunTask) -> dict[str, object]:
-    """Parameters of a run's notebook, without the folder."""
-    return task.spec.source.run_parameters(shared_parameters(experiment, task), task.spec.techniques)
+States = list[tuple[PlannedRun, State]]
 
 
-def shared_parameters(experiment: Experiment, task: RunTask) -> dict[str, object]:
-    """Parameters that every kind of training is given."""
-    return {
-        "noise": task.arm.noise,
-        "noise_seed": experiment.declared["noise_seed"],
-        "seed": task.arm.seed,
-        "run": task.run,
-        "device": experiment.declared["device"],
-        "threads": experiment.declared["threads"],
-    }
+@dataclass(frozen=True)
+class Plan:
+    """An experiment in its folder, and the runs that it consists of."""
+
+    experiment: Experiment
+    paths: ExperimentPaths
+
+    @cached_property
+    def runs(self) -> tuple[PlannedRun, ...]:
+        """All runs in queue order.
+
+        The first control run of each training comes first and the last one last; all others are interleaved over
+        trainings and arms (shuffled under real noise, so that a drift of the machine does not affect one technique or
+        arm more than the others).
+        """
+        experiment = self.experiment
+        arms = [arm for arm in experiment.arms if arm.role != "control"]
+        main = [self._run(s, arm, index) for index in range(arms[0].runs) for arm in arms for s in experiment.trainings]
+        if any(arm.kind == "real" for arm in arms):
+            random.Random(experiment.declared["noise_seed"]).shuffle(main)
+        control = [
+            self._run(s, arm, index)
+            for arm in experiment.arms
+            if arm.role == "control"
+            for index in range(arm.runs)
+            for s in experiment.trainings
+        ]
+        early = [run for run in control if run.index < (run.arm.runs + 1) // 2]
+        return (*early, *main, *control[len(early) :])
+
+    def _run(self, spec: TrainingSpec, arm: Arm, index: int) -> PlannedRun:
+        folder = self.paths.run(spec.name, arm.name, index)
+        return PlannedRun(spec, arm, index, folder, self.experiment.declared)
+
+    def states(self, trainings: Iterable[TrainingSpec] | None = None) -> States:
+        """Read the state of every run from disk, as it is now; with `trainings`, of their runs only."""
+        chosen = None if trainings is None else {spec.name for spec in trainings}
+        return [(run, run.state()) for run in self.runs if chosen is None or run.spec.name in chosen]
 
 
-def run_key_parts(experiment: Experiment, task: RunTask) -> dict[str, str]:
-    """Parts of a run's key."""
-    return task.spec.source.key_parts(run_parameters(experiment, task), task.spec.techniques)
-
-
-def run_state(experiment: Experiment, paths: ExperimentPaths, task: RunTask) -> State:
-    """State of one run on disk."""
-    return folder_state(task.folder(paths), run_key_parts(experiment, task))
+def selected(states: States, only: Iterable[str]) -> States:
+    """Return the states of the named techniques' runs (of all runs if none is named)."""
+    wanted = set(only)
+    return [(run, state) for run, state in states if not wanted or wanted & set(run.spec.techniques)]
 
 
 def folder_state(folder: Path, parts: dict[str, str], record: str = RECORD) -> State:
@@ -146,9 +177,3 @@ def report_key_parts(inputs: object, parameters: dict) -> dict[str, str]:
     """Parts of the key of report, index and rendered notebooks; the templates count as data."""
     templates = sorted(p for p in (PACKAGE / "report" / "templates").rglob("*") if p.is_file())
     return key_parts("statistics", notebook_path("statistics"), PAGES, parameters, templates, inputs)
-
-
-def selected(tasks: Iterable[RunTask], only: Iterable[str]) -> list[RunTask]:
-    """Tasks of the named techniques (all if none is named)."""
-    wanted = set(only)
-    return [t for t in tasks if not wanted or wanted & set(t.spec.techniques)]

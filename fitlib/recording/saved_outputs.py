@@ -17,13 +17,12 @@ import numpy as np
 from fitlib.errors import InputError, RunFailed
 from fitlib.recording.save_predictions import NAMES_FILE, NO_TECHNIQUE
 from fitlib.storage.atomic_files import read_json
-from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import Predictions, column_of, stack
 from fitlib.storage.run_files import FINGERPRINT_FILE
 
 if TYPE_CHECKING:
     from fitlib.experiment.families import Family
-    from fitlib.experiment.plan import RunTask
+    from fitlib.experiment.plan import PlannedRun
 
 SAVE = "end with fitlib.save_predictions(run_dir, …)"
 SAME_ROWS = "predict the same test rows in every run: split the data with a fixed seed of its own"
@@ -46,52 +45,52 @@ class Names:
 class Finished:
     """Names and test rows of the finished runs, against which the next ones are checked; safe for several threads.
 
-    families: of the experiment; tasks: its finished runs of own trainings.
+    families: of the experiment; runs: its finished runs of custom trainings.
     """
 
-    def __init__(self, families: Iterable[Family], tasks: Iterable[RunTask], paths: ExperimentPaths):
+    def __init__(self, families: Iterable[Family], runs: Iterable[PlannedRun]):
         self._families = tuple(families)
         self._guard = threading.RLock()
         self._rows: dict[str, tuple[str, Predictions]] = {}  # technique -> name of a run, its predictions
         self._names: dict[str, tuple[str, Names]] = {}  # family -> name of a run, its names
-        for task in tasks:
-            if not set(task.spec.techniques) <= set(self._rows):
-                self.compare(task, task.folder(paths))
+        for run in runs:
+            if not set(run.spec.techniques) <= set(self._rows):
+                self.compare(run, run.folder)
 
-    def compare(self, task: RunTask, folder: Path) -> None:
+    def compare(self, run: PlannedRun, folder: Path) -> None:
         """RunFailed where names or test rows of a run are not those of the runs before; else it joins them."""
         with self._guard:
-            family = next(f for f in self._families if task.spec in f.trainings)
-            names = self._compared_names(task, family, read_names(folder))
-            rows = {name: self._compared_rows(task, name, folder, names) for name in task.spec.techniques}
-            self._names.setdefault(family.name, (task.name, names))
+            family = next(f for f in self._families if run.spec in f.trainings)
+            names = self._compared_names(run, family, read_names(folder))
+            rows = {name: self._compared_rows(run, name, folder, names) for name in run.spec.techniques}
+            self._names.setdefault(family.name, (run.name, names))
             for technique, predictions in rows.items():
-                self._rows.setdefault(technique, (task.name, predictions))
+                self._rows.setdefault(technique, (run.name, predictions))
 
-    def _compared_names(self, task: RunTask, family: Family, found: Names | None) -> Names:
+    def _compared_names(self, run: PlannedRun, family: Family, found: Names | None) -> Names:
         """Names of the family: those known, else those that the run saved."""
         known = Names.of(family.classes, family.groups) if family.known else None
-        run, seen = self._names.get(family.name, ("", None))
+        earlier, seen = self._names.get(family.name, ("", None))
         if found is None and not (known or seen):
             problem = f"no {NAMES_FILE}, and no classes and groups in the experiment file"
             raise RunFailed(f"{problem}: {SAVE}, or add classes: and groups:")
         expected = known or seen or found
         found = _named(found, known) if found and known else found
-        _check_names(found or expected, expected, "those declared" if known else f"those of {run}")
+        _check_names(found or expected, expected, "those declared" if known else f"those of {earlier}")
         return expected
 
-    def _compared_rows(self, task: RunTask, technique: str, folder: Path, names: Names) -> Predictions:
+    def _compared_rows(self, run: PlannedRun, technique: str, folder: Path, names: Names) -> Predictions:
         found = _read(folder, technique, names)
         if technique in self._rows:
             _check_rows(technique, found, *self._rows[technique])
         return found
 
 
-def check(folder: Path, task: RunTask, finished: Finished) -> None:
+def check(folder: Path, run: PlannedRun, finished: Finished) -> None:
     """RunFailed (one line) where a run of an own training lacks predictions or noise, or has other names or rows."""
-    check_files(folder, list(task.spec.techniques))
-    check_noise(read_json(folder / FINGERPRINT_FILE), task)
-    finished.compare(task, folder)
+    check_files(folder, list(run.spec.techniques))
+    check_noise(read_json(folder / FINGERPRINT_FILE), run)
+    finished.compare(run, folder)
 
 
 def read_names(folder: Path) -> Names | None:
@@ -132,22 +131,22 @@ def check_files(folder: Path, techniques: Sequence[str]) -> None:
         raise RunFailed(f"the training saved no predictions of {', '.join(missing)} ({there}): {remedy}")
 
 
-def check_noise(mark: dict | None, task: RunTask) -> None:
+def check_noise(mark: dict | None, run: PlannedRun) -> None:
     """RunFailed where a noise that only the training itself can apply was not applied, or where another one was.
 
     Of an emulated noise its options and the run index, too: runs that share an index would share their perturbation.
     """
     if mark is None or not isinstance(mark.get("parts"), dict):
         raise RunFailed(f"no {FINGERPRINT_FILE}: {SAVE}")
-    noise, declared = mark.get("noise") or {}, task.arm.noise["name"]
-    emulated = task.arm.kind == "emulated"
+    noise, declared = mark.get("noise") or {}, run.arm.noise["name"]
+    emulated = run.arm.kind == "emulated"
     if emulated and not noise.get("applied"):
         remedy = "train on fitlib.Recorder(model, run_dir, run=run, noise=noise).batches(loader), or say noise: native"
         raise RunFailed(f"noise {declared} was declared, but the training never applied it: {remedy}")
     if noise.get("applied") and noise.get("name", declared) != declared:
         remedy = "give the parameter noise to fitlib.Recorder"
         raise RunFailed(f"the training applied noise {noise['name']}, but {declared} was declared: {remedy}")
-    for name, value in {**task.arm.noise, "run": task.run}.items() if emulated else ():
+    for name, value in {**run.arm.noise, "run": run.index}.items() if emulated else ():
         if noise.get(name) != value:
             applied = f"the training applied noise {declared} with {name} {noise.get(name)}, not {value}"
             raise RunFailed(f"{applied}: give the parameters run and noise, as they come, to fitlib.Recorder")

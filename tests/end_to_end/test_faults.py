@@ -224,11 +224,12 @@ def test_a_run_alone_is_byte_for_byte_the_run_of_the_batch(undisturbed, tmp_path
     from fitlib.execution.run_notebook import execute
     from fitlib.experiment.notebooks import notebook_path
     from fitlib.experiment.parse import read_experiment
-    from fitlib.experiment.plan import run_parameters, run_tasks
+    from fitlib.experiment.plan import Plan
+    from fitlib.storage.paths import ExperimentPaths
 
-    experiment = read_experiment(undisturbed / "e.yaml")
-    task = next(t for t in run_tasks(experiment) if t.name == "oversampling/ulp/run-02")
-    parameters = {**run_parameters(experiment, task), "run_dir": str(tmp_path)}
+    plan = Plan(read_experiment(undisturbed / "e.yaml"), ExperimentPaths(undisturbed / "outputs/e"))
+    run = next(run for run in plan.runs if run.name == "oversampling/ulp/run-02")
+    parameters = {**run.parameters, "run_dir": str(tmp_path)}
     execute(notebook_path("train"), tmp_path / "train.ipynb", parameters, {})
     for name in ("predictions/S-RS.parquet", "digests.parquet", "history.parquet"):
         in_batch = undisturbed / "outputs/e/runs/oversampling/ulp/run-02" / name

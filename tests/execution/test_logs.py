@@ -8,7 +8,7 @@ from fitlib.errors import InputError
 from fitlib.execution import clean
 from fitlib.execution.logs import logs
 from fitlib.experiment.parse import make_experiment
-from fitlib.experiment.plan import run_tasks
+from fitlib.experiment.plan import Plan
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths, new_attempt, supersede
 from fitlib.storage.records import write_record
@@ -31,67 +31,67 @@ RAISED = {"output_type": "error", "traceback": ["\x1b[31mValueError\x1b[0m: bad"
 
 
 @pytest.fixture
-def experiment():
-    return make_experiment(FIELDS, "x.yaml", "x")
+def plan(tmp_path):
+    return Plan(make_experiment(FIELDS, "x.yaml", "x"), ExperimentPaths(tmp_path / "x"))
 
 
 @pytest.fixture
-def paths(tmp_path):
-    return ExperimentPaths(tmp_path / "x")
+def paths(plan):
+    return plan.paths
 
 
 @pytest.fixture
-def failed(experiment, paths):
+def failed(plan, paths):
     """A run that failed, after an attempt that failed before it."""
-    task = run_tasks(experiment)[0]
+    run = plan.runs[0]
     for error in ("gone", "ValueError: last"):
-        if task.folder(paths).exists():
-            supersede(paths, task.folder(paths))
-        task.folder(paths).mkdir(parents=True)
-        (task.folder(paths) / "failed.json").write_text(json.dumps({"error": error}))
-        (task.folder(paths) / "kernel.log").write_text("Killed\n")
-        (task.folder(paths) / "train.ipynb").write_text(notebook(PRINTED, RAISED))
-    return task
+        if run.folder.exists():
+            supersede(paths, run.folder)
+        run.folder.mkdir(parents=True)
+        (run.folder / "failed.json").write_text(json.dumps({"error": error}))
+        (run.folder / "kernel.log").write_text("Killed\n")
+        (run.folder / "train.ipynb").write_text(notebook(PRINTED, RAISED))
+    return run
 
 
 @pytest.mark.parametrize("name", ["baseline/ulp/run-00", "S-Base/ulp/run-00"])
-def test_a_failed_run_tells_everything_the_oldest_attempt_first(experiment, paths, failed, name):
-    told = logs(experiment, paths, name)
+def test_a_failed_run_tells_everything_the_oldest_attempt_first(plan, paths, failed, name):
+    told = logs(plan, name)
     assert [line for line in told if line.startswith("==")] == [
         f"== {paths.superseded / 'runs/baseline/ulp/run-00-1'}",
-        f"== {failed.folder(paths)}",
+        f"== {failed.folder}",
     ]
     assert told.index("gone") < told.index("ValueError: last") and told.count("Killed") == 2
     assert {"first", "second", "-- train.ipynb, cell 0"} <= set(told) and not any("\x1b" in line for line in told)
 
 
-def test_a_run_at_work_tells_the_line_that_it_shows(experiment, paths):
-    attempt = new_attempt(run_tasks(experiment)[0].folder(paths))
+def test_a_run_at_work_tells_the_line_that_it_shows(plan, paths):
+    attempt = new_attempt(plan.runs[0].folder)
     (attempt / "progress").write_text("epoch 3 of 8")
-    assert logs(experiment, paths, "baseline/ulp/run-00") == [f"== {attempt}", "epoch 3 of 8"]
+    assert logs(plan, "baseline/ulp/run-00") == [f"== {attempt}", "epoch 3 of 8"]
 
 
-def test_a_technique_tells_what_its_metrics_did(experiment, paths):
+def test_a_technique_tells_what_its_metrics_did(plan, paths):
     paths.technique("S-RS").mkdir(parents=True)
     (paths.technique("S-RS") / "metrics.ipynb").write_text(notebook(SHOWN))
-    assert logs(experiment, paths, "S-RS")[-1] == "a table"
+    assert logs(plan, "S-RS")[-1] == "a table"
 
 
-def test_a_torn_notebook_is_passed_over(experiment, paths, failed):
-    (failed.folder(paths) / "train.ipynb").write_text('{"cells": [')
-    assert "ValueError: last" in logs(experiment, paths, failed.name)
+def test_a_torn_notebook_is_passed_over(plan, paths, failed):
+    (failed.folder / "train.ipynb").write_text('{"cells": [')
+    assert "ValueError: last" in logs(plan, failed.name)
 
 
-def test_a_run_without_anything_says_so_and_an_unknown_one_is_refused(experiment, paths):
-    assert logs(experiment, paths, "oversampling/ulp/run-01") == ["oversampling/ulp/run-01: nothing yet"]
+def test_a_run_without_anything_says_so_and_an_unknown_one_is_refused(plan, paths):
+    assert logs(plan, "oversampling/ulp/run-01") == ["oversampling/ulp/run-01: nothing yet"]
     with pytest.raises(InputError, match="no such run; did you mean"):
-        logs(experiment, paths, "oversampling/ulp/run-7")
+        logs(plan, "oversampling/ulp/run-7")
     with pytest.raises(InputError, match="runs end so"):
-        logs(experiment, paths, "run-01")
+        logs(plan, "run-01")
 
 
-def test_what_is_left_is_named_with_its_size_and_removed(experiment, paths, failed):
-    attempt, done = new_attempt(run_tasks(experiment)[1].folder(paths)), run_tasks(experiment)[2].folder(paths)
+def test_what_is_left_is_named_with_its_size_and_removed(plan, paths, failed):
+    attempt, done = new_attempt(plan.runs[1].folder), plan.runs[2].folder
     done.mkdir(parents=True)
     (done / "out").write_text("x")
     write_record(done, "train", {"code": "c"}, ["out"])
@@ -99,7 +99,7 @@ def test_what_is_left_is_named_with_its_size_and_removed(experiment, paths, fail
     write_manifest(paths)
     found = clean.leftovers(paths)
     assert {(left.folder, left.reason) for left in found} == {
-        (paths.superseded, "replaced or failed earlier"), (failed.folder(paths), "failed"), (attempt, "interrupted"),
+        (paths.superseded, "replaced or failed earlier"), (failed.folder, "failed"), (attempt, "interrupted"),
     }  # fmt: skip
     assert f"{attempt}: interrupted, 1 files, 1.0 MiB" in map(str, found)
     root = clean.clean(paths, found)

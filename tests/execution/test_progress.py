@@ -13,7 +13,7 @@ from fitlib.execution.progress_table import Board, duration
 from fitlib.execution.run_notebook import execute
 from fitlib.execution.scheduler import Task
 from fitlib.experiment.parse import make_experiment
-from fitlib.experiment.plan import State, run_tasks
+from fitlib.experiment.plan import Plan, State
 from fitlib.storage.lock import locked
 from fitlib.storage.paths import PROGRESS, ExperimentPaths, new_attempt
 
@@ -26,14 +26,14 @@ FIELDS = {"techniques": TECHNIQUES, "baseline": "S-Base", "runs": 4, "control_ru
 
 
 @pytest.fixture
-def experiment():
-    return make_experiment(FIELDS, "x.yaml", "x")
+def plan(tmp_path):
+    return Plan(make_experiment(FIELDS, "x.yaml", "x"), ExperimentPaths(tmp_path / "x"))
 
 
-def states(experiment, **given):
+def states(plan, **given):
     """Every run new, but for {run name with _ for /: state}."""
     known = {name.replace("__", "/").replace("_", "-"): state for name, state in given.items()}
-    return [(task, State(known.get(task.name, "new"))) for task in run_tasks(experiment)]
+    return [(run, State(known.get(run.name, "new"))) for run in plan.runs]
 
 
 def shown(board, running):
@@ -46,33 +46,33 @@ def row(text, label):
     return [cell.strip() for line in text.splitlines() if label in line for cell in line.strip("│").split("│")]
 
 
-def test_a_row_counts_what_is_done_running_failed_and_left(experiment):
-    found = states(experiment, baseline__ulp__run_00="done", baseline__ulp__run_01="failed")
+def test_a_row_counts_what_is_done_running_failed_and_left(plan):
+    found = states(plan, baseline__ulp__run_00="done", baseline__ulp__run_01="failed")
     told = row(shown(Board(found), {"baseline/ulp/run-02": "epoch 3 of 24, training loss 0.1"}), "S-Base")
     assert told == ["S-Base", "1", "1 (epoch 3/24)", "1", "1", ""]
 
 
-def test_techniques_that_share_a_training_share_a_row(experiment):
-    text = shown(Board(states(experiment)), {})
+def test_techniques_that_share_a_training_share_a_row(plan):
+    text = shown(Board(states(plan)), {})
     assert row(text, "S-DI1")[0] == "S-DI1, S-DI2" and text.count("S-DI2") == 1
 
 
-def test_a_failed_run_that_is_made_again_is_waiting(experiment):
-    found = states(experiment, baseline__ulp__run_01="failed")
+def test_a_failed_run_that_is_made_again_is_waiting(plan):
+    found = states(plan, baseline__ulp__run_01="failed")
     board = Board(found, [task for task, _ in found])
     assert row(shown(board, {}), "S-Base") == ["S-Base", "0", "0", "0", "4", ""]
 
 
-def test_time_left_is_the_mean_of_each_training_shared_by_those_at_work(experiment):
-    found = states(experiment, baseline__ulp__run_00="done")
+def test_time_left_is_the_mean_of_each_training_shared_by_those_at_work(plan):
+    found = states(plan, baseline__ulp__run_00="done")
     board = Board(found, None, {"baseline/ulp/run-00": 10.0, "domain-independent/ulp/run-09": 30.0})
     running = dict.fromkeys(("baseline/ulp/run-01", "domain-independent/ulp/run-00"), "")
     assert board.left(running) == (10 * 3 + 30 * 4) / 2
     assert board.left({}) is None and Board(found).left(running) is None
 
 
-def test_what_ends_moves_from_waiting_to_done_or_failed(experiment):
-    board = Board(states(experiment))
+def test_what_ends_moves_from_waiting_to_done_or_failed(plan):
+    board = Board(states(plan))
     board.done("train", "baseline/ulp/run-00", 1.0)
     board.failed("train", "baseline/ulp/run-01")
     board.done("metrics", "metrics S-Base", 1.0)
@@ -83,9 +83,9 @@ def task(name, kind):
     return Task(name, kind, frozenset(), lambda: None, lambda done: "")
 
 
-def test_without_a_terminal_every_task_is_a_line(experiment):
+def test_without_a_terminal_every_task_is_a_line(plan):
     stream = io.StringIO()
-    progress, found = Progress(stream), states(experiment)
+    progress, found = Progress(stream), states(plan)
     progress.begin(found, [t for t, _ in found], [task("baseline/ulp/run-00", "train"), task("m", "metrics")], dict)
     progress.done("train", "baseline/ulp/run-00", 2.0)
     progress.failed("metrics", "m", "Traceback\nValueError: bad", again=True)
@@ -102,9 +102,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_shows_the_table_failures_that_stay_and_the_phases(experiment, monkeypatch):
+def test_a_terminal_shows_the_table_failures_that_stay_and_the_phases(plan, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
-    stream, found = Terminal(), states(experiment)
+    stream, found = Terminal(), states(plan)
     progress = Progress(stream)
     progress.begin(found, [t for t, _ in found], [task(t.name, "train") for t, _ in found], dict)
     progress.failed("train", "baseline/ulp/run-00", "ValueError: [bad]")
@@ -113,22 +113,21 @@ def test_a_terminal_shows_the_table_failures_that_stay_and_the_phases(experiment
     assert "S-DI1, S-DI2" in text and "FAILED  baseline/ulp/run-00: ValueError: [bad]" in text and "runs 1/8" in text
 
 
-def test_the_line_that_a_run_shows_is_found_on_disk(experiment, tmp_path):
-    paths = ExperimentPaths(tmp_path / "x")
-    attempt = new_attempt(run_tasks(experiment)[0].folder(paths))
+def test_the_line_that_a_run_shows_is_found_on_disk(plan):
+    attempt = new_attempt(plan.runs[0].folder)
     (attempt / PROGRESS).write_text("epoch 2 of 8")
-    assert status.running(paths) == {"baseline/ulp/run-00": "epoch 2 of 8"}
-    with locked(paths):
-        assert "  baseline/ulp/run-00: epoch 2 of 8" in status.lines(experiment, paths)
+    assert status.running(plan.paths) == {"baseline/ulp/run-00": "epoch 2 of 8"}
+    with locked(plan.paths):
+        assert "  baseline/ulp/run-00: epoch 2 of 8" in status.lines(plan)
 
 
-def test_watching_ends_with_the_work_and_tells_only_what_changed(experiment, tmp_path, monkeypatch):
-    paths, told = ExperimentPaths(tmp_path / "x"), []
+def test_watching_ends_with_the_work_and_tells_only_what_changed(plan, monkeypatch):
+    told = []
     looks = iter([True, True, True, False])
     monkeypatch.setattr(status, "is_locked", lambda paths: next(looks))
     monkeypatch.setattr(status, "lines", lambda *_: ["x: 8 left of 8 runs"])
     monkeypatch.setattr(status, "INTERVAL", 0)
-    status.watch(experiment, paths, told.append)
+    status.watch(plan, told.append)
     assert told == ["x: 8 left of 8 runs"]
 
 

@@ -14,10 +14,10 @@ from fitlib.execution import run_experiment
 from fitlib.execution.analysis_inputs import study_of
 from fitlib.execution.analysis_tasks import Outcome
 from fitlib.execution.progress import Progress
-from fitlib.experiment import plan
 from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.evidence import compare_shared_epochs
 from fitlib.experiment.parse import make_experiment, read_experiment
+from fitlib.experiment.plan import Plan
 from fitlib.recording.save_predictions import save_predictions
 from fitlib.recording.saved_outputs import Finished, check
 from fitlib.report.provenance import identities
@@ -177,8 +177,12 @@ def test_a_module_in_a_package_is_found(here):
 # The plan
 
 
+def planned(experiment, folder="out"):
+    return Plan(experiment, ExperimentPaths(Path(folder)))
+
+
 def parts(experiment, number=0):
-    return plan.run_key_parts(experiment, plan.run_tasks(experiment)[number])
+    return planned(experiment).runs[number].key_parts
 
 
 def test_techniques_with_equal_source_and_parameters_share_a_training(here):
@@ -208,17 +212,16 @@ def test_the_declared_plan_is_itself_an_experiment_file(here):
 
 def test_each_run_gets_its_seed_and_what_the_notebook_takes(here):
     experiment = read({**NOTEBOOK, "seeds": [0, 3], "data": "digits-s"})
-    given = [plan.run_parameters(experiment, task) for task in plan.run_tasks(experiment)]
+    given = [run.parameters for run in planned(experiment).runs]
     assert {p["seed"] for p in given} == {0, 3}
     assert set(given[0]) == {"noise", "seed", "run", "techniques"}  # neither device, threads nor data
-    assert plan.run_parameters(read(FUNCTION, data="digits-s"), plan.run_tasks(experiment)[0])["seed"] == 0
+    assert planned(read(FUNCTION, data="digits-s")).runs[0].parameters["seed"] == 0
 
 
 def test_data_is_passed_on_and_described_only_where_the_file_names_it(here):
     plain, named = read(FUNCTION), read(FUNCTION, data={"name": "digits-s"})
-    task = plan.run_tasks(named)[0]
-    assert plan.run_parameters(named, task)["data"]["name"] == "digits-s"
-    assert "data" not in plan.run_parameters(plain, plan.run_tasks(plain)[0])
+    assert planned(named).runs[0].parameters["data"]["name"] == "digits-s"
+    assert "data" not in planned(plain).runs[0].parameters
     assert named.families[0].known and not plain.families[0].known
 
 
@@ -271,14 +274,14 @@ def test_text_and_outputs_of_a_notebook_and_other_files_change_no_key(here):
 def test_a_technique_s_own_parameters_change_no_other_run(here):
     old = read({**FUNCTION, "techniques": TWO, "baseline": "A"})
     new = read({**FUNCTION, "techniques": TWO | {"B": {"parameters": {"share": 0.2}}}, "baseline": "A"})
-    keys = [{t.spec.name: parts(e, i) for i, t in enumerate(plan.run_tasks(e))} for e in (old, new)]
+    keys = [{run.spec.name: run.key_parts for run in planned(e).runs} for e in (old, new)]
     changed = [name for name in keys[0] if keys[0][name] != keys[1][name]]
     assert changed == ["simulated.train.B"]
 
 
 def test_a_source_that_is_gone_leaves_a_status(here):
     experiment = make_experiment({**NOTEBOOK, "notebook": "gone.ipynb"}, "declared", "x")
-    assert plan.run_state(experiment, ExperimentPaths(here), plan.run_tasks(experiment)[0]).state == "new"
+    assert planned(experiment, here).runs[0].state().state == "new"
 
 
 # What a run saved
@@ -310,24 +313,24 @@ class Runs:
 
     def __init__(self, folder, fields, **more):
         self.experiment = read(fields, **more)
-        self.paths = ExperimentPaths(folder / "out")
-        self.tasks = [t for t in plan.run_tasks(self.experiment) if t.arm.role == "main"]
-        self.finished = Finished(self.experiment.families, [], self.paths)
+        self.plan = planned(self.experiment, folder / "out")
+        self.main = [run for run in self.plan.runs if run.arm.role == "main"]
+        self.finished = Finished(self.experiment.families, [])
 
-    def save(self, task, **saved):
+    def save(self, run, **saved):
         """Save {technique: columns} as a run's outputs; None: without a technique's name."""
-        folder = task.folder(self.paths)
+        folder = run.folder
         folder.mkdir(parents=True)
         for technique, found in saved.items():
             save_predictions(folder, technique=None if technique == "unnamed" else technique, **found)
-        check(folder, task, self.finished)
-        write_record(folder, "train", plan.run_key_parts(self.experiment, task), ["names.json"])
+        check(folder, run, self.finished)
+        write_record(folder, "train", run.key_parts, ["names.json"])
 
 
 def second_run(here, **saved):
     runs = Runs(here, FUNCTION, runs=2)
-    runs.save(runs.tasks[0], A=columns())
-    runs.save(runs.tasks[1], **saved)
+    runs.save(runs.main[0], A=columns())
+    runs.save(runs.main[1], **saved)
 
 
 FAULTS = {
@@ -369,14 +372,14 @@ def test_a_file_without_a_technique_is_that_of_the_only_one(here):
 
 def test_one_training_saves_a_file_for_each_of_its_techniques(here):
     runs = Runs(here, {"callable": "simulated:both", "techniques": {"A": {}, "B": {}}, "baseline": "A"})
-    runs.save(runs.tasks[0], A=columns(), B=columns())
+    runs.save(runs.main[0], A=columns(), B=columns())
     with pytest.raises(RunFailed, match=r"no predictions of B \(saved: A\)"):
-        runs.save(runs.tasks[1], A=columns())
+        runs.save(runs.main[1], A=columns())
 
 
 def test_techniques_must_agree_on_classes_and_groups(here):
     runs = Runs(here, FUNCTION, techniques=TWO, baseline="A")
-    first, other = (next(t for t in runs.tasks if name in t.spec.techniques) for name in "AB")
+    first, other = (next(t for t in runs.main if name in t.spec.techniques) for name in "AB")
     runs.save(first, A=columns())
     with pytest.raises(RunFailed, match=r"groups of sex m, f are not those of simulated.train/native"):
         runs.save(other, B=columns(groups={"sex": ["m", "f"]}))
@@ -384,59 +387,59 @@ def test_techniques_must_agree_on_classes_and_groups(here):
 
 def test_declared_names_stand_for_plain_numbers_and_must_else_be_the_same(here):
     runs = Runs(here, FUNCTION, classes=["bad", "good"], groups={"sex": ["f", "m"]})
-    runs.save(runs.tasks[0], A=columns(ground_truth=[0, 1] * 20, prediction=[0, 1] * 20))
+    runs.save(runs.main[0], A=columns(ground_truth=[0, 1] * 20, prediction=[0, 1] * 20))
     with pytest.raises(RunFailed, match=r"classes no, yes are not those declared \(bad, good\)"):
-        runs.save(runs.tasks[1], A=columns())
+        runs.save(runs.main[1], A=columns())
 
 
 def test_a_declared_noise_must_have_been_applied(here):
     runs = Runs(here, FUNCTION, noise="ulp")
     with pytest.raises(RunFailed, match=r"noise ulp was declared, but the training never applied it: .*Recorder"):
-        runs.save(runs.tasks[0], A=columns())
+        runs.save(runs.main[0], A=columns())
 
 
 def test_another_noise_than_the_declared_one_is_refused(here):
     runs = Runs(here, FUNCTION)
-    folder = runs.tasks[0].folder(runs.paths)
+    folder = runs.main[0].folder
     save_predictions(folder, technique="A", **columns())
     mark = read_json(folder / "fingerprint.json")
     (folder / "fingerprint.json").write_text(json.dumps(mark | {"noise": {"name": "ulp", "applied": True}}))
     with pytest.raises(RunFailed, match="applied noise ulp, but native was declared"):
-        check(folder, runs.tasks[0], runs.finished)
+        check(folder, runs.main[0], runs.finished)
 
 
 @pytest.mark.parametrize(("name", "value"), [("run", 0), ("step", 0)])
 def test_an_emulated_noise_of_another_run_or_other_options_is_refused(name, value, here):
     runs = Runs(here, FUNCTION, noise={"name": "ulp", "step": 2}, runs=2)
-    task = next(task for task in runs.tasks if task.run == 1)
-    folder = task.folder(runs.paths)
+    run = next(run for run in runs.main if run.index == 1)
+    folder = run.folder
     save_predictions(folder, technique="A", **columns())
     mark = read_json(folder / "fingerprint.json")
-    applied = {**task.arm.noise, "run": 1, "applied": True}
+    applied = {**run.arm.noise, "run": 1, "applied": True}
     (folder / "fingerprint.json").write_text(json.dumps(mark | {"noise": applied}))
-    check(folder, task, runs.finished)
+    check(folder, run, runs.finished)
     (folder / "fingerprint.json").write_text(json.dumps(mark | {"noise": applied | {name: value}}))
     with pytest.raises(
         RunFailed, match=f"applied noise ulp with {name} 0, not [12]: give the parameters run and noise"
     ):
-        check(folder, task, runs.finished)
+        check(folder, run, runs.finished)
 
 
 def test_predictions_that_were_written_otherwise_are_no_evidence(here):
     runs = Runs(here, FUNCTION)
-    folder = runs.tasks[0].folder(runs.paths)
+    folder = runs.main[0].folder
     (folder / "predictions").mkdir(parents=True)
     write(folder / "predictions/A.parquet", *(np.arange(4) % 2 for _ in range(4)))
     with pytest.raises(RunFailed, match=r"no fingerprint.json: end with fitlib.save_predictions"):
-        check(folder, runs.tasks[0], runs.finished)
+        check(folder, runs.main[0], runs.finished)
 
 
 def test_the_runs_of_an_earlier_command_are_compared_too(here):
     runs = Runs(here, FUNCTION, runs=2)
-    runs.save(runs.tasks[0], A=columns())
-    runs.finished = Finished(runs.experiment.families, runs.tasks[:1], runs.paths)
+    runs.save(runs.main[0], A=columns())
+    runs.finished = Finished(runs.experiment.families, runs.main[:1])
     with pytest.raises(RunFailed, match="30 test rows"):
-        runs.save(runs.tasks[1], A=shorter())
+        runs.save(runs.main[1], A=shorter())
 
 
 # The study
@@ -449,20 +452,18 @@ def declared(monkeypatch):
 
 
 def finished_study(runs):
-    paths = runs.paths
-    for task in runs.tasks:  # records as the batch writes them
-        folder = task.folder(paths)
+    for run in runs.main:  # records as the batch writes them
+        folder = run.folder
         names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != "record.json")
-        write_record(folder, "train", plan.run_key_parts(runs.experiment, task), names)
-    states = [(task, plan.run_state(runs.experiment, paths, task)) for task in plan.run_tasks(runs.experiment)]
-    return study_of(runs.experiment, paths, runs.experiment.families[0], states)
+        write_record(folder, "train", run.key_parts, names)
+    return study_of(runs.plan, runs.experiment.families[0], runs.plan.states())
 
 
 def test_names_come_from_the_runs_where_nobody_declared_them(here, declared):
     runs = Runs(here, FUNCTION, runs=2, analysis={"cross": [["sex", "age"]]})
     ages = np.array(["old", "young"])[np.arange(40) % 2]
-    for task in runs.tasks:
-        runs.save(task, A=columns(protected={**columns()["protected"], "age": ages}))
+    for run in runs.main:
+        runs.save(run, A=columns(protected={**columns()["protected"], "age": ages}))
     study = finished_study(runs)
     assert study.plan["classes"] == ["no", "yes"]
     assert study.plan["groups"] == {
@@ -476,15 +477,15 @@ def test_names_come_from_the_runs_where_nobody_declared_them(here, declared):
 
 def test_what_the_analysis_names_is_checked_when_the_names_are_known(here, declared):
     runs = Runs(here, FUNCTION, runs=1, analysis={"cross": [["sex", "age"]]})
-    runs.save(runs.tasks[0], A=columns())
+    runs.save(runs.main[0], A=columns())
     with pytest.raises(InputError, match=r"analysis.cross = 'age': unknown protected attribute"):
         finished_study(runs)
 
 
 def test_other_test_rows_and_predictions_that_nobody_planned_are_told(here, declared):
     runs = Runs(here, FUNCTION, techniques=TWO, baseline="A", runs=1)
-    for task in runs.tasks:
-        runs.save(task, **({"A": columns()} if "A" in task.spec.techniques else {"B": shorter(), "Z": shorter()}))
+    for run in runs.main:
+        runs.save(run, **({"A": columns()} if "A" in run.spec.techniques else {"B": shorter(), "Z": shorter()}))
     told = finished_study(runs).plan["deviations"]
     assert "B was tested on other rows than A: the test set differs with the technique" in told
     assert "simulated.train.B also saved predictions of Z: no technique of the plan, so left out" in told
@@ -492,8 +493,8 @@ def test_other_test_rows_and_predictions_that_nobody_planned_are_told(here, decl
 
 def test_runs_that_were_seen_from_outside_are_never_said_to_be_more(here, declared):
     runs = Runs(here, FUNCTION, runs=2)
-    for task in runs.tasks:
-        runs.save(task, A=columns())
+    for run in runs.main:
+        runs.save(run, A=columns())
     study = finished_study(runs)
     found = check_fit(study.evidence, "simulated.train", "native")
     assert found.fit is True and not found.recorded and found.text.endswith(SEEN)
@@ -563,7 +564,7 @@ def test_a_changed_notebook_replaces_nothing_unless_it_is_said(here, without_ana
 
 def test_code_that_is_edited_while_runs_go_on_fails_them(here, without_analysis):
     experiment = read({**NOTEBOOK, "runs": 1, "control_runs": 0})
-    plan.run_key_parts(experiment, plan.run_tasks(experiment)[0])
+    parts(experiment)
     edit("chances.py", "< chances", "<= chances")
     outcome, _ = run(experiment)
     assert "code changed while the experiment ran" in outcome.failures[0]

@@ -17,6 +17,7 @@ from fitlib.audit.verify_archive import verify_archive
 from fitlib.errors import InputError
 from fitlib.execution.analysis_inputs import study_of
 from fitlib.experiment.parse import make_experiment
+from fitlib.experiment.plan import Plan
 from fitlib.storage.paths import ExperimentPaths
 
 DIGITS = {"name": "digits-s", "split_seed": 1}
@@ -55,8 +56,8 @@ def test_techniques_are_grouped_by_classes_and_groups_in_plan_order(make):
 def test_a_family_s_study_has_its_own_techniques_names_folder_and_remarks(make, tmp_path, monkeypatch):
     declared = {"declared_hash": "h", "finished_runs_at_declaration": 0}
     monkeypatch.setattr("fitlib.execution.analysis_inputs.read_declared", lambda paths: declared)
-    experiment, paths = make(TWO), ExperimentPaths(tmp_path)
-    first, second = (study_of(experiment, paths, family, []) for family in experiment.families)
+    plan = Plan(make(TWO), ExperimentPaths(tmp_path))
+    first, second = (study_of(plan, family, []) for family in plan.experiment.families)
     assert [t["technique"] for t in first.plan["techniques"]] == ["A", "B"] and second.plan["classes"] == [
         "young",
         "old",
@@ -72,7 +73,8 @@ def test_one_family_has_its_results_in_the_experiments_own_folder(make, tmp_path
         lambda p: {"declared_hash": "", "finished_runs_at_declaration": 0},
     )
     experiment = make({"A": TWO["A"], "B": TWO["B"]})
-    assert study_of(experiment, ExperimentPaths(tmp_path), experiment.families[0], []).paths.root == tmp_path
+    plan = Plan(experiment, ExperimentPaths(tmp_path))
+    assert study_of(plan, experiment.families[0], []).paths.root == tmp_path
 
 
 def test_a_baseline_of_another_family_is_refused(make):

@@ -13,7 +13,8 @@ import fitlib
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.notebooks import accepted_parameters, check_executed, check_parameters, notebook_path
 from fitlib.experiment.parse import read_experiment
-from fitlib.experiment.plan import run_parameters, run_tasks
+from fitlib.experiment.plan import Plan
+from fitlib.storage.paths import ExperimentPaths
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -50,7 +51,7 @@ def test_every_parameter_is_typed_and_commented(path):
 
 def test_the_batch_gives_each_notebook_parameters_that_it_has():
     experiment = read_experiment(ROOT / "params" / "quickstart.yaml")
-    parameters = run_parameters(experiment, run_tasks(experiment)[0])
+    parameters = Plan(experiment, ExperimentPaths(ROOT / "outputs" / "quickstart")).runs[0].parameters
     check_parameters(notebook_path("train"), {**parameters, "run_dir": ""})
     assert set(accepted_parameters(notebook_path("train"))) == {*parameters, "run_dir"}
 

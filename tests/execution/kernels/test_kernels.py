@@ -375,22 +375,23 @@ def train(run_dir: str, run: int = 0, seed: int = 0, noise: dict = {}):
 def test_a_run_in_a_forked_kernel_is_that_of_a_cold_kernel(tmp_path, monkeypatch, kind):
     """Every file but the executed notebook is equal to the last byte: predictions, digests, history, fingerprint."""
     from fitlib.experiment.parse import read_experiment
-    from fitlib.experiment.plan import run_parameters, run_tasks
+    from fitlib.experiment.plan import Plan
+    from fitlib.storage.paths import ExperimentPaths
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_training.py").write_text(OWN)
     own = {"callable": "my_training:train", "techniques": {"A": {}}, "baseline": "A", "runs": 1, "control_runs": 0}
     (tmp_path / "e.yaml").write_text(json.dumps(EXPERIMENT if kind == "fitlib's training" else own))
     experiment = read_experiment(tmp_path / "e.yaml")
-    task = run_tasks(experiment)[0]
+    run = Plan(experiment, ExperimentPaths(tmp_path / "outputs")).runs[0]
     modules = templates.TRAINING if kind == "fitlib's training" else EVERYTHING
     for name, chosen in (("cold", ()), ("forked", modules)):
         folder = tmp_path / name
         folder.mkdir()
-        parameters = {**run_parameters(experiment, task), "run_dir": str(folder)}
+        parameters = {**run.parameters, "run_dir": str(folder)}
         environment = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
         log = tmp_path / f"{name}.log"
-        execute(task.spec.source.notebook, folder / "train.ipynb", parameters, environment, log, modules=chosen)
+        execute(run.spec.source.notebook, folder / "train.ipynb", parameters, environment, log, modules=chosen)
         assert "Traceback" not in log.read_text()
     cold, forked = (contents(tmp_path / name) for name in ("cold", "forked"))
     assert {"fingerprint.json"} < cold.keys() and any("predictions" in name for name in cold)
