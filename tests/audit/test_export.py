@@ -366,5 +366,5 @@ def test_the_commands_say_what_they_did_and_their_exit_status_tells(finished, tm
     assert main(["verify", str(target), "--root", "0" * 64]) == 1
     assert main(["verify", str(tmp_path / "none.zip")]) == 2
     assert main(["export", "unknown", "--to", str(tmp_path / "u.zip"), "--outputs", str(finished.parent)]) == 2
-    assert "there is: e" in capsys.readouterr().err
+    assert "existing experiments: e" in capsys.readouterr().err
     assert digest_file(target) == digest_file(finished.parent / "e.zip")

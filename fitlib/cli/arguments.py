@@ -1,0 +1,91 @@
+"""Building blocks of the parser: adding a command, options that several commands share, types of arguments."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_command(
+    commands: Commands, name: str, function: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    """Add a command that calls `function` with the parsed options; return its parser."""
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(command=function)
+    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="folder of all experiments (outputs)")
+    return parser
+
+
+def add_experiment(parser: argparse.ArgumentParser) -> None:
+    """Add the positional argument EXPERIMENT, the name of a folder in `--outputs`."""
+    parser.add_argument("experiment", help="name of an experiment")
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add `--set KEY=VALUE`, which overrides fields of the experiment file."""
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a field of the experiment file"
+    )
+
+
+def names(text: str) -> list[str]:
+    """Split a list of names at its commas.
+
+    >>> names("granted, refused")
+    ['granted', 'refused']
+    """
+    return [name.strip() for name in text.split(",")]
+
+
+def root_hash(text: str) -> str:
+    """Return a SHA-256 in lower case."""
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a SHA-256: 64 hexadecimal digits, as fitlib run prints it")
+    return text.lower()
+
+
+def positive(text: str) -> int:
+    """Return a whole number of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return value
+
+
+def non_negative(text: str) -> int:
+    """Return a whole number of at least 0."""
+    return 0 if text.strip() == "0" else positive(text)
+
+
+def seconds(text: str) -> float:
+    """Convert a time with a unit to seconds.
+
+    >>> seconds("30m")
+    1800.0
+    """
+    return _amount(text, {"s": 1, "m": 60, "h": 3600}, "a time such as 90s, 30m or 2h")
+
+
+def size_in_bytes(text: str) -> int:
+    """Convert a size with a binary unit to bytes.
+
+    >>> size_in_bytes("1.5G")
+    1610612736
+    """
+    return int(_amount(text, {"M": 2**20, "G": 2**30}, "a size such as 800M or 4G"))
+
+
+def _amount(text: str, units: dict[str, int], expected: str) -> float:
+    found = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)\s*([{''.join(units)}])", text)
+    if not found or not float(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+    return float(found[1]) * units[found[2]]

@@ -1,0 +1,57 @@
+"""The command `analyze`: predictions made elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fitlib.cli.arguments import add_command, names
+from fitlib.cli.summary import print_summary
+
+if TYPE_CHECKING:
+    from fitlib.cli.arguments import Commands
+
+ROLES = "idx, ground_truth, prediction, protected, protected.ATTRIBUTE, score, score.CLASS, unit, run, technique"
+
+
+def add_commands(commands: Commands) -> None:
+    """Add `analyze` to the parser."""
+    sub = add_command(commands, "analyze", analyze, "analyse predictions made elsewhere: the same tables and report")
+    text = "DIR/<technique>/*.csv|parquet, one file per run; or a single file"
+    sub.add_argument("folder", type=Path, metavar="DIR", help=text)
+    sub.add_argument("--baseline", metavar="NAME", help="technique that the others are compared with")
+    sub.add_argument("--favourable", metavar="CLASS", help="the desirable class; enables the four-fifths rule")
+    text = f"which column has which role: {ROLES}"
+    sub.add_argument("--column", action="append", default=[], metavar="ROLE=NAME", help=text)
+    sub.add_argument("--classes", type=names, metavar="A,B", help="all classes, if some never are the ground truth")
+    sub.add_argument("--cross", action="append", type=names, metavar="A,B", help="also compare the groups of A and B")
+    sub.add_argument(
+        "--smallest-effect", type=float, default=0.01, metavar="D", help="smaller differences do not matter"
+    )
+    sub.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the tests (0.05)")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/<name of DIR>)")
+
+
+def analyze(options: argparse.Namespace) -> int:
+    """Analyse a folder or file of predictions."""
+    from fitlib.execution.progress import Progress
+    from fitlib.experiment.schema import Analysis, validated
+    from fitlib.storage.paths import ExperimentPaths
+
+    fields = ("smallest_effect", "alpha", "cross")
+    analysis = validated(Analysis, {name: getattr(options, name) for name in fields}, "analyze")
+    # imported only now: a wrong value is reported without waiting for pandas
+    from fitlib.ingest.analyze import analyze
+    from fitlib.ingest.column_roles import declared_roles
+    from fitlib.ingest.normalise import Choices, default_name
+
+    columns, classes = declared_roles(options.column), options.classes and tuple(options.classes)
+    choices = Choices(columns, classes, options.favourable)
+    name = default_name(options.folder) if options.folder.is_file() else options.folder.resolve().name
+    out = options.out or options.outputs / name
+    progress = Progress()
+    outcome = analyze(options.folder, options.baseline, out, analysis, os.cpu_count() or 1, progress, choices)
+    progress.close()
+    return print_summary(options.outputs, ExperimentPaths(out), outcome)

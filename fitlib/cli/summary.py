@@ -1,0 +1,43 @@
+"""What a command prints when an experiment or analysis has ended: reports, root hash, failures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fitlib.errors import RunFailed
+
+if TYPE_CHECKING:
+    from fitlib.execution.analysis_tasks import Outcome
+    from fitlib.storage.paths import ExperimentPaths
+
+
+def print_summary(outputs: Path, paths: ExperimentPaths, outcome: Outcome) -> int:
+    """Renew the overview of `outputs` and print where the reports are; RunFailed where a task failed.
+
+    Return the exit status 0.
+    """
+    from fitlib.execution import determinism_cost
+
+    if paths.root.parent == outputs:
+        from fitlib.report.overview import write_overview
+
+        write_overview(outputs)
+    reports = paths.reports()
+    for line in determinism_cost.write(paths):
+        print(line)
+    for report in reports:
+        print(f"report: {report}")
+    if reports:
+        print(f"root hash of {paths.manifest.name}: {outcome.root}")
+    if outcome.failures:
+        raise RunFailed(_failures(paths, outcome.failures))
+    return 0
+
+
+def _failures(paths: ExperimentPaths, failures: list[str]) -> str:
+    first = failures[0].strip().splitlines()
+    task = first[0].partition(": ")[0]
+    # a traceback's last line names the error; it repeats the task's name where the failure is a single line
+    problem = f"{len(failures)} failed, the first: {task}: {first[-1].removeprefix(f'{task}: ')}"
+    return f"{problem}; find {paths.root} -name failed.json shows more; then run the same command again"
