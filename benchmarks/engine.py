@@ -27,7 +27,7 @@ import yaml
 from faults import TRAINING
 from measure import machine, median, met, spread, table
 
-from fitlib.execution.analysis_inputs import Studies
+from fitlib.execution.analysis_inputs import ExperimentAnalysis
 from fitlib.experiment.declaration import declare
 from fitlib.experiment.evidence import experiment_plan
 from fitlib.experiment.parse import read_experiment
@@ -83,10 +83,10 @@ def aggregate(plan: Plan) -> pd.DataFrame:
     """From the predictions of all runs to one table of all metrics: metrics by technique, gathered over techniques."""
     experiment, paths = plan.experiment, plan.paths
     (family,) = experiment.families
-    studies, arm = Studies(plan), experiment.main_arms[0].name
+    analysis, arm = ExperimentAnalysis(plan), experiment.main_arms[0].name
     for technique in family.techniques:
-        study = studies._part(family, technique)
-        files = {int(run): Path(path) for run, path in study.predictions[technique][arm]["predictions"].items()}
+        inputs = analysis._technique_inputs(family, technique)
+        files = {int(run): Path(path) for run, path in inputs.predictions[technique][arm]["predictions"].items()}
         tables = technique_tables(technique, {arm: (0, stack(files, 2, {"sex": 2}))}, drawn=False)
         paths.technique(technique).mkdir(parents=True, exist_ok=True)
         for name, frame in tables.items():

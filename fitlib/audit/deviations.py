@@ -12,7 +12,7 @@ from fitlib.errors import InputError
 from fitlib.storage.paths import ExperimentPaths
 
 if TYPE_CHECKING:
-    from fitlib.execution.analysis_tasks import Study
+    from fitlib.execution.analysis_tasks import AnalysisInputs
 
 SHORT = 60  # characters of a value that a line shows
 Json = dict[str, object]
@@ -107,7 +107,7 @@ class Place:
     evidence: list[Json]
     description: Json
     predictions: dict[str, dict[str, dict]] = field(default_factory=dict)
-    analysed: Study | None = None  # predictions made elsewhere, as they were analysed
+    analysed: AnalysisInputs | None = None  # predictions made elsewhere, as they were analysed
 
     @property
     def techniques(self) -> list[str]:

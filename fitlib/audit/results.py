@@ -10,10 +10,10 @@ from fitlib.audit.executed_notebooks import Executed, check_parameters, read_exe
 from fitlib.audit.file_hashes import record_of
 from fitlib.audit.runs import Runs, folder_name
 from fitlib.digest import digest_json
-from fitlib.execution.analysis_inputs import study_of
-from fitlib.execution.analysis_tasks import STATISTICS, Study, description
+from fitlib.execution.analysis_inputs import family_inputs
+from fitlib.execution.analysis_tasks import STATISTICS, AnalysisInputs, description
 from fitlib.experiment.plan import State
-from fitlib.ingest.analyze import study_again
+from fitlib.ingest.analyze import recorded_inputs
 from fitlib.ingest.normalise import MAPPING
 from fitlib.statistics.run_identity import done_runs
 from fitlib.storage.paths import ExperimentPaths
@@ -56,7 +56,7 @@ def _place(
     """Plan and evidence from declared plan and records; from the executed statistics where those do not tell."""
     given = statistics.parameters if statistics else {}
     claimed = [entry for entry in given.get("evidence") or [] if isinstance(entry, dict)]
-    plan, evidence, study = given.get("plan"), claimed, None
+    plan, evidence, inputs = given.get("plan"), claimed, None
     if runs.experiment and found.left_out and any(spec.source.checked for spec in runs.experiment.trainings):
         found.remark("runs", "plan and evidence of own trainings rest on their predictions, which are left out, too")
     elif runs.experiment:
@@ -67,21 +67,21 @@ def _place(
                 _check_evidence(found, runs, statistics, evidence, claimed)
             evidence = _completed(found, runs, evidence, claimed)
     elif not trained:
-        study = _analysed(found, statistics)
-        plan = study.plan if study else plan
-    return Place(paths, plan, evidence, description(plan), analysed=study) if plan else None
+        inputs = _analysed(found, statistics)
+        plan = inputs.plan if inputs else plan
+    return Place(paths, plan, evidence, description(plan), analysed=inputs) if plan else None
 
 
-def _analysed(found: Verification, statistics: Executed | None) -> Study | None:
+def _analysed(found: Verification, statistics: Executed | None) -> AnalysisInputs | None:
     """What was analysed, by the record of the predictions and their mapping; None where those do not tell."""
     folder = found.paths.root / ANALYSED
     record_of(found, folder / RECORD)
     if statistics is None or not all(map(found.unaltered, (folder / RECORD, folder / MAPPING))):
         return None
     with found.reading(folder / MAPPING):
-        study = study_again(found.paths, statistics.parameters["plan"])
-        check_parameters(found, statistics, {"plan": study.plan, "evidence": []})
-        return study
+        inputs = recorded_inputs(found.paths, statistics.parameters["plan"])
+        check_parameters(found, statistics, {"plan": inputs.plan, "evidence": []})
+        return inputs
     return None
 
 
@@ -90,8 +90,8 @@ def _rebuilt(found: Verification, runs: Runs, paths: ExperimentPaths) -> tuple[J
     states = [(r, s if not s.done or r.name in runs.sound else State("unsound")) for r, s in runs.states]
     families = runs.experiment.families
     family = next(f for f in families if len(families) == 1 or f.name == paths.root.name)
-    study = study_of(runs.plan, family, states)
-    return study.plan, study.evidence
+    inputs = family_inputs(runs.plan, family, states)
+    return inputs.plan, inputs.evidence
 
 
 def _key(entry: Mapping) -> tuple:

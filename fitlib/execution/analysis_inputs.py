@@ -1,4 +1,4 @@
-"""From an experiment's runs on disk to what is analysed: one study for each family of techniques.
+"""From an experiment's runs on disk to the inputs of its analyses, one for each family of techniques.
 
 An experiment whose techniques all share classes and groups has its results in its own folder; one with several
 families has them in `families/<name>/`, and lists them in its `index.html`.
@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from fitlib.execution.analysis_tasks import DERIVED, REPORT, STATISTICS, Outcome, Study, conclude, tasks_of
+from fitlib.execution.analysis_tasks import DERIVED, REPORT, STATISTICS, AnalysisInputs, Outcome, conclude, tasks_of
 from fitlib.execution.progress import Progress
 from fitlib.execution.scheduler import Result, Task
 from fitlib.experiment.declaration import read_declared
@@ -28,12 +28,12 @@ from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import read_record
 
 
-class Studies:
-    """The studies of an experiment, one for each family, each made when the runs that it needs have ended."""
+class ExperimentAnalysis:
+    """The analysis of an experiment: inputs for each family, collected when the runs that they need have ended."""
 
     def __init__(self, plan: Plan):
         self._plan, self._experiment, self._paths = plan, plan.experiment, plan.paths
-        self._wholes: dict[str, Study] = {}
+        self._inputs: dict[str, AnalysisInputs] = {}
 
     def tasks(self, waiting: Iterable[PlannedRun] = ()) -> list[Task]:
         """Metrics of each technique and statistics of each family, after those of the `waiting` runs that they need."""
@@ -45,36 +45,36 @@ class Studies:
         for family in self._experiment.families:
             needs = {t: frozenset(names.get(s.name, ())) for s in family.trainings for t in s.techniques}
             ordered = [t.name for t in self._experiment.techniques if t.name in needs]
-            part, whole = partial(self._part, family), partial(self._whole, family)
+            of_technique, of_family = partial(self._technique_inputs, family), partial(self._family_inputs, family)
             label = family.name if several else ""
-            found += tasks_of(ordered, part, whole, needs, frozenset().union(*needs.values()), label)
+            found += tasks_of(ordered, of_technique, of_family, needs, frozenset().union(*needs.values()), label)
         return found
 
     def conclude(self, result: Result, progress: Progress, show_code: bool = False) -> Outcome:
         """Pages and manifests of every family, after its tasks."""
-        paths, studies = self._paths, [self._whole(family) for family in self._experiment.families]
-        _remove_others(paths, [study.paths for study in studies])
-        if len(studies) == 1:
-            return conclude(studies, result, progress, show_code)
+        paths, analyses = self._paths, [self._family_inputs(family) for family in self._experiment.families]
+        _remove_others(paths, [inputs.paths for inputs in analyses])
+        if len(analyses) == 1:
+            return conclude(analyses, result, progress, show_code)
         paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
-        outcome = conclude(studies, result, progress, show_code)
-        _write_index(paths, studies)
+        outcome = conclude(analyses, result, progress, show_code)
+        _write_index(paths, analyses)
         return Outcome(outcome.executed, outcome.failures, write_manifest(paths))
 
-    def _part(self, family: Family, technique: str) -> Study:
-        """A study that knows what the metrics of one technique need: its predictions, and what they are called."""
+    def _technique_inputs(self, family: Family, technique: str) -> AnalysisInputs:
+        """Collect what the metrics of one technique need: its predictions, and the names of classes and groups."""
         experiment, paths = self._experiment, self._paths
         states = self._plan.states([spec for spec in family.trainings if technique in spec.techniques])
         named = _named(experiment, family, _done(states))
         predictions, hashes = _predictions(experiment, states)
         facts = experiment_plan(experiment, named, [], read_declared(paths))
-        return Study(_place(experiment, paths, family), facts, [], predictions, hashes)
+        return AnalysisInputs(_place(experiment, paths, family), facts, [], predictions, hashes)
 
-    def _whole(self, family: Family) -> Study:
-        if family.name not in self._wholes:
+    def _family_inputs(self, family: Family) -> AnalysisInputs:
+        if family.name not in self._inputs:
             states = self._plan.states(family.trainings)
-            self._wholes[family.name] = study_of(self._plan, family, states)
-        return self._wholes[family.name]
+            self._inputs[family.name] = family_inputs(self._plan, family, states)
+        return self._inputs[family.name]
 
 
 def _done(states: States) -> list[PlannedRun]:
@@ -86,8 +86,8 @@ def _place(experiment: Experiment, paths: ExperimentPaths, family: Family) -> Ex
     return paths if len(experiment.families) == 1 else paths.family(family.name)
 
 
-def study_of(plan: Plan, family: Family, states: States) -> Study:
-    """What the analysis of a family needs, collected from the finished runs on disk."""
+def family_inputs(plan: Plan, family: Family, states: States) -> AnalysisInputs:
+    """Collect what the analysis of a family needs from the finished runs on disk."""
     experiment, paths = plan.experiment, plan.paths
     place = _place(experiment, paths, family)
     own = [(run, state) for run, state in states if run.spec in family.trainings]
@@ -95,7 +95,7 @@ def study_of(plan: Plan, family: Family, states: States) -> Study:
     predictions, hashes = _predictions(experiment, own)
     told = [*deviations(paths), *_other_data(experiment, family), *_other_rows(experiment, family, predictions)]
     told += _unplanned(_done(own))
-    return Study(
+    return AnalysisInputs(
         place,
         experiment_plan(experiment, family, told, read_declared(paths)),
         collect(own, place.root),
@@ -106,7 +106,7 @@ def study_of(plan: Plan, family: Family, states: States) -> Study:
 
 
 def _predictions(experiment: Experiment, states: States) -> tuple[dict[str, dict], dict[str, dict]]:
-    """Files and hashes of the predictions of finished main runs, as `Study` holds them."""
+    """Files and hashes of the predictions of finished main runs, as `AnalysisInputs` holds them."""
     predictions: dict[str, dict] = {}
     hashes: dict[str, dict] = {}
     order = {arm.name: i for i, arm in enumerate(experiment.arms)}
@@ -188,16 +188,16 @@ def _remove_others(paths: ExperimentPaths, current: list[ExperimentPaths]) -> No
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def _write_index(paths: ExperimentPaths, studies: list[Study]) -> None:
+def _write_index(paths: ExperimentPaths, analyses: list[AnalysisInputs]) -> None:
     """The page that leads to each family's report."""
     from fitlib.report import pages
 
     pages.write_assets(paths.assets)
     rows = []
-    for study in studies:
-        place = study.paths.root.relative_to(paths.root)
-        there = study.paths.report.is_file()
+    for inputs in analyses:
+        place = inputs.paths.root.relative_to(paths.root)
+        there = inputs.paths.report.is_file()
         links = [("report", f"{place}/report.html"), ("everything executed", f"{place}/index.html")] if there else []
-        names = ", ".join(t["technique"] for t in study.plan["techniques"])
+        names = ", ".join(t["technique"] for t in inputs.plan["techniques"])
         rows.append({"group": "Families", "task": names, "state": "done" if there else "missing", "links": links})
     pages.write_index(paths.index, rows, title="Families of techniques")

@@ -36,8 +36,8 @@ DERIVED = ("tables", "figures", "statistics.ipynb")
 
 
 @dataclass(frozen=True)
-class Study:
-    """What is analysed: the plan and evidence (plain values), and where the predictions are.
+class AnalysisInputs:
+    """The inputs of one analysis: plan and evidence (plain values), and where the predictions are.
 
     `predictions`: {technique: {arm: {"seed": int, "predictions": {"0": path, …}}}}; `hashes` the same shape with the
     SHA-256 of each file; `notebooks`: executed training notebooks with their state, for the index.
@@ -60,92 +60,95 @@ class Outcome:
     root: str = ""
 
 
-def analyse(study: Study, jobs: int, progress: Progress, show_code: bool = False) -> Outcome:
-    """Bring metrics, statistics, report, index and manifest of one study up to date, `jobs` notebooks at once."""
-    tasks = tasks_of(study.predictions, lambda technique: study, lambda: study)
-    with told(study.paths, progress) as teller, opened(Local(jobs)) as executor:
+def analyse(inputs: AnalysisInputs, jobs: int, progress: Progress, show_code: bool = False) -> Outcome:
+    """Bring metrics, statistics, report, index and manifest of one analysis up to date, `jobs` notebooks at once."""
+    tasks = tasks_of(inputs.predictions, lambda technique: inputs, lambda: inputs)
+    with told(inputs.paths, progress) as teller, opened(Local(jobs)) as executor:
         result = work_off(tasks, executor, teller)
-    return conclude([study], result, progress, show_code)
+    return conclude([inputs], result, progress, show_code)
 
 
 def tasks_of(
     techniques: Iterable[str],
-    part: Callable[[str], Study],
-    whole: Callable[[], Study],
+    technique_inputs: Callable[[str], AnalysisInputs],
+    family_inputs: Callable[[], AnalysisInputs],
     needs: Mapping[str, frozenset[str]] = MappingProxyType({}),
     also: frozenset[str] = frozenset(),
     label: str = "",
 ) -> list[Task]:
     """Metrics of each technique and the statistics after them, as the workflow takes them.
 
-    part: a study with at least one technique's predictions, made when its metrics can run; whole: the study, made when
-    the statistics can run; needs: names of the tasks that a technique's predictions come from; also: what the
-    statistics wait for besides; label: of the study, where there are several.
+    technique_inputs: returns inputs with at least one technique's predictions, called when its metrics can run;
+    family_inputs: returns all inputs, called when the statistics can run; needs: names of the tasks that a technique's
+    predictions come from; also: names of further tasks that the statistics wait for; label: the family's name, where
+    there are several.
     """
-    metrics = [_metrics_task(t, part, needs.get(t, frozenset())) for t in techniques]
+    metrics = [_metrics_task(t, technique_inputs, needs.get(t, frozenset())) for t in techniques]
     before = also.union(task.name for task in metrics)
-    return [*metrics, _statistics_task(" ".join(["statistics", *([label] if label else [])]), whole, before)]
+    return [*metrics, _statistics_task(" ".join(["statistics", *([label] if label else [])]), family_inputs, before)]
 
 
-def _metrics_task(technique: str, part: Callable[[str], Study], needs: frozenset[str]) -> Task:
-    studies: list[Study] = []
+def _metrics_task(technique: str, inputs_of: Callable[[str], AnalysisInputs], needs: frozenset[str]) -> Task:
+    latest: list[AnalysisInputs] = []  # as they were when the job was made
 
     def job() -> Job | None:
-        studies[:] = [part(technique)]
-        waiting = technique in studies[0].predictions and not _metrics_state(studies[0], technique).done
-        return _metrics_job(studies[0], technique) if waiting else None
+        latest[:] = [inputs_of(technique)]
+        waiting = technique in latest[0].predictions and not _metrics_state(latest[0], technique).done
+        return _metrics_job(latest[0], technique) if waiting else None
 
     def accept(done: Done) -> str:
         if not done.error:
-            replace_folder(Path(done.folder), studies[0].paths.technique(technique))
+            replace_folder(Path(done.folder), latest[0].paths.technique(technique))
         elif done.folder:
-            keep_failed(studies[0].paths, Path(done.folder), f"techniques/{technique}")
+            keep_failed(latest[0].paths, Path(done.folder), f"techniques/{technique}")
         return ""
 
     return Task(f"metrics {technique}", "metrics", needs, job, accept)
 
 
-def _statistics_task(name: str, whole: Callable[[], Study], needs: frozenset[str]) -> Task:
-    studies: list[Study] = []
+def _statistics_task(name: str, inputs_of: Callable[[], AnalysisInputs], needs: frozenset[str]) -> Task:
+    latest: list[AnalysisInputs] = []  # as they were when the job was made
 
     def job() -> Job | None:
-        studies[:] = [whole()]
-        current = _current(studies[0])
-        for technique in set(_known(studies[0])) - set(current):  # what stands there is of other runs
-            shutil.rmtree(studies[0].paths.technique(technique), ignore_errors=True)
-        parts = _statistics_parts(studies[0])
-        done = plans.folder_state(studies[0].paths.root, parts, STATISTICS).done
-        return _statistics_job(studies[0], parts) if current and not done else None
+        latest[:] = [inputs_of()]
+        current = _current(latest[0])
+        for technique in set(_known(latest[0])) - set(current):  # what stands there is of other runs
+            shutil.rmtree(latest[0].paths.technique(technique), ignore_errors=True)
+        parts = _statistics_parts(latest[0])
+        done = plans.folder_state(latest[0].paths.root, parts, STATISTICS).done
+        return _statistics_job(latest[0], parts) if current and not done else None
 
     def accept(done: Done) -> str:
         if not done.error:
-            _put_statistics(studies[0], Path(done.folder))
+            _put_statistics(latest[0], Path(done.folder))
         elif done.folder:
-            keep_failed(studies[0].paths, Path(done.folder), "statistics")
+            keep_failed(latest[0].paths, Path(done.folder), "statistics")
         return ""
 
     return Task(name, "statistics", needs, job, accept)
 
 
-def conclude(studies: Sequence[Study], result: Result, progress: Progress, show_code: bool = False) -> Outcome:
-    """Report, index and manifest of each study, after its tasks; the root hash is that of the last one."""
+def conclude(
+    analyses: Sequence[AnalysisInputs], result: Result, progress: Progress, show_code: bool = False
+) -> Outcome:
+    """Report, index and manifest of each analysis, after its tasks; the root hash is that of the last one."""
     outcome = Outcome(result.executed, list(result.failures))
-    for study in studies:
-        if _current(study) and study.paths.statistics.exists():
-            _pages_if_needed(outcome, progress, study, show_code)
-        if outcome.executed or outcome.failures or not study.paths.manifest.exists():
-            write_manifest(study.paths)
-        outcome.root = (read_json(study.paths.manifest) or {}).get("root", "")
+    for inputs in analyses:
+        if _current(inputs) and inputs.paths.statistics.exists():
+            _pages_if_needed(outcome, progress, inputs, show_code)
+        if outcome.executed or outcome.failures or not inputs.paths.manifest.exists():
+            write_manifest(inputs.paths)
+        outcome.root = (read_json(inputs.paths.manifest) or {}).get("root", "")
     return outcome
 
 
-def _pages_if_needed(outcome: Outcome, progress: Progress, study: Study, show_code: bool) -> None:
-    if plans.folder_state(study.paths.root, _report_parts(study, show_code), REPORT).done:
+def _pages_if_needed(outcome: Outcome, progress: Progress, inputs: AnalysisInputs, show_code: bool) -> None:
+    if plans.folder_state(inputs.paths.root, _report_parts(inputs, show_code), REPORT).done:
         return
-    study.paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
+    inputs.paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
     progress.expect("report", 1)
     try:
-        _pages(study, show_code)
+        _pages(inputs, show_code)
         outcome.executed += 1
         progress.done("report", "pages")
     except (RunFailed, OSError) as error:
@@ -153,13 +156,13 @@ def _pages_if_needed(outcome: Outcome, progress: Progress, study: Study, show_co
         progress.failed("report", "pages", str(error))
 
 
-def _known(study: Study) -> list[str]:
-    return [t["technique"] for t in study.plan["techniques"]]
+def _known(inputs: AnalysisInputs) -> list[str]:
+    return [t["technique"] for t in inputs.plan["techniques"]]
 
 
-def _current(study: Study) -> list[str]:
+def _current(inputs: AnalysisInputs) -> list[str]:
     """Techniques whose metrics are those of their runs."""
-    return [t for t in study.predictions if _metrics_state(study, t).done]
+    return [t for t in inputs.predictions if _metrics_state(inputs, t).done]
 
 
 def description(plan: Mapping) -> dict:
@@ -175,40 +178,40 @@ def description(plan: Mapping) -> dict:
     }
 
 
-def _metrics_parts(study: Study, technique: str) -> dict[str, str]:
-    return plans.metrics_key_parts(technique, study.hashes[technique], description(study.plan))
+def _metrics_parts(inputs: AnalysisInputs, technique: str) -> dict[str, str]:
+    return plans.metrics_key_parts(technique, inputs.hashes[technique], description(inputs.plan))
 
 
-def _metrics_state(study: Study, technique: str) -> plans.State:
-    return plans.folder_state(study.paths.technique(technique), _metrics_parts(study, technique))
+def _metrics_state(inputs: AnalysisInputs, technique: str) -> plans.State:
+    return plans.folder_state(inputs.paths.technique(technique), _metrics_parts(inputs, technique))
 
 
-def _metrics_job(study: Study, technique: str) -> Job:
-    study.paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
-    parameters = {"technique": technique, "predictions": study.predictions[technique], **description(study.plan)}
-    target, parts = study.paths.technique(technique).absolute(), _metrics_parts(study, technique)
+def _metrics_job(inputs: AnalysisInputs, technique: str) -> Job:
+    inputs.paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
+    parameters = {"technique": technique, "predictions": inputs.predictions[technique], **description(inputs.plan)}
+    target, parts = inputs.paths.technique(technique).absolute(), _metrics_parts(inputs, technique)
     notebook = str(notebook_path("metrics"))
     return Job(f"metrics {technique}", "metrics", notebook, str(target), "out_dir", parameters, dict(ONE_THREAD), parts)
 
 
-def _statistics_parts(study: Study) -> dict[str, str]:
-    records = {t: read_record(study.paths.technique(t)) for t in _known(study)}
-    inputs = {t: record and record["outputs"] for t, record in records.items()}
-    return plans.statistics_key_parts(study.plan, study.evidence, inputs)
+def _statistics_parts(inputs: AnalysisInputs) -> dict[str, str]:
+    records = {t: read_record(inputs.paths.technique(t)) for t in _known(inputs)}
+    outputs = {t: record and record["outputs"] for t, record in records.items()}
+    return plans.statistics_key_parts(inputs.plan, inputs.evidence, outputs)
 
 
-def _statistics_job(study: Study, parts: Mapping[str, str]) -> Job:
-    study.paths.manifest.unlink(missing_ok=True)
-    root = study.paths.root.absolute()
-    parameters = {"experiment_dir": str(root), "plan": study.plan, "evidence": study.evidence}
+def _statistics_job(inputs: AnalysisInputs, parts: Mapping[str, str]) -> Job:
+    inputs.paths.manifest.unlink(missing_ok=True)
+    root = inputs.paths.root.absolute()
+    parameters = {"experiment_dir": str(root), "plan": inputs.plan, "evidence": inputs.evidence}
     notebook = str(notebook_path("statistics"))
     target = str(root / "statistics")
     return Job("statistics", "statistics", notebook, target, "out_dir", parameters, dict(ONE_THREAD), parts)
 
 
-def _put_statistics(study: Study, folder: Path) -> None:
+def _put_statistics(inputs: AnalysisInputs, folder: Path) -> None:
     """Put what a finished attempt made in the place of the older statistics, and their record last."""
-    paths, parts = study.paths, read_record(folder)["key_parts"]
+    paths, parts = inputs.paths, read_record(folder)["key_parts"]
     (paths.root / STATISTICS).unlink(missing_ok=True)
     for name in DERIVED:
         target = paths.root / name
@@ -220,32 +223,32 @@ def _put_statistics(study: Study, folder: Path) -> None:
     write_record(paths.root, "statistics", parts, names, STATISTICS)
 
 
-def _executed(study: Study) -> list[dict]:
+def _executed(inputs: AnalysisInputs) -> list[dict]:
     """Executed notebooks of runs and techniques that stand on disk, as rows of the index."""
-    rows = list(study.notebooks)
-    for technique in _known(study):
-        state = "done" if read_record(study.paths.technique(technique)) else "missing"
-        notebook = study.paths.technique(technique) / "metrics.ipynb"
+    rows = list(inputs.notebooks)
+    for technique in _known(inputs):
+        state = "done" if read_record(inputs.paths.technique(technique)) else "missing"
+        notebook = inputs.paths.technique(technique) / "metrics.ipynb"
         rows.append({"group": "Metrics of each technique", "task": technique, "state": state, "notebook": notebook})
     return [row for row in rows if row["notebook"].is_file()] + [r for r in rows if not r["notebook"].is_file()]
 
 
-def _report_parts(study: Study, show_code: bool) -> dict[str, str]:
-    present = [row["notebook"] for row in _executed(study) if row["notebook"].is_file()]
-    digests = [cached_file_digest(p) for p in [study.paths.statistics, *present]]
+def _report_parts(inputs: AnalysisInputs, show_code: bool) -> dict[str, str]:
+    present = [row["notebook"] for row in _executed(inputs) if row["notebook"].is_file()]
+    digests = [cached_file_digest(p) for p in [inputs.paths.statistics, *present]]
     return plans.report_key_parts(digests, {"show_code": show_code})
 
 
-def _pages(study: Study, show_code: bool) -> None:
+def _pages(inputs: AnalysisInputs, show_code: bool) -> None:
     """Report, index and rendered notebooks; only what changed is rendered."""
     from fitlib.report import pages as pages_report
 
-    paths, parts = study.paths, _report_parts(study, show_code)
+    paths, parts = inputs.paths, _report_parts(inputs, show_code)
     (paths.root / REPORT).unlink(missing_ok=True)
     pages_report.write_assets(paths.assets)
     pages_report.write_report(paths.statistics, paths.report, show_code)
     pages, rows = [paths.report, paths.index], [_front(paths)]
-    for row in _executed(study):
+    for row in _executed(inputs):
         links = []
         if row["notebook"].is_file():
             page = row["notebook"].with_suffix(".html")

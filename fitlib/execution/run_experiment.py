@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from fitlib.errors import InputError, RunFailed
-from fitlib.execution.analysis_inputs import Studies
+from fitlib.execution.analysis_inputs import ExperimentAnalysis
 from fitlib.execution.analysis_tasks import THREAD_VARIABLES, Outcome
 from fitlib.execution.attempt import mark_failed
 from fitlib.execution.event_log import told
@@ -83,12 +83,12 @@ def run_experiment(
             done = [run for run, state in everything if state.done and run.spec.source.checked]
             runs = Runs(plan, Finished(experiment.families, done), conditions.limits, terms)
             waiting = runs.prepare([(run, state) for run, state in states if not state.done])
-            studies = Studies(plan)
-            tasks = [*map(runs.task, waiting), *(remote(task, terms) for task in studies.tasks(waiting))]
+            analysis = ExperimentAnalysis(plan)
+            tasks = [*map(runs.task, waiting), *(remote(task, terms) for task in analysis.tasks(waiting))]
             progress.begin(everything, waiting, tasks, lambda: running(paths))
             with told(paths, progress) as teller:
                 result = work_off(tasks, executor, teller, conditions.retries, lock.check)
-        outcome = studies.conclude(result, progress)
+        outcome = analysis.conclude(result, progress)
     return outcome
 
 
@@ -123,12 +123,12 @@ def report_experiment(
         _refuse_altered(paths, states)
         if not any(state.done for _, state in states):
             raise RunFailed(f"{paths.root}: no run is finished; fitlib run makes them")
-        studies = Studies(plan)
-        tasks = studies.tasks()
+        analysis = ExperimentAnalysis(plan)
+        tasks = analysis.tasks()
         progress.begin(states, [], tasks, dict)
         with opened(Local(jobs)) as executor, told(paths, progress) as teller:
             result = work_off(tasks, executor, teller, check=lock.check)
-        outcome = studies.conclude(result, progress, show_code)
+        outcome = analysis.conclude(result, progress, show_code)
     return outcome
 
 

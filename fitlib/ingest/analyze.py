@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
-from fitlib.execution.analysis_tasks import Outcome, Study, analyse
+from fitlib.execution.analysis_tasks import AnalysisInputs, Outcome, analyse
 from fitlib.execution.progress import Progress
 from fitlib.experiment.parse import NAME, NAME_REMEDY
 from fitlib.experiment.schema import Analysis
@@ -59,7 +59,7 @@ def analyze(
         for note in notes:
             progress.say(note)
         write()
-        return analyse(_study(paths, found, baseline, analysis), jobs, progress)
+        return analyse(_inputs(paths, found, baseline, analysis), jobs, progress)
 
 
 def _sweep(paths: ExperimentPaths) -> None:
@@ -160,16 +160,16 @@ def _check_cross(analysis: Analysis, attributes: list[str]) -> None:
             raise InputError("analyze", "--cross", ",".join(names), problem, "for example --cross sex,race")
 
 
-def study_again(paths: ExperimentPaths, plan: Mapping) -> Study:
-    """What the analysis in this folder was made from, by its mapping and the choices that its plan names.
+def recorded_inputs(paths: ExperimentPaths, plan: Mapping) -> AnalysisInputs:
+    """Return the inputs of the analysis in this folder, by its mapping and the choices that its plan names.
 
     Raises InputError (or another exception) where record, mapping or plan are none of an analysis.
     """
     baseline = next(t["technique"] for t in plan["techniques"] if t["baseline"] is None)
-    return _study(paths, read_json(paths.root / FOLDER / MAPPING), baseline, Analysis.model_validate(plan["analysis"]))
+    return _inputs(paths, read_json(paths.root / FOLDER / MAPPING), baseline, Analysis.model_validate(plan["analysis"]))
 
 
-def _study(paths: ExperimentPaths, found: Mapping, baseline: str, analysis: Analysis) -> Study:
+def _inputs(paths: ExperimentPaths, found: Mapping, baseline: str, analysis: Analysis) -> AnalysisInputs:
     order = [baseline, *(name for name in found["runs"] if name != baseline)]
     written, digests = _hashes(paths, found, order)
     arm = {"arm": ARM, "noise": "unknown", "kind": "unknown", "role": "main", "seed": None, "options": {}}
@@ -192,7 +192,7 @@ def _study(paths: ExperimentPaths, found: Mapping, baseline: str, analysis: Anal
         for name in order
     }
     arms = {name: {ARM: {"seed": 0, "predictions": files}} for name, files in predictions.items()}
-    return Study(paths, plan, [], arms, written)
+    return AnalysisInputs(paths, plan, [], arms, written)
 
 
 def _hashes(paths: ExperimentPaths, found: Mapping, order: Sequence[str]) -> tuple[dict, dict]:

@@ -11,7 +11,7 @@ import yaml
 
 from fitlib.errors import InputError, RunFailed
 from fitlib.execution import run_experiment
-from fitlib.execution.analysis_inputs import study_of
+from fitlib.execution.analysis_inputs import family_inputs
 from fitlib.execution.analysis_tasks import Outcome
 from fitlib.execution.progress import Progress
 from fitlib.experiment.declaration import latest_plan
@@ -442,7 +442,7 @@ def test_the_runs_of_an_earlier_command_are_compared_too(here):
         runs.save(runs.main[1], A=shorter())
 
 
-# The study
+# The analysis
 
 
 @pytest.fixture
@@ -451,12 +451,12 @@ def declared(monkeypatch):
     monkeypatch.setattr("fitlib.execution.analysis_inputs.read_declared", lambda paths: known)
 
 
-def finished_study(runs):
+def finished_inputs(runs):
     for run in runs.main:  # records as the batch writes them
         folder = run.folder
         names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != "record.json")
         write_record(folder, "train", run.key_parts, names)
-    return study_of(runs.plan, runs.experiment.families[0], runs.plan.states())
+    return family_inputs(runs.plan, runs.experiment.families[0], runs.plan.states())
 
 
 def test_names_come_from_the_runs_where_nobody_declared_them(here, declared):
@@ -464,29 +464,29 @@ def test_names_come_from_the_runs_where_nobody_declared_them(here, declared):
     ages = np.array(["old", "young"])[np.arange(40) % 2]
     for run in runs.main:
         runs.save(run, A=columns(protected={**columns()["protected"], "age": ages}))
-    study = finished_study(runs)
-    assert study.plan["classes"] == ["no", "yes"]
-    assert study.plan["groups"] == {
+    inputs = finished_inputs(runs)
+    assert inputs.plan["classes"] == ["no", "yes"]
+    assert inputs.plan["groups"] == {
         "sex": ["f", "m"],
         "age": ["old", "young"],
         "sex x age": ["f & old", "f & young", "m & old", "m & young"],
     }
-    assert study.plan["techniques"][0]["method"] == "callable simulated:train"
-    assert epoch(study.plan) == ", epoch as the own training chose"
+    assert inputs.plan["techniques"][0]["method"] == "callable simulated:train"
+    assert epoch(inputs.plan) == ", epoch as the own training chose"
 
 
 def test_what_the_analysis_names_is_checked_when_the_names_are_known(here, declared):
     runs = Runs(here, FUNCTION, runs=1, analysis={"cross": [["sex", "age"]]})
     runs.save(runs.main[0], A=columns())
     with pytest.raises(InputError, match=r"analysis.cross = 'age': unknown protected attribute"):
-        finished_study(runs)
+        finished_inputs(runs)
 
 
 def test_other_test_rows_and_predictions_that_nobody_planned_are_told(here, declared):
     runs = Runs(here, FUNCTION, techniques=TWO, baseline="A", runs=1)
     for run in runs.main:
         runs.save(run, **({"A": columns()} if "A" in run.spec.techniques else {"B": shorter(), "Z": shorter()}))
-    told = finished_study(runs).plan["deviations"]
+    told = finished_inputs(runs).plan["deviations"]
     assert "B was tested on other rows than A: the test set differs with the technique" in told
     assert "simulated.train.B also saved predictions of Z: no technique of the plan, so left out" in told
 
@@ -495,10 +495,10 @@ def test_runs_that_were_seen_from_outside_are_never_said_to_be_more(here, declar
     runs = Runs(here, FUNCTION, runs=2)
     for run in runs.main:
         runs.save(run, A=columns())
-    study = finished_study(runs)
-    found = check_fit(study.evidence, "simulated.train", "native")
+    inputs = finished_inputs(runs)
+    found = check_fit(inputs.evidence, "simulated.train", "native")
     assert found.fit is True and not found.recorded and found.text.endswith(SEEN)
-    (told,) = identities(study.plan, study.evidence)
+    (told,) = identities(inputs.plan, inputs.evidence)
     assert "all 2 predictions are bit-identical (SHA-256), so the noise changed no prediction" in told
     assert "weights are" not in told and "started from identical" not in told
 
@@ -517,9 +517,10 @@ def test_a_control_arm_without_weights_compares_predictions(here):
 
 @pytest.fixture
 def without_analysis(monkeypatch):
-    monkeypatch.setattr("fitlib.execution.analysis_inputs.Studies.tasks", lambda *_: [])
+    monkeypatch.setattr("fitlib.execution.analysis_inputs.ExperimentAnalysis.tasks", lambda *_: [])
     monkeypatch.setattr(
-        "fitlib.execution.analysis_inputs.Studies.conclude", lambda _, result, *__: Outcome(failures=result.failures)
+        "fitlib.execution.analysis_inputs.ExperimentAnalysis.conclude",
+        lambda _, result, *__: Outcome(failures=result.failures),
     )
 
 

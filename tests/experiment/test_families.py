@@ -15,7 +15,7 @@ from fitlib.audit.export import export
 from fitlib.audit.verify import verify
 from fitlib.audit.verify_archive import verify_archive
 from fitlib.errors import InputError
-from fitlib.execution.analysis_inputs import study_of
+from fitlib.execution.analysis_inputs import family_inputs
 from fitlib.experiment.parse import make_experiment
 from fitlib.experiment.plan import Plan
 from fitlib.storage.paths import ExperimentPaths
@@ -53,11 +53,11 @@ def test_techniques_are_grouped_by_classes_and_groups_in_plan_order(make):
     assert (second.name, set(second.techniques), second.groups) == ("F", {"F", "G"}, {"sex": ["f", "m"]})
 
 
-def test_a_family_s_study_has_its_own_techniques_names_folder_and_remarks(make, tmp_path, monkeypatch):
+def test_a_family_s_analysis_has_its_own_techniques_names_folder_and_remarks(make, tmp_path, monkeypatch):
     declared = {"declared_hash": "h", "finished_runs_at_declaration": 0}
     monkeypatch.setattr("fitlib.execution.analysis_inputs.read_declared", lambda paths: declared)
     plan = Plan(make(TWO), ExperimentPaths(tmp_path))
-    first, second = (study_of(plan, family, []) for family in plan.experiment.families)
+    first, second = (family_inputs(plan, family, []) for family in plan.experiment.families)
     assert [t["technique"] for t in first.plan["techniques"]] == ["A", "B"] and second.plan["classes"] == [
         "young",
         "old",
@@ -74,7 +74,7 @@ def test_one_family_has_its_results_in_the_experiments_own_folder(make, tmp_path
     )
     experiment = make({"A": TWO["A"], "B": TWO["B"]})
     plan = Plan(experiment, ExperimentPaths(tmp_path))
-    assert study_of(plan, experiment.families[0], []).paths.root == tmp_path
+    assert family_inputs(plan, experiment.families[0], []).paths.root == tmp_path
 
 
 def test_a_baseline_of_another_family_is_refused(make):
