@@ -9,10 +9,14 @@ can learn the group from columns that do not name it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fitlib.datasets.dataset import Dataset, Split
+
+if TYPE_CHECKING:  # a data set's module does not need pydantic to be imported
+    from fitlib.datasets.options import ApplicantsSOptions
 
 CLASSES = ("refused", "invited")
 GROUPS = ("a", "b")
@@ -20,26 +24,26 @@ CODES = {"school": 120, "occupation": 60, "region": 24}
 NUMBERS = 3
 
 
-def source_files(**options: object) -> list[Path]:
+def source_files(options: ApplicantsSOptions) -> list[Path]:
     """No file: the rows are simulated."""
     return []
 
 
-def describe(**options: object) -> dict:
+def describe(options: ApplicantsSOptions) -> dict:
     """Names of the classes and, per protected attribute, of the groups."""
     return {"classes": list(CLASSES), "groups": {"protected": list(GROUPS)}}
 
 
-def load(rows: int = 8192, test_rows: int = 4096, bias: float = 0.5, data_seed: int = 0) -> Dataset:
+def load(options: ApplicantsSOptions) -> Dataset:
     """Simulate the data set; x is float32 (rows, 6): three standard normal numbers, then the three codes.
 
     `bias`: by how much membership in group b lowers the logit of an invitation; `data_seed`: of everything drawn.
     """
-    rng = np.random.default_rng(data_seed)
+    rng = np.random.default_rng(options.data_seed)
     effects = {name: rng.normal(0, 0.8, size) for name, size in CODES.items()}
     leanings = {name: rng.normal(0, 0.7, size) for name, size in CODES.items()}  # log odds of meeting group b there
-    parts = [_simulated(n, effects, leanings, bias, rng) for n in (rows, test_rows)]
-    return Dataset("applicants-s", *parts, CLASSES, GROUPS, normalisation=None, categories=tuple(CODES.values()))
+    train, test = (_simulated(n, effects, leanings, options.bias, rng) for n in (options.rows, options.test_rows))
+    return Dataset("applicants-s", train, test, CLASSES, GROUPS, normalisation=None, categories=tuple(CODES.values()))
 
 
 def _simulated(n: int, effects: dict, leanings: dict, bias: float, rng: np.random.Generator) -> Split:

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import lzma
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fitlib.datasets.dataset import Dataset, Split
 from fitlib.datasets.images.decoding import Decoding, FileSource, decoded, rows_of
 from fitlib.errors import InputError, known
+
+if TYPE_CHECKING:  # a data set's module does not need pydantic to be imported
+    from fitlib.datasets.options import CelebAOptions
 
 ATTRIBUTES = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"
@@ -31,51 +35,33 @@ TRANSFORMS = {  # decoding, normalisation
 }
 
 
-def describe(target: str = "Attractive", protected: str = "Male", **options: object) -> dict:
+def describe(options: CelebAOptions) -> dict:
     """Names of the classes and, per protected attribute, of the groups; without reading the data."""
-    return {"classes": list(_names(target)), "groups": {"protected": list(_names(protected))}}
+    return {"classes": list(_names(options.target)), "groups": {"protected": list(_names(options.protected))}}
 
 
-def source_files(
-    root: str | None = None,
-    target: str = "Attractive",
-    protected: str = "Male",
-    split: str = "official",
-    mixing: float = 0.5,
-    split_seed: int = 1,
-    limit: int | None = None,
-    **options: object,
-) -> list[Path]:
+def source_files(options: CelebAOptions) -> list[Path]:
     """The two lists and a small file of the cache that stands for the images that are used."""
-    folder = _folder(root)
-    y, s = attributes(_list(folder, ATTRIBUTES), (target, protected))
-    used = _used(_parts(folder, y, s, split, mixing, split_seed, limit))
+    folder = _folder(options.root)
+    y, s = attributes(_list(folder, ATTRIBUTES), (options.target, options.protected))
+    used = _used(_parts(folder, y, s, options))
     return [_list(folder, ATTRIBUTES), _list(folder, PARTITION), _source(folder, used).note()]
 
 
-def load(
-    root: str | None = None,
-    target: str = "Attractive",
-    protected: str = "Male",
-    split: str = "official",
-    mixing: float = 0.5,
-    split_seed: int = 1,
-    transform: str = "fairalm",
-    limit: int | None = None,
-) -> Dataset:
+def load(options: CelebAOptions) -> Dataset:
     """Make the data set; x is uint8 (rows, 3, 128, 128) (`fairalm`) or (rows, 3, 64, 64) (`nifr`), classes are 0 and 1.
 
     `split`: "official" (train, validation, test), or null-sampling's "nifr-sequential" or "nifr-shuffled" (train, test,
     extra part pretrain), for which `mixing` and `split_seed` are. `limit` keeps the first so many rows of each part.
     """
-    folder, (decoding, normalisation) = _folder(root), TRANSFORMS[transform]
-    y, s = attributes(_list(folder, ATTRIBUTES), (target, protected))
-    parts = _parts(folder, y, s, split, mixing, split_seed, limit)
+    folder, (decoding, normalisation) = _folder(options.root), TRANSFORMS[options.transform]
+    y, s = attributes(_list(folder, ATTRIBUTES), (options.target, options.protected))
+    parts = _parts(folder, y, s, options)
     used = _used(parts)
     x = decoded(_source(folder, used), decoding)
     splits = {n: Split(rows_of(x, np.searchsorted(used, rows)), y[rows], s[rows], rows) for n, rows in parts.items()}
     train, test, validation = splits.pop("train"), splits.pop("test"), splits.pop("validation", None)
-    names = _names(target), _names(protected)
+    names = _names(options.target), _names(options.protected)
     return Dataset("celeba", train, test, *names, validation=validation, extra=splits, normalisation=normalisation)
 
 
@@ -128,15 +114,13 @@ def _cut(rows: np.ndarray, share: float, shuffled: bool, seed: int) -> tuple[np.
     return rows[: int(share * len(rows))], rows[int(share * len(rows)) :]
 
 
-def _parts(
-    folder: Path, y: np.ndarray, s: np.ndarray, split: str, mixing: float, split_seed: int, limit: int | None
-) -> dict[str, np.ndarray]:
+def _parts(folder: Path, y: np.ndarray, s: np.ndarray, options: CelebAOptions) -> dict[str, np.ndarray]:
     """Rows of each part."""
-    if split == "official":
+    if options.split == "official":
         parts = official_parts(_checked(partition(_list(folder, PARTITION)), len(y), folder))
     else:
-        parts = nifr_parts(y, s, split == "nifr-shuffled", mixing, split_seed)
-    return {name: rows[:limit] for name, rows in parts.items()}
+        parts = nifr_parts(y, s, options.split == "nifr-shuffled", options.mixing, options.split_seed)
+    return {name: rows[: options.limit] for name, rows in parts.items()}
 
 
 def _checked(part: np.ndarray, size: int, folder: Path) -> np.ndarray:

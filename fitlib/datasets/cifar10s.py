@@ -14,6 +14,7 @@ import random
 import tarfile
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy._core import multiarray
@@ -23,6 +24,9 @@ from fitlib.datasets.dataset import Dataset, Split
 from fitlib.datasets.images.decoding import Decoding, decoded
 from fitlib.datasets.images.parquet import ImageTable
 from fitlib.errors import InputError, RunFailed
+
+if TYPE_CHECKING:  # a data set's module does not need pydantic to be imported
+    from fitlib.datasets.options import Cifar10SOptions
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 GROUPS = ("gray", "colour")
@@ -48,36 +52,29 @@ ARRAYS = {  # all that a NumPy array in a pickle names, by its old and its new m
 }
 
 
-def describe(**options: object) -> dict:
+def describe(options: Cifar10SOptions) -> dict:
     """Names of the classes and, per protected attribute, of the groups; without reading the data."""
     return {"classes": list(CLASSES), "groups": {"protected": list(GROUPS)}}
 
 
-def source_files(root: str | None = None, download: bool = False, **options: object) -> list[Path]:
+def source_files(options: Cifar10SOptions) -> list[Path]:
     """The batch files, or the parquet files; downloads them where that is asked for and they are not there."""
-    return _originals(root, download).files
+    return _originals(options).files
 
 
-def load(
-    root: str | None = None,
-    download: bool = False,
-    skew: float = 0.95,
-    split_seed: int = 42,
-    limit: int | None = None,
-    test_limit: int | None = None,
-) -> Dataset:
+def load(options: Cifar10SOptions) -> Dataset:
     """Make the data set; x is uint8 (rows, 3, 32, 32).
 
     `root` is the unpacked official archive (python version), a parquet file or a folder of parquet files; None: the
     cache's copy of the archive, which `download` fetches. `skew` is the share of a class's training images in its own
     rendering, drawn with `split_seed`; `limit` and `test_limit` keep the first so many images of each class.
     """
-    originals = _originals(root, download)
-    rows = {"train": first_of_each(originals.labels("train"), limit)}
-    rows["test"] = first_of_each(originals.labels("test"), test_limit)
+    originals = _originals(options)
+    limits = {"train": options.limit, "test": options.test_limit}
+    rows = {part: first_of_each(originals.labels(part), limit) for part, limit in limits.items()}
     images = {part: originals.images(part, rows[part]) for part in rows}
     labels = {part: originals.labels(part)[rows[part]] for part in rows}
-    train = _skewed(images["train"], labels["train"], skew, split_seed)
+    train = _skewed(images["train"], labels["train"], options.skew, options.split_seed)
     return Dataset("cifar10s", train, _both_renderings(images["test"], labels["test"]), CLASSES, GROUPS)
 
 
@@ -131,9 +128,9 @@ def _both_renderings(images: np.ndarray, label: np.ndarray) -> Split:
 # Where the images are
 
 
-def _originals(root: str | None, download: bool) -> Batches | Table:
+def _originals(options: Cifar10SOptions) -> Batches | Table:
     """The images under `root`, or in the cache; InputError where they are not."""
-    folder = _official(download) if root is None else Path(root)
+    folder = _official(options.download) if options.root is None else Path(options.root)
     for place in (folder, folder / FOLDER):
         if (place / "test_batch").is_file():
             return Batches(place)

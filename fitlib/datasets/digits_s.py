@@ -10,10 +10,14 @@ from __future__ import annotations
 import gzip
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fitlib.datasets.dataset import Dataset, Split
+
+if TYPE_CHECKING:  # a data set's module does not need pydantic to be imported
+    from fitlib.datasets.options import DigitsSOptions
 
 CLASSES = tuple("0123456789")
 GROUPS = ("gray", "tinted")
@@ -22,30 +26,29 @@ PAPER = np.array([0.10, 0.05, 0.25], dtype=np.float32)  # channel values of the 
 INK = np.array([0.95, 0.60, 0.35], dtype=np.float32)  # and of its strokes
 
 
-def source_files(**options: object) -> list[Path]:
+def source_files(options: DigitsSOptions) -> list[Path]:
     """Files that the data set is made from (scikit-learn's own copy of the digits; nothing is downloaded)."""
-    package = Path(find_spec("sklearn").origin).parent  # located, not imported: that would cost a second
-    return [package / "datasets" / "data" / "digits.csv.gz"]
+    return [_digits_file()]
 
 
-def describe(**options: object) -> dict:
+def describe(options: DigitsSOptions) -> dict:
     """Names of the classes and, per protected attribute, of the groups; without reading the data."""
     return {"classes": list(CLASSES), "groups": {"protected": list(GROUPS)}}
 
 
-def load(skew: float = 0.95, test_share: float = 0.4, split_seed: int = 0) -> Dataset:
+def load(options: DigitsSOptions) -> Dataset:
     """Make the data set; x is float32 (rows, 3, 8, 8) in [0, 1].
 
     `skew` is the share of each class's training digits in the class's own rendering (at least one digit is in the
     other); `test_share` the share of each class kept for testing; both draws come from `split_seed`.
     """
     ink, digit = _read()
-    rng = np.random.default_rng(split_seed)
-    test = np.sort(np.concatenate([_draw(rng, np.flatnonzero(digit == c), test_share) for c in range(10)]))
+    rng = np.random.default_rng(options.split_seed)
+    test = np.sort(np.concatenate([_draw(rng, np.flatnonzero(digit == c), options.test_share) for c in range(10)]))
     train = np.setdiff1d(np.arange(len(digit)), test)
     return Dataset(
         "digits-s",
-        _skewed(ink[train], digit[train], skew, rng),
+        _skewed(ink[train], digit[train], options.skew, rng),
         _both_renderings(ink[test], digit[test]),
         CLASSES,
         GROUPS,
@@ -59,8 +62,13 @@ def render(ink: np.ndarray, group: np.ndarray) -> np.ndarray:
     return np.where(group[:, None, None, None] == 1, tinted, gray).astype(np.float32)
 
 
+def _digits_file() -> Path:
+    package = Path(find_spec("sklearn").origin).parent  # located, not imported: that would cost a second
+    return package / "datasets" / "data" / "digits.csv.gz"
+
+
 def _read() -> tuple[np.ndarray, np.ndarray]:
-    with gzip.open(source_files()[0], "rt") as stream:
+    with gzip.open(_digits_file(), "rt") as stream:
         table = np.loadtxt(stream, delimiter=",", dtype=np.float32)
     return table[:, :-1].reshape(-1, 8, 8) / 16, table[:, -1].astype(np.int64)
 

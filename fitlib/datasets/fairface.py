@@ -20,28 +20,28 @@ REMEDY = (
 )
 
 
-def describe(**options: object) -> dict:
+def describe(options: FairFaceOptions) -> dict:
     """Names of classes and groups, and notes on what is left out; reads the two columns, no image."""
-    return fairface(**options).description()
+    return fairface(options).description()
 
 
-def source_files(**options: object) -> list[Path]:
+def source_files(options: FairFaceOptions) -> list[Path]:
     """The parquet files."""
-    return fairface(**options).source_files()
+    return fairface(options).source_files()
 
 
-def load(**options: object) -> Dataset:
-    """Make the data set; x is uint8 (rows, 3, size, size). Options are those of `data_options.FairFaceOptions`."""
-    return fairface(**options).load()
+def load(options: FairFaceOptions) -> Dataset:
+    """Make the data set; x is uint8 (rows, 3, size, size)."""
+    return fairface(options).load()
 
 
-def fairface(**options: object) -> OwnImages:
+def fairface(options: FairFaceOptions) -> OwnImages:
     """The data set before its images are decoded; InputError where it is not there.
 
     Its only protected attribute, whichever column that is, is named "protected".
     """
-    given = FairFaceOptions(**options)
-    if given.root is None or not Path(given.root).exists():
-        problem = "not given" if given.root is None else "not there"
-        raise InputError("fairface", "data.root", given.root, problem, REMEDY)
-    return OwnImages("fairface", ImageTable(Path(given.root), REMEDY), ImagesOptions(**given.model_dump()), "protected")
+    if options.root is None or not Path(options.root).exists():
+        problem = "not given" if options.root is None else "not there"
+        raise InputError("fairface", "data.root", options.root, problem, REMEDY)
+    rows, of_images = ImageTable(Path(options.root), REMEDY), ImagesOptions(**options.model_dump())
+    return OwnImages("fairface", rows, of_images, "protected")

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fitlib.datasets.dataset import Dataset
 from fitlib.datasets.people.annotations import Entry, Layout
 from fitlib.datasets.people.assembly import People
+
+if TYPE_CHECKING:  # a data set's module does not need pydantic to be imported
+    from fitlib.datasets.options import PeopleOptions
 
 PER_GROUP = 3000  # men, and women, in the study's balanced evaluation subset
 
@@ -42,16 +46,16 @@ LAYOUT = Layout(
 )
 
 
-def load(**options: object) -> Dataset:
-    """The data set; x is `Ragged` uint8, y verbs (rows,), unit the row in the list. Options: registry.PeopleOptions."""
-    return People(LAYOUT, per_group=PER_GROUP, **options).load()
+def load(options: PeopleOptions) -> Dataset:
+    """The data set; x is `Ragged` uint8, y verbs (rows,), unit the row in the list."""
+    return People(LAYOUT, options, PER_GROUP).load()
 
 
-def describe(**options: object) -> dict:
+def describe(options: PeopleOptions) -> dict:
     """Names of the verbs and groups, without reading the lists."""
-    return People(LAYOUT, **options).describe()
+    return People(LAYOUT, options).describe()
 
 
-def source_files(**options: object) -> list[Path]:
+def source_files(options: PeopleOptions) -> list[Path]:
     """The lists, and files that stand for the images; InputError says what is missing and where to get it."""
-    return People(LAYOUT, **options).source_files()
+    return People(LAYOUT, options).source_files()

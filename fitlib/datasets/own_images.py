@@ -39,31 +39,27 @@ DRAWN_TEST_SHARE = 0.3  # where neither the data nor the options tell the test p
 Parts = tuple[NDArray[np.int64], tuple[str, ...]]  # part of each row, and sentences on how the parts were made
 
 
-def describe(**options: object) -> dict:
+def describe(options: ImagesOptions) -> dict:
     """Names of the classes and, per protected attribute, of the groups; notes on what is left out or guessed.
 
     Reads the columns, no image.
     """
-    return own_images(**options).description()
+    return own_images(options).description()
 
 
-def source_files(**options: object) -> list[Path]:
+def source_files(options: ImagesOptions) -> list[Path]:
     """The parquet files; or the table, and a small file of the cache that stands for the images that are used."""
-    return own_images(**options).source_files()
+    return own_images(options).source_files()
 
 
-def load(**options: object) -> Dataset:
-    """Make the data set; x is uint8 (rows, 3, size, size): the shorter side resized, the central square.
-
-    Options are those of `fitlib.datasets.options.ImagesOptions`.
-    """
-    return own_images(**options).load()
+def load(options: ImagesOptions) -> Dataset:
+    """Make the data set; x is uint8 (rows, 3, size, size): the shorter side resized, the central square."""
+    return own_images(options).load()
 
 
-def own_images(**options: object) -> OwnImages:
+def own_images(options: ImagesOptions) -> OwnImages:
     """The data set before its images are decoded; InputError where there are no rows."""
-    given = ImagesOptions(**options)
-    return OwnImages("images", image_rows(given), given)
+    return OwnImages("images", image_rows(options), options)
 
 
 def image_rows(options: ImagesOptions) -> ImageTable | ImageFolder:

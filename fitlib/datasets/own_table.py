@@ -71,34 +71,29 @@ class Prepared:
         return {"classes": list(self.classes), "groups": groups, "notes": list(self.notes)}
 
 
-def source_files(**options: object) -> list[Path]:
+def source_files(options: TableOptions) -> list[Path]:
     """The table's file; InputError where it is not there."""
-    path = Path(TableOptions(**options).file)
+    path = Path(options.file)
     if not path.is_file():
         raise InputError("table", "data.file", str(path), "no such file", "correct the path")
     return [path]
 
 
-def describe(**options: object) -> dict:
+def describe(options: TableOptions) -> dict:
     """Names of the classes and, per protected attribute, of the groups; notes on what is left out or mapped."""
-    given = TableOptions(**options)
-    source_files(**options)
+    source_files(options)
 
     def make(folder: Path) -> None:
-        (folder / "description.json").write_text(json.dumps(prepared(given).description()))
+        (folder / "description.json").write_text(json.dumps(prepared(options).description()))
 
-    return json.loads((cache.entry("table", _key(given), make) / "description.json").read_text())
+    return json.loads((cache.entry("table", _key(options), make) / "description.json").read_text())
 
 
-def load(**options: object) -> Dataset:
-    """Make the data set; x is float32 (rows, inputs): numbers, then one-hot columns or codes.
-
-    Options are those of `fitlib.datasets.options.TableOptions`.
-    """
-    given = TableOptions(**options)
-    source_files(**options)
-    key = digest_json([_key(given), *map(version, ENCODERS)])
-    folder = cache.entry("table-arrays", key, lambda folder: _fill(folder, given))
+def load(options: TableOptions) -> Dataset:
+    """Make the data set; x is float32 (rows, inputs): numbers, then one-hot columns or codes."""
+    source_files(options)
+    key = digest_json([_key(options), *map(version, ENCODERS)])
+    folder = cache.entry("table-arrays", key, lambda folder: _fill(folder, options))
     x, y, part, unit, numbers = (np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ARRAYS)
     told = json.loads((folder / "description.json").read_text())
     groups = {name: tuple(names) for name, names in told["groups"].items()}

@@ -215,7 +215,7 @@ class CustomTraining:
         roots = {*fitlib_imports(notebook_path("call")), *map(home, USED), *(e.module for e in entry)}
         roots |= set(filter(is_module, named))
         local = {name: cached_file_digest(path) for name, path in modules.items()}
-        files = [path for e in entry for path in e.sibling("source_files")(**options_of(self.data))]
+        files = [path for e in entry for path in e.source_files(options_of(self.data))]
         return {
             "notebook": notebook,
             "code": digest_json([code_digest(tuple(sorted(roots))), local]),

@@ -82,7 +82,7 @@ def notes_on(family: Family) -> list[str]:
 
 def describe(data: dict[str, Any]) -> dict[str, Any]:
     """Class names, and group names by protected attribute, of the data set `{name: …, options…}`."""
-    return DATASETS[data["name"]].sibling("describe")(**options_of(data))
+    return DATASETS[data["name"]].describe(options_of(data))
 
 
 def _family(specs: list[TrainingSpec], description: dict[str, Any]) -> Family:

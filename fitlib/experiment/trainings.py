@@ -84,7 +84,7 @@ def _parts(settings: bytes) -> dict[str, str]:
     data = DATASETS[chosen["data"]["name"]]
     entries = [data, NETWORKS[chosen["network"]["name"]], METHODS[chosen["method"]["name"]], *NOISES.values()]
     modules = {*fitlib_imports(notebook_path("train")), *(entry.module for entry in entries)}
-    files = [*data.sibling("source_files")(**options_of(chosen["data"])), *_weights(chosen["network"])]
+    files = [*data.source_files(options_of(chosen["data"])), *_weights(chosen["network"])]
     return key_parts("train", notebook_path("train"), modules, {}, data=files)
 
 

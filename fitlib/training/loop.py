@@ -54,7 +54,7 @@ class Generators:
 def load_data(data: dict) -> Dataset:
     """The data set that `{name: …, options…}` describes; InputError where a group has no member."""
     with enough_memory("the data do not fit: take fewer or smaller images (data)"):
-        return DATASETS[data["name"]].load()(**options_of(data)).check()
+        return DATASETS[data["name"]].load_dataset(options_of(data)).check()
 
 
 def make_noise(noise: dict, run: int, noise_seed: int) -> NoNoise:

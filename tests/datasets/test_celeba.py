@@ -9,6 +9,7 @@ from PIL import Image
 
 from fitlib.datasets import celeba
 from fitlib.datasets.images.decoding import FileSource, decoded
+from fitlib.datasets.options import CelebAOptions
 from fitlib.errors import InputError
 from fitlib.experiment.registry.datasets import DATASETS
 
@@ -46,7 +47,7 @@ def _attribute(root: Path, name: str) -> list[int]:
 
 
 def test_the_official_parts_hold_their_rows_labels_and_groups(root):
-    data = celeba.load(str(root), transform="nifr")
+    data = celeba.load(CelebAOptions(root=str(root), transform="nifr"))
     assert [len(data.part(part)) for part in ("train", "validation", "test")] == [12, 3, 5]
     assert data.test.unit.tolist() == [15, 16, 17, 18, 19]
     for part in ("train", "validation", "test"):
@@ -58,7 +59,7 @@ def test_the_official_parts_hold_their_rows_labels_and_groups(root):
 
 @pytest.mark.parametrize(("transform", "side", "box"), [("fairalm", 128, (0, 20, 178, 198)), ("nifr", 64, None)])
 def test_the_transforms_are_the_studies(root, transform, side, box):
-    data = celeba.load(str(root), transform=transform)
+    data = celeba.load(CelebAOptions(root=str(root), transform=transform))
     with Image.open(root / "img_align_celeba" / "000013.jpg") as image:
         if box:
             expected = image.crop(box).resize((side, side), Image.Resampling.BILINEAR)
@@ -72,7 +73,9 @@ def test_the_transforms_are_the_studies(root, transform, side, box):
 @pytest.mark.parametrize("split", ["nifr-sequential", "nifr-shuffled"])
 def test_null_sampling_s_parts_do_not_overlap_and_train_is_mixed_as_asked(root, split):
     for mixing, expected in ((0.0, {True}), (1.0, {False}), (0.5, {True, False})):
-        data = celeba.load(str(root), "Smiling", split=split, mixing=mixing, transform="nifr")
+        data = celeba.load(
+            CelebAOptions(root=str(root), target="Smiling", split=split, mixing=mixing, transform="nifr")
+        )
         parts = [data.part(name).unit for name in ("train", "pretrain", "test")]
         assert len(np.unique(np.concatenate(parts))) == sum(map(len, parts)) <= SMALL
         assert set((data.train.y == data.train.protected).tolist()) == expected
@@ -81,7 +84,7 @@ def test_null_sampling_s_parts_do_not_overlap_and_train_is_mixed_as_asked(root, 
 
 
 def test_every_row_of_a_random_part_has_its_own_image(root):
-    data = celeba.load(str(root), split="nifr-shuffled", transform="nifr")
+    data = celeba.load(CelebAOptions(root=str(root), split="nifr-shuffled", transform="nifr"))
     decoding, _ = celeba.TRANSFORMS["nifr"]
     for part in ("train", "pretrain", "test"):
         split = data.part(part)
@@ -93,15 +96,15 @@ def test_limit_keeps_the_first_rows_of_each_part_and_needs_no_other_image(root):
     for path in (root / "img_align_celeba").iterdir():
         if path.stem not in ("000001", "000002", "000013", "000014", "000016", "000017"):
             path.unlink()
-    data = celeba.load(str(root), limit=2)
+    data = celeba.load(CelebAOptions(root=str(root), limit=2))
     assert [data.part(part).unit.tolist() for part in ("train", "validation", "test")] == [[0, 1], [12, 13], [15, 16]]
     with pytest.raises(InputError, match=r"image = '000003\.jpg': missing, as are 13 others of 20.*1\.3 GB"):
-        celeba.load(str(root))
+        celeba.load(CelebAOptions(root=str(root)))
 
 
 def test_source_files_change_with_the_images_that_are_used_and_with_no_other(root):
     def content(**options: object) -> list[bytes]:
-        return [path.read_bytes() for path in celeba.source_files(str(root), **options)]
+        return [path.read_bytes() for path in celeba.source_files(CelebAOptions(root=str(root), **options))]
 
     before, few = content(), content(limit=2)
     shutil.copy(root / "img_align_celeba" / "000001.jpg", root / "img_align_celeba" / "000020.jpg")
@@ -114,7 +117,7 @@ def test_an_attribute_that_the_list_lacks_is_named_with_the_nearest(root, option
         with pytest.raises(
             InputError, match=r"list_attr_celeba\.txt: attribute = 'smilling': unknown; did you mean Smiling"
         ):
-            function(str(root), **{option: "smilling"})
+            function(CelebAOptions(root=str(root), **{option: "smilling"}))
 
 
 @pytest.mark.parametrize(
@@ -134,19 +137,19 @@ def test_an_attribute_that_the_list_lacks_is_named_with_the_nearest(root, option
 def test_a_damaged_list_is_named_with_its_line(root, name, change, problem):
     (root / name).write_text(change((root / name).read_text()))
     with pytest.raises(InputError, match=problem):
-        celeba.load(str(root))
+        celeba.load(CelebAOptions(root=str(root)))
 
 
 @pytest.mark.parametrize("missing", [celeba.ATTRIBUTES, celeba.PARTITION])
 def test_a_missing_list_says_where_it_comes_from(root, missing):
     (root / missing).unlink()
     with pytest.raises(InputError, match=f"{missing} is not there; get img_align_celeba.zip .1.3 GB."):
-        celeba.source_files(str(root))
+        celeba.source_files(CelebAOptions(root=str(root)))
 
 
 def test_without_a_root_the_source_and_its_size_are_told():
     with pytest.raises(InputError, match=r"data\.root = None: not given; get .*1\.3 GB.*mmlab"):
-        celeba.load()
+        celeba.load(CelebAOptions())
 
 
 def test_the_real_lists_give_the_official_sizes_and_the_study_s_test_parts(data_dir):
@@ -168,7 +171,7 @@ def test_real_images(data_dir, tmp_path):
     (root / f"{celeba.ATTRIBUTES}.xz").symlink_to(source / f"{celeba.ATTRIBUTES}.xz")
     (root / celeba.PARTITION).write_text("\n".join(f"{n} {2 * (i % 2)}" for i, n in enumerate(names)) + "\n")
     options = DATASETS["celeba"].options(root=str(root), target="Smiling").model_dump()
-    data = DATASETS["celeba"].load()(**options).check()
+    data = DATASETS["celeba"].load_dataset(options).check()
     assert data.train.x.shape == (16, 3, 128, 128) and data.train.y[0] == 1 and data.train.protected[0] == 0
     assert 20 < data.train.x.mean() < 235
-    assert DATASETS["celeba"].sibling("describe")(**options)["classes"] == list(data.classes)
+    assert DATASETS["celeba"].describe(options)["classes"] == list(data.classes)

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from fitlib.datasets import cifar10s
+from fitlib.datasets.options import Cifar10SOptions
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.registry.datasets import DATASETS
@@ -115,7 +116,7 @@ def test_gray_is_pillow_s_mode_l():
 
 
 def test_every_test_image_stands_once_in_each_rendering(archive):
-    test = cifar10s.load(str(archive)).test
+    test = cifar10s.load(Cifar10SOptions(root=str(archive))).test
     half = len(test) // 2
     assert test.protected.tolist() == [0] * half + [1] * half
     assert (test.unit[:half] == test.unit[half:]).all() and (test.y[:half] == test.y[half:]).all()
@@ -124,7 +125,7 @@ def test_every_test_image_stands_once_in_each_rendering(archive):
 
 
 def test_training_keeps_the_order_and_grays_what_is_in_group_gray(archive):
-    train = cifar10s.load(str(archive)).train
+    train = cifar10s.load(Cifar10SOptions(root=str(archive))).train
     original = np.concatenate([_made(part)[0] for part in range(5)]).reshape(-1, 3, 32, 32)
     gray = train.protected == 0
     assert (train.x[~gray] == original[~gray]).all() and (train.x[gray] == cifar10s.gray(original[gray])).all()
@@ -134,9 +135,9 @@ def test_training_keeps_the_order_and_grays_what_is_in_group_gray(archive):
 
 
 def test_limits_keep_the_first_of_each_class_in_order(archive):
-    data = cifar10s.load(str(archive), limit=4, test_limit=2)
+    data = cifar10s.load(Cifar10SOptions(root=str(archive), limit=4, test_limit=2))
     assert np.bincount(data.train.y).tolist() == [4] * 10 and np.bincount(data.test.y).tolist() == [4] * 10
-    whole = cifar10s.load(str(archive)).train.y
+    whole = cifar10s.load(Cifar10SOptions(root=str(archive))).train.y
     first = sorted(row for c in range(10) for row in np.flatnonzero(whole == c)[:4])
     assert data.train.y.tolist() == whole[first].tolist()
     assert np.bincount(data.train.protected[data.train.y == 0]).tolist() == [3, 1]  # both renderings in each class
@@ -146,7 +147,8 @@ def test_limits_keep_the_first_of_each_class_in_order(archive):
 def test_parquet_gives_the_same_data_as_the_official_layout(archive, tmp_path, split):
     _as_parquet(tmp_path / "table", split)
     for options in ({}, {"limit": 3, "test_limit": 2}):
-        one, other = cifar10s.load(str(archive), **options), cifar10s.load(str(tmp_path / "table"), **options)
+        roots = (str(archive), str(tmp_path / "table"))
+        one, other = (cifar10s.load(Cifar10SOptions(root=root, **options)) for root in roots)
         for part in ("train", "test"):
             assert digest_arrays(one.part(part).arrays()) == digest_arrays(other.part(part).arrays())
 
@@ -188,13 +190,13 @@ def test_another_checksum_is_named_before_anything_is_unpickled(archive, monkeyp
     (archive / cifar10s.FOLDER / "data_batch_3").write_bytes(pickle.dumps(_Command()))
     monkeypatch.setattr(cifar10s, "unpickled", lambda content, path: {b"labels": [], b"data": np.zeros((0, 3072))})
     with pytest.raises(InputError, match="file = 'data_batch_3': altered or cut short: its MD5"):
-        cifar10s.load(str(archive))
+        cifar10s.load(Cifar10SOptions(root=str(archive)))
 
 
 def test_a_missing_batch_file_is_named(archive):
     (archive / cifar10s.FOLDER / "data_batch_2").unlink()
     with pytest.raises(InputError, match=r"file = 'data_batch_2': No such file.*cifar-10-python"):
-        cifar10s.load(str(archive))
+        cifar10s.load(Cifar10SOptions(root=str(archive)))
 
 
 @pytest.mark.parametrize("label", [[0, 10], ["cat", "cow"]])
@@ -202,14 +204,14 @@ def test_a_label_that_is_no_class_is_named(tmp_path, label):
     table = pa.table({"image": [b"", b""], "label": label, "split": ["train", "test"]})
     pq.write_table(table, tmp_path / "t.parquet")
     with pytest.raises(InputError, match="row = 1: label is no class of CIFAR-10"):
-        cifar10s.load(str(tmp_path / "t.parquet"))
+        cifar10s.load(Cifar10SOptions(root=str(tmp_path / "t.parquet")))
 
 
 def test_a_class_without_images_is_named(tmp_path):
     table = pa.table({"image": [b""] * 4, "label": [0, 0, 1, 1], "split": ["train", "test"] * 2})
     pq.write_table(table, tmp_path / "t.parquet")
     with pytest.raises(InputError, match="class = 'bird': only 0 images"):
-        cifar10s.load(str(tmp_path / "t.parquet"))
+        cifar10s.load(Cifar10SOptions(root=str(tmp_path / "t.parquet")))
 
 
 # Where it comes from
@@ -218,7 +220,7 @@ def test_a_class_without_images_is_named(tmp_path):
 @pytest.mark.parametrize("root", [None, "/nowhere"])
 def test_without_data_the_source_and_its_size_are_told(root):
     with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz \(170 MB\).*data\.download: true"):
-        cifar10s.load(root)
+        cifar10s.load(Cifar10SOptions(root=root))
 
 
 @pytest.fixture
@@ -237,24 +239,25 @@ def served(archive, tmp_path, monkeypatch) -> Path:
 
 def test_a_download_is_checked_unpacked_and_kept(served, archive, monkeypatch):
     monkeypatch.setattr(cifar10s, "SHA256", hashlib.sha256(served.read_bytes()).hexdigest())
-    files = cifar10s.source_files(download=True)
+    files = cifar10s.source_files(Cifar10SOptions(download=True))
     assert [path.name for path in files] == [*cifar10s.MD5]
-    kept, given = cifar10s.load(), cifar10s.load(str(archive))  # without download: what is there is used
+    kept = cifar10s.load(Cifar10SOptions())  # without download: what is there is used
+    given = cifar10s.load(Cifar10SOptions(root=str(archive)))
     assert digest_arrays(kept.train.arrays()) == digest_arrays(given.train.arrays())
 
 
 def test_a_download_with_another_hash_is_not_used(served, cache_dir):
     with pytest.raises(RunFailed, match="what came has another SHA-256, so it is not used"):
-        cifar10s.load(download=True)
+        cifar10s.load(Cifar10SOptions(download=True))
     assert not [path for path in (cache_dir / "downloads").iterdir() if path.is_dir()]
 
 
 def test_real_images(data_dir):
     root = str(data_dir / "data" / "cifar10" / "cifar10_60k_jpeg.parquet")
     options = DATASETS["cifar10s"].options(root=root, limit=20, test_limit=10)
-    data = DATASETS["cifar10s"].load()(**options.model_dump()).check()
+    data = DATASETS["cifar10s"].load_dataset(options.model_dump()).check()
     assert data.train.x.shape == (200, 3, 32, 32) and data.test.x.shape == (200, 3, 32, 32)
     assert data.train.x.dtype == np.uint8 and data.normalisation == "training"
     gray = data.train.x[data.train.protected == 0]
     assert (gray[:, 0] == gray[:, 2]).all() and not data.remarks()
-    assert DATASETS["cifar10s"].sibling("describe")(**options.model_dump())["classes"] == list(data.classes)
+    assert DATASETS["cifar10s"].describe(options.model_dump())["classes"] == list(data.classes)

@@ -5,13 +5,14 @@ import pytest
 from sklearn.datasets import load_digits
 
 from fitlib.datasets import digits_s
+from fitlib.datasets.options import DigitsSOptions
 from fitlib.digest import digest_arrays
 from fitlib.experiment.registry.datasets import DATASETS
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return digits_s.load()
+    return digits_s.load(DigitsSOptions())
 
 
 def _keys(images: np.ndarray) -> set[bytes]:
@@ -37,7 +38,7 @@ def test_every_test_digit_stands_once_in_each_rendering(digits):
 
 @pytest.mark.parametrize("skew", [0.95, 0.8])
 def test_each_class_is_skewed_towards_its_own_rendering(skew):
-    train = digits_s.load(skew=skew).train
+    train = digits_s.load(DigitsSOptions(skew=skew)).train
     for c in range(10):
         own = 1 if c in digits_s.TINTED_CLASSES else 0
         members = train.protected[train.y == c]
@@ -61,15 +62,15 @@ def test_renderings_differ_in_colour_and_keep_the_ink_s_order():
 def test_data_sets_are_the_same_at_every_load_and_as_described(name):
     entry = DATASETS[name]
     options = entry.options().model_dump()
-    first, second = entry.load()(**options), entry.load()(**options)
+    first, second = entry.load_dataset(options), entry.load_dataset(options)
     for part in ("train", "test"):
         assert digest_arrays(getattr(first, part).arrays()) == digest_arrays(getattr(second, part).arrays())
-    assert list(first.classes) == entry.sibling("describe")(**options)["classes"]
-    assert all(path.is_file() for path in entry.sibling("source_files")(**options))
+    assert list(first.classes) == entry.describe(options)["classes"]
+    assert all(path.is_file() for path in entry.source_files(options))
 
 
 def test_another_split_seed_is_another_split(digits):
-    other = digits_s.load(split_seed=1)
+    other = digits_s.load(DigitsSOptions(split_seed=1))
     assert digest_arrays([("x", digits.train.x)]) != digest_arrays([("x", other.train.x)])
 
 

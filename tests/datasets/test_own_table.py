@@ -60,7 +60,7 @@ def told(data: dict) -> str:
 def refused(data: dict) -> str:
     """The one line with which a plan refuses the data."""
     with pytest.raises(InputError) as caught:
-        TABLE.sibling("describe")(**{k: v for k, v in data.items() if k != "name"})
+        TABLE.describe({k: v for k, v in data.items() if k != "name"})
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -269,9 +269,9 @@ def test_bad_columns_are_refused_in_one_line_when_the_experiment_is_planned(peop
 def test_a_file_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = {"file": "none.csv", "target": "a", "protected": "b"}
-    for function in ("describe", "source_files", "load"):
+    for function in (TABLE.describe, TABLE.source_files, TABLE.load_dataset):
         with pytest.raises(InputError, match=r"none\.csv.*no such file"):
-            TABLE.sibling(function)(**options)
+            function(options)
 
 
 def test_a_dollar_in_a_column_s_name_is_no_variable_of_the_environment(people):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fitlib.datasets.applicants_s import CODES, load
+from fitlib.datasets.options import ApplicantsSOptions
 from fitlib.digest import digest_arrays
 from fitlib.experiment.parse import read_experiment
 from fitlib.experiment.training_options import Training
@@ -37,7 +38,7 @@ def network(lookup: str) -> MLP:
 
 
 def gradients(lookup: str, rows: int = 2048) -> list[torch.Tensor]:
-    model, x = network(lookup), torch.from_numpy(load(rows=rows, test_rows=64).train.x)
+    model, x = network(lookup), torch.from_numpy(load(ApplicantsSOptions(rows=rows, test_rows=64)).train.x)
     model(x).square().sum().backward()
     return [table.weight.grad for table in model.embeddings]
 
@@ -45,7 +46,7 @@ def gradients(lookup: str, rows: int = 2048) -> list[torch.Tensor]:
 def gradient_digests(deterministic: bool, tries: int, rows: int = 2048):
     """Digests of the first gradient of the look-up, from the same weights and rows every time."""
     torch.use_deterministic_algorithms(deterministic)
-    model, x = network("index"), torch.from_numpy(load(rows=rows, test_rows=64).train.x)
+    model, x = network("index"), torch.from_numpy(load(ApplicantsSOptions(rows=rows, test_rows=64)).train.x)
     for _ in range(tries):
         model.zero_grad()
         model(x).square().sum().backward()
@@ -53,7 +54,7 @@ def gradient_digests(deterministic: bool, tries: int, rows: int = 2048):
 
 
 def test_both_look_ups_are_the_same_function(two_threads):
-    x = torch.from_numpy(load(rows=256, test_rows=64).train.x)
+    x = torch.from_numpy(load(ApplicantsSOptions(rows=256, test_rows=64)).train.x)
     assert torch.equal(network("index")(x), network("embedding")(x))
     for a, b in zip(gradients("index"), gradients("embedding"), strict=True):
         assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -77,7 +78,7 @@ def test_few_numbers_are_added_in_order(two_threads):
 @racing
 def test_identical_trainings_part_by_themselves_and_the_control_arm_does_not(two_threads):
     settings = read_experiment(PARAMS).trainings[0].settings
-    data = load()
+    data = load(ApplicantsSOptions())
 
     def final(noise) -> str:
         training, generators = Training(**{**settings["training"], "epochs": 1}), Generators.of(0)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from fitlib.datasets.digits_s import load
+from fitlib.datasets.options import DigitsSOptions
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.registry.methods import METHODS
@@ -149,7 +150,7 @@ def test_every_step_sees_the_samples_augmentation_and_dropout_of_the_control(nam
 def test_noise_of_every_step_replays_parts_runs_and_leaves_the_process_as_it_was(name):
     before = torch.get_num_threads(), torch.backends.mkldnn.enabled
     noises = [make_noise({"name": name}, i, 0) for i in (0, 1, 1)]
-    example = Example(network={"name": "small-cnn", "width": 16}, data=load)
+    example = Example(network={"name": "small-cnn", "width": 16}, data=lambda: load(DigitsSOptions()))
     finals = [run(noise, example=example, epochs=1).digest("weights") for noise in noises]
     assert finals[0] != finals[1] == finals[2]
     assert (torch.get_num_threads(), torch.backends.mkldnn.enabled) == before

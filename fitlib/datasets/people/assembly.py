@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from fitlib.datasets.people import annotations, subsets
 from fitlib.datasets.people.annotations import GROUPS, ImageList, Layout
 from fitlib.errors import InputError
 
+if TYPE_CHECKING:  # a data set's module does not need pydantic to be imported
+    from fitlib.datasets.options import PeopleOptions
+
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # means and SDs by channel, of images in [0, 1]
 
 
@@ -29,22 +33,18 @@ class People:
     """A data set before its images are read: the options of `coco` or `imsitu` and what follows from them."""
 
     layout: Layout
-    annotations: str
-    root: str | None = None
-    images: str = "files"
-    ratio: int | None = None
-    ratio_seed: int = 0
-    evaluation: str = "full"
-    size: int = 256
-    limit: int | None = None
-    test_limit: int | None = None
-    training_list: str = "train"
+    options: PeopleOptions
     per_group: int = 1500  # members of each group in the balanced evaluation subsets
 
     @property
     def folder(self) -> Path:
         """The folder of lists."""
-        return Path(self.annotations)
+        return Path(self.options.annotations)
+
+    @property
+    def training_list(self) -> str:
+        """The list that trains, "train" or "val": an option of `coco` alone."""
+        return getattr(self.options, "training_list", "train")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -60,10 +60,14 @@ class People:
         """Lists, names, index list, and one file for all images of each part; InputError names what is missing."""
         beside = (
             annotations.names_file(self.folder, self.layout),
-            annotations.ratio_file(self.folder, self.ratio),
+            annotations.ratio_file(self.folder, self.options.ratio),
         )
         files = [*annotations.list_files(self.folder, self.layout), *(path for path in beside if path)]
-        return files if self.images == "made" else files + [self._source(part).note() for part in annotations.PARTS]
+        return (
+            files
+            if self.options.images == "made"
+            else files + [self._source(part).note() for part in annotations.PARTS]
+        )
 
     def load(self) -> Dataset:
         """The data set with its images."""
@@ -92,7 +96,9 @@ class People:
             return {**found, **halves}
         if "train" not in found:
             problem = "the lists have no training part"
-            raise InputError(self.layout.name, "data.annotations", self.annotations, problem, self.layout.no_training)
+            raise InputError(
+                self.layout.name, "data.annotations", self.options.annotations, problem, self.layout.no_training
+            )
         return found
 
     @cached_property
@@ -102,42 +108,46 @@ class People:
         return {part: rows[self._first(part, rows)] for part, rows in chosen.items()}
 
     def _first(self, part: str, rows: np.ndarray) -> np.ndarray:
-        limit = self.limit if part == "train" else self.test_limit
+        limit = self.options.limit if part == "train" else self.options.test_limit
         return subsets.first_of_each(self.lists[part].protected[rows], limit)
 
     def _ratio_rows(self) -> np.ndarray:
         """Rows of the training part: those of the index list where one is there, else fitlib's own ratio subset."""
-        train, path = self.lists["train"], annotations.ratio_file(self.folder, self.ratio)
-        if self.ratio is None:
+        train, path = self.lists["train"], annotations.ratio_file(self.folder, self.options.ratio)
+        if self.options.ratio is None:
             return np.arange(len(train))
         if path is not None and self.training_list == "train":
             return annotations.read_rows(path, len(train))
-        return subsets.ratio_subset(train.y, train.protected, self.ratio, self.ratio_seed)
+        return subsets.ratio_subset(train.y, train.protected, self.options.ratio, self.options.ratio_seed)
 
     def _test_rows(self) -> np.ndarray:
         """Rows of the test part: all, or the study's balanced subset (`balanced`: its baseline's for every ratio)."""
         test = self.lists["test"].protected
-        if self.evaluation == "full":
+        if self.options.evaluation == "full":
             return np.arange(len(test))
-        training = subsets.STUDY_TRAINING[self.layout.name][None if self.evaluation == "balanced" else self.ratio]
+        training = subsets.STUDY_TRAINING[self.layout.name][
+            None if self.options.evaluation == "balanced" else self.options.ratio
+        ]
         validation = np.bincount(self._given["val"].protected, minlength=len(GROUPS))
         try:
             return subsets.balanced_evaluation((*training, *validation), test, self.per_group)
         except ValueError as error:
-            raise InputError(self.layout.name, "data.evaluation", self.evaluation, str(error), "use full") from None
+            raise InputError(
+                self.layout.name, "data.evaluation", self.options.evaluation, str(error), "use full"
+            ) from None
 
     def _split(self, part: str) -> Split:
         """A part with its images; a whole list is decoded once, whatever rows of it are used."""
         chosen = self.lists[part].take(self.rows[part])
-        if self.images == "made":
+        if self.options.images == "made":
             x = self._made(chosen)
         else:
-            x = decoded(self._source(part), Decoding(shorter=self.size))[self._places(part)]
+            x = decoded(self._source(part), Decoding(shorter=self.options.size))[self._places(part)]
         return Split(x, chosen.y, chosen.protected, self.rows[part])
 
     def _stored(self, part: str) -> np.ndarray:
         """Rows of a list whose images are decoded: all, or those within a limit."""
-        limit = self.limit if part == "train" else self.test_limit
+        limit = self.options.limit if part == "train" else self.options.test_limit
         return np.arange(len(self.lists[part])) if limit is None else np.sort(self.rows[part])
 
     def _places(self, part: str) -> np.ndarray:
@@ -145,21 +155,21 @@ class People:
         return np.searchsorted(self._stored(part), self.rows[part])
 
     def _source(self, part: str) -> FileSource:
-        if not self.root or not Path(self.root).is_dir():
-            problem = "no folder of images" if self.root else "not given"
-            raise InputError(self.layout.name, "data.root", self.root, problem, self.layout.images_from)
+        if not self.options.root or not Path(self.options.root).is_dir():
+            problem = "no folder of images" if self.options.root else "not given"
+            raise InputError(self.layout.name, "data.root", self.options.root, problem, self.layout.images_from)
         files = self.lists[part].files[self._stored(part)]
         return FileSource([self._path(file) for file in files.tolist()], self.layout.images_from)
 
     def _path(self, file: str) -> Path:
-        places = [Path(self.root, place) for place in self.layout.places(file)]
+        places = [Path(self.options.root, place) for place in self.layout.places(file)]
         return next((path for path in places if path.is_file()), places[0])
 
     def _made(self, chosen: ImageList) -> Ragged:
         multilabel = self.layout.multilabel
         labels = [np.flatnonzero(y).tolist() for y in chosen.y] if multilabel else chosen.y[:, None].tolist()
         rows = zip(chosen.files.tolist(), labels, chosen.protected.tolist(), strict=True)
-        return Ragged.of([made_image(*row, self.layout.n_labels, self.size) for row in rows])
+        return Ragged.of([made_image(*row, self.layout.n_labels, self.options.size) for row in rows])
 
 
 TINTS = np.array([[48, 0, 0], [0, 0, 48]], np.uint8)  # added to red for men, to blue for women

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fitlib.datasets.options import (
     ApplicantsSOptions,
@@ -17,24 +18,35 @@ from fitlib.datasets.options import (
     TableOptions,
 )
 from fitlib.experiment.registry.entries import Entry
-from fitlib.options import expanded
+from fitlib.options import Options, expanded
+
+if TYPE_CHECKING:
+    from fitlib.datasets.dataset import Dataset
 
 PATHS = ("root", "annotations", "file", "table")  # options of data sets that are paths
 
 
 class DataEntry(Entry):
-    """A data set: its functions receive paths (`PATHS`) filled in (`$NAME`, `~`), whatever the experiment file says."""
+    """A data set: its module's functions `load`, `describe` and `source_files` take its checked options.
 
-    def sibling(self, attribute: str) -> Callable:
-        """A function of the data set's module: `load`, `describe` or `source_files`."""
-        function = super().sibling(attribute)
+    Paths (`PATHS`) are filled in (`$NAME`, `~`) at the call; the experiment file keeps them as they are written.
+    """
 
-        @wraps(function)
-        def with_paths(**options: object) -> object:
-            paths = {name: expanded(v) for name, v in options.items() if name in PATHS and isinstance(v, str)}
-            return function(**{**options, **paths})
+    def load_dataset(self, options: Mapping[str, Any]) -> Dataset:
+        """Make the data set."""
+        return self._attribute("load")(self._checked(options))
 
-        return with_paths
+    def describe(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the names of its classes and groups, and notes, without reading an image."""
+        return self._attribute("describe")(self._checked(options))
+
+    def source_files(self, options: Mapping[str, Any]) -> list[Path]:
+        """Return the files that it is made from; InputError where one is missing."""
+        return self._attribute("source_files")(self._checked(options))
+
+    def _checked(self, options: Mapping[str, Any]) -> Options:
+        paths = {name: expanded(path) for name, path in options.items() if name in PATHS and isinstance(path, str)}
+        return self.options(**{**options, **paths})
 
 
 DATASETS = {

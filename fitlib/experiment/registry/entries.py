@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field
+from typing import Any
 
 from fitlib.options import Options
 
@@ -39,8 +40,7 @@ class Entry:
 
     def load(self) -> object:
         """Import and return the registered object."""
-        return self.sibling(self.target.partition(":")[2])
+        return self._attribute(self.target.partition(":")[2])
 
-    def sibling(self, attribute: str) -> object:
-        """Another object of the same module; data sets have `describe` and `source_files` beside `load`."""
-        return getattr(importlib.import_module(self.module), attribute)
+    def _attribute(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.module), name)

@@ -16,6 +16,7 @@ from fitlib.datasets.dataset import Ragged
 from fitlib.datasets.images import decoding as images
 from fitlib.datasets.images.decoding import Decoding, FileSource, decoded
 from fitlib.datasets.images.parquet import ImageTable
+from fitlib.datasets.options import FairFaceOptions
 from fitlib.errors import InputError
 from fitlib.experiment.registry.datasets import DATASETS
 
@@ -254,18 +255,18 @@ def test_parts_come_from_a_column_or_from_the_names_of_the_files(tmp_path):
 
 def test_fairface_makes_classes_and_groups_of_its_columns(tmp_path):
     root = str(_table(tmp_path / "t.parquet", SPLIT, **FACES))
-    data = fairface.load(root=root, target="age", protected="gender", positive=["10-19"], size=8)
+    data = fairface.load(FairFaceOptions(root=root, target="age", protected="gender", positive=["10-19"], size=8))
     assert data.classes == ("other", "10-19") and data.groups == ("Female", "Male")
     assert data.train.y.tolist() == [0, 0, 1, 0] and data.train.protected.tolist() == [1, 0, 1, 0]
     assert data.train.x.shape == (4, 3, 8, 8) and data.test.y.tolist() == [0, 1]
     assert data.train.by_attribute().keys() == data.groups_by_attribute().keys() == {"protected"}
     declared = {"young": ["0-2"], "old": ["10-19", "3-9"]}
-    named = fairface.load(root=root, target="age", protected="gender", classes=declared, size=8)
+    named = fairface.load(FairFaceOptions(root=root, target="age", protected="gender", classes=declared, size=8))
     assert named.classes == ("young", "old") and named.train.y.tolist() == [0, 1, 1, 0]
     by_age = {"root": root, "target": "gender", "protected": "age"}
-    merged = fairface.load(**by_age, groups={"young": ["3-9", "0-2"], "older": ["10-19"]}, limit=3)
+    merged = fairface.load(FairFaceOptions(**by_age, groups={"young": ["3-9", "0-2"], "older": ["10-19"]}, limit=3))
     assert merged.train.protected.tolist() == [0, 0, 1] and merged.groups == ("young", "older")
-    some = fairface.load(**by_age, groups={"young": ["3-9"], "older": ["10-19"]})
+    some = fairface.load(FairFaceOptions(**by_age, groups={"young": ["3-9"], "older": ["10-19"]}))
     assert some.train.unit.tolist() == [1, 2]
     assert any(told.startswith("2 rows with age 0-2") for told in some.remarks())
 
@@ -275,9 +276,9 @@ def test_class_numbers_get_the_names_that_the_table_declares(tmp_path):
     table = pq.read_table(path)
     declared = b'{"info": {"features": {"gender": {"names": ["Male", "Female"]}}}}'
     pq.write_table(table.replace_schema_metadata({b"huggingface": declared}), path)
-    told = fairface.describe(root=str(path), protected="age")
+    told = fairface.describe(FairFaceOptions(root=str(path), protected="age"))
     assert told["classes"] == ["Male", "Female"] and told["groups"] == {"protected": ["0", "1"]}
-    assert fairface.load(root=str(path), protected="age").train.y.tolist() == [0, 1, 0, 1]
+    assert fairface.load(FairFaceOptions(root=str(path), protected="age")).train.y.tolist() == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -291,25 +292,25 @@ def test_class_numbers_get_the_names_that_the_table_declares(tmp_path):
 def test_an_unknown_column_or_value_is_named_with_the_nearest(tmp_path, options, problem):
     root = str(_table(tmp_path / "t.parquet", SPLIT, **FACES))
     with pytest.raises(InputError, match=problem):
-        fairface.load(root=root, protected="age", **options)
+        fairface.load(FairFaceOptions(root=root, protected="age", **options))
 
 
 @pytest.mark.parametrize("root", [None, "/nowhere"])
 def test_without_the_table_its_source_is_told(root):
     with pytest.raises(InputError, match=r"fairface.*0\.5 GB.*github.com/joojs/fairface"):
-        fairface.source_files(root=root)
+        fairface.source_files(FairFaceOptions(root=root))
 
 
 def test_a_file_that_is_no_table_is_named(tmp_path):
     (tmp_path / "t.parquet").write_text("no table")
     with pytest.raises(InputError, match=r"t\.parquet"):
-        fairface.load(root=str(tmp_path / "t.parquet"))
+        fairface.load(FairFaceOptions(root=str(tmp_path / "t.parquet")))
 
 
 def test_real_faces(data_dir):
     root = str(data_dir / "data" / "faces" / "fairface_16k_64px.parquet")
     options = DATASETS["fairface"].options(root=root, protected="gender", target="race", limit=200, test_limit=100)
-    data = DATASETS["fairface"].load()(**options.model_dump()).check()
+    data = DATASETS["fairface"].load_dataset(options.model_dump()).check()
     assert data.train.x.shape == (200, 3, 64, 64) and len(data.test) == 100 and data.train.x.dtype == np.uint8
     assert data.groups == ("Female", "Male") and len(data.classes) == 7
     assert np.bincount(data.test.protected).min() > 30

@@ -11,6 +11,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from fitlib.datasets import coco, imsitu
+from fitlib.datasets.options import CocoOptions, PeopleOptions
 from fitlib.datasets.people.annotations import GROUPS, read_lists, read_pickle, read_rows
 from fitlib.datasets.people.assembly import made_image
 from fitlib.datasets.people.subsets import label_counts
@@ -54,7 +55,7 @@ def _images(folder, names, size=(30, 20)):
 
 def _load(name, **options):
     entry = DATASETS[name]
-    return entry.load()(**entry.options(**options).model_dump())
+    return entry.load_dataset(entry.options(**options).model_dump())
 
 
 def _small(folder, **options):
@@ -84,8 +85,8 @@ def test_made_images_take_the_whole_path_and_are_the_same_at_every_load(lists, n
         assert digest_arrays(split.arrays()) == digest_arrays(second.part(part).arrays())
         assert split.x.sizes.min() == 32 and len(np.unique(split.x.sizes[:, 1])) > 1
     options = {"annotations": lists, "images": "made"}
-    assert DATASETS[name].sibling("describe")(**options)["classes"] == list(first.classes)
-    assert all(path.is_file() for path in DATASETS[name].sibling("source_files")(**options))
+    assert DATASETS[name].describe(options)["classes"] == list(first.classes)
+    assert all(path.is_file() for path in DATASETS[name].source_files(options))
     assert first.multilabel == (name == "coco") and first.groups == GROUPS
     assert first.train.y.shape[1:] == ((79,) if name == "coco" else ())
 
@@ -103,7 +104,8 @@ def test_a_made_image_shows_its_labels_and_its_gender():
 
 def test_the_balanced_subset_is_one_for_all_ratios_and_the_study_s_another_for_each(lists):
     def chosen(evaluation, ratio):
-        return imsitu.People(imsitu.LAYOUT, lists, ratio=ratio, evaluation=evaluation, per_group=3000).rows["test"]
+        given = {"annotations": lists, "images": "made", "ratio": ratio, "evaluation": evaluation}
+        return imsitu.People(imsitu.LAYOUT, PeopleOptions(**given), 3000).rows["test"]
 
     assert (chosen("balanced", None) == chosen("balanced", 2)).all()
     assert (chosen("balanced", None) == chosen("balanced-study", None)).all()
@@ -111,14 +113,15 @@ def test_the_balanced_subset_is_one_for_all_ratios_and_the_study_s_another_for_e
 
 
 def test_the_test_part_is_the_study_s_subset_men_first(lists):
-    people = coco.People(coco.LAYOUT, lists, images="made", evaluation="balanced-study", training_list="val")
+    given = {"annotations": lists, "images": "made", "evaluation": "balanced-study", "training_list": "val"}
+    people = coco.People(coco.LAYOUT, CocoOptions(**given))
     rows = people.rows["test"]
     protected = people.lists["test"].protected[rows]
     assert (protected == np.repeat([0, 1], 1500)).all() and len(np.unique(rows)) == 3000
 
 
 def test_half_of_the_validation_list_trains_where_there_is_no_training_list(lists):
-    people = coco.People(coco.LAYOUT, lists, images="made", training_list="val")
+    people = coco.People(coco.LAYOUT, CocoOptions(annotations=lists, images="made", training_list="val"))
     assert not set(people.lists["train"].files) & set(people.lists["val"].files)
     assert len(people.lists["train"]) + len(people.lists["val"]) == sum(SIZES["coco"]["val"])
     with pytest.raises(InputError, match=r"no training part; the list is not public.*training_list: val"):
@@ -126,7 +129,7 @@ def test_half_of_the_validation_list_trains_where_there_is_no_training_list(list
 
 
 def test_only_the_training_part_is_a_ratio_subset(lists):
-    people = imsitu.People(imsitu.LAYOUT, lists, images="made", ratio=1)
+    people = imsitu.People(imsitu.LAYOUT, PeopleOptions(annotations=lists, images="made", ratio=1))
     train = people.lists["train"].take(people.rows["train"])
     men, women = label_counts(np.eye(211, dtype=int)[train.y], train.protected, 2)
     assert (men == women).all() and len(train) == 14_684
@@ -138,7 +141,7 @@ def test_a_fixed_index_list_is_taken_as_it_is(small):
     _images(small, [f"verb_{number}.jpg" for number in range(7)])
     assert _small(small, ratio=1, size=16).train.unit.tolist() == [2, 0]
     assert small / "lists" / "train_ratio_1.ids" in imsitu.source_files(
-        annotations=str(small / "lists"), root=str(small / "images"), ratio=1
+        PeopleOptions(annotations=str(small / "lists"), root=str(small / "images"), ratio=1)
     )
 
 
@@ -236,7 +239,7 @@ def test_a_table_without_a_column_or_with_damage_is_named(small):
 @pytest.mark.parametrize("name", ["coco", "imsitu"])
 def test_missing_lists_are_told_with_their_source(tmp_path, name):
     with pytest.raises(InputError, match=r"no lists of .*uvavision/Balanced-Datasets-Are-Not-Enough"):
-        DATASETS[name].sibling("describe")(annotations=str(tmp_path))
+        DATASETS[name].describe({"annotations": str(tmp_path), "images": "made"})
 
 
 def test_images_are_read_at_their_shorter_side_from_either_place(small):
@@ -259,9 +262,9 @@ def test_within_a_limit_only_its_images_are_needed(small):
 def test_what_is_missing_is_counted_and_told_before_any_work(small):
     options = {"annotations": str(small / "lists"), "root": str(small / "images")}
     with pytest.raises(InputError, match=r"image = 'verb_0\.jpg': missing, as are 2 others of 3; get .*3\.7 GB"):
-        DATASETS["imsitu"].sibling("source_files")(**options)
+        DATASETS["imsitu"].source_files(options)
     with pytest.raises(InputError, match=r"data\.root = .*no folder of images; get .*imsitu\.org"):
-        DATASETS["imsitu"].sibling("source_files")(**{**options, "root": str(small / "nowhere")})
+        DATASETS["imsitu"].source_files({**options, "root": str(small / "nowhere")})
 
 
 def test_a_corrupt_image_is_named(small):
@@ -275,7 +278,7 @@ def test_the_images_are_part_of_what_a_training_depends_on(small):
     _images(small, [f"verb_{number}.jpg" for number in range(7)])
 
     def contents():
-        files = imsitu.source_files(annotations=str(small / "lists"), root=str(small / "images"))
+        files = imsitu.source_files(PeopleOptions(annotations=str(small / "lists"), root=str(small / "images")))
         return [path.read_bytes() for path in files]
 
     before = contents()
@@ -296,12 +299,13 @@ def test_options_without_a_folder_of_images_or_with_another_ratio_are_refused():
 
 
 def test_class_names_come_from_the_map_beside_the_lists(small):
+    options = PeopleOptions(annotations=str(small / "lists"), images="made")
     names = {str(number): f"verb-{number}" for number in range(211)}
     (small / "lists" / "label_maps.json").write_text(json.dumps({"imsitu_verb_id_map": {"id2verb": names}}))
-    assert imsitu.describe(annotations=str(small / "lists"))["classes"][210] == "verb-210"
+    assert imsitu.describe(options)["classes"][210] == "verb-210"
     pickled = {"id2verb": {number: f"pickled-{number}" for number in range(211)}}
     (small / "lists" / "verb_id.map").write_bytes(pickle.dumps(pickled))
-    assert imsitu.describe(annotations=str(small / "lists"))["classes"][210] == "pickled-210"
+    assert imsitu.describe(options)["classes"][210] == "pickled-210"
     (small / "lists" / "verb_id.map").write_bytes(pickle.dumps({"id2verb": {0: "one"}}))
     with pytest.raises(InputError, match="no map of 211 class names"):
-        imsitu.describe(annotations=str(small / "lists"))
+        imsitu.describe(options)
