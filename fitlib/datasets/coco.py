@@ -1,39 +1,34 @@
-"""coco: images of MS-COCO 2014 that show a person of annotated gender; 79 objects to find (multi-label).
+"""coco: images of MS-COCO 2014 of a person of annotated gender; 79 objects to find (multi-label).
 
-The lists are those of Wang et al. (Balanced Datasets Are Not Enough, ICCV 2019): the 80 things of COCO without person,
-groups man and woman. Validation and test list are both cut from val2014. The training list is not public: whoever has
-it adds it, and `training_list: val` trains on every other row of the validation list instead.
+The lists are those of Wang et al. (Balanced Datasets Are Not Enough, ICCV 2019): COCO's 80 object categories without
+person, groups man and woman. Validation and test list are both cut from val2014. The training list is not public: add
+it if you have it, or train on every other row of the validation list (`training_list: val`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fitlib.datasets.dataset import Dataset
 from fitlib.datasets.people.annotations import Entry, Layout
-from fitlib.datasets.people.assembly import People
-
-if TYPE_CHECKING:  # a data set's module does not need pydantic to be imported
-    from fitlib.datasets.options import CocoOptions
-
-PER_GROUP = 1500  # men, and women, in the study's balanced evaluation subset
+from fitlib.datasets.people.assembly import dataset_functions
 
 
 def entry(row: Mapping) -> Entry:
-    """A table's row (file_name, object_ids such as "3 10", gender_index) or an entry of the study's pickled lists
-    (file_name, objects as 79 zeros and ones, gender as [man, woman])."""
+    """Read a row of a table, or of the study's pickled lists.
+
+    Table: file_name, object_ids such as "3 10", gender_index. Pickle: file_name, objects as 79 zeros and ones, gender
+    as [man, woman].
+    """
     if "object_ids" in row:
         return str(row["file_name"]), [int(number) for number in row["object_ids"].split()], int(row["gender_index"])
     objects, gender = list(row["objects"]), list(row["gender"])
     if len(objects) != LAYOUT.n_labels or sorted(gender) != [0, 1]:
         raise ValueError(f"not {LAYOUT.n_labels} objects and one of two genders")
-    return str(row["file_name"]), [number for number, there in enumerate(objects) if there], gender.index(1)
+    return str(row["file_name"]), [number for number, present in enumerate(objects) if present], gender.index(1)
 
 
-def places(file: str) -> tuple[str, ...]:
-    """COCO_val2014_000000391895.jpg lies in val2014/, or at the top."""
+def paths(file: str) -> tuple[str, ...]:
+    """Return the possible paths of COCO_val2014_000000391895.jpg: in val2014/, or at the top."""
     return (f"{file.split('_')[1]}/{file}", file) if file.count("_") == 2 else (file,)
 
 
@@ -45,26 +40,14 @@ LAYOUT = Layout(
     names="object_id.map",
     names_keys=("coco_object_id_map", "id2object"),
     entry=entry,
-    places=places,
+    paths=paths,
+    per_group=1500,
     lists_from="get val.data, test.data, object_id.map and train_ratio_1..3.ids from the repository "
     "uvavision/Balanced-Datasets-Are-Not-Enough, folder object_multilabel/data (6 MB)",
     images_from="get train2014.zip (13 GB) and val2014.zip (6 GB) from cocodataset.org and unpack both there, "
-    "or set data.images: made to try the path without photographs",
+    "or set data.images: made to try it without photographs",
     no_training="the list is not public: add it as train.data or as rows with split train, "
     "or set data.training_list: val to train on half of the validation list",
 )
 
-
-def load(options: CocoOptions) -> Dataset:
-    """The data set; x is `Ragged` uint8, y 0/1 (rows, 79), unit the row in the list."""
-    return People(LAYOUT, options, PER_GROUP).load()
-
-
-def describe(options: CocoOptions) -> dict:
-    """Names of the objects and groups, without reading the lists."""
-    return People(LAYOUT, options).describe()
-
-
-def source_files(options: CocoOptions) -> list[Path]:
-    """The lists, and files that stand for the images; InputError says what is missing and where to get it."""
-    return People(LAYOUT, options).source_files()
+load, describe, source_files = dataset_functions(LAYOUT)

@@ -37,7 +37,8 @@ class Layout:
     names: str  # pickled map of class names in the study's artifact
     names_keys: tuple[str, str]  # path to the same map in label_maps.json
     entry: Callable[[Mapping], Entry]  # of a row of a table or of a pickled list
-    places: Callable[[str], tuple[str, ...]]  # where an image may lie below the root, by its file name
+    paths: Callable[[str], tuple[str, ...]]  # possible paths of an image below the root, by its file name
+    per_group: int  # men, and women, in the study's balanced evaluation subset
     lists_from: str  # where the lists come from
     images_from: str  # where the images come from, and how large they are
     no_training: str = "add the training list"  # remedy where it is missing

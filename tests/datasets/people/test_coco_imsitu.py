@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from fitlib.datasets import coco, imsitu
 from fitlib.datasets.options import CocoOptions, PeopleOptions
 from fitlib.datasets.people.annotations import GROUPS, read_lists, read_pickle, read_rows
-from fitlib.datasets.people.assembly import made_image
+from fitlib.datasets.people.assembly import People, synthetic_image
 from fitlib.datasets.people.subsets import label_counts
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
@@ -93,9 +93,9 @@ def test_made_images_take_the_whole_path_and_are_the_same_at_every_load(lists, n
 
 def test_a_made_image_shows_its_labels_and_its_gender():
     man, woman, other = (
-        made_image("a.jpg", [3], 0, 9, 30),
-        made_image("a.jpg", [3], 1, 9, 30),
-        made_image("a.jpg", [4], 0, 9, 30),
+        synthetic_image("a.jpg", [3], 0, 9, 30),
+        synthetic_image("a.jpg", [3], 1, 9, 30),
+        synthetic_image("a.jpg", [4], 0, 9, 30),
     )
     assert (man != woman).any() and (man != other).any()
     assert (man[:, 10:20, :10] == man[:, 10:11, :1]).all()  # label 3 of 9: second row, first field
@@ -105,7 +105,7 @@ def test_a_made_image_shows_its_labels_and_its_gender():
 def test_the_balanced_subset_is_one_for_all_ratios_and_the_study_s_another_for_each(lists):
     def chosen(evaluation, ratio):
         given = {"annotations": lists, "images": "made", "ratio": ratio, "evaluation": evaluation}
-        return imsitu.People(imsitu.LAYOUT, PeopleOptions(**given), 3000).rows["test"]
+        return People(imsitu.LAYOUT, PeopleOptions(**given)).rows["test"]
 
     assert (chosen("balanced", None) == chosen("balanced", 2)).all()
     assert (chosen("balanced", None) == chosen("balanced-study", None)).all()
@@ -114,14 +114,14 @@ def test_the_balanced_subset_is_one_for_all_ratios_and_the_study_s_another_for_e
 
 def test_the_test_part_is_the_study_s_subset_men_first(lists):
     given = {"annotations": lists, "images": "made", "evaluation": "balanced-study", "training_list": "val"}
-    people = coco.People(coco.LAYOUT, CocoOptions(**given))
+    people = People(coco.LAYOUT, CocoOptions(**given))
     rows = people.rows["test"]
     protected = people.lists["test"].protected[rows]
     assert (protected == np.repeat([0, 1], 1500)).all() and len(np.unique(rows)) == 3000
 
 
 def test_half_of_the_validation_list_trains_where_there_is_no_training_list(lists):
-    people = coco.People(coco.LAYOUT, CocoOptions(annotations=lists, images="made", training_list="val"))
+    people = People(coco.LAYOUT, CocoOptions(annotations=lists, images="made", training_list="val"))
     assert not set(people.lists["train"].files) & set(people.lists["val"].files)
     assert len(people.lists["train"]) + len(people.lists["val"]) == sum(SIZES["coco"]["val"])
     with pytest.raises(InputError, match=r"no training part; the list is not public.*training_list: val"):
@@ -129,7 +129,7 @@ def test_half_of_the_validation_list_trains_where_there_is_no_training_list(list
 
 
 def test_only_the_training_part_is_a_ratio_subset(lists):
-    people = imsitu.People(imsitu.LAYOUT, PeopleOptions(annotations=lists, images="made", ratio=1))
+    people = People(imsitu.LAYOUT, PeopleOptions(annotations=lists, images="made", ratio=1))
     train = people.lists["train"].take(people.rows["train"])
     men, women = label_counts(np.eye(211, dtype=int)[train.y], train.protected, 2)
     assert (men == women).all() and len(train) == 14_684
@@ -203,7 +203,7 @@ def test_pickled_objects_of_coco_are_vectors_and_gender_is_one_hot(tmp_path):
         (tmp_path / f"{part}.data").write_bytes(pickle.dumps([row]))
     val = read_lists(tmp_path, coco.LAYOUT)["val"]
     assert np.flatnonzero(val.y[0]).tolist() == [3, 10] and val.protected.tolist() == [1]
-    assert coco.places(row["file_name"])[0] == "val2014/COCO_val2014_000000000007.jpg"
+    assert coco.paths(row["file_name"])[0] == "val2014/COCO_val2014_000000000007.jpg"
 
 
 @pytest.mark.parametrize(
