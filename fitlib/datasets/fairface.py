@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fitlib.datasets.custom_images import CustomImages
 from fitlib.datasets.dataset import Dataset
 from fitlib.datasets.images.parquet import ImageTable
 from fitlib.datasets.options import FairFaceOptions, ImagesOptions
-from fitlib.datasets.own_images import OwnImages
 from fitlib.errors import InputError
 
 REMEDY = (
@@ -35,7 +35,7 @@ def load(options: FairFaceOptions) -> Dataset:
     return fairface(options).load()
 
 
-def fairface(options: FairFaceOptions) -> OwnImages:
+def fairface(options: FairFaceOptions) -> CustomImages:
     """The data set before its images are decoded; InputError where it is not there.
 
     Its only protected attribute, whichever column that is, is named "protected".
@@ -44,4 +44,4 @@ def fairface(options: FairFaceOptions) -> OwnImages:
         problem = "not given" if options.root is None else "not there"
         raise InputError("fairface", "data.root", options.root, problem, REMEDY)
     rows, of_images = ImageTable(Path(options.root), REMEDY), ImagesOptions(**options.model_dump())
-    return OwnImages("fairface", rows, of_images, "protected")
+    return CustomImages("fairface", rows, of_images, "protected")

@@ -86,14 +86,14 @@ DATASETS = {
         needs="parquet files, about 0.5 GB, from https://github.com/joojs/fairface (CC BY 4.0): data.root",
     ),
     "table": DataEntry(
-        "fitlib.datasets.own_table:load",
+        "fitlib.datasets.custom_table:load",
         "a table of yours (CSV or parquet): target, protected attributes and features are columns",
         TableOptions,
         needs="a file: data.file; its columns: data.target, data.protected",
         tabular=True,
     ),
     "images": DataEntry(
-        "fitlib.datasets.own_images:load",
+        "fitlib.datasets.custom_images:load",
         "images of yours (parquet, or files and a table): target and protected attributes are columns",
         ImagesOptions,
         needs="parquet files, or image files with a table: data.root; its columns: data.target, data.protected",

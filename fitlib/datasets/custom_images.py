@@ -44,22 +44,22 @@ def describe(options: ImagesOptions) -> dict:
 
     Reads the columns, no image.
     """
-    return own_images(options).description()
+    return custom_images(options).description()
 
 
 def source_files(options: ImagesOptions) -> list[Path]:
     """The parquet files; or the table, and a small file of the cache that stands for the images that are used."""
-    return own_images(options).source_files()
+    return custom_images(options).source_files()
 
 
 def load(options: ImagesOptions) -> Dataset:
     """Make the data set; x is uint8 (rows, 3, size, size): the shorter side resized, the central square."""
-    return own_images(options).load()
+    return custom_images(options).load()
 
 
-def own_images(options: ImagesOptions) -> OwnImages:
+def custom_images(options: ImagesOptions) -> CustomImages:
     """The data set before its images are decoded; InputError where there are no rows."""
-    return OwnImages("images", image_rows(options), options)
+    return CustomImages("images", image_rows(options), options)
 
 
 def image_rows(options: ImagesOptions) -> ImageTable | ImageFolder:
@@ -77,7 +77,7 @@ def image_rows(options: ImagesOptions) -> ImageTable | ImageFolder:
 
 
 @dataclass(frozen=True)
-class OwnImages:
+class CustomImages:
     """Rows of images with their labels, and the options that say what they are used for; no image is decoded yet."""
 
     name: str

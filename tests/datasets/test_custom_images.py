@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fitlib.datasets import own_images
+from fitlib.datasets import custom_images
+from fitlib.datasets.custom_images import in_order, parts_by_name, told_of_shared
 from fitlib.datasets.images.decoding import Decoding
 from fitlib.datasets.options import ImagesOptions
-from fitlib.datasets.own_images import in_order, parts_by_name, told_of_shared
 from fitlib.datasets.tabular.columns import Coded
 from fitlib.errors import InputError
 from fitlib.experiment.registry.datasets import DATASETS
@@ -75,7 +75,7 @@ def packed(tmp_path) -> Path:
 
 def refused(match: str, **options: object) -> str:
     with pytest.raises(InputError, match=match) as raised:
-        own_images.source_files(ImagesOptions(**{**ROLES, **options}))
+        custom_images.source_files(ImagesOptions(**{**ROLES, **options}))
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -84,7 +84,9 @@ def refused(match: str, **options: object) -> str:
 
 
 def test_a_folder_with_a_table_becomes_a_data_set(folder):
-    data = own_images.load(ImagesOptions(**ROLES, root=str(folder), table="labels.csv", path="path", test_share=0.25))
+    data = custom_images.load(
+        ImagesOptions(**ROLES, root=str(folder), table="labels.csv", path="path", test_share=0.25)
+    )
     assert data.classes == ("benign", "malignant") and data.groups == ("f", "m")
     assert data.attribute_groups == {"sex": ("f", "m")} and list(data.train.attributes) == ["sex"]
     assert sorted([*data.train.unit, *data.test.unit]) == list(range(ROWS)) and data.validation is None
@@ -98,33 +100,35 @@ def test_a_folder_with_a_table_becomes_a_data_set(folder):
 
 def test_parts_are_drawn_by_class_and_group_from_the_seed(folder):
     options = {**ROLES, "root": str(folder), "test_share": 0.25}
-    first, again, other = (own_images.load(ImagesOptions(**options, split_seed=seed)) for seed in (0, 0, 1))
+    first, again, other = (custom_images.load(ImagesOptions(**options, split_seed=seed)) for seed in (0, 0, 1))
     assert (first.test.unit == again.test.unit).all() and not np.array_equal(first.test.unit, other.test.unit)
     cells = np.bincount(first.test.y * 2 + first.test.protected, minlength=4)
     assert cells.tolist() == [2, 2, 1, 1]  # of 8, 8, 4 and 4 rows
 
 
 def test_what_was_guessed_is_told(folder):
-    told = own_images.describe(ImagesOptions(**ROLES, root=str(folder)))["notes"]
+    told = custom_images.describe(ImagesOptions(**ROLES, root=str(folder)))["notes"]
     assert "rows read from labels.csv" in told and "images named by the column path" in told
     assert any(note.startswith("the parts were drawn with seed 0") for note in told)
     assert any(note.startswith("24 of 24 rows are used: ") for note in told)
     assert not [
-        note for note in told if note not in own_images.load(ImagesOptions(**ROLES, root=str(folder))).remarks()
+        note for note in told if note not in custom_images.load(ImagesOptions(**ROLES, root=str(folder))).remarks()
     ]
 
 
 def test_public_parquet_is_read_with_the_parts_that_its_files_name(packed):
-    data = own_images.load(ImagesOptions(**ROLES, root=str(packed)))
+    data = custom_images.load(ImagesOptions(**ROLES, root=str(packed)))
     assert data.test.unit.tolist() == list(range(8)) and data.train.unit.tolist() == list(range(8, ROWS))
     assert all((data.train.x[place] == pixels(8 + place)).all() for place in range(16))
-    assert own_images.source_files(ImagesOptions(**ROLES, root=str(packed))) == sorted(packed.rglob("*.parquet"))
-    drawn = own_images.load(ImagesOptions(**ROLES, root=str(packed), test_share=0.5))
+    assert custom_images.source_files(ImagesOptions(**ROLES, root=str(packed))) == sorted(packed.rglob("*.parquet"))
+    drawn = custom_images.load(ImagesOptions(**ROLES, root=str(packed), test_share=0.5))
     assert len(drawn.test) == 12 and drawn.test.unit.max() > 7
 
 
 def test_parquet_and_files_give_the_same_arrays(folder, packed):
-    one, two = (own_images.load(ImagesOptions(**ROLES, root=str(root), test_share=0.25)) for root in (folder, packed))
+    one, two = (
+        custom_images.load(ImagesOptions(**ROLES, root=str(root), test_share=0.25)) for root in (folder, packed)
+    )
     for part in ("train", "test"):
         for (name, a), (_, b) in zip(one.part(part).arrays(), two.part(part).arrays(), strict=True):
             assert np.array_equal(a, b), name
@@ -133,7 +137,7 @@ def test_parquet_and_files_give_the_same_arrays(folder, packed):
 def test_a_column_tells_the_parts(folder):
     fold = ["a", "b", "c", "c"] * 6
     written(folder, [f"{n:02d}.png" for n in range(ROWS)], fold=fold, sex=["f"] * 12 + ["m"] * 12)
-    data = own_images.load(ImagesOptions(**ROLES, root=str(folder), split="fold", test=["a"], validation=["b"]))
+    data = custom_images.load(ImagesOptions(**ROLES, root=str(folder), split="fold", test=["a"], validation=["b"]))
     by_part = {part: {fold[row] for row in data.part(part).unit} for part in ("train", "validation", "test")}
     assert by_part == {"train": {"c"}, "validation": {"b"}, "test": {"a"}}
 
@@ -165,7 +169,7 @@ def test_several_attributes_a_crossing_and_declared_values(folder):
         "bins": {"age": [45]},
         "positive": ["malignant"],
     }
-    data = own_images.load(ImagesOptions(**{**ROLES, **declared}, root=str(folder), test_share=0.25))
+    data = custom_images.load(ImagesOptions(**{**ROLES, **declared}, root=str(folder), test_share=0.25))
     assert data.groups == ("< 45", ">= 45") and list(data.attribute_groups) == ["age", "sex", "sex x age"]
     assert (data.train.protected == (np.array(age)[data.train.unit] >= 45)).all()
     men = np.array(LABELS["sex"])[data.train.unit] == "m"
@@ -175,7 +179,7 @@ def test_several_attributes_a_crossing_and_declared_values(folder):
 def test_declared_classes_keep_their_order_and_leave_other_values_out(folder):
     stage = ["I", "II", "III", "IV"] * 6
     written(folder, [f"{n:02d}.png" for n in range(ROWS)], diagnosis=stage, sex=["f"] * 12 + ["m"] * 12)
-    data = own_images.load(ImagesOptions(**ROLES, root=str(folder), classes={"late": ["III", "IV"], "early": ["I"]}))
+    data = custom_images.load(ImagesOptions(**ROLES, root=str(folder), classes={"late": ["III", "IV"], "early": ["I"]}))
     assert data.classes == ("late", "early") and {stage[row] for row in data.train.unit} == {"I", "III", "IV"}
     assert (data.train.y == [stage[row] == "I" for row in data.train.unit]).all()
 
@@ -184,7 +188,7 @@ def test_rows_without_a_class_or_group_are_left_out_and_counted(folder):
     (folder / "00.png").unlink()  # nor need their images be there
     labels = {"diagnosis": ["", *LABELS["diagnosis"][1:]], "sex": [*LABELS["sex"][:-1], "?"]}
     written(folder, [f"{n:02d}.png" for n in range(ROWS)], **labels)
-    data = own_images.load(ImagesOptions(**ROLES, root=str(folder)))
+    data = custom_images.load(ImagesOptions(**ROLES, root=str(folder)))
     assert sorted([*data.train.unit, *data.test.unit]) == list(range(1, ROWS - 1))
     told = " ".join(data.remarks())
     assert "1 row without a value of the target diagnosis left out" in told
@@ -195,7 +199,7 @@ def test_rows_without_a_class_or_group_are_left_out_and_counted(folder):
 def test_units_lie_in_one_part_and_may_share_an_image(folder):
     names = [f"{n // 2:02d}.png" for n in range(ROWS)]
     written(folder, names, patient=[f"p{n // 4}" for n in range(ROWS)])
-    data = own_images.load(ImagesOptions(**ROLES, root=str(folder), unit="patient"))
+    data = custom_images.load(ImagesOptions(**ROLES, root=str(folder), unit="patient"))
     assert not set(data.train.unit) & set(data.test.unit)
     assert len(np.unique(np.concatenate([data.train.unit, data.test.unit]))) == 6
 
@@ -204,7 +208,7 @@ def test_units_lie_in_one_part_and_may_share_an_image(folder):
 def test_any_separator_and_encoding_is_read_and_accents_survive(folder, separator, encoding):
     names = [f"{n:02d}.png" for n in range(ROWS)]
     written(folder, names, separator, encoding, diagnosis=["bénigne", "maligne", "bénigne"] * 8)
-    told = own_images.describe(ImagesOptions(**ROLES, root=str(folder)))
+    told = custom_images.describe(ImagesOptions(**ROLES, root=str(folder)))
     assert told["classes"] == ["bénigne", "maligne"]
     if encoding == "cp1252":
         assert "encoding Windows-1252 (not UTF-8)" in told["notes"]
@@ -213,7 +217,7 @@ def test_any_separator_and_encoding_is_read_and_accents_survive(folder, separato
 @pytest.mark.parametrize("name", ["{:02d}", ".\\{:02d}.png", "./{:02d}.png"])
 def test_names_without_an_ending_or_with_other_slashes_find_their_images(folder, name):
     written(folder, [name.format(n) for n in range(ROWS)])
-    data = own_images.load(ImagesOptions(**ROLES, root=str(folder)))
+    data = custom_images.load(ImagesOptions(**ROLES, root=str(folder)))
     assert (data.test.x[0] == pixels(int(data.test.unit[0]))).all()
     added = "ending .png added to the names of images" in data.notes
     assert added == (not name.endswith("png"))
@@ -226,15 +230,13 @@ def test_class_numbers_get_the_names_and_the_order_that_the_table_declares(tmp_p
     declared = {"info": {"features": {"diagnosis": {"names": names}}}}
     path = tmp_path / "t.parquet"
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(declared)}), path)
-    told = own_images.describe(ImagesOptions(**ROLES, root=str(path)))
+    told = custom_images.describe(ImagesOptions(**ROLES, root=str(path)))
     assert told["classes"] == names and any("1 row without a value of the target" in note for note in told["notes"])
-    assert (own_images.load(ImagesOptions(**ROLES, root=str(path))).test.y == np.array(numbers)[_test_rows(path)]).all()
+    assert (
+        custom_images.load(ImagesOptions(**ROLES, root=str(path))).test.y == np.array(numbers)[_test_rows(path)]
+    ).all()
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(declared).replace(', "benign"', "")}), path)
     refused("diagnosis = 1: the table's metadata name only 1 classes", root=str(path))
-
-
-def _test_rows(path: Path) -> np.ndarray:
-    return own_images.load(ImagesOptions(**ROLES, root=str(path))).test.unit
 
 
 def test_names_are_put_in_order_and_their_numbers_follow():
@@ -247,16 +249,16 @@ def test_names_are_put_in_order_and_their_numbers_follow():
 def test_the_only_column_of_bytes_is_the_image_whatever_its_name(tmp_path):
     cells = {"photo": [encoded(n) for n in range(ROWS)], **LABELS}
     pq.write_table(pa.table(cells), tmp_path / "t.parquet")
-    told = own_images.describe(ImagesOptions(**ROLES, root=str(tmp_path / "t.parquet")))["notes"]
+    told = custom_images.describe(ImagesOptions(**ROLES, root=str(tmp_path / "t.parquet")))["notes"]
     assert "images read from the column photo" in told
     pq.write_table(pa.table({**cells, "mask": cells["photo"]}), tmp_path / "t.parquet")
     with pytest.raises(InputError, match=r"several columns of bytes, photo, mask; name it"):
-        own_images.load(ImagesOptions(**ROLES, root=str(tmp_path / "t.parquet")))
-    assert len(own_images.load(ImagesOptions(**ROLES, root=str(tmp_path / "t.parquet"), image="photo")).test)
+        custom_images.load(ImagesOptions(**ROLES, root=str(tmp_path / "t.parquet")))
+    assert len(custom_images.load(ImagesOptions(**ROLES, root=str(tmp_path / "t.parquet"), image="photo")).test)
 
 
 def test_limits_keep_the_first_rows_of_each_part(packed):
-    data = own_images.load(ImagesOptions(**ROLES, root=str(packed), limit=10, test_limit=4))
+    data = custom_images.load(ImagesOptions(**ROLES, root=str(packed), limit=10, test_limit=4))
     assert data.train.unit.tolist() == list(range(8, 18)) and data.test.unit.tolist() == list(range(4))
 
 
@@ -273,7 +275,7 @@ def test_missing_images_are_counted_and_the_first_is_named(folder):
 def test_a_damaged_image_is_named(folder, content):
     (folder / "05.png").write_bytes(content)
     with pytest.raises(InputError, match=r"image = '05\.png': (no JPEG or PNG|cannot be decoded)"):
-        own_images.load(ImagesOptions(**ROLES, root=str(folder)))
+        custom_images.load(ImagesOptions(**ROLES, root=str(folder)))
 
 
 def test_an_image_listed_twice_is_refused_with_the_count(folder):
@@ -344,7 +346,7 @@ def test_images_in_both_parts_are_counted(packed):
     table = pq.read_table(rows)
     cells = [{"bytes": encoded(8 + row if row < 2 else 90 + row), "path": None} for row in range(8)]
     pq.write_table(table.set_column(0, "image", pa.array(cells)), rows)
-    data = own_images.load(ImagesOptions(**ROLES, root=str(packed)))
+    data = custom_images.load(ImagesOptions(**ROLES, root=str(packed)))
     assert [note for note in data.remarks() if note.startswith("2 of 8 images of the test part are in the training")]
 
 
@@ -359,7 +361,7 @@ def test_images_that_differ_in_a_pixel_are_not_shared():
 def test_units_in_both_parts_are_counted(folder):
     split = ["train", "train", "test"] * 8
     written(folder, [f"{n:02d}.png" for n in range(ROWS)], split=split, patient=[n // 6 for n in range(ROWS)])
-    told = own_images.describe(ImagesOptions(**ROLES, root=str(folder), unit="patient"))["notes"]
+    told = custom_images.describe(ImagesOptions(**ROLES, root=str(folder), unit="patient"))["notes"]
     assert "4 of the units patient are in the training and in the test part" in told
 
 
@@ -388,9 +390,9 @@ def test_the_registry_fills_in_paths_and_checks_options(folder, monkeypatch):
 
 
 def test_planning_reads_no_image(folder, monkeypatch):
-    monkeypatch.setattr("fitlib.datasets.own_images.decoded", lambda *given: pytest.fail("decoded"))
-    own_images.describe(ImagesOptions(**ROLES, root=str(folder)))
-    own_images.source_files(ImagesOptions(**ROLES, root=str(folder)))
+    monkeypatch.setattr("fitlib.datasets.custom_images.decoded", lambda *given: pytest.fail("decoded"))
+    custom_images.describe(ImagesOptions(**ROLES, root=str(folder)))
+    custom_images.source_files(ImagesOptions(**ROLES, root=str(folder)))
 
 
 METHODS_FOR_IMAGES = (
@@ -417,8 +419,8 @@ def test_every_method_trains_on_them(folder):
 def test_planning_imports_nothing_slow(kind, never, request):
     root = str(request.getfixturevalue(kind))
     code = (
-        "import sys; from fitlib.datasets.options import ImagesOptions; from fitlib.datasets import own_images; "
-        f"own_images.describe(ImagesOptions(root={root!r}, target='diagnosis', protected='sex')); "
+        "import sys; from fitlib.datasets.options import ImagesOptions; from fitlib.datasets import custom_images; "
+        f"custom_images.describe(ImagesOptions(root={root!r}, target='diagnosis', protected='sex')); "
         f"print([name for name in ('torch', 'PIL', {never!r}) if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -428,7 +430,7 @@ def test_planning_imports_nothing_slow(kind, never, request):
 def test_real_faces_by_two_attributes(data_dir):
     root = str(data_dir / "data" / "faces" / "fairface_16k_64px.parquet")
     given = {"target": "gender", "protected": ["race", "age"], "size": 16, "limit": 500, "test_limit": 500}
-    data = own_images.load(ImagesOptions(root=root, **given))
+    data = custom_images.load(ImagesOptions(root=root, **given))
     assert data.classes == ("Female", "Male") and len(data.groups) == 7 and len(data.attribute_groups["age"]) == 9
     assert data.train.unit.max() < data.test.unit.min() and len(data.test) == 500
     assert "the validation part serves as test part: the data have no other" in data.remarks()

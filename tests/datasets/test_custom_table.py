@@ -356,12 +356,12 @@ def test_the_run_that_encodes_has_the_fingerprint_of_all_others(people):
     """
     shown = [subprocess.check_output([sys.executable, "-c", textwrap.dedent(code)], text=True) for _ in range(2)]
     assert shown[0] == shown[1] and shown[0].startswith("False")
-    assert "fitlib.datasets.tabular.encoding" in imported_modules(["fitlib.datasets.own_table"])  # it is in the key
+    assert "fitlib.datasets.tabular.encoding" in imported_modules(["fitlib.datasets.custom_table"])  # it is in the key
 
 
 def test_an_encoding_that_fails_is_one_line_and_leaves_no_entry(people, monkeypatch):
     data = people()
-    monkeypatch.setattr("fitlib.datasets.own_table.sys.executable", "false")
+    monkeypatch.setattr("fitlib.datasets.custom_table.sys.executable", "false")
     with pytest.raises(RunFailed, match="encoding failed"):
         load_data(data)
     monkeypatch.undo()
