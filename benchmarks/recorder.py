@@ -20,6 +20,7 @@ from measure import machine, median, met, spread, table
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from fitlib.experiment.registry.networks import SmallCNNOptions
 from fitlib.recording.recorder import Recorder
 from fitlib.training.networks.small_cnn import SmallCNN
 
@@ -42,6 +43,11 @@ def epoch(model: nn.Module, batches: Iterable) -> Callable[[], None]:
             optimizer.step()
 
     return run
+
+
+def small_cnn() -> nn.Module:
+    """A small convolutional network with 10 outputs."""
+    return SmallCNN((3, 32, 32), 10, SmallCNNOptions())
 
 
 def ratios(make: Callable[[], nn.Module], batches: Iterable, pairs: int) -> tuple[list[float], list[float]]:
@@ -69,7 +75,7 @@ def cases() -> dict[str, tuple[Callable[[], nn.Module], Iterable]]:
     images = [(torch.randn(64, 3, 32, 32), torch.randint(10, (64,))) for _ in range(16)]
     loader = DataLoader(rows, 256, shuffle=True)
     return {
-        "small-cnn, 1,024 images of 32×32, batches of 64 that are ready": (lambda: SmallCNN((3, 32, 32), 10), images),
+        "small-cnn, 1,024 images of 32×32, batches of 64 that are ready": (small_cnn, images),
         "perceptron 64-32, 20,000 rows, batches of 256 from a DataLoader": (perceptron, loader),
         "the same, batches that are ready": (perceptron, list(loader)),
     }

@@ -20,6 +20,7 @@ from measure import machine, met, table
 from torch import nn
 
 from fitlib.datasets.dataset import Dataset, Split
+from fitlib.experiment.registry.networks import CifarResNetOptions
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Part
 from fitlib.training.loop import Generators, Progress, _epoch, batches, make_method, prepared, train
@@ -42,7 +43,7 @@ def made(images: int, test: int = 10) -> Dataset:
 
 def bare(data: Dataset, batch: int, device: str) -> Callable[[], None]:
     """One epoch of a plain loop: forward, loss, backward, SGD step, on batches that are ready."""
-    model = CifarResNet18((3, 32, 32), 10).to(device).train()
+    model = CifarResNet18((3, 32, 32), 10, CifarResNetOptions()).to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     x = (torch.from_numpy(data.train.x).float() / 255).to(device)
     y = torch.from_numpy(data.train.y).to(device)

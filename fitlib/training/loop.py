@@ -72,20 +72,21 @@ def make_method(method: dict, network: dict, training: Training, dataset: Datase
     problem = Problem(len(dataset.classes), len(dataset.groups), dataset.multilabel, shape)
     method_class = METHODS[method["name"]].load()
     network_class = computing(NETWORKS[network["name"]].load(), training)
-    options = {**options_of(network), **_codes(network["name"], network_class, dataset)}
+    network_options = NETWORKS[network["name"]].options(**options_of(network))
+    codes = _codes(network["name"], network_class, dataset)
     if method_class.multilabel not in (None, dataset.multilabel):
         wanted = "sets of labels" if method_class.multilabel else "one class for each row"
         raise InputError("method", "name", method["name"], f"it needs {wanted}", "choose other data or another method")
 
     def make_network(n_outputs: int) -> nn.Module:
-        return network_class(shape, n_outputs, **options)
+        return network_class(shape, n_outputs, network_options, **codes)
 
     with torch.random.fork_rng(), enough_memory("make the network narrower (network.width)"):
         if training.seeding == "before-network":
             torch.manual_seed(generators.initialisation)
         else:
             torch.seed()
-        return method_class(problem, make_network, training, **options_of(method))
+        return method_class(problem, make_network, training, METHODS[method["name"]].options(**options_of(method)))
 
 
 def _codes(name: str, network_class: type[nn.Module], dataset: Dataset) -> dict[str, tuple[int, ...]]:

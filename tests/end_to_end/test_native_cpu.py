@@ -12,6 +12,7 @@ from fitlib.datasets.applicants_s import CODES, load
 from fitlib.datasets.options import ApplicantsSOptions
 from fitlib.digest import digest_arrays
 from fitlib.experiment.parse import read_experiment
+from fitlib.experiment.registry.networks import MLPOptions
 from fitlib.experiment.training_options import Training
 from fitlib.training.loop import Generators, make_method, train
 from fitlib.training.networks.mlp import MLP
@@ -34,7 +35,8 @@ def two_threads():
 
 def network(lookup: str) -> MLP:
     torch.manual_seed(0)
-    return MLP((6,), 2, hidden=[16], embedding=32, lookup=lookup, categories=tuple(CODES.values()))
+    options = MLPOptions(hidden=[16], embedding=32, lookup=lookup)
+    return MLP((6,), 2, options, categories=tuple(CODES.values()))
 
 
 def gradients(lookup: str, rows: int = 2048) -> list[torch.Tensor]:

@@ -11,10 +11,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from fitlib.datasets.dataset import Dataset, Split
 from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.registry.networks import NETWORKS
 from fitlib.experiment.training_options import Training
+from fitlib.options import Options
 from fitlib.training.evaluation import Trained
 from fitlib.training.loop import Generators, make_method, train
 from fitlib.training.noise import NoNoise
@@ -118,6 +121,25 @@ VARIANTS = {  # further configurations of a method
 def configurations(methods: object) -> dict[str, tuple[str, Example]]:
     """Everything the tests train: {name of the configuration: (method, example)}."""
     return {name: (name, EXAMPLES.get(name, Example())) for name in methods} | VARIANTS
+
+
+def checked_options(registered: type, **options: object) -> Options:
+    """Return the options of a registered method or network as its entry's model, checked and completed."""
+    name = f"{registered.__module__}:{registered.__name__}"
+    entry = next(entry for entry in [*METHODS.values(), *NETWORKS.values()] if entry.target == name)
+    return entry.options(**options)
+
+
+def make_network(
+    network: type[nn.Module],
+    shape: tuple[int, ...],
+    n_outputs: int,
+    categories: tuple[int, ...] = (),
+    **options: object,
+) -> nn.Module:
+    """Build a registered network from single options."""
+    codes = {"categories": categories} if categories else {}
+    return network(shape, n_outputs, checked_options(network, **options), **codes)
 
 
 def built(

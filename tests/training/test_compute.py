@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fitlib.errors import InputError, RunFailed
+from fitlib.experiment.registry.networks import SmallCNNOptions
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Inputs, Normaliser, Part
 from fitlib.training.compute import computing, enough_memory
@@ -19,7 +20,7 @@ from tests.support.method_examples import NETWORK, bytes_of, learn, parts, toy
 
 
 def test_bfloat16_computes_in_bfloat16_and_gives_out_float32():
-    network = computing(SmallCNN, Training(precision="bfloat16"))((3, 8, 8), 4, width=4)
+    network = computing(SmallCNN, Training(precision="bfloat16"))((3, 8, 8), 4, SmallCNNOptions(width=4))
     seen = []
     network.body[0].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     x = torch.rand(5, 3, 8, 8)

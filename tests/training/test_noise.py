@@ -14,6 +14,7 @@ from fitlib.datasets.options import DigitsSOptions
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.registry.networks import SmallCNNOptions
 from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Batch
@@ -273,7 +274,7 @@ def test_ulp_moves_a_weight_of_a_bfloat16_network_by_one_bfloat16_unit():
     network = computing(SmallCNN, Training(precision="bfloat16"))
     for index in range(12):
         torch.manual_seed(0)
-        before = network((3, 8, 8), 4, width=4)
+        before = network((3, 8, 8), 4, SmallCNNOptions(width=4))
         after = copy.deepcopy(before)
         moved = Ulp(index, 0).perturb(after)
         assert moved["unit"] == "bfloat16" and moved["before"] != 0

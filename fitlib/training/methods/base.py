@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from fitlib.datasets.dataset import Split
 from fitlib.experiment.training_options import Stage, Training
+from fitlib.options import Options
 from fitlib.training.batching import Batch
 
 
@@ -33,12 +35,14 @@ class Problem:
     shape: tuple[int, ...] = ()  # (channels, height, width), or (features,)
 
 
-Rule = Callable[[Tensor, Tensor], Tensor]  # (scores (n, …), protected (n,)) -> predictions (n,) or (n, labels)
+NetworkFactory = Callable[[int], nn.Module]  # n_outputs -> a network with freshly drawn weights
+Rule = Callable[..., Tensor]  # (scores (n, …), protected (n,)) -> predictions (n,) or (n, labels)
 
 
 class Method:
     """Base of all methods: one network, one optimiser, one step a batch on `loss`."""
 
+    options: Options  # of the method; a subclass with options narrows the type to its model in the registry
     rules: dict[str, Rule]
     multilabel: bool | None = None  # the problems it can learn: only multi-label, only classes, or (None) both
     normalised = True  # its inputs are standardised as the data set says; False: they stay in [0, 1]
@@ -46,14 +50,19 @@ class Method:
     model: nn.Module  # all that is trained, in one module: digests, noise and state see its state_dict
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, problem: Problem, make_network: Callable[[int], nn.Module], training: Training):
-        self.problem, self.training = problem, training
+    def __init__(self, problem: Problem, make_network: NetworkFactory, training: Training, options: Options):
+        self.problem, self.training, self.options = problem, training, options
         self.stage_training = training
         self.model = make_network(self.n_outputs())
 
     def n_outputs(self) -> int:
-        """Number of logits that the network has to give."""
+        """Return the number of logits that the network has to give."""
         return self.problem.n_classes
+
+    @property
+    def network(self) -> Any:
+        """The network by itself; `model` holds it beside whatever else the method trains."""
+        return self.model["network"] if isinstance(self.model, nn.ModuleDict) else self.model
 
     @property
     def device(self) -> torch.device:
@@ -93,9 +102,8 @@ class Method:
 
     def backbone(self) -> Iterable[nn.Parameter]:
         """What a frozen stage leaves as it is: the network's parameters but those of its `head`."""
-        network = self.model["network"] if isinstance(self.model, nn.ModuleDict) else self.model
-        head = {id(p) for p in network.head.parameters()} if hasattr(network, "head") else set()
-        return [p for p in network.parameters() if id(p) not in head]
+        head = {id(p) for p in self.network.head.parameters()} if hasattr(self.network, "head") else set()
+        return [p for p in self.network.parameters() if id(p) not in head]
 
     def start_epoch(self, epoch: int) -> None:
         """Set the learning rate of an epoch (from 0 in its stage): rate · factor^floor(epoch / decay_epochs)."""
@@ -128,7 +136,7 @@ class Method:
 
     def scores(self, x: Tensor) -> Tensor:
         """What the inference rules decide on, by default the logits (n, n_outputs)."""
-        return self.model(x)
+        return self.network(x)
 
     def first_rule(self) -> str:
         """The rule that the history is measured by: `threshold` for multi-label problems, where it is there."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fitlib.datasets.dataset import Split
-from fitlib.experiment.training_options import Training
+from fitlib.experiment.registry.methods import BaselineOptions, MapAdversaryOptions, RatioBalancedOptions
 from fitlib.training.batching import Batch
-from fitlib.training.methods.base import Method, Problem, at_least_half, classification_loss, most_likely
+from fitlib.training.methods.base import Method, at_least_half, classification_loss, most_likely
 
 
 def argmax(scores: Tensor, protected: Tensor) -> Tensor:
@@ -32,24 +30,15 @@ class Baseline(Method):
     `study`, see `fitlib.training.methods.baseline`.
     """
 
+    options: BaselineOptions | MapAdversaryOptions | RatioBalancedOptions  # all that can weight classes
     rules = {"argmax": argmax, "threshold": threshold}
-
-    def __init__(
-        self,
-        problem: Problem,
-        make_network: Callable[[int], nn.Module],
-        training: Training,
-        class_weights: str = "none",
-    ):
-        super().__init__(problem, make_network, training)
-        self.class_weights = class_weights
-        self.weights: Tensor | None = None
+    weights: Tensor | None = None  # of the classes, once `prepare` has counted them
 
     def prepare(self, train: Split) -> None:
         """Count the classes, where they are weighted."""
-        if self.class_weights != "none":
+        if self.options.class_weights != "none":
             y = train.y[self.training_rows(train)]
-            self.weights = class_weights(y, self.problem.n_classes, self.class_weights)
+            self.weights = class_weights(y, self.problem.n_classes, self.options.class_weights)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross entropy of the batch."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fitlib.datasets.dataset import Split
-from fitlib.experiment.training_options import Training
+from fitlib.experiment.registry.methods import DomainDiscriminativeOptions
 from fitlib.training.batching import Batch
-from fitlib.training.methods.base import Method, Problem, most_likely
+from fitlib.training.methods.base import Method, most_likely
 
 
 class DomainDiscriminative(Method):
@@ -19,26 +17,15 @@ class DomainDiscriminative(Method):
 
     Rules:  sum-no-prior-shift (S-DD1)  argmax_y Σ_d p[d, y];  max-prior-shift (S-DD2)  argmax_y max_d w[d, y] p[d, y];
     sum-prior-shift (S-DD3)  argmax_y Σ_d w[d, y] p[d, y];  rba (S-DD4)  potentials Σ_d exp z[d, y], calibrated over
-    all predicted rows with their known groups (`fitlib.training.methods.domain_discriminative`).
+    all predicted rows with their groups (`calibrated`).
     Prior-shift weights w[d, y] = 1 / (share of the pair in training): the test set is taken to show all pairs equally
     often (Saerens et al., 2002). At 95 % : 5 % in equally frequent classes they are the study's 1/95 and 1/5, up to a
     factor that all share. A pair without training samples gets weight 0: it was never learnt.
     Reference: Wang et al., CVPR 2020, domain-discriminative training.
     """
 
+    options: DomainDiscriminativeOptions
     multilabel = False
-
-    def __init__(
-        self,
-        problem: Problem,
-        make_network: Callable[[int], nn.Module],
-        training: Training,
-        margin: float = 0.05,
-        rate: float = 3.0,
-        rounds: int = 100,
-    ):
-        super().__init__(problem, make_network, training)
-        self.calibration = {"margin": margin, "rate": rate, "rounds": rounds}
 
     def n_outputs(self) -> int:
         """One logit for each pair of group and class."""
@@ -75,7 +62,7 @@ class DomainDiscriminative(Method):
 
     def rba(self, scores: Tensor, protected: Tensor) -> Tensor:
         """S-DD4: calibrated over all rows; exponentials of raw logits, not normalised, no prior shift."""
-        return calibrated(scores.double().exp().sum(dim=1), protected, self.problem.n_groups, **self.calibration)
+        return calibrated(scores.double().exp().sum(dim=1), protected, self.problem.n_groups, self.options)
 
     def shifted(self, scores: Tensor) -> Tensor:
         """Weighted probabilities w p (n, groups, classes)."""
@@ -103,9 +90,7 @@ def prior_shift_weights(y: np.ndarray, protected: np.ndarray, n_classes: int, n_
 SLACK = 1e-9  # of a count: a share exactly at its bound satisfies it, whatever the last bits say
 
 
-def calibrated(
-    potentials: Tensor, protected: Tensor, n_groups: int, margin: float = 0.05, rate: float = 3.0, rounds: int = 100
-) -> Tensor:
+def calibrated(potentials: Tensor, protected: Tensor, n_groups: int, options: DomainDiscriminativeOptions) -> Tensor:
     """Predictions (n,) such that, among the rows predicted y, each group's share is pushed to at most 1/G + margin.
 
     `potentials` s (n, classes) say how good each class is for each row; `protected` (n,) holds groups 0 .. G-1.
@@ -119,14 +104,14 @@ def calibrated(
     """
     n_classes, rows = potentials.shape[1], torch.arange(len(potentials), device=potentials.device)
     potentials = potentials.double()
-    constraints = torch.eye(n_groups, dtype=torch.float64, device=potentials.device) - (1 / n_groups + margin)
+    constraints = torch.eye(n_groups, dtype=torch.float64, device=potentials.device) - (1 / n_groups + options.margin)
     multipliers = torch.zeros(n_classes, n_groups, dtype=torch.float64, device=potentials.device)
     shifted = potentials
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         predicted = shifted.argmax(dim=1)
         counts = torch.bincount(predicted * n_groups + protected, minlength=n_classes * n_groups)
         excess = (counts.reshape(n_classes, 1, n_groups) * constraints).sum(dim=2)
-        multipliers = (multipliers + rate * excess).clamp(min=0)
+        multipliers = (multipliers + options.rate * excess).clamp(min=0)
         price = (multipliers[:, :, None] * constraints).sum(dim=1)  # of predicting class y for a row of group g
         shifted = potentials.clone()
         shifted[rows, predicted] -= price[predicted, protected]

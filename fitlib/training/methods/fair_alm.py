@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from fitlib.experiment.registry.methods import FairALMOptions
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Batch
-from fitlib.training.methods.base import Problem
-from fitlib.training.methods.baseline import Baseline, argmax
+from fitlib.training.methods.base import Method, NetworkFactory, Problem
+from fitlib.training.methods.baseline import argmax
 from fitlib.training.methods.group_loss_penalty import check_two_groups, group_losses
 
 
-class FairALM(Baseline):
+class FairALM(Method):
     """In every batch `inner_steps` steps on the same samples, each with a forward pass of its own, on
         L + (eta_e/4 + (lam0 - lam1)/2) L_0 + (eta_e/4 + (lam1 - lam0)/2) L_1,
     then one update of the duals (lam0, lam1) by the gap D = L_0 - L_1 of the last pass:
@@ -27,41 +26,32 @@ class FairALM(Baseline):
     Reference: Lokhande et al., ECCV 2020, for which `simultaneous` is written; A-ALM is `study`.
     """
 
+    options: FairALMOptions
     rules = {"argmax": argmax}
     multilabel = False
 
-    def __init__(
-        self,
-        problem: Problem,
-        make_network: Callable[[int], nn.Module],
-        training: Training,
-        eta: float = 20.0,
-        growth: float = 1.01,
-        positive: int = 1,
-        inner_steps: int = 5,
-        duals: str = "simultaneous",
-    ):
-        check_two_groups(problem, "fair-alm", positive)
-        super().__init__(problem, make_network, training)
-        self.eta, self.growth, self.positive, self.inner_steps = eta, growth, positive, inner_steps
-        self.move_duals = {"simultaneous": simultaneous, "study": sequential}[duals]
+    def __init__(self, problem: Problem, make_network: NetworkFactory, training: Training, options: FairALMOptions):
+        check_two_groups(problem, "fair-alm", options.positive)
+        super().__init__(problem, make_network, training, options)
+        self.eta = options.eta
+        self.move_duals = {"simultaneous": simultaneous, "study": sequential}[options.duals]
         self.duals = torch.zeros(2)
 
     def start_epoch(self, epoch: int) -> None:
         """Raise eta."""
         super().start_epoch(epoch)
-        self.eta *= self.growth
+        self.eta *= self.options.growth
 
     def loss(self, batch: Batch) -> Tensor:
         """The augmented Lagrangian; keeps the gap and whether this batch defines it."""
-        loss, group_0, group_1 = group_losses(self.scores(batch.x), batch, self.positive)
+        loss, group_0, group_1 = group_losses(self.scores(batch.x), batch, self.options.positive)
         self.gap = (group_0 - group_1).detach()
         half = (self.duals[0] - self.duals[1]) / 2
         return loss + (self.eta / 4 + half) * group_0 + (self.eta / 4 - half) * group_1
 
     def update(self, batch: Batch) -> Tensor:
         """All inner steps, then the duals; returns the last step's loss."""
-        for _ in range(self.inner_steps):
+        for _ in range(self.options.inner_steps):
             loss = super().update(batch)
         moved = self.move_duals(self.duals, self.eta, self.gap)
         self.duals = torch.where(self.both_groups(batch), moved, self.duals)
@@ -69,7 +59,7 @@ class FairALM(Baseline):
 
     def both_groups(self, batch: Batch) -> Tensor:
         """Whether each group has a sample of the favourable class."""
-        has = [((batch.y == self.positive) & (batch.protected == group)).any() for group in (0, 1)]
+        has = [((batch.y == self.options.positive) & (batch.protected == group)).any() for group in (0, 1)]
         return has[0] & has[1]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
+from fitlib.experiment.registry.methods import GradientProjectionOptions
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Batch
-from fitlib.training.methods.base import Method, Problem, classification_loss, make_optimizer
+from fitlib.training.methods.base import Method, NetworkFactory, Problem, classification_loss, make_optimizer
 from fitlib.training.methods.baseline import Baseline
 
 SMALLEST_NORM = 1e-5  # of a domain gradient that is still projected on; the study's
@@ -28,26 +29,21 @@ class GradientProjection(Method):
     Reference: Zhang, Lemoine & Mitchell, AIES 2018, as used by Wang et al., CVPR 2020.
     """
 
+    options: GradientProjectionOptions
     rules = Baseline.rules
+    model: nn.ModuleDict
 
     def __init__(
-        self,
-        problem: Problem,
-        make_network: Callable[[int], nn.Module],
-        training: Training,
-        ratio: int = 3,
-        alpha: float = 1.0,
-        order: str = "both-first",
+        self, problem: Problem, make_network: NetworkFactory, training: Training, options: GradientProjectionOptions
     ):
-        super().__init__(problem, make_network, training)
-        self.ratio, self.alpha, self.order = ratio, alpha, order
+        super().__init__(problem, make_network, training, options)
         head = nn.Linear(problem.n_classes, problem.n_groups)
-        self.model = nn.ModuleDict({"network": self.model, "domain_head": head})
+        self.model = nn.ModuleDict({"network": self.network, "domain_head": head})
 
     def start_stage(self, stage: int) -> None:
         """Fresh optimisers: one for the network, one for the domain head."""
         super().start_stage(stage)
-        self.optimizer = make_optimizer(self.model["network"].parameters(), self.stage_training)
+        self.optimizer = make_optimizer(self.network.parameters(), self.stage_training)
         self.domain_optimizer = make_optimizer(self.model["domain_head"].parameters(), self.stage_training)
 
     def start_epoch(self, epoch: int) -> None:
@@ -55,7 +51,7 @@ class GradientProjection(Method):
         super().start_epoch(epoch)
         for group in self.domain_optimizer.param_groups:
             group["lr"] = self.stage_training.rate(epoch)
-        self.projects = epoch % self.ratio == 0
+        self.projects = epoch % self.options.ratio == 0
 
     def update(self, batch: Batch) -> Tensor:
         """Step the domain head and, in its epochs, the network; returns the classification loss."""
@@ -68,7 +64,7 @@ class GradientProjection(Method):
         domain_loss.backward()
         self.domain_optimizer.step()
         if self.projects:
-            through = self.model["domain_head"].weight.detach() if self.order == "study" else before
+            through = self.model["domain_head"].weight.detach() if self.options.order == "study" else before
             self.step_network(loss, logits, error @ through)
         return loss.detach()
 
@@ -81,16 +77,12 @@ class GradientProjection(Method):
 
     def step_network(self, loss: Tensor, logits: Tensor, domain_signal: Tensor) -> None:
         """Step on the projected gradients; `domain_signal` is the domain loss's gradient at the logits."""
-        weights = [p for p in self.model["network"].parameters() if p.requires_grad]
+        weights = [p for p in self.network.parameters() if p.requires_grad]
         by_class = torch.autograd.grad(loss, weights, retain_graph=True)
         by_domain = torch.autograd.grad(logits, weights, domain_signal)
-        for weight, gradient in zip(weights, projected(by_class, by_domain, self.alpha), strict=True):
+        for weight, gradient in zip(weights, projected(by_class, by_domain, self.options.alpha), strict=True):
             weight.grad = gradient
         self.optimizer.step()
-
-    def scores(self, x: Tensor) -> Tensor:
-        """Class logits (n, classes)."""
-        return self.model["network"](x)
 
 
 def projected(by_class: Iterable[Tensor], by_domain: Iterable[Tensor], alpha: float) -> list[Tensor]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from fitlib.errors import InputError
+from fitlib.experiment.registry.methods import GroupLossPenaltyOptions
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Batch
-from fitlib.training.methods.base import Problem
-from fitlib.training.methods.baseline import Baseline, argmax
+from fitlib.training.methods.base import Method, NetworkFactory, Problem
+from fitlib.training.methods.baseline import argmax
 
 
-class GroupLossPenalty(Baseline):
+class GroupLossPenalty(Method):
     """L + (eta_e / 2) (L_0 - L_1)^2,  eta_e = eta · growth^e in epoch e = 1, 2, …
 
     L is the mean cross entropy of the batch, L_s its mean over the samples of class `positive` in group s: L_0 - L_1
@@ -22,30 +21,25 @@ class GroupLossPenalty(Baseline):
     the difference: its penalty is 0.  Reference: the L2 penalty in Lokhande et al., ECCV 2020 (FairALM); A-L2.
     """
 
+    options: GroupLossPenaltyOptions
     rules = {"argmax": argmax}
     multilabel = False
 
     def __init__(
-        self,
-        problem: Problem,
-        make_network: Callable[[int], nn.Module],
-        training: Training,
-        eta: float = 20.0,
-        growth: float = 1.01,
-        positive: int = 1,
+        self, problem: Problem, make_network: NetworkFactory, training: Training, options: GroupLossPenaltyOptions
     ):
-        check_two_groups(problem, "group-loss-penalty", positive)
-        super().__init__(problem, make_network, training)
-        self.eta, self.growth, self.positive = eta, growth, positive
+        check_two_groups(problem, "group-loss-penalty", options.positive)
+        super().__init__(problem, make_network, training, options)
+        self.eta = options.eta
 
     def start_epoch(self, epoch: int) -> None:
         """Raise the weight of the penalty."""
         super().start_epoch(epoch)
-        self.eta *= self.growth
+        self.eta *= self.options.growth
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross entropy plus penalty."""
-        loss, group_0, group_1 = group_losses(self.scores(batch.x), batch, self.positive)
+        loss, group_0, group_1 = group_losses(self.scores(batch.x), batch, self.options.positive)
         return loss + self.eta / 2 * (group_0 - group_1) ** 2
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from fitlib.errors import InputError
+from fitlib.experiment.registry.methods import MapAdversaryOptions
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Batch
-from fitlib.training.methods.base import Problem
+from fitlib.training.methods.base import NetworkFactory, Problem
 from fitlib.training.methods.baseline import Baseline
 from fitlib.training.methods.gradient_reversal import reverse_gradient
 
@@ -30,21 +29,16 @@ class MapAdversary(Baseline):
     Reference: Wang et al., ICCV 2019 (Balanced Datasets Are Not Enough), after Ganin & Lempitsky, ICML 2015.
     """
 
+    options: MapAdversaryOptions
+    model: nn.ModuleDict
+
     def __init__(
-        self,
-        problem: Problem,
-        make_network: Callable[[int], nn.Module],
-        training: Training,
-        layer: str | None = None,
-        strength: float = 1.0,
-        per_group: int | None = None,
-        hidden: int = 300,
-        class_weights: str = "none",
+        self, problem: Problem, make_network: NetworkFactory, training: Training, options: MapAdversaryOptions
     ):
-        super().__init__(problem, make_network, training, class_weights)
-        self.layer, inputs = map_size(self.model, problem.shape, layer)
-        self.strength, self.per_group, self.reversed = strength, per_group, True
-        adversary = make_adversary(inputs, hidden, problem.n_groups)
+        super().__init__(problem, make_network, training, options)
+        self.layer, inputs = map_size(self.model, problem.shape, options.layer)
+        self.reversed = True
+        adversary = make_adversary(inputs, options.hidden, problem.n_groups)
         self.model = nn.ModuleDict({"network": self.model, "adversary": adversary})
 
     def start_stage(self, stage: int) -> None:
@@ -57,23 +51,20 @@ class MapAdversary(Baseline):
 
         A single sample is skipped as well: the adversary's batch normalisation needs two.
         """
-        if self.per_group is None:
+        per_group = self.options.per_group
+        if per_group is None:
             return batch if len(batch.y) > 1 else None
         members = [(batch.protected == group).nonzero().flatten() for group in range(self.problem.n_groups)]
-        if min(map(len, members)) < self.per_group:
+        if min(map(len, members)) < per_group:
             return None
-        return batch.take(torch.cat([rows[: self.per_group] for rows in members]).sort().values)
+        return batch.take(torch.cat([rows[:per_group] for rows in members]).sort().values)
 
     def loss(self, batch: Batch) -> Tensor:
         """Task loss plus the adversary's cross entropy, equal weights."""
-        logits, found = self.model["network"].forward_with(batch.x, self.layer)
-        seen = reverse_gradient(found, self.strength) if self.reversed else found.detach()
-        told = self.model["adversary"](seen)
-        return self.task_loss(logits, batch.y) + nn.functional.cross_entropy(told, batch.protected)
-
-    def scores(self, x: Tensor) -> Tensor:
-        """Class logits (n, classes)."""
-        return self.model["network"](x)
+        logits, features = self.network.forward_with(batch.x, self.layer)
+        seen = reverse_gradient(features, self.options.strength) if self.reversed else features.detach()
+        adversary_logits = self.model["adversary"](seen)
+        return self.task_loss(logits, batch.y) + nn.functional.cross_entropy(adversary_logits, batch.protected)
 
 
 def make_adversary(inputs: int, hidden: int, n_groups: int) -> nn.Sequential:

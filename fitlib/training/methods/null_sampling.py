@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +9,10 @@ from torch import Tensor, nn
 
 from fitlib.datasets.dataset import Split
 from fitlib.errors import InputError
+from fitlib.experiment.registry.methods import NullSamplingOptions
 from fitlib.experiment.training_options import Stage, Training
 from fitlib.training.batching import Batch, Inputs, Normaliser, Part
-from fitlib.training.methods.base import Method, Problem, classification_loss, make_optimizer
+from fitlib.training.methods.base import Method, NetworkFactory, Problem, classification_loss, make_optimizer
 from fitlib.training.methods.baseline import argmax
 from fitlib.training.methods.gradient_reversal import reverse_gradient
 from fitlib.training.networks.normalising_flow import Flow, negative_log_likelihood
@@ -37,34 +37,22 @@ class NullSampling(Method):
     Reference: Kehrenberg et al., ECCV 2020; N-Flow.
     """
 
+    options: NullSamplingOptions
     rules = {"argmax": argmax}
     multilabel = False
     normalised = False
 
     def __init__(
-        self,
-        problem: Problem,
-        make_network: Callable[[int], nn.Module],
-        training: Training,
-        levels: int = 3,
-        blocks: int = 32,
-        hidden: int = 512,
-        share: float = 0.001,
-        weight: float = 0.01,
-        discriminators: int = 10,
-        discriminator_width: int = 512,
-        restart: float = 1 / 5000,
-        iterations: int | None = None,
-        check_every: int = 1000,
-        patience: int | None = None,
+        self, problem: Problem, make_network: NetworkFactory, training: Training, options: NullSamplingOptions
     ):
-        super().__init__(problem, make_network, training)
-        flow = Flow(problem.shape, levels, blocks, hidden)
-        self.sensitive = max(1, round(share * flow.size))
-        self.weight, self.stop = weight, Stop(iterations, check_every, patience)
-        self.ensemble = Ensemble(flow.size, discriminator_width, problem.n_groups, discriminators, restart)
-        self.flow, self.classifier = flow, self.model
-        self.model = nn.ModuleDict({"network": self.classifier, "flow": flow, "discriminators": self.ensemble})
+        super().__init__(problem, make_network, training, options)
+        self.classifier = self.model
+        self.flow = Flow(problem.shape, options.levels, options.blocks, options.hidden)
+        self.sensitive = max(1, round(options.share * self.flow.size))
+        width, number = options.discriminator_width, options.discriminators
+        self.ensemble = Ensemble(self.flow.size, width, problem.n_groups, number, options.restart)
+        self.stop = Stop(options.iterations, options.check_every, options.patience)
+        self.model = nn.ModuleDict({"network": self.classifier, "flow": self.flow, "discriminators": self.ensemble})
 
     def stages(self) -> list[Stage]:
         """The flow's stage and the classifier's: both as declared, or the flow's first, as long, by RAdam at 3e-4."""
@@ -102,7 +90,7 @@ class NullSampling(Method):
         """NLL + sign · weight · the discriminators' mean cross entropy, through reversed gradients."""
         z, logdet = self.flow(2 * batch.x - 1)
         told = self.ensemble.loss(reverse_gradient(self.without_sensitive(z)), batch.protected)
-        return negative_log_likelihood(z, logdet) + sign * self.weight * told
+        return negative_log_likelihood(z, logdet) + sign * self.options.weight * told
 
     def without_sensitive(self, z: Tensor) -> Tensor:
         """Latents (n, d) with z_s, the last ones, set to 0."""

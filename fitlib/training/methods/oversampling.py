@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
 from fitlib.datasets.dataset import Split
-from fitlib.training.methods.baseline import Baseline, argmax
+from fitlib.experiment.registry.methods import OversamplingOptions
+from fitlib.training.batching import Batch
+from fitlib.training.methods.base import Method, classification_loss
+from fitlib.training.methods.baseline import argmax
 
 
-class Oversampling(Baseline):
-    """The baseline on an enlarged training set.
+class Oversampling(Method):
+    """The baseline, without class weights, on an enlarged training set: L = mean CE(z(x), y).
 
     In each class, every sample of group g is taken floor(n_max / n_g) times (n_g: samples of the group in this class,
     n_max: the largest of them), at most `max_copies` times. With 4,750 : 250 images, as in CIFAR-10S, the minority
     stands 19 times, which is the study's S-RS.  Reference: Wang et al., CVPR 2020, strategic sampling.
     """
 
+    options: OversamplingOptions
     multilabel = False
     rules = {"argmax": argmax}
 
-    def __init__(self, *args: object, max_copies: int | None = None):
-        super().__init__(*args)
-        self.max_copies = max_copies
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the mean cross entropy of the batch."""
+        return classification_loss(self.scores(batch.x), batch.y)
 
     def training_rows(self, train: Split) -> np.ndarray:
         """All rows, then the further copies class by class and group by group."""
@@ -34,4 +39,5 @@ class Oversampling(Baseline):
 
     def copies(self, most: int, size: int) -> int:
         """How often each sample of a group of `size` is taken where the largest group of its class has `most`."""
-        return most // size if self.max_copies is None else min(most // size, self.max_copies)
+        limit = self.options.max_copies
+        return most // size if limit is None else min(most // size, limit)

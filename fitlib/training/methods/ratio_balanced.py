@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-from torch import nn
 
 from fitlib.datasets.dataset import Split
 from fitlib.datasets.people.subsets import label_counts, ratio_subset
 from fitlib.errors import InputError
-from fitlib.experiment.training_options import Training
-from fitlib.training.methods.base import Problem
+from fitlib.experiment.registry.methods import RatioBalancedOptions
 from fitlib.training.methods.baseline import Baseline
 
 
@@ -26,26 +22,16 @@ class RatioBalanced(Baseline):
     Reference: Wang et al., ICCV 2019 (Balanced Datasets Are Not Enough); C-R1 … C-R3 and I-R1 … I-R3 for ratio 1 … 3.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        make_network: Callable[[int], nn.Module],
-        training: Training,
-        ratio: float = 1.0,
-        subset_seed: int = 0,
-        missing: str = "error",
-        class_weights: str = "none",
-    ):
-        super().__init__(problem, make_network, training, class_weights)
-        self.ratio, self.subset_seed, self.missing = ratio, subset_seed, missing
+    options: RatioBalancedOptions
 
     def training_rows(self, train: Split) -> np.ndarray:
         """The rows of the subset, ascending."""
-        if self.missing == "error":
+        ratio, seed = self.options.ratio, self.options.subset_seed
+        if self.options.missing == "error":
             self.check_that_groups_show_all(train)
-        rows = ratio_subset(train.y, train.protected, self.ratio, self.subset_seed, self.problem.n_groups)
+        rows = ratio_subset(train.y, train.protected, ratio, seed, self.problem.n_groups)
         if not len(rows):
-            raise InputError("method", "ratio", self.ratio, "no training sample is left", "raise the ratio")
+            raise InputError("method", "ratio", ratio, "no training sample is left", "raise the ratio")
         return rows
 
     def check_that_groups_show_all(self, train: Split) -> None:

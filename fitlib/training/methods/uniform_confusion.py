@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
+from fitlib.experiment.registry.methods import UniformConfusionOptions
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Batch
-from fitlib.training.methods.base import Method, Problem, classification_loss, make_optimizer
+from fitlib.training.methods.base import Method, NetworkFactory, Problem, classification_loss, make_optimizer
 from fitlib.training.methods.baseline import Baseline
 
 
@@ -24,25 +23,21 @@ class UniformConfusion(Method):
     itself, so one optimiser for both is the same.  Reference: Wang et al., CVPR 2020, after Tzeng et al., ICCV 2015.
     """
 
+    options: UniformConfusionOptions
     rules = Baseline.rules
+    model: nn.ModuleDict
 
     def __init__(
-        self,
-        problem: Problem,
-        make_network: Callable[[int], nn.Module],
-        training: Training,
-        ratio: int = 3,
-        alpha: float = 1.0,
+        self, problem: Problem, make_network: NetworkFactory, training: Training, options: UniformConfusionOptions
     ):
-        super().__init__(problem, make_network, training)
-        self.ratio, self.alpha = ratio, alpha
-        head = nn.Linear(self.model.n_features, problem.n_groups)
-        self.model = nn.ModuleDict({"network": self.model, "domain_head": head})
+        super().__init__(problem, make_network, training, options)
+        head = nn.Linear(self.network.n_features, problem.n_groups)
+        self.model = nn.ModuleDict({"network": self.network, "domain_head": head})
 
     def start_stage(self, stage: int) -> None:
         """Fresh optimisers: one for features and class head, one for the domain head."""
         super().start_stage(stage)
-        self.optimizer = make_optimizer(self.model["network"].parameters(), self.stage_training)
+        self.optimizer = make_optimizer(self.network.parameters(), self.stage_training)
         self.domain_optimizer = make_optimizer(self.model["domain_head"].parameters(), self.stage_training)
 
     def start_epoch(self, epoch: int) -> None:
@@ -50,7 +45,7 @@ class UniformConfusion(Method):
         super().start_epoch(epoch)
         for group in self.domain_optimizer.param_groups:
             group["lr"] = self.stage_training.rate(epoch)
-        self.confuses = epoch % self.ratio == 0
+        self.confuses = epoch % self.options.ratio == 0
 
     def update(self, batch: Batch) -> Tensor:
         """One step on this epoch's loss; returns it."""
@@ -63,16 +58,12 @@ class UniformConfusion(Method):
 
     def loss(self, batch: Batch) -> Tensor:
         """Classification loss plus alpha times the confusion U."""
-        features = self.model["network"].features(batch.x)
+        features = self.network.features(batch.x)
         confusion = -self.model["domain_head"](features).log_softmax(dim=1).mean()
-        return classification_loss(self.model["network"].head(features), batch.y) + self.alpha * confusion
+        return classification_loss(self.network.head(features), batch.y) + self.options.alpha * confusion
 
     def domain_loss(self, batch: Batch) -> Tensor:
         """Cross entropy of the domain head, which gets no further than the features."""
         with torch.no_grad():
-            features = self.model["network"].features(batch.x)
+            features = self.network.features(batch.x)
         return nn.functional.cross_entropy(self.model["domain_head"](features), batch.protected)
-
-    def scores(self, x: Tensor) -> Tensor:
-        """Class logits (n, classes)."""
-        return self.model["network"](x)

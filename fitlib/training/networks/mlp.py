@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fitlib.errors import InputError
+from fitlib.experiment.registry.networks import MLPOptions
 
 MOST_WIDTH = 50  # of an embedding whose width is not given
 
@@ -25,27 +26,19 @@ class MLP(nn.Module):
     Embeddings of Categorical Variables, 2016.
     """
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        n_outputs: int,
-        hidden: Sequence[int] = (64, 32),
-        dropout: float = 0.0,
-        embedding: int | None = None,
-        lookup: str = "embedding",
-        categories: Sequence[int] = (),
-    ):
+    def __init__(self, shape: Sequence[int], n_outputs: int, options: MLPOptions, categories: Sequence[int] = ()):
         super().__init__()
+        embedding = options.embedding
         if embedding is not None and not categories:
             problem = "the data have no columns of codes"
             raise InputError("network", "embedding", embedding, problem, "set data.encoding: codes, or leave it out")
         widths = [embedding or min(MOST_WIDTH, (size + 1) // 2) for size in categories]
-        self.lookup, self.n_numbers = lookup, prod(shape) - len(categories)
+        self.lookup, self.n_numbers = options.lookup, prod(shape) - len(categories)
         sizes = zip(categories, widths, strict=True)
         self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size, width in sizes)
         layers, width = [], self.n_numbers + sum(widths)
-        for wide in hidden:
-            layers += [nn.Linear(width, wide), nn.ReLU(), nn.Dropout(dropout)]
+        for wide in options.hidden:
+            layers += [nn.Linear(width, wide), nn.ReLU(), nn.Dropout(options.dropout)]
             width = wide
         self.body, self.n_features = nn.Sequential(*layers), width
         self.head = nn.Linear(width, n_outputs)

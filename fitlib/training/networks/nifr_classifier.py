@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from fitlib.errors import InputError
+from fitlib.experiment.registry.networks import NifrClassifierOptions
 
 DEPTH = 5  # convolutions, each followed by a 2x2 pool
 
@@ -18,15 +19,15 @@ class NifrClassifier(nn.Module):
     Reference: Kehrenberg et al., Null-sampling for Interpretable and Fair Representations, ECCV 2020.
     """
 
-    def __init__(self, shape: tuple[int, int, int], n_outputs: int, width: int = 32, one_logit: bool = False):
+    def __init__(self, shape: tuple[int, int, int], n_outputs: int, options: NifrClassifierOptions):
         super().__init__()
-        channels, *sides = shape
+        width, (channels, *sides) = options.width, shape
         self.n_features = 2 ** (DEPTH - 1) * width * _pooled(sides[0], shape) * _pooled(sides[1], shape)
         widths = [width * 2**number for number in range(DEPTH)]
         blocks = [_block(channels, width, kernel=5, padding=0)]
         blocks += [_block(inputs, 2 * inputs, kernel=3, padding=1) for inputs in widths[:-1]]
         self.body = nn.Sequential(*blocks, nn.Flatten())
-        self.head = _OneLogit(self.n_features, n_outputs) if one_logit else nn.Linear(self.n_features, n_outputs)
+        self.head = (_OneLogit if options.one_logit else nn.Linear)(self.n_features, n_outputs)
 
     def features(self, x: Tensor) -> Tensor:
         """Features (n, n_features) that the head classifies."""

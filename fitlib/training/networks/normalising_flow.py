@@ -22,7 +22,7 @@ class Flow(nn.Module):
     Kehrenberg et al., ECCV 2020 (this arrangement: no normalisation layers, scales in (1/2, 3/2)).
     """
 
-    def __init__(self, shape: tuple[int, int, int], levels: int = 3, blocks: int = 32, hidden: int = 512):
+    def __init__(self, shape: tuple[int, ...], levels: int, blocks: int, hidden: int):
         super().__init__()
         _check_divisible(shape, levels)
         self.shapes = _level_shapes(shape, levels)
@@ -148,7 +148,7 @@ def _per_pixel(weight: Tensor, x: Tensor) -> Tensor:
     return nn.functional.conv2d(x, weight[:, :, None, None])
 
 
-def _level_shapes(shape: tuple[int, int, int], levels: int) -> list[tuple[int, int, int]]:
+def _level_shapes(shape: tuple[int, ...], levels: int) -> list[tuple[int, int, int]]:
     """Shape after each level's space-to-depth: 12x32x32, 24x16x16, 48x8x8 for 3x64x64 and three levels."""
     channels, height, width = shape
     shapes = [(4 * channels, height // 2, width // 2)]
@@ -158,7 +158,7 @@ def _level_shapes(shape: tuple[int, int, int], levels: int) -> list[tuple[int, i
     return shapes
 
 
-def _check_divisible(shape: tuple[int, int, int], levels: int) -> None:
+def _check_divisible(shape: tuple[int, ...], levels: int) -> None:
     if len(shape) != 3 or any(side % 2**levels for side in shape[1:]):
         problem = f"height and width of the images, {tuple(shape)}, cannot be halved {levels} times"
         raise InputError("method", "levels", levels, problem, "lower levels, or crop the images")

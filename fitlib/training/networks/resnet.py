@@ -1,15 +1,16 @@
-"""Residual networks in ImageNet layout: ResNet-18 and ResNet-50, with the tensor names of torchvision's weight files.
+"""Residual networks: ResNet-18 and ResNet-50 in ImageNet layout, and a ResNet-18 for images of 32x32 pixels.
+
+All have the tensor names of torchvision's weight files.
 
 Reference: He et al., Deep Residual Learning for Image Recognition, CVPR 2016.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor, nn
 
 from fitlib.errors import InputError
+from fitlib.experiment.registry.networks import CifarResNetOptions, ResNetOptions
 from fitlib.training.networks.weight_files import load_weights
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -65,18 +66,18 @@ class ResidualNetwork(nn.Module):
     """
 
     stem_stride = 1  # of the stem as a whole
+    block: type[BasicBlock | Bottleneck]
+    depths: tuple[int, int, int, int]  # blocks of each stage
 
-    def __init__(
-        self, shape: tuple[int, int, int], n_outputs: int, width: int, block: type[nn.Module], depths: tuple[int, ...]
-    ):
+    def __init__(self, shape: tuple[int, int, int], n_outputs: int, options: CifarResNetOptions | ResNetOptions):
         super().__init__()
-        self.shape, self.width, self.expansion = tuple(shape), width, block.expansion
-        self.make_stem(shape[0], width)
-        inputs = width
-        for number, (name, depth) in enumerate(zip(STAGES, depths, strict=True)):
-            stage = _stage(block, inputs, width * 2**number, depth, stride=min(number + 1, 2))
+        self.shape, self.width, self.expansion = tuple(shape), options.width, self.block.expansion
+        self.make_stem(shape[0], self.width)
+        inputs = self.width
+        for number, (name, depth) in enumerate(zip(STAGES, self.depths, strict=True)):
+            stage = _stage(self.block, inputs, self.width * 2**number, depth, stride=min(number + 1, 2))
             setattr(self, name, stage)
-            inputs = width * 2**number * block.expansion
+            inputs = self.width * 2**number * self.expansion
         self.n_features = self.pooled_size()
         self.fc = nn.Linear(self.n_features, n_outputs)
 
@@ -131,6 +132,16 @@ class ResidualNetwork(nn.Module):
         return self.head(self.pool(maps["layer4"])), maps[layer]
 
 
+class CifarResNet18(ResidualNetwork):
+    """3x3 convolution of stride 1, four stages of two basic blocks, mean over the last map, one linear layer.
+
+    Stages have `width` · (1, 2, 4, 8) channels and strides 1, 2, 2, 2: a 4x4 map and 512 features at 32x32 pixels.
+    Initial weights are PyTorch's defaults; 11,173,962 parameters with 10 outputs.  Reference: He et al., CVPR 2016.
+    """
+
+    block, depths = BasicBlock, (2, 2, 2, 2)
+
+
 class ImageNetResNet(ResidualNetwork):
     """7x7 convolution of stride 2, 3x3 maximum pool of stride 2, four stages, pool, `fc`.
 
@@ -140,22 +151,13 @@ class ImageNetResNet(ResidualNetwork):
     """
 
     stem_stride = 4
-    block: type[nn.Module]
-    depths: tuple[int, int, int, int]
 
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        n_outputs: int,
-        width: int = 64,
-        pool: Literal["global", "padded"] = "global",
-        weights: str | None = None,
-    ):
-        self.padded = pool == "padded"
-        super().__init__(shape, n_outputs, width, self.block, self.depths)
+    def __init__(self, shape: tuple[int, int, int], n_outputs: int, options: ResNetOptions):
+        self.padded = options.pool == "padded"  # first, since the base class asks for `pooled_size`
+        super().__init__(shape, n_outputs, options)
         self.apply(_initialise)
-        if weights:
-            load_weights(self, weights, replaceable="fc")
+        if options.weights:
+            load_weights(self, options.weights, replaceable="fc")
 
     def make_stem(self, channels: int, width: int) -> None:
         """Create the layers before the first stage."""
@@ -197,7 +199,7 @@ class ResNet50(ImageNetResNet):
     block, depths = Bottleneck, (3, 4, 6, 3)
 
 
-def _stage(block: type[nn.Module], inputs: int, width: int, depth: int, stride: int) -> nn.Sequential:
+def _stage(block: type[BasicBlock | Bottleneck], inputs: int, width: int, depth: int, stride: int) -> nn.Sequential:
     first = block(inputs, width, stride)
     return nn.Sequential(first, *(block(width * block.expansion, width, 1) for _ in range(depth - 1)))
 
@@ -211,14 +213,3 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-
-class CifarResNet18(ResidualNetwork):
-    """3x3 convolution of stride 1, four stages of two basic blocks, mean over the last map, one linear layer.
-
-    Stages have `width` · (1, 2, 4, 8) channels and strides 1, 2, 2, 2: a 4x4 map and 512 features at 32x32 pixels.
-    Initial weights are PyTorch's defaults; 11,173,962 parameters with 10 outputs.  Reference: He et al., CVPR 2016.
-    """
-
-    def __init__(self, shape: tuple[int, int, int], n_outputs: int, width: int = 64):
-        super().__init__(shape, n_outputs, width, BasicBlock, (2, 2, 2, 2))

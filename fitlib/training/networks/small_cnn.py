@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from fitlib.experiment.registry.networks import SmallCNNOptions
+
 
 class SmallCNN(nn.Module):
     """Two 3x3 convolutions with batch normalisation and pooling, one hidden layer, one linear head.
@@ -12,9 +14,9 @@ class SmallCNN(nn.Module):
     are `layer1` (width channels) and `layer2` (2 width channels).
     """
 
-    def __init__(self, shape: tuple[int, int, int], n_outputs: int, width: int = 16, dropout: float = 0.0):
+    def __init__(self, shape: tuple[int, int, int], n_outputs: int, options: SmallCNNOptions):
         super().__init__()
-        channels, height, width_pixels = shape
+        width, (channels, height, width_pixels) = options.width, shape
         self.n_features = 4 * width
         self.map_shapes = {
             "layer1": (width, height // 2, width_pixels // 2),
@@ -28,7 +30,7 @@ class SmallCNN(nn.Module):
             nn.Flatten(),
             nn.Linear(2 * width * (height // 4) * (width_pixels // 4), self.n_features),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            nn.Dropout(options.dropout),
         )
         self.head = nn.Linear(self.n_features, n_outputs)
 

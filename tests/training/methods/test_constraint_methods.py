@@ -1,6 +1,5 @@
 """L2 penalty, FairALM, ratio-balanced sets and class weights compute their formulas."""
 
-import inspect
 import math
 
 import numpy as np
@@ -14,11 +13,13 @@ from fitlib.errors import InputError
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Batch
+from fitlib.training.loop import Generators, make_method
 from fitlib.training.methods.base import Problem
 from fitlib.training.methods.baseline import Baseline, class_weights, weighted_loss
 from fitlib.training.methods.fair_alm import FairALM, sequential, simultaneous
 from fitlib.training.methods.group_loss_penalty import GroupLossPenalty, group_losses
 from fitlib.training.methods.ratio_balanced import RatioBalanced
+from tests.support.method_examples import NETWORK, checked_options, two_classes
 
 PLAIN = Training(learning_rate=0.01, momentum=0.0, weight_decay=0.0)
 
@@ -26,7 +27,7 @@ PLAIN = Training(learning_rate=0.01, momentum=0.0, weight_decay=0.0)
 def made(method: type, n_classes: int = 2, multilabel: bool = False, n_groups: int = 2, **options: object):
     torch.manual_seed(0)
     problem = Problem(n_classes, n_groups, multilabel, (4,))
-    learner = method(problem, lambda n: nn.Linear(4, n), PLAIN, **options)
+    learner = method(problem, lambda n: nn.Linear(4, n), PLAIN, checked_options(method, **options))
     learner.start_stage(0)
     return learner
 
@@ -281,20 +282,7 @@ def test_the_baseline_weights_classes_only_where_it_is_asked_to():
     assert torch.allclose(weighted.loss(batch), weighted_loss(z, batch.y, torch.tensor([1 / 3, 3.0])))
 
 
-NAMES = [
-    "baseline",
-    "domain-discriminative",
-    "fair-alm",
-    "gradient-projection",
-    "group-loss-penalty",
-    "map-adversary",
-    "ratio-balanced",
-    "uniform-confusion",
-]
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", METHODS)
 def test_the_registry_s_defaults_are_the_method_s(name):
-    accepted = inspect.signature(METHODS[name].load()).parameters
-    for option, value in METHODS[name].options().model_dump().items():
-        assert accepted[option].default == value, option
+    learner = make_method({"name": name}, NETWORK, PLAIN, two_classes(), Generators.of(0))
+    assert learner.options == METHODS[name].options()

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from fitlib.datasets.dataset import Split
+from fitlib.experiment.registry.methods import DomainDiscriminativeOptions
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Batch
 from fitlib.training.methods.base import Problem
@@ -20,18 +21,20 @@ from fitlib.training.methods.domain_discriminative import (
 from fitlib.training.methods.gradient_projection import GradientProjection, projected
 from fitlib.training.methods.uniform_confusion import UniformConfusion
 from fitlib.training.networks.small_cnn import SmallCNN
+from tests.support.method_examples import checked_options, make_network
 
 SHAPE = (3, 8, 8)
+STUDY = DomainDiscriminativeOptions()
 ADAM = Training(optimizer="adam", learning_rate=1e-3, weight_decay=3e-4)
 
 
 def network(n_outputs: int) -> nn.Module:
-    return SmallCNN(SHAPE, n_outputs, width=4)
+    return make_network(SmallCNN, SHAPE, n_outputs, width=4)
 
 
 def made(method: type, n_groups: int = 2, training: Training = ADAM, **options: object):
     torch.manual_seed(0)
-    learner = method(Problem(3, n_groups, False, SHAPE), network, training, **options)
+    learner = method(Problem(3, n_groups, False, SHAPE), network, training, checked_options(method, **options))
     learner.start_stage(0)
     learner.model.train()
     return learner
@@ -242,7 +245,7 @@ def test_the_epochs_that_train_the_domain_head_alone_build_no_graph_of_the_netwo
 
 
 def prepared(y: np.ndarray, protected: np.ndarray, n_classes: int, n_groups: int = 2) -> DomainDiscriminative:
-    learner = DomainDiscriminative(Problem(n_classes, n_groups), lambda n: nn.Linear(5, n), Training())
+    learner = DomainDiscriminative(Problem(n_classes, n_groups), lambda n: nn.Linear(5, n), Training(), STUDY)
     learner.prepare(Split(np.zeros((len(y), 5), np.float32), y, protected, np.arange(len(y))))
     return learner
 
@@ -330,7 +333,7 @@ def biased_potentials(n: int, classes: int, scale: float, seed: int) -> tuple[to
 @pytest.mark.parametrize("seed", range(3))
 def test_rba_is_the_specified_sequence_of_rounds(n, classes, scale, seed):
     s, protected = biased_potentials(n, classes, scale, seed)
-    assert calibrated(s, protected, 2).tolist() == reference_rba(s.tolist(), protected.tolist())
+    assert calibrated(s, protected, 2, STUDY).tolist() == reference_rba(s.tolist(), protected.tolist())
 
 
 def largest_shares(predicted: torch.Tensor, protected: torch.Tensor, n_groups: int) -> list[float]:
@@ -351,7 +354,7 @@ def attainable(n: int = 4000) -> tuple[torch.Tensor, torch.Tensor]:
 def test_rba_pushes_every_group_s_share_to_55_percent_where_that_can_be_had():
     s, protected = attainable()
     assert max(largest_shares(s.argmax(1), protected, 2)) > 0.65
-    assert max(largest_shares(calibrated(s, protected, 2), protected, 2)) < 0.56
+    assert max(largest_shares(calibrated(s, protected, 2, STUDY), protected, 2)) < 0.56
 
 
 def test_rba_on_a_toy_keeps_the_best_of_all_feasible_decisions():
@@ -364,14 +367,14 @@ def test_rba_on_a_toy_keeps_the_best_of_all_feasible_decisions():
         if max(largest_shares(decision, protected, 2)) <= 0.55 + 1e-9:
             value = float(s[torch.arange(8), decision].sum())
             best, total = (decision, value) if value > total else (best, total)
-    found = calibrated(s, protected, 2, rate=0.05, rounds=1000)
+    found = calibrated(s, protected, 2, DomainDiscriminativeOptions(rate=0.05, rounds=1000))
     assert max(largest_shares(found, protected, 2)) <= 0.55 + 1e-9
     assert float(s[torch.arange(8), found].sum()) == pytest.approx(total) and best is not None
 
 
 def test_rba_leaves_fair_decisions_alone():
     s = torch.tensor([[2.0, 1], [2, 1], [1, 2], [1, 2]])
-    assert calibrated(s, torch.tensor([0, 1, 0, 1]), 2).tolist() == [0, 0, 1, 1]
+    assert calibrated(s, torch.tensor([0, 1, 0, 1]), 2, STUDY).tolist() == [0, 0, 1, 1]
 
 
 def test_rba_works_for_three_groups():
@@ -379,7 +382,7 @@ def test_rba_works_for_three_groups():
     protected = torch.arange(6000) % 3
     s = torch.rand(6000, 3, generator=generator, dtype=torch.float64) * 20000
     s[torch.arange(6000), protected] += 6000
-    before, after = (largest_shares(p, protected, 3) for p in (s.argmax(1), calibrated(s, protected, 3)))
+    before, after = (largest_shares(p, protected, 3) for p in (s.argmax(1), calibrated(s, protected, 3, STUDY)))
     assert max(before) > 0.5 and max(after) < 0.42
 
 

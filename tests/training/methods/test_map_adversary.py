@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from fitlib.errors import InputError
+from fitlib.experiment.registry.methods import MapAdversaryOptions
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Batch
 from fitlib.training.methods.base import Problem
@@ -12,6 +13,7 @@ from fitlib.training.methods.gradient_reversal import reverse_gradient
 from fitlib.training.methods.map_adversary import MapAdversary, make_adversary, map_size
 from fitlib.training.networks.resnet import ResNet50
 from fitlib.training.networks.small_cnn import SmallCNN
+from tests.support.method_examples import make_network
 
 SHAPE = (3, 8, 8)
 TWO_STAGES = Training(
@@ -20,10 +22,15 @@ TWO_STAGES = Training(
 )
 
 
+def small_cnn(n_outputs: int) -> nn.Module:
+    return make_network(SmallCNN, SHAPE, n_outputs, width=4)
+
+
 def made(n_groups: int = 2, multilabel: bool = False, training: Training = TWO_STAGES, stage: int = 1, **options):
     torch.manual_seed(0)
     problem = Problem(3, n_groups, multilabel, SHAPE)
-    learner = MapAdversary(problem, lambda n: SmallCNN(SHAPE, n, width=4), training, hidden=20, **options)
+    checked = MapAdversaryOptions(hidden=20, **options)
+    learner = MapAdversary(problem, small_cnn, training, checked)
     learner.start_stage(stage)
     learner.model.train()
     return learner
@@ -144,7 +151,7 @@ def test_the_map_is_found_by_its_name_the_last_one_by_default(layer, name, input
 
 
 def test_the_maps_of_a_resnet50_have_the_study_s_sizes():
-    network = ResNet50((3, 224, 224), 79)
+    network = make_network(ResNet50, (3, 224, 224), 79)
     sizes = {layer: map_size(network, (3, 224, 224), layer)[1] for layer in ("layer3", "layer4")}
     assert sizes == {"layer3": 200704, "layer4": 100352}
 
@@ -153,16 +160,16 @@ def test_a_map_that_the_network_lacks_and_a_network_without_maps_are_refused():
     with pytest.raises(InputError, match="the network has no such map; it has layer1, layer2"):
         made(layer="layer9")
     with pytest.raises(InputError, match="gives no intermediate maps"):
-        MapAdversary(Problem(2, 2, False, (4,)), lambda n: nn.Linear(4, n), Training())
+        MapAdversary(Problem(2, 2, False, (4,)), lambda n: nn.Linear(4, n), Training(), MapAdversaryOptions())
 
 
 def test_looking_for_the_map_leaves_batch_statistics_alone():
-    network = SmallCNN(SHAPE, 3, width=4)
-    MapAdversary(Problem(3, 2, False, SHAPE), lambda n: network, Training())
+    network = small_cnn(3)
+    MapAdversary(Problem(3, 2, False, SHAPE), lambda n: network, Training(), MapAdversaryOptions())
     assert int(network.body[1].num_batches_tracked) == 0 and network.training
 
 
 def test_logits_with_a_map_are_the_network_s_logits():
-    network, x = SmallCNN(SHAPE, 3, width=4).eval(), torch.randn(5, *SHAPE)
+    network, x = small_cnn(3).eval(), torch.randn(5, *SHAPE)
     logits, _ = network.forward_with(x, "layer1")
     assert torch.equal(logits, network(x))

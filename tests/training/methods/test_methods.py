@@ -1,6 +1,7 @@
 """Every registered method trains, repeats itself bit for bit, and computes its formula."""
 
 import inspect
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 from fitlib.datasets.dataset import Split
 from fitlib.digest import digest_arrays
-from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.registry.entries import NoOptions
+from fitlib.experiment.registry.methods import METHODS, OversamplingOptions
 from fitlib.experiment.registry.networks import NETWORKS
 from fitlib.experiment.registry.noises import NOISES
 from fitlib.experiment.training_options import Training
@@ -100,13 +102,15 @@ def test_the_registry_tells_the_truth_about_a_method(name):
     method = entry.load()
     assert set(entry.rules) == set(method.rules)
     assert set(entry.rules.values()) <= {"no", "training", "prediction"}
-    accepted = set(inspect.signature(method.__init__).parameters)
-    assert set(entry.options.model_fields) <= accepted
+    declared = get_type_hints(method)["options"]
+    assert entry.options in (get_args(declared) or (declared,)) or entry.options is NoOptions
 
 
-@pytest.mark.parametrize("registry", [NETWORKS, NOISES], ids=["networks", "noises"])
-def test_registered_options_are_accepted_by_what_they_configure(registry):
-    for entry in registry.values():
+def test_registered_options_are_accepted_by_what_they_configure():
+    for entry in NETWORKS.values():
+        declared = get_type_hints(entry.load().__init__)["options"]
+        assert entry.options in (get_args(declared) or (declared,))
+    for entry in NOISES.values():
         accepted = inspect.signature(entry.load().__init__).parameters
         assert set(entry.options.model_fields) <= set(accepted)
 
@@ -114,7 +118,7 @@ def test_registered_options_are_accepted_by_what_they_configure(registry):
 def test_oversampling_repeats_a_cifar_10s_minority_nineteen_times():
     rows = {"y": np.zeros(5000, np.int64), "protected": np.repeat([0, 1], [4750, 250])}
     split = Split(np.zeros((5000, 1), np.float32), rows["y"], rows["protected"], np.arange(5000))
-    method = Oversampling(Problem(1, 2), lambda n: torch.nn.Linear(1, n), Training())
+    method = Oversampling(Problem(1, 2), lambda n: torch.nn.Linear(1, n), Training(), OversamplingOptions())
     chosen = method.training_rows(split)
     assert np.bincount(rows["protected"][chosen]).tolist() == [4750, 4750]
     assert set(np.bincount(chosen, minlength=5000)[4750:]) == {19}
@@ -122,19 +126,21 @@ def test_oversampling_repeats_a_cifar_10s_minority_nineteen_times():
 
 @pytest.mark.parametrize(("most", "size", "limit", "copies"), [(95, 5, None, 19), (97, 5, 7, 7), (5, 5, None, 1)])
 def test_copies_of_oversampling(most, size, limit, copies):
-    method = Oversampling(Problem(2, 2), lambda n: torch.nn.Linear(1, n), Training(), max_copies=limit)
+    method = Oversampling(
+        Problem(2, 2), lambda n: torch.nn.Linear(1, n), Training(), OversamplingOptions(max_copies=limit)
+    )
     assert method.copies(most, size) == copies
 
 
 def test_oversampling_survives_a_class_without_one_group():
     split = Split(np.zeros((4, 1), np.float32), np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), np.arange(4))
-    method = Oversampling(Problem(3, 2), lambda n: torch.nn.Linear(1, n), Training())
+    method = Oversampling(Problem(3, 2), lambda n: torch.nn.Linear(1, n), Training(), OversamplingOptions())
     assert sorted(method.training_rows(split)) == [0, 1, 2, 3]
 
 
 def test_domain_independent_loss_is_the_cross_entropy_of_the_own_group_by_hand():
     torch.manual_seed(0)
-    method = DomainIndependent(Problem(3, 2), lambda n: torch.nn.Linear(5, n), Training())
+    method = DomainIndependent(Problem(3, 2), lambda n: torch.nn.Linear(5, n), Training(), NoOptions())
     x, y, d = torch.randn(6, 5), torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([0, 1, 0, 1, 0, 1])
     logits = method.model(x).double().detach().numpy()
     own = np.stack([row[3 * int(g) : 3 * int(g) + 3] for row, g in zip(logits, d, strict=True)])
@@ -149,7 +155,7 @@ def test_domain_independent_rules_decide_as_defined():
 
 
 def test_the_other_group_s_logits_get_no_gradient():
-    method = DomainIndependent(Problem(2, 2), lambda n: torch.nn.Linear(3, n), Training())
+    method = DomainIndependent(Problem(2, 2), lambda n: torch.nn.Linear(3, n), Training(), NoOptions())
     method.loss(Batch(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]), torch.zeros(4, dtype=torch.long))).backward()
     gradient = method.model.weight.grad
     assert gradient[:2].abs().sum() > 0 and gradient[2:].abs().sum() == 0

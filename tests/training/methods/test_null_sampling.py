@@ -10,11 +10,13 @@ from torch import nn
 from fitlib.datasets.dataset import Split
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
+from fitlib.experiment.registry.methods import NullSamplingOptions
 from fitlib.experiment.training_options import Stage, Training
 from fitlib.training.batching import Batch, Inputs, Normaliser, Part
 from fitlib.training.methods.base import Problem
 from fitlib.training.methods.null_sampling import Discriminator, Ensemble, NullSampling, Stop
 from fitlib.training.networks.small_cnn import SmallCNN
+from tests.support.method_examples import make_network
 
 SHAPE = (3, 8, 8)
 SMALL = {"levels": 2, "blocks": 1, "hidden": 4, "discriminators": 3, "discriminator_width": 6}
@@ -24,7 +26,8 @@ RADAM = Training(epochs=2, batch_size=8, optimizer="radam", learning_rate=1e-3, 
 def made(training: Training = RADAM, classes: int = 3, **options: object) -> NullSampling:
     torch.manual_seed(0)
     problem = Problem(classes, 2, False, SHAPE)
-    return NullSampling(problem, lambda n: SmallCNN(SHAPE, n, width=2), training, **{**SMALL, **options})
+    checked = NullSamplingOptions(**{**SMALL, **options})
+    return NullSampling(problem, lambda n: make_network(SmallCNN, SHAPE, n, width=2), training, checked)
 
 
 def batch(n: int = 6, seed: int = 1) -> Batch:
@@ -80,9 +83,8 @@ def test_the_classifier_s_loss_is_the_cross_entropy_on_null_sampled_images():
 
 @pytest.mark.parametrize(("shape", "share", "latents"), [((3, 64, 64), 0.001, 12), (SHAPE, 0.001, 1), (SHAPE, 0.1, 19)])
 def test_the_sensitive_latents_are_the_last_ones_and_at_least_one(shape, share, latents):
-    method = NullSampling(
-        Problem(2, 2, False, shape), lambda n: nn.Linear(1, n), RADAM, **{**SMALL, "levels": 3}, share=share
-    )
+    options = NullSamplingOptions(**{**SMALL, "levels": 3}, share=share)
+    method = NullSampling(Problem(2, 2, False, shape), lambda n: nn.Linear(1, n), RADAM, options)
     assert method.sensitive == latents
     z = torch.ones(2, method.flow.size)
     nulled = method.without_sensitive(z)

@@ -109,13 +109,13 @@ def test_channels_are_factored_out_in_order():
 
 def test_images_that_cannot_be_halved_are_refused():
     with pytest.raises(InputError, match=r"method: levels = 3: height and width of the images, \(3, 32, 36\)"):
-        Flow((3, 32, 36))
+        Flow((3, 32, 36), 3, 32, 512)
 
 
 @pytest.mark.slow
 def test_the_full_flow_has_the_study_s_size_and_inverts_one_image():
     torch.manual_seed(0)
-    flow = Flow((3, 64, 64))
+    flow = Flow((3, 64, 64), 3, 32, 512)
     per_block = [2 * c * c + c + 9 * (c // 2) * 512 + 512 + 512 * 512 + 512 + 9 * 512 * c + c for c in (12, 24, 48)]
     assert sum(p.numel() for p in flow.parameters()) == 32 * sum(per_block) == 44_042_496
     x = torch.rand(1, 3, 64, 64) * 2 - 1
