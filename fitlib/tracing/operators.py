@@ -1,6 +1,6 @@
 """Every operator of a step: what it got, what it gave, and where it stands in the user's code.
 
-A `Recorder` sees each operator that PyTorch dispatches (forward, backward and optimiser) and digests its inputs before
+A `OperatorRecorder` sees each operator that PyTorch dispatches (forward, backward and optimiser) and digests its inputs before
 and its outputs after it ran. Operators that got equal inputs in two runs and gave different outputs are the culprits:
 whatever differs later differs because of them. For an operator of the backward pass, line and module are those of the
 forward operator whose gradient it computes, found by the sequence number that autograd gives both.
@@ -59,7 +59,7 @@ class Culprit:
     times: int = 1
 
 
-class Recorder(TorchDispatchMode):
+class OperatorRecorder(TorchDispatchMode):
     """Records in `operators` every operator that runs while it watches."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Recorder(TorchDispatchMode):
         return result
 
     @contextmanager
-    def watching(self, model: nn.Module | None = None) -> Iterator[Recorder]:
+    def watching(self, model: nn.Module | None = None) -> Iterator[OperatorRecorder]:
         """Record what happens inside; with a model, also the path of its module that is at work."""
         handles = [] if model is None else list(self._hooks(model))
         try:
@@ -148,7 +148,7 @@ def culprits_of(function: Callable[[], object], repetitions: int = 8) -> list[Cu
     """
     recorded = []
     for _ in range(repetitions):
-        recorder = Recorder()
+        recorder = OperatorRecorder()
         with recorder.watching():
             function()
         recorded.append(recorder.operators)

@@ -18,7 +18,7 @@ from torch import Tensor
 from fitlib.datasets.dataset import Dataset, Split
 from fitlib.errors import FitlibError, InputError, RunFailed
 from fitlib.experiment.training_options import Training
-from fitlib.tracing.operators import Operator, Recorder
+from fitlib.tracing.operators import Operator, OperatorRecorder
 from fitlib.training.batching import Batch
 from fitlib.training.compute import enough_memory
 from fitlib.training.loop import Generators, Progress, entering, epochs, make_method, make_noise, prepared
@@ -99,12 +99,12 @@ class Replica:
 
         RunFailed where the step crashes or the loss is not finite.
         """
-        return self._step(Recorder() if record else None)
+        return self._step(OperatorRecorder() if record else None)
 
     def again(self) -> tuple[Tensor, list[Operator]]:
         """Take the present step once more, from the state before it, with its operators recorded."""
         self.back()
-        return self._step(Recorder())
+        return self._step(OperatorRecorder())
 
     def back(self) -> None:
         """Return to the state before the step."""
@@ -136,7 +136,7 @@ class Replica:
         """RunFailed where the training is over and the noise never entered it."""
         self.noise.finish()
 
-    def _step(self, recorder: Recorder | None) -> tuple[Tensor, list[Operator]]:
+    def _step(self, recorder: OperatorRecorder | None) -> tuple[Tensor, list[Operator]]:
         remedy = "lower training.batch_size, or trace fewer runs"
         with self._own_random(), self._named("crashed"), enough_memory(remedy), self.disturbed() as batch:
             if recorder is None:

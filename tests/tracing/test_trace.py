@@ -16,7 +16,7 @@ from fitlib.experiment.registry.networks import NETWORKS
 from fitlib.tracing import explanation
 from fitlib.tracing.digest_streams import Stream, digest_flat, parting, read_stream, step_digests, write_stream
 from fitlib.tracing.lockstep import Lockstep, points
-from fitlib.tracing.operators import Operator, Recorder, common, culprits, culprits_of
+from fitlib.tracing.operators import Operator, OperatorRecorder, common, culprits, culprits_of
 from fitlib.tracing.replicas import Replica, make_replicas
 from fitlib.tracing.trace import check, save, trace
 from fitlib.training.loop import Generators, make_noise
@@ -274,7 +274,7 @@ def test_points_start_at_the_parting_and_end_at_the_last_step():
 
 def test_operators_have_module_and_line_and_those_of_the_backward_pass_the_forward_line():
     network = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
-    recorder, x = Recorder(), torch.randn(5, 4)
+    recorder, x = OperatorRecorder(), torch.randn(5, 4)
     with recorder.watching(network):
         loss = network(x).square().sum()
         loss.backward()
@@ -288,7 +288,7 @@ def test_operators_have_module_and_line_and_those_of_the_backward_pass_the_forwa
 
 def test_in_place_operators_are_digested_before_they_run():
     x = torch.zeros(3)
-    recorder = Recorder()
+    recorder = OperatorRecorder()
     with recorder.watching():
         x.add_(1)
         x.add_(1)
