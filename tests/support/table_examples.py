@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.tables import comparisons
@@ -59,11 +58,6 @@ def drawn(seed: int, level: float = 0.3, sd: float = 0.01, runs: int = RUNS) -> 
 
 def metrics_of(**values: np.ndarray) -> pd.DataFrame:
     return pd.concat([long_table(name, v) for name, v in values.items()], ignore_index=True)
-
-
-@pytest.fixture
-def metrics() -> pd.DataFrame:
-    return metrics_of(Base=drawn(0), Fair=drawn(1, 0.2), Noisy=drawn(2, 0.3, 0.1))
 
 
 def record(name: str, run: int, **changes: object) -> dict:

@@ -37,6 +37,11 @@ from tests.support.table_examples import (
 COUNTS = ["technique", "arm", "seed", "run", "attribute", "group", "true", "predicted", "n"]
 
 
+@pytest.fixture
+def metrics() -> pd.DataFrame:
+    return metrics_of(Base=drawn(0), Fair=drawn(1, 0.2), Noisy=drawn(2, 0.3, 0.1))
+
+
 # All tables
 
 
