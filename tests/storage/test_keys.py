@@ -10,7 +10,7 @@ from fitlib.experiment.code_inspection import fitlib_imports
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.experiment.plan import PAGES
 from fitlib.storage import keys
-from fitlib.storage.code_digest import SourceTree, code_digest, imported_modules
+from fitlib.storage.code_digest import SourceTree, code_digest, imported_modules, is_module
 from fitlib.storage.keys import changed_parts, key_parts
 
 
@@ -86,8 +86,8 @@ def test_the_key_of_a_notebook_covers_every_module_that_it_imports(name):
     cells = nbformat.read(notebook_path(name), as_version=4).cells
     nodes = [node for cell in cells if cell.cell_type == "code" for node in ast.walk(ast.parse(cell.source))]
     found = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module.startswith("fitlib")]
-    direct = {f"fitlib.{alias.name}" for node in found if node.module == "fitlib" for alias in node.names}
-    assert direct | {node.module for node in found} - {"fitlib"} == set(roots(name)) != set()
+    imported = {node.module for node in found} | {f"{node.module}.{a.name}" for node in found for a in node.names}
+    assert set(filter(is_module, imported)) == set(roots(name)) != set()
 
 
 # Digests of code
