@@ -15,12 +15,12 @@ _HOME = {
 
 
 def home(name: str) -> str:
-    """The module that defines a name of `__all__`."""
+    """Return the name of the module that defines a member of `__all__`."""
     return _HOME[name]
 
 
 def __getattr__(name: str) -> object:
-    """What `__all__` names, imported when first asked for; only `Recorder` needs torch."""
+    """Import a member of `__all__` on first use, so that `import fitlib` is fast; only `Recorder` needs torch."""
     if name not in _HOME:
         raise AttributeError(f"module 'fitlib' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

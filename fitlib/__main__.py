@@ -1,4 +1,4 @@
-"""`python -m fitlib`."""
+"""The command line as `python -m fitlib`."""
 
 import sys
 

@@ -1,25 +1,28 @@
-"""Errors that are a user's mistake or an experiment's failure, told in one line."""
+"""Errors that are a user's mistake or an experiment's failure, reported in one line without a traceback."""
 
-import difflib
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class FitlibError(Exception):
-    """Base of the errors that the command line shows without a traceback."""
+    """Base of the errors that the command line reports without a traceback."""
 
 
 class InputError(FitlibError):
     """Invalid parameters or files, found before any work (exit status 2).
 
     The message is one line: where (file), which field, the value found, what is wrong, and the remedy.
+
+    >>> print(InputError("x.yaml", "runs", -1, "not positive", "give at least 1"))
+    x.yaml: runs = -1: not positive; give at least 1
     """
 
     def __init__(self, where: str, field: str, value: object, problem: str, remedy: str):
         self.where, self.field, self.value, self.problem, self.remedy = where, field, value, problem, remedy
-        super().__init__(" ".join(f"{where}: {field} = {_shown(value)}: {problem}; {remedy}".split()))
+        super().__init__(" ".join(f"{where}: {field} = {_abbreviate(value)}: {problem}; {remedy}".split()))
 
     def _render_traceback_(self) -> list[str]:
-        """In a notebook a user's mistake is told in one line, too."""
+        """Return the one line that IPython prints in a notebook instead of a traceback."""
         return [f"{type(self).__name__}: {self}"]
 
     def __reduce__(self) -> tuple:
@@ -31,28 +34,30 @@ class RunFailed(FitlibError):
 
 
 class Crashed(RunFailed):
-    """A kernel or a worker was gone before there was a result: the same task may be tried again."""
+    """A kernel or worker died before it returned a result: the same task may be tried again."""
 
 
-def _shown(value: object) -> str:
+def _abbreviate(value: object) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
-    """The remedy for a misspelt name: the closest of those `known`, or what to say where none is close."""
-    from difflib import get_close_matches
+def did_you_mean(name: str, names: Iterable[str], otherwise: str) -> str:
+    """Return the remedy for a misspelt name: the closest of `names`, or `otherwise` where none is close.
 
-    close = get_close_matches(name, list(known), n=1)
+    >>> did_you_mean("ulps", ["native", "ulp"], "choose a noise")
+    "did you mean 'ulp'?"
+    """
+    close = get_close_matches(name, list(names), n=1)
     return f"did you mean '{close[0]}'?" if close else otherwise
 
 
 def known(where: str, field: str, name: str, names: Iterable[str]) -> str:
-    """The name itself; InputError with the nearest one where it is none of `names`."""
+    """Return `name` if it is one of `names`; raise InputError with the nearest of them otherwise."""
     names = list(names)
     if name in names:
         return name
-    close = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1)
+    close = get_close_matches(name.lower(), [n.lower() for n in names], n=1)
     nearest = [n for n in names if close and n.lower() == close[0]]
-    listed = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
-    raise InputError(where, field, name, "unknown", f"did you mean {nearest[0]}?" if nearest else f"known: {listed}")
+    choices = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
+    raise InputError(where, field, name, "unknown", f"did you mean {nearest[0]}?" if nearest else f"known: {choices}")

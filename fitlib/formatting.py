@@ -14,12 +14,16 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def missing(value: object) -> bool:
-    """True for None, NaN, pandas' NA and the empty text."""
+    """Return whether a value is None, NaN, pandas' NA or the empty string."""
     return value is None or value == "" if isinstance(value, str) or value is None else bool(pd.isna(value))
 
 
 def decimals(value: float, places: int = 2, signed: bool = False) -> str:
-    """`value` with `places` decimals; one that would round to zero keeps a significant digit, exact zero is "0"."""
+    """Format a number with `places` decimals; one that would round to zero keeps a significant digit.
+
+    >>> decimals(-1.234), decimals(0.0004), decimals(0.0), decimals(float("nan"))
+    ('−1.23', '0.0004', '0', 'not estimable')
+    """
     if missing(value):
         return NOT_ESTIMABLE
     value = float(value)
@@ -31,18 +35,30 @@ def decimals(value: float, places: int = 2, signed: bool = False) -> str:
 
 
 def points(value: float, signed: bool = False) -> str:
-    """A share as percentage points: 0.0321 is "3.21"."""
+    """Format a share in percentage points.
+
+    >>> points(0.0321), points(0.0321, signed=True)
+    ('3.21', '+3.21')
+    """
     return NOT_ESTIMABLE if missing(value) else decimals(100 * float(value), signed=signed)
 
 
 def scientific(value: float) -> str:
-    """3.3e-09 is "3.3×10⁻⁹"."""
+    """Format a number as a power of ten.
+
+    >>> scientific(3.3e-09)
+    '3.3×10⁻⁹'
+    """
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
 
 
 def probability(p: float) -> str:
-    """A probability or p-value with two significant digits; small ones as a power of ten, none as "no test"."""
+    """Format a probability or p-value with two significant digits; a missing one is "no test".
+
+    >>> [probability(p) for p in (0.0000033, 0.0123, 0.5, 0.999, None)]
+    ['3.3×10⁻⁶', '0.012', '0.50', '> 0.99', 'no test']
+    """
     if missing(p):
         return NO_TEST
     p = float(p)
@@ -52,14 +68,22 @@ def probability(p: float) -> str:
 
 
 def span(low: float, high: float, scale: float = 100.0, places: int = 2) -> str:
-    """An interval "[−1.20, 0.31]" (in points by default), or "not estimable"."""
+    """Format an interval, in percentage points by default; a missing end makes it "not estimable".
+
+    >>> span(-0.012, 0.0031)
+    '[−1.20, 0.31]'
+    """
     if missing(low) or missing(high):
         return NOT_ESTIMABLE
     return f"[{decimals(scale * float(low), places)}, {decimals(scale * float(high), places)}]"
 
 
 def listed(items: Iterable[object], most: int = 4) -> str:
-    """Three items read "a, b and c"; beyond `most`, "a, b, c, d and 3 more"; no item reads "none"."""
+    """Join items as in a sentence; beyond `most` the rest is counted, and no items are "none".
+
+    >>> listed("abc"), listed("abcdefg"), listed([])
+    ('a, b and c', 'a, b, c, d and 3 more', 'none')
+    """
     names = [str(item) for item in items]
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
@@ -67,16 +91,24 @@ def listed(items: Iterable[object], most: int = 4) -> str:
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
-    """One reads "1 run", sixteen "16 runs"."""
+    """Format a number with its noun in the singular or plural.
+
+    >>> count(1, "run"), count(16, "run"), count(2, "class", "classes")
+    ('1 run', '16 runs', '2 classes')
+    """
     return f"{n} {noun if n == 1 else plural or noun + 's'}"
 
 
 def power(value: float) -> str:
-    """The power of a test; never told as certainty."""
+    """Format the power of a test: never as certainty, and "–" where there is none."""
     return "> 0.99" if not missing(value) and value > 0.99 else "–" if missing(value) else probability(value)
 
 
 def ranged(values: pd.Series, show: Callable[[float], str] = probability) -> str:
-    """Probabilities from the smallest to the largest: "0.12 to 0.64"."""
+    """Format the range of values, probabilities by default.
+
+    >>> ranged(pd.Series([0.64, 0.12, 0.3]))
+    '0.12 to 0.64'
+    """
     low, high = show(values.min()), show(values.max())
     return low if low == high else f"{low} to {high}"

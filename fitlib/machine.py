@@ -1,4 +1,4 @@
-"""What a computation ran on: operating system and processor, and the driver of its GPU."""
+"""The machine that a computation runs on: operating system and processor, and the driver of its GPU."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import re
 from pathlib import Path
 
 PROCESSOR, DRIVER = Path("/proc/cpuinfo"), Path("/proc/driver/nvidia/version")
-STEP_COST_MIME = "application/vnd.fitlib.step-cost+json"  # how an executed notebook shows what a step costs there
+STEP_COST_MIME = "application/vnd.fitlib.step-cost+json"  # the output in which a notebook records the cost of a step
 
 
 def machine() -> str:
-    """Operating system, architecture and processor, without a name of the host."""
+    """Return operating system, architecture and processor, without the host's name."""
     return f"{platform.system()} {platform.machine()}, {processor()}"
 
 
 def processor() -> str:
-    """Model, family and stepping of the processor."""
+    """Return model, family and stepping of the processor."""
     try:
         lines = PROCESSOR.read_text().splitlines()
     except OSError:
@@ -30,7 +30,7 @@ def processor() -> str:
 
 
 def gpu_driver() -> str:
-    """Version of NVIDIA's kernel driver; "unknown" where the system does not tell."""
+    """Return the version of NVIDIA's kernel driver, or "unknown" where the system does not report it."""
     try:
         found = re.search(r"Kernel Module.*?\s([0-9]+\.[0-9.]+)\s", DRIVER.read_text())
     except OSError:

@@ -1,4 +1,4 @@
-"""Checked options: the base of every options model, and the options of the training loop."""
+"""The base of every options model, and paths in options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Options(BaseModel):
 
 
 def expanded(path: str) -> str:
-    """A path with `$NAME`, `${NAME}` and `~` filled in; ValueError where the environment lacks a name."""
+    """Return a path with `$NAME`, `${NAME}` and `~` filled in; raise ValueError if a variable is not set."""
     full = os.path.expanduser(os.path.expandvars(path))
     missing = re.search(r"\$\{?(\w+)\}?", full)
     if missing:
@@ -25,16 +25,16 @@ def expanded(path: str) -> str:
     return full
 
 
-def _expandable(path: str) -> str:
+def _check_expandable(path: str) -> str:
     expanded(path)
     return path
 
 
 # A path in an experiment file. It stays as written, so that `$FITLIB_DATA_DIR/…` is the same parameter on every machine
-# and no folder's name gets into a report; the registry fills it in when a data set's function is called.
-DataPath = Annotated[str, AfterValidator(_expandable)]
+# and no folder name gets into a report; the registry expands it when a data set's function is called.
+DataPath = Annotated[str, AfterValidator(_check_expandable)]
 
 
 def options_of(named: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a resolved `{name: …, options…}`."""
+    """Return the options of a resolved `{name: …, options…}`: all but the name."""
     return {key: value for key, value in named.items() if key != "name"}

@@ -1,9 +1,10 @@
-"""Reading YAML files written by people: safely, with mistakes told in one line."""
+"""Safe reading of YAML files written by hand, with mistakes reported in one line."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -13,13 +14,13 @@ from fitlib.errors import InputError
 class _Loader(yaml.SafeLoader):
     """Safe YAML that refuses a key given twice and reads 5e-4 as a number (as YAML 1.2 does)."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        # Here and not when the mapping is made: by then what `<<` merges stands among the mapping's own keys.
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Here and not when the mapping is constructed: by then the keys merged by `<<` are mixed with its own.
         node = super().compose_mapping_node(anchor)
         keys = [(key.tag, key.value) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        twice = [key for i, (tag, key) in enumerate(keys) if (tag, key) in keys[:i]]
-        if twice:
-            raise yaml.MarkedYAMLError(problem=f"field {twice[0]!r} is given twice", problem_mark=node.start_mark)
+        repeated = [key for i, (tag, key) in enumerate(keys) if (tag, key) in keys[:i]]
+        if repeated:
+            raise yaml.MarkedYAMLError(problem=f"field {repeated[0]!r} is given twice", problem_mark=node.start_mark)
         return node
 
 
@@ -29,7 +30,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path) -> object:
-    """A YAML file's plain values; InputError where it cannot be read or does not parse."""
+    """Return a YAML file's plain values; raise InputError if it cannot be read or does not parse."""
     try:
         return parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -42,7 +43,7 @@ def read_yaml(path: Path) -> object:
 
 
 def parse_yaml(text: str) -> object:
-    """The plain values of a YAML text; YAMLError for all that is none."""
+    """Return the plain values of a YAML text; raise YAMLError for any text that is not safe, valid YAML."""
     try:
         return yaml.load(text, _Loader)
     except RecursionError:
