@@ -1,1 +1,1 @@
-"""What lies on disk: an experiment's folder, records, lock, manifest, keys, the files of a run."""
+"""Storage on disk: an experiment's folder, its records, lock, manifest and keys, and the files of a run."""

@@ -1,4 +1,4 @@
-"""Files written as a whole or not at all, and JSON in one canonical form."""
+"""Atomic writes of files, and JSON in one canonical form."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 import secrets
 from pathlib import Path
 
-LONGEST_LINE = 2**16  # bytes of a line that `append_line` can find to be torn
+LONGEST_LINE = 2**16  # bytes; `append_line` removes a torn line up to this length
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file so that a reader sees the old or the whole new content, never a part."""
+    """Write a file so that a reader sees either the old content or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    # Synchronised before it is renamed: after a power failure the new name could otherwise be that of an empty file.
     try:
         with open(temporary, "wb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)
@@ -25,17 +26,21 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def json_text(value: object) -> str:
-    """JSON for people and machines: sorted and indented; equal values give equal text."""
+    r"""Return JSON for people and programs: sorted and indented; equal values give equal text.
+
+    >>> json_text({"b": 1, "a": 2})
+    '{\n "a": 2,\n "b": 1\n}\n'
+    """
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `json_text`, atomically."""
+    """Write a value as `json_text`, atomically."""
     write_atomically(path, json_text(value))
 
 
 def read_json(path: Path) -> dict | None:
-    """A JSON object, or None where there is no readable one."""
+    """Read a JSON object; return None if the file is missing, unreadable or holds anything else."""
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -44,7 +49,7 @@ def read_json(path: Path) -> dict | None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line, in the place of one that a crash or a full disk tore; one process at a time."""
+    """Append one line, replacing a last line that a crash or a full disk cut short; one process at a time."""
     with open(path, "a+b") as stream:
         end = stream.seek(0, os.SEEK_END)
         stream.seek(max(end - LONGEST_LINE, 0))

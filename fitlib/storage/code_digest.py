@@ -1,12 +1,12 @@
-"""Digests of fitlib's own code: of a module and everything that it imports, wherever in the tree they are.
+"""Digests of fitlib's source: of a module and everything that it imports, wherever in the tree they are.
 
 A module's digest is a Merkle digest: the hash of its source in which each import from fitlib is replaced by the
 imported names and the digest of the module that defines them. It changes with every function that the module can
-reach and with nothing else: moving or renaming a module leaves it alone.
+reach and with nothing else: moving or renaming a module does not affect it.
 
-Two kinds of imports count by their names only. Modules that are `left_out`: the registry looks code up by name and
-whatever it finds is a root of its own, so a newly registered method does not retrain the others. And imports for type
-checkers, which are never executed.
+Two kinds of imports count by their names only: those of modules that are `left_out` (the registry looks code up by
+name, and whatever it finds has a digest of its own, so that registering a method does not retrain the others), and
+imports for type checkers, which are never executed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fitlib.digest import PACKAGE, digest_json, left_out
 
 @dataclass(frozen=True)
 class Source:
-    """A module's text without its imports from fitlib, and those: (names as the module uses them, defining module)."""
+    """A module's text without its imports from fitlib, and these imports: (names in use, defining module)."""
 
     text: str
     imports: tuple[tuple[str, str], ...]
@@ -35,27 +35,28 @@ class SourceTree:
         self._folder = folder
         self._sources: dict[str, Source] = {}
         self._digests: dict[str, str] = {}
-        self._open: list[str] = []  # modules whose digest waits for that of a module they import
+        self._pending: list[str] = []  # modules whose digest waits for that of a module they import
 
     def file(self, name: str) -> Path | None:
-        """Source file of a module or package; None where the name is neither."""
+        """Return the source file of a module or package; None if the name is neither."""
         base = self._folder.joinpath(*name.split("."))
         return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
     def digest(self, name: str) -> str:
-        """Hex SHA-256 of a module and all that it reaches; ValueError in a circle of imports."""
-        if name in self._open:
-            raise ValueError(f"a circle of imports: {' -> '.join([*self._open, name])}")
+        """Return the hex SHA-256 of a module and everything that it imports; raise ValueError for circular imports."""
+        if name in self._pending:
+            raise ValueError(f"a circle of imports: {' -> '.join([*self._pending, name])}")
         if name not in self._digests:
-            self._open.append(name)
+            self._pending.append(name)
             source = self.source(name)
+            # Sorted by names, then by digest: neither the order of the imports nor the module's name counts.
             imports = sorted([names, "" if left_out(of) else self.digest(of)] for names, of in source.imports)
             self._digests[name] = digest_json([source.text, imports])
-            self._open.pop()
+            self._pending.pop()
         return self._digests[name]
 
     def reached(self, roots: Collection[str]) -> list[str]:
-        """Names of the modules that the digests of `roots` cover, sorted."""
+        """Return the names of the modules that the digests of `roots` cover, sorted."""
         found: set[str] = set()
         waiting = list(roots)
         while waiting:
@@ -66,15 +67,15 @@ class SourceTree:
         return sorted(found)
 
     def source(self, name: str) -> Source:
-        """The parsed source of a module; ValueError where the name is none."""
+        """Parse a module once; raise ValueError if there is no such module."""
         if name not in self._sources:
             path = self.file(name)
             if path is None:
                 raise ValueError(f"no module of fitlib: {name}")
-            self._sources[name] = self._parsed(path.read_text(encoding="utf-8"))
+            self._sources[name] = self._parse(path.read_text(encoding="utf-8"))
         return self._sources[name]
 
-    def _parsed(self, text: str) -> Source:
+    def _parse(self, text: str) -> Source:
         tree = ast.parse(text)
         never_executed = set(_imports_for_type_checkers(tree))
         lines: list[str] = text.splitlines()
@@ -84,11 +85,16 @@ class SourceTree:
                 found = list(self._from_fitlib(node))
                 imports += found if node not in never_executed else []
                 if found:
-                    lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+                    # Blanked, not deleted, so that the line numbers of later nodes stay right.
+                    for line in range(node.lineno - 1, node.end_lineno or node.lineno):
+                        lines[line] = ""
         return Source("\n".join(line for line in lines if line.strip()), tuple(imports))
 
     def _from_fitlib(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
-        """(name in use, or several; module) of an import; a module's own name counts only where the source uses it."""
+        """Yield (name in use, module) of each name that an import takes from fitlib.
+
+        The path of an imported module is not part of the name, so that moving it changes nothing.
+        """
         module = node.module if isinstance(node, ast.ImportFrom) else None
         for alias in node.names:
             full = f"{module}.{alias.name}" if module else alias.name
@@ -111,15 +117,22 @@ FITLIB = SourceTree(PACKAGE.parent)
 
 @lru_cache
 def code_digest(roots: tuple[str, ...]) -> str:
-    """Hex SHA-256 of the code that the modules `roots` reach; ValueError where one of them is no module of fitlib."""
+    """Return the hex SHA-256 of the code that the modules `roots` import, directly or not, their own included.
+
+    Raises ValueError if one of them is no module of fitlib.
+    """
     return digest_json(sorted({FITLIB.digest(name) for name in roots}))
 
 
 def imported_modules(roots: Collection[str]) -> list[str]:
-    """Names of the modules that `code_digest` of these roots covers, sorted."""
+    """Return the names of the modules that `code_digest` of these roots covers, sorted."""
     return FITLIB.reached(roots)
 
 
 def is_module(name: str) -> bool:
-    """Does a dotted name stand for a module or package inside fitlib?"""
+    """Return whether a dotted name is that of a module or package inside fitlib.
+
+    >>> is_module("fitlib.storage.keys"), is_module("fitlib.storage.nowhere"), is_module("numpy.linalg")
+    (True, False, False)
+    """
     return name.startswith(f"{PACKAGE.name}.") and FITLIB.file(name) is not None

@@ -1,4 +1,4 @@
-"""What happened in an experiment: events with their time, and deviations from the declared plan."""
+"""The journal of an experiment: events with their time, and deviations from the declared plan."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def log_event(paths: ExperimentPaths, event: str, **fields: object) -> None:
 
 
 def note_deviation(paths: ExperimentPaths, sentence: str) -> None:
-    """Add a deviation from the declared plan, once."""
-    known = deviations(paths)
-    if sentence not in known:
-        write_atomically(paths.deviations, "".join(json.dumps(s) + "\n" for s in [*known, sentence]))
+    """Record a deviation from the declared plan, unless it is recorded already."""
+    earlier = deviations(paths)
+    if sentence not in earlier:
+        write_atomically(paths.deviations, "".join(json.dumps(s) + "\n" for s in [*earlier, sentence]))
 
 
 def deviations(paths: ExperimentPaths) -> list[str]:
-    """Deviations from the declared plan, oldest first; a line torn by a crash is passed over."""
+    """Return the deviations from the declared plan, oldest first, without a line cut short by a crash."""
     if not paths.deviations.exists():
         return []
     found = []

@@ -1,8 +1,7 @@
 """Keys: hashes of what is known before a task runs; they decide whether it must run again.
 
-A key has named parts (notebook, code, parameters, data, versions, inputs), so that a plan can say why a task runs.
-The code part covers just the modules that the kind of task imports (`code_digest`): a change in `plots` retrains
-nothing.
+A key has named parts (notebook, code, parameters, data, versions, inputs), so that a plan can report why a task runs.
+The code part covers only the modules that the kind of task imports (`code_digest`): a changed figure retrains nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def key_parts(
     data: Iterable[Path] = (),
     inputs: object = None,
 ) -> dict[str, str]:
-    """Hashes of each part of a task's key; `modules` are the fitlib modules that the notebook starts from."""
+    """Return the hash of each part of a task's key; `modules` are the fitlib modules that the notebook imports."""
     return {
         "notebook": cached_file_digest(notebook),
         "code": code_digest(tuple(sorted(modules))),
@@ -44,11 +43,15 @@ def key_parts(
 
 
 def changed_parts(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Names of the parts in which two keys differ."""
+    """Return the names of the parts in which a new key differs from an old one.
+
+    >>> changed_parts({"code": "a", "data": "b"}, {"code": "a", "data": "c"})
+    ['data']
+    """
     return [part for part in new if old.get(part) != new[part]]
 
 
 @lru_cache
 def versions(kind: str) -> dict[str, str]:
-    """Versions of Python and of the numeric packages that a kind of task computes with."""
+    """Return the versions of Python and of the numeric packages that a kind of task computes with."""
     return {"python": python_version(), **{name: version(name) for name in NUMERIC[kind]}}

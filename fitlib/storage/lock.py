@@ -1,7 +1,7 @@
-"""Who works in an experiment's folder: a file that one process at a time can create, and that it keeps fresh.
+"""A lock on an experiment's folder, held by one process at a time and kept alive by a heartbeat.
 
-On one machine the operating system frees the lock with its holder, however that ends. Machines that share the file
-system see by the heartbeat, the file's time of change, whether a holder elsewhere is still at work.
+On one machine the operating system releases the lock when its holder ends, however it ends. Machines that share the
+file system see from the heartbeat, the file's modification time, whether a holder elsewhere is still alive.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pathlib import Path
 from fitlib.errors import InputError, RunFailed
 from fitlib.storage.paths import ExperimentPaths
 
-BEAT, STALE = 5.0, 60.0  # seconds between two heartbeats; after so many without one a holder elsewhere is gone
+BEAT, STALE = 5.0, 60.0  # seconds between two heartbeats, and without one until a holder elsewhere counts as dead
 BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that holds a lock; `boot` tells one start of a machine from the next, `token` one holding."""
+    """A process that holds a lock; `boot` identifies the start of its machine, `token` this holding of the lock."""
 
     host: str
     pid: int
@@ -37,15 +37,15 @@ class Holder:
 
     @classmethod
     def this_process(cls) -> Holder:
-        """This process, with a token of its own."""
-        return cls(os.uname().nodename, os.getpid(), _boot(), secrets.token_hex(8))
+        """Return this process as a holder, with a new token."""
+        return cls(os.uname().nodename, os.getpid(), _boot_id(), secrets.token_hex(8))
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 
 
 class Lock:
-    """A lock that is held: keeps it fresh, and says so when somebody else has taken it."""
+    """A lock that this process holds: a thread keeps it alive, and `check` notices if another process has taken it."""
 
     def __init__(self, path: Path, holder: Holder):
         self.path, self.token = path, holder.token
@@ -54,14 +54,14 @@ class Lock:
         self._beating.start()
 
     def check(self) -> None:
-        """RunFailed where another process has taken the lock, as it may when this one was halted for a minute."""
+        """Raise RunFailed if another process has taken the lock, as it may once this one was suspended for a minute."""
         holder = read_holder(self.path)
         if holder is None or holder.token != self.token:
-            now = holder or "somebody who removed it"
-            raise RunFailed(f"{self.path} is not held any more but by {now}: this process was halted for too long")
+            change = f"taken over by {holder}" if holder else "removed"
+            raise RunFailed(f"{self.path} was {change}: this process was suspended for too long; run the command again")
 
     def release(self) -> None:
-        """Remove the file, if it is still this lock's."""
+        """Stop the heartbeat, and remove the file if it still belongs to this lock."""
         self._released.set()
         self._beating.join()
         holder = read_holder(self.path)
@@ -78,14 +78,14 @@ class Lock:
 
 @contextlib.contextmanager
 def locked(paths: ExperimentPaths) -> Iterator[Lock]:
-    """Hold the experiment's lock; RunFailed names who holds it already, InputError a folder that cannot be written."""
+    """Hold the experiment's lock; raise RunFailed if another process holds it, InputError if nothing can be written."""
     try:
         paths.root.mkdir(parents=True, exist_ok=True)
-        descriptor, holder = _taken(paths)
+        descriptor, holder = _acquire(paths)
     except OSError as error:
         problem = f"output folder is not writable ({error.strerror})"
         raise InputError(
-            str(paths.root), "folder", paths.root.name, problem, "change --outputs or its rights"
+            str(paths.root), "folder", paths.root.name, problem, "change --outputs or its permissions"
         ) from None
     try:
         lock = Lock(paths.lock, holder)
@@ -94,59 +94,59 @@ def locked(paths: ExperimentPaths) -> Iterator[Lock]:
         finally:
             lock.release()
     finally:
-        os.close(descriptor)  # after the file is gone: who waited for it sees that
+        os.close(descriptor)  # only now, so that a process waiting for it finds the file gone (`_is_file_at`)
 
 
 def is_locked(paths: ExperimentPaths) -> bool:
-    """Is somebody working in the experiment's folder?"""
+    """Return whether a process is working in the experiment's folder."""
     try:
         descriptor = os.open(paths.lock, os.O_RDONLY)
     except OSError:
         return False
     try:
-        return not _flocked(descriptor, fcntl.LOCK_SH) or _works_elsewhere(paths.lock, time.time())
+        return not _try_flock(descriptor, fcntl.LOCK_SH) or _is_held_elsewhere(paths.lock, time.time())
     finally:
         os.close(descriptor)
 
 
 def is_held(path: Path, token: str) -> bool:
-    """Does whoever took the lock with this token still keep it fresh, on whichever machine?"""
+    """Return whether the holder with this token still keeps the lock alive, on whichever machine."""
     holder = read_holder(path)
     try:
-        return holder is not None and holder.token == token and _now_at(path.parent) - path.stat().st_mtime < STALE
+        return holder is not None and holder.token == token and _time_at(path.parent) - path.stat().st_mtime < STALE
     except OSError:
         return False
 
 
 def read_holder(path: Path) -> Holder | None:
-    """Who wrote the file; None where there is none, or what it says cannot be read."""
+    """Return the holder that a lock file names; None if there is no file or it cannot be read."""
     try:
         return Holder(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _taken(paths: ExperimentPaths) -> tuple[int, Holder]:
-    """The open and locked file, and this process as its holder."""
+def _acquire(paths: ExperimentPaths) -> tuple[int, Holder]:
+    """Return the open and locked file, and this process as its holder."""
     holder = Holder.this_process()
     while True:
-        descriptor = _created(paths.lock, holder)
+        descriptor = _create(paths.lock, holder)
         if descriptor is not None:
             return descriptor, holder
         with contextlib.suppress(FileNotFoundError):  # its holder has just ended
-            descriptor = _taken_over(paths, holder)
+            descriptor = _take_over(paths, holder)
             if descriptor is not None:
                 return descriptor, holder
 
 
-def _created(path: Path, holder: Holder) -> int | None:
-    """A new file, whole from the moment at which it has its name; None where there is one already."""
+def _create(path: Path, holder: Holder) -> int | None:
+    """Create the lock file, complete from the moment it has its name; return None if there is one already."""
     temporary = path.with_name(f".lock.json.{holder.token[:8]}")
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     try:
-        _flocked(descriptor, fcntl.LOCK_EX)
+        _try_flock(descriptor, fcntl.LOCK_EX)
         _write(descriptor, holder)
-        os.link(temporary, path)
+        os.link(temporary, path)  # unlike a rename, a link fails where the name exists
         return descriptor
     except FileExistsError:
         os.close(descriptor)
@@ -158,20 +158,20 @@ def _created(path: Path, holder: Holder) -> int | None:
         temporary.unlink()
 
 
-def _taken_over(paths: ExperimentPaths, holder: Holder) -> int | None:
-    """The file that an ended process left; None where it was gone meanwhile. RunFailed where its holder is at work."""
+def _take_over(paths: ExperimentPaths, holder: Holder) -> int | None:
+    """Take over the file of an ended process; return None if it is gone, raise RunFailed if its holder is alive."""
     descriptor = os.open(paths.lock, os.O_RDWR)
     try:
-        free = any(_flocked(descriptor, fcntl.LOCK_EX) or time.sleep(0.1) for _ in range(3))  # a look is no holder
-        if not _is(descriptor, paths.lock):
+        free = _wait_for_flock(descriptor)
+        if not _is_file_at(descriptor, paths.lock):
             os.close(descriptor)
             return None
-        if not free or _works_elsewhere(paths.lock, _now_at(paths.root)):
+        if not free or _is_held_elsewhere(paths.lock, _time_at(paths.root)):
             owner = read_holder(paths.lock) or "another process"
             raise RunFailed(f"{paths.root} is in use by {owner}: wait for it, or end it")
-        left = read_holder(paths.lock)
+        previous = read_holder(paths.lock)
         _write(descriptor, holder)
-        if left and left.boot != holder.boot:  # two machines may have found it at once: the last one to write has it
+        if previous and previous.boot != holder.boot:  # another machine may take it over, too: the last writer has it
             time.sleep(1)
             if read_holder(paths.lock) != holder:
                 raise RunFailed(f"{paths.root} is in use by {read_holder(paths.lock)}: wait for it, or end it")
@@ -182,10 +182,10 @@ def _taken_over(paths: ExperimentPaths, holder: Holder) -> int | None:
         raise
 
 
-def _works_elsewhere(path: Path, now: float) -> bool:
-    """Is the holder on another machine, and was there a heartbeat? On this one the system frees what nobody holds."""
+def _is_held_elsewhere(path: Path, now: float) -> bool:
+    """Return whether the holder is alive on another machine; on this one the system's lock is the answer."""
     holder = read_holder(path)
-    if holder is None or holder.boot == _boot() or holder.host == os.uname().nodename:
+    if holder is None or holder.boot == _boot_id() or holder.host == os.uname().nodename:
         return False
     try:
         return now - path.stat().st_mtime < STALE
@@ -193,8 +193,8 @@ def _works_elsewhere(path: Path, now: float) -> bool:
         return False
 
 
-def _now_at(folder: Path) -> float:
-    """The time by the clock that gives the files of a folder their times, which may be another machine's."""
+def _time_at(folder: Path) -> float:
+    """Return the time on the clock of a folder's file system, which may be that of a file server."""
     probe = folder / f".lock.json.{secrets.token_hex(4)}"
     probe.touch()
     try:
@@ -203,8 +203,17 @@ def _now_at(folder: Path) -> float:
         probe.unlink()
 
 
-def _flocked(descriptor: int, kind: int) -> bool:
-    """Whether the system's lock could be had; a file system that has none leaves it to the heartbeat."""
+def _wait_for_flock(descriptor: int) -> bool:
+    """Try three times: `is_locked` of another process holds the system's lock for an instant only."""
+    for _ in range(3):
+        if _try_flock(descriptor, fcntl.LOCK_EX):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _try_flock(descriptor: int, kind: int) -> bool:
+    """Try to get the system's lock; True also on a file system without locks, where only the heartbeat counts."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
@@ -212,7 +221,7 @@ def _flocked(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _is(descriptor: int, path: Path) -> bool:
+def _is_file_at(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -226,8 +235,8 @@ def _write(descriptor: int, holder: Holder) -> None:
     os.fsync(descriptor)
 
 
-def _boot() -> str:
-    """What tells this start of this machine from any other."""
+def _boot_id() -> str:
+    """Return an identifier of this start of this machine."""
     try:
         return BOOT.read_text().strip()
     except OSError:

@@ -1,9 +1,10 @@
-"""MANIFEST.json: the hash of every file that an experiment promises, and their root hash."""
+"""MANIFEST.json: the hash of every file of an experiment that is reproducible byte by byte, and their root hash."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePosixPath
+from typing import Any
 
 from fitlib.digest import digest_file, digest_json
 from fitlib.storage.atomic_files import write_json
@@ -11,30 +12,34 @@ from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import SCHEMA
 
 VOTES = "votes.parquet"
-# outside every promise of byte equality
+# Files that differ between equal experiments, and the manifest itself
 OUTSIDE = {"events.jsonl", "timings.csv", "determinism.csv", "lock", "MANIFEST.json"}
 
 
 def covered(paths: ExperimentPaths) -> list[str]:
-    """Names of all files that the promises cover: all but the hidden ones and `OUTSIDE`, sorted."""
+    """Return the names of all files that the manifest lists, sorted: all but the hidden ones and `OUTSIDE`."""
     found = (p.relative_to(paths.root) for p in paths.root.rglob("*") if p.is_file())
     names = sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
     return [name for name in names if name not in OUTSIDE]
 
 
 def personal(name: str) -> bool:
-    """Has the file of this name a row for each person tested? Predictions, and the votes of the runs on each."""
+    """Return whether a file has a row for each person tested: predictions, and the votes of the runs on each.
+
+    >>> personal("techniques/S/votes.parquet"), personal("techniques/S/metrics.parquet")
+    (True, False)
+    """
     path = PurePosixPath(name)
     return path.suffix == ".parquet" and ("predictions" in path.parts[:-1] or path.name == VOTES)
 
 
-def manifest_of(files: Mapping[str, str]) -> dict[str, object]:
-    """The content of MANIFEST.json; its root hash is the SHA-256 of the list {name: SHA-256} as canonical JSON."""
+def manifest_of(files: Mapping[str, str]) -> dict[str, Any]:
+    """Return the content of MANIFEST.json; its root hash is the SHA-256 of {name: SHA-256} as canonical JSON."""
     return {"schema": SCHEMA, "root": digest_json(dict(files)), "files": dict(files)}
 
 
 def write_manifest(paths: ExperimentPaths) -> str:
-    """Hash every file that the promises cover into MANIFEST.json; returns its root hash."""
+    """Write MANIFEST.json with the hash of every file that it covers, and return its root hash."""
     manifest = manifest_of({name: digest_file(paths.root / name) for name in covered(paths)})
     write_json(paths.manifest, manifest)
     return manifest["root"]

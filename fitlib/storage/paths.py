@@ -1,9 +1,4 @@
-"""The folder of an experiment: its paths, atomic writes, and the records that say what is done.
-
-A task is done if and only if a valid record stands in its folder: the key is the task's, and every output has the
-size that was measured when it was read back and hashed. Nothing else on disk, a notebook's own status least of all,
-counts as evidence.
-"""
+"""The folder of an experiment: its paths, and the folders of attempts, which are renamed once they are finished."""
 
 from __future__ import annotations
 
@@ -14,8 +9,8 @@ from pathlib import Path
 
 from fitlib.storage.records import read_record
 
-PROGRESS = "progress"  # in the folder of an attempt: the line that its notebook shows while it works
-TOKEN = ".shared."  # begins the name of a file by which workers show that they see the folder
+PROGRESS = "progress"  # file in the folder of an attempt: the last line that its notebook printed
+TOKEN = ".shared."  # prefix of a file by which workers prove that they share the file system
 RUN_ATTEMPT = re.compile(r"run-\d{2,}\.[0-9a-f]{8}")
 DERIVED_ATTEMPT = re.compile(r"\.[A-Za-z0-9][A-Za-z0-9._-]*\.[0-9a-f]{8}")
 STATISTICS_ATTEMPT = re.compile(r"\.statistics\.[0-9a-f]{8}")
@@ -44,48 +39,52 @@ class ExperimentPaths:
         self.superseded = root / "superseded"
 
     def run(self, training: str, arm: str, run: int) -> Path:
-        """Folder of one run."""
+        """Return the folder of one run.
+
+        >>> ExperimentPaths(Path("x")).run("base", "ulp", 7).as_posix()
+        'x/runs/base/ulp/run-07'
+        """
         return self.root / "runs" / training / arm / f"run-{run:02d}"
 
     def technique(self, technique: str) -> Path:
-        """Folder of one technique's metrics."""
+        """Return the folder of one technique's metrics."""
         return self.root / "techniques" / technique
 
     def family(self, name: str) -> ExperimentPaths:
-        """Where one of several families has its metrics, tables and report."""
+        """Return the paths of one of several families, which has its own metrics, tables and report."""
         return ExperimentPaths(self.root / "families" / name)
 
     def reports(self) -> list[Path]:
-        """The reports that are there: that of the experiment, or one for each family."""
+        """Return the reports that exist: that of the experiment, or one for each family."""
         return [p for p in (self.report, *sorted(self.root.glob("families/*/report.html"))) if p.is_file()]
 
     def finished_attempts(self) -> dict[str, Path]:
-        """Attempts at runs (`training/arm/run-07`) with a record, whose process ended before they had their name."""
+        """Return the attempts with a record but without their final name (`training/arm/run-07`), by that name."""
         runs = self.root / "runs"
         found = {p: p.with_suffix("") for p in self.attempts() if p.is_relative_to(runs) and read_record(p)}
         return {target.relative_to(runs).as_posix(): p for p, target in found.items() if not target.exists()}
 
     def attempts(self) -> list[Path]:
-        """Folders of attempts in progress or interrupted: `run-07.<token>` and, elsewhere, `.<name>.<token>`."""
+        """Return the folders of attempts, in progress or interrupted: `run-07.<token>`, elsewhere `.<name>.<token>`."""
         places = {"runs/*/*/*": RUN_ATTEMPT, "techniques/*": DERIVED_ATTEMPT, "*": STATISTICS_ATTEMPT}
         found = [p for place, name in places.items() for p in self.root.glob(place) if name.fullmatch(p.name)]
         return sorted(p for p in found if p.is_dir() and not p.is_symlink())
 
     def temporaries(self) -> list[Path]:
-        """Files that `write_atomically` left behind when its process was killed: `.<name>.<token>`."""
+        """Return the files that `write_atomically` left behind when its process was killed: `.<name>.<token>`."""
         found = (p for place in WRITTEN for p in self.root.glob(place) if TEMPORARY.fullmatch(p.name))
         return sorted(p for p in found if p.is_file())
 
     def sweep(self, finished: bool = True) -> None:
-        """Remove what interrupted processes left; only for the holder of the lock.
+        """Remove what interrupted processes left behind; only for the holder of the lock.
 
-        Not `finished`: attempts that `finished_attempts` names are kept.
+        With `finished` False, the attempts in `finished_attempts` are kept.
         """
         kept = set() if finished else set(self.finished_attempts().values())
         for leftover in self.root.glob(f"{TOKEN}*"):
             leftover.unlink()
         for leftover in (p for p in self.attempts() if p not in kept):
-            shutil.rmtree(leftover, ignore_errors=True)  # who still works in it finds that out
+            shutil.rmtree(leftover, ignore_errors=True)  # a process that still works in it will fail
         for leftover in self.temporaries():
             leftover.unlink()
         for folder in self.root.glob("families/*"):
@@ -101,7 +100,7 @@ def new_attempt(target: Path, hidden: bool = False) -> Path:
 
 
 def settle(attempt: Path, target: Path) -> None:
-    """Give a finished attempt its final name; where another attempt was first, that one stands."""
+    """Give a finished attempt its final name; if another attempt was first, keep that one and discard this one."""
     try:
         attempt.rename(target)
     except OSError:
@@ -111,18 +110,18 @@ def settle(attempt: Path, target: Path) -> None:
 
 
 def replace_folder(attempt: Path, target: Path) -> None:
-    """Put an attempt in the place of an older result that can be derived again."""
+    """Replace an older result, which can be derived again, by an attempt."""
     shutil.rmtree(target, ignore_errors=True)
     attempt.rename(target)
 
 
 def supersede(paths: ExperimentPaths, folder: Path) -> Path:
-    """Move a run's folder to `superseded/`, under a name that is free."""
+    """Move a run's folder to `superseded/`, under a free name."""
     return keep_failed(paths, folder, folder.relative_to(paths.root).as_posix())
 
 
 def keep_failed(paths: ExperimentPaths, folder: Path, name: str) -> Path:
-    """Move a folder to `superseded/` as the next of this name."""
+    """Move a folder to `superseded/` under `name` and the next free number."""
     relative = Path(name)
     number = 1
     while (target := paths.superseded / relative.with_name(f"{relative.name}-{number}")).exists():
@@ -133,7 +132,7 @@ def keep_failed(paths: ExperimentPaths, folder: Path, name: str) -> Path:
 
 
 def new_token(paths: ExperimentPaths) -> Path:
-    """A file that only who shares the file system can see."""
+    """Create a file that only processes that share the file system can see."""
     token = paths.root / f"{TOKEN}{secrets.token_hex(8)}"
     token.touch()
     return token

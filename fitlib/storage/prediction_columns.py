@@ -1,7 +1,7 @@
-"""Columns of predictions as arrays: whole numbers, lists of 0/1 and scores, each checked, errors naming the row."""
+"""Columns of predictions as checked arrays: whole numbers, lists of 0/1 and scores; errors name the row."""
 
 import json
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -21,13 +21,17 @@ SCORES = "give every row a finite number (of class 1 of two classes) or a list o
 
 
 def one_line(value: object, limit: int = 120) -> str:
-    """A value as text in one line, unprintable characters as "?", cut at `limit`."""
+    r"""Format a value as one line of at most `limit` characters, unprintable ones as "?".
+
+    >>> one_line("two\nlines"), one_line("x" * 20, limit=10)
+    ('two lines', 'xxxxxxx...')
+    """
     text = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(value).split()))
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def parse_lists(where: str, table: pa.Table, name: str) -> pa.Table:
-    """Turn text such as "[0, 1, 0]" into lists; columns that hold no such text stay as they are."""
+    """Parse text such as "[0, 1, 0]" into lists; columns without such text stay as they are."""
     column = table[name]
     if not _is_text(column.type) or not str(column[0]).lstrip().startswith("["):
         return table
@@ -66,7 +70,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def fail_at(where: str, name: str, row: int, value: object, problem: str, remedy: str) -> NoReturn:
-    """Raise InputError about one cell."""
+    """Raise InputError about the cell in `row` of the column `name`."""
     raise InputError(where, name, value, f"{problem}, in row {row}", remedy)
 
 
@@ -74,12 +78,12 @@ def fail_at(where: str, name: str, row: int, value: object, problem: str, remedy
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether a column holds lists."""
+    """Return whether a column holds lists."""
     return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def integers(where: str, name: str, column: pa.ChunkedArray, minimum: int | None = 0) -> Integers:
-    """Column as int64; whole numbers stored as floats, and booleans, count as integers."""
+    """Return a column as int64; whole numbers stored as floats, and booleans, count as integers."""
     if column.null_count:
         fail_at(where, name, _first(column.is_null()), None, "missing value", "fill it in or remove the row")
     try:
@@ -95,13 +99,13 @@ def integers(where: str, name: str, column: pa.ChunkedArray, minimum: int | None
 
 
 def _castable(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column, unless its cast to integers would give numbers without meaning, as that of dates does."""
+    """Return the column itself; raise ArrowInvalid if casting it to integers would be meaningless, as for dates."""
     if not (_is_number(column.type) or _is_text(column.type)):
         raise pa.ArrowInvalid("not a number")
     return column
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: Any) -> bool:
     try:
         number = int(value) if isinstance(value, str) else value
         return float(number).is_integer() and abs(number) < 2**63
@@ -114,7 +118,7 @@ def _first(mask: pa.ChunkedArray) -> int:
 
 
 def labels(where: str, name: str, column: pa.ChunkedArray) -> NDArray[np.int8]:
-    """Column of lists of 0/1 as int8 (rows, labels)."""
+    """Return a column of lists of 0/1 as int8 (rows, labels)."""
     if column.null_count:
         fail_at(where, name, _first(column.is_null()), None, "missing value", LABEL_LISTS)
     lengths = pc.list_value_length(column).to_numpy()
@@ -133,7 +137,7 @@ def labels(where: str, name: str, column: pa.ChunkedArray) -> NDArray[np.int8]:
 
 
 def scores(where: str, column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """Column of numbers as float64 (rows,), or of lists of numbers as (rows, length)."""
+    """Return a column of numbers as float64 (rows,), or one of lists of numbers as (rows, length)."""
     if column.null_count:
         fail_at(where, "score", _first(column.is_null()), None, "missing value", SCORES)
     length, flat = 1, column

@@ -75,21 +75,29 @@ class Predictions:
 
     @property
     def multilabel(self) -> bool:
-        """Whether each row has a list of labels instead of one class."""
+        """Return whether each row has a list of labels instead of one class."""
         return self.prediction.ndim == 3
 
     def protected_columns(self) -> dict[str, Integers]:
-        """Protected attributes under the names of their columns."""
+        """Return the protected attributes under the names of their columns."""
         return {column_of(attribute): values for attribute, values in self.protected.items()}
 
 
 def column_of(attribute: str) -> str:
-    """Column of a protected attribute: "protected" -> protected, "sex" -> protected.sex."""
+    """Return the column of a protected attribute.
+
+    >>> column_of("sex"), column_of("protected")
+    ('protected.sex', 'protected')
+    """
     return attribute if attribute == "protected" else f"protected.{attribute}"
 
 
 def attribute_of(column: str) -> str:
-    """Protected attribute of a column: protected -> "protected", protected.sex -> "sex"."""
+    """Return the protected attribute of a column.
+
+    >>> attribute_of("protected.sex"), attribute_of("protected")
+    ('sex', 'protected')
+    """
     return column.removeprefix("protected.")
 
 
@@ -97,29 +105,36 @@ def attribute_of(column: str) -> str:
 
 
 def crossed_name(names: Sequence[str]) -> str:
-    """The attribute made by crossing others: ["sex", "race"] -> "sex x race"."""
+    """Return the name of the attribute that crosses others.
+
+    >>> crossed_name(["sex", "race"])
+    'sex x race'
+    """
     return " x ".join(names)
 
 
 def crossed_groups(groups: Mapping[str, Sequence[str]], names: Sequence[str]) -> list[str]:
-    """Names of the groups of crossed attributes, the last attribute varying fastest: "female & white".
+    """Return the names of the groups of crossed attributes, the last attribute varying fastest.
 
     groups: {attribute: names of its groups}.
+
+    >>> crossed_groups({"sex": ["female", "male"], "age": ["young", "old"]}, ["sex", "age"])
+    ['female & young', 'female & old', 'male & young', 'male & old']
     """
     return [" & ".join(parts) for parts in product(*(groups[name] for name in names))]
 
 
 def with_crossed(groups: Mapping[str, Sequence[str]], cross: Sequence[Sequence[str]] | None) -> dict[str, list[str]]:
-    """`groups` and, after them, the groups of every crossing in `cross`, as [["sex", "race"]]."""
-    made = {crossed_name(names): crossed_groups(groups, names) for names in cross or []}
-    return {name: list(of) for name, of in groups.items()} | made
+    """Return `groups` and, after them, the groups of every crossing in `cross`, for example [["sex", "race"]]."""
+    crossings = {crossed_name(names): crossed_groups(groups, names) for names in cross or []}
+    return {name: list(of) for name, of in groups.items()} | crossings
 
 
 def crossed(predictions: Predictions, names: Sequence[str]) -> Predictions:
-    """The same with one more protected attribute, the crossing of `names` (see `crossed_name`, `crossed_groups`).
+    """Return the predictions with one more protected attribute, the crossing of `names` (see `crossed_groups`).
 
-    Groups are all combinations; those without members are left out by the metrics, as anywhere. Raises InputError for
-    fewer than two attributes, one given twice, an unknown one, or a name that is taken.
+    Groups are all combinations; the metrics leave out those without members, as always. Raises InputError for fewer
+    than two attributes, one given twice, an unknown one, or a name that exists.
     """
     p, name = predictions, crossed_name(names)
     _check_crossing(names, p.protected)
@@ -129,14 +144,14 @@ def crossed(predictions: Predictions, names: Sequence[str]) -> Predictions:
 
 
 def _check_crossing(names: Sequence[str], attributes: Mapping[str, Integers]) -> None:
-    known = f"cross two or more of {', '.join(attributes)}"
+    remedy = f"cross two or more of {', '.join(attributes)}"
     for name in names:
         if name not in attributes:
-            raise InputError("predictions", "cross", name, "unknown protected attribute", known)
+            raise InputError("predictions", "cross", name, "unknown protected attribute", remedy)
     if len(names) < 2 or len(set(names)) < len(names):
-        raise InputError("predictions", "cross", list(names), "not two or more different attributes", known)
+        raise InputError("predictions", "cross", list(names), "not two or more different attributes", remedy)
     if crossed_name(names) in attributes:
-        raise InputError("predictions", "cross", list(names), "there is an attribute of this name", known)
+        raise InputError("predictions", "cross", list(names), "there is an attribute of this name", remedy)
 
 
 # Reading
@@ -153,7 +168,7 @@ def read_predictions(path: File) -> pd.DataFrame:
 
 def _canonical(path: File) -> pa.Table:
     table = _load(path)
-    names = _known_columns(str(path), table.column_names)
+    names = _canonical_columns(str(path), table.column_names)
     if not table.num_rows:
         raise InputError(str(path), "rows", 0, "the file has no predictions", "give one row per test example")
     table = table.select(names)
@@ -168,7 +183,7 @@ def _load(path: File) -> pa.Table:
     if path.suffix.lower() not in _READERS:
         raise InputError(where, "file", path.name, "neither .parquet nor .csv", "name the file after its format")
     if not path.is_file():
-        raise InputError(where, "file", path.name, "no such file", "correct the path, or make the predictions first")
+        raise InputError(where, "file", path.name, "no such file", "correct the path, or write the predictions first")
     try:
         table = _READERS[path.suffix.lower()](path)
         table.validate(full=True)
@@ -184,14 +199,14 @@ def _read_parquet(path: Path) -> pa.Table:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    # Types are inferred from the first block: one as large as the file keeps a late "x" from being a conversion error.
+    # Types are inferred from the first block; a block as large as the file keeps a late "x" from failing to convert.
     return pa_csv.read_csv(path, pa_csv.ReadOptions(block_size=max(path.stat().st_size, 1 << 20)))
 
 
 _READERS: dict[str, Callable[[Path], pa.Table]] = {".parquet": _read_parquet, ".csv": _read_csv}
 
 
-def _known_columns(where: str, found: list[str]) -> list[str]:
+def _canonical_columns(where: str, found: list[str]) -> list[str]:
     protected = [name for name in found if name == "protected" or name.startswith("protected.")]
     for name in (*REQUIRED, *(protected or ["protected"])):
         if name not in found:
@@ -200,13 +215,13 @@ def _known_columns(where: str, found: list[str]) -> list[str]:
     if "protected." in protected:
         remedy = "name the attribute, for example protected.sex"
         raise InputError(where, "column", "protected.", "no attribute after the dot", remedy)
-    known = [*REQUIRED, *protected, *(name for name in OPTIONAL if name in found)]
-    for name in known:
+    names = [*REQUIRED, *protected, *(name for name in OPTIONAL if name in found)]
+    for name in names:
         if found.count(name) > 1:
             raise InputError(where, "column", name, f"{found.count(name)} columns of this meaning", "keep one of them")
     if "protected" in protected and "protected.protected" in protected:
         raise InputError(where, "column", "protected.protected", "the attribute of column protected", "rename one")
-    return known
+    return names
 
 
 # Stacking
@@ -231,14 +246,14 @@ def stack(
 ) -> Predictions:
     """Read the files of all runs of one technique in one arm, check them, and stack them in ascending order of runs.
 
-    paths: {run: file}; run numbers may be text, as JSON has them. n_classes: number of classes (labels); None: the
-    largest class of the ground truth + 1, or as many as a row has scores. n_groups: {attribute: number of groups};
-    missing: the largest group + 1.
+    paths: {run: file}; run numbers may be text, as in JSON. n_classes: number of classes (labels); None: the largest
+    class of the ground truth + 1, or as many as a row has scores. n_groups: {attribute: number of groups}; missing: the
+    largest group + 1.
 
     Raises InputError, naming file, column, value and remedy, if a file cannot be read; a column is missing; a class,
-    group or index is missing, no whole number or out of range; idx repeats; label lists differ in length or hold
-    something else than 0 and 1; scores are not finite or not one per class; all rows are of one group; classes or
-    groups are so many that they must be identifiers (more than 1,000 or 100, undeclared, one class per row); or the
+    group or index is missing, not a whole number or out of range; an idx repeats; label lists differ in length or hold
+    anything but 0 and 1; scores are not finite or not one per class; all rows are of one group; there are so many
+    classes or groups that they must be identifiers (more than 1,000 or 100, undeclared, one class per row); or the
     runs differ in rows, ground truth, groups or units.
     """
     order = sorted((_run_number(run), path) for run, path in paths.items())
@@ -275,8 +290,8 @@ def _read_columns(path: File) -> _File:
     if len(kinds) > 1:
         value = table["prediction"][0].as_py()
         fail_at(where, "prediction", 0, value, "one of ground_truth and prediction is a list", LABEL_LISTS)
-    read_target = labels if kinds.pop() else integers
-    columns = {"idx": integers(where, "idx", table["idx"], minimum=None)}
+    read_target: Callable[..., NDArray] = labels if kinds.pop() else integers
+    columns: dict[str, NDArray] = {"idx": integers(where, "idx", table["idx"], minimum=None)}
     columns |= {name: read_target(where, name, table[name]) for name in ("ground_truth", "prediction")}
     if columns["ground_truth"].shape != columns["prediction"].shape:
         problem = f"lists of another length than in ground_truth ({columns['ground_truth'].shape[1]})"
@@ -291,7 +306,7 @@ def _read_columns(path: File) -> _File:
 
 
 def _stacked_scores(files: list[_File], n_classes: int) -> NDArray[np.float64] | None:
-    """Scores of all runs, (runs, rows[, classes]); None where the files have none."""
+    """Return the scores of all runs, (runs, rows[, classes]); None if the files have none."""
     if "score" not in files[0].columns:
         return None
     first, several = files[0].columns["score"], files[0].columns["ground_truth"].ndim == 2
@@ -329,7 +344,7 @@ def _check_classes(files: list[_File], n_classes: int | None) -> int:
     truth = files[0].columns["ground_truth"]
     if truth.ndim == 2:
         return _check_label_count(files[0].where, truth.shape[1], n_classes)
-    scored = files[0].columns.get("score", truth).shape[1:]  # a class that is scored exists, though nobody is of it
+    scored = files[0].columns.get("score", truth).shape[1:]  # a class that has scores exists, even if no row is of it
     limit = max(int(truth.max()) + 1, *scored, 0) if n_classes is None else n_classes
     if n_classes is None and limit > MOST_CLASSES:
         problem = f"more than {MOST_CLASSES:,} classes"
@@ -415,7 +430,7 @@ def write(
 
 
 def _arrow(values: NDArray, entries: type[np.number] = np.int8) -> pa.Array:
-    """Whole numbers as int64, lists of labels as int8; scores, and lists of them, as float64."""
+    """Return whole numbers as int64 and lists of labels as int8; with `entries` float64, scores and lists of them."""
     values = np.asarray(values)
     if values.ndim == 1:
         return _arrow_flat(values, np.int64 if entries is np.int8 else entries)
@@ -424,7 +439,7 @@ def _arrow(values: NDArray, entries: type[np.number] = np.int8) -> pa.Array:
 
 
 def _arrow_flat(values: NDArray, kind: type[np.number]) -> pa.Array:
-    # pa.array would do, but imports pandas, which a training has no use for.
+    # Not pa.array: it imports pandas, which a training does not need.
     values = np.ascontiguousarray(values.astype(kind, casting="same_kind"))
     return pa.Array.from_buffers(pa.from_numpy_dtype(kind), len(values), [None, pa.py_buffer(values)])
 
@@ -432,8 +447,8 @@ def _arrow_flat(values: NDArray, kind: type[np.number]) -> pa.Array:
 def write_table(path: File, frame: pd.DataFrame, name: str) -> None:
     """Write a table of one technique ("metrics", "counts", …) as parquet, byte-identical for identical input.
 
-    Names of techniques, arms, readings, attributes, metrics and quantities are text, `value` is a float, all else are
-    integers; NaN is written as null. The name and the version of the schema stand in the file's metadata.
+    `TEXT_COLUMNS` are text, `FLOAT_COLUMNS` floats, all others integers; NaN is written as null. The file's metadata
+    holds the name and the version of the schema.
     """
     schema = pa.schema([pa.field(column, _type_of(column)) for column in frame.columns])
     _write_parquet(pa.Table.from_pandas(frame, schema=schema, preserve_index=False), path, name)

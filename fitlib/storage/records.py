@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fitlib.digest import digest_file, digest_json
 from fitlib.storage.atomic_files import read_json, write_json
@@ -17,30 +18,30 @@ SCHEMA = 1
 
 
 def measure(folder: Path, names: list[str]) -> dict[str, dict]:
-    """Size and SHA-256 of a folder's files, read back from disk."""
+    """Return the size and SHA-256 of files in a folder, read back from disk."""
     return {n: {"size": (folder / n).stat().st_size, "sha256": digest_file(folder / n)} for n in names}
 
 
 def write_record(folder: Path, kind: str, parts: Mapping[str, str], names: list[str], name: str = RECORD) -> None:
-    """Write the record of a finished task: last of all, by the process that executed and read the outputs back."""
+    """Write the record of a finished task: last of all, in the process that executed it and read its outputs back."""
     record = {"schema": SCHEMA, "kind": kind, "key": digest_json(dict(parts)), "key_parts": dict(parts)}
     write_json(folder / name, {**record, "outputs": measure(folder, names)})
 
 
 def read_record(folder: Path, name: str = RECORD) -> dict | None:
-    """A well-formed record whose outputs are all there in the recorded sizes; None otherwise."""
+    """Read a well-formed record whose outputs all exist in the recorded sizes; return None if there is none."""
     record = read_json(folder / name)
     try:
         if record is None or not well_formed(record):
             return None
-        whole = all((folder / n).stat().st_size == o["size"] for n, o in record["outputs"].items())
-    except (OSError, ValueError):  # ValueError: a name or key that no file system or hash can take
+        complete = all((folder / n).stat().st_size == o["size"] for n, o in record["outputs"].items())
+    except (OSError, ValueError):  # ValueError: a name that no file system accepts, or a key that cannot be encoded
         return None
-    return record if whole else None
+    return record if complete else None
 
 
 def well_formed(record: dict) -> bool:
-    """Does a record say what every record must, and is its key the hash of its parts?"""
+    """Return whether a record has all required fields, and its key is the hash of its parts."""
     outputs, parts = record.get("outputs"), record.get("key_parts")
     return (
         record.get("schema") == SCHEMA
@@ -53,12 +54,12 @@ def well_formed(record: dict) -> bool:
     )
 
 
-def altered(folder: Path, record: Mapping[str, object]) -> list[str]:
-    """Names of a record's outputs whose bytes are not those that it names, or that cannot be read."""
-    return [name for name, output in record["outputs"].items() if not _holds(folder / name, output.get("sha256"))]
+def altered(folder: Path, record: Mapping[str, Any]) -> list[str]:
+    """Return the names of a record's outputs that cannot be read or differ from the recorded hash."""
+    return [name for name, output in record["outputs"].items() if not _has_digest(folder / name, output.get("sha256"))]
 
 
-def _holds(path: Path, digest: object) -> bool:
+def _has_digest(path: Path, digest: object) -> bool:
     try:
         return digest_file(path) == digest
     except OSError:

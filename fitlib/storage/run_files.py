@@ -1,4 +1,4 @@
-"""The files of a run beside its predictions, fitlib's own and anybody else's: history, digests, fingerprint."""
+"""The files of a run beside its predictions, whoever trained it: history, digests, fingerprint."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ DIGESTS = pa.schema([("part", pa.string()), ("epoch", pa.int64()), ("digest", pa
 
 
 def write_history(run_dir: Path, rows: Iterable[Mapping[str, object]]) -> str:
-    """Write one row per epoch and group (`HISTORY`; columns may be missing); returns the file's name."""
+    """Write one row per epoch and group (`HISTORY`; columns may be missing), and return the file's name."""
     pq.write_table(pa.Table.from_pylist(list(rows), HISTORY), run_dir / HISTORY_FILE)
     return HISTORY_FILE
 
 
 def write_digests(run_dir: Path, rows: Iterable[Mapping[str, object]]) -> str:
-    """Write one row per digest (`DIGESTS`), none where nothing was recorded; returns the file's name."""
+    """Write one row per digest (`DIGESTS`), none if nothing was recorded, and return the file's name."""
     pq.write_table(pa.Table.from_pylist(list(rows), DIGESTS), run_dir / DIGESTS_FILE)
     return DIGESTS_FILE
 
 
-def write_fingerprint(run_dir: Path, mark: Mapping[str, object]) -> str:
-    """Write the fingerprint with its parts and what the noise did; returns the file's name."""
-    (run_dir / FINGERPRINT_FILE).write_text(json.dumps(mark, indent=1, sort_keys=True) + "\n")
+def write_fingerprint(run_dir: Path, fingerprint: Mapping[str, object]) -> str:
+    """Write the fingerprint with its parts and what the noise did, and return the file's name."""
+    (run_dir / FINGERPRINT_FILE).write_text(json.dumps(fingerprint, indent=1, sort_keys=True) + "\n")
     return FINGERPRINT_FILE

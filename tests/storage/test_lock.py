@@ -1,4 +1,4 @@
-"""One process at a time works in an experiment's folder; who holds the lock is told; an ended holder stops nobody."""
+"""One process at a time holds an experiment's lock; an error names its holder; an ended holder blocks nobody."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def other(paths):
 
 
 def left_by(paths, age=0.0, **changes):
-    """A lock file as a holder that is not this process left it, so many seconds after its last heartbeat."""
+    """Write a lock file as another holder left it, `age` seconds after its last heartbeat."""
     holder = replace(Holder.this_process(), **changes)
     paths.lock.write_text(json.dumps(asdict(holder)))
     os.utime(paths.lock, (time.time() - age,) * 2)
@@ -47,8 +47,8 @@ def left_by(paths, age=0.0, **changes):
 
 
 def test_a_second_holder_is_refused_and_told_who_the_first_one_is(paths, other):
-    told = f"in use by process {other.pid} on {os.uname().nodename}"
-    with pytest.raises(RunFailed, match=told), locked(paths):
+    holder = f"in use by process {other.pid} on {os.uname().nodename}"
+    with pytest.raises(RunFailed, match=holder), locked(paths):
         pass
     assert is_locked(paths)
 
