@@ -7,6 +7,9 @@ LAB_OPTIONS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The examples in docstrings. Left out: the engine, which papermill imports, and a script that a process is started from.
+DOCTEST := $(BIN)/python -m pytest -q --doctest-modules fitlib \
+	--ignore=fitlib/execution/kernels/papermill_engine.py --ignore=fitlib/execution/kernels/template_process.py
 
 .PHONY: quickstart paper-smoke test test-all test-slurm browser lint lab clean
 
@@ -22,9 +25,11 @@ paper-smoke: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
+	$(DOCTEST)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(DOCTEST)
 
 # Chromium and axe-core for the tests of pages in a real browser: installed if root, else said; those tests skip without.
 browser: $(READY)
@@ -37,6 +42,9 @@ test-slurm: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check fitlib tests benchmarks
+	$(BIN)/codespell fitlib docs params benchmarks notebooks *.md
+	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # JupyterLab on the whole project, so that links from notebooks to outputs/ lead somewhere. LAB_OPTIONS: jupyter's own.
 lab: $(READY)
