@@ -60,7 +60,8 @@ class Packed:
 @dataclass(frozen=True)
 class Contents:
     """All that a crate describes. ``folder``: the experiment's folder within it; ``data``: names of data sets;
-    ``absent``: {file left out: SHA-256}; ``software``: {name: version}, fitlib among them."""
+    ``absent``: {file left out: SHA-256}; ``software``: {name: version}, fitlib among them.
+    """
 
     title: str
     description: str

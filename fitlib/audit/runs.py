@@ -117,7 +117,8 @@ def _read_of(run: PlannedRun, record: Mapping) -> list[str]:
 
 def planned_parameters(run: PlannedRun, notebook: str, names: Iterable[str] = ()) -> dict[str, object] | None:
     """Parameters, by the plan, of a run of the notebook of this hash; of an own notebook that is not here as it ran,
-    those with these ``names`` (None without)."""
+    those with these ``names`` (None without).
+    """
     return run.spec.source.recorded_parameters(run.shared_parameters, run.spec.techniques, notebook, names)
 
 

@@ -29,12 +29,14 @@ def execute(
 ) -> None:
     """Execute a notebook with papermill in a kernel of its own; the executed copy is `target`.
 
-    `started` is told the kernel's pid; `modules` are imported before it is forked (none: it starts cold); `told`
-    hears what it shows. Raises RunFailed with the last lines of the traceback, Crashed where the kernel was gone.
+    `started` is told the kernel's pid; `modules` are imported before its first cell (`fitlib.execution.kernels`);
+    `told` hears what it shows. Raises RunFailed with the last lines of the traceback, Crashed where the kernel was
+    gone.
     """
     papermill = _papermill()
     from papermill.exceptions import PapermillExecutionError
 
+    from fitlib.execution.kernels.fork_server import START_SECONDS
     from fitlib.execution.kernels.manager import manager_class
 
     try:
@@ -47,6 +49,7 @@ def execute(
             autosave_cell_every=0,
             kernel_name="python3",
             language="python",  # a notebook need not say so
+            start_timeout=START_SECONDS,
             shutdown_kernel="immediate",  # all outputs are here; a graceful end waits and polls for a second
             kernel_manager_class=manager_class(environment, log, started, modules, told),
         )

@@ -37,7 +37,8 @@ FOLDER, MAPPING = "predictions", "mapping.json"
 @dataclass(frozen=True)
 class Choices:
     """What the user said about the files: {role: column}, all classes (None: those of the ground truth), and the
-    favourable class."""
+    favourable class.
+    """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None

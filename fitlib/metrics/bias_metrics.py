@@ -26,7 +26,7 @@ READINGS = ("strict", "published")
 
 
 def rate(part: NDArray, whole: NDArray) -> Values:
-    """part / whole, and NaN where there is nothing to divide by; shapes broadcast."""
+    """Part / whole, and NaN where there is nothing to divide by; shapes broadcast."""
     part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 

@@ -70,7 +70,7 @@ def environment(device: str, packages: Iterable[str] = PACKAGES) -> dict[str, st
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": ", ".join(f"{name} {version(name)}" for name in packages),
-        **(_torch_parts(torch) if torch else {"threads": _thread_pools()}),
+        **(_torch_parts(torch) if torch else {"threads": _processors()}),
         "machine": machine(),
         "gpu": _gpu(torch) if device == "cuda" else "none",
         "environment variables": _variables(),
@@ -80,12 +80,14 @@ def environment(device: str, packages: Iterable[str] = PACKAGES) -> dict[str, st
 def seen_from_outside() -> dict[str, str]:
     """Software and hardware parts of a process whose training fitlib did not write.
 
-    All imported packages count, and (part "own source") all imported modules that belong to none of them.
+    All imported packages count, also those that a kernel imports before its first cell (`fitlib.execution.kernels`),
+    and (part "own source") all imported modules that belong to none of them.
     """
     torch = sys.modules.get("torch")
     device = "cuda" if torch and torch.cuda.is_initialized() else "cpu"
     own = {"fitlib source": source_digest(), "own source": _own_source()}
-    return {**own, **environment(device, imported_packages())}
+    parts = environment(device, imported_packages())
+    return {**own, **parts, "threads": ", ".join([parts["threads"], *_thread_pools()])}
 
 
 def imported_packages() -> list[str]:
@@ -130,12 +132,16 @@ def _torch_parts(torch: ModuleType) -> dict[str, str]:
     }
 
 
-def _thread_pools() -> str:
+def _processors() -> str:
+    """Number of processors that this process may use."""
+    return str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+
+
+def _thread_pools() -> list[str]:
     """Threads of the numeric libraries, as far as threadpoolctl (which scikit-learn imports) can tell."""
     control = sys.modules.get("threadpoolctl")
     pools = control.threadpool_info() if control else []
-    named = sorted({f"{pool['prefix']} {pool.get('version')} {pool['num_threads']}" for pool in pools})
-    return ", ".join(named) or f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"
+    return sorted({f"{pool['prefix']} {pool.get('version')} {pool['num_threads']}" for pool in pools})
 
 
 def _backends(torch: ModuleType) -> str:

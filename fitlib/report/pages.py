@@ -131,7 +131,7 @@ def _body(notebook: object, show_code: bool) -> str:
 
 @lru_cache
 def _exporter(show_code: bool) -> TemplateExporter:
-    """nbconvert with fitlib's template; shown first is what needs neither script nor network."""
+    """Nbconvert with fitlib's template; shown first is what needs neither script nor network."""
     from nbconvert.exporters import TemplateExporter
     from nbconvert.filters import Highlight2HTML
 
@@ -150,7 +150,7 @@ def _exporter(show_code: bool) -> TemplateExporter:
 
 
 def _markdown_html() -> Callable[[str], str]:
-    """nbconvert's Markdown, but formulas are pictures: no page of fitlib runs a script that would set them."""
+    """Nbconvert's Markdown, but formulas are pictures: no page of fitlib runs a script that would set them."""
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     class Renderer(IPythonRenderer):

@@ -258,7 +258,7 @@ def _test_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
 
 
 def _studentised(row: pd.Series) -> str:
-    """p with its smallest attainable value in brackets."""
+    """P with its smallest attainable value in brackets."""
     p, smallest = (fmt.probability(row[f"p_mean_studentised{end}"]) for end in ("", "_smallest"))
     return p if fmt.missing(row["p_mean_studentised"]) else f"{p} ({smallest})"
 

@@ -96,7 +96,7 @@ class Frame(pd.DataFrame):
 
     @property
     def caption(self) -> str:
-        """n (of the rows shown), what varied, what was fixed, which intervals and tests; "" where it is not known."""
+        """N (of the rows shown), what varied, what was fixed, which intervals and tests; "" where it is not known."""
         if self.plan is None:
             return ""
         return caption(self.plan, _sizes(self), ABOUT.get(self.table, ("", ""))[1])

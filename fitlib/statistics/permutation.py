@@ -37,7 +37,7 @@ class Dealt:
         return f"all {n} permutations" if self.complete else f"{n} random permutations"
 
     def p(self, extreme: int) -> float:
-        """p where ``extreme`` of the ways are at least as extreme as what was seen."""
+        """P where ``extreme`` of the ways are at least as extreme as what was seen."""
         ways = len(self.chosen)
         return extreme / ways if self.complete else (1 + extreme) / (1 + ways)
 

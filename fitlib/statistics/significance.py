@@ -277,7 +277,7 @@ def brown_forsythe_statistics(b: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def paired_spread_statistics(b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """t of the paired differences in |value - median|, (..., n) each, shape (...); NaN where they vary by rounding."""
+    """T of the paired differences in |value - median|, (..., n) each, shape (...); NaN where they vary by rounding."""
     difference, n = _deviations(t) - _deviations(b), b.shape[-1]
     variance = difference.var(axis=-1, ddof=1)
     largest = np.maximum(np.abs(b).max(axis=-1), np.abs(t).max(axis=-1))

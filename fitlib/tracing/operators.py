@@ -1,9 +1,9 @@
 """Every operator of a step: what it got, what it gave, and where it stands in the user's code.
 
-A `OperatorRecorder` sees each operator that PyTorch dispatches (forward, backward and optimiser) and digests its inputs before
-and its outputs after it ran. Operators that got equal inputs in two runs and gave different outputs are the culprits:
-whatever differs later differs because of them. For an operator of the backward pass, line and module are those of the
-forward operator whose gradient it computes, found by the sequence number that autograd gives both.
+A `OperatorRecorder` sees each operator that PyTorch dispatches (forward, backward and optimiser) and digests its inputs
+before and its outputs after it ran. Operators that got equal inputs in two runs and gave different outputs are the
+culprits: whatever differs later differs because of them. For an operator of the backward pass, line and module are
+those of the forward operator whose gradient it computes, found by the sequence number that autograd gives both.
 """
 
 from __future__ import annotations

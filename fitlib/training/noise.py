@@ -215,7 +215,7 @@ class Primitives(Emulated):
         return converted(batch, _channels_last) if last else batch
 
     def after_step(self) -> None:
-        """oneDNN as it was."""
+        """OneDNN as it was."""
         if self._outer is not None:
             torch.backends.mkldnn.set_flags(self._outer)
             self._outer = None

@@ -26,7 +26,7 @@ def main(path: str) -> None:
 def encoded(
     features: list[Feature], part: NDArray[np.int64], one_hot: bool, most_categories: int
 ) -> tuple[NDArray[np.float32], tuple[int, ...]]:
-    """x float32 (rows, inputs), numbers first, and the sizes of the columns of codes (none where `one_hot`)."""
+    """X float32 (rows, inputs), numbers first, and the sizes of the columns of codes (none where `one_hot`)."""
     train = part == TRAIN
     numbers = [f.numbers for f in features if f.levels is None]
     codes = [_codes(f) for f in features if f.levels is not None]

@@ -22,6 +22,7 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("template_process.py")
 COLD = "FITLIB_COLD_KERNELS"  # set it, and no kernel is forked
+LINUX = sys.platform == "linux"  # macOS has libraries that do not survive a fork, Windows has no fork
 MOST = 4  # templates of one process; the one that was not needed for longest goes
 START_SECONDS, FORK_SECONDS = 120, 60
 OF_A_KERNEL = ("JPY_", "PAPERMILL_", "FITLIB_")  # variables that may differ between kernels of one template …
@@ -33,16 +34,22 @@ ANALYSIS = ("numpy", "pyarrow.parquet", "pandas", "scipy.stats", "matplotlib.pyp
 EVERYTHING = tuple(dict.fromkeys((*ANALYSIS, *TRAINING)))
 
 
-def available() -> bool:
-    """Can kernels be forked here, and are they wanted?
+def alone(command: Sequence[str], modules: Sequence[str]) -> list[str]:
+    """The command of a cold kernel: it imports the modules before its first cell, as a template before it forks."""
+    return [command[0], str(SCRIPT), "alone", json.dumps(list(modules)), *command]
 
-    On Linux only: macOS has libraries that do not survive a fork, Windows has no fork.
-    """
-    return sys.platform == "linux" and not os.environ.get(COLD)
+
+def available() -> bool:
+    """Can kernels be forked here, and are they wanted?"""
+    return LINUX and not os.environ.get(COLD)
 
 
 class TemplateError(Exception):
     """There is no template, or it forked no kernel; a cold one can be started instead."""
+
+
+class NamesTaken(TemplateError):
+    """The kernel's folder holds a module of the name of an imported one: its own code shall be the first to import."""
 
 
 class KernelKilled(RuntimeError):

@@ -37,7 +37,7 @@ class KernelManager(PromptManager):
     environment: Mapping[str, str] = {}
     log_file: Path | None = None  # what the kernel process itself writes; cells' output goes into the notebook
     started: Callable[[int], None] = staticmethod(lambda pid: None)
-    modules: Sequence[str] = ()  # imported before the kernel is forked; none: it is not forked
+    modules: Sequence[str] = ()  # imported before the first cell, most often before a fork; none: an ordinary kernel
     told: Callable[[Mapping[str, Any]], None] | None = None  # hears every message of the kernel's output
 
     def __init__(self, **kwargs: object):
@@ -92,8 +92,9 @@ def manager_class(
 ) -> type[KernelManager]:
     """A kernel manager whose kernels get these environment variables on top of the process's own, and a log file.
 
-    `started` is told the pid of each. modules: imported once, before kernels are forked (`fitlib.execution.kernels`);
-    none: every kernel starts cold. told: hears what they show, see `fitlib.execution.kernels.last_line`.
+    `started` is told the pid of each. modules: imported before the first cell, once for all kernels that are forked
+    (`fitlib.execution.kernels`); none: ordinary kernels. told: hears what they show, see
+    `fitlib.execution.kernels.last_line`.
     """
     chosen = {"environment": dict(environment), "log_file": log, "started": staticmethod(started)}
     chosen |= {"modules": tuple(modules), "told": told and staticmethod(told)}

@@ -1,4 +1,4 @@
-"""Where Jupyter gets the kernel `fitlib` from: forked from a template process, or started as usual."""
+"""Where Jupyter gets the kernel `fitlib` from: forked from a template process, or started cold."""
 
 from __future__ import annotations
 
@@ -12,20 +12,30 @@ from typing import Any
 from jupyter_client.provisioning import LocalProvisioner
 from traitlets import List, Unicode
 
-from fitlib.execution.kernels.fork_server import EVERYTHING, ForkedKernel, TemplateError, available, template
+from fitlib.execution.kernels.fork_server import (
+    EVERYTHING,
+    LINUX,
+    ForkedKernel,
+    NamesTaken,
+    TemplateError,
+    alone,
+    available,
+    template,
+)
 from fitlib.execution.kernels.sockets import private_folder, socket_path
 
 LAUNCHER = ["-m", "ipykernel_launcher", "-f"]
 UNDERSTOOD = {"env", "cwd", "stdout", "stderr", "stdin", "independent", "kernel_id", "extra_arguments"}
 LOOK_SECONDS = 1  # how often it is looked whether a kernel runs that nothing is told of
-READ_FROM_FOLDER = {"matplotlibrc"}  # what a preloaded library would read from the kernel's folder
 
 
 class ForkProvisioner(LocalProvisioner):
     """Forks kernels; registered as `fitlib-fork` among jupyter_client's kernel provisioners.
 
-    The kernel is started by its command, as any other, where forking is not available (`templates.available`), the
-    command is another than ipykernel's, or its folder holds a module of the name of a preloaded one.
+    Where forking is not available (`templates.available`) or fails, a kernel is started that imports the same modules
+    beforehand: nothing that it computes or records tells the two apart. The kernel is started by its command, as any
+    other, on a system other than Linux, where the command is not ipykernel's, and where its folder holds a module of
+    the name of an imported one.
     """
 
     modules = List(Unicode(), list(EVERYTHING), help="modules that the template process imports").tag(config=True)
@@ -43,15 +53,21 @@ class ForkProvisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Mapping[str, Any]:
         """Fork a kernel; returns when it has bound its sockets."""
-        if not (available() and cmd[1:4] == LAUNCHER and set(kwargs) <= UNDERSTOOD and not kwargs.get("independent")):
+        if not LINUX or cmd[1:4] != LAUNCHER:
             return await super().launch_kernel(cmd, **kwargs)
         try:
-            self.process = await asyncio.to_thread(self._fork, cmd, kwargs)
-        except (TemplateError, OSError) as error:
-            self.log.warning("No forked kernel, so one is started as usual: %s", error)
+            if available() and set(kwargs) <= UNDERSTOOD and not kwargs.get("independent"):
+                return await self._launch_forked(cmd, kwargs)
+        except NamesTaken:
             return await super().launch_kernel(cmd, **kwargs)
+        except (TemplateError, OSError) as error:
+            self.log.warning("No forked kernel, so a cold one is started: %s", error)
+        return await super().launch_kernel(alone(cmd, self.modules), **kwargs)
+
+    async def _launch_forked(self, command: Sequence[str], options: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.process = await asyncio.to_thread(self._fork, command, options)
         self.pid = self.pgid = self.process.pid
-        self.cwd = kwargs.get("cwd") or os.getcwd()
+        self.cwd = options.get("cwd") or os.getcwd()
         return self.connection_info
 
     def _fork(self, command: Sequence[str], options: Mapping[str, Any]) -> ForkedKernel:
@@ -59,9 +75,8 @@ class ForkProvisioner(LocalProvisioner):
         environment.pop("JPY_PARENT_PID", None)
         found = template(command[0], self.modules, environment)
         cwd = os.path.abspath(options.get("cwd") or os.getcwd())
-        hidden = (found.names | READ_FROM_FOLDER) & {name.partition(".")[0] for name in os.listdir(cwd)}
-        if hidden:
-            raise TemplateError(f"{cwd} holds {', '.join(sorted(hidden))}")
+        if found.names & {name.partition(".")[0] for name in os.listdir(cwd)}:
+            raise NamesTaken
         environment["JPY_PARENT_PID"] = str(os.getpid())
         stdout, stderr = (_descriptor(options.get(name), n) for n, name in ((1, "stdout"), (2, "stderr")))
         return found.fork(command, environment, cwd, stdout, stderr)

@@ -1,26 +1,29 @@
 """The template process: imports what kernels need, then forks a kernel for each request of the process that owns it.
 
-Started as a script with the number of an inherited Unix socket and the names of the modules to import. It answers
+Its owner starts it with the number of an inherited Unix socket and the names of the modules to import. It answers
 with a message of JSON once it is ready, then reads requests: a message of JSON (`command`, `env`, `cwd`) with three
 descriptors: standard output, standard error, and a socket on which is told what becomes of the kernel (`pid`, `ready`,
 `exit`). It ends, and its kernels with it, when the other end of its socket is closed: when its owner ends, however that
 happens.
 
-Nothing here may open a parallel region, start a thread or touch a GPU: none of them survives a fork.
+Started with `alone`, the names of the modules and the command of a kernel, this script is that kernel. It imports the
+same modules at the same point, so that what a run computes and records cannot depend on whether a fork succeeded.
+
+Nothing here before a fork may open a parallel region, start a thread or touch a GPU: none of them survives a fork.
 """
 
 import sys
 
-_HERE = sys.path.pop(0) if sys.path and __file__.startswith(sys.path[0]) else None  # as a cold kernel's path
+_HERE = sys.path.pop(0) if sys.path and __file__.startswith(sys.path[0]) else None  # as an ordinary kernel's path
 
 import os  # noqa: E402
-import runpy  # noqa: E402, F401 (python -m, by which a cold kernel is started, imports it)
+import runpy  # noqa: E402, F401 (python -m, by which an ordinary kernel is started, imports it)
 import warnings  # noqa: E402
 
 _ENVIRONMENT = dict(os.environ)
 import ipykernel.kernelapp  # noqa: E402
 
-_BASE = set(sys.modules), list(warnings.filters)  # what a cold kernel has before its first cell runs
+_BASE = set(sys.modules)  # what an ordinary kernel has before its first cell runs
 
 import atexit  # noqa: E402
 import builtins  # noqa: E402
@@ -44,43 +47,59 @@ INLINE = "module://matplotlib_inline.backend_inline"  # what every kernel sets b
 
 
 def main() -> None:
+    """Serve an owner that gave a socket; without one, be a single kernel."""
+    if sys.argv[1] == "alone":
+        start_alone(json.loads(sys.argv[2]), sys.argv[3:])
+    else:
+        serve_owner()
+
+
+def start_alone(names: list[str], command: list[str]) -> None:
+    """Be a kernel that nobody forked; the ordinary one of the command where its folder holds a name that is taken."""
+    prepare(names)
+    if set(imported()) & {name.partition(".")[0] for name in os.listdir()}:
+        os.execvpe(command[0], command, _ENVIRONMENT)
+    _pose_as(command)
+    _kernel_app().start()
+
+
+def serve_owner() -> None:
     """Prepare, answer, serve; returns in each forked kernel when that has ended, and in the template never."""
     control, names = socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2])
     owner = os.getppid()
     _name("fitlib-template")
     try:
-        preloaded, base = prepare(names)
+        prepare(names)
         _check_fork()
     except BaseException as error:
         _say(control, {"error": f"{type(error).__name__}: {error}"})
         raise
-    _say(control, {"names": preloaded.names(), "path": sys.path})
+    base = {k: v for k, v in os.environ.items() if _ENVIRONMENT.get(k) != v}
+    _say(control, {"names": imported(), "path": sys.path})
     request = serve(control, owner)
     if request is not None:
         try:
-            become_kernel(preloaded, base, *request)
+            become_kernel(base, *request)
         except Exception:  # it was no kernel yet: nobody waits for a tidy end
             traceback.print_exc()
             os._exit(1)
 
 
-def prepare(names: list[str]) -> tuple:
-    """Import the modules of the list and hide them; missing ones are left out."""
-    helper = _load(os.path.join(os.path.dirname(os.path.abspath(__file__)), "hidden_imports.py"))
-    base = {k: v for k, v in os.environ.items() if _ENVIRONMENT.get(k) != v}
-    recorder = helper.Recorder(_BASE[0])
+def prepare(names: list[str]) -> None:
+    """Import the modules of the list; missing and broken ones are left out."""
     os.environ.setdefault("MPLBACKEND", INLINE)
     gc.disable()
-    with pretended_shell(), recorder:
+    with pretended_shell():
         for name in names:
-            with contextlib.suppress(ImportError):
+            with contextlib.suppress(Exception):
                 __import__(name)
-    preloaded = helper.Preloaded(recorder)
-    warnings.filters[:] = _BASE[1]
-    sys.meta_path.insert(0, preloaded)
     gc.freeze()  # so that a collection in a kernel does not copy all pages
     gc.enable()
-    return preloaded, base
+
+
+def imported() -> list[str]:
+    """Names in a kernel's folder that would mean something else, had its own code been first to import them."""
+    return sorted({name.partition(".")[0] for name in sys.modules.keys() - _BASE} | {"matplotlibrc"})
 
 
 @contextlib.contextmanager
@@ -92,14 +111,6 @@ def pretended_shell():
         yield
     finally:
         del builtins.get_ipython, builtins.__IPYTHON__
-
-
-def _load(path: str) -> object:
-    """A module from its file, without a trace in `sys.modules`."""
-    spec = importlib.util.spec_from_file_location("fitlib_preloaded", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _check_fork() -> None:
@@ -123,10 +134,9 @@ def _check_fork() -> None:
 
 def _compute_in_parallel() -> None:
     for name in ("torch", "numpy"):
-        finder = sys.meta_path[0]
-        if finder.module(name) is None:
+        library = sys.modules.get(name)
+        if library is None:
             continue
-        library = __import__(name)
         if name == "torch":
             library.set_num_threads(2)
         library.ones((1 << 18,)).sum()
@@ -215,11 +225,28 @@ def _name(name: str) -> None:
         ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
-# In the forked process
+# In the kernel
 
 
-def become_kernel(preloaded: object, base: dict[str, str], request: dict, descriptors: list[int]) -> None:
-    """Turn a forked process into what a cold kernel is before its first cell runs, and be the kernel until it ends."""
+def _pose_as(command: list[str]) -> None:
+    """The words by which the process was started are those of the command."""
+    sys.orig_argv[:] = command
+    sys.argv[:] = [importlib.util.find_spec("ipykernel_launcher").origin, *command[3:]]
+
+
+def _kernel_app(parent: int | None = None) -> ipykernel.kernelapp.IPKernelApp:
+    """Ipykernel's application, ready to start; it watches the parent of this pid."""
+    app = ipykernel.kernelapp.IPKernelApp.instance()
+    if parent is not None:
+        app.parent_handle = parent  # read from the environment when its class was made
+    app.initialize(sys.argv[1:])
+    if "__mp_main__" in sys.modules:  # multiprocessing, imported before, has named this script so
+        sys.modules["__mp_main__"] = sys.modules["__main__"]
+    return app
+
+
+def become_kernel(base: dict[str, str], request: dict, descriptors: list[int]) -> None:
+    """Turn a forked process into what `start_alone` makes of a new one, and be the kernel until it ends."""
     template = os.getppid()
     os.setsid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -231,14 +258,10 @@ def become_kernel(preloaded: object, base: dict[str, str], request: dict, descri
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update({**base, **request["env"]})
-    sys.orig_argv[:] = request["command"]
-    sys.argv[:] = [importlib.util.find_spec("ipykernel_launcher").origin, *request["command"][3:]]
-    _draw_again(preloaded)
+    _pose_as(request["command"])
+    _draw_again()
 
-    app = ipykernel.kernelapp.IPKernelApp.instance()
-    app.parent_handle = template  # read from the environment when its class was made
-    atexit.register(preloaded.give_back_everything)  # before what preloaded modules do at exit, after all else
-    app.initialize(sys.argv[1:])
+    app = _kernel_app(template)
     with socket.socket(fileno=status) as told:
         _say(told, {"ready": True})
     app.start()
@@ -272,12 +295,12 @@ def _text(descriptor: int, mode: str, like: io.TextIOWrapper) -> io.TextIOWrappe
     return made
 
 
-def _draw_again(preloaded: object) -> None:
+def _draw_again() -> None:
     """Generators that were seeded from the operating system are seeded again: no two kernels share a state.
 
     Python's own generator does so by itself.
     """
-    numpy, torch = preloaded.module("numpy.random"), preloaded.module("torch")
+    numpy, torch = sys.modules.get("numpy.random"), sys.modules.get("torch")
     if numpy is not None:
         numpy.seed()
     if torch is not None:

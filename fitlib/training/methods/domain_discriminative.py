@@ -82,7 +82,7 @@ def probabilities(scores: Tensor) -> Tensor:
 
 
 def prior_shift_weights(y: np.ndarray, protected: np.ndarray, n_classes: int, n_groups: int) -> Tensor:
-    """w (groups, classes) = n / n[d, y], from class numbers and groups (n,); 0 where no sample shows the pair."""
+    """W (groups, classes) = n / n[d, y], from class numbers and groups (n,); 0 where no sample shows the pair."""
     counts = np.bincount(protected * n_classes + y, minlength=n_groups * n_classes).reshape(n_groups, n_classes)
     return torch.from_numpy(np.where(counts > 0, len(y) / np.maximum(counts, 1), 0.0)).float()
 

@@ -132,7 +132,7 @@ class Coupling(nn.Module):
         return torch.cat([a, scale * b + shift], dim=1), scale.log().flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """b = (y_b - shift(a)) / scale(a)."""
+        """B = (y_b - shift(a)) / scale(a)."""
         a, b = y.chunk(2, dim=1)
         scale, shift = self.scale_and_shift(a)
         return torch.cat([a, (b - shift) / scale], dim=1)

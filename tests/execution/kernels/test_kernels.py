@@ -78,10 +78,15 @@ def run(folder: Path, *cells: str, modules=EVERYTHING, environment=None) -> str:
 
 
 def is_forked(text: str) -> bool:
-    return "Preloaded" in text
+    return "child of fitlib-template" in text
 
 
-FORKED = "import sys; print([type(finder).__name__ for finder in sys.meta_path])"
+def fork_none(monkeypatch):
+    """Cold kernels, but for the variable that asks for them, which a cell could see."""
+    monkeypatch.setattr("fitlib.execution.kernels.provisioner.available", lambda: False)
+
+
+FORKED = "import os; print('child of', open(f'/proc/{os.getppid()}/comm').read())"
 
 
 # As cold ones
@@ -99,14 +104,16 @@ FORKED = "import sys; print([type(finder).__name__ for finder in sys.meta_path])
         ),
     ],
 )
-def test_a_forked_kernel_sees_what_a_cold_one_sees(tmp_path, code):
-    """Modules, their attributes, environment, warning filters, streams …: after the same imports nothing differs."""
+def test_a_forked_kernel_sees_what_a_cold_one_sees(tmp_path, monkeypatch, code):
+    """Modules, their attributes, environment, warning filters, streams …: nothing differs."""
     seen = []
-    for modules in ((), EVERYTHING):
-        text = run(tmp_path, code or "1", SEEN, FORKED, modules=modules)
-        assert is_forked(text) == bool(modules), (tmp_path / "log").read_text()
+    for way in ("forked", "cold"):
+        text = run(tmp_path, code or "1", SEEN, FORKED)
+        assert is_forked(text) == (way == "forked"), (tmp_path / "log").read_text()
         seen.append(json.loads(text.split("SEEN")[1].splitlines()[0]))
-    cold, forked = seen
+        fork_none(monkeypatch)
+    forked, cold = seen
+    assert {"pandas", "torch", "seaborn"} <= set(cold["modules"])
     for part, value in cold.items():
         assert forked[part] == value, part
 
@@ -146,7 +153,6 @@ def test_a_template_that_has_computed_in_parallel_is_not_used(tmp_path, monkeypa
     script = "CANARY_SECONDS = 20"
     template = (templates.SCRIPT).read_text().replace(script, "CANARY_SECONDS = 2")
     (tmp_path / "template.py").write_text(template)
-    (tmp_path / "hidden_imports.py").write_text(templates.SCRIPT.with_name("hidden_imports.py").read_text())
     monkeypatch.setattr(templates, "SCRIPT", tmp_path / "template.py")
     with pytest.raises(templates.TemplateError, match="hangs when it computes in parallel"):
         templates.Template(sys.executable, ["torch", "computes"], os.environ)
@@ -155,15 +161,26 @@ def test_a_template_that_has_computed_in_parallel_is_not_used(tmp_path, monkeypa
 # Where kernels cannot be forked
 
 
-@pytest.mark.parametrize("hindrance", ["wish", "module of the same name"])
+@pytest.mark.parametrize("hindrance", ["wish", "module of the same name", "both"])
 def test_a_cold_kernel_is_started_where_none_can_be_forked(tmp_path, monkeypatch, hindrance):
-    if hindrance == "wish":
+    """With the same modules imported; with none where a cell would not get its own module of that name."""
+    if hindrance != "module of the same name":
         monkeypatch.setenv(templates.COLD, "1")
-    else:
+    if hindrance != "wish":
         (tmp_path / "seaborn.py").write_text("mine = True")
         monkeypatch.chdir(tmp_path)
-    text = run(tmp_path, FORKED, "import sys; print('cell ran')")
-    assert "cell ran" in text and not is_forked(text)
+    look = "import sys; print('torch' in sys.modules); import seaborn; print(hasattr(seaborn, 'mine'))"
+    text = run(tmp_path, FORKED, look)
+    assert text.split()[-2:] == [str(hindrance == "wish"), str(hindrance != "wish")] and not is_forked(text)
+
+
+def test_a_module_that_is_missing_or_broken_is_left_out(tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text("1 / 0")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for forked in (True, False):
+        text = run(tmp_path, FORKED, "import sys; print('zipapp' in sys.modules)", modules=["broken", "gone", "zipapp"])
+        assert text.split()[-1] == "True" and is_forked(text) == forked
+        fork_none(monkeypatch)
 
 
 def test_a_template_is_renewed_when_packages_are_installed(tmp_path, monkeypatch):
@@ -359,11 +376,13 @@ EXPERIMENT = {
     "control_runs": 0,
 }
 OWN = """
+import os
 import numpy as np
 from fitlib import save_predictions
 
 def train(run_dir: str, run: int = 0, seed: int = 0, noise: dict = {}):
-    import torch
+    os.environ["OMP_NUM_THREADS"] = "1"  # what was imported before does not heed it
+    import threadpoolctl, torch  # and tells of the libraries that others have loaded
 
     torch.manual_seed(0)
     truth = torch.randint(0, 2, (200,)).numpy()
@@ -373,7 +392,10 @@ def train(run_dir: str, run: int = 0, seed: int = 0, noise: dict = {}):
 
 @pytest.mark.parametrize("kind", ["fitlib's training", pytest.param("own training", marks=pytest.mark.slow)])
 def test_a_run_in_a_forked_kernel_is_that_of_a_cold_kernel(tmp_path, monkeypatch, kind):
-    """Every file but the executed notebook is equal to the last byte: predictions, digests, history, fingerprint."""
+    """Every file but the executed notebook is equal to the last byte: predictions, digests, history, fingerprint.
+
+    Of an ordinary kernel, too, but that the fingerprint of somebody's own training names all packages in its process.
+    """
     from fitlib.experiment.parse import read_experiment
     from fitlib.experiment.plan import Plan
     from fitlib.storage.paths import ExperimentPaths
@@ -385,17 +407,22 @@ def test_a_run_in_a_forked_kernel_is_that_of_a_cold_kernel(tmp_path, monkeypatch
     experiment = read_experiment(tmp_path / "e.yaml")
     run = Plan(experiment, ExperimentPaths(tmp_path / "outputs")).runs[0]
     modules = templates.TRAINING if kind == "fitlib's training" else EVERYTHING
-    for name, chosen in (("cold", ()), ("forked", modules)):
+    for name, chosen in (("ordinary", ()), ("forked", modules), ("cold", modules)):
         folder = tmp_path / name
         folder.mkdir()
         parameters = {**run.parameters, "run_dir": str(folder)}
+        if name == "cold":
+            fork_none(monkeypatch)
         environment = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
         log = tmp_path / f"{name}.log"
         execute(run.spec.source.notebook, folder / "train.ipynb", parameters, environment, log, modules=chosen)
         assert "Traceback" not in log.read_text()
-    cold, forked = (contents(tmp_path / name) for name in ("cold", "forked"))
+    ordinary, forked, cold = (contents(tmp_path / name) for name in ("ordinary", "forked", "cold"))
     assert {"fingerprint.json"} < cold.keys() and any("predictions" in name for name in cold)
     assert forked == cold
+    if kind == "own training":
+        del ordinary["fingerprint.json"], forked["fingerprint.json"]
+    assert forked == ordinary
 
 
 def contents(folder: Path) -> dict[str, bytes]:
