@@ -1,1 +1,1 @@
-"""From predictions to numbers: counts, bias metrics, chance level, churn, thresholds."""
+"""Metrics of predictions: counts, bias metrics, chance level, churn and thresholds."""

@@ -1,11 +1,18 @@
 """The seven bias metrics and accuracy as functions of integer counts (`fitlib.metrics.counts`), for all runs at once.
 
-Every metric is a function of `Cells` of a few lines. Two readings:
+Every metric is a function of `Cells` in a few lines. There are two readings:
 
-- `METRICS` (strict, the default): NaN says "undefined"; any number of groups.
+- `METRICS` (strict, the default): NaN means "undefined"; any number of groups.
 - `PUBLISHED`: the formulas of Qian et al. (NeurIPS 2021) with their quirks; two groups only.
 
-Every bias metric is 0 where the groups are treated alike; larger is less fair.
+Every bias metric is 0 if the groups are treated alike; larger is less fair.
+
+>>> from fitlib.metrics.counts import confusion, one_vs_rest
+>>> truth, group = np.array([0, 1, 1, 0, 1, 1]), np.array([0, 0, 0, 1, 1, 1])
+>>> prediction = np.array([[0, 1, 1, 0, 0, 1]])  # one run, six rows
+>>> cells = one_vs_rest(confusion(truth, prediction, group, n_classes=2, n_groups=2))
+>>> {name: metric(cells)[0, 1].round(3).item() for name, metric in METRICS.items()}  # of class 1
+{'DP': 0.333, 'DI': 0.5, 'SPSF': 0.167, 'FPSF': 0.0, 'EOFP': 0.0, 'EOTP': 0.5, 'BA': 0.167}
 """
 
 from __future__ import annotations
@@ -13,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fitlib.metrics.counts import Cells, Counts, cells_of
 
@@ -25,14 +32,18 @@ READINGS = ("strict", "published")
 # Strict reading
 
 
-def rate(part: NDArray, whole: NDArray) -> Values:
-    """Part / whole, and NaN where there is nothing to divide by; shapes broadcast."""
+def rate(part: ArrayLike, whole: ArrayLike) -> Values:
+    """Divide part by whole, NaN where whole is 0; shapes broadcast.
+
+    >>> rate([1, 0], [4, 0])
+    array([0.25,  nan])
+    """
     part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def _gap(rates: Values, cells: Cells) -> Values:
-    """Largest pairwise difference of the rates of the groups that have rows; NaN if one of these rates is."""
+    """Return the largest difference of rates between groups that have rows; NaN if one of these rates is NaN."""
     low, high = _extremes(rates, cells)
     return _comparable(high - low, cells)
 
@@ -43,12 +54,12 @@ def _extremes(rates: Values, cells: Cells) -> tuple[Values, Values]:
 
 
 def _comparable(values: Values, cells: Cells) -> Values:
-    """Values (runs, classes), NaN where fewer than two groups have rows."""
+    """Return the values (runs, classes), with NaN where fewer than two groups have rows."""
     return np.where((cells.size > 0).sum(axis=1) >= 2, values, np.nan)
 
 
 def _weighted_gap(part: Counts, whole: Counts, weight: Counts, cells: Cells) -> Values:
-    """Sum over groups of (weight / N) |pooled rate - group's rate|; groups without rows contribute nothing."""
+    """Sum (weight / N) |pooled rate - group's rate| over groups; groups without rows contribute nothing."""
     share = rate(weight, cells.size.sum(axis=1, keepdims=True))
     pooled = rate(part.sum(axis=1, keepdims=True), whole.sum(axis=1, keepdims=True))
     terms = share * np.abs(pooled - rate(part, whole))
@@ -72,10 +83,11 @@ def statistical_parity_subgroup(cells: Cells) -> Values:
 
 
 def false_positive_subgroup(cells: Cells) -> Values:
-    """FPSF: sum over groups of (r_g / N) |FPR - FPR_g|, r_g the group's negatives; NaN if a group has no negatives.
+    """FPSF: sum over groups of (r_g / N) |F / R - f_g / r_g|; NaN if a group has no negatives.
 
-    The weight is the joint share of "group g and truly not the class", as the study computes it; its description says
-    the group's share n_g / N (quirk Q18).
+    f_g are the false positives among the group's r_g negatives, F and R their sums over groups. The weight is the joint
+    share of "group g and truly not the class", as in the code of Qian et al.; their text has the group's share n_g / N
+    (quirk Q18).
     """
     return _weighted_gap(cells.fp, cells.negatives, cells.negatives, cells)
 
@@ -108,10 +120,10 @@ METRICS: dict[str, Callable[[Cells], Values]] = {
 }
 """Strict reading: name -> function of `Cells` that returns (runs, classes), NaN = undefined.
 
-Groups without a single row are left out of the comparison; with fewer than two others every metric is undefined."""
+Groups without rows are left out of the comparison; with fewer than two other groups every metric is undefined."""
 
 
-# Published reading: what the study's code computes, including what it writes where a denominator is zero
+# Published reading: what the code of Qian et al. computes, including its values where a denominator is zero
 
 
 def _pair(values: NDArray) -> tuple[NDArray, NDArray]:
@@ -131,19 +143,19 @@ def published_dp(cells: Cells) -> Values:
 
 
 def published_di(cells: Cells) -> Values:
-    """1 - min(a / b, b / a); a quotient by zero counts as 0, hence 1 also where nobody is selected (Q5)."""
+    """1 - min(a / b, b / a); a quotient by zero counts as 0, so the value is 1 also if nobody is selected (Q5)."""
     first, second = _pair(_quotient(cells.selected, cells.size))
     return 1 - np.minimum(_quotient(first, second), _quotient(second, first))
 
 
 def published_spsf(cells: Cells) -> Values:
-    """As the strict reading, for two groups."""
+    """SPSF as in the strict reading, for two groups."""
     _pair(cells.size)
     return statistical_parity_subgroup(cells)
 
 
 def published_fpsf(cells: Cells) -> Values:
-    """As the strict reading, for two groups: joint shares (Q18)."""
+    """FPSF as in the strict reading, for two groups, with joint shares as weights (Q18)."""
     _pair(cells.size)
     return false_positive_subgroup(cells)
 
@@ -161,7 +173,7 @@ def published_eotp(cells: Cells) -> Values:
 
 
 def published_ba(cells: Cells) -> Values:
-    """|q_0 / Q - p_0 / P|; undefined classes are skipped without advancing: later ones move up, 0 at the end (Q6)."""
+    """|q_0 / Q - p_0 / P|; undefined classes are skipped, so that later ones move up and zeros fill the end (Q6)."""
     _pair(cells.size)
     values = bias_amplification(cells)
     undefined = np.isnan(values)
@@ -185,9 +197,13 @@ PUBLISHED: dict[str, Callable[[Cells], Values]] = {
 
 
 def overall(values: Values, reading: str = "strict") -> tuple[Values, Counts]:
-    """Mean over the classes of values (runs, classes), and how many of them are undefined; both (runs,).
+    """Return the mean over the classes of values (runs, classes) and the number of undefined ones; both (runs,).
 
     Strict: over the defined classes, NaN if there is none. Published: over all, so that one NaN makes the mean NaN.
+
+    >>> mean, n_undefined = overall(np.array([[0.1, 0.3, np.nan]]))
+    >>> mean.round(3).tolist(), n_undefined.tolist()
+    ([0.2], [1])
     """
     undefined = np.isnan(values)
     if reading == "published":
@@ -200,7 +216,7 @@ def overall(values: Values, reading: str = "strict") -> tuple[Values, Counts]:
 
 
 def group_accuracy(counts: Counts, multilabel: bool = False) -> Values:
-    """Share of right predictions in each group (runs, groups), NaN for a group without rows.
+    """Return the share of right predictions in each group (runs, groups), NaN for a group without rows.
 
     Multi-class: rows whose class is right. Multi-label: cells (row, label) that are right.
     """
@@ -209,7 +225,7 @@ def group_accuracy(counts: Counts, multilabel: bool = False) -> Values:
 
 
 def accuracy(counts: Counts, multilabel: bool = False) -> Values:
-    """Share of right predictions over all groups together (runs,); see `group_accuracy`."""
+    """Return the share of right predictions over all groups together (runs,); see `group_accuracy`."""
     right, total = _right_and_total(counts, multilabel)
     return rate(right.sum(axis=1), total.sum(axis=1))
 

@@ -1,27 +1,23 @@
-"""The long tables of a technique: its metrics, counts, votes and what its test set contributes, one value per row."""
+"""The long tables of a technique, one value per row: its metrics, counts and votes, the test set's part, individuals.
+
+pandas is imported where a table is built, so that the numbers can be computed without it.
+"""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from fitlib.metrics.individuals import RESAMPLES, individual_rows
-from fitlib.metrics.threshold_sweep import threshold_rows
-from fitlib.metrics.unit_overlap import unit_rows
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from fitlib.storage.predictions import Predictions
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fitlib.metrics.bias_metrics import METRICS, PUBLISHED, READINGS, Values, accuracy, group_accuracy, overall, rate
-from fitlib.metrics.chance_level import no_disparity
+from fitlib.metrics.chance_level import chance_levels
 from fitlib.metrics.counts import Counts, cells_of, count, label_votes, votes
-from fitlib.metrics.testset import parts_of, smallest_denominators
+from fitlib.metrics.individuals import RESAMPLES, individual_rows
+from fitlib.metrics.testset import contributions, smallest_denominators
+from fitlib.metrics.threshold_sweep import threshold_rows
+from fitlib.metrics.unit_overlap import unit_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,17 +27,23 @@ if TYPE_CHECKING:
 LONG_COLUMNS = (
     "technique", "arm", "seed", "run", "reading", "attribute", "metric", "target", "group", "value", "n_undefined",
 )  # fmt: skip
-TEST_SET_SEED = 20210614  # of permutations and halves of the test set, the same for every technique, arm and attribute
-MISSING = -1  # stands for "null" in integer headers until the table is built
+PERSON_COLUMNS = (
+    "technique", "arm", "seed", "attribute", "quantity", "metric", "target", "group", "at", "value", "low", "high",
+)  # fmt: skip
+# Seeds of all draws, the same for every technique, arm and attribute
+TEST_SET_SEED = 20210614  # of permutations and halves of the test set
+PERSON_SEED = 20240220  # of resampled runs and units
+MISSING = -1  # stands for "null" in integer columns until the table is built
 
 
 def technique_tables(
     technique: str, arms: Mapping[str, tuple[int, Predictions]], drawn: bool = True
 ) -> dict[str, pd.DataFrame]:
-    """The tables metrics, counts, votes, testset and persons of one technique; arms: {arm: (seed, predictions)}.
+    """Return the tables metrics, counts, votes, testset and persons of one technique.
 
-    Rows in the order of the arms, then of the protected attributes. Not ``drawn``: quickly, without whatever is drawn
-    at random, which is the table testset and the intervals (``low``, ``high``) in persons.
+    arms: {arm: (seed, predictions)}. Rows are in the order of the arms, then of the protected attributes. With
+    ``drawn`` False, which is quicker, everything drawn at random is left out: the table testset and the intervals
+    (``low``, ``high``) in persons.
     """
     import pandas as pd
 
@@ -72,7 +74,7 @@ def long_table(
     attribute: str = "protected",
     readings: Iterable[str] = READINGS,
 ) -> pd.DataFrame:
-    """All metrics of all runs of one technique in one arm, one value per row.
+    """Return all metrics of all runs of one technique in one arm, one value per row.
 
     counts: `confusion` or (multilabel) `label_counts` of these runs. Columns: technique, arm, seed, run, reading,
     attribute, metric, target (class, null = overall), group (null but for per-group accuracy), value (NaN = undefined),
@@ -141,7 +143,7 @@ def _frame(
 def counts_table(
     technique: str, arm: str, seed: int, runs: Sequence[int], counts: Counts, multilabel: bool, attribute: str
 ) -> pd.DataFrame:
-    """Counts as a long table; `counts_array` is the way back.
+    """Return counts as a long table; `counts_array` is the inverse.
 
     Multi-class: technique, arm, seed, run, attribute, group, true, predicted, n, without the cells that are zero.
     Multi-label: technique, arm, seed, run, attribute, group, target, tp, fp, fn, tn, every cell.
@@ -156,7 +158,7 @@ def counts_table(
 
 
 def counts_array(table: pd.DataFrame, n_classes: int, n_groups: int) -> tuple[tuple[int, ...], Counts]:
-    """Runs (ascending) and the count array of `counts_table` rows of one technique, arm and attribute."""
+    """Return the runs (ascending) and the count array from `counts_table` rows of one technique, arm and attribute."""
     runs, position = np.unique(table["run"].to_numpy(), return_inverse=True)
     group = table["group"].to_numpy()
     if "target" in table:
@@ -169,7 +171,7 @@ def counts_array(table: pd.DataFrame, n_classes: int, n_groups: int) -> tuple[tu
 
 
 def votes_table(arm: str, seed: int, predictions: Predictions) -> pd.DataFrame:
-    """Votes of the runs of one arm: arm, seed, idx, ground_truth, protected..., unit (where known), class, votes.
+    """Return the votes of the runs of one arm: arm, seed, idx, ground_truth, protected..., unit (if any), class, votes.
 
     Multi-label: `class` is the label, `ground_truth` that label's 0/1, `votes` the runs that predict 1.
     """
@@ -193,48 +195,67 @@ def votes_table(arm: str, seed: int, predictions: Predictions) -> pd.DataFrame:
 
 
 def testset_table(technique: str, arm: str, seed: int, predictions: Predictions, attribute: str) -> pd.DataFrame:
-    """What the finite test set contributes: technique, arm, seed, attribute, quantity, metric, target, value, n (runs).
+    """Return what the finite test set contributes to the values of a technique.
 
-    quantity: "expectation" (without disparity) and "smallest_denominator" of every bias metric, overall (target null)
-    and by class; "variance_…" (between_runs, run, test_set, interaction, total) and "floor" of the signed differences
-    DP, EOFP and EOTP by class; "selected_on", "selected_off" and "mean_of_runs" of every metric, overall. See
-    `fitlib.metrics.chance_level` and `fitlib.metrics.testset`; a missing value is not estimable. Always the same draws
-    (TEST_SET_SEED).
+    Columns: technique, arm, seed, attribute, quantity, metric, target, value, n (runs). quantity: "expectation"
+    (without disparity) and "smallest_denominator" of every bias metric, overall (target null) and by class;
+    "variance_…" (between_runs, run, test_set, interaction, total) and "floor" of the signed differences DP, EOFP and
+    EOTP by class; "selected_on", "selected_off" and "mean_of_runs" of every metric, overall. See
+    `fitlib.metrics.chance_level` and `fitlib.metrics.testset`; a missing value is not estimable. The draws are always
+    the same (TEST_SET_SEED).
     """
     import pandas as pd
 
-    p, cells = predictions, cells_of(count(predictions, attribute), predictions.multilabel)
-    expected = no_disparity(p, attribute, np.random.default_rng(TEST_SET_SEED))
-    parts = parts_of(p, attribute, np.random.default_rng(TEST_SET_SEED))
-    rows = [("expectation", name, *row) for name, by_class in expected.items() for row in _expectation_rows(by_class)]
-    for name, by_class in smallest_denominators(cells).items():
-        overall_ = min(by_class[by_class > 0].tolist(), default=0)
-        rows += [("smallest_denominator", name, *row) for row in ((MISSING, overall_), *enumerate(by_class))]
-    for name, found in parts.components.items():
-        for quantity, by_class in found.variances().items():
-            rows += [(quantity, name, target, value) for target, value in enumerate(by_class)]
-    for name, found in parts.selection.items():
-        rows += [(quantity, name, MISSING, value) for quantity, value in vars(found).items()]
+    rows = [*_expectation_rows(predictions, attribute), *_denominator_rows(predictions, attribute)]
+    rows += _contribution_rows(predictions, attribute)
     quantity, metric, target, value = zip(*rows, strict=True)
     keys = _keys(technique, arm, seed, np.zeros(len(rows), dtype=np.int64), attribute)
     del keys["run"]
     text = {"quantity": pd.Series(quantity, dtype="str"), "metric": pd.Series(metric, dtype="str")}
     numbers = {"target": _nullable(np.array(target)), "value": np.array(value, dtype=np.float64)}
-    return pd.DataFrame(keys | text | numbers | {"n": np.full(len(rows), len(p.runs), dtype=np.int64)})
+    return pd.DataFrame(keys | text | numbers | {"n": np.full(len(rows), len(predictions.runs), dtype=np.int64)})
 
 
-def _expectation_rows(by_class: Values) -> list[tuple[int, float]]:
-    """Means over the runs where defined of expectations (runs, classes): overall, then class by class."""
-    runs = [overall(by_class)[0], *by_class.T]
-    means = [rate(np.nansum(values), np.isfinite(values).sum()) for values in runs]
-    return [(target, float(mean)) for target, mean in zip((MISSING, *range(len(by_class.T))), means, strict=True)]
+_TestSetRow = tuple[str, str, int, float]  # quantity, metric, target, value
+
+
+def _expectation_rows(predictions: Predictions, attribute: str) -> list[_TestSetRow]:
+    """Return means over the runs where defined: overall, then class by class."""
+    rows = []
+    for name, by_class in chance_levels(predictions, attribute, np.random.default_rng(TEST_SET_SEED)).items():
+        series = [overall(by_class)[0], *by_class.T]
+        means = [float(rate(np.nansum(values), np.isfinite(values).sum())) for values in series]
+        rows += [("expectation", name, target, mean) for target, mean in enumerate(means, start=MISSING)]
+    return rows
+
+
+def _denominator_rows(predictions: Predictions, attribute: str) -> list[_TestSetRow]:
+    """Return the smallest denominators: overall, of the classes with one above 0, then class by class."""
+    rows = []
+    cells = cells_of(count(predictions, attribute), predictions.multilabel)
+    for name, by_class in smallest_denominators(cells).items():
+        smallest = [min(by_class[by_class > 0].tolist(), default=0), *by_class]
+        rows += [("smallest_denominator", name, target, value) for target, value in enumerate(smallest, start=MISSING)]
+    return rows
+
+
+def _contribution_rows(predictions: Predictions, attribute: str) -> list[_TestSetRow]:
+    """Return the components of variance class by class, and the selection overall."""
+    rows: list[_TestSetRow] = []
+    parts = contributions(predictions, attribute, np.random.default_rng(TEST_SET_SEED))
+    for name, components in parts.components.items():
+        for quantity, by_class in components.variances().items():
+            rows += [(quantity, name, target, float(value)) for target, value in enumerate(by_class)]
+    for name, selection in parts.selection.items():
+        rows += [(quantity, name, MISSING, value) for quantity, value in vars(selection).items()]
+    return rows
 
 
 # Columns
 
 
 def _keys(technique: str, arm: str, seed: int, run: Counts, attribute: str) -> dict[str, object]:
-    """The columns that name what a row is about; run (rows,)."""
+    """Return the key columns of a table; run (rows,)."""
     return {
         "technique": _constant(technique, len(run)),
         "arm": _constant(arm, len(run)),
@@ -250,31 +271,26 @@ def _constant(text: str, n: int) -> pd.Series:
     return pd.Series([text] * n, dtype="str")
 
 
-def _nullable(values: Counts) -> pd.arrays.IntegerArray:
+def _nullable(values: NDArray) -> pd.arrays.IntegerArray:
     import pandas as pd
 
     return pd.arrays.IntegerArray(values.astype(np.int64), values == MISSING)
 
 
-SEED = 20240220  # of the draws of runs and units, the same for every technique, arm and attribute
-
-
-PERSON_COLUMNS = (
-    "technique", "arm", "seed", "attribute", "quantity", "metric", "target", "group", "at", "value", "low", "high",
-)  # fmt: skip
+# Individuals
 
 
 def person_table(
     technique: str, arm: str, seed: int, predictions: Predictions, attribute: str, resamples: int = RESAMPLES
 ) -> pd.DataFrame:
-    """One row per quantity, metric, target (class; null = all), group (null = all) and `at`.
+    """Return one row per quantity, metric, target (class; null = all), group (null = all) and `at`.
 
-    Quantities: see `individuals.individual_rows`, `units.unit_rows` and `thresholds.threshold_rows`. Columns
-    `PERSON_COLUMNS`; the same draws every time.
+    Quantities: see `individuals.individual_rows`, `unit_overlap.unit_rows` and `threshold_sweep.threshold_rows`.
+    Columns `PERSON_COLUMNS`; the draws are always the same (PERSON_SEED).
     """
     import pandas as pd
 
-    rows = individual_rows(predictions, attribute, np.random.default_rng(SEED), resamples)
+    rows = individual_rows(predictions, attribute, np.random.default_rng(PERSON_SEED), resamples)
     rows += unit_rows(predictions, attribute) + threshold_rows(predictions, attribute)
     frame = pd.DataFrame(rows).assign(technique=technique, arm=arm, seed=seed, attribute=attribute)
     text = dict.fromkeys(("technique", "arm", "attribute", "quantity"), "str")

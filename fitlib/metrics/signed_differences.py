@@ -1,8 +1,9 @@
 """Signed differences between groups: which group has the lower rate, by how much, and whether runs agree on it.
 
-The bias metrics are distances: they hide the direction, and are above 0 by chance alone. Behind each stands a rate of
-every group (`RATES`). The signed difference of a class is the rate of the group that is lowest on average over the runs
-minus that of the group that is highest, in every run: at most 0 on average, above 0 in runs where the order turns.
+The bias metrics are distances: they hide the direction, and are above 0 by chance alone. Each is based on a rate of
+every group (`RATES`). The signed difference of a class is, in every run, the rate of the group that is lowest on
+average over the runs minus that of the group that is highest: at most 0 on average, above 0 in runs with the opposite
+order.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ TIED = 1e-12  # rates closer than this are equal but for rounding
 
 
 def selection_rate(cells: Cells) -> Values:
-    """Share of each group that is predicted as the class, (runs, groups, classes); NaN for a group without members."""
+    """Return the share of each group predicted as the class, (runs, groups, classes); NaN for a group without rows."""
     return rate(cells.selected, cells.size)
 
 
 def false_positive_rate(cells: Cells) -> Values:
-    """FP / negatives of each group, (runs, groups, classes)."""
+    """Return FP / negatives of each group, (runs, groups, classes)."""
     return rate(cells.fp, cells.negatives)
 
 
 def true_positive_rate(cells: Cells) -> Values:
-    """TP / positives of each group, (runs, groups, classes)."""
+    """Return TP / positives of each group, (runs, groups, classes)."""
     return rate(cells.tp, cells.positives)
 
 
 def excess_share(cells: Cells) -> Values:
-    """Each group's share among those predicted as the class minus its share among those truly of it."""
+    """Return each group's share of the rows predicted as the class minus its share of those truly of it."""
     predicted = rate(cells.selected, cells.selected.sum(axis=1, keepdims=True))
     excess = predicted - rate(cells.positives, cells.positives.sum(axis=1, keepdims=True))
     return np.where(cells.size > 0, excess, np.nan)
@@ -58,9 +59,10 @@ class Signed:
     """Signed differences of one metric, class by class.
 
     values (runs, classes): NaN where undefined. lower, higher (classes,): the groups lowest and highest on average.
-    directed (classes,): whether these two differ on average; if not, or if nothing is defined, they mean nothing.
-    lowest (runs, classes): each run's lowest group (of several equal ones the usual one, else the first), -1 where
-    undefined. changes (classes,): in how many runs another group than `lower` is lowest; 0 where not directed.
+    directed (classes,): whether these two differ on average; if not, or if nothing is defined, they are meaningless.
+    lowest (runs, classes): each run's lowest group (of several equal ones `lower` if it is one, else the first), -1
+    where undefined. changes (classes,): number of runs in which another group than `lower` is lowest; 0 where not
+    directed.
     """
 
     values: Values
@@ -72,10 +74,15 @@ class Signed:
 
 
 def signed_difference(rates: Values, size: Counts) -> Signed:
-    """Signed differences from rates (runs, groups, classes); size: the groups' rows, of the same shape.
+    """Return the signed differences of rates (runs, groups, classes); size: the groups' rows, of the same shape.
 
-    Groups without rows are left out. A class is undefined in runs where the rate of one of the others is, and always
-    with fewer than two groups.
+    Groups without rows are left out. A class is undefined in runs where the rate of any other group is, and always with
+    fewer than two groups.
+
+    >>> rates = np.array([[[0.2], [0.5]], [[0.3], [0.4]], [[0.5], [0.4]]])  # three runs, two groups, one class
+    >>> signed = signed_difference(rates, np.full(rates.shape, 10))
+    >>> signed.values[:, 0].round(2).tolist(), signed.lower.tolist(), signed.changes.tolist()
+    ([-0.3, -0.1, 0.1], [0], [1])
     """
     present = size.max(axis=(0, 2), initial=0) > 0
     defined = ~np.isnan(rates[:, present]).any(axis=1) & (present.sum() >= 2)
@@ -90,7 +97,7 @@ def signed_difference(rates: Values, size: Counts) -> Signed:
 
 
 def _extreme_groups(mean: Values, present: NDArray[np.bool_]) -> tuple[Counts, Counts]:
-    """Lowest and highest group of mean rates (groups, classes); never the same one if there are two."""
+    """Return the lowest and the highest group by mean rates (groups, classes); two different ones if there are two."""
     lower = np.where(present[:, None], mean, np.inf).argmin(axis=0)
     others = np.where(present[:, None], mean, -np.inf)
     others[lower, np.arange(mean.shape[1])] = -np.inf
@@ -98,7 +105,7 @@ def _extreme_groups(mean: Values, present: NDArray[np.bool_]) -> tuple[Counts, C
 
 
 def rate_of(rates: Values, group: Counts) -> Values:
-    """Of rates (..., groups, classes) those of one group per class; group (classes,). Returns (..., classes)."""
+    """Pick one group per class from rates (..., groups, classes); group (classes,). Returns (..., classes)."""
     index = group.reshape((1,) * (rates.ndim - 1) + (-1,))
     return np.take_along_axis(rates, index, axis=-2)[..., 0, :]
 
@@ -110,6 +117,6 @@ def _lowest(rates: Values, usual: Counts, defined: NDArray[np.bool_]) -> Counts:
 
 
 def signed_of(cells: Cells) -> dict[str, Signed]:
-    """`signed_difference` of every bias metric, from `Cells` (runs, groups, classes)."""
+    """Return the `signed_difference` of every bias metric, from `Cells` (runs, groups, classes)."""
     by_rate = {function: signed_difference(function(cells), cells.size) for function in dict.fromkeys(RATES.values())}
     return {metric: by_rate[function] for metric, function in RATES.items()}

@@ -1,7 +1,7 @@
-"""A small experiment with SIMULATED predictions, to try the notebooks on where nothing has been trained yet.
+"""A small experiment with SIMULATED predictions, to try the notebooks before anything has been trained.
 
-No network stands behind these numbers: a seeded draw decides which predictions are wrong, and each run then changes a
-few of them, more in one group than in the other. They show what the files look like, and nothing about any technique.
+No network is behind these numbers: a seeded draw decides which predictions are wrong, and each run then changes a few
+of them, more in one group than in the other. They show what the files look like, and nothing about any technique.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from fitlib.storage.predictions import stack, write, write_table
 CLASSES = [str(digit) for digit in range(10)]
 GROUPS = {"protected": ["group 0", "group 1"]}
 ARM = "unknown"
-UNITS = 600  # test units; each stands in both groups, so predictions have twice as many rows
+UNITS = 600  # test units; each appears in both groups, so predictions have twice as many rows
 
 
 @dataclass(frozen=True)
-class Simulated:
+class SimulatedTechnique:
     """A technique of the example.
 
     wrong, changed: per group, the share of wrong predictions and the share that a run changes. tilt: the share of group
-    1's wrong predictions that fall on class 0.
+    1's wrong predictions that are of class 0.
     """
 
     training: str
@@ -43,8 +43,8 @@ class Simulated:
 
 
 TECHNIQUES = {
-    "Base": Simulated("simulated-base", "baseline", None, wrong=(0.15, 0.30), changed=(0.02, 0.06), tilt=0.5),
-    "Mitigated": Simulated(
+    "Base": SimulatedTechnique("simulated-base", "baseline", None, wrong=(0.15, 0.30), changed=(0.02, 0.06), tilt=0.5),
+    "Mitigated": SimulatedTechnique(
         "simulated-mitigated", "simulated", "Base", wrong=(0.18, 0.24), changed=(0.02, 0.03), tilt=0.3
     ),
 }
@@ -56,8 +56,8 @@ def write_example(folder: str | PathLike[str], seed: int = 0, runs: int = 8) -> 
     Files: folder/runs/<training>/<arm>/run-00/predictions/<technique>.parquet; 10 classes, two groups, every test unit
     in both. seed: of the simulation. runs: FIT runs of each technique, at least 1.
 
-    Returns {"folder", "plan", "evidence": [], "predictions": {technique: {arm: {run: path}}}}, all of it JSON: run
-    numbers are text, as JSON keys are.
+    Returns {"folder", "plan", "evidence": [], "predictions": {technique: {arm: {run: path}}}} as JSON values: run
+    numbers are text, like all JSON keys.
     """
     generators = np.random.default_rng(seed).spawn(len(TECHNIQUES))
     paths = {}
@@ -69,10 +69,10 @@ def write_example(folder: str | PathLike[str], seed: int = 0, runs: int = 8) -> 
     return {"folder": str(folder), "plan": _plan(runs), "evidence": [], "predictions": paths}
 
 
-def simulate(technique: Simulated, runs: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def simulate(technique: SimulatedTechnique, runs: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw predictions (runs, rows); rows are all units in group 0, then all units in group 1.
 
-    Wrong predictions are the same in all runs; in group 1 many of them fall on class 0, which makes it a biased class.
+    Wrong predictions are the same in all runs; in group 1 many of them are of class 0, which makes it a biased class.
     Each run then replaces a share of the predictions by random classes.
     """
     truth, group = _test_set()
@@ -84,9 +84,9 @@ def simulate(technique: Simulated, runs: int, rng: np.random.Generator) -> NDArr
 
 
 def example_run(run: int, seed: int, technique: str = "Base") -> dict[str, Any]:
-    """A function that an experiment could name as `callable:`, but SIMULATED: nothing is trained.
+    """Return SIMULATED predictions as the arguments of `fitlib.save_predictions`; nothing is trained.
 
-    technique: of `TECHNIQUES`. Returns the arguments of `fitlib.save_predictions`.
+    An experiment could name this function as its `callable:`. technique: one of `TECHNIQUES`.
     """
     truth, group = _test_set()
     prediction = simulate(TECHNIQUES[technique], run + 1, np.random.default_rng(seed))[run]
@@ -126,9 +126,9 @@ def _plan(runs: int) -> dict[str, Any]:
     }
 
 
-def _planned(name: str, technique: Simulated) -> dict[str, Any]:
-    known = {"training": technique.training, "baseline": technique.baseline, "method": technique.method}
-    return {"technique": name} | known | {"inference": "argmax", "uses_protected": "no"}
+def _planned(name: str, technique: SimulatedTechnique) -> dict[str, Any]:
+    names = {"training": technique.training, "baseline": technique.baseline, "method": technique.method}
+    return {"technique": name} | names | {"inference": "argmax", "uses_protected": "no"}
 
 
 def write_technique(
@@ -160,6 +160,6 @@ def write_metrics(example: Mapping[str, Any]) -> None:
 
 
 def arms_of(example: Mapping[str, Any], technique: str) -> dict[str, dict[str, Any]]:
-    """Predictions of one technique as metrics.ipynb takes them: {arm: {"seed": seed, "predictions": {run: path}}}."""
+    """Return the parameter `arms` of metrics.ipynb: {arm: {"seed": seed, "predictions": {run: path}}}."""
     seeds = {arm["arm"]: arm["seed"] for arm in example["plan"]["arms"]}
     return {arm: {"seed": seeds[arm], "predictions": runs} for arm, runs in example["predictions"][technique].items()}

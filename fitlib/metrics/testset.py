@@ -1,4 +1,4 @@
-"""What the finite test set contributes: denominators, components of the spread, and selection of the fairest run.
+"""Contributions of the finite test set: denominators, components of the spread, and selection of the fairest run.
 
 Components of the signed difference (`fitlib.metrics.signed_differences`) of one class. For run r and test set T
 
@@ -10,10 +10,10 @@ random splits), and I = s² - R. The sampling variance of the mean over runs is 
 U/(U-1) Σ_u e_u², with e_u = unit u's part of (rate of lower group - rate of higher group), hence S. All estimates are
 unbiased up to the linearisation, so they may be negative.
 
-Floor of the spread, if all that differs between runs were independent flips of single predictions:
-Σ_groups Σ_i p_i (1 - p_i) n/(n - 1)/n_g², with p_i = share of the n runs that predict so for row i.
+Floor of the spread, if runs differed only by independent flips of single predictions:
+Σ_groups Σ_i p_i (1 - p_i) n/(n - 1)/n_g², with p_i = share of the n runs that predict the class for row i.
 
-Whatever is resampled are test units (column `unit`), never rows. All functions are pure; draws come from `rng`.
+Test units (column `unit`) are resampled, never rows. All functions are pure; draws come from `rng`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fitlib.metrics.bias_metrics import METRICS, Values, rate
-from fitlib.metrics.chance_level import of_class
-from fitlib.metrics.counts import Cells, Counts, cells_of, count
+from fitlib.metrics.chance_level import class_masks
+from fitlib.metrics.counts import Cells, Counts, cells_of, count, unit_numbers
 from fitlib.metrics.signed_differences import RATES, Signed, rate_of, signed_difference
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ COMPONENT_METRICS = ("DP", "EOFP", "EOTP")
 
 
 def smallest_denominators(cells: Cells) -> dict[str, Counts]:
-    """The smallest number that a metric of a class divides by, over runs and groups with members: metric -> (classes,).
+    """Return the smallest denominator of each metric over runs and groups with members: metric -> (classes,).
 
     DP, DI, SPSF: rows of the group; FPSF, EOFP: its negatives; EOTP: its positives; BA: rows predicted as, or truly of,
     the class in all groups together.
@@ -74,16 +74,16 @@ class Halves:
     second: Cells
 
     def by_split(self, values: Values) -> Values:
-        """(splits * runs, ...) -> (splits, runs, ...)."""
+        """Reshape values (splits * runs, ...) to (splits, runs, ...)."""
         return values.reshape(self.splits, -1, *values.shape[1:])
 
 
 def halves(
     predictions: Predictions, attribute: str, rng: np.random.Generator, splits: int = SPLITS
 ) -> Iterator[Halves]:
-    """Random halves of the test units (of an odd number the first half has one less), in batches that fit in memory."""
+    """Draw random halves of the test units in batches that fit in memory; of an odd number the first has one less."""
     whole = cells_of(count(predictions, attribute), predictions.multilabel)
-    unit = units(predictions)
+    unit = unit_numbers(predictions)
     n_units, batch = int(unit.max()) + 1, max(1, BATCH_CELLS // whole.tp.size)
     counted = _counters(predictions, attribute)
     for start in range(0, splits, batch):
@@ -93,15 +93,11 @@ def halves(
         yield Halves(n, first, _rest(whole, first, n))
 
 
-def units(predictions: Predictions) -> Counts:
-    """The test unit of each row, numbered from 0; every row its own where there is no column `unit`."""
-    if predictions.unit is None:
-        return np.arange(len(predictions.idx))
-    return np.unique(predictions.unit, return_inverse=True)[1]
-
-
 def _counters(predictions: Predictions, attribute: str) -> list[sparse.csr_matrix]:
-    """Matrices that turn chosen rows into counts: members of groups, positives by class, then each run's TP and FP."""
+    """Return matrices that turn chosen rows into counts: members of groups, positives by class, each run's FP and TP.
+
+    One product per run then counts all splits of a batch at once.
+    """
     p, group, rows = predictions, predictions.protected[attribute], np.arange(len(predictions.idx))
     shape = (p.n_groups[attribute], p.n_classes)
     members = _counter(group, rows, shape[0], rows.size)
@@ -112,18 +108,19 @@ def _counters(predictions: Predictions, attribute: str) -> list[sparse.csr_matri
     else:
         row, label = rows, p.ground_truth
         right = [(rows, run, run == p.ground_truth) for run in p.prediction]
+    n_cells = shape[0] * shape[1]
     cell = [(group[row] * shape[1] + label, row)]
-    cell += [((hit != 0) * np.prod(shape) + group[at] * shape[1] + predicted, at) for at, predicted, hit in right]
-    sizes = [np.prod(shape), *[2 * np.prod(shape)] * len(p.prediction)]
+    cell += [((hit != 0) * n_cells + group[at] * shape[1] + predicted, at) for at, predicted, hit in right]
+    sizes = [n_cells, *[2 * n_cells] * len(p.prediction)]
     return [members, *(_counter(*where, size, rows.size) for where, size in zip(cell, sizes, strict=True))]
 
 
-def _counter(cell: Counts, row: Counts, n_cells: int, n_rows: int) -> sparse.csr_matrix:
+def _counter(cell: NDArray, row: NDArray, n_cells: int, n_rows: int) -> sparse.csr_matrix:
     return sparse.csr_matrix((np.ones(row.size, dtype=np.int32), (cell, row)), shape=(n_cells, n_rows))
 
 
 def _half(counters: list[sparse.csr_matrix], chosen: NDArray[np.int32], shape: tuple[int, int, int]) -> Cells:
-    """Cells of the chosen rows; chosen 0/1 (rows, splits)."""
+    """Return the cells of the chosen rows; chosen 0/1 (rows, splits)."""
     n_runs, n_groups, n_classes = shape
     members, positives, *selected = (counter @ chosen for counter in counters)
     by_run = np.stack(selected).reshape(n_runs, 2, n_groups, n_classes, -1)
@@ -156,17 +153,17 @@ class Components:
 
     @property
     def total(self) -> Values:
-        """Variance of one value with a new run and a new test set: run + test set + interaction."""
+        """The variance of one value with a new run and a new test set: run + test set + interaction."""
         return self.run + self.test_set + self.interaction
 
     def variances(self) -> dict[str, Values]:
-        """Every quantity under its name in the long table `testset`."""
+        """Return every quantity under its name in the long table `testset`."""
         names = ("between_runs", "run", "test_set", "interaction", "total")
         return {f"variance_{name}": getattr(self, name) for name in names} | {"floor": self.floor}
 
 
 class RunCovariance:
-    """Covariance over runs of the signed differences on both halves, gathered over batches of splits."""
+    """Covariance over runs of the signed differences on both halves, accumulated over batches of splits."""
 
     def __init__(self, signed: dict[str, Signed]):
         self.signed = signed
@@ -174,7 +171,7 @@ class RunCovariance:
         self.number = {metric: np.zeros(signed[metric].values.shape[1]) for metric in COMPONENT_METRICS}
 
     def add(self, split: Halves) -> None:
-        """Splits in which a group has no denominator in one half are left out."""
+        """Add a batch of splits; those in which a group has no denominator in one half are left out."""
         for metric in COMPONENT_METRICS:
             first, second = (
                 _centred(split.by_split(_difference(half, metric, self.signed[metric])))
@@ -186,7 +183,7 @@ class RunCovariance:
             self.number[metric] += defined.sum(axis=0)
 
     def values(self, metric: str) -> Values:
-        """Mean over the splits, (classes,)."""
+        """Return the mean over the splits, (classes,)."""
         return rate(self.total[metric], self.number[metric])
 
 
@@ -202,7 +199,10 @@ def _centred(values: Values) -> Values:
 def components(
     predictions: Predictions, attribute: str, signed: dict[str, Signed], run: RunCovariance
 ) -> dict[str, Components]:
-    """Components of DP, EOFP and EOTP from the signed differences on the whole test set and `run` of its halves."""
+    """Return the components of DP, EOFP and EOTP: metric -> `Components`.
+
+    From the signed differences on the whole test set, and `run`, their covariance over runs on its halves.
+    """
     n, cells = len(predictions.prediction), cells_of(count(predictions, attribute), predictions.multilabel)
     sampling, floor = _sampling_and_floor(predictions, attribute, cells, signed)
     found = {}
@@ -210,20 +210,21 @@ def components(
         values = signed[metric].values
         spread = values.var(axis=0, ddof=1) if n > 1 else np.full(values.shape[1], np.nan)
         shared = run.values(metric) if n > 1 else spread
-        inter = spread - shared
-        found[metric] = Components(spread, shared, sampling[metric] - inter / n, inter, floor[metric])
+        interaction = spread - shared
+        test_set = sampling[metric] - interaction / n
+        found[metric] = Components(spread, shared, test_set, interaction, floor[metric])
     return found
 
 
 def _sampling_and_floor(
     predictions: Predictions, attribute: str, cells: Cells, signed: dict[str, Signed]
 ) -> tuple[dict[str, Values], dict[str, Values]]:
-    """Variance of the mean over runs by linearisation over units, and the floor: metric -> (classes,) each."""
-    group, unit, n = predictions.protected[attribute], units(predictions), len(predictions.prediction)
+    """Return the variance of the mean over runs, linearised over units, and the floor: metric -> (classes,) each."""
+    group, unit, n = predictions.protected[attribute], unit_numbers(predictions), len(predictions.prediction)
     wholes = {"DP": cells.size[0], "EOFP": cells.negatives[0], "EOTP": cells.positives[0]}
     sampling, floor = ({m: np.full(predictions.n_classes, np.nan) for m in wholes} for _ in range(2))
     for target in range(predictions.n_classes):
-        chosen, true = of_class(predictions, target)
+        chosen, true = class_masks(predictions, target)
         share = chosen.mean(axis=0)
         for metric, inside in {"DP": np.ones_like(true), "EOFP": ~true, "EOTP": true}.items():
             pair = signed[metric].lower[target], signed[metric].higher[target]
@@ -237,8 +238,8 @@ def _sampling_and_floor(
     return sampling, floor
 
 
-def _linearised(share: Values, rows: list[NDArray[np.bool_]], unit: Counts) -> float:
-    """Sampling variance over units of the difference of the mean shares of two groups' rows."""
+def _linearised(share: Values, rows: list[NDArray[np.bool_]], unit: NDArray) -> float:
+    """Return the sampling variance over units of the difference of the mean shares of two groups' rows."""
     first, second = rows
     part = np.where(first, share - share[first].mean(), 0.0) / first.sum()
     part -= np.where(second, share - share[second].mean(), 0.0) / second.sum()
@@ -253,9 +254,9 @@ def _linearised(share: Values, rows: list[NDArray[np.bool_]], unit: Counts) -> f
 
 @dataclass(frozen=True)
 class Selection:
-    """The fairest run by one half of the test units: its overall value there, on the other half, and all runs' mean.
+    """The fairest run by one half of the test units: its overall value there and on the other half, and all runs' mean.
 
-    Each a mean over splits, on half the test set; NaN if not estimable.
+    Each is a mean over splits, on half the test set; NaN if not estimable.
     """
 
     selected_on: float
@@ -263,26 +264,32 @@ class Selection:
     mean_of_runs: float
 
 
-class Selected:
-    """The run with the smallest overall value on one half, reported on the other; gathered over batches of splits."""
+class SelectionMean:
+    """The mean of `Selection` over splits, accumulated over batches of them.
+
+    The run with the smallest overall value on one half is evaluated on the other.
+    """
 
     def __init__(self) -> None:
         self.total = {metric: np.zeros(3) for metric in METRICS}
         self.number = dict.fromkeys(METRICS, 0)
 
     def add(self, split: Halves) -> None:
-        """Overall values over the classes defined in all runs on both halves; each half selects once."""
+        """Add a batch of splits: overall values over the classes defined in all runs on both halves.
+
+        Each half selects once.
+        """
         for metric, function in METRICS.items():
             first, second = (split.by_split(function(half)) for half in (split.first, split.second))
-            common = ~np.isnan(first + second).any(axis=1, keepdims=True)
+            common = np.logical_not(np.isnan(first + second).any(axis=1, keepdims=True))
             first, second = (_mean_over(common, values) for values in (first, second))
             for on, off in ((first, second), (second, first)):
-                values = _chosen(on, off)
+                values = _select(on, off)
                 self.total[metric] += values.sum(axis=0)
                 self.number[metric] += len(values)
 
     def of(self, metric: str) -> Selection:
-        """The means over the splits gathered."""
+        """Return the means over the splits added so far."""
         return Selection(*rate(self.total[metric], self.number[metric]).tolist())
 
 
@@ -290,8 +297,8 @@ def _mean_over(classes: NDArray[np.bool_], values: Values) -> Values:
     return rate(np.where(classes, values, 0.0).sum(axis=-1), classes.sum(axis=-1))
 
 
-def _chosen(on: Values, off: Values) -> Values:
-    """(splits, 3) from overall values (splits, runs) of both halves; runs that tie for the smallest count alike."""
+def _select(on: Values, off: Values) -> Values:
+    """Return (splits, 3) from overall values (splits, runs) of both halves; runs tied for the smallest are pooled."""
     kept = ~np.isnan(on).any(axis=1)
     on, off = on[kept], off[kept]
     best = on.min(axis=1, initial=np.inf)
@@ -299,25 +306,30 @@ def _chosen(on: Values, off: Values) -> Values:
     return np.stack([best, (off * tied).sum(axis=1) / np.maximum(tied.sum(axis=1), 1), off.mean(axis=1)], axis=1)
 
 
-# All of it
+# Components and selection
 
 
 @dataclass(frozen=True)
-class Parts:
+class Contributions:
     """Components (metric -> `Components`) and selection (metric -> `Selection`) of one technique and attribute."""
 
     components: dict[str, Components]
     selection: dict[str, Selection]
 
 
-def parts_of(predictions: Predictions, attribute: str, rng: np.random.Generator, splits: int = SPLITS) -> Parts:
-    """Components and selection from one sequence of random halves; not estimable (NaN) with one run or one unit."""
+def contributions(
+    predictions: Predictions, attribute: str, rng: np.random.Generator, splits: int = SPLITS
+) -> Contributions:
+    """Return components and selection from one sequence of random halves.
+
+    Not estimable (NaN) with one run or one unit.
+    """
     cells = cells_of(count(predictions, attribute), predictions.multilabel)
     signed = {metric: signed_difference(RATES[metric](cells), cells.size) for metric in COMPONENT_METRICS}
-    covariance, selected = RunCovariance(signed), Selected()
+    covariance, selection = RunCovariance(signed), SelectionMean()
     if len(predictions.prediction) > 1:
         for split in halves(predictions, attribute, rng, splits):
             covariance.add(split)
-            selected.add(split)
+            selection.add(split)
     found = components(predictions, attribute, signed, covariance)
-    return Parts(found, {metric: selected.of(metric) for metric in METRICS})
+    return Contributions(found, {metric: selection.of(metric) for metric in METRICS})

@@ -1,8 +1,8 @@
-"""Thresholds: what the bias metrics would be, had another score been enough.
+"""A sweep over thresholds: what the bias metrics would be if a higher or lower score selected a row.
 
 For a class of two, a row is selected at threshold t if its score for that class is at least t. Scores are read as
-probabilities: a single number a row is the score of class 1, and that of class 0 is 1 - it; scores outside 0 to 1 are
-not swept.
+probabilities: a single number s per row is the score of class 1, and 1 - s that of class 0; for scores outside 0 to 1
+there is no sweep.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fitlib.metrics.bias_metrics import METRICS
 from fitlib.metrics.counts import Cells
-from fitlib.metrics.individuals import row_of
+from fitlib.metrics.individuals import person_row
 
 if TYPE_CHECKING:
     from fitlib.storage.predictions import Predictions
@@ -27,12 +27,17 @@ FIGURES = ("mean", "sd", "min", "max")
 
 
 def threshold_cells(score: Floats, positive: NDArray, group: NDArray, n_groups: int, grid: tuple = GRID) -> Cells:
-    """Counts of the selection `score >= t` for every t of the ascending `grid`, as `fitlib.metrics.counts.Cells`.
+    """Count the selection `score >= t` for every t of the ascending `grid`, as `fitlib.metrics.counts.Cells`.
 
-    score (runs, rows), the class's own; positive bool and group int (rows,). Each count has shape (runs, groups, grid):
-    the thresholds stand where the classes usually do, so that every metric of `fitlib.metrics.bias_metrics` applies.
+    score (runs, rows) of the class; positive bool and group int (rows,). Each count has shape (runs, groups, grid): the
+    thresholds take the place of the classes, so that every metric of `fitlib.metrics.bias_metrics` applies.
+
+    >>> score, positive, group = np.array([[0.2, 0.6, 0.9]]), np.array([False, True, True]), np.array([0, 0, 1])
+    >>> threshold_cells(score, positive, group, n_groups=2, grid=(0.1, 0.5)).selected.tolist()
+    [[[2, 1], [1, 1]]]
     """
-    passed = np.searchsorted(np.asarray(grid), score, side="right")  # how many thresholds each score reaches
+    # Each score is counted once, under the number of thresholds that it reaches; sums over those give every threshold.
+    passed = np.searchsorted(np.asarray(grid), score, side="right")
     place = (np.arange(len(score))[:, None] * n_groups + group) * 2 + positive
     shape = (len(score), n_groups, 2, len(grid) + 1)
     counts = np.bincount((place * shape[3] + passed).ravel(), minlength=int(np.prod(shape))).reshape(shape)
@@ -44,14 +49,17 @@ def threshold_cells(score: Floats, positive: NDArray, group: NDArray, n_groups: 
 
 
 def sweep(cells: Cells) -> dict[str, Floats]:
-    """Accuracy, DP, EOFP, EOTP and impact ratio (1 - DI), each (runs, grid); NaN where undefined."""
+    """Return accuracy, DP, EOFP, EOTP and impact ratio (1 - DI), each (runs, grid); NaN where undefined."""
     right, size = (cells.tp + cells.tn).sum(axis=1), cells.size.sum(axis=1)
     bias = {name: METRICS[name](cells) for name in ("DP", "EOFP", "EOTP")}
     return {"accuracy": right / size, **bias, "impact ratio": 1 - METRICS["DI"](cells)}
 
 
 def below_four_fifths(cells: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """In how many runs the impact ratio lies below 0.8 (in integers), and in how many it is defined, each (grid,)."""
+    """Count the runs in which the impact ratio is below 0.8, and those in which it is defined, each (grid,).
+
+    The ratio is compared in integers, without rounding.
+    """
     size = cells.size[0, :, 0]
     selected = cells.selected[:, size > 0]
     size = size[size > 0][:, None]
@@ -61,7 +69,7 @@ def below_four_fifths(cells: Cells) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def threshold_rows(predictions: Predictions, attribute: str, grid: tuple = GRID) -> list[dict[str, object]]:
-    """The sweep of both of two classes as rows of the long table `persons`; none without scores.
+    """Return the sweep of both of two classes as rows of the long table `persons`; none without scores.
 
     Quantities "threshold mean", "threshold sd", "threshold min" and "threshold max" over runs by metric, and "threshold
     below 0.8" with "threshold defined" (runs; metric "impact ratio"); `at` is the threshold, `target` the class. Scores
@@ -71,7 +79,7 @@ def threshold_rows(predictions: Predictions, attribute: str, grid: tuple = GRID)
     if p.score is None or p.multilabel or p.n_classes != 2:
         return []
     if p.score.min() < 0 or p.score.max() > 1:
-        return [row_of("threshold refused", None, None, len(p.runs))]
+        return [person_row("threshold refused", None, None, len(p.runs))]
     rows = []
     for target in range(2):
         score = p.score[..., target] if p.score.ndim == 3 else p.score if target else 1 - p.score
@@ -82,9 +90,9 @@ def threshold_rows(predictions: Predictions, attribute: str, grid: tuple = GRID)
 
 def _metric_rows(cells: Cells, target: int, grid: tuple) -> list[dict[str, object]]:
     return [
-        row_of(f"threshold {name}", target, None, value, at=at, metric=metric)
+        person_row(f"threshold {name}", target, None, value, at=at, metric=metric)
         for metric, values in sweep(cells).items()
-        for name, over_runs in zip(FIGURES, _described(values), strict=True)
+        for name, over_runs in zip(FIGURES, _figures(values), strict=True)
         for at, value in zip(grid, over_runs, strict=True)
     ]
 
@@ -92,16 +100,17 @@ def _metric_rows(cells: Cells, target: int, grid: tuple) -> list[dict[str, objec
 def _risk_rows(cells: Cells, target: int, grid: tuple) -> list[dict[str, object]]:
     found = zip(("threshold below 0.8", "threshold defined"), below_four_fifths(cells), strict=True)
     return [
-        row_of(name, target, None, number, at=at, metric="impact ratio")
+        person_row(name, target, None, number, at=at, metric="impact ratio")
         for name, numbers in found
         for at, number in zip(grid, numbers, strict=True)
     ]
 
 
-def _described(values: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Mean, SD (ddof 1), smallest and largest over the runs where defined, each (grid,)."""
-    with warnings.catch_warnings():  # where no run (of the SD: only one) is defined, NaN is the answer
+def _figures(values: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return mean, SD (ddof 1), smallest and largest over the runs where defined, each (grid,)."""
+    with warnings.catch_warnings():  # with no defined run (for the SD: fewer than two) NaN is right
         warnings.simplefilter("ignore", RuntimeWarning)
         sd = np.nanstd(values, axis=0, ddof=1)
+        # Equal values have SD exactly 0, not the rounding residue of their mean.
         sd = np.where(np.nanmin(values, axis=0) == np.nanmax(values, axis=0), np.where(np.isnan(sd), sd, 0.0), sd)
         return np.nanmean(values, axis=0), sd, np.nanmin(values, axis=0), np.nanmax(values, axis=0)

@@ -63,7 +63,7 @@ def test_strict_reading_agrees_where_everything_is_defined(example, name):
 
 
 def test_strict_reading_of_the_edges():
-    # Class 0 is never predicted: its DI and BA say nothing. Class 1: TPR 2/4 against 0/2; FPR 1/6 against 2/8.
+    # Class 0 is never predicted: its DI and BA are undefined. Class 1: TP rates 2/4 and 0/2; FP rates 1/6 and 2/8.
     nan = np.nan
     expected = {"DP": (0, 0.1), "DI": (nan, 1 / 3), "EOTP": (0, 0.5), "EOFP": (0, 1 / 12), "BA": (nan, 1 / 15)}
     for name, values in expected.items():

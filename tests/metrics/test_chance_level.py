@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fitlib.metrics.bias_metrics import METRICS
-from fitlib.metrics.chance_level import hypergeometric, no_disparity, of_class, permuted, repeated_units
+from fitlib.metrics.chance_level import chance_levels, class_masks, hypergeometric, permuted_counts, repeated_units
 from fitlib.metrics.counts import cells_of, count
 from fitlib.storage.predictions import Predictions
 from tests.support.chance_examples import made
@@ -17,7 +17,7 @@ def by_hand(p: Predictions, permutation, draws: int) -> dict[str, np.ndarray]:
     total = dict.fromkeys(METRICS, 0.0)
     for metric, function in METRICS.items():
         for target in range(p.n_classes):
-            true = of_class(p, target)[1] if metric in ("FPSF", "EOFP", "EOTP", "BA") else np.zeros(len(p.idx), bool)
+            true = class_masks(p, target)[1] if metric in ("FPSF", "EOFP", "EOTP", "BA") else np.zeros(len(p.idx), bool)
             for _ in range(draws):
                 shuffled = made(p.ground_truth, p.prediction, permutation(true), None, p.n_classes, p.n_groups["a"])
                 value = function(cells_of(count(shuffled, "a"), p.multilabel))[:, target]
@@ -55,7 +55,7 @@ def units_permutation(p: Predictions, rng: np.random.Generator):
 
 
 def compared(p: Predictions, permutation) -> None:
-    found = no_disparity(p, "a", np.random.default_rng(1))
+    found = chance_levels(p, "a", np.random.default_rng(1))
     expected = by_hand(p, permutation, 300)
     for metric in METRICS:
         assert np.array_equal(np.isnan(found[metric]), np.isnan(expected[metric])), metric
@@ -91,9 +91,9 @@ def test_units_of_any_size_and_mixture():
 def test_a_large_unit_is_drawn_as_any_other(monkeypatch):
     truth, prediction, group = sample(3)
     p = made(truth, prediction, group, np.arange(60) // 20)
-    listed = no_disparity(p, "a", np.random.default_rng(1))
+    listed = chance_levels(p, "a", np.random.default_rng(1))
     monkeypatch.setattr("fitlib.metrics.chance_level.MOST_OUTCOMES", 0)
-    one_by_one = no_disparity(p, "a", np.random.default_rng(1))
+    one_by_one = chance_levels(p, "a", np.random.default_rng(1))
     for metric in METRICS:
         assert np.nanmean(listed[metric]) == pytest.approx(np.nanmean(one_by_one[metric]), rel=0.06)
 
@@ -109,9 +109,9 @@ def test_labels_are_permuted_each_against_the_rest():
 def test_small_groups_alone_give_a_demographic_parity_of_175_and_break_four_fifths():
     rng, group = np.random.default_rng(0), np.repeat(np.arange(7), 50)
     p = made(np.zeros(350, dtype=int), (rng.random((100, 350)) < 0.3).astype(int), group, n_classes=2)
-    assert no_disparity(p, "a", rng)["DP"][:, 1].mean() == pytest.approx(0.175, abs=0.003)
+    assert chance_levels(p, "a", rng)["DP"][:, 1].mean() == pytest.approx(0.175, abs=0.003)
     cells = cells_of(count(p, "a"))
-    ratio = 1 - METRICS["DI"](permuted(p, "a", cells, range(2), 50, rng)[0])[:, 1]
+    ratio = 1 - METRICS["DI"](permuted_counts(p, "a", cells, range(2), 50, rng)[0])[:, 1]
     assert (ratio < 0.8).mean() == pytest.approx(0.99, abs=0.01)
 
 
@@ -122,20 +122,20 @@ def test_pairs_that_agree_leave_less_to_chance():
     prediction, unit = np.concatenate([half, changed], axis=1), np.arange(400) % 200
     p = made(np.zeros(400, int), prediction, np.repeat([0, 1], 200), unit, n_classes=2)
     alone = made(p.ground_truth, p.prediction, p.protected["a"], n_classes=2)
-    paired, unpaired = (no_disparity(q, "a", np.random.default_rng(0))["DP"].mean() for q in (p, alone))
+    paired, unpaired = (chance_levels(q, "a", np.random.default_rng(0))["DP"].mean() for q in (p, alone))
     assert paired < 0.5 * unpaired
 
 
 def test_every_row_its_own_unit_is_as_no_units():
     truth, prediction, group = sample(5)
-    plain = no_disparity(made(truth, prediction, group), "a", np.random.default_rng(0))
-    single = no_disparity(made(truth, prediction, group, np.arange(60)[::-1]), "a", np.random.default_rng(0))
+    plain = chance_levels(made(truth, prediction, group), "a", np.random.default_rng(0))
+    single = chance_levels(made(truth, prediction, group, np.arange(60)[::-1]), "a", np.random.default_rng(0))
     assert not repeated_units(np.arange(60)) and all(np.array_equal(plain[m], single[m], True) for m in METRICS)
 
 
 def test_what_nobody_or_everybody_is_predicted_as_has_no_chance():
     p = made([0, 0, 1, 1], [[1, 1, 1, 1]], [0, 1, 0, 1], n_classes=3)
-    found = no_disparity(p, "a", np.random.default_rng(0))
+    found = chance_levels(p, "a", np.random.default_rng(0))
     assert found["DP"].tolist() == [[0, 0, 0]] and found["EOTP"][0, :2].tolist() == [0, 0]
     assert np.isnan(found["DI"][0, [0, 2]]).all() and np.isnan(found["EOTP"][0, 2])
 
@@ -143,18 +143,18 @@ def test_what_nobody_or_everybody_is_predicted_as_has_no_chance():
 def test_a_group_without_members_is_left_out():
     truth, prediction, group = sample(6)
     with_gap = made(truth, prediction, 2 * group)
-    found = no_disparity(with_gap, "a", np.random.default_rng(0))["DP"]
+    found = chance_levels(with_gap, "a", np.random.default_rng(0))["DP"]
     assert found.mean() == pytest.approx(
-        no_disparity(made(truth, prediction, group), "a", np.random.default_rng(0))["DP"].mean(), rel=0.05
+        chance_levels(made(truth, prediction, group), "a", np.random.default_rng(0))["DP"].mean(), rel=0.05
     )
 
 
 def test_many_classes_go_through_in_parts(monkeypatch):
     truth, prediction, group = sample(7)
     p = made(truth, prediction, group)
-    whole = no_disparity(p, "a", np.random.default_rng(0))
+    whole = chance_levels(p, "a", np.random.default_rng(0))
     monkeypatch.setattr("fitlib.metrics.chance_level.MOST_CELLS", 1)
-    parts = no_disparity(p, "a", np.random.default_rng(0))
+    parts = chance_levels(p, "a", np.random.default_rng(0))
     assert parts["DP"].shape == whole["DP"].shape and parts["DP"].mean() == pytest.approx(whole["DP"].mean(), rel=0.05)
 
 

@@ -121,24 +121,25 @@ def test_labels_are_cells() -> None:
 
 
 def test_draws_count_pairs_of_different_runs_only() -> None:
-    cells = ind.cells_of(simulated(3, runs=5, rows=30), "sex")
-    varying = np.flatnonzero(cells.disagreeing)
+    decisions = ind.decisions_of(simulated(3, runs=5, rows=30), "sex")
+    varying = np.flatnonzero(decisions.disagreeing)
     drawn = np.array([[2, 0, 1, 1, 1], [5, 0, 0, 0, 0], [0, 3, 0, 2, 0]])
-    found = ind._churn_of_draws(drawn, *ind._votes_columns(cells, varying), varying.size)
+    found = ind._churn_of_draws(drawn, *ind._vote_columns(decisions, varying), varying.size)
     for weights, row in zip(drawn, found, strict=True):
         chosen = np.repeat(np.arange(5), weights)
         pairs = [(a, b) for a, b in itertools.combinations(chosen, 2) if a != b]
         literal = [
-            np.mean([cells.choice[a, i] != cells.choice[b, i] for a, b in pairs]) if pairs else np.nan for i in varying
+            np.mean([decisions.choice[a, i] != decisions.choice[b, i] for a, b in pairs]) if pairs else np.nan
+            for i in varying
         ]
         assert row == pytest.approx(literal, nan_ok=True)
 
 
 def test_resampling_has_no_bias() -> None:
-    cells = ind.cells_of(simulated(4, runs=6), "sex")
-    changed, size = ind.resampled(cells, np.random.default_rng(1), 800)
+    decisions = ind.decisions_of(simulated(4, runs=6), "sex")
+    changed, size = ind.resample(decisions, np.random.default_rng(1), 800)
     rates = changed.sum(axis=(1, 2)) / size.sum(axis=(1, 2))
-    true = cells.disagreeing.mean() / 30
+    true = decisions.disagreeing.mean() / 30
     assert np.nanmean(rates) == pytest.approx(true, abs=4 * np.nanstd(rates) / np.sqrt(800))
     assert (size.sum(axis=(1, 2)) == 400).all()
 

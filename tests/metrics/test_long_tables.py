@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 
 from fitlib.metrics import long_tables
 from fitlib.metrics.bias_metrics import BIAS_METRICS, METRICS, PUBLISHED, accuracy, group_accuracy, overall
-from fitlib.metrics.chance_level import no_disparity
+from fitlib.metrics.chance_level import chance_levels
 from fitlib.metrics.counts import confusion, label_counts, one_vs_rest
 from fitlib.metrics.long_tables import (
     LONG_COLUMNS,
@@ -13,7 +13,7 @@ from fitlib.metrics.long_tables import (
     long_table,
     technique_tables,
 )
-from fitlib.metrics.testset import COMPONENT_METRICS, parts_of
+from fitlib.metrics.testset import COMPONENT_METRICS, contributions
 from fitlib.storage.predictions import write_table
 from tests.support.chance_examples import made
 from tests.support.count_examples import random_rows
@@ -91,12 +91,12 @@ def test_the_test_set_table_holds_every_quantity_in_its_place():
     ]  # fmt: skip
     assert set(table["n"]) == {4} and set(table["seed"]) == {3}
     assert len(table) == 2 * 7 * (1 + 6) + 6 * len(COMPONENT_METRICS) * 6 + 3 * 7
-    expected = no_disparity(p, "a", np.random.default_rng(TEST_SET_SEED))["DI"]
+    expected = chance_levels(p, "a", np.random.default_rng(TEST_SET_SEED))["DI"]
     key = {"quantity": "expectation", "metric": "DI"}
     assert value_of(table, target=2, **key)["value"] == expected[:, 2].mean()
     assert value_of(table, target=None, **key)["value"] == overall(expected)[0].mean()
     assert np.isnan(value_of(table, target=5, **key)["value"])  # nobody is predicted as the last class
-    parts = parts_of(p, "a", np.random.default_rng(TEST_SET_SEED))
+    parts = contributions(p, "a", np.random.default_rng(TEST_SET_SEED))
     run = value_of(table, quantity="variance_run", metric="EOTP", target=1)["value"]
     assert run == parts.components["EOTP"].run[1]
     off = value_of(table, quantity="selected_off", metric="BA", target=None)["value"]

@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 
 from fitlib.metrics.bias_metrics import METRICS
-from fitlib.metrics.counts import Cells, cells_of, count, label_counts
+from fitlib.metrics.counts import Cells, cells_of, count, label_counts, unit_numbers
 from fitlib.metrics.signed_differences import signed_of
 from fitlib.metrics.testset import (
     COMPONENT_METRICS,
     Components,
     RunCovariance,
     components,
+    contributions,
     halves,
-    parts_of,
     smallest_denominators,
-    units,
 )
 from fitlib.storage.predictions import Predictions
 from tests.support.chance_examples import made
@@ -83,7 +82,7 @@ def test_halves_are_the_counts_of_whole_units(labels, unit, monkeypatch):
     p = made(truth, prediction, group, unit)
     monkeypatch.setattr("fitlib.metrics.testset.BATCH_CELLS", 2 * 4 * 3 * 5)  # batches of two splits
     drawn = rng(3)
-    of_unit = units(p)
+    of_unit = unit_numbers(p)
     for split in halves(p, "a", rng(3), 3):
         n_units = of_unit.max() + 1
         chosen = drawn.permuted(np.tile(np.arange(n_units) < n_units // 2, (split.splits, 1)), axis=1)
@@ -216,9 +215,9 @@ def test_labels_have_components_each_against_the_rest():
     ids=["one run", "one unit", "a group without members, classes without rows", "one group"],
 )
 def test_what_is_not_estimable_is_missing_and_nothing_warns(p):
-    found = parts_of(p, "a", rng(), 5)
+    found = contributions(p, "a", rng(), 5)
     assert set(found.components) == set(COMPONENT_METRICS) and set(found.selection) == set(METRICS)
-    one = len(p.runs) == 1 or units(p).max() == 0 or len(set(p.protected["a"].tolist())) == 1
+    one = len(p.runs) == 1 or unit_numbers(p).max() == 0 or len(set(p.protected["a"].tolist())) == 1
     assert np.isnan(found.components["DP"].run).all() == one
     assert np.isnan(found.selection["DP"].selected_off) == one
 
@@ -227,7 +226,7 @@ def test_what_is_not_estimable_is_missing_and_nothing_warns(p):
 
 
 def test_the_fairest_of_runs_that_only_differ_by_chance_is_average_elsewhere():
-    found = [parts_of(world(seed, 0.5, 0.0), "a", rng(seed), 20).selection["DP"] for seed in range(60)]
+    found = [contributions(world(seed, 0.5, 0.0), "a", rng(seed), 20).selection["DP"] for seed in range(60)]
     on, off, mean = np.array([[s.selected_on, s.selected_off, s.mean_of_runs] for s in found]).T
     error = (off - mean).std(ddof=1) / np.sqrt(60)
     assert (on < mean).all() and abs((off - mean).mean()) < 3 * error and error < 0.1 * (mean - on).mean()
@@ -237,27 +236,27 @@ def test_a_run_that_is_fairer_is_fairer_elsewhere():
     draw, group = rng(5), np.repeat([0, 1], 400)
     bias = np.array([0.0, 0.3, 0.3, 0.3])[:, None] * group
     p = made(np.zeros(800, int), (draw.random((4, 800)) < 0.3 + bias).astype(int), group, n_classes=2)
-    found = parts_of(p, "a", rng(), 50).selection["DP"]
+    found = contributions(p, "a", rng(), 50).selection["DP"]
     assert found.selected_on <= found.selected_off < 0.4 * found.mean_of_runs
 
 
 def test_runs_that_tie_count_alike():
-    found = parts_of(pairs(3), "a", rng(), 30).selection["DP"]
+    found = contributions(pairs(3), "a", rng(), 30).selection["DP"]
     assert found.selected_on == pytest.approx(found.selected_off) == pytest.approx(found.mean_of_runs)
 
 
 def test_the_same_generator_gives_the_same_numbers():
     p = world(4, 0.5, SHIFT)
-    first, second = (parts_of(p, "a", rng(9), 10) for _ in range(2))
+    first, second = (contributions(p, "a", rng(9), 10) for _ in range(2))
     assert first.selection == second.selection
     assert np.array_equal(first.components["DP"].run, second.components["DP"].run)
 
 
 def test_batches_change_nothing(monkeypatch):
     p = made(*random_rows(rng(6), n_rows=60), n_classes=5)
-    whole = parts_of(p, "a", rng(9), 10)
+    whole = contributions(p, "a", rng(9), 10)
     monkeypatch.setattr("fitlib.metrics.testset.BATCH_CELLS", 1)
-    single = parts_of(p, "a", rng(9), 10)
+    single = contributions(p, "a", rng(9), 10)
     assert np.allclose(whole.components["EOTP"].run, single.components["EOTP"].run)
     for metric in METRICS:
         assert vars(whole.selection[metric]) == pytest.approx(vars(single.selection[metric]))

@@ -31,7 +31,7 @@ def test_a_recorded_task_is_done(task):
 @pytest.mark.parametrize(
     ("damage", "state"),
     [
-        (lambda folder: (folder / "out.txt").write_text("resul"), "damaged"),
+        (lambda folder: (folder / "out.txt").write_text("res"), "damaged"),
         (lambda folder: (folder / "out.txt").unlink(), "damaged"),
         (lambda folder: (folder / "record.json").write_text('{"schema": 1, "outp'), "damaged"),
         (lambda folder: (folder / "record.json").write_text(""), "damaged"),
