@@ -1,8 +1,7 @@
-"""The user's cache: decoded images, downloads and digests, each entry a folder named by the hash of its ingredients.
+"""The user's cache: decoded images, downloads and digests, each entry a folder named by the hash of its inputs.
 
-An entry is made by one process at a time, in a folder beside its final name, and gets that name when all of it has
-reached the disk; others wait for it and then map the same files. So nothing half-written is ever used, whoever is
-killed when.
+One process at a time fills an entry, in a folder beside its final name, and renames it when all of it has reached the
+disk; others wait and then map the same files. So no partial entry is ever used, whichever process is killed when.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from fitlib.errors import InputError
 
 VARIABLE = "FITLIB_CACHE_DIR"
 SIZES = "sizes.json"  # written last: name -> size of every file of the entry
-REMEDY = f"make room there or change its rights, or set {VARIABLE} to another folder"
+REMEDY = f"free space there or change its permissions, or set {VARIABLE} to another folder"
 
 
 def cache_folder() -> Path:
-    """FITLIB_CACHE_DIR where it is set, else the user's cache folder of this operating system."""
+    """Return FITLIB_CACHE_DIR where it is set, else the user's cache folder of this operating system."""
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE]).expanduser()
     import pooch
@@ -34,23 +33,23 @@ def cache_folder() -> Path:
 
 
 def entry(kind: str, key: str, make: Callable[[Path], None]) -> Path:
-    """Folder of an entry; where there is none, or a damaged one, `make(folder)` fills a new one first.
+    """Return the folder of an entry; if there is none, or a damaged one, `make(folder)` fills a new one first.
 
-    InputError where the cache cannot be written; whatever `make` raises leaves nothing behind.
+    InputError where the cache cannot be written; an exception in `make` leaves nothing behind.
     """
     target = cache_folder() / kind / key
-    if not _whole(target):
+    if not _is_whole(target):
         with _writable(), _locked(target):
-            if not _whole(target):  # another process was not quicker
+            if not _is_whole(target):  # another process may have made it while this one waited for the lock
                 _make(target, make)
     return target
 
 
 def contents(files: Sequence[Path]) -> Path:
-    """A small file with the digest of many files' names and contents, in their order: it stands for them in a key.
+    """Return a small file that represents many files in a key: the digest of their names and contents, in their order.
 
-    The files are read once and again only when a size or time of change differs. A missing file is a
-    FileNotFoundError that names it.
+    The files are read once, and again only when a size or modification time differs. FileNotFoundError, with its name,
+    for a missing file.
     """
     stats = [(str(path.absolute()), path.stat()) for path in files]
     key = digest_json([[path, stat.st_size, stat.st_mtime_ns] for path, stat in stats])
@@ -58,19 +57,19 @@ def contents(files: Sequence[Path]) -> Path:
 
 
 def entries() -> list[tuple[Path, int]]:
-    """Finished and interrupted entries, and their sizes in bytes."""
+    """List finished and interrupted entries, and their sizes in bytes."""
     found = [path for path in cache_folder().glob("*/*") if path.is_dir()]
     return [(path, sum(p.stat().st_size for p in path.rglob("*") if p.is_file())) for path in sorted(found)]
 
 
 def _note_contents(path: Path, files: Sequence[Path]) -> None:
-    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
+    with ThreadPoolExecutor() as pool:  # hashing releases the GIL
         digests = list(pool.map(digest_file, files))
     path.write_text(digest_json([[file.name, digest] for file, digest in zip(files, digests, strict=True)]) + "\n")
 
 
 def _make(target: Path, make: Callable[[Path], None]) -> None:
-    """Fill a folder beside the target and rename it; only for the holder of the lock."""
+    """Fill a folder beside the target and rename it; the caller holds the lock."""
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     partial.mkdir()
@@ -85,7 +84,7 @@ def _make(target: Path, make: Callable[[Path], None]) -> None:
 
 
 def _seal(folder: Path) -> None:
-    """Write down the sizes of the files once all of them have reached the disk."""
+    """Record the sizes of the files, and flush all of them to the disk before the entry gets its name."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     (folder / SIZES).write_text(json.dumps({p.relative_to(folder).as_posix(): p.stat().st_size for p in files}))
     for path in [*files, folder / SIZES]:
@@ -93,7 +92,7 @@ def _seal(folder: Path) -> None:
             os.fsync(stream.fileno())
 
 
-def _whole(folder: Path) -> bool:
+def _is_whole(folder: Path) -> bool:
     try:
         sizes = json.loads((folder / SIZES).read_text())
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
@@ -112,7 +111,7 @@ def _writable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    """Hold the entry's lock, waiting for it; the operating system frees it with the process, however that ends."""
+    """Wait for the entry's lock and hold it; the operating system frees it when the process ends, however that ends."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target.with_name(f".{target.name}.lock"), "a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

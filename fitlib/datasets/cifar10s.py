@@ -14,14 +14,14 @@ import random
 import tarfile
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy._core import multiarray
 
 from fitlib.datasets import cache
 from fitlib.datasets.dataset import Dataset, Split
-from fitlib.datasets.images.decoding import Decoding, decoded
+from fitlib.datasets.images.decoding import Decoding, decode
 from fitlib.datasets.images.parquet import ImageTable
 from fitlib.errors import InputError, RunFailed
 
@@ -35,7 +35,7 @@ COLOUR_CLASSES = (1, 3, 5, 7, 9)
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 FOLDER = "cifar-10-batches-py"
-MD5 = {  # of the official archive's files: what is altered or cut short is not read
+MD5 = {  # of the official archive's files: an altered or truncated file is not read
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
     "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
@@ -44,8 +44,8 @@ MD5 = {  # of the official archive's files: what is altered or cut short is not 
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
 FILES = {"train": [name for name in MD5 if name != "test_batch"], "test": ["test_batch"]}
-REMEDY = f"get {URL} (170 MB) and unpack it, or set data.download: true to have that done"
-ARRAYS = {  # all that a NumPy array in a pickle names, by its old and its new module
+REMEDY = f"get {URL} (170 MB) and unpack it, or set data.download: true"
+ARRAYS = {  # everything that a pickled NumPy array names, by old and by new module
     (module, name): value
     for module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
     for name, value in (("ndarray", np.ndarray), ("dtype", np.dtype), ("_reconstruct", multiarray._reconstruct))
@@ -53,12 +53,12 @@ ARRAYS = {  # all that a NumPy array in a pickle names, by its old and its new m
 
 
 def describe(options: Cifar10SOptions) -> dict:
-    """Names of the classes and, per protected attribute, of the groups; without reading the data."""
+    """Return the names of the classes and, per protected attribute, of the groups; without reading the data."""
     return {"classes": list(CLASSES), "groups": {"protected": list(GROUPS)}}
 
 
 def source_files(options: Cifar10SOptions) -> list[Path]:
-    """The batch files, or the parquet files; downloads them where that is asked for and they are not there."""
+    """Return the batch files, or the parquet files; download them if that is asked for and they are missing."""
     return _originals(options).files
 
 
@@ -79,16 +79,22 @@ def load(options: Cifar10SOptions) -> Dataset:
 
 
 def gray(images: np.ndarray) -> np.ndarray:
-    """Pillow's mode L of uint8 images (rows, 3, h, w), (19595 R + 38470 G + 7471 B + 2^15) >> 16, in each channel."""
+    """Return Pillow's mode L of uint8 images (rows, 3, h, w), in each channel.
+
+    L = (19595 R + 38470 G + 7471 B + 2^15) >> 16.
+
+    >>> gray(np.array([255, 0, 0], np.uint8).reshape(1, 3, 1, 1)).ravel().tolist()
+    [76, 76, 76]
+    """
     result = np.empty_like(images)
-    for start in range(0, len(images), 1024):  # 32-bit sums of everything at once would take four times the images
+    for start in range(0, len(images), 1024):  # 32-bit sums of all images at once would need four times their memory
         red, green, blue = (images[start : start + 1024, channel].astype(np.uint32) for channel in range(3))
         result[start : start + 1024] = ((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16)[:, None]
     return result
 
 
 def skewed_groups(label: np.ndarray, skew: float, split_seed: int) -> np.ndarray:
-    """Rendering of each training image, int64 (rows,).
+    """Return the rendering of each training image, int64 (rows,).
 
     Python's generator, seeded once, draws from each class's ascending rows the round(skew · n) images, at most n - 1,
     that get the class's own rendering; the others get the other one.
@@ -102,7 +108,7 @@ def skewed_groups(label: np.ndarray, skew: float, split_seed: int) -> np.ndarray
 
 
 def first_of_each(label: np.ndarray, limit: int | None) -> np.ndarray:
-    """Ascending rows of the first `limit` images of each class; all of them where it is None.
+    """Return the ascending rows of the first `limit` images of each class; all of them where it is None.
 
     InputError where a class has fewer than two images: one for each rendering.
     """
@@ -120,20 +126,20 @@ def _skewed(images: np.ndarray, label: np.ndarray, skew: float, split_seed: int)
 
 
 def _both_renderings(images: np.ndarray, label: np.ndarray) -> Split:
-    """All gray images, then the same images in colour; `unit` tells which two rows are one image."""
+    """Return all gray images, then the same images in colour; two rows of one image have the same `unit`."""
     unit, group = np.tile(np.arange(len(label)), 2), np.repeat([0, 1], len(label))
     return Split(np.concatenate([gray(images), images]), np.tile(label, 2), group, unit)
 
 
-# Where the images are
+# Sources of the images
 
 
 def _originals(options: Cifar10SOptions) -> Batches | Table:
-    """The images under `root`, or in the cache; InputError where they are not."""
+    """Return the images under `root`, or in the cache; InputError where there are none."""
     folder = _official(options.download) if options.root is None else Path(options.root)
-    for place in (folder, folder / FOLDER):
-        if (place / "test_batch").is_file():
-            return Batches(place)
+    for candidate in (folder, folder / FOLDER):
+        if (candidate / "test_batch").is_file():
+            return Batches(candidate)
     if folder.is_file() or (folder.is_dir() and any(folder.rglob("*.parquet"))):
         return Table(folder)
     problem = f"neither {FOLDER} nor a parquet file is there"
@@ -141,7 +147,7 @@ def _originals(options: Cifar10SOptions) -> Batches | Table:
 
 
 class Batches:
-    """The official batch files; nothing is taken from a file whose MD5 is not the official one."""
+    """The official batch files; a file with another MD5 is not read."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -152,11 +158,11 @@ class Batches:
         return {part: [read_batch(self.folder / name) for name in names] for part, names in FILES.items()}
 
     def labels(self, part: str) -> np.ndarray:
-        """Class of each image of a part, int64 (rows,)."""
+        """Return the class of each image of a part, int64 (rows,)."""
         return np.concatenate([np.array(batch[b"labels"], np.int64) for batch in self._parts[part]])
 
     def images(self, part: str, rows: np.ndarray) -> np.ndarray:
-        """Some images of a part, uint8 (rows, 3, 32, 32), for the caller to change."""
+        """Return some images of a part, uint8 (rows, 3, 32, 32), as a copy that the caller may change."""
         return np.concatenate([batch[b"data"] for batch in self._parts[part]]).reshape(-1, 3, 32, 32)[rows]
 
 
@@ -173,43 +179,45 @@ class Table:
         if label.dtype.kind not in "iu":
             label = np.array([CLASSES.index(name) if name in CLASSES else -1 for name in label])
         if len(wrong := np.flatnonzero((label < 0) | (label >= len(CLASSES)))):
-            raise InputError(str(self.table.root), "row", int(wrong[0]), "label is no class of CIFAR-10", "give 0 to 9")
+            raise InputError(
+                str(self.table.root), "row", int(wrong[0]), "label is not a class of CIFAR-10", "give 0 to 9"
+            )
         return label.astype(np.int64)
 
     def labels(self, part: str) -> np.ndarray:
-        """Class of each image of a part, int64 (rows,)."""
+        """Return the class of each image of a part, int64 (rows,)."""
         return self._labels[self.table.rows(part)]
 
     def images(self, part: str, rows: np.ndarray) -> np.ndarray:
-        """Some images of a part, uint8 (rows, 3, 32, 32), for the caller to change."""
-        return np.array(decoded(self.table.source(self.table.rows(part)[rows]), Decoding(shorter=32, crop=32)))
+        """Return some images of a part, uint8 (rows, 3, 32, 32), as a copy that the caller may change."""
+        return np.array(decode(self.table.source(self.table.rows(part)[rows]), Decoding(shorter=32, crop=32)))
 
 
 def read_batch(path: Path) -> dict:
-    """One official batch file; InputError where it is missing or its MD5 is another one."""
+    """Read one official batch file; InputError where it is missing or has another MD5."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(str(path.parent), "file", path.name, error.strerror or "missing", REMEDY) from None
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != MD5[path.name]:
-        problem = "altered or cut short: its MD5 is not the official file's"
+        problem = "altered or truncated: its MD5 is not the official file's"
         raise InputError(str(path.parent), "file", path.name, problem, REMEDY)
-    return unpickled(content, path)
+    return load_pickle(content, path)
 
 
-def unpickled(content: bytes, path: Path) -> dict:
-    """A pickle of plain values and NumPy arrays; InputError where it names anything else or is damaged."""
+def load_pickle(content: bytes, path: Path) -> Any:
+    """Load a pickle of plain values and NumPy arrays; InputError where it names anything else or is damaged."""
     try:
         return _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
     except _Refused as refused:
-        problem = f"its pickle names {refused}, which is refused: loading it could run any code"
+        problem = f"its pickle names {refused}, which is refused: loading it could run arbitrary code"
     except Exception as error:  # a damaged pickle can raise anything
-        problem = f"no readable pickle ({type(error).__name__})"
+        problem = f"not a readable pickle ({type(error).__name__})"
     raise InputError(str(path.parent), "file", path.name, problem, REMEDY)
 
 
 class _Refused(Exception):
-    """A name in a pickle that is not needed for arrays."""
+    """A name in a pickle that arrays do not need."""
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -220,17 +228,17 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _official(download: bool) -> Path:
-    """The cache's unpacked copy of the official archive; InputError where there is none and none may be fetched."""
+    """Return the cache's unpacked copy of the official archive; InputError if it is missing and may not be fetched."""
 
     def fetch(folder: Path) -> None:
         if not download:
             raise InputError("cifar10s", "data.root", None, "not given, and the cache holds no CIFAR-10", REMEDY)
-        _unpack(_downloaded(folder), folder)
+        _unpack(_download(folder), folder)
 
     return cache.entry("downloads", SHA256, fetch)
 
 
-def _downloaded(folder: Path) -> Path:
+def _download(folder: Path) -> Path:
     import pooch
 
     pooch.get_logger().setLevel("ERROR")
@@ -239,7 +247,7 @@ def _downloaded(folder: Path) -> Path:
         return Path(pooch.retrieve(URL, f"sha256:{SHA256}", "archive.tar.gz", folder, downloader=get))
     except Exception as error:  # requests, urllib3, pooch and the file system each have their own
         changed = isinstance(error, ValueError) and "hash" in str(error)
-        problem = "what came has another SHA-256, so it is not used" if changed else type(error).__name__
+        problem = "the download has another SHA-256, so it is not used" if changed else type(error).__name__
         raise RunFailed(f"{URL} cannot be fetched ({problem}); {REMEDY.partition(', or')[0]}") from None
 
 

@@ -1,7 +1,7 @@
-"""table: somebody's own table, CSV or parquet, with columns for target, protected attributes and features.
+"""table: a user's table, CSV or parquet, with columns for target, protected attributes and features.
 
-Reading, coding and splitting (`described`) need no scikit-learn and happen when the experiment is planned; encoding
-happens once, when the first run asks for the data, and is kept in the cache: later runs map the arrays.
+Reading, coding and splitting (`prepare`) need no scikit-learn and happen when the experiment is planned; encoding
+happens once, when the first run loads the data, and is kept in the cache: later runs map the arrays.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from fitlib.datasets.tabular.features import (
     LeftOut,
     check_complete,
     feature_columns,
+    feature_notes,
     read_features,
-    told_of_features,
     without_constant,
 )
 from fitlib.datasets.tabular.reading import read_table
@@ -41,8 +41,8 @@ from fitlib.datasets.tabular.splitting import (
     TRAIN,
     VALIDATION,
     check_members,
-    drawn_parts,
-    limited,
+    draw_parts,
+    limit_parts,
     parts_of_column,
 )
 from fitlib.digest import cached_file_digest, digest_json
@@ -55,7 +55,7 @@ ARRAYS = ("x", "y", "part", "unit", "attributes")
 
 @dataclass(frozen=True)
 class Prepared:
-    """The rows of a table that are used: class, groups, unit and part of each (rows,), and its features."""
+    """The rows of a table in use: class, groups, unit and part of each (rows,), and the features."""
 
     classes: tuple[str, ...]
     y: NDArray[np.int64]
@@ -66,13 +66,13 @@ class Prepared:
     notes: tuple[str, ...]
 
     def description(self) -> dict:
-        """Classes, groups and notes, as plain values."""
+        """Return classes, groups and notes, as plain values."""
         groups = {name: list(coded.names) for name, coded in self.attributes.items()}
         return {"classes": list(self.classes), "groups": groups, "notes": list(self.notes)}
 
 
 def source_files(options: TableOptions) -> list[Path]:
-    """The table's file; InputError where it is not there."""
+    """Return the table's file; InputError where it is missing."""
     path = Path(options.file)
     if not path.is_file():
         raise InputError("table", "data.file", str(path), "no such file", "correct the path")
@@ -80,11 +80,11 @@ def source_files(options: TableOptions) -> list[Path]:
 
 
 def describe(options: TableOptions) -> dict:
-    """Names of the classes and, per protected attribute, of the groups; notes on what is left out or mapped."""
+    """Return the names of the classes and, per protected attribute, of the groups; notes on omissions and mappings."""
     source_files(options)
 
     def make(folder: Path) -> None:
-        (folder / "description.json").write_text(json.dumps(prepared(options).description()))
+        (folder / "description.json").write_text(json.dumps(prepare(options).description()))
 
     return json.loads((cache.entry("table", _key(options), make) / "description.json").read_text())
 
@@ -95,46 +95,46 @@ def load(options: TableOptions) -> Dataset:
     key = digest_json([_key(options), *map(version, ENCODERS)])
     folder = cache.entry("table-arrays", key, lambda folder: _fill(folder, options))
     x, y, part, unit, numbers = (np.asarray(np.load(folder / f"{name}.npy", mmap_mode="c")) for name in ARRAYS)
-    told = json.loads((folder / "description.json").read_text())
-    groups = {name: tuple(names) for name, names in told["groups"].items()}
+    described = json.loads((folder / "description.json").read_text())
+    groups = {name: tuple(names) for name, names in described["groups"].items()}
     whole = Split(x, y, numbers[0], unit, dict(zip(groups, numbers, strict=True)))
     validation = whole.take(np.flatnonzero(part == VALIDATION))
     return Dataset(
         "table",
         whole.take(np.flatnonzero(part == TRAIN)),
         whole.take(np.flatnonzero(part == TEST)),
-        tuple(told["classes"]),
+        tuple(described["classes"]),
         next(iter(groups.values())),
         validation=validation if len(validation) else None,
-        normalisation=None,  # numbers are scaled already, columns of 0 and 1 and codes are to stay
+        normalisation=None,  # numbers are scaled already; columns of 0 and 1 and codes must stay as they are
         attribute_groups=groups,
-        categories=tuple(told["categories"]),
-        notes=tuple(told["notes"]),
+        categories=tuple(described["categories"]),
+        notes=tuple(described["notes"]),
     )
 
 
-def prepared(options: TableOptions) -> Prepared:
-    """The table read, coded, split and looked at; every InputError that its columns can give is raised here."""
-    where, found = Path(options.file).name, read_table(options.file)
-    table, protected = found.table, protected_columns(options.protected)
+def prepare(options: TableOptions) -> Prepared:
+    """Read, code, split and check the table; every InputError that its columns can cause is raised here."""
+    where, file = Path(options.file).name, read_table(options.file)
+    table, protected = file.table, protected_columns(options.protected)
     _check_roles(where, table.column_names, options, protected)
     target = classes_of(where, options.target, table[options.target], options.positive, options.classes)
     attributes = attributes_of(where, lambda name: table[name], options.protected, options.groups, options.bins)
     unit = _units(where, table, options)
     part, split_notes = _parts(where, table, options, [target, *attributes.values()], unit)
     used = part != NONE
-    rows = _chosen(attributes, used)
+    rows = _take(attributes, used)
     first = next(iter(rows.values()))
     check_members(where, first.names, first.numbers, part[used])
     features, left = _features(where, table, options, protected, part)
     notes = [
-        *found.notes,
+        *file.notes,
         *target.notes,
         *(note for coded in attributes.values() for note in coded.notes),
         *split_notes,
-        _told_of_parts(part),
-        *_told_of_protected(protected, options),
-        *told_of_features(features, left, part[used], target.numbers[used], options.most_categories),
+        _part_note(part),
+        *_protected_notes(protected, options),
+        *feature_notes(features, left, part[used], target.numbers[used], options.most_categories),
     ]
     return Prepared(
         target.names, target.numbers[used], rows, unit[used], part[used], features, tuple(dict.fromkeys(notes))
@@ -144,10 +144,10 @@ def prepared(options: TableOptions) -> Prepared:
 def _features(
     where: str, table: pa.Table, options: TableOptions, protected: list[str], part: NDArray[np.int64]
 ) -> tuple[list[Feature], list[LeftOut]]:
-    """The features, of the rows that are used, and the columns that are none; InputError where none is left."""
+    """Return the features, of the rows in use, and the columns that are none; InputError where no feature is left."""
     columns, used = feature_columns(where, table.column_names, options, protected), part != NONE
-    read, unfit = read_features(where, table, columns, options)
-    features, constant = without_constant([feature.take(used) for feature in read], part[used])
+    candidates, unfit = read_features(where, table, columns, options)
+    features, constant = without_constant([feature.take(used) for feature in candidates], part[used])
     if not features:
         raise InputError(where, "features", columns, "no column is left as a feature", "name some: features: [...]")
     if options.missing == "refuse":
@@ -157,41 +157,41 @@ def _features(
 
 
 def _key(options: TableOptions) -> str:
-    """Hash of the file's content, the options and the code that reads them."""
+    """Return the hash of the file's content, the options and the code that reads them."""
     declared = options.model_dump(exclude={"file"})
     return digest_json([cached_file_digest(Path(options.file)), declared, code_digest((__name__,))])
 
 
 def _fill(folder: Path, options: TableOptions) -> None:
-    """Encode everything and write it as arrays."""
-    made = prepared(options)
-    categories = _encoded_apart(folder / "x.npy", made, options)
-    numbers = np.stack([coded.numbers for coded in made.attributes.values()])
-    for name, array in zip(ARRAYS[1:], (made.y, made.part, made.unit, numbers), strict=True):
+    """Encode the table and write it as arrays."""
+    prepared = prepare(options)
+    categories = _encode_in_subprocess(folder / "x.npy", prepared, options)
+    numbers = np.stack([coded.numbers for coded in prepared.attributes.values()])
+    for name, array in zip(ARRAYS[1:], (prepared.y, prepared.part, prepared.unit, numbers), strict=True):
         np.save(folder / f"{name}.npy", array)
-    (folder / "description.json").write_text(json.dumps({**made.description(), "categories": categories}))
+    (folder / "description.json").write_text(json.dumps({**prepared.description(), "categories": categories}))
 
 
-def _encoded_apart(path: Path, made: Prepared, options: TableOptions) -> list[int]:
-    """Write x, encoded in a process of its own; the sizes of the columns of codes.
+def _encode_in_subprocess(path: Path, prepared: Prepared, options: TableOptions) -> list[int]:
+    """Encode x in a process of its own, write it, and return the sizes of the columns of codes.
 
     scikit-learn sets environment variables (KMP_...) and loads libraries: the run that happens to encode would differ
     in its fingerprint from all others, and not count as identical.
     """
-    given = pickle.dumps((made.features, made.part, options.encoding == "one-hot", options.most_categories))
+    given = pickle.dumps((prepared.features, prepared.part, options.encoding == "one-hot", options.most_categories))
     code = f"import sys; from {encoding.__name__} import main; main(sys.argv[1])"
-    search = {**os.environ, "PYTHONPATH": os.pathsep.join(place or os.getcwd() for place in sys.path)}
+    search = {**os.environ, "PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}
     done = subprocess.run([sys.executable, "-c", code, str(path)], input=given, capture_output=True, env=search)
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise RunFailed(f"{Path(options.file).name}: encoding failed ({said[-1] if said else done.returncode})")
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise RunFailed(f"{Path(options.file).name}: encoding failed ({lines[-1] if lines else done.returncode})")
     return json.loads(done.stdout)
 
 
 def _check_roles(where: str, columns: list[str], options: TableOptions, protected: list[str]) -> None:
-    """InputError for a column that is not there, or has two roles."""
+    """Raise InputError for a column that is missing, or has two roles."""
     roles: dict[str, str] = {}
-    named = [("target", options.target), *(("protected", name) for name in protected)]
+    named: list[tuple[str, str | None]] = [("target", options.target), *(("protected", name) for name in protected)]
     named += [("split", options.split), ("unit", options.unit)]
     for role, name in named:
         if name is None:
@@ -203,44 +203,45 @@ def _check_roles(where: str, columns: list[str], options: TableOptions, protecte
 
 
 def _units(where: str, table: pa.Table, options: TableOptions) -> NDArray[np.int64]:
-    """Test unit of each row: its number in the table, or that of its value in the column `unit`."""
-    own = np.arange(table.num_rows, dtype=np.int64)
+    """Return the test unit of each row: its number in the table, or that of its value in the column `unit`."""
+    row_numbers = np.arange(table.num_rows, dtype=np.int64)
     if options.unit is None:
-        return own
+        return row_numbers
     levels = levels_of(where, options.unit, table[options.unit])
-    return np.where(levels.places < 0, len(levels.values) + own, levels.places)
+    return np.where(levels.places < 0, len(levels.values) + row_numbers, levels.places)
 
 
 def _parts(
     where: str, table: pa.Table, options: TableOptions, coded: list[Coded], unit: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Part of each row, -1 where it belongs to none or lacks a class or group; sentences on the rows left out."""
-    part, notes = np.full(table.num_rows, NONE), ()
-    there = np.all([one.numbers >= 0 for one in coded], axis=0)
+    """Return the part of each row, -1 where it has none or lacks a class or group; sentences on the rows left out."""
+    part = np.full(table.num_rows, NONE)
+    notes: tuple[str, ...] = ()
+    labelled = np.all([column.numbers >= 0 for column in coded], axis=0)
     if options.split is not None:
         found, notes = parts_of_column(where, options.split, table[options.split], options.test, options.validation)
-        part[there] = found[there]
-    elif there.any():
+        part[labelled] = found[labelled]
+    elif labelled.any():
         target, first = coded[:2]
         strata = target.numbers * len(first.names) + first.numbers
         shares = options.test_share, options.validation_share
-        part[there] = drawn_parts(strata[there], unit[there], *shares, options.split_seed)
+        part[labelled] = draw_parts(strata[labelled], unit[labelled], *shares, options.split_seed)
         by = f", by {options.unit}" if options.unit else ""
         notes = (f"the parts were drawn with seed {options.split_seed}, stratified by class and group{by}",)
-    return limited(part, options.limit, options.test_limit), notes
+    return limit_parts(part, options.limit, options.test_limit), notes
 
 
-def _chosen(attributes: dict[str, Coded], used: NDArray[np.bool_]) -> dict[str, Coded]:
+def _take(attributes: dict[str, Coded], used: NDArray[np.bool_]) -> dict[str, Coded]:
     return {name: Coded(coded.names, coded.numbers[used]) for name, coded in attributes.items()}
 
 
-def _told_of_parts(part: NDArray[np.int64]) -> str:
+def _part_note(part: NDArray[np.int64]) -> str:
     sizes = {NAMES[number]: int((part == number).sum()) for number in NAMES}
-    told = ", ".join(f"{size:,} in the {name} part" for name, size in sizes.items() if size)
-    return f"{sum(sizes.values()):,} of {len(part):,} rows are used: {told}"
+    parts = ", ".join(f"{size:,} in the {name} part" for name, size in sizes.items() if size)
+    return f"{sum(sizes.values()):,} of {len(part):,} rows are used: {parts}"
 
 
-def _told_of_protected(protected: list[str], options: TableOptions) -> list[str]:
+def _protected_notes(protected: list[str], options: TableOptions) -> list[str]:
     columns = ", ".join(protected)
     if options.protected_as_features:
         kept = [name for name in protected if name not in options.drop]

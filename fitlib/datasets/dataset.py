@@ -1,4 +1,4 @@
-"""Data sets: what every one of them returns."""
+"""The `Dataset` that every data set returns, and its parts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,14 @@ from fitlib.errors import InputError
 
 @dataclass(frozen=True)
 class Ragged:
-    """Images of different sizes, as they are stored: a random part of each is taken when a batch is made (`crop`).
+    """Images of different sizes, as they are stored; a batch takes a random crop of each.
 
     `pixels` uint8 (bytes,), the images one after another, each as (3, height, width); `sizes` int64 (images, 2),
     height and width; `rows` int64 (rows,), the image of each row, so that parts of a data set share their pixels.
+
+    >>> images = Ragged.of([np.zeros((3, 2, 4)), np.ones((3, 5, 3))])
+    >>> len(images), images[np.array([1])].image(0).shape
+    (2, (3, 5, 3))
     """
 
     pixels: np.ndarray
@@ -26,7 +31,7 @@ class Ragged:
 
     @classmethod
     def of(cls, images: list[np.ndarray]) -> Ragged:
-        """One row per uint8 image (3, height, width)."""
+        """Build it from uint8 images (3, height, width), one row each."""
         sizes = np.array([image.shape[1:] for image in images], np.int64).reshape(-1, 2)
         flat = [np.ascontiguousarray(image, np.uint8).reshape(-1) for image in images]
         return cls(np.concatenate([np.zeros(0, np.uint8), *flat]), sizes, np.arange(len(images)))
@@ -35,22 +40,22 @@ class Ragged:
         return len(self.rows)
 
     def __getitem__(self, rows: np.ndarray) -> Ragged:
-        """The given rows, in the given order; the pixels are shared."""
+        """Return the given rows, in the given order; the pixels are shared."""
         return Ragged(self.pixels, self.sizes, self.rows[rows])
 
     @cached_property
     def offsets(self) -> np.ndarray:
-        """Where each image starts in `pixels`, and where the last one ends; int64 (images + 1,)."""
+        """Start of each image in `pixels`, and the end of the last one; int64 (images + 1,)."""
         return np.concatenate([[0], np.cumsum(3 * self.sizes.prod(1))])
 
     def compact(self) -> Ragged:
-        """The same rows on pixels of their own: what a device needs to hold of a shared array."""
+        """Copy the pixels of these rows only: the share of a common array that a device has to hold."""
         used, rows = np.unique(self.rows, return_inverse=True)
         pieces = [self.pixels[self.offsets[i] : self.offsets[i + 1]] for i in used]
         return Ragged(np.concatenate([self.pixels[:0], *pieces]), self.sizes[used], rows)
 
     def image(self, row: int) -> np.ndarray:
-        """The uint8 image (3, height, width) of one row."""
+        """Return the uint8 image (3, height, width) of one row."""
         number = self.rows[row]
         return self.pixels[self.offsets[number] : self.offsets[number + 1]].reshape(3, *self.sizes[number])
 
@@ -59,10 +64,10 @@ class Ragged:
 class Split:
     """One part of a data set, as arrays that share their first axis (rows).
 
-    `x` float32 (rows, …), uint8 (rows, …) that stand for [0, 1], or `Ragged`; `y` int64 (rows,), or 0/1 (rows,
-    labels) for multi-label data; `protected` int64 (rows,), the groups that methods use; `unit` int64 (rows,), the
-    test unit, equal where one original stands in several groups; `attributes` int64 (rows,) for each protected
-    attribute, the first of which is `protected` again; empty: a single one, named "protected".
+    `x` float32 (rows, …), uint8 (rows, …) scaled to [0, 1] by the batch, or `Ragged`; `y` int64 (rows,), or 0/1
+    (rows, labels) for multi-label data; `protected` int64 (rows,), the groups that methods use; `unit` int64 (rows,),
+    the test unit, equal where one original appears in several groups; `attributes` int64 (rows,) for each protected
+    attribute, the first of which equals `protected`; empty: a single one, named "protected".
     """
 
     x: np.ndarray | Ragged
@@ -75,19 +80,19 @@ class Split:
         return len(self.y)
 
     def take(self, rows: np.ndarray) -> Split:
-        """The given rows, in the given order."""
+        """Return the given rows, in the given order."""
         attributes = {name: numbers[rows] for name, numbers in self.attributes.items()}
         return Split(self.x[rows], self.y[rows], self.protected[rows], self.unit[rows], attributes)
 
     def by_attribute(self) -> dict[str, np.ndarray]:
-        """Groups int64 (rows,) of every protected attribute."""
+        """Return the groups int64 (rows,) of every protected attribute."""
         return self.attributes or {"protected": self.protected}
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Name and content of every array, for digests."""
+        """Yield name and content of every array, for digests."""
         for name, value in vars(self).items():
             if isinstance(value, Ragged):
-                yield from ((f"{name}.{one.name}", getattr(value, one.name)) for one in fields(value))
+                yield from ((f"{name}.{array.name}", getattr(value, array.name)) for array in fields(value))
             elif isinstance(value, dict):
                 yield from ((f"{name}.{key}", numbers) for key, numbers in value.items())
             else:
@@ -104,7 +109,7 @@ class Dataset:
     `validation` chooses between epochs (`select: best-f1`); `extra` holds further parts that a stage may train on.
     `normalisation` is applied to every image in [0, 1], channel by channel: "training" (mean and SD of the training
     rows in use), None (nothing), or (means, SDs). `attribute_groups` names the groups of every protected attribute,
-    the first of which is `groups` again; empty: a single one, named "protected". `categories` are the sizes of the
+    the first of which equals `groups`; empty: a single one, named "protected". `categories` are the sizes of the
     categorical columns: their codes, whole numbers, are the last columns of x. `notes` are sentences on what was left
     out, mapped or guessed.
     """
@@ -123,39 +128,40 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def groups_by_attribute(self) -> dict[str, tuple[str, ...]]:
-        """Names of the groups of every protected attribute."""
+        """Return the names of the groups of every protected attribute."""
         return self.attribute_groups or {"protected": self.groups}
 
     def part(self, name: str) -> Split:
-        """A part by name: "train", "validation", "test" or one of `extra`; InputError where there is none."""
-        found = {"train": self.train, "test": self.test, "validation": self.validation, **self.extra}
-        if found.get(name) is None:
-            there = ", ".join(key for key, split in found.items() if split is not None)
-            raise InputError(self.name, "part", name, "the data set has no such part", f"it has {there}")
-        return found[name]
+        """Return a part: "train", "validation", "test" or one of `extra`; InputError where there is none."""
+        parts = {"train": self.train, "test": self.test, "validation": self.validation, **self.extra}
+        split = parts.get(name)
+        if split is None:
+            present = ", ".join(key for key, split in parts.items() if split is not None)
+            raise InputError(self.name, "part", name, "the data set has no such part", f"it has {present}")
+        return split
 
     def check(self) -> Dataset:
-        """The data set itself; InputError where a group has no member in the training or the test part."""
+        """Return the data set itself; InputError where a group has no member in the training or the test part."""
         for part in ("train", "test"):
             sizes = np.bincount(self.part(part).protected, minlength=len(self.groups))
             for name in (name for name, size in zip(self.groups, sizes, strict=True) if not size):
-                remedy = "nothing can be said about its fairness: choose other data or another protected attribute"
+                remedy = "its fairness cannot be measured: choose other data or another protected attribute"
                 raise InputError(self.name, f"group of the {part} part", name, "it has no member", remedy)
         return self
 
     def remarks(self) -> list[str]:
-        """The notes, and sentences on classes that no row of a part shows; a notebook says them."""
-        told = list(self.notes)
+        """Return the notes, and sentences on classes without a row in a part, for a notebook to print."""
+        remarks = list(self.notes)
         for part in ("train", "test"):
-            shown = self._labels(self.part(part)).sum(0)
-            names = [name for name, rows in zip(self.classes, shown, strict=True) if not rows]
+            sizes = self._labels(self.part(part)).sum(0)
+            names = [name for name, size in zip(self.classes, sizes, strict=True) if not size]
             if names:
                 listed = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
-                told.append(f"{len(names)} of {len(self.classes)} classes without a row in part {part}: {listed}.")
-        return told
+                remarks.append(f"{len(names)} of {len(self.classes)} classes without a row in part {part}: {listed}.")
+        return remarks
 
     def counts(self, part: str) -> Table:
-        """Rows of a part ("train" or "test") by group and class, as a table for a notebook."""
+        """Count the rows of a part ("train" or "test") by group and class, as a table for a notebook."""
         split = self.part(part)
         labels = self._labels(split)
         rows = [labels[split.protected == g].sum(0).tolist() for g in range(len(self.groups))]
@@ -170,7 +176,7 @@ class Table:
     """A small table that notebooks show as HTML; cells are escaped."""
 
     header: list[str]
-    rows: list[list[object]]
+    rows: list[list[Any]]
 
     def _repr_html_(self) -> str:
         head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in self.header)
@@ -178,4 +184,5 @@ class Table:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def __repr__(self) -> str:
-        return "\n".join("  ".join(f"{cell!s:>8}" for cell in row) for row in [self.header, *self.rows])
+        rows: list[list[Any]] = [self.header, *self.rows]
+        return "\n".join("  ".join(f"{cell!s:>8}" for cell in row) for row in rows)

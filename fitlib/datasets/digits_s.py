@@ -2,7 +2,7 @@
 
 Every digit exists in two renderings, the protected groups: 0 *gray* (white ink on black, three equal channels) and
 1 *tinted* (coloured ink on coloured paper). Even digits are mostly gray in training, odd ones mostly tinted; in the
-test part every digit stands once in each rendering, so a classifier that has learnt "tinted means odd" shows.
+test part every digit appears once in each rendering, which exposes a classifier that has learnt "tinted means odd".
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ INK = np.array([0.95, 0.60, 0.35], dtype=np.float32)  # and of its strokes
 
 
 def source_files(options: DigitsSOptions) -> list[Path]:
-    """Files that the data set is made from (scikit-learn's own copy of the digits; nothing is downloaded)."""
+    """Return the file of the digits, in the installed scikit-learn; nothing is downloaded."""
     return [_digits_file()]
 
 
 def describe(options: DigitsSOptions) -> dict:
-    """Names of the classes and, per protected attribute, of the groups; without reading the data."""
+    """Return the names of the classes and, per protected attribute, of the groups; without reading the data."""
     return {"classes": list(CLASSES), "groups": {"protected": list(GROUPS)}}
 
 
@@ -63,8 +63,10 @@ def render(ink: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 
 def _digits_file() -> Path:
-    package = Path(find_spec("sklearn").origin).parent  # located, not imported: that would cost a second
-    return package / "datasets" / "data" / "digits.csv.gz"
+    spec = find_spec("sklearn")  # not imported: that would cost a second
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("scikit-learn, whose digits the data set digits-s is made of, is not installed")
+    return Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
 
 
 def _read() -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +88,7 @@ def _skewed(ink: np.ndarray, digit: np.ndarray, skew: float, rng: np.random.Gene
 
 
 def _both_renderings(ink: np.ndarray, digit: np.ndarray) -> Split:
-    """All gray digits, then the same digits tinted; `unit` tells which two rows are one digit."""
+    """Return all gray digits, then the same digits tinted; two rows of one digit have the same `unit`."""
     ink, digit, unit = np.tile(ink, (2, 1, 1)), np.tile(digit, 2), np.tile(np.arange(len(digit)), 2)
     group = np.repeat([0, 1], len(digit) // 2)
     return Split(render(ink, group), digit, group, unit)

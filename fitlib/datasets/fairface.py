@@ -21,12 +21,12 @@ REMEDY = (
 
 
 def describe(options: FairFaceOptions) -> dict:
-    """Names of classes and groups, and notes on what is left out; reads the two columns, no image."""
+    """Return the names of classes and groups, and notes on what is left out; reads the two columns, no image."""
     return fairface(options).description()
 
 
 def source_files(options: FairFaceOptions) -> list[Path]:
-    """The parquet files."""
+    """Return the parquet files."""
     return fairface(options).source_files()
 
 
@@ -36,7 +36,7 @@ def load(options: FairFaceOptions) -> Dataset:
 
 
 def fairface(options: FairFaceOptions) -> CustomImages:
-    """The data set before its images are decoded; InputError where it is not there.
+    """Return the data set before its images are decoded; InputError where it is missing.
 
     Its only protected attribute, whichever column that is, is named "protected".
     """

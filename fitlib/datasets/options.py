@@ -1,4 +1,4 @@
-"""Options of the data sets, so that an experiment file is checked without importing what reads the data."""
+"""Options of the data sets, apart from the code that reads the data: an experiment file is checked without it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class ApplicantsSOptions(Options):
 
     rows: int = Field(8192, ge=64)  # of the training part
     test_rows: int = Field(4096, ge=64)  # of the test part
-    bias: float = Field(0.5, ge=0)  # by how much group b lowers the logit of an invitation
-    data_seed: int = Field(0, ge=0)  # of all that is simulated
+    bias: float = Field(0.5, ge=0)  # subtracted from the logit of an invitation in group b
+    data_seed: int = Field(0, ge=0)  # of the simulation
 
 
 class Cifar10SOptions(Options):
     """Options of `cifar10s`."""
 
     root: DataPath | None = None  # unpacked archive, parquet file or folder of such; null: the cache's copy
-    download: bool = False  # fetch the archive (170 MB) into the cache where it is not there yet
+    download: bool = False  # fetch the archive (170 MB) into the cache if it is missing there
     skew: float = Field(0.95, gt=0.5, lt=1)  # share of a class's training images in its own rendering
     split_seed: int = Field(42, ge=0)  # of the choice of renderings; 42: the study's
     limit: int | None = Field(None, ge=2)  # training images of each class, the first ones; null: all
@@ -68,20 +68,20 @@ class PeopleOptions(Options):
     """Options that `coco` and `imsitu` share."""
 
     annotations: DataPath  # folder of the lists: a table, or train.data, val.data, test.data; names and index lists
-    images: Literal["files", "made"] = "files"  # made: drawn from the annotations, to try the path without photographs
+    images: Literal["files", "made"] = "files"  # made: drawn from the annotations, to try it without photographs
     root: DataPath | None = Field(None, validate_default=True)  # folder of the images
     ratio: Literal[1, 2, 3] | None = None  # training subset: the index list beside the lists, else fitlib's own draw
     ratio_seed: int = Field(0, ge=0)  # of fitlib's own draw
     evaluation: Literal["full", "balanced", "balanced-study"] = "full"  # study: another subset for every ratio
     size: int = Field(256, ge=16)  # pixels of the shorter side
-    limit: int | None = Field(None, ge=2)  # at most so many training images, half of them of women; for trials
+    limit: int | None = Field(None, ge=2)  # most training images, half of them of women; for trials
     test_limit: int | None = Field(None, ge=2)  # the same for the validation and for the test part
 
     @field_validator("root")
     @classmethod
     def _root_of_files(cls, root: str | None, info: ValidationInfo) -> str | None:
         if root is None and info.data.get("images") == "files":
-            raise ValueError("the folder of images is not given; images: made does without")
+            raise ValueError("the folder of images is not given; images: made needs none")
         return root
 
 
@@ -97,13 +97,13 @@ Value = str | bool | int | float  # a cell, as YAML gives it
 Groups = dict[str, list[Value]]  # name of a group -> values
 
 
-def listed(given: Any) -> Any:
-    """A single value as a list of one."""
+def as_list(given: Any) -> Any:
+    """Return a single value as a list of one, all else as it is."""
     return [given] if isinstance(given, str | bool | int | float) else given
 
 
 class SplitOptions(Options):
-    """Options on target, protected attributes and parts, of data sets that are made from somebody's own table."""
+    """Options on target, protected attributes and parts, of data sets made from a user's table."""
 
     target: str  # column of the classes
     protected: str | list[str | list[str]]  # column, or several; [sex, race] inside the list: both crossed
@@ -111,30 +111,31 @@ class SplitOptions(Options):
     classes: Groups | None = Field(None, min_length=2)  # name -> values, in this order; null: every value a class
     groups: Groups | dict[str, Groups] | None = None  # name -> values, or column -> these; null: every value a group
     bins: list[float | int] | dict[str, list[float | int]] | None = None  # ranges of numbers; or column -> these
-    split: str | None = None  # column that tells the parts; null: they are drawn
+    split: str | None = None  # column of the parts; null: they are drawn
     test: list[Value] = Field(["test"], min_length=1)  # values of split that make the test part
     validation: list[Value] = Field([])  # values of split that make the validation part
-    test_share: float = Field(0.3, gt=0, lt=1)  # of each class and group, where the parts are drawn
+    test_share: float | None = Field(None, gt=0, lt=1)  # given: parts are drawn; null: 0.3 where the data name no parts
     validation_share: float = Field(0.0, ge=0, lt=1)  # the same for the validation part
     split_seed: int = Field(0, ge=0)  # of the draw
-    unit: str | None = None  # column: rows with an equal value are one test unit and lie in one part
+    unit: str | None = None  # column: rows with an equal value are one test unit and in one part
     limit: int | None = Field(None, ge=2)  # training rows, the first ones; null: all
     test_limit: int | None = Field(None, ge=2)  # the same for the test part
 
     @field_validator("positive", "test", "validation", mode="before")
     @classmethod
     def _single(cls, given: Any) -> Any:
-        return listed(given)
+        return as_list(given)
 
 
 class TableOptions(SplitOptions):
     """Options of `table`."""
 
-    file: DataPath  # .csv, .tsv, .txt, packed ones (.gz, .bz2, .xz), .parquet
+    test_share: float = Field(0.3, gt=0, lt=1)  # of each class and group, where the parts are drawn
+    file: DataPath  # .csv, .tsv, .txt, also compressed (.gz, .bz2, .xz), .parquet
     features: list[str] | None = Field(None, min_length=1)  # columns; null: all but those named elsewhere
-    drop: list[str] = Field([])  # columns that are no features
+    drop: list[str] = Field([])  # columns that are not features
     protected_as_features: bool = False  # true: the protected columns are features too, so prediction needs them
-    categorical: list[str] = Field([])  # columns of numbers that stand for categories
+    categorical: list[str] = Field([])  # columns of numbers that are codes of categories
     missing: Literal["impute", "refuse"] = "impute"  # of features: median and a column that marks them; or an error
     encoding: Literal["one-hot", "codes"] = "one-hot"  # of categories; codes: for the embeddings of mlp
     most_categories: int = Field(50, ge=2)  # of a column, the most frequent ones of the training part; others together
@@ -144,9 +145,8 @@ class ImagesOptions(SplitOptions):
     """Options of `images`."""
 
     root: DataPath  # parquet file, folder of such, or folder of image files
-    table: DataPath | None = None  # of image files: in root, or a path of its own; null: the only one in root
+    table: DataPath | None = None  # of image files: in root, or a separate path; null: the only one in root
     path: str | None = None  # of image files: column of their names; null: found by its name (path, file, image, ...)
     image: str | None = None  # of parquet: column of images; null: found by its name or type
-    split: str | None = None  # column that tells the parts; null: those the data name (train, test, val), else drawn
-    test_share: float | None = Field(None, gt=0, lt=1)  # given: parts are drawn; null: 0.3 where the data name no parts
+    split: str | None = None  # column of the parts; null: those the data name (train, test, val), else drawn
     size: int = Field(64, ge=8)  # pixels a side

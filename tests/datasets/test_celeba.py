@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fitlib.datasets import celeba
-from fitlib.datasets.images.decoding import FileSource, decoded
+from fitlib.datasets.images.decoding import FileSource, decode
 from fitlib.datasets.options import CelebAOptions
 from fitlib.errors import InputError
 from fitlib.experiment.registry.datasets import DATASETS
@@ -89,7 +89,7 @@ def test_every_row_of_a_random_part_has_its_own_image(root):
     for part in ("train", "pretrain", "test"):
         split = data.part(part)
         paths = [root / "img_align_celeba" / f"{row + 1:06d}.jpg" for row in split.unit]
-        assert (split.x == decoded(FileSource(paths, ""), decoding)).all()
+        assert (split.x == decode(FileSource(paths, ""), decoding)).all()
 
 
 def test_limit_keeps_the_first_rows_of_each_part_and_needs_no_other_image(root):
@@ -143,7 +143,7 @@ def test_a_damaged_list_is_named_with_its_line(root, name, change, problem):
 @pytest.mark.parametrize("missing", [celeba.ATTRIBUTES, celeba.PARTITION])
 def test_a_missing_list_says_where_it_comes_from(root, missing):
     (root / missing).unlink()
-    with pytest.raises(InputError, match=f"{missing} is not there; get img_align_celeba.zip .1.3 GB."):
+    with pytest.raises(InputError, match=f"{missing} is missing; get img_align_celeba.zip .1.3 GB."):
         celeba.source_files(CelebAOptions(root=str(root)))
 
 

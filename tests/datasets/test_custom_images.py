@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fitlib.datasets import custom_images
-from fitlib.datasets.custom_images import in_order, parts_by_name, told_of_shared
+from fitlib.datasets.custom_images import parts_by_name, reorder, shared_image_notes
 from fitlib.datasets.images.decoding import Decoding
 from fitlib.datasets.options import ImagesOptions
 from fitlib.datasets.tabular.columns import Coded
@@ -232,18 +232,17 @@ def test_class_numbers_get_the_names_and_the_order_that_the_table_declares(tmp_p
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(declared)}), path)
     told = custom_images.describe(ImagesOptions(**ROLES, root=str(path)))
     assert told["classes"] == names and any("1 row without a value of the target" in note for note in told["notes"])
-    assert (
-        custom_images.load(ImagesOptions(**ROLES, root=str(path))).test.y == np.array(numbers)[_test_rows(path)]
-    ).all()
+    test = custom_images.load(ImagesOptions(**ROLES, root=str(path))).test
+    assert (test.y == np.array(numbers)[test.unit]).all()
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(declared).replace(', "benign"', "")}), path)
     refused("diagnosis = 1: the table's metadata name only 1 classes", root=str(path))
 
 
 def test_names_are_put_in_order_and_their_numbers_follow():
     coded = Coded(("a", "b", "c"), np.array([0, 1, 2, -1]))
-    ordered = in_order(coded, ["c", "d", "a", "b"])
+    ordered = reorder(coded, ["c", "d", "a", "b"])
     assert ordered.names == ("c", "a", "b") and ordered.numbers.tolist() == [1, 2, 0, -1]
-    assert in_order(coded, ["a", "b"]) is coded and in_order(coded, None) is coded
+    assert reorder(coded, ["a", "b"]) is coded and reorder(coded, None) is coded
 
 
 def test_the_only_column_of_bytes_is_the_image_whatever_its_name(tmp_path):
@@ -274,7 +273,7 @@ def test_missing_images_are_counted_and_the_first_is_named(folder):
 @pytest.mark.parametrize("content", [b"no image", encoded(3)[:60], encoded(3, "GIF")])
 def test_a_damaged_image_is_named(folder, content):
     (folder / "05.png").write_bytes(content)
-    with pytest.raises(InputError, match=r"image = '05\.png': (no JPEG or PNG|cannot be decoded)"):
+    with pytest.raises(InputError, match=r"image = '05\.png': (not a JPEG or PNG|cannot be decoded)"):
         custom_images.load(ImagesOptions(**ROLES, root=str(folder)))
 
 
@@ -322,7 +321,7 @@ def test_without_a_table_or_with_several_the_option_is_named(folder):
     (folder / "one.csv").write_text("name,diagnosis,sex\na,yes,f\nb,no,m\nc,yes,m\nd,no,f\n")
     (folder / "one.csv").write_text((folder / "one.csv").read_text() + "e,yes,f\nf,yes,m\ng,no,m\nh,no,f\n")
     refused("no column of file names among name, diagnosis, sex; name it with data.path", root=str(folder))
-    refused("a file, but no parquet file; set data.root to the folder", root=str(folder / "one.csv"))
+    refused("a file, but not a parquet file; set data.root to the folder", root=str(folder / "one.csv"))
 
 
 @pytest.mark.parametrize(
@@ -354,8 +353,8 @@ def test_images_that_differ_in_a_pixel_are_not_shared():
     train = np.zeros((2, 3, 4, 4), np.uint8)
     test = train.copy()
     test[0, 0, 0, 0] = 1
-    assert told_of_shared(train, test)[0].startswith("1 of 2 images")
-    assert told_of_shared(train, test[:1]) == []
+    assert shared_image_notes(train, test)[0].startswith("1 of 2 images")
+    assert shared_image_notes(train, test[:1]) == []
 
 
 def test_units_in_both_parts_are_counted(folder):
@@ -390,7 +389,7 @@ def test_the_registry_fills_in_paths_and_checks_options(folder, monkeypatch):
 
 
 def test_planning_reads_no_image(folder, monkeypatch):
-    monkeypatch.setattr("fitlib.datasets.custom_images.decoded", lambda *given: pytest.fail("decoded"))
+    monkeypatch.setattr("fitlib.datasets.custom_images.decode", lambda *given: pytest.fail("decoded"))
     custom_images.describe(ImagesOptions(**ROLES, root=str(folder)))
     custom_images.source_files(ImagesOptions(**ROLES, root=str(folder)))
 

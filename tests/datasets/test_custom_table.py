@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from fitlib.cli.main import main
-from fitlib.datasets.tabular.splitting import TEST, TRAIN, VALIDATION, drawn_parts
+from fitlib.datasets.tabular.splitting import TEST, TRAIN, VALIDATION, draw_parts
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.evidence import experiment_plan
 from fitlib.experiment.parse import make_experiment, read_experiment
@@ -194,7 +194,7 @@ def test_a_unit_lies_in_one_part(people):
 
 
 def test_small_strata_have_a_row_for_training_first_and_one_for_testing_second():
-    part = drawn_parts(np.array([0, 1, 1, 2, 2, 2]), np.arange(6), 0.1, 0.1)
+    part = draw_parts(np.array([0, 1, 1, 2, 2, 2]), np.arange(6), 0.1, 0.1)
     assert part[0] == TRAIN and sorted(part[1:3]) == [TRAIN, TEST] and sorted(part[3:]) == [TRAIN, VALIDATION, TEST]
 
 

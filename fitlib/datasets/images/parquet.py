@@ -1,8 +1,8 @@
 """Image tables: parquet files with a column of encoded images, in the layout of public image data sets.
 
-Images are a column of bytes or of {bytes, path}: `image`, `img`, `jpeg`, another one that is the only such column, or
-the one that is named. Parts are a column `split` or the beginning of the file's name (`train-…`, `test-…`, `val…`);
-class numbers get the names in the table's own metadata, if any.
+Images are a column of bytes or of {bytes, path}: the one that is named, else `image`, `img` or `jpeg`, else the only
+such column. Parts are a column `split` or the beginning of the file's name (`train-…`, `test-…`, `val…`); class numbers
+get the names in the table's metadata, if any.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,43 +45,45 @@ class ImageTable:
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """Columns of the first file; InputError where it is no parquet file."""
+        """Columns of the first file; InputError where it is not a parquet file."""
         return self._of(self.files[0], pq.read_schema)
 
     @cached_property
     def image_column(self) -> str:
-        """Name of the column of images; InputError where there is none, or several and none is called so."""
+        """Name of the column of images; InputError where there is none, or several without a usual name."""
         if self.image is not None:
             return known(str(self.root), "image", self.image, self.schema.names)
-        encoded = [field.name for field in self.schema if _encoded(field.type)]
+        encoded = [field.name for field in self.schema if _may_hold_images(field.type)]
         found = [name for name in IMAGE_COLUMNS if name in self.schema.names] or encoded
         if not found or (len(found) > 1 and found[0] not in IMAGE_COLUMNS):
-            there = f"several columns of bytes, {', '.join(found)}" if found else "no column of images"
-            problem = f"the table has {there}" + ("" if found else f", only {', '.join(self.schema.names)}")
+            columns = f"several columns of bytes, {', '.join(found)}" if found else "no column of images"
+            problem = f"the table has {columns}" + ("" if found else f", only {', '.join(self.schema.names)}")
             raise InputError(str(self.root), "column", "image", problem, "name it image, img or jpeg")
         return found[0]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A sentence on the column of images, where its type alone told it."""
+        """A sentence on the column of images, where it was chosen by its type."""
         guessed = self.image is None and self.image_column not in IMAGE_COLUMNS
         return (f"images read from the column {self.image_column}",) if guessed else ()
 
     @property
     def labels(self) -> list[str]:
         """Names of the columns that may be a target or a protected attribute."""
-        return [field.name for field in self.schema if field.name not in IMAGE_COLUMNS and not _encoded(field.type)]
+        return [
+            field.name for field in self.schema if field.name not in IMAGE_COLUMNS and not _may_hold_images(field.type)
+        ]
 
     def cells(self, name: str) -> pa.ChunkedArray:
-        """A column of labels as it is stored, null where a row has no value; InputError where there is none such."""
+        """Return a column of labels as it is stored, null where a row has no value; InputError if there is none."""
         return self.chunks(known(str(self.root), "column", name, self.labels))
 
     def column(self, name: str) -> np.ndarray:
-        """The values of a column, numbers or strings (rows,); InputError where it is not there, or misses a value."""
+        """Return a column's numbers or strings (rows,); InputError where it or one of its values is missing."""
         return self._complete(name).to_numpy()
 
     def names(self, column: str) -> list[str] | None:
-        """Names of a column's class numbers, as the table's metadata gives them; None where it does not."""
+        """Return the names of a column's class numbers in the table's metadata; None where it has none."""
         try:
             features = json.loads((self.schema.metadata or {})[b"huggingface"])["info"]["features"]
             return [str(name) for name in features[column]["names"]]
@@ -89,10 +92,10 @@ class ImageTable:
 
     @cached_property
     def parts(self) -> np.ndarray:
-        """Part of each row: "train", "test", "validation", or what else the table says."""
+        """Part of each row: "train", "test", "validation", or another name in the table."""
         if "split" in self.schema.names:
             levels = levels_of(str(self.root), "split", self._complete("split"))
-            names, places = levels.names, levels.places
+            names, places = list(levels.names), levels.places
         else:
             names = [file.name for file in self.files]
             lengths = [self._of(file, pq.read_metadata).num_rows for file in self.files]
@@ -100,7 +103,7 @@ class ImageTable:
         return np.array([part_named(name) for name in names])[places]
 
     def rows(self, *parts: str) -> np.ndarray:
-        """Rows of the first of these parts that the table has, ascending; InputError where it has none of them."""
+        """Return the rows of the first of these parts that the table has, ascending; InputError if it has none."""
         for part in parts:
             if len(rows := np.flatnonzero(self.parts == part)):
                 return rows
@@ -110,11 +113,11 @@ class ImageTable:
         )
 
     def source(self, rows: np.ndarray) -> ParquetSource:
-        """The images of some rows."""
+        """Return the images of some rows."""
         return ParquetSource(self, rows)
 
     def chunks(self, column: str) -> pa.ChunkedArray:
-        """A column as it is stored, over all files; InputError where they do not have it in one type."""
+        """Return a column as it is stored, over all files; InputError where its types do not agree."""
         # Not pq.read_table: it imports pandas and pyarrow's file systems, which takes longer than reading.
         tables = [self._of(file, lambda f: pq.ParquetFile(f).read([column]).select([column])) for file in self.files]
         try:
@@ -129,7 +132,7 @@ class ImageTable:
             raise InputError(str(self.root), "column", name, f"{values.null_count} rows without a value", "fill them")
         return values
 
-    def _of(self, file: Path, read: Callable) -> object:
+    def _of(self, file: Path, read: Callable[[Path], Any]) -> Any:
         try:
             return read(file)
         except (OSError, KeyError, pa.ArrowException) as error:
@@ -139,21 +142,21 @@ class ImageTable:
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """Images of some rows of a table (`images.Source`)."""
+    """Images of some rows of a table, a `decoding.Source`."""
 
     table: ImageTable
     chosen: np.ndarray
 
     @property
     def remedy(self) -> str:
-        """What to do about a damaged image."""
+        """Remedy for a damaged image."""
         return self.table.remedy
 
     def __len__(self) -> int:
         return len(self.chosen)
 
     def read(self, number: int) -> bytes:
-        """The bytes of one image; ValueError where the row has none."""
+        """Return the bytes of one image; ValueError where the row has none."""
         chunk = int(np.searchsorted(self._ends, self.chosen[number], side="right"))
         chunks = self._bytes
         content = chunks[chunk][int(self.chosen[number] - self._ends[chunk] + len(chunks[chunk]))]
@@ -162,11 +165,11 @@ class ParquetSource:
         return content.as_py()
 
     def place(self, number: int) -> tuple[str, str, object]:
-        """Table and row."""
+        """Return table and row."""
         return str(self.table.root), "row", int(self.chosen[number])
 
     def digest(self) -> str:
-        """Hash of the files and of the chosen rows."""
+        """Return a hash of the files and of the chosen rows."""
         files = [cached_file_digest(file) for file in self.table.files]
         return digest_json([files, self.table.image_column, digest_arrays([("rows", self.chosen)])])
 
@@ -180,13 +183,17 @@ class ParquetSource:
         return np.cumsum([len(chunk) for chunk in self._bytes])
 
 
-def _encoded(kind: pa.DataType) -> bool:
-    """May a column of this type hold encoded images?"""
+def _may_hold_images(kind: pa.DataType) -> bool:
+    """Return whether a column of this type can hold encoded images."""
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
 def part_named(name: str) -> str:
-    """The part that a name begins with: "train", "test", "validation"; the name itself where it begins with none."""
+    """Return the part that a name begins with, else the name itself.
+
+    >>> part_named("dev-00000-of-00001.parquet"), part_named("Training"), part_named("fold 1")
+    ('validation', 'train', 'fold 1')
+    """
     return next((part for beginning, part in PARTS.items() if name.lower().startswith(beginning)), name)

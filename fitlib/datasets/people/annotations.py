@@ -1,8 +1,8 @@
 """Lists of images of people: file, labels and gender of each, as tables (CSV) or as the study's pickles.
 
 A folder of lists holds either one table with a column `split` (train, val, test), or `train.data`, `val.data` and
-`test.data`: pickled lists of dictionaries. A pickle can name code to run; these are read by an unpickler that refuses
-every class but `set`. Beside them may lie a map of class names, and `train_ratio_<r>.ids`: the rows of a ratio subset.
+`test.data`: pickled lists of dictionaries. A pickle can name code to run, so an unpickler reads them that refuses every
+class but `set`. The folder may also hold a map of class names, and `train_ratio_<r>.ids`: the rows of a ratio subset.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ Entry = tuple[str, list[int], int]  # file name, labels, gender (0 man, 1 woman)
 
 @dataclass(frozen=True)
 class Layout:
-    """What distinguishes one data set's lists from another's."""
+    """The format of one data set's lists, and the sources of its files."""
 
     name: str
     n_labels: int
@@ -36,12 +37,12 @@ class Layout:
     tables: tuple[str, ...]  # accepted names of the table
     names: str  # pickled map of class names in the study's artifact
     names_keys: tuple[str, str]  # path to the same map in label_maps.json
-    entry: Callable[[Mapping], Entry]  # of a row of a table or of a pickled list
+    entry: Callable[[Mapping[str, Any]], Entry]  # of a row of a table or of a pickled list
     paths: Callable[[str], tuple[str, ...]]  # possible paths of an image below the root, by its file name
     per_group: int  # men, and women, in the study's balanced evaluation subset
-    lists_from: str  # where the lists come from
-    images_from: str  # where the images come from, and how large they are
-    no_training: str = "add the training list"  # remedy where it is missing
+    lists_from: str  # remedy for missing lists: their source
+    images_from: str  # remedy for missing images: their source and size
+    no_training: str = "add the training list"  # remedy for a missing training list
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,12 @@ class ImageList:
         return len(self.files)
 
     def take(self, rows: np.ndarray) -> ImageList:
-        """The given rows, in the given order."""
+        """Return the given rows, in the given order."""
         return ImageList(self.files[rows], self.y[rows], self.protected[rows])
 
 
 def list_files(folder: Path, layout: Layout) -> list[Path]:
-    """The files that hold the lists: a table, or pickles; InputError where there are none."""
+    """Return the files that hold the lists: a table, or pickles; InputError where there are none."""
     table = next((folder / name for name in layout.tables if (folder / name).is_file()), None)
     found = [table] if table else [folder / f"{p}.data" for p in PARTS if (folder / f"{p}.data").is_file()]
     if not found:
@@ -71,7 +72,7 @@ def list_files(folder: Path, layout: Layout) -> list[Path]:
 
 
 def read_lists(folder: Path, layout: Layout) -> dict[str, ImageList]:
-    """The lists by part; InputError names file and row of what cannot be understood, and a part that is missing."""
+    """Read the lists by part; InputError with file and row of an invalid entry, or for a missing part."""
     entries: dict[str, list[Entry]] = {}
     for path in list_files(folder, layout):
         for number, (part, row) in enumerate(_rows(path)):
@@ -83,7 +84,7 @@ def read_lists(folder: Path, layout: Layout) -> dict[str, ImageList]:
 
 
 def class_names(folder: Path, layout: Layout) -> tuple[str, ...]:
-    """Names of the classes from the map beside the lists; their numbers where there is none."""
+    """Return the names of the classes from the map beside the lists; their numbers where there is none."""
     path = names_file(folder, layout)
     if path is None:
         return tuple(f"class {number}" for number in range(layout.n_labels))
@@ -98,18 +99,18 @@ def class_names(folder: Path, layout: Layout) -> tuple[str, ...]:
 
 
 def names_file(folder: Path, layout: Layout) -> Path | None:
-    """The file with the class names, if there is one."""
+    """Return the file with the class names, if there is one."""
     return next((folder / n for n in (layout.names, "label_maps.json") if (folder / n).is_file()), None)
 
 
 def ratio_file(folder: Path, ratio: int | None) -> Path | None:
-    """The fixed index list of a ratio subset, if there is one."""
+    """Return the fixed index list of a ratio subset, if there is one."""
     path = folder / f"train_ratio_{ratio}.ids"
     return path if ratio is not None and path.is_file() else None
 
 
 def read_rows(path: Path, n_rows: int) -> np.ndarray:
-    """An index list, int64: a pickled list or set of numbers, or plain numbers; below `n_rows`, none twice.
+    """Read an index list, int64: a pickled list or set of numbers, or plain numbers; below `n_rows`, none twice.
 
     A list keeps its order; a set has none and is read in ascending order. InputError otherwise.
     """
@@ -121,12 +122,12 @@ def read_rows(path: Path, n_rows: int) -> np.ndarray:
         problem = f"not a list of row numbers below {n_rows}"
         raise InputError(str(path), "file", path.name, problem, "use the index list that belongs to this training list")
     if not found or len(set(found)) < len(found):
-        raise InputError(str(path), "file", path.name, "empty, or a row is given twice", "give every row once")
+        raise InputError(str(path), "file", path.name, "empty, or a row is listed twice", "list every row once")
     return np.array(found, np.int64)
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Builds lists, dicts, numbers, texts and sets; whatever else a pickle names is refused."""
+    """An unpickler of lists, dicts, numbers, texts and sets, which refuses all else that a pickle names."""
 
     def find_class(self, module: str, name: str) -> type:
         if (module, name) in {("builtins", "set"), ("__builtin__", "set")}:
@@ -134,8 +135,8 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it names {module}.{name}, which could run code")
 
 
-def read_pickle(path: Path) -> object:
-    """A pickle's plain values (Python 2's texts as Latin-1); InputError where it names a class or is damaged."""
+def read_pickle(path: Path) -> Any:
+    """Read a pickle of plain values (Python 2's texts as Latin-1); InputError where it names a class or is damaged."""
     try:
         with path.open("rb") as stream:
             return _PlainUnpickler(stream, encoding="latin-1").load()
@@ -144,8 +145,8 @@ def read_pickle(path: Path) -> object:
         raise InputError(str(path), "file", path.name, f"refused: {error}", remedy) from None
 
 
-def _rows(path: Path) -> Iterator[tuple[str, object]]:
-    """Part and content of every row of a table or of a pickled list."""
+def _rows(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Yield part and content of every row of a table or of a pickled list."""
     if path.suffix == ".data":
         found = read_pickle(path)
         if not isinstance(found, list):
@@ -159,8 +160,8 @@ def _rows(path: Path) -> Iterator[tuple[str, object]]:
         raise InputError(str(path), "file", path.name, f"cannot be read ({error})", "get it again") from None
 
 
-def _entry(row: object, layout: Layout, path: Path, number: int) -> Entry:
-    """A row's checked entry; InputError names the row (from 0)."""
+def _entry(row: Any, layout: Layout, path: Path, number: int) -> Entry:
+    """Return a row's entry, checked; InputError with the number of the row (from 0)."""
     where = f"{path} row {number}"
     try:
         file, labels, gender = layout.entry(row)
@@ -183,7 +184,10 @@ def _image_list(entries: list[Entry], layout: Layout) -> ImageList:
     files, labels, genders = zip(*entries, strict=True)
     if layout.multilabel:
         y = np.zeros((len(labels), layout.n_labels), np.int64)
-        y[np.repeat(np.arange(len(labels)), [len(own) for own in labels]), [k for own in labels for k in own]] = 1
+        y[
+            np.repeat(np.arange(len(labels)), [len(of_image) for of_image in labels]),
+            [k for of_image in labels for k in of_image],
+        ] = 1
     else:
-        y = np.array([own[0] for own in labels], np.int64)
+        y = np.array([of_image[0] for of_image in labels], np.int64)
     return ImageList(np.array(files), y, np.array(genders, np.int64))

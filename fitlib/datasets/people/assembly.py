@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fitlib.datasets.dataset import Dataset, Ragged, Split
-from fitlib.datasets.images.decoding import Decoding, FileSource, decoded
+from fitlib.datasets.images.decoding import Decoding, FileSource, decode_ragged
 from fitlib.datasets.people import subsets
 from fitlib.datasets.people.annotations import (
     GROUPS,
@@ -170,7 +170,7 @@ class People:
         if self._is_synthetic:
             x = self._synthetic_images(chosen)
         else:
-            x = decoded(self._source(part), Decoding(shorter=self.options.size))[self._positions(part)]
+            x = decode_ragged(self._source(part), Decoding(shorter=self.options.size))[self._positions(part)]
         return Split(x, chosen.y, chosen.protected, self.rows[part])
 
     def _decoded_rows(self, part: str) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Subsets of images of people by label and gender: the study's balanced evaluation subsets, and ratio subsets.
 
-Pure: numbers of rows and arrays in, row numbers out. `protected` holds 0 (man) and 1 (woman).
+Pure functions: numbers of rows and arrays in, row numbers out. `protected` holds 0 (man) and 1 (woman).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 STUDY_SEED = 1
-CHUNK = 8  # of a label's surplus, one part in so many is left out before all is counted again
+CHUNK = 8  # the rows removed before labels are recounted: 1 / CHUNK of a label's surplus
 
 # Men and women in the training list of each task, by ratio (None: the list as it is). The evaluation subsets depend on
 # these lengths. imSitu's are those of its lists. COCO's training list is not public: 16,225 and 6,601 are published
@@ -25,7 +25,7 @@ STUDY_TRAINING = {
 
 
 def balanced_evaluation(shuffled_before: Iterable[int], protected: np.ndarray, per_group: int) -> np.ndarray:
-    """Rows of the study's balanced evaluation subset, `per_group` men, then as many women; int64.
+    """Draw the rows of the study's balanced evaluation subset, `per_group` men, then as many women; int64.
 
     The study seeds Python's generator with 1 and shuffles in place the ascending rows of the men, then those of the
     women, of the training, the validation and the test list; of the test rows it keeps the first of each. A shuffle
@@ -46,7 +46,11 @@ def balanced_evaluation(shuffled_before: Iterable[int], protected: np.ndarray, p
 
 
 def first_of_each(protected: np.ndarray, limit: int | None) -> np.ndarray:
-    """The first `limit` rows, half of them men and half women, in their order; all rows where it is None."""
+    """Return the first `limit` rows, half of them men and half women, in their order; all rows where it is None.
+
+    >>> first_of_each(np.array([0, 0, 0, 1, 1]), 4).tolist()
+    [0, 1, 3, 4]
+    """
     if limit is None:
         return np.arange(len(protected))
     halves = (np.flatnonzero(protected == 0)[: (limit + 1) // 2], np.flatnonzero(protected == 1)[: limit // 2])
@@ -54,10 +58,10 @@ def first_of_each(protected: np.ndarray, limit: int | None) -> np.ndarray:
 
 
 def ratio_subset(y: np.ndarray, protected: np.ndarray, ratio: float, seed: int = 0, n_groups: int = 2) -> np.ndarray:
-    """Ascending rows of a subset in which no group has more than `ratio` times as many rows with a label as another.
+    """Draw a subset, as ascending rows, in which no group has more than `ratio` times another one's rows of a label.
 
-    With two groups, (men with y) / (women with y) lies in [1 / ratio, ratio] for every label y that is left; a label
-    that a group never has vanishes. y: class numbers (rows,) or 0/1 (rows, labels). The property is that of Wang et
+    With two groups, (men with y) / (women with y) is in [1 / ratio, ratio] for every label y that is left; a label
+    that a group never has disappears. y: class numbers (rows,) or 0/1 (rows, labels). The property is that of Wang et
     al. (ICCV 2019); their index lists are fixed files, and this draw, from `seed` alone, is fitlib's own.
     """
     rng = np.random.default_rng(seed)
@@ -69,7 +73,7 @@ def ratio_subset(y: np.ndarray, protected: np.ndarray, ratio: float, seed: int =
 def balanced_classes(
     y: np.ndarray, protected: np.ndarray, n_groups: int, ratio: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Rows of the largest subset within the ratio, drawn at random; y one-hot (rows, classes), protected (rows,).
+    """Draw the rows of a largest subset within the ratio; y one-hot (rows, classes), protected (rows,).
 
     Of each class, group g keeps min(n_g, floor(ratio min_h n_h)) rows.
     """
@@ -84,11 +88,11 @@ def balanced_classes(
 def balanced_labels(
     y: np.ndarray, protected: np.ndarray, n_groups: int, ratio: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Rows of a subset within the ratio for every label; y 0/1 (rows, labels), protected (rows,).
+    """Draw the rows of a subset within the ratio for every label; y 0/1 (rows, labels), protected (rows,).
 
-    A row counts for several labels. Again and again, the label and group with the largest surplus lose rows: those
-    first that carry most further labels in which their group has a surplus, and fewest in which it is the smallest;
-    chance decides between equals.
+    A row counts for several labels. Greedy: until no label has a surplus, the label and group with the largest one lose
+    rows, first those with most other labels in which their group has a surplus and fewest in which it is the smallest;
+    ties are broken at random.
     """
     order = rng.permutation(len(y))
     y, protected, kept = y[order].astype(np.float32), protected[order], np.ones(len(y), bool)
@@ -104,10 +108,19 @@ def balanced_labels(
 
 
 def allowed(smallest: np.ndarray | int, ratio: float) -> np.ndarray:
-    """The most rows that any group may have where the smallest one has so many."""
+    """Return the most rows that any group may have where the smallest one has so many.
+
+    >>> int(allowed(100, 1.15))
+    115
+    """
+    # + 1e-9: 100 * 1.15 is 114.99999999999999 in floating point
     return np.floor(np.asarray(smallest) * ratio + 1e-9).astype(np.int64)
 
 
 def label_counts(y: np.ndarray, protected: np.ndarray, n_groups: int) -> np.ndarray:
-    """Rows by group and label, int64 (groups, labels); y 0/1 (rows, labels)."""
+    """Count the rows by group and label, int64 (groups, labels); y 0/1 (rows, labels).
+
+    >>> label_counts(np.array([[1, 0], [1, 1], [0, 1]]), np.array([0, 0, 1]), 2).tolist()
+    [[2, 1], [0, 1]]
+    """
     return np.stack([y[protected == group].sum(axis=0) for group in range(n_groups)]).astype(np.int64)

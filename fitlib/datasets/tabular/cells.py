@@ -1,4 +1,4 @@
-"""Cells of people's tables: text trimmed, missing values recognised, columns given types; pure, on Arrow columns.
+"""Cells of users' tables: text trimmed, missing values recognised, types inferred; pure functions on Arrow columns.
 
 Every rule is applied to the different values of a column and then spread over its rows, so that long columns cost
 little.
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Cells that stand for "no value", after blanks were taken off both ends.
+# Markers of a missing value, after blanks were removed from both ends.
 MISSING = (
     *("", "NA", "N/A", "n/a", "na", "<NA>", "#N/A", "NaN", "nan", "NAN", "NaT"),
     *("null", "NULL", "Null", "None", "NONE", "none", "?", "-", "--", "."),
 )
-DATES = (  # how dates are written -> strptime; ISO 8601 is tried first
+DATES = (  # pattern of a date -> formats for strptime; ISO 8601 is tried first
     (r"\d{4}/\d{1,2}/\d{1,2}", ("%Y/%m/%d",)),
     (r"\d{1,2}\.\d{1,2}\.\d{4}", ("%d.%m.%Y",)),
     (r"\d{1,2}/\d{1,2}/\d{4}", ("%d/%m/%Y", "%m/%d/%Y")),
@@ -33,34 +33,34 @@ THOUSANDS_COMMA = r"[+-]?(\d{1,3}(,\d{3})+|0|[1-9]\d*)(\.\d+)?"
 
 @dataclass
 class Remarks:
-    """What was recognised in a table's cells, counted: markers of missing values, other ways to write numbers."""
+    """Remarks on a table's cells, counted: markers of missing values, unusual notations of numbers and dates."""
 
     missing: Counter[str] = field(default_factory=Counter)
-    ways: dict[str, list[str]] = field(default_factory=dict)
+    notations: dict[str, list[str]] = field(default_factory=dict)
 
     def sentences(self) -> list[str]:
-        """The remarks, one short sentence each."""
+        """Return the remarks, one short sentence each."""
         markers = [f"{marker!r} read as missing in {counted(cells, 'cell')}" for marker, cells in self.missing.items()]
-        return [f"{way} in {_columns(names)}" for way, names in self.ways.items()] + markers
+        return [f"{notation} in {_columns(names)}" for notation, names in self.notations.items()] + markers
 
-    def add(self, way: str, column: str) -> None:
-        """Note that a column's cells are written in a way of their own."""
-        self.ways.setdefault(way, []).append(column)
-
-
-def typed(name: str, column: pa.ChunkedArray, separator: str, remarks: Remarks) -> pa.ChunkedArray:
-    """A column of text as int64, float64, bool, date32, timestamp[us] or string (rows,); missing cells are null."""
-    values, chunks = trimmed(column, remarks)
-    return _spread(_typed_values(name, values, separator, remarks), chunks)
+    def add(self, notation: str, column: str) -> None:
+        """Note the unusual notation of a column's cells."""
+        self.notations.setdefault(notation, []).append(column)
 
 
-def cleaned(column: pa.ChunkedArray, remarks: Remarks) -> pa.ChunkedArray:
-    """A column of a typed table in the types of `typed`; text trimmed, its markers of missing values and NaN null."""
+def infer_type(name: str, column: pa.ChunkedArray, separator: str, remarks: Remarks) -> pa.ChunkedArray:
+    """Convert text (rows,) to int64, float64, bool, date32, timestamp[us] or string; missing cells become null."""
+    values, chunks = trim(column, remarks)
+    return _spread(_convert(name, values, separator, remarks), chunks)
+
+
+def clean(column: pa.ChunkedArray, remarks: Remarks) -> pa.ChunkedArray:
+    """Convert a column of a typed table to the types of `infer_type`; text trimmed, missing values and NaN null."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return _spread(*trimmed(column.cast(pa.string()), remarks))
+        return _spread(*trim(column.cast(pa.string()), remarks))
     if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
         column = column.cast(pa.float64())
     if pa.types.is_floating(column.type):
@@ -68,20 +68,20 @@ def cleaned(column: pa.ChunkedArray, remarks: Remarks) -> pa.ChunkedArray:
     return column
 
 
-def trimmed(column: pa.ChunkedArray, remarks: Remarks) -> tuple[pa.Array, list[pa.Array]]:
-    """Different values of a text column, trimmed, missing ones null; for every chunk, which of them each row has."""
+def trim(column: pa.ChunkedArray, remarks: Remarks) -> tuple[pa.Array, list[pa.Array]]:
+    """Trim the different values of a text column, missing ones null; return also, by chunk, the value of each row."""
     encoded = column.dictionary_encode()
     if not encoded.num_chunks:
         return pa.array([], pa.string()), []
     values = pc.utf8_trim(pc.utf8_trim_whitespace(encoded.chunk(0).dictionary), "\ufeff")
     chunks = [chunk.indices for chunk in encoded.chunks]
-    gone = pc.is_in(values, pa.array(MISSING))
-    _count_markers(values.filter(gone).to_pylist(), gone, chunks, remarks)
-    return pc.if_else(gone, None, values), chunks
+    missing = pc.is_in(values, pa.array(MISSING))
+    _count_markers(values.filter(missing).to_pylist(), missing, chunks, remarks)
+    return pc.if_else(missing, None, values), chunks
 
 
-def _count_markers(markers: list[str], gone: pa.Array, chunks: list[pa.Array], remarks: Remarks) -> None:
-    places = dict(zip(pc.indices_nonzero(gone).to_pylist(), markers, strict=True))
+def _count_markers(markers: list[str], missing: pa.Array, chunks: list[pa.Array], remarks: Remarks) -> None:
+    places = dict(zip(pc.indices_nonzero(missing).to_pylist(), markers, strict=True))
     for place, marker in places.items():
         if marker:
             remarks.missing[marker] += sum(pc.sum(pc.equal(chunk, place)).as_py() or 0 for chunk in chunks)
@@ -91,47 +91,47 @@ def _spread(values: pa.Array, chunks: list[pa.Array]) -> pa.ChunkedArray:
     return pa.chunked_array([values.take(chunk) for chunk in chunks], values.type)
 
 
-def _typed_values(name: str, values: pa.Array, separator: str, remarks: Remarks) -> pa.Array:
-    shown = values.drop_null()
-    if not len(shown):
+def _convert(name: str, values: pa.Array, separator: str, remarks: Remarks) -> pa.Array:
+    present = values.drop_null()
+    if not len(present):
         return values
     for convert in (_numbers, _booleans):
-        if (found := convert(values, shown)) is not None:
+        if (found := convert(values, present)) is not None:
             return found
-    if (found := _comma_numbers(values, shown, separator)) is not None:
+    if (found := _comma_numbers(values, present, separator)) is not None:
         remarks.add("thousands comma" if separator == "," else "decimal comma", name)
         return found
-    found, way = _times(values, shown)
-    if way:
-        remarks.add(way, name)
+    found, notation = _times(values, present)
+    if notation:
+        remarks.add(notation, name)
     return values if found is None else found
 
 
-def _numbers(values: pa.Array, shown: pa.Array) -> pa.Array | None:
-    if _all(shown, INTEGER):
+def _numbers(values: pa.Array, present: pa.Array) -> pa.Array | None:
+    if _all(present, INTEGER):
         return _cast(values, pa.int64())
-    return _cast(values, pa.float64()) if _all(shown, FLOAT) else None
+    return _cast(values, pa.float64()) if _all(present, FLOAT) else None
 
 
-def _booleans(values: pa.Array, shown: pa.Array) -> pa.Array | None:
-    return pc.equal(pc.utf8_lower(values), "true") if _all(shown, "(?i:true|false)") else None
+def _booleans(values: pa.Array, present: pa.Array) -> pa.Array | None:
+    return pc.equal(pc.utf8_lower(values), "true") if _all(present, "(?i:true|false)") else None
 
 
-def _comma_numbers(values: pa.Array, shown: pa.Array, separator: str) -> pa.Array | None:
+def _comma_numbers(values: pa.Array, present: pa.Array, separator: str) -> pa.Array | None:
     pattern, thousands = (THOUSANDS_COMMA, ",") if separator == "," else (DECIMAL_COMMA, ".")
-    if not _all(shown, pattern):
+    if not _all(present, pattern):
         return None
     plain = pc.replace_substring(pc.replace_substring(values, thousands, ""), ",", ".")
     return _numbers(plain, plain.drop_null())
 
 
-def _times(values: pa.Array, shown: pa.Array) -> tuple[pa.Array | None, str]:
-    if _all(shown, ISO_DATE):
+def _times(values: pa.Array, present: pa.Array) -> tuple[pa.Array | None, str]:
+    if _all(present, ISO_DATE):
         return _cast(values, pa.date32()), ""
-    if _all(shown, f"{ISO_DATE}{CLOCK}"):
+    if _all(present, f"{ISO_DATE}{CLOCK}"):
         return _instants(values), ""
     for pattern, formats in DATES:
-        if _all(shown, f"{pattern}({CLOCK})?"):
+        if _all(present, f"{pattern}({CLOCK})?"):
             return _days(values, formats)
     return None, ""
 
@@ -142,16 +142,16 @@ def _instants(values: pa.Array) -> pa.Array | None:
 
 
 def _days(values: pa.Array, formats: tuple[str, ...]) -> tuple[pa.Array | None, str]:
-    """Days of dates that are not written as in ISO 8601 (a time beside them is dropped), and which order was taken."""
+    """Return the days of dates not in ISO 8601 (a time of day is dropped), and a remark if their order is ambiguous."""
     days = pc.list_element(pc.split_pattern_regex(values, "[ T]", max_splits=1), 0)
-    parsed = [found for form in formats if (found := _parsed(days, form)) is not None]
+    parsed = [found for form in formats if (found := _parse(days, form)) is not None]
     if not parsed:
         return None, ""
     return parsed[0], "dates read as day, month, year" if len(parsed) > 1 else ""
 
 
-def _parsed(days: pa.Array, form: str) -> pa.Array | None:
-    """The days; None where one does not exist (strptime takes the 31st of February for one of March)."""
+def _parse(days: pa.Array, form: str) -> pa.Array | None:
+    """Parse the days; None where one does not exist (strptime takes the 31st of February for one of March)."""
     found = pc.strptime(days, form, "s", error_is_null=True)
     place = [letter for letter in form if letter in "dmY"].index("d")
     written = pc.list_element(pc.split_pattern_regex(days, "[./-]"), place).cast(pa.int64())
@@ -160,15 +160,15 @@ def _parsed(days: pa.Array, form: str) -> pa.Array | None:
 
 
 def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array | None:
-    """The values as another type; None where one does not fit, as a number of twenty digits in 64 bits."""
+    """Cast the values to another type; None where one does not fit, as a number of twenty digits in 64 bits."""
     try:
         return pc.cast(pc.utf8_ltrim(values, "+"), kind)
     except pa.ArrowInvalid:
         return None
 
 
-def _all(shown: pa.Array, pattern: str) -> bool:
-    return pc.all(pc.match_substring_regex(shown, f"^(?:{pattern})$")).as_py()
+def _all(present: pa.Array, pattern: str) -> bool:
+    return pc.all(pc.match_substring_regex(present, f"^(?:{pattern})$")).as_py()
 
 
 def _columns(names: list[str]) -> str:
@@ -176,5 +176,9 @@ def _columns(names: list[str]) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """A number of things: "1 cell", "1,204 cells"."""
+    """Return a number with its noun, in the singular or the plural.
+
+    >>> counted(1, "cell"), counted(1204, "cell")
+    ('1 cell', '1,204 cells')
+    """
     return f"{number:,} {what}{'' if number == 1 else 's'}"

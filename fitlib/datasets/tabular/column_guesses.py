@@ -1,6 +1,6 @@
-"""What the columns of an unknown table may be: target, protected attributes, parts, units, features to leave out.
+"""Guesses on the columns of an unknown table: target, protected attributes, parts, units, features to leave out.
 
-Pure, on an Arrow table. Names decide before types; what is only a guess says why, and what else it could have been.
+Pure functions on an Arrow table. Names count before types; a guess comes with its reason and the other candidates.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +19,13 @@ from numpy.typing import NDArray
 from fitlib.datasets.tabular import column_vocabulary as words
 from fitlib.errors import InputError
 
-MOST_VALUES = 1000  # different values that are looked at one by one
-MOST_CLASSES = 20  # different values of numbers that are a class or group each; of attributes that are guessed
-MOST_NAMED = 50  # classes of text
-MOST_GROUPS = 8  # groups of one attribute that are kept apart
+MOST_VALUES = 1000  # most different values that are listed one by one
+MOST_CLASSES = 20  # most values of a column of numbers with a class or group for each, and of a guessed attribute
+MOST_NAMED = 50  # most classes of a column of text
+MOST_GROUPS = 8  # most groups of one attribute, beside "other"
 MOST_ATTRIBUTES = 3
-ENOUGH = (10, 2)  # rows of a group in each part, at least; the second where the first leaves fewer than two groups
-MOSTLY = 0.8  # of the rows should have a value of an attribute that is guessed
+ENOUGH = (10, 2)  # fewest rows of a group in each part; the second if the first leaves fewer than two groups
+MOSTLY = 0.8  # share of rows with a value that a guessed attribute should have
 TEST_SHARE = 0.3
 PART_NAMES = {
     "test": ("test", "testing"),
@@ -36,7 +37,7 @@ AGES = ((25, 45), (30, 50), (40,))
 
 @dataclass(frozen=True)
 class Look:
-    """One column as it looks from outside.
+    """The profile of one column: its kind and its values.
 
     `kind`: text, boolean, whole (numbers), number, date or other; `counts`: (value, rows) sorted by value, where there
     are at most MOST_VALUES different ones; `distinct` and `missing` count values and empty cells.
@@ -46,7 +47,7 @@ class Look:
     kind: str
     column: pa.ChunkedArray
     distinct: int
-    counts: tuple[tuple[object, int], ...]
+    counts: tuple[tuple[Any, int], ...]
 
     @property
     def missing(self) -> int:
@@ -54,13 +55,13 @@ class Look:
         return self.column.null_count
 
     @property
-    def shown(self) -> int:
+    def present(self) -> int:
         """Rows with a value."""
         return len(self.column) - self.missing
 
     @property
     def numeric(self) -> bool:
-        """Is it a column of numbers?"""
+        """Whether it is a column of numbers."""
         return self.kind in ("whole", "number")
 
     @cached_property
@@ -71,14 +72,14 @@ class Look:
 
     @cached_property
     def codes(self) -> NDArray[np.int64]:
-        """Which of `counts` each row has (rows,); -1 where it has none."""
+        """The index of each row's value in `counts` (rows,); -1 where it has none."""
         values = pa.array([value for value, _ in self.counts], self.column.type)
         return pc.fill_null(pc.index_in(self.column, values), -1).to_numpy().astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A chosen column, why, and the other candidates; `given` where nothing was guessed."""
+    """A chosen column, the reason, and the other candidates; `given` where the user named it."""
 
     look: Look
     why: str
@@ -87,7 +88,7 @@ class Guess:
 
 
 def look_at(name: str, column: pa.ChunkedArray) -> Look:
-    """The look of one column of a table that `table_files.read_table` read."""
+    """Return the profile of one column of a table that `reading.read_table` read."""
     kind = _kind(column)
     if kind == "other":
         return Look(name, kind, column, 0, ())
@@ -107,8 +108,8 @@ def _kind(column: pa.ChunkedArray) -> str:
     if pa.types.is_integer(kind):
         return "whole"
     if pa.types.is_floating(kind):
-        shown = column.filter(pc.is_finite(column))
-        return "whole" if pc.all(pc.equal(pc.floor(shown), shown)).as_py() else "number"
+        finite = column.filter(pc.is_finite(column))
+        return "whole" if pc.all(pc.equal(pc.floor(finite), finite)).as_py() else "number"
     return "date" if pa.types.is_temporal(kind) else "other"
 
 
@@ -116,13 +117,15 @@ def _kind(column: pa.ChunkedArray) -> str:
 
 
 def guess_target(where: str, looks: Sequence[Look]) -> Guess:
-    """The column to predict: by its name, else the only one (or the last one) with two values.
+    """Guess the column to predict: by its name, else the only one (or the last one) with two values.
 
-    InputError, naming the candidates, where neither tells.
+    InputError, with the candidates, where both fail.
     """
     fit = [look for look in looks if _may_be_target(look)]
-    ranks = [(_target_rank(look), -place, look.name) for place, look in enumerate(fit)]
-    named = sorted(ranked for ranked in ranks if ranked[0] is not None)
+    # Of two equally good names the later column wins: tables usually end with the target.
+    named = sorted(
+        (rank, -place, look.name) for place, look in enumerate(fit) if (rank := _target_rank(look)) is not None
+    )
     two = [look.name for look in fit if look.distinct == 2]
     others = dict.fromkeys([name for *_, name in named] + two)
     if named:
@@ -143,7 +146,7 @@ def _may_be_target(look: Look) -> bool:
 
 
 def _target_rank(look: Look) -> int | None:
-    """How well a name says "target", 0 best; None where it does not. Only plain words make numbers a target."""
+    """Rank a name as that of a target, 0 best; None where it is none. Numbers need one of the words in TARGET."""
     if words.fits(look.name, words.TARGET):
         return 0 if needs_no_cut(look) else 2
     ranked = words.fits(look.name, words.GAIN, words.HARM, words.INCOME, words.OTHER_TARGETS)
@@ -151,12 +154,12 @@ def _target_rank(look: Look) -> int | None:
 
 
 def needs_no_cut(look: Look) -> bool:
-    """May every value be a class of its own?"""
+    """Return whether every value can be a class."""
     return not look.numeric or (look.kind == "whole" and look.distinct <= MOST_CLASSES)
 
 
 def cut_of(look: Look) -> str:
-    """Where numbers are cut into two classes: above the median, as `positive` says it."""
+    """Return where to cut numbers into two classes, above the median, as a value of `positive`."""
     values = look.numbers
     median = float(np.quantile(values, 0.5, method="lower"))
     cut = median if median < values.max() else float(values[values < median].max())
@@ -165,14 +168,14 @@ def cut_of(look: Look) -> str:
 
 
 def favourable_of(look: Look, classes: Sequence[str]) -> tuple[str | None, str]:
-    """The class that is clearly good to get, and why; None where names of column and classes do not tell."""
+    """Return the clearly favourable class, and why; None where the names of column and classes do not suggest one."""
     good = [name for name in classes if words.one_of(name, words.GOOD_VALUES)]
     if len(good) == 1:
         return good[0], "by its name"
     gain, harm = words.fits(look.name, words.GAIN, words.INCOME), words.fits(look.name, words.HARM)
     listed = words.YES_VALUES + (f" {words.TRUE_VALUES}" if gain else "")
     yes = [name for name in classes if words.one_of(name, listed)]
-    plain = gain or words.fits(look.name, words.TARGET, words.OTHER_TARGETS)  # "smoker: yes" is good for nobody
+    plain = gain or words.fits(look.name, words.TARGET, words.OTHER_TARGETS)  # "smoker: yes" is not favourable
     if len(yes) == 1 and plain and not harm:
         return yes[0], "by the names of column and class"
     if gain and len(classes) == 2 and classes[1].startswith(">"):
@@ -184,13 +187,13 @@ def favourable_of(look: Look, classes: Sequence[str]) -> tuple[str | None, str]:
 
 
 def guess_protected(where: str, looks: Sequence[Look], target: Look) -> list[Guess]:
-    """Up to three columns whose names tell a protected attribute; age, or many values, only where nothing else does.
+    """Guess up to three protected attributes by their names; age, or many values, only if there is nothing else.
 
-    InputError, naming the candidates, where no name tells one.
+    InputError, with the candidates, where no name suggests one.
     """
     kinds = list(words.PROTECTED)
     found = [(kinds.index(kind), look) for look in looks if (kind := _attribute_kind(look, target))]
-    found.sort(key=lambda pair: (pair[1].shown < MOSTLY * len(pair[1].column), pair[0]))
+    found.sort(key=lambda pair: (pair[1].present < MOSTLY * len(pair[1].column), pair[0]))
     named = [look for _, look in found]
     handy = [look for rank, look in found if kinds[rank] != "age" and _handy(look)]
     first = handy[:MOST_ATTRIBUTES] or named[:1]
@@ -210,7 +213,7 @@ def _attribute_kind(look: Look, target: Look) -> str | None:
 
 
 def _handy(look: Look) -> bool:
-    return look.distinct <= MOST_CLASSES and look.shown >= MOSTLY * len(look.column)
+    return look.distinct <= MOST_CLASSES and look.present >= MOSTLY * len(look.column)
 
 
 def _may_be_protected(look: Look) -> bool:
@@ -219,7 +222,7 @@ def _may_be_protected(look: Look) -> bool:
 
 @dataclass(frozen=True)
 class Groups:
-    """How a column's values become groups: `merged` {name: values} or `bins`, both None where each value is one.
+    """The groups of a column's values: `merged` {name: values} or `bins`, both None where each value is a group.
 
     `sizes`: rows of each group, in the order of the groups; `left_out`: values (as text) that are in no group.
     """
@@ -231,35 +234,35 @@ class Groups:
 
 
 def groups_of(where: str, look: Look, test_rows: NDArray[np.bool_] | None) -> Groups:
-    """Groups that each have members in both parts: rare values are put together, or left out where they are too few.
+    """Form groups with members in both parts: rare values are merged, or left out if they are too few.
 
     `test_rows` (rows,) marks the test part; None where it is to be drawn. InputError where fewer than two are left.
     """
     if look.numeric and not needs_no_cut(look):
         return _ranges(where, look)
     members = np.array([_smallest_part(look.codes == code, test_rows) for code in range(len(look.counts))])
-    made = (_merged(look, members, enough) for enough in ENOUGH)
-    found = next((groups for groups in made if len(groups.sizes) > 1), None)
+    candidates = (_merge_rare(look, members, enough) for enough in ENOUGH)
+    found = next((groups for groups in candidates if len(groups.sizes) > 1), None)
     if found is None:
         problem = f"fewer than two of its values ({look.distinct:,}) have {ENOUGH[-1]} rows in each part"
         raise InputError(where, "--protected", look.name, problem, "choose another column, or more rows")
     return found
 
 
-def _merged(look: Look, members: NDArray[np.float64], enough: int) -> Groups:
-    """The largest groups of `enough` members in each part, and the group "other" of all the rest."""
+def _merge_rare(look: Look, members: NDArray[np.float64], enough: int) -> Groups:
+    """Keep the largest groups of `enough` members in each part, and merge the rest into the group "other"."""
     largest = sorted(np.flatnonzero(members >= enough), key=lambda code: -look.counts[code][1])[:MOST_GROUPS]
     if len(largest) == len(look.counts):
         return Groups({text_of(value): rows for value, rows in look.counts})
     groups = {text_of(look.counts[code][0]): [look.counts[code][0]] for code in sorted(largest)}
     rest = [code for code in range(len(look.counts)) if code not in largest]
-    left_out = _put_together(groups, [look.counts[code][0] for code in rest], bool(members[rest].sum() >= enough))
+    left_out = _add_other(groups, [look.counts[code][0] for code in rest], bool(members[rest].sum() >= enough))
     rows = dict(look.counts)
     return Groups({name: sum(rows[v] for v in values) for name, values in groups.items()}, groups, None, left_out)
 
 
-def _put_together(groups: dict[str, list[object]], rest: list[object], many: bool) -> tuple[str, ...]:
-    """Add the rare values to the group "other"; those that are left out, as they are too few for a new group."""
+def _add_other(groups: dict[str, list[Any]], rest: list[Any], many: bool) -> tuple[str, ...]:
+    """Add the rare values to the group "other"; return those left out, as too few for a new group."""
     other = next((name for name in groups if name.casefold() == "other"), None)
     if other is None and not many:
         return tuple(map(text_of, rest))
@@ -274,26 +277,27 @@ def _smallest_part(members: NDArray[np.bool_], test_rows: NDArray[np.bool_] | No
 
 
 def _ranges(where: str, look: Look) -> Groups:
-    """Numbers cut into ranges: an age at usual ages, all else into three parts of equal size, or at the median."""
+    """Cut numbers into ranges: an age at usual ages, all else into three parts of equal size, or at the median."""
     values, whole = look.numbers, look.kind == "whole"
     thirds = np.quantile(values, [1 / 3, 2 / 3])
-    tries = [*(AGES if words.kind_of_attribute(look.name) == "age" else ()), thirds, [np.median(values)]]
-    for tried in tries:
-        bins = sorted({float(np.ceil(cut)) if whole else float(f"{cut:.4g}") for cut in tried})
+    candidates = [*(AGES if words.kind_of_attribute(look.name) == "age" else ()), thirds, [np.median(values)]]
+    for cuts in candidates:
+        bins = sorted({float(np.ceil(cut)) if whole else float(f"{cut:.4g}") for cut in cuts})
         sizes = np.bincount(np.digitize(values, bins), minlength=len(bins) + 1)
-        if len(bins) == len(tried) and sizes.min() >= max(0.05 * len(values), ENOUGH[-1] / TEST_SHARE):
+        if len(bins) == len(cuts) and sizes.min() >= max(0.05 * len(values), ENOUGH[-1] / TEST_SHARE):
             ends = [_plain(cut) for cut in bins]
             names = [f"< {ends[0]}", *(f"{a} to < {b}" for a, b in pairwise(ends)), f">= {ends[-1]}"]
             plain = [int(cut) if cut.is_integer() else cut for cut in bins]
             return Groups(dict(zip(names, sizes.tolist(), strict=True)), None, plain)
-    raise InputError(where, "--protected", look.name, "its numbers make no two groups", "choose another column")
+    problem = "its numbers cannot be cut into two groups"
+    raise InputError(where, "--protected", look.name, problem, "choose another column")
 
 
 # Parts and units
 
 
 def parts_of(look: Look) -> dict[str, list[str]] | None:
-    """{"test": values, "train": values, "validation": values} of a column that tells the parts; else None."""
+    """Return {"test": values, "train": values, "validation": values} of a column of parts; None for any other."""
     if look.kind != "text" or not 2 <= look.distinct <= 4:
         return None
     found = {part: [v for v, _ in look.counts if v.casefold() in names] for part, names in PART_NAMES.items()}
@@ -302,10 +306,10 @@ def parts_of(look: Look) -> dict[str, list[str]] | None:
 
 
 def guess_unit(looks: Sequence[Look], taken: Sequence[str]) -> Look | None:
-    """A column that numbers persons, of whom several have two rows or more, so that no person gets into both parts."""
+    """Guess a column that identifies persons with several rows, who must not be in both parts; None without one."""
     for look in looks:
-        repeated = 20 <= look.distinct < 0.9 * look.shown and not look.missing and look.kind in ("text", "whole")
-        if look.name not in taken and repeated and words.fits(look.name, words.UNIT) and _says_identifier(look.name):
+        repeated = 20 <= look.distinct < 0.9 * look.present and not look.missing and look.kind in ("text", "whole")
+        if look.name not in taken and repeated and words.fits(look.name, words.UNIT) and _is_id_name(look.name):
             return look
     return None
 
@@ -314,32 +318,32 @@ def guess_unit(looks: Sequence[Look], taken: Sequence[str]) -> Look | None:
 
 
 def unfit(look: Look, target: Look, cut: str | None) -> str | None:
-    """Why a column is no feature; None where it is one."""
+    """Return why a column cannot be a feature; None where it can."""
     if look.kind == "other":
         return "its cells are no single values"
     if look.distinct < 2:
         return "the same value in every row" if look.distinct else "no value in any row"
     if look.kind == "date":
         return "a date"
-    if look.kind == "text" and look.distinct > max(0.5 * look.shown, MOST_NAMED):
+    if look.kind == "text" and look.distinct > max(0.5 * look.present, MOST_NAMED):
         return f"free text or an identifier: {look.distinct:,} different values"
     if _is_identifier(look):
         return "an identifier: another value in every row"
-    return "tells the target: each value goes with one class only" if _tells(look, target, cut) else None
+    return "tells the target: each value goes with one class only" if _determines(look, target, cut) else None
 
 
 def _is_identifier(look: Look) -> bool:
     if look.distinct < len(look.column) or look.kind not in ("whole", "text"):
         return False
-    return look.kind == "text" or _says_identifier(look.name) or bool(np.ptp(look.numbers) + 1 == len(look.column))
+    return look.kind == "text" or _is_id_name(look.name) or bool(np.ptp(look.numbers) + 1 == len(look.column))
 
 
-def _says_identifier(name: str) -> bool:
+def _is_id_name(name: str) -> bool:
     return words.fits(name, words.IDENTIFIER) or name.casefold().endswith("id")
 
 
-def _tells(look: Look, target: Look, cut: str | None) -> bool:
-    """Does every value go with one class only: so often that it is no chance?"""
+def _determines(look: Look, target: Look, cut: str | None) -> bool:
+    """Return whether every value has one class only, so often that it is not by chance."""
     classes = target_codes(target, cut)
     rows = (classes >= 0) & look.column.is_valid().to_numpy()
     if not rows.any() or len(np.unique(classes[rows])) < 2:
@@ -347,11 +351,11 @@ def _tells(look: Look, target: Look, cut: str | None) -> bool:
     if look.counts and look.distinct <= rows.sum() / 10:
         pairs = np.unique(np.stack([look.codes[rows], classes[rows]]), axis=1)
         return len(np.unique(pairs[0])) == pairs.shape[1]
-    return look.numeric and _apart(look.column.cast(pa.float64()).to_numpy()[rows], classes[rows])
+    return look.numeric and _are_separated(look.column.cast(pa.float64()).to_numpy()[rows], classes[rows])
 
 
-def _apart(values: NDArray[np.float64], classes: NDArray[np.int64]) -> bool:
-    """Do two classes lie on two sides of a number, with 20 rows or more each?"""
+def _are_separated(values: NDArray[np.float64], classes: NDArray[np.int64]) -> bool:
+    """Return whether a number separates two classes, with 20 rows or more each."""
     sides = [values[classes == code] for code in np.unique(classes)]
     if len(sides) != 2 or min(map(len, sides)) < 20:
         return False
@@ -359,7 +363,7 @@ def _apart(values: NDArray[np.float64], classes: NDArray[np.int64]) -> bool:
 
 
 def target_codes(target: Look, cut: str | None) -> NDArray[np.int64]:
-    """The class of each row (rows,), -1 where it has none; `cut` as `cut_of` gives it."""
+    """Return the class of each row (rows,), -1 where it has none; `cut` as `cut_of` returns it."""
     if cut is None:
         return target.codes
     values = target.column.cast(pa.float64()).to_numpy()
@@ -367,7 +371,7 @@ def target_codes(target: Look, cut: str | None) -> NDArray[np.int64]:
 
 
 def categorical(look: Look) -> bool:
-    """Do numbers stand for categories, by the column's name?"""
+    """Return whether numbers are codes of categories, by the column's name."""
     return look.kind == "whole" and 2 < look.distinct <= MOST_VALUES and words.fits(look.name, words.CODE)
 
 
@@ -375,7 +379,7 @@ def categorical(look: Look) -> bool:
 
 
 def text_of(value: object) -> str:
-    """A value as a class or a group is called: 1.0 as "1"."""
+    """Return a value as the name of a class or a group, whole numbers without a decimal point."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -389,5 +393,5 @@ def _of(looks: Sequence[Look], name: str) -> Look:
 
 def _no_guess(where: str, option: str, role: str, candidates: Sequence[str]) -> InputError:
     listed = words.listing(candidates, 12) or "none"
-    problem = f"no column's name or type tells the {role}; candidates: {listed}"
+    problem = f"no column's name or type suggests the {role}; candidates: {listed}"
     return InputError(where, option, None, problem, f"name it: {option} COLUMN")

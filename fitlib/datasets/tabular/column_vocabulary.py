@@ -1,7 +1,7 @@
-"""What columns of people's tables are called, in several languages: pure lists, without accents and in small letters.
+"""Usual names of columns in users' tables, in several languages: lists without accents and in lower case.
 
-A phrase fits a name that has its words one after another; words of six letters and more of PROTECTED also fit inside
-longer ones, as in compounds.
+A phrase matches a name that contains its words one after another; words of six letters and more of PROTECTED also match
+inside longer ones, as in compounds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-PROTECTED = {  # kind of attribute -> phrases; the kinds in the order in which they are chosen
+PROTECTED = {  # kind of attribute -> phrases; the kinds in order of preference
     "protected": "protected sensitive_attribute",
     "sex": "sex gender sexe genre geschlecht sexo genero sesso genere geslacht kon kjonn kjønn køn plec sukupuoli "
     "cinsiyet пол 性别 性別 성별",
@@ -25,12 +25,12 @@ PROTECTED = {  # kind of attribute -> phrases; the kinds in the order in which t
     "orientation": "sexual_orientation sexuelle_orientierung orientation_sexuelle orientacion_sexual",
     "age": "age agep alter altersgruppe edad eta idade leeftijd wiek yas alder aldersgrupp возраст 年龄 年齢 나이",
 }
-TARGET = (  # phrases that say nothing else
+TARGET = (  # phrases without another meaning
     "target label labels class classes outcome y ground_truth klasse classe clase ziel zielvariable zielgrosse cible "
     "objetivo objectif alvo etichetta etiqueta etiquette ergebnis resultat resultado risultato doel uitkomst wynik "
     "hedef цель 目标 結果 标签"
 )
-GAIN = (  # what it is good to have or to get
+GAIN = (  # outcomes that are good for a person
     "approved approval accepted acceptance admitted admission granted hired hire employed employment survived survival "
     "eligible pass passed graduated promoted invited good_credit bewilligt bewilligung genehmigt angenommen "
     "eingestellt einstellung zugelassen bestanden accorde accepte embauche embauchee admis reussi aprobado aceptado "
@@ -40,7 +40,7 @@ INCOME = (
     "income pincp salary wage wages earnings einkommen gehalt lohn salaire revenu sueldo salario ingreso ingresos "
     "renda reddito stipendio inkomen salaris"
 )
-HARM = (  # what it is bad to get
+HARM = (  # outcomes that are bad for a person
     "default defaulted recid recidivism recidivist recidivate reoffend rearrest arrest arrested crime fraud died dead "
     "death mortality rejected denied refused churn churned dropout bankrupt bankruptcy delinquent delinquency disease "
     "sick stroke cancer diabetes readmitted readmission fired dismissed late unemployed violation "
@@ -51,7 +51,7 @@ OTHER_TARGETS = (
     "loan_status credit_risk creditworthiness kreditwurdigkeit kreditrisiko deposit subscribed decision entscheidung "
     "decision_finale decisione diagnosis diagnose diagnostic verdict"
 )
-GOOD_VALUES = (  # classes that are clearly good to get, as they are written in cells, words joined
+GOOD_VALUES = (  # classes that are clearly good for a person, as they are written in cells, words joined
     ">50k >50k. approved approve accepted accept granted hired good passed pass admitted survived eligible graduated "
     "bewilligt genehmigt angenommen eingestellt gut bestanden accorde accepte embauche bon admis aprobado aceptado "
     "contratado bueno aprovado bom approvato accettato buono goed goedgekeurd"
@@ -74,7 +74,11 @@ WORD = re.compile(r"[^\W_]+")
 
 
 def words_of(name: str) -> str:
-    """A name's words, one blank between and around them: "OrderNr.2 Größe" as " order nr 2 grosse "."""
+    """Return a name's words, with one blank between and around them.
+
+    >>> words_of("OrderNr.2 Größe")
+    ' order nr 2 grosse '
+    """
     parted = re.sub(r"(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ][a-zà-ÿ])|(?<=[a-zà-ÿ])(?=[A-ZÀ-Þ])", " ", name)
     letters = unicodedata.normalize("NFKD", parted.casefold())
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
@@ -82,24 +86,28 @@ def words_of(name: str) -> str:
 
 
 def fits(name: str, *lists: str, inside: bool = False) -> bool:
-    """Does a name have a phrase of the lists (`inside`: or a word of six letters and more as a part of a word)?"""
+    """Return whether a name contains a phrase of the lists; `inside`: long words also inside a longer word."""
     words = words_of(name)
     phrases = [phrase.replace("_", " ") for listed in lists for phrase in listed.split()]
     return any(f" {p} " in words or (inside and len(p) > 5 and p in words) for p in phrases)
 
 
 def one_of(value: object, listed: str) -> bool:
-    """Is a cell's value one of the listed ones, whatever its case, blanks and accents?"""
+    """Return whether a cell's value is one of the listed ones, whatever its case, blanks and accents."""
     letters = unicodedata.normalize("NFKD", "".join(str(value).split()).casefold())
     return "".join(letter for letter in letters if not unicodedata.combining(letter)) in listed.split()
 
 
 def kind_of_attribute(name: str) -> str | None:
-    """The kind of protected attribute that a column's name tells; None where it tells none."""
+    """Return the kind of protected attribute that a column's name suggests; None where it suggests none.
+
+    >>> kind_of_attribute("Altersgruppe"), kind_of_attribute("applicant_sex"), kind_of_attribute("income")
+    ('age', 'sex', None)
+    """
     return next((kind for kind, phrases in PROTECTED.items() if fits(name, phrases, inside=True)), None)
 
 
 def listing(names: Iterable[str], most: int = 8) -> str:
-    """Names one after another, cut after `most`."""
+    """List names one after another, cut after `most`."""
     names = list(names)
     return ", ".join(names[:most]) + (" …" if len(names) > most else "")

@@ -1,7 +1,7 @@
-"""Columns of people's tables as class and group numbers: values mapped, merged, cut into ranges, or crossed.
+"""Columns of users' tables as class and group numbers: values mapped, merged, cut into ranges, or crossed.
 
-Pure functions of a column's values. Whatever is left out is counted in the notes; what cannot be a class or a group
-is an InputError that names table, field, column and remedy.
+Pure functions of a column's values. The notes count whatever is left out; what cannot be a class or a group is an
+InputError with table, field, column and remedy.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -20,21 +21,21 @@ from numpy.typing import NDArray
 from fitlib.errors import InputError, known
 from fitlib.storage.predictions import MOST_CLASSES, MOST_GROUPS, crossed_groups, crossed_name
 
-Values = NDArray | pa.ChunkedArray
-Getter = Callable[[str], Values]
+Values: TypeAlias = NDArray[Any] | pa.ChunkedArray
+Getter: TypeAlias = Callable[[str], Values]
 
 CUT = re.compile(r"\s*(>=|<=|>|<)\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*")
 OPPOSITE = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
 COMPARE = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 SPELLINGS = {True: ("yes", "true", "on", "y", "t"), False: ("no", "false", "off", "n", "f")}  # YAML reads No as false
 OTHER = "other"
-CONTINUOUS = "say which values are class 1 (positive: [...]) or where to cut (positive: '> 50000')"
+CONTINUOUS = "name the values of class 1 (positive: [...]) or a cut (positive: '> 50000')"
 MERGE = "merge values (groups: {name: [values], ...}) or cut numbers into ranges (bins: [25, 45])"
 
 
 @dataclass(frozen=True)
 class Coded:
-    """A column as numbers: `names[k]` is what number k means.
+    """A column as numbers: `names[k]` is the name of number k.
 
     `numbers` int64 (rows,), -1 where the row belongs to none; `notes`: sentences on what was left out or cut.
     """
@@ -46,12 +47,12 @@ class Coded:
 
 @dataclass(frozen=True)
 class Levels:
-    """A column's different values, sorted (numbers as numbers, text alphabetically), and each row's place among them.
+    """A column's different values, sorted (numbers as numbers, text alphabetically), and the value of each row.
 
-    `places` int64 (rows,), -1 where the row has no value: null, NaN.
+    `places`: the index of the row's value, int64 (rows,), -1 where the row has no value: null, NaN.
     """
 
-    values: tuple[object, ...]
+    values: tuple[Any, ...]
     places: NDArray[np.int64]
 
     @property
@@ -61,27 +62,39 @@ class Levels:
 
     @property
     def numeric(self) -> bool:
-        """Are all values numbers?"""
+        """Whether all values are numbers."""
         return all(isinstance(v, int | float) and not isinstance(v, bool) for v in self.values)
 
     @property
     def fractional(self) -> bool:
-        """Are there numbers that are not whole?"""
+        """Whether there are numbers that are not whole."""
         return self.numeric and any(not float(v).is_integer() for v in self.values)
 
 
 def rows(n: int) -> str:
-    """A number of rows in words."""
+    """Return a number of rows in words.
+
+    >>> rows(1), rows(1204)
+    ('1 row', '1,204 rows')
+    """
     return f"{n:,} row{'' if n == 1 else 's'}"
 
 
 def text_of(value: object) -> str:
-    """A value as it is named: 1.0 as "1"."""
+    """Return a value as text, whole numbers without a decimal point.
+
+    >>> text_of(1.0), text_of(0.5), text_of("a")
+    ('1', '0.5', 'a')
+    """
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def levels_of(where: str, column: str, values: Values) -> Levels:
-    """The different values of a column (rows,) of numbers, booleans, dates or text; InputError for lists."""
+    """Return the different values of a column (rows,) of numbers, booleans, dates or text; InputError for lists.
+
+    >>> levels_of("table", "grade", np.array([10.0, 9.0, np.nan, 10.0])).names
+    ('9', '10')
+    """
     if isinstance(values, pa.ChunkedArray | pa.Array):
         if pa.types.is_nested(values.type):
             raise InputError(where, "column", column, f"its cells are {values.type}", "give every row one value")
@@ -98,12 +111,17 @@ def classes_of(
     positive: Sequence[object] | None = None,
     classes: Mapping[str, Sequence[object]] | None = None,
 ) -> Coded:
-    """The target as class numbers.
+    """Return the target as class numbers.
 
     Every value is a class; or the classes are {name: [values]}, and rows with other values belong to none; or class 1
     are the values `positive`, or those that a cut such as "> 50000" admits, and class 0 is the rest (called "other"
     where it has several values). InputError for one class only, for more than 1,000, and for numbers that are not
     whole.
+
+    >>> income = np.array([20_000, 60_000, 75_000])
+    >>> coded = classes_of("table", "income", income, positive=["> 50000"])
+    >>> coded.names, coded.numbers.tolist()
+    (('<= 50000', '> 50000'), [0, 1, 1])
     """
     levels = levels_of(where, column, values)
     notes = _missing(column, levels, "target")
@@ -111,7 +129,7 @@ def classes_of(
         problem = f"it has {'only the value ' + levels.names[0] if levels.values else 'no value'}"
         raise InputError(where, "target", column, problem, "choose a column with two values or more")
     if positive is not None and classes is not None:
-        raise InputError(where, "positive", list(positive), "classes are declared too", "declare one of both")
+        raise InputError(where, "positive", list(positive), "classes are declared too", "declare only one of the two")
     if positive is not None:
         return _binary(where, column, levels, list(positive), notes)
     if classes is not None:
@@ -130,15 +148,18 @@ def groups_of(
     groups: Mapping[str, Sequence[object]] | None = None,
     bins: Sequence[float] | None = None,
 ) -> Coded:
-    """A protected attribute as group numbers.
+    """Return a protected attribute as group numbers.
 
     Every value is a group; or the groups are {name: [values]}, and rows with other values belong to none; or numbers
     are cut into the ranges below, between and from `bins` on. InputError for one group only, for more than 100 that
     are not declared, and for a declared one without rows.
+
+    >>> groups_of("table", "age", np.array([19, 44, 25]), bins=[25]).names
+    ('< 25', '>= 25')
     """
     levels = levels_of(where, column, values)
     if groups is not None and bins is not None:
-        raise InputError(where, "bins", column, "groups are declared too", "declare one of both")
+        raise InputError(where, "bins", column, "groups are declared too", "declare only one of the two")
     missing = _missing(column, levels, "protected attribute")
     if groups is not None:
         return _merged(where, "groups", column, levels, groups, missing)
@@ -157,13 +178,13 @@ def attributes_of(
     where: str,
     column: Getter,
     protected: str | Sequence[str | Sequence[str]],
-    groups: Mapping[str, object] | None = None,
+    groups: Mapping[str, Any] | None = None,
     bins: Mapping[str, Sequence[float]] | Sequence[float] | None = None,
 ) -> dict[str, Coded]:
-    """{attribute: its groups}; an element of `protected` that is a list is a crossing of its columns.
+    """Return {attribute: its groups}; an element of `protected` that is a list is a crossing of its columns.
 
     `column(name)` gives the values. `groups` and `bins` are those of the only column, or {column: those of it}.
-    Combinations of a crossing that no row shows are no groups.
+    Combinations of a crossing without a row are no groups.
     """
     elements = [protected] if isinstance(protected, str) else list(protected)
     columns = protected_columns(protected)
@@ -172,18 +193,22 @@ def attributes_of(
     merged = _by_column(where, "groups", columns, groups, lambda given: _all_are(given, Mapping))
     cuts = _by_column(where, "bins", columns, bins, lambda given: isinstance(given, Mapping))
     coded = {name: groups_of(where, name, column(name), merged.get(name), cuts.get(name)) for name in columns}
-    made: dict[str, Coded] = {}
+    attributes: dict[str, Coded] = {}
     for element in elements:
         parts = [element] if isinstance(element, str) else list(element)
         name = crossed_name(parts)
-        if name in made or len(set(parts)) < len(parts) or not parts:
+        if name in attributes or len(set(parts)) < len(parts) or not parts:
             raise InputError(where, "protected", element, "given twice, or empty", "name every column once")
-        made[name] = coded[parts[0]] if len(parts) == 1 else _crossed(name, {part: coded[part] for part in parts})
-    return made
+        attributes[name] = coded[parts[0]] if len(parts) == 1 else _cross(name, {part: coded[part] for part in parts})
+    return attributes
 
 
 def protected_columns(protected: str | Sequence[str | Sequence[str]]) -> list[str]:
-    """The columns that `protected` names, each once, in the order of their first appearance."""
+    """Return the columns that `protected` names, each once, in the order of their first appearance.
+
+    >>> protected_columns(["sex", ["race", "sex"]])
+    ['sex', 'race']
+    """
     elements = [protected] if isinstance(protected, str) else protected
     return list(dict.fromkeys(c for element in elements for c in ([element] if isinstance(element, str) else element)))
 
@@ -196,37 +221,37 @@ def _of_arrow(values: pa.ChunkedArray | pa.Array) -> tuple[list[object], NDArray
     whole = whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
     if not pa.types.is_dictionary(whole.type):
         whole = whole.dictionary_encode()
-    places, there = np.full(len(whole), -1, np.int64), pc.indices_nonzero(whole.indices.is_valid())
+    places, present = np.full(len(whole), -1, np.int64), pc.indices_nonzero(whole.indices.is_valid())
     # Not to_numpy or fill_null: these import pandas, which takes longer than all the rest of a plan.
-    places[np.from_dlpack(there)] = np.from_dlpack(pc.drop_null(whole.indices))
+    places[np.from_dlpack(present)] = np.from_dlpack(pc.drop_null(whole.indices))
     return whole.dictionary.to_pylist(), places
 
 
 def _of_numpy(values: NDArray) -> tuple[list[object], NDArray[np.int64]]:
     if values.dtype.kind != "O":
-        found, places = np.unique(values, return_inverse=True)
-        return found.tolist(), places.astype(np.int64)
+        found, inverse = np.unique(values, return_inverse=True)
+        return found.tolist(), inverse.astype(np.int64)
     order: dict[object, int] = {}
-    places = [-1 if _none(value) else order.setdefault(value, len(order)) for value in values.tolist()]
+    places = [-1 if _is_missing(value) else order.setdefault(value, len(order)) for value in values.tolist()]
     return list(order), np.array(places, np.int64)
 
 
 def _sorted(found: list[object], places: NDArray[np.int64]) -> Levels:
-    """Values in order, missing ones (and values that no row has) taken out."""
+    """Sort the values, without missing ones and values without a row."""
     used = np.bincount(places[places >= 0], minlength=len(found)) > 0
-    there = [place for place, value in enumerate(found) if used[place] and not _none(value)]
-    order = sorted(there, key=lambda place: _key(found[place]))
-    new = np.full(len(found) + 1, -1, np.int64)  # the last one stands for -1
+    present = [place for place, value in enumerate(found) if used[place] and not _is_missing(value)]
+    order = sorted(present, key=lambda place: _key(found[place]))
+    new = np.full(len(found) + 1, -1, np.int64)  # the last one, at index -1, maps -1 to itself
     new[order] = np.arange(len(order))
     return Levels(tuple(found[place] for place in order), new[places])
 
 
-def _none(value: object) -> bool:
+def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _key(value: object) -> tuple[int, object]:
-    """Numbers before everything else, so that columns of both can be sorted."""
+def _key(value: object) -> tuple[int, Any]:
+    """Return a sort key, numbers before everything else: a column may hold both."""
     return (0, value) if isinstance(value, int | float) else (1, str(value))
 
 
@@ -239,7 +264,7 @@ def _missing(column: str, levels: Levels, role: str) -> tuple[str, ...]:
 
 
 def places_of(where: str, field: str, column: str, given: Iterable[object], levels: Levels) -> list[int]:
-    """Places of declared values; InputError, with the nearest one, for a value that the column does not have."""
+    """Return the places of declared values; InputError, with the nearest one, for a value that the column lacks."""
     return [levels.names.index(_named(where, f"{field} ({column})", value, levels.names)) for value in given]
 
 
@@ -250,7 +275,7 @@ def _named(where: str, field: str, value: object, names: tuple[str, ...]) -> str
 
 
 def _binary(where: str, column: str, levels: Levels, positive: list[object], notes: tuple[str, ...]) -> Coded:
-    """Class 1 as declared, class 0 the rest."""
+    """Return class 1 as declared, class 0 for the rest."""
     admitted, names = _admitted(where, column, levels, positive)
     if admitted.all() or not admitted.any():
         problem = f"{'every' if admitted.all() else 'no'} value of the target {column} would be of class 1"
@@ -261,7 +286,7 @@ def _binary(where: str, column: str, levels: Levels, positive: list[object], not
 def _admitted(
     where: str, column: str, levels: Levels, positive: list[object]
 ) -> tuple[NDArray[np.bool_], tuple[str, str]]:
-    """Which values (values,) are of class 1, and the names of classes 0 and 1."""
+    """Return which values (values,) are of class 1, and the names of classes 0 and 1."""
     cut = CUT.fullmatch(positive[0]) if len(positive) == 1 and isinstance(positive[0], str) else None
     if cut and positive[0] not in levels.names:
         if not levels.numeric:
@@ -282,7 +307,7 @@ def _merged(
     declared: Mapping[str, Sequence[object]],
     notes: tuple[str, ...],
 ) -> Coded:
-    """Classes or groups as {name: [values]}; other values belong to none."""
+    """Return classes or groups declared as {name: [values]}; other values belong to none."""
     if len(declared) < 2:
         raise InputError(where, f"{field} ({column})", list(declared), "only one is declared", "declare two or more")
     number = np.full(len(levels.values) + 1, -1, np.int64)
@@ -290,13 +315,13 @@ def _merged(
         places = places_of(where, field, column, values, levels)
         if any(number[place] >= 0 for place in places) or not places:
             problem = "one of its values is in another one too" if places else "it has no value"
-            raise InputError(where, f"{field} ({column})", name, problem, "give every one values of its own")
+            raise InputError(where, f"{field} ({column})", name, problem, "list every value under one name only")
         number[places] = k
     return Coded(tuple(declared), number[levels.places], (*notes, *_others(column, levels, number)))
 
 
 def _others(column: str, levels: Levels, group: NDArray[np.int64]) -> tuple[str, ...]:
-    """A sentence on the values that no declared class or group has."""
+    """Return a sentence on the values in no declared class or group."""
     left = [place for place in range(len(levels.values)) if group[place] < 0]
     if not left:
         return ()
@@ -306,7 +331,7 @@ def _others(column: str, levels: Levels, group: NDArray[np.int64]) -> tuple[str,
 
 
 def _ranges(where: str, column: str, levels: Levels, bins: Sequence[float]) -> Coded:
-    """Groups by range: below the first bin, [bins[i], bins[i + 1]), from the last bin on."""
+    """Return the groups by range: below the first bin, [bins[i], bins[i + 1]), from the last bin on."""
     if not levels.numeric:
         raise InputError(where, f"bins ({column})", list(bins), "the column has no numbers", "use groups instead")
     if not bins or any(b <= a for a, b in pairwise(bins)):
@@ -329,31 +354,31 @@ def _all_are(given: Mapping[str, object], kind: type) -> bool:
 
 
 def _by_column(
-    where: str, field: str, columns: Sequence[str], given: object, nested: Callable[[object], bool]
-) -> dict[str, object]:
-    """{column: its own declaration}; InputError where it is not said which of several columns is meant."""
+    where: str, field: str, columns: Sequence[str], given: Any, is_nested: Callable[[Any], bool]
+) -> dict[str, Any]:
+    """Return {column: its own declaration}; InputError where it is unclear which of several columns is meant."""
     if given is None:
         return {}
-    if not nested(given):
+    if not is_nested(given):
         if len(columns) > 1:
             problem = f"which of the columns {', '.join(columns)} is meant?"
             raise InputError(where, field, given, problem, f"write {field}: {{{columns[0]}: ...}}")
         return {columns[0]: given}
-    return {known(where, field, str(name), columns): one for name, one in given.items()}
+    return {known(where, field, str(name), columns): declared for name, declared in given.items()}
 
 
-def _crossed(name: str, parts: Mapping[str, Coded]) -> Coded:
-    """All combinations that a row shows, the last attribute varying fastest; -1 where one of the parts is -1."""
+def _cross(name: str, parts: Mapping[str, Coded]) -> Coded:
+    """Return all combinations with a row, the last attribute varying fastest; -1 where one of the parts is -1."""
     numbers = np.stack([coded.numbers for coded in parts.values()])
     whole = (numbers >= 0).all(0)
     shape = tuple(len(coded.names) for coded in parts.values())
     cell = np.full(numbers.shape[1], -1, np.int64)
     cell[whole] = np.ravel_multi_index(tuple(numbers[:, whole]), shape)
     names = crossed_groups({part: coded.names for part, coded in parts.items()}, list(parts))
-    there = np.unique(cell[whole])
+    present = np.unique(cell[whole])
     new = np.full(len(names) + 1, -1, np.int64)
-    new[there] = np.arange(len(there))
+    new[present] = np.arange(len(present))
     notes = [note for coded in parts.values() for note in coded.notes]
-    absent = [names[k] for k in range(len(names)) if k not in set(there.tolist())]
+    absent = [names[k] for k in range(len(names)) if k not in set(present.tolist())]
     notes += [f"no row is of the groups {', '.join(absent)} of {name}"] if absent else []
-    return Coded(tuple(names[k] for k in there), new[cell], tuple(notes))
+    return Coded(tuple(names[k] for k in present), new[cell], tuple(notes))

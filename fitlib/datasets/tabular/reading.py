@@ -1,6 +1,6 @@
-"""Tables as people have them: CSV of many dialects, packed or not, and parquet, read into one Arrow table.
+"""Reading of users' tables: CSV of many dialects, compressed or not, and parquet, into one Arrow table.
 
-Whatever had to be guessed (separator, encoding, decimal comma, markers of missing values) is told in `notes`.
+Whatever had to be guessed (separator, encoding, decimal comma, markers of missing values) is listed in `notes`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from fitlib.datasets.tabular.cells import Remarks, cleaned, counted, typed
+from fitlib.datasets.tabular.cells import Remarks, clean, counted, infer_type
 from fitlib.errors import InputError
 from fitlib.storage.prediction_columns import one_line
 
@@ -31,12 +31,12 @@ SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 SAMPLE = 1 << 16  # bytes from which the separator is guessed
 BLOCK = 1 << 26  # bytes read at once
 FORMATS = "save it as CSV (.csv, .tsv, .txt, also .gz, .bz2, .xz) or as .parquet"
-NAMES = "give every column a name of its own in the first line"
+NAMES = "give every column its own name in the first line"
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """A table, what was guessed when it was read, and the row numbers that stood in front of it.
+    """A table, notes on the guesses made when it was read, and its first column of row numbers, if any.
 
     `table`: columns of int64, float64, bool, date32, timestamp or string, missing cells null (parquet keeps its own
     widths and nested columns); `index`: an unnamed first column of row numbers, which is not in `table`, or None.
@@ -48,11 +48,11 @@ class TableFile:
 
 
 def read_table(path: str | Path) -> TableFile:
-    """Read .csv, .tsv, .txt (also packed with gzip, bzip2 or xz) or .parquet.
+    """Read .csv, .tsv, .txt (also compressed with gzip, bzip2 or xz) or .parquet.
 
     Text: separator , ; tab or |, UTF-8, UTF-16 with a byte order mark or Windows-1252; numbers also with a decimal
-    comma (thousands commas where the comma separates); cells in `table_cells.MISSING` are null. Raises InputError for
-    a file that cannot be read, an empty one, a row with too many or too few cells, and names that are empty or double.
+    comma (thousands commas where the comma separates); cells in `cells.MISSING` are null. InputError for a file that
+    cannot be read, an empty one, a row with too many or too few cells, and names that are empty or repeated.
     """
     path = Path(path)
     suffix = path.with_suffix("").suffix.lower() if path.suffix.lower() in PACKED else path.suffix.lower()
@@ -90,12 +90,12 @@ def _parquet(path: Path, content: bytes) -> TableFile:
         raise InputError(str(path), "file", path.name, problem, "write the file again") from None
     remarks = Remarks()
     names = ["" if name.startswith("__index_level_") else name for name in map(_name, table.column_names)]
-    columns = [cleaned(column, remarks) for column in table.columns]
-    if "" in names:  # the index of a pandas frame stands last
+    columns = [clean(column, remarks) for column in table.columns]
+    if "" in names:  # the index of a pandas frame is the last column
         place = names.index("")
         names.insert(0, names.pop(place))
         columns.insert(0, columns.pop(place))
-    return _finished(path, names, columns, remarks.sentences())
+    return _finish(path, names, columns, remarks.sentences())
 
 
 # Text
@@ -110,18 +110,18 @@ def _text(path: Path, suffix: str, content: bytes) -> TableFile:
         notes.append(f"separator {SEPARATORS[separator]}")
     columns = _cells(path, data, start, separator, len(names))
     remarks = Remarks()
-    made = [typed(name, column, separator, remarks) for name, column in zip(names, columns, strict=True)]
-    return _finished(path, names, made, notes + remarks.sentences())
+    typed = [infer_type(name, column, separator, remarks) for name, column in zip(names, columns, strict=True)]
+    return _finish(path, names, typed, notes + remarks.sentences())
 
 
 def _utf8(path: Path, content: bytes) -> tuple[bytes, list[str]]:
-    """The text as UTF-8 without a byte order mark, lines ended by line feeds, and what was guessed."""
+    """Return the text as UTF-8 without a byte order mark, lines ended by line feeds, and notes on guesses."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         text, notes = content.decode("utf-16", "replace"), ["encoding UTF-16"]
     else:
         text, notes = _eight_bit(content)
     if "\0" in text:
-        raise InputError(str(path), "file", path.name, "not a text file: it holds zero bytes", FORMATS)
+        raise InputError(str(path), "file", path.name, "not a text file: it contains null bytes", FORMATS)
     text = text.removeprefix("\ufeff")
     return (text if "\n" in text else text.replace("\r", "\n")).encode("utf-8"), notes
 
@@ -134,7 +134,7 @@ def _eight_bit(content: bytes) -> tuple[str, list[str]]:
 
 
 def _excel_hint(data: bytes) -> tuple[bytes, str]:
-    """A first line `sep=;`, with which spreadsheets name the separator, is none of the table's."""
+    """Cut off a first line `sep=;`, with which spreadsheets name the separator, and return the separator."""
     line, _, rest = data.partition(b"\n")
     hint = line.strip().decode("utf-8", "replace")
     if hint.lower().startswith("sep=") and hint[4:] in SEPARATORS:
@@ -143,7 +143,7 @@ def _excel_hint(data: bytes) -> tuple[bytes, str]:
 
 
 def _separator(data: bytes, suffix: str) -> str:
-    """The separator under which most records of the beginning have as many cells as the first; of these most cells."""
+    """Guess the separator: most records at the beginning have as many cells as the first; if tied, most cells."""
     sample = data[:SAMPLE]
     if len(data) > SAMPLE:
         sample = sample[: sample.rfind(b"\n") + 1] or sample
@@ -162,7 +162,7 @@ def _agreement(lines: Sequence[str], separator: str) -> tuple[float, int]:
 
 
 def _header(path: Path, data: bytes, separator: str) -> tuple[list[str], int]:
-    """Names of the columns, and where the rows begin; row names without a heading get the name ""."""
+    """Return the names of the columns, and where the rows begin; row names without a heading get the name ""."""
     records = _Records(data, separator)
     header = next((row for row in records if any(cell.strip() for cell in row)), [])
     start, first = records.position, next((row for row in records if any(cell.strip() for cell in row)), [])
@@ -172,12 +172,12 @@ def _header(path: Path, data: bytes, separator: str) -> tuple[list[str], int]:
 
 
 def _check_first_line(path: Path, names: list[str]) -> None:
-    """Numbers are no names, unless they count up (as those of an array's columns do)."""
+    """Raise InputError where numbers take the place of names, unless they count up (as an array's columns do)."""
     numbers = [float(name) for name in names if _is_number(name)]
     if len(numbers) * 2 < max(len(names), 2) or numbers == sorted(set(numbers)):
         return
     shown = ", ".join(names[:6])
-    raise InputError(str(path), "line 1", shown, "numbers where names of columns should stand", NAMES)
+    raise InputError(str(path), "line 1", shown, "numbers instead of names of columns", NAMES)
 
 
 class _Records:
@@ -199,7 +199,7 @@ class _Records:
 
 
 def _cells(path: Path, data: bytes, start: int, separator: str, width: int) -> list[pa.ChunkedArray]:
-    """The columns, as text; InputError at the first row that has another number of cells."""
+    """Read the columns, as text; InputError at the first row with another number of cells."""
     if not data[start:].strip():
         return [pa.chunked_array([], pa.string())] * width
     places = [str(place) for place in range(width)]
@@ -218,7 +218,7 @@ def _cells(path: Path, data: bytes, start: int, separator: str, width: int) -> l
 
 
 def _check_quotes(path: Path, data: bytes, table: pa.Table) -> None:
-    """A quote that is opened and never closed swallows the rows up to the end of the file."""
+    """Raise InputError for a quote that is never closed: its cell takes all rows up to the end of the file."""
     if data.count(b'"') % 2 and "\n" in (last := table.column(table.num_columns - 1)[-1].as_py()):
         problem = "a quote is opened there and never closed"
         raise InputError(str(path), "last cell", last, problem, 'close it, or write "" for a quote inside a cell')
@@ -247,7 +247,7 @@ def _ragged(path: Path, data: bytes, start: int, separator: str, width: int, err
 # Both
 
 
-def _finished(path: Path, names: list[str], columns: list[pa.ChunkedArray], notes: list[str]) -> TableFile:
+def _finish(path: Path, names: list[str], columns: list[pa.ChunkedArray], notes: list[str]) -> TableFile:
     index = None
     if names and names[0] in ("", "Unnamed: 0") and _counts_rows(columns[0]):
         (index, *columns), names = columns, names[1:]
@@ -270,9 +270,9 @@ def _check_names(path: Path, names: list[str]) -> None:
         raise InputError(str(path), "columns", 0, "the table has no columns", NAMES)
     if "" in names:
         raise InputError(str(path), "column", names.index("") + 1, "it has no name", NAMES)
-    twice = [name for place, name in enumerate(names) if name in names[:place]]
-    if twice:
-        raise InputError(str(path), "column", twice[0], f"{names.count(twice[0])} columns have this name", NAMES)
+    repeated = [name for place, name in enumerate(names) if name in names[:place]]
+    if repeated:
+        raise InputError(str(path), "column", repeated[0], f"{names.count(repeated[0])} columns have this name", NAMES)
 
 
 def _counts_rows(column: pa.ChunkedArray) -> bool:
@@ -293,7 +293,7 @@ def _any_value(table: pa.Table) -> pa.ChunkedArray:
 
 
 def _name(text: str) -> str:
-    """A column's name in one line, in the composed form of its accents (as people type them)."""
+    """Return a column's name in one line, with composed accents (as typed on a keyboard)."""
     return unicodedata.normalize("NFC", " ".join(text.replace("\ufeff", "").split()))
 
 

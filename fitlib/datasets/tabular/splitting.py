@@ -1,4 +1,4 @@
-"""Training, validation and test part of a table's rows: told by a column, or drawn by class, group and unit."""
+"""Training, validation and test part of a table's rows: read from a column, or drawn by class, group and unit."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NAMES = {TRAIN: "training", VALIDATION: "validation", TEST: "test"}
 def parts_of_column(
     where: str, column: str, values: Values, test: Sequence[object], validation: Sequence[object] = ()
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Part of each row, int64 (rows,), -1 where the column has no value, and sentences on what was decided.
+    """Return the part of each row, int64 (rows,), -1 where the column has no value, and sentences on the choices made.
 
-    Values that are of neither `test` nor `validation` make the training part. InputError for a value that the column
+    Values in neither `test` nor `validation` make the training part. InputError for a value that the column
     does not have, and where no value is left for training.
     """
     levels = levels_of(where, column, values)
@@ -31,22 +31,25 @@ def parts_of_column(
         problem = "no row is left for the training part"
         raise InputError(where, "test", list(test), problem, f"name some values of column {column} only")
     gone = int((levels.places < 0).sum())
-    told = [f"training part: the rows with {column} {', '.join(training)}"] if len(training) > 1 else []
-    told += [f"{rows(gone)} without a value of {column}, which tells the parts, left out"] if gone else []
-    return part[levels.places], tuple(told)
+    notes = [f"training part: the rows with {column} {', '.join(training)}"] if len(training) > 1 else []
+    notes += [f"{rows(gone)} without a value of {column}, which tells the parts, left out"] if gone else []
+    return part[levels.places], tuple(notes)
 
 
-def drawn_parts(
+def draw_parts(
     strata: NDArray[np.int64],
     unit: NDArray[np.int64],
     test_share: float,
     validation_share: float = 0.0,
     seed: int = 0,
 ) -> NDArray[np.int64]:
-    """Part of each row, int64 (rows,), drawn so that every stratum has the same shares and a unit lies in one part.
+    """Draw the part of each row, int64 (rows,), with the same shares in every stratum and each unit in one part.
 
-    `strata` and `unit` int64 (rows,); a unit counts to the stratum of its first row. Of a stratum's n units
+    `strata` and `unit` int64 (rows,); a unit belongs to the stratum of its first row. Of a stratum's n units
     round(share n) are drawn for a part, at least one of two or more, and at least one is left for training.
+
+    >>> draw_parts(np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 3, 3, 4]), 0.3).tolist()
+    [0, 0, 2, 0, 0, 2]
     """
     rng = np.random.default_rng(seed)
     _, first, of_row = np.unique(unit, return_index=True, return_inverse=True)
@@ -60,8 +63,12 @@ def drawn_parts(
     return part[of_row]
 
 
-def limited(part: NDArray[np.int64], limit: int | None, test_limit: int | None) -> NDArray[np.int64]:
-    """The same with the first so many rows of the training and the test part only."""
+def limit_parts(part: NDArray[np.int64], limit: int | None, test_limit: int | None) -> NDArray[np.int64]:
+    """Keep only the first so many rows of the training and of the test part.
+
+    >>> limit_parts(np.array([TRAIN, TRAIN, TEST, TEST]), 1, None).tolist()
+    [0, -1, 2, 2]
+    """
     part = part.copy()
     for number, most in ((TRAIN, limit), (TEST, test_limit)):
         if most is not None:
@@ -70,7 +77,7 @@ def limited(part: NDArray[np.int64], limit: int | None, test_limit: int | None) 
 
 
 def check_members(where: str, groups: Sequence[str], numbers: NDArray[np.int64], part: NDArray[np.int64]) -> None:
-    """InputError where a group has no row in the training or the test part."""
+    """Raise InputError where a group has no row in the training or the test part."""
     for which in (TRAIN, TEST):
         sizes = np.bincount(numbers[part == which], minlength=len(groups))
         for name in (name for name, size in zip(groups, sizes, strict=True) if not size):

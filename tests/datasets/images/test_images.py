@@ -14,7 +14,7 @@ from PIL import Image
 from fitlib.datasets import cache, fairface
 from fitlib.datasets.dataset import Ragged
 from fitlib.datasets.images import decoding as images
-from fitlib.datasets.images.decoding import Decoding, FileSource, decoded
+from fitlib.datasets.images.decoding import Decoding, FileSource, decode, decode_ragged
 from fitlib.datasets.images.parquet import ImageTable
 from fitlib.datasets.options import FairFaceOptions
 from fitlib.errors import InputError
@@ -59,16 +59,16 @@ def _entry(cache_dir: Path) -> Path:
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_without_a_step_pixels_are_pillow_s(tmp_path, form, mode):
     content = _encoded(9, 7, form=form, mode=mode)
-    result = decoded(FileSource(_files(tmp_path / "in", content), REMEDY), Decoding())
+    result = decode_ragged(FileSource(_files(tmp_path / "in", content), REMEDY), Decoding())
     assert (result.image(0).transpose(1, 2, 0) == np.asarray(_opened(content))).all()
 
 
 def test_cut_resize_and_crop_are_what_the_study_s_transforms_do(tmp_path):
     content = _encoded(178, 218)
-    fairalm = decoded(FileSource(_files(tmp_path / "in", content), REMEDY), Decoding(cut=178, shorter=128, crop=128))
+    fairalm = decode(FileSource(_files(tmp_path / "in", content), REMEDY), Decoding(cut=178, shorter=128, crop=128))
     expected = _opened(content).crop((0, 20, 178, 198)).resize((128, 128), Image.Resampling.BILINEAR)
     assert (fairalm[0].transpose(1, 2, 0) == np.asarray(expected)).all()
-    nifr = decoded(FileSource([tmp_path / "in" / "0.png"], REMEDY), Decoding(shorter=64, crop=64))
+    nifr = decode(FileSource([tmp_path / "in" / "0.png"], REMEDY), Decoding(shorter=64, crop=64))
     expected = _opened(content).resize((64, 78), Image.Resampling.BILINEAR).crop((0, 7, 64, 71))
     assert (nifr[0].transpose(1, 2, 0) == np.asarray(expected)).all()
 
@@ -80,7 +80,7 @@ def test_the_longer_side_is_rounded_down(size, result):
 
 def test_images_of_different_sizes_stay_so(tmp_path):
     contents = [_encoded(40, 20), _encoded(20, 60, 1), _encoded(30, 30, 2)]
-    result = decoded(FileSource(_files(tmp_path / "in", *contents), REMEDY), Decoding(shorter=10))
+    result = decode_ragged(FileSource(_files(tmp_path / "in", *contents), REMEDY), Decoding(shorter=10))
     assert isinstance(result, Ragged)
     assert [result.image(row).shape for row in range(3)] == [(3, 10, 20), (3, 30, 10), (3, 10, 10)]
     expected = np.asarray(_opened(contents[1]).resize((10, 30), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
@@ -90,7 +90,7 @@ def test_images_of_different_sizes_stay_so(tmp_path):
 def test_several_threads_decode_what_one_does(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "CHUNK", 3)
     contents = [_encoded(80, 80, seed) for seed in range(20)]
-    result = decoded(FileSource(_files(tmp_path / "in", *contents), REMEDY), Decoding(crop=70))
+    result = decode(FileSource(_files(tmp_path / "in", *contents), REMEDY), Decoding(crop=70))
     for number, content in enumerate(contents):
         assert (result[number] == Decoding(crop=70)(_opened(content))).all()
 
@@ -101,17 +101,17 @@ def test_several_threads_decode_what_one_does(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"no image", "no JPEG or PNG"),
-        (b"", "no JPEG or PNG"),
+        (b"no image", "not a JPEG or PNG"),
+        (b"", "not a JPEG or PNG"),
         (_encoded(64, 64, form="JPEG")[:900], "cannot be decoded"),
-        (_encoded(64, 64, form="GIF"), "no JPEG or PNG"),
+        (_encoded(64, 64, form="GIF"), "not a JPEG or PNG"),
         (_encoded(8, 8), "smaller than 16 × 16"),
     ],
 )
 def test_a_damaged_image_is_named_and_nothing_is_kept(tmp_path, cache_dir, content, problem):
     paths = _files(tmp_path / "in", _encoded(20, 20), content, _encoded(20, 20, 1))
     with pytest.raises(InputError, match=problem) as raised:
-        decoded(FileSource(paths, REMEDY), Decoding(crop=16))
+        decode(FileSource(paths, REMEDY), Decoding(crop=16))
     assert "image = '1.png'" in str(raised.value) and str(raised.value).endswith(REMEDY)
     assert not [path for path in (cache_dir / "images").iterdir() if path.is_dir()]
 
@@ -121,15 +121,15 @@ def test_missing_images_are_counted_and_the_first_is_named(tmp_path):
     paths[1].unlink()
     paths[3].unlink()
     with pytest.raises(InputError, match=r"'1.png': missing, as are 1 others of 4; get the images"):
-        decoded(FileSource(paths, REMEDY), Decoding(crop=16))
+        decode(FileSource(paths, REMEDY), Decoding(crop=16))
 
 
 def test_the_mended_image_is_decoded_and_the_error_forgotten(tmp_path):
     paths = _files(tmp_path / "in", _encoded(16, 16), b"broken")
     with pytest.raises(InputError):
-        decoded(FileSource(paths, REMEDY), Decoding(crop=16))
+        decode(FileSource(paths, REMEDY), Decoding(crop=16))
     paths[1].write_bytes(_encoded(16, 16, 1))
-    assert len(decoded(FileSource(paths, REMEDY), Decoding(crop=16))) == 2
+    assert len(decode(FileSource(paths, REMEDY), Decoding(crop=16))) == 2
 
 
 # The cache
@@ -137,36 +137,34 @@ def test_the_mended_image_is_decoded_and_the_error_forgotten(tmp_path):
 
 def test_a_second_call_decodes_nothing(tmp_path, monkeypatch):
     source = FileSource(_files(tmp_path / "in", _encoded(16, 16)), REMEDY)
-    first = decoded(source, Decoding(crop=16))
+    first = decode(source, Decoding(crop=16))
     monkeypatch.setattr(images, "_fill", lambda *arguments: pytest.fail("decoded again"))
-    assert (decoded(source, Decoding(crop=16)) == first).all()
+    assert (decode(source, Decoding(crop=16)) == first).all()
 
 
 def test_other_content_or_decoding_is_another_entry_and_a_moved_folder_the_same(tmp_path, cache_dir):
     paths = _files(tmp_path / "in", _encoded(16, 16))
     for decoding in (Decoding(crop=16), Decoding(crop=8)):
-        decoded(FileSource(paths, REMEDY), decoding)
+        decode(FileSource(paths, REMEDY), decoding)
     moved = (tmp_path / "in").rename(tmp_path / "there") / "0.png"
-    decoded(FileSource([moved], REMEDY), Decoding(crop=8))
+    decode(FileSource([moved], REMEDY), Decoding(crop=8))
     assert len([path for path, _ in cache.entries() if path.parent.name == "images"]) == 2
     moved.write_bytes(_encoded(16, 16, 5))
-    assert (
-        decoded(FileSource([moved], REMEDY), Decoding(crop=16))[0] == Decoding()(_opened(_encoded(16, 16, 5)))
-    ).all()
+    assert (decode(FileSource([moved], REMEDY), Decoding(crop=16))[0] == Decoding()(_opened(_encoded(16, 16, 5)))).all()
 
 
 def test_what_is_written_into_an_array_stays_in_this_process(tmp_path):
     source = FileSource(_files(tmp_path / "in", _encoded(16, 16)), REMEDY)
-    first = decoded(source, Decoding(crop=16))
+    first = decode(source, Decoding(crop=16))
     kept = first.copy()
     first[:] = 0
-    assert (decoded(source, Decoding(crop=16)) == kept).all()
+    assert (decode(source, Decoding(crop=16)) == kept).all()
 
 
 @pytest.mark.parametrize("damage", ["cut", "sizes", "partial"])
 def test_a_half_written_entry_is_made_again(tmp_path, cache_dir, damage):
     source = FileSource(_files(tmp_path / "in", _encoded(16, 16)), REMEDY)
-    kept = decoded(source, Decoding(crop=16)).copy()
+    kept = decode(source, Decoding(crop=16)).copy()
     entry = _entry(cache_dir)
     if damage == "cut":
         os.truncate(entry / "pixels.npy", 200)
@@ -174,7 +172,7 @@ def test_a_half_written_entry_is_made_again(tmp_path, cache_dir, damage):
         (entry / cache.SIZES).unlink()
     else:  # as a process leaves it that is killed before the end
         entry.rename(entry.with_name(f".{entry.name}.partial"))
-    assert (decoded(source, Decoding(crop=16)) == kept).all()
+    assert (decode(source, Decoding(crop=16)) == kept).all()
     assert [path.name for path in entry.parent.iterdir() if path.is_dir()] == [entry.name]
 
 
@@ -187,7 +185,7 @@ def _decode_and_count(folder: Path, made: Path) -> None:
         fill(*arguments)
 
     images._fill = counted
-    assert len(decoded(FileSource(sorted(folder.iterdir()), REMEDY), Decoding(crop=16))) == 30
+    assert len(decode(FileSource(sorted(folder.iterdir()), REMEDY), Decoding(crop=16))) == 30
 
 
 def test_of_several_processes_one_decodes(tmp_path):
@@ -206,7 +204,7 @@ def test_a_cache_that_cannot_be_written_says_how_to_choose_another(tmp_path, mon
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FITLIB_CACHE_DIR", str(tmp_path / "file"))
     with pytest.raises(InputError, match=r"cannot be written.*FITLIB_CACHE_DIR to another folder"):
-        decoded(FileSource(_files(tmp_path / "in", _encoded(16, 16)), REMEDY), Decoding(crop=16))
+        decode(FileSource(_files(tmp_path / "in", _encoded(16, 16)), REMEDY), Decoding(crop=16))
 
 
 # Image tables
@@ -229,7 +227,7 @@ SPLIT = ["train"] * 4 + ["val"] * 2
 @pytest.mark.parametrize("nested", [True, False])
 def test_rows_of_a_table_are_decoded_in_the_order_asked_for(tmp_path, nested):
     table = ImageTable(_table(tmp_path / "t.parquet", SPLIT, nested, **FACES), REMEDY)
-    result = decoded(table.source(np.array([5, 0, 3])), Decoding(crop=12))
+    result = decode(table.source(np.array([5, 0, 3])), Decoding(crop=12))
     for image, seed in zip(result, (5, 0, 3), strict=True):
         assert (image == Decoding()(_opened(_encoded(12, 12, seed)))).all()
 
@@ -237,9 +235,9 @@ def test_rows_of_a_table_are_decoded_in_the_order_asked_for(tmp_path, nested):
 def test_a_row_without_an_image_is_named(tmp_path):
     pq.write_table(pa.table({"image": [_encoded(12, 12), b"broken", None]}), tmp_path / "t.parquet")
     source = ImageTable(tmp_path / "t.parquet", REMEDY).source
-    for row, problem in ((1, "no JPEG or PNG"), (2, "the row holds no bytes")):
+    for row, problem in ((1, "not a JPEG or PNG"), (2, "the row holds no bytes")):
         with pytest.raises(InputError, match=f"row = {row}: .*{problem}"):
-            decoded(source(np.array([0, row])), Decoding(crop=12))
+            decode(source(np.array([0, row])), Decoding(crop=12))
 
 
 def test_parts_come_from_a_column_or_from_the_names_of_the_files(tmp_path):

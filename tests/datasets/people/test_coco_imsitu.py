@@ -270,7 +270,7 @@ def test_what_is_missing_is_counted_and_told_before_any_work(small):
 def test_a_corrupt_image_is_named(small):
     _images(small, [f"verb_{number}.jpg" for number in range(7)])
     (small / "images" / "verb_1.jpg").write_bytes(b"no image")
-    with pytest.raises(InputError, match=r"image = 'verb_1\.jpg': no JPEG or PNG"):
+    with pytest.raises(InputError, match=r"image = 'verb_1\.jpg': not a JPEG or PNG"):
         _small(small, size=16)
 
 

@@ -86,7 +86,7 @@ def test_declared_classes_and_groups_keep_their_order_and_leave_other_values_out
         (TEXT, {"positive": ["a", "b", "c"]}, "every value .* class 1"),
         (NUMBERS, {"positive": ["> 99"]}, "no value .* class 1"),
         (TEXT, {"positive": ["> 99"]}, "has no numbers"),
-        (TEXT, {"positive": ["a"], "classes": {"x": ["a"], "y": ["b"]}}, "one of both"),
+        (TEXT, {"positive": ["a"], "classes": {"x": ["a"], "y": ["b"]}}, "only one of the two"),
         (TEXT, {"classes": {"x": ["a", "b"], "y": ["b"]}}, "in another one too"),
         (TEXT, {"classes": {"x": ["a"], "y": []}}, "no value"),
     ],
@@ -106,7 +106,7 @@ def test_what_cannot_be_a_target_is_refused_in_one_line(values, given, problem):
         (np.array(["a", "b"]), {"bins": [1]}, "the column has no numbers"),
         (np.arange(9), {"bins": [5, 3]}, "not ascending"),
         (np.arange(9), {"bins": [3, 50]}, "no row is >= 50"),
-        (np.arange(9), {"bins": [3], "groups": {"x": [1], "y": [2]}}, "declare one of both"),
+        (np.arange(9), {"bins": [3], "groups": {"x": [1], "y": [2]}}, "declare only one of the two"),
     ],
 )
 def test_what_cannot_be_a_protected_attribute_is_refused_in_one_line(values, given, problem):

@@ -159,7 +159,7 @@ def test_row_numbers_without_a_name_are_kept_apart(read):
         (b"a,a\n1,2\n", "2 columns have this name"),
         (b" a ,a\n1,2\n", "2 columns have this name"),
         (b"a,,c\n1,2,3\n", "it has no name"),
-        (b"0,1,1,0\n1,2,3,4\n", "numbers where names"),
+        (b"0,1,1,0\n1,2,3,4\n", "numbers instead of names"),
         (b'a,b\n1,"x\ny"\n\n3,4,5\n', "line 5"),
         (b"a,b\n1,2\n3\n", "line 3"),
         (b'a,b\n1,"x\n2,y\n', "never closed"),
