@@ -134,19 +134,19 @@ def _both_renderings(images: np.ndarray, label: np.ndarray) -> Split:
 # Sources of the images
 
 
-def _originals(options: Cifar10SOptions) -> Batches | Table:
+def _originals(options: Cifar10SOptions) -> OfficialFiles | ParquetFiles:
     """Return the images under `root`, or in the cache; InputError where there are none."""
     folder = _official(options.download) if options.root is None else Path(options.root)
     for candidate in (folder, folder / FOLDER):
         if (candidate / "test_batch").is_file():
-            return Batches(candidate)
+            return OfficialFiles(candidate)
     if folder.is_file() or (folder.is_dir() and any(folder.rglob("*.parquet"))):
-        return Table(folder)
-    problem = f"neither {FOLDER} nor a parquet file is there"
+        return ParquetFiles(folder)
+    problem = f"it contains neither {FOLDER} nor a parquet file"
     raise InputError("cifar10s", "data.root", str(folder), problem, REMEDY)
 
 
-class Batches:
+class OfficialFiles:
     """The official batch files; a file with another MD5 is not read."""
 
     def __init__(self, folder: Path):
@@ -166,7 +166,7 @@ class Batches:
         return np.concatenate([batch[b"data"] for batch in self._parts[part]]).reshape(-1, 3, 32, 32)[rows]
 
 
-class Table:
+class ParquetFiles:
     """Parquet files with images, class numbers or names in a column `label`, and parts train and test."""
 
     def __init__(self, root: Path):

@@ -20,7 +20,7 @@ from fitlib.datasets.images.decoding import Decoding, FileSource, decode, select
 from fitlib.datasets.images.folder import ImageFolder
 from fitlib.datasets.images.parquet import ImageTable, part_named
 from fitlib.datasets.options import ImagesOptions
-from fitlib.datasets.tabular.columns import Coded, Values, attributes_of, classes_of, levels_of, protected_columns
+from fitlib.datasets.tabular.columns import CodedColumn, Values, attributes_of, classes_of, levels_of, protected_columns
 from fitlib.datasets.tabular.splitting import (
     NAMES,
     NONE,
@@ -101,14 +101,14 @@ class CustomImages:
         return self.rows.file.name if isinstance(self.rows, ImageFolder) else self.rows.root.name
 
     @cached_property
-    def target(self) -> Coded:
+    def target(self) -> CodedColumn:
         """The class of each row; class numbers with names in the data keep their order."""
         column, positive, classes = self.options.target, self.options.positive, self.options.classes
         coded = classes_of(self.where, column, self._cells(column), positive, classes)
         return reorder(coded, self.rows.names(column) if positive is classes is None else None)
 
     @cached_property
-    def attributes(self) -> dict[str, Coded]:
+    def attributes(self) -> dict[str, CodedColumn]:
         """The groups of each row, by attribute; group numbers with names in the data keep their order."""
         given = self.options
         found = attributes_of(self.where, self._cells, given.protected, given.groups, given.bins)
@@ -117,7 +117,7 @@ class CustomImages:
         return dict(zip([self.attribute] if self.attribute else found, coded, strict=True))
 
     @property
-    def first(self) -> Coded:
+    def first(self) -> CodedColumn:
         """The protected attribute that methods use."""
         return next(iter(self.attributes.values()))
 
@@ -219,13 +219,13 @@ class CustomImages:
         return [f"{shared:,} of the units {self.options.unit} are in the training and in the test part"] * bool(shared)
 
 
-def reorder(coded: Coded, names: Sequence[str] | None) -> Coded:
+def reorder(coded: CodedColumn, names: Sequence[str] | None) -> CodedColumn:
     """Return it with its names in the order of `names`, if these contain all of them."""
     if not names or not set(coded.names) <= set(names):
         return coded
     order = [coded.names.index(name) for name in dict.fromkeys(names) if name in coded.names]
     new = np.append(np.argsort(order), -1)  # the last one, at index -1, maps -1 to itself
-    return Coded(tuple(coded.names[place] for place in order), new[coded.numbers], coded.notes)
+    return CodedColumn(tuple(coded.names[place] for place in order), new[coded.numbers], coded.notes)
 
 
 def to_names(where: str, column: str, cells: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.object_]:

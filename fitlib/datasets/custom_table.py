@@ -23,10 +23,10 @@ from fitlib.datasets import cache
 from fitlib.datasets.dataset import Dataset, Split
 from fitlib.datasets.options import TableOptions
 from fitlib.datasets.tabular import encoding
-from fitlib.datasets.tabular.columns import Coded, attributes_of, classes_of, levels_of, protected_columns
+from fitlib.datasets.tabular.columns import CodedColumn, attributes_of, classes_of, levels_of, protected_columns
 from fitlib.datasets.tabular.features import (
+    ExcludedColumn,
     Feature,
-    LeftOut,
     check_complete,
     feature_columns,
     feature_notes,
@@ -54,12 +54,12 @@ ARRAYS = ("x", "y", "part", "unit", "attributes")
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedTable:
     """The rows of a table in use: class, groups, unit and part of each (rows,), and the features."""
 
     classes: tuple[str, ...]
     y: NDArray[np.int64]
-    attributes: dict[str, Coded]
+    attributes: dict[str, CodedColumn]
     unit: NDArray[np.int64]
     part: NDArray[np.int64]
     features: list[Feature]
@@ -113,7 +113,7 @@ def load(options: TableOptions) -> Dataset:
     )
 
 
-def prepare(options: TableOptions) -> Prepared:
+def prepare(options: TableOptions) -> PreparedTable:
     """Read, code, split and check the table; every InputError that its columns can cause is raised here."""
     where, file = Path(options.file).name, read_table(options.file)
     table, protected = file.table, protected_columns(options.protected)
@@ -136,14 +136,14 @@ def prepare(options: TableOptions) -> Prepared:
         *_protected_notes(protected, options),
         *feature_notes(features, left, part[used], target.numbers[used], options.most_categories),
     ]
-    return Prepared(
+    return PreparedTable(
         target.names, target.numbers[used], rows, unit[used], part[used], features, tuple(dict.fromkeys(notes))
     )
 
 
 def _features(
     where: str, table: pa.Table, options: TableOptions, protected: list[str], part: NDArray[np.int64]
-) -> tuple[list[Feature], list[LeftOut]]:
+) -> tuple[list[Feature], list[ExcludedColumn]]:
     """Return the features, of the rows in use, and the columns that are none; InputError where no feature is left."""
     columns, used = feature_columns(where, table.column_names, options, protected), part != NONE
     candidates, unfit = read_features(where, table, columns, options)
@@ -152,7 +152,7 @@ def _features(
         raise InputError(where, "features", columns, "no column is left as a feature", "name some: features: [...]")
     if options.missing == "refuse":
         check_complete(where, features)
-    dropped = [LeftOut(name, "data.drop names them") for name in dict.fromkeys(options.drop)]
+    dropped = [ExcludedColumn(name, "data.drop names them") for name in dict.fromkeys(options.drop)]
     return features, [*dropped, *unfit, *constant]
 
 
@@ -172,7 +172,7 @@ def _fill(folder: Path, options: TableOptions) -> None:
     (folder / "description.json").write_text(json.dumps({**prepared.description(), "categories": categories}))
 
 
-def _encode_in_subprocess(path: Path, prepared: Prepared, options: TableOptions) -> list[int]:
+def _encode_in_subprocess(path: Path, prepared: PreparedTable, options: TableOptions) -> list[int]:
     """Encode x in a process of its own, write it, and return the sizes of the columns of codes.
 
     scikit-learn sets environment variables (KMP_...) and loads libraries: the run that happens to encode would differ
@@ -198,7 +198,7 @@ def _check_roles(where: str, columns: list[str], options: TableOptions, protecte
             continue
         known(where, role, name, columns)
         if name in roles:
-            raise InputError(where, role, name, f"this column is the {roles[name]} too", "choose another column")
+            raise InputError(where, role, name, f"this column is also the {roles[name]}", "choose another column")
         roles[name] = role
 
 
@@ -212,7 +212,7 @@ def _units(where: str, table: pa.Table, options: TableOptions) -> NDArray[np.int
 
 
 def _parts(
-    where: str, table: pa.Table, options: TableOptions, coded: list[Coded], unit: NDArray[np.int64]
+    where: str, table: pa.Table, options: TableOptions, coded: list[CodedColumn], unit: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return the part of each row, -1 where it has none or lacks a class or group; sentences on the rows left out."""
     part = np.full(table.num_rows, NONE)
@@ -231,8 +231,8 @@ def _parts(
     return limit_parts(part, options.limit, options.test_limit), notes
 
 
-def _take(attributes: dict[str, Coded], used: NDArray[np.bool_]) -> dict[str, Coded]:
-    return {name: Coded(coded.names, coded.numbers[used]) for name, coded in attributes.items()}
+def _take(attributes: dict[str, CodedColumn], used: NDArray[np.bool_]) -> dict[str, CodedColumn]:
+    return {name: CodedColumn(coded.names, coded.numbers[used]) for name, coded in attributes.items()}
 
 
 def _part_note(part: NDArray[np.int64]) -> str:

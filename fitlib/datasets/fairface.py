@@ -41,7 +41,7 @@ def fairface(options: FairFaceOptions) -> CustomImages:
     Its only protected attribute, whichever column that is, is named "protected".
     """
     if options.root is None or not Path(options.root).exists():
-        problem = "not given" if options.root is None else "not there"
+        problem = "not given" if options.root is None else "no such file or folder"
         raise InputError("fairface", "data.root", options.root, problem, REMEDY)
     rows, of_images = ImageTable(Path(options.root), REMEDY), ImagesOptions(**options.model_dump())
     return CustomImages("fairface", rows, of_images, "protected")

@@ -1,4 +1,4 @@
-"""Somebody's own images: parquet or files with a table become a data set, and what is wrong is said in one line."""
+"""Data set `images`: parquet, or files with a table, become a data set; every error is one line."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from fitlib.datasets import custom_images
 from fitlib.datasets.custom_images import parts_by_name, reorder, shared_image_notes
 from fitlib.datasets.images.decoding import Decoding
 from fitlib.datasets.options import ImagesOptions
-from fitlib.datasets.tabular.columns import Coded
+from fitlib.datasets.tabular.columns import CodedColumn
 from fitlib.errors import InputError
 from fitlib.experiment.registry.datasets import DATASETS
 from fitlib.experiment.registry.methods import METHODS
@@ -107,12 +107,12 @@ def test_parts_are_drawn_by_class_and_group_from_the_seed(folder):
 
 
 def test_what_was_guessed_is_told(folder):
-    told = custom_images.describe(ImagesOptions(**ROLES, root=str(folder)))["notes"]
-    assert "rows read from labels.csv" in told and "images named by the column path" in told
-    assert any(note.startswith("the parts were drawn with seed 0") for note in told)
-    assert any(note.startswith("24 of 24 rows are used: ") for note in told)
+    described = custom_images.describe(ImagesOptions(**ROLES, root=str(folder)))["notes"]
+    assert "rows read from labels.csv" in described and "images named by the column path" in described
+    assert any(note.startswith("the parts were drawn with seed 0") for note in described)
+    assert any(note.startswith("24 of 24 rows are used: ") for note in described)
     assert not [
-        note for note in told if note not in custom_images.load(ImagesOptions(**ROLES, root=str(folder))).remarks()
+        note for note in described if note not in custom_images.load(ImagesOptions(**ROLES, root=str(folder))).remarks()
     ]
 
 
@@ -143,16 +143,16 @@ def test_a_column_tells_the_parts(folder):
 
 
 @pytest.mark.parametrize(
-    ("given", "expected", "told"),
+    ("given", "expected", "described"),
     [
         (["Training", "val", "test"], [0, 1, 2], "parts as the data name them: Training, test, val"),
         (["train", "val"], [0, 2], "the validation part serves as test part"),
         (["train", "test", "extra"], [0, 2, -1], "1 rows of other parts left out"),
     ],
 )
-def test_parts_are_known_by_their_names(given, expected, told):
+def test_parts_are_known_by_their_names(given, expected, described):
     part, notes = parts_by_name(np.array(given))
-    assert part.tolist() == expected and any(note.startswith(told) for note in notes)
+    assert part.tolist() == expected and any(note.startswith(described) for note in notes)
 
 
 @pytest.mark.parametrize("given", [None, np.array(["train", "train"]), np.array(["a", "test"])])
@@ -190,10 +190,10 @@ def test_rows_without_a_class_or_group_are_left_out_and_counted(folder):
     written(folder, [f"{n:02d}.png" for n in range(ROWS)], **labels)
     data = custom_images.load(ImagesOptions(**ROLES, root=str(folder)))
     assert sorted([*data.train.unit, *data.test.unit]) == list(range(1, ROWS - 1))
-    told = " ".join(data.remarks())
-    assert "1 row without a value of the target diagnosis left out" in told
-    assert "1 row without a value of the protected attribute sex left out" in told
-    assert "22 of 24 rows are used" in told
+    described = " ".join(data.remarks())
+    assert "1 row without a value of the target diagnosis left out" in described
+    assert "1 row without a value of the protected attribute sex left out" in described
+    assert "22 of 24 rows are used" in described
 
 
 def test_units_lie_in_one_part_and_may_share_an_image(folder):
@@ -208,10 +208,10 @@ def test_units_lie_in_one_part_and_may_share_an_image(folder):
 def test_any_separator_and_encoding_is_read_and_accents_survive(folder, separator, encoding):
     names = [f"{n:02d}.png" for n in range(ROWS)]
     written(folder, names, separator, encoding, diagnosis=["bénigne", "maligne", "bénigne"] * 8)
-    told = custom_images.describe(ImagesOptions(**ROLES, root=str(folder)))
-    assert told["classes"] == ["bénigne", "maligne"]
+    described = custom_images.describe(ImagesOptions(**ROLES, root=str(folder)))
+    assert described["classes"] == ["bénigne", "maligne"]
     if encoding == "cp1252":
-        assert "encoding Windows-1252 (not UTF-8)" in told["notes"]
+        assert "encoding Windows-1252 (not UTF-8)" in described["notes"]
 
 
 @pytest.mark.parametrize("name", ["{:02d}", ".\\{:02d}.png", "./{:02d}.png"])
@@ -230,8 +230,10 @@ def test_class_numbers_get_the_names_and_the_order_that_the_table_declares(tmp_p
     declared = {"info": {"features": {"diagnosis": {"names": names}}}}
     path = tmp_path / "t.parquet"
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(declared)}), path)
-    told = custom_images.describe(ImagesOptions(**ROLES, root=str(path)))
-    assert told["classes"] == names and any("1 row without a value of the target" in note for note in told["notes"])
+    described = custom_images.describe(ImagesOptions(**ROLES, root=str(path)))
+    assert described["classes"] == names and any(
+        "1 row without a value of the target" in note for note in described["notes"]
+    )
     test = custom_images.load(ImagesOptions(**ROLES, root=str(path))).test
     assert (test.y == np.array(numbers)[test.unit]).all()
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(declared).replace(', "benign"', "")}), path)
@@ -239,7 +241,7 @@ def test_class_numbers_get_the_names_and_the_order_that_the_table_declares(tmp_p
 
 
 def test_names_are_put_in_order_and_their_numbers_follow():
-    coded = Coded(("a", "b", "c"), np.array([0, 1, 2, -1]))
+    coded = CodedColumn(("a", "b", "c"), np.array([0, 1, 2, -1]))
     ordered = reorder(coded, ["c", "d", "a", "b"])
     assert ordered.names == ("c", "a", "b") and ordered.numbers.tolist() == [1, 2, 0, -1]
     assert reorder(coded, ["a", "b"]) is coded and reorder(coded, None) is coded
@@ -248,8 +250,8 @@ def test_names_are_put_in_order_and_their_numbers_follow():
 def test_the_only_column_of_bytes_is_the_image_whatever_its_name(tmp_path):
     cells = {"photo": [encoded(n) for n in range(ROWS)], **LABELS}
     pq.write_table(pa.table(cells), tmp_path / "t.parquet")
-    told = custom_images.describe(ImagesOptions(**ROLES, root=str(tmp_path / "t.parquet")))["notes"]
-    assert "images read from the column photo" in told
+    described = custom_images.describe(ImagesOptions(**ROLES, root=str(tmp_path / "t.parquet")))["notes"]
+    assert "images read from the column photo" in described
     pq.write_table(pa.table({**cells, "mask": cells["photo"]}), tmp_path / "t.parquet")
     with pytest.raises(InputError, match=r"several columns of bytes, photo, mask; name it"):
         custom_images.load(ImagesOptions(**ROLES, root=str(tmp_path / "t.parquet")))
@@ -279,8 +281,10 @@ def test_a_damaged_image_is_named(folder, content):
 
 def test_an_image_listed_twice_is_refused_with_the_count(folder):
     written(folder, [f"{min(n, 21):02d}.png" if n else "./01.png" for n in range(ROWS)])
-    told = refused(r"labels\.csv: path = '01\.png': listed in 2 rows, and 1 other; list every image", root=str(folder))
-    assert "data.unit" in told
+    described = refused(
+        r"labels\.csv: path = '01\.png': listed in 2 rows, and 1 other; list every image", root=str(folder)
+    )
+    assert "data.unit" in described
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "a/../../x.png", "/etc/x.png", "C:\\x.png", "..\\x.png"])
@@ -360,8 +364,8 @@ def test_images_that_differ_in_a_pixel_are_not_shared():
 def test_units_in_both_parts_are_counted(folder):
     split = ["train", "train", "test"] * 8
     written(folder, [f"{n:02d}.png" for n in range(ROWS)], split=split, patient=[n // 6 for n in range(ROWS)])
-    told = custom_images.describe(ImagesOptions(**ROLES, root=str(folder), unit="patient"))["notes"]
-    assert "4 of the units patient are in the training and in the test part" in told
+    described = custom_images.describe(ImagesOptions(**ROLES, root=str(folder), unit="patient"))["notes"]
+    assert "4 of the units patient are in the training and in the test part" in described
 
 
 def test_files_of_one_data_set_must_agree(packed):

@@ -1,4 +1,4 @@
-"""Data set `table`: columns become inputs, classes, groups and parts, and all that is done to them is told."""
+"""Data set `table`: columns become inputs, classes, groups and parts, and every step is noted."""
 
 import subprocess
 import sys
@@ -53,7 +53,7 @@ def people(tmp_path):
     return make
 
 
-def told(data: dict) -> str:
+def all_notes(data: dict) -> str:
     return "\n".join(load_data(data).notes)
 
 
@@ -107,14 +107,14 @@ def test_missing_categories_are_a_category_and_unseen_ones_are_none(people):
     data = people({"town": town, "part": part}, split="part")
     made = load_data(data)
     assert made.train.x.shape[1] == 2 + 3 and made.test.x[-1, 2:].sum() == 0
-    assert "a category of their own: town (20)" in told(data)
-    assert "category that the training part does not show: town (1)" in told(data)
+    assert "a category of their own: town (20)" in all_notes(data)
+    assert "category that the training part does not show: town (1)" in all_notes(data)
 
 
 def test_rare_categories_stand_together(people):
     data = people({"town": [f"t{min(i % 40, 30)}" for i in range(400)]}, most_categories=5)
     assert load_data(data).train.x.shape[1] == 2 + 5
-    assert "beside the 4 most frequent ones: town (31)" in told(data)
+    assert "beside the 4 most frequent ones: town (31)" in all_notes(data)
 
 
 def test_codes_tell_the_same_categories_as_one_hot_columns(people):
@@ -135,7 +135,7 @@ def test_dates_constants_identifiers_and_row_numbers_are_left_out_and_told(peopl
         "code": [i % 3 for i in range(400)],
     }
     data = people(more, categorical=["code"])
-    text = told(data)
+    text = all_notes(data)
     assert load_data(data).train.x.shape[1] == 2 + 3 + 3
     assert "4 features: age, town, paid €, code" in text
     for left in ("dates or times: day", "training part: country", "in every row: name", "number the rows: case"):
@@ -143,8 +143,8 @@ def test_dates_constants_identifiers_and_row_numbers_are_left_out_and_told(peopl
 
 
 def test_features_are_chosen_by_name_and_the_target_is_never_one(people):
-    assert "2 features: age, town" in told(people(features=["age", "town"]))
-    dropped = told(people(drop=["paid €"]))
+    assert "2 features: age, town" in all_notes(people(features=["age", "town"]))
+    dropped = all_notes(people(drop=["paid €"]))
     assert "2 features: age, town" in dropped and "no feature, because data.drop names them: paid €" in dropped
     assert "it is the target" in refused(people(features=["age", "income"]))
     assert "did you mean town" in refused(people(features=["twon"])) and "did you mean age" in refused(
@@ -155,11 +155,11 @@ def test_features_are_chosen_by_name_and_the_target_is_never_one(people):
 
 def test_protected_columns_are_features_only_if_that_is_declared(people):
     data = people()
-    assert "protected columns are no features (protected_as_features: false): sex" in told(data)
+    assert "protected columns are no features (protected_as_features: false): sex" in all_notes(data)
     assert "set protected_as_features: true" in refused(people(features=["age", "sex"]))
     with_sex = people(protected_as_features=True)
     assert load_data(with_sex).train.x.shape[1] == load_data(data).train.x.shape[1] + 2
-    assert "prediction needs them: sex" in told(with_sex)
+    assert "prediction needs them: sex" in all_notes(with_sex)
     uses = {experiment(d).techniques[0].uses_protected for d in (data, with_sex)}
     assert uses == {"no", "prediction"}
 
@@ -170,8 +170,8 @@ def test_a_feature_that_tells_the_class_alone_is_pointed_out(people):
     data = people(
         {"income": np.where(salary > 0, "high", "low"), "salary": salary, "band": np.where(salary > 0, "B", "A")}
     )
-    assert "from one feature alone, salary, band: is it known before" in told(data)
-    assert "alone" not in told(people())
+    assert "from one feature alone, salary, band: is it known before" in all_notes(data)
+    assert "alone" not in all_notes(people())
 
 
 # ---- parts
@@ -203,7 +203,7 @@ def test_a_column_tells_the_parts(people):
     data = people({"fold": part}, split="fold")
     made = load_data(data)
     assert (len(made.train), len(made.test), made.validation) == (200, 100, None)
-    assert "100 rows without a value of fold" in told(data) and "the rows with fold dev, train" in told(data)
+    assert "100 rows without a value of fold" in all_notes(data) and "the rows with fold dev, train" in all_notes(data)
     assert len(load_data(people({"fold": part}, split="fold", validation="dev")).validation) == 100
     text = refused(people({"fold": part}, split="fold", test=["tset"]))
     assert "test (fold) = 'tset': unknown; did you mean test" in text
@@ -230,10 +230,10 @@ def test_rows_that_stand_in_both_parts_are_counted(people):
         "town": ["Aix"] * 400,
     }
     columns["income"] = np.where(rows % 3, "high", "low")
-    assert "150 of 200 test rows equal a training row in all features and in the class" in told(
+    assert "150 of 200 test rows equal a training row in all features and in the class" in all_notes(
         people(columns, split="part")
     )
-    assert "equal a training row" not in told(people())
+    assert "equal a training row" not in all_notes(people())
 
 
 # ---- targets and groups that are not fit, and rows that are left out
@@ -258,7 +258,7 @@ def test_rows_without_class_or_group_are_left_out_and_counted(people):
         ({"sex": ["x"] + ["f", "m", "f"] * 133}, {}, "group of the test part = 'x': it has no row; merge it"),
         ({}, {"target": "incme"}, "target = 'incme': unknown; did you mean income"),
         ({}, {"protected": ["sex", "gender"]}, "protected = 'gender': unknown"),
-        ({}, {"protected": "income"}, "this column is the target too"),
+        ({}, {"protected": "income"}, "this column is also the target"),
         ({}, {"split": "prt"}, "split = 'prt': unknown"),
     ],
 )

@@ -40,7 +40,7 @@ class ImageTable:
         """The parquet files; InputError where there is none."""
         found = [self.root] if self.root.is_file() else sorted(self.root.rglob("*.parquet"))
         if not found:
-            raise InputError(str(self.root), "root", str(self.root), "no parquet file is there", self.remedy)
+            raise InputError(str(self.root), "root", str(self.root), "it contains no parquet file", self.remedy)
         return found
 
     @cached_property

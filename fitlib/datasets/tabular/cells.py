@@ -182,3 +182,12 @@ def counted(number: int, what: str) -> str:
     ('1 cell', '1,204 cells')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def text_of(value: object) -> str:
+    """Return a value as text, whole numbers without a decimal point: the name of a class or a group.
+
+    >>> text_of(1.0), text_of(0.5), text_of("a")
+    ('1', '0.5', 'a')
+    """
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fitlib.datasets.tabular import column_vocabulary as words
+from fitlib.datasets.tabular.cells import text_of
 from fitlib.errors import InputError
 
 MOST_VALUES = 1000  # most different values that are listed one by one
@@ -376,11 +377,6 @@ def categorical(look: Look) -> bool:
 
 
 # Words
-
-
-def text_of(value: object) -> str:
-    """Return a value as the name of a class or a group, whole numbers without a decimal point."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _plain(number: float) -> str:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fitlib.datasets.tabular.cells import counted, text_of
 from fitlib.errors import InputError, known
 from fitlib.storage.predictions import MOST_CLASSES, MOST_GROUPS, crossed_groups, crossed_name
 
@@ -34,7 +35,7 @@ MERGE = "merge values (groups: {name: [values], ...}) or cut numbers into ranges
 
 
 @dataclass(frozen=True)
-class Coded:
+class CodedColumn:
     """A column as numbers: `names[k]` is the name of number k.
 
     `numbers` int64 (rows,), -1 where the row belongs to none; `notes`: sentences on what was left out or cut.
@@ -71,24 +72,6 @@ class Levels:
         return self.numeric and any(not float(v).is_integer() for v in self.values)
 
 
-def rows(n: int) -> str:
-    """Return a number of rows in words.
-
-    >>> rows(1), rows(1204)
-    ('1 row', '1,204 rows')
-    """
-    return f"{n:,} row{'' if n == 1 else 's'}"
-
-
-def text_of(value: object) -> str:
-    """Return a value as text, whole numbers without a decimal point.
-
-    >>> text_of(1.0), text_of(0.5), text_of("a")
-    ('1', '0.5', 'a')
-    """
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
 def levels_of(where: str, column: str, values: Values) -> Levels:
     """Return the different values of a column (rows,) of numbers, booleans, dates or text; InputError for lists.
 
@@ -110,7 +93,7 @@ def classes_of(
     values: Values,
     positive: Sequence[object] | None = None,
     classes: Mapping[str, Sequence[object]] | None = None,
-) -> Coded:
+) -> CodedColumn:
     """Return the target as class numbers.
 
     Every value is a class; or the classes are {name: [values]}, and rows with other values belong to none; or class 1
@@ -138,7 +121,7 @@ def classes_of(
         kind = "numbers that are not whole" if levels.fractional else "different values"
         problem = f"it is continuous: {len(levels.values)} {kind}, which cannot be a class each"
         raise InputError(where, "target", column, problem, CONTINUOUS if levels.numeric else "choose another column")
-    return Coded(levels.names, levels.places, notes)
+    return CodedColumn(levels.names, levels.places, notes)
 
 
 def groups_of(
@@ -147,7 +130,7 @@ def groups_of(
     values: Values,
     groups: Mapping[str, Sequence[object]] | None = None,
     bins: Sequence[float] | None = None,
-) -> Coded:
+) -> CodedColumn:
     """Return a protected attribute as group numbers.
 
     Every value is a group; or the groups are {name: [values]}, and rows with other values belong to none; or numbers
@@ -171,7 +154,7 @@ def groups_of(
     if len(levels.values) > MOST_GROUPS:
         problem = f"it has {len(levels.values)} different values, more than {MOST_GROUPS} groups"
         raise InputError(where, "protected", column, problem, MERGE)
-    return Coded(levels.names, levels.places, missing)
+    return CodedColumn(levels.names, levels.places, missing)
 
 
 def attributes_of(
@@ -180,7 +163,7 @@ def attributes_of(
     protected: str | Sequence[str | Sequence[str]],
     groups: Mapping[str, Any] | None = None,
     bins: Mapping[str, Sequence[float]] | Sequence[float] | None = None,
-) -> dict[str, Coded]:
+) -> dict[str, CodedColumn]:
     """Return {attribute: its groups}; an element of `protected` that is a list is a crossing of its columns.
 
     `column(name)` gives the values. `groups` and `bins` are those of the only column, or {column: those of it}.
@@ -193,7 +176,7 @@ def attributes_of(
     merged = _by_column(where, "groups", columns, groups, lambda given: _all_are(given, Mapping))
     cuts = _by_column(where, "bins", columns, bins, lambda given: isinstance(given, Mapping))
     coded = {name: groups_of(where, name, column(name), merged.get(name), cuts.get(name)) for name in columns}
-    attributes: dict[str, Coded] = {}
+    attributes: dict[str, CodedColumn] = {}
     for element in elements:
         parts = [element] if isinstance(element, str) else list(element)
         name = crossed_name(parts)
@@ -257,7 +240,7 @@ def _key(value: object) -> tuple[int, Any]:
 
 def _missing(column: str, levels: Levels, role: str) -> tuple[str, ...]:
     n = int((levels.places < 0).sum())
-    return (f"{rows(n)} without a value of the {role} {column} left out",) if n else ()
+    return (f"{counted(n, 'row')} without a value of the {role} {column} left out",) if n else ()
 
 
 # Declared values
@@ -274,13 +257,13 @@ def _named(where: str, field: str, value: object, names: tuple[str, ...]) -> str
     return spelt[0] if text not in names and len(spelt) == 1 else known(where, field, text, names)
 
 
-def _binary(where: str, column: str, levels: Levels, positive: list[object], notes: tuple[str, ...]) -> Coded:
+def _binary(where: str, column: str, levels: Levels, positive: list[object], notes: tuple[str, ...]) -> CodedColumn:
     """Return class 1 as declared, class 0 for the rest."""
     admitted, names = _admitted(where, column, levels, positive)
     if admitted.all() or not admitted.any():
         problem = f"{'every' if admitted.all() else 'no'} value of the target {column} would be of class 1"
         raise InputError(where, "positive", positive, problem, "leave values for both classes")
-    return Coded(names, np.where(levels.places < 0, -1, admitted[levels.places].astype(np.int64)), notes)
+    return CodedColumn(names, np.where(levels.places < 0, -1, admitted[levels.places].astype(np.int64)), notes)
 
 
 def _admitted(
@@ -306,7 +289,7 @@ def _merged(
     levels: Levels,
     declared: Mapping[str, Sequence[object]],
     notes: tuple[str, ...],
-) -> Coded:
+) -> CodedColumn:
     """Return classes or groups declared as {name: [values]}; other values belong to none."""
     if len(declared) < 2:
         raise InputError(where, f"{field} ({column})", list(declared), "only one is declared", "declare two or more")
@@ -317,7 +300,7 @@ def _merged(
             problem = "one of its values is in another one too" if places else "it has no value"
             raise InputError(where, f"{field} ({column})", name, problem, "list every value under one name only")
         number[places] = k
-    return Coded(tuple(declared), number[levels.places], (*notes, *_others(column, levels, number)))
+    return CodedColumn(tuple(declared), number[levels.places], (*notes, *_others(column, levels, number)))
 
 
 def _others(column: str, levels: Levels, group: NDArray[np.int64]) -> tuple[str, ...]:
@@ -327,10 +310,10 @@ def _others(column: str, levels: Levels, group: NDArray[np.int64]) -> tuple[str,
         return ()
     n = int(np.isin(levels.places, left).sum())
     named = ", ".join(levels.names[place] for place in left[:8]) + (" …" if len(left) > 8 else "")
-    return (f"{rows(n)} with {column} {named}, which is not declared, left out",)
+    return (f"{counted(n, 'row')} with {column} {named}, which is not declared, left out",)
 
 
-def _ranges(where: str, column: str, levels: Levels, bins: Sequence[float]) -> Coded:
+def _ranges(where: str, column: str, levels: Levels, bins: Sequence[float]) -> CodedColumn:
     """Return the groups by range: below the first bin, [bins[i], bins[i + 1]), from the last bin on."""
     if not levels.numeric:
         raise InputError(where, f"bins ({column})", list(bins), "the column has no numbers", "use groups instead")
@@ -343,7 +326,7 @@ def _ranges(where: str, column: str, levels: Levels, bins: Sequence[float]) -> C
     empty = set(range(len(names))) - set(group.tolist())
     if empty:
         raise InputError(where, f"bins ({column})", list(bins), f"no row is {names[min(empty)]}", "cut elsewhere")
-    return Coded(names, group[levels.places], _missing(column, levels, "protected attribute"))
+    return CodedColumn(names, group[levels.places], _missing(column, levels, "protected attribute"))
 
 
 # Several attributes
@@ -367,7 +350,7 @@ def _by_column(
     return {known(where, field, str(name), columns): declared for name, declared in given.items()}
 
 
-def _cross(name: str, parts: Mapping[str, Coded]) -> Coded:
+def _cross(name: str, parts: Mapping[str, CodedColumn]) -> CodedColumn:
     """Return all combinations with a row, the last attribute varying fastest; -1 where one of the parts is -1."""
     numbers = np.stack([coded.numbers for coded in parts.values()])
     whole = (numbers >= 0).all(0)
@@ -381,4 +364,4 @@ def _cross(name: str, parts: Mapping[str, Coded]) -> Coded:
     notes = [note for coded in parts.values() for note in coded.notes]
     absent = [names[k] for k in range(len(names)) if k not in set(present.tolist())]
     notes += [f"no row is of the groups {', '.join(absent)} of {name}"] if absent else []
-    return Coded(tuple(names[k] for k in present), new[cell], tuple(notes))
+    return CodedColumn(tuple(names[k] for k in present), new[cell], tuple(notes))

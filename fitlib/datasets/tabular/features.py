@@ -72,7 +72,7 @@ Feature: TypeAlias = Numbers | Categories
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class ExcludedColumn:
     """A column that is not a feature, and why."""
 
     name: str
@@ -101,17 +101,17 @@ def feature_columns(where: str, columns: list[str], options: TableOptions, prote
 
 def read_features(
     where: str, table: pa.Table, names: list[str], options: TableOptions
-) -> tuple[list[Feature], list[LeftOut]]:
+) -> tuple[list[Feature], list[ExcludedColumn]]:
     """Return the columns as features, and those that cannot be features: dates, lists, identifiers."""
     columns = [_feature(where, name, table[name], name in options.categorical) for name in names]
-    features = [column for column in columns if not isinstance(column, LeftOut)]
-    return features, [column for column in columns if isinstance(column, LeftOut)]
+    features = [column for column in columns if not isinstance(column, ExcludedColumn)]
+    return features, [column for column in columns if isinstance(column, ExcludedColumn)]
 
 
-def without_constant(features: list[Feature], part: NDArray[np.int64]) -> tuple[list[Feature], list[LeftOut]]:
+def without_constant(features: list[Feature], part: NDArray[np.int64]) -> tuple[list[Feature], list[ExcludedColumn]]:
     """Return the features that vary in the training part, and those that do not."""
     constant = {f.name for f in features if len(np.unique(f.bits()[part == TRAIN])) < 2}
-    left = [LeftOut(name, "the same in the whole training part") for name in sorted(constant)]
+    left = [ExcludedColumn(name, "the same in the whole training part") for name in sorted(constant)]
     return [f for f in features if f.name not in constant], left
 
 
@@ -125,7 +125,7 @@ def check_complete(where: str, features: list[Feature]) -> None:
 
 
 def feature_notes(
-    features: list[Feature], left: list[LeftOut], part: NDArray[np.int64], y: NDArray[np.int64], most: int
+    features: list[Feature], left: list[ExcludedColumn], part: NDArray[np.int64], y: NDArray[np.int64], most: int
 ) -> Iterator[str]:
     """Yield sentences on names, columns left out, missing values, rare and unseen categories, leaks and overlap."""
     yield f"{len(features)} features: {_few([f.name for f in features], 30)}"
@@ -164,17 +164,17 @@ def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 
 
-def _feature(where: str, name: str, column: pa.ChunkedArray, categorical: bool) -> Feature | LeftOut:
+def _feature(where: str, name: str, column: pa.ChunkedArray, categorical: bool) -> Feature | ExcludedColumn:
     why = _unfit(column.type)
     if why:
-        return LeftOut(name, why)
+        return ExcludedColumn(name, why)
     feature: Feature
     if categorical or not _is_number(column.type):
         feature = Categories(name, levels_of(where, name, column))
     else:
         feature = Numbers(name, column.cast(pa.float64()).fill_null(np.nan).to_numpy())
     why = _identifies(feature)
-    return LeftOut(name, why) if why else feature
+    return ExcludedColumn(name, why) if why else feature
 
 
 def _identifies(feature: Feature) -> str:
@@ -218,7 +218,7 @@ def _category_notes(features: list[Categories], part: NDArray[np.int64], most: i
 def _determines(feature: Feature, y: NDArray[np.int64], train: NDArray[np.bool_]) -> bool:
     """Return whether a feature alone determines the class.
 
-    So it is where each category has one class, or each of as many ranges of numbers as there are classes.
+    It does if each category has one class, or each of as many ranges of numbers as there are classes.
     """
     rows, classes = train & ~feature.missing, len(np.unique(y[train]))
     y = y[rows]

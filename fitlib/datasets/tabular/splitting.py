@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.datasets.tabular.columns import Values, levels_of, places_of, rows
+from fitlib.datasets.tabular.cells import counted
+from fitlib.datasets.tabular.columns import Values, levels_of, places_of
 from fitlib.errors import InputError
 
 TRAIN, VALIDATION, TEST, NONE = 0, 1, 2, -1
@@ -30,9 +31,11 @@ def parts_of_column(
     if not training:
         problem = "no row is left for the training part"
         raise InputError(where, "test", list(test), problem, f"name some values of column {column} only")
-    gone = int((levels.places < 0).sum())
+    missing = int((levels.places < 0).sum())
     notes = [f"training part: the rows with {column} {', '.join(training)}"] if len(training) > 1 else []
-    notes += [f"{rows(gone)} without a value of {column}, which tells the parts, left out"] if gone else []
+    notes += (
+        [f"{counted(missing, 'row')} without a value of {column}, which tells the parts, left out"] if missing else []
+    )
     return part[levels.places], tuple(notes)
 
 

@@ -1,4 +1,4 @@
-"""Images are decoded once, as declared, into a cache in which nothing half-written is ever used."""
+"""Images are decoded once, as declared, into a cache that never serves a partial entry."""
 
 import io
 import multiprocessing
@@ -266,7 +266,7 @@ def test_fairface_makes_classes_and_groups_of_its_columns(tmp_path):
     assert merged.train.protected.tolist() == [0, 0, 1] and merged.groups == ("young", "older")
     some = fairface.load(FairFaceOptions(**by_age, groups={"young": ["3-9"], "older": ["10-19"]}))
     assert some.train.unit.tolist() == [1, 2]
-    assert any(told.startswith("2 rows with age 0-2") for told in some.remarks())
+    assert any(described.startswith("2 rows with age 0-2") for described in some.remarks())
 
 
 def test_class_numbers_get_the_names_that_the_table_declares(tmp_path):
@@ -274,8 +274,8 @@ def test_class_numbers_get_the_names_that_the_table_declares(tmp_path):
     table = pq.read_table(path)
     declared = b'{"info": {"features": {"gender": {"names": ["Male", "Female"]}}}}'
     pq.write_table(table.replace_schema_metadata({b"huggingface": declared}), path)
-    told = fairface.describe(FairFaceOptions(root=str(path), protected="age"))
-    assert told["classes"] == ["Male", "Female"] and told["groups"] == {"protected": ["0", "1"]}
+    described = fairface.describe(FairFaceOptions(root=str(path), protected="age"))
+    assert described["classes"] == ["Male", "Female"] and described["groups"] == {"protected": ["0", "1"]}
     assert fairface.load(FairFaceOptions(root=str(path), protected="age")).train.y.tolist() == [0, 1, 0, 1]
 
 

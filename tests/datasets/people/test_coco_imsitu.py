@@ -1,4 +1,4 @@
-"""coco and imsitu: lists as tables or pickles, images as files or made, and what is said where something is wrong."""
+"""coco and imsitu: lists as tables or pickles, images as files or synthetic, and the errors."""
 
 import gzip
 import json
@@ -72,8 +72,8 @@ def _made(name, lists, **options):
 @pytest.mark.parametrize("module", [coco, imsitu])
 def test_the_lists_have_the_published_sizes(data_dir, module):
     found = read_lists(data_dir / "data" / "annotations", module.LAYOUT)
-    assert {part: tuple(np.bincount(own.protected)) for part, own in found.items()} == SIZES[module.LAYOUT.name]
-    assert all(own.y.max() == (1 if module is coco else 210) for own in found.values())
+    assert {part: tuple(np.bincount(rows.protected)) for part, rows in found.items()} == SIZES[module.LAYOUT.name]
+    assert all(rows.y.max() == (1 if module is coco else 210) for rows in found.values())
 
 
 @pytest.mark.parametrize("name", ["coco", "imsitu"])

@@ -1,4 +1,4 @@
-"""Reading tables as people have them."""
+"""Users' tables are read in all their dialects."""
 
 import bz2
 import codecs
