@@ -26,7 +26,7 @@ from fitlib.tracing.replicas import make_replicas
 from fitlib.tracing.trace import trace
 from fitlib.training.batching import Batch, Part
 from fitlib.training.evaluation import Trained
-from fitlib.training.loop import Generators, Progress, batches, load_data, make_method, prepared, train
+from fitlib.training.loop import Generators, Progress, batches, load_data, make_method, prepare, train
 from fitlib.training.methods.base import Method
 from fitlib.training.noise import NoNoise
 
@@ -47,7 +47,7 @@ def ready(settings: dict, data: Dataset) -> tuple[Method, list[Batch]]:
     """The method at its start, and the batches of an epoch."""
     generators, training = Generators.of(0), Training(**settings["training"])
     method = make_method(settings["method"], settings["network"], training, data, generators)
-    trained, progress = prepared(data, method, generators, "cpu"), Progress()
+    trained, progress = prepare(data, method, generators, "cpu"), Progress()
     method.start_stage(0)
     method.model.train()
     method.start_epoch(0)

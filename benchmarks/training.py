@@ -23,7 +23,7 @@ from fitlib.datasets.dataset import Dataset, Split
 from fitlib.experiment.registry.networks import CifarResNetOptions
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Part
-from fitlib.training.loop import Generators, Progress, _epoch, batches, make_method, prepared, train
+from fitlib.training.loop import Generators, Progress, _epoch, batches, make_method, prepare, train
 from fitlib.training.networks.resnet import CifarResNet18
 from fitlib.training.noise import NoNoise
 
@@ -63,7 +63,7 @@ def fitlib_loop(data: Dataset, batch: int, device: str, **options: object) -> Ca
     generators, noise = Generators.of(0), NoNoise(0, 0)
     training = Training(batch_size=batch, **options)
     method = make_method({"name": "baseline"}, {"name": "resnet18-cifar"}, training, data, generators)
-    trained, progress = prepared(data, method, generators, device), Progress()
+    trained, progress = prepare(data, method, generators, device), Progress()
     method.start_stage(0)
     rows = np.arange(len(data.train))
     part = Part.of(data.train, device)

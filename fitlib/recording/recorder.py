@@ -114,7 +114,7 @@ class Recorder:
 
     def _noise_told(self) -> dict[str, object]:
         """What the noise was and did, as `fingerprint.json` keeps it; `applied` is True: else `finish` has failed."""
-        return {**self.settings, **self.noise.told(), "steps": self.step, "applied": True}
+        return {**self.settings, **self.noise.record(), "steps": self.step, "applied": True}
 
     def _weights(self) -> list[tuple[str, object]]:
         """Parameters, buffers and further state of the model, by name."""

@@ -21,7 +21,7 @@ from fitlib.experiment.training_options import Training
 from fitlib.tracing.operators import Operator, OperatorRecorder
 from fitlib.training.batching import Batch
 from fitlib.training.compute import enough_memory
-from fitlib.training.loop import Generators, Progress, entering, epochs, make_method, make_noise, prepared
+from fitlib.training.loop import Generators, Progress, epochs, make_method, make_noise, prepare, step_batches
 from fitlib.training.noise import NoNoise
 
 
@@ -66,7 +66,7 @@ class Replica:
         torch.manual_seed(generators.dropout)
         noise.check(self.method.model)
         self.progress = Progress()
-        self.trained = prepared(dataset, self.method, generators, device)
+        self.trained = prepare(dataset, self.method, generators, device)
         self.random = Random.now(device)
         outer.put_back()
         self._batches, self.batch = self._walk(generators), None
@@ -75,7 +75,7 @@ class Replica:
 
     def _walk(self, generators: Generators) -> Iterator[Batch]:
         for _, epoch, drawn in epochs(self.trained, self.progress, self.dataset, generators, self.device):
-            yield from entering(self.method, epoch, drawn)
+            yield from step_batches(self.method, epoch, drawn)
             self.progress.epoch += 1
 
     def prepare(self, keep: bool = True) -> bool:
@@ -123,7 +123,7 @@ class Replica:
     def predictions(self) -> Tensor:
         """Predictions (rows,) or (rows, labels) on the test part, by the method's first rule; nothing is changed."""
         modes = {module: module.training for module in self.method.model.modules()}
-        decided = self.trained.decided(self.method.first_rule(), self.trained.scores(), self.trained.test)
+        decided = self.trained.decide(self.method.first_rule(), self.trained.scores(), self.trained.test)
         for module, mode in modes.items():
             module.training = mode
         return torch.from_numpy(decided)

@@ -1,1 +1,1 @@
-"""Training with torch: loop, noise, batches, evaluation."""
+"""Training with torch: the loop, noise, batches and evaluation."""

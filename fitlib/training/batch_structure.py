@@ -1,4 +1,7 @@
-"""Batches of any make: tensors or arrays in tuples, lists, mappings and dataclasses, one axis of samples in all."""
+"""Batches of any structure: tensors or arrays nested in tuples, lists, mappings and dataclasses.
+
+All tensors of a batch share their first axis, the samples.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +24,13 @@ Array = Tensor | np.ndarray
 
 
 def leaves(batch: object, name: str = "batch") -> Iterator[tuple[str, object]]:
-    """What a batch holds, (name, value) in its own order: `batch.0`, `batch.image`; a list of plain values is one."""
+    """Yield the leaves of a batch as (name, value), in its own order.
+
+    Names are paths such as `batch.0` or `batch.image`. A list of plain values is a single leaf.
+
+    >>> list(leaves({"image": 1.0, "label": (2, [3, "a"])}))
+    [('batch.image', 1.0), ('batch.label.0', 2), ('batch.label.1', [3, 'a'])]
+    """
     children = _children(batch)
     if children is None:
         yield name, batch
@@ -30,7 +40,7 @@ def leaves(batch: object, name: str = "batch") -> Iterator[tuple[str, object]]:
 
 
 def arrays(named: Iterator[tuple[str, object]]) -> Iterator[tuple[str, Array]]:
-    """The same for digests: plain values as bytes of their text; of anything else the type alone."""
+    """Yield the leaves as arrays for digests: plain values as bytes of their text, any other object as its type."""
     for name, value in named:
         if isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind != "O"):
             yield name, value
@@ -39,17 +49,19 @@ def arrays(named: Iterator[tuple[str, object]]) -> Iterator[tuple[str, Array]]:
 
 
 def n_samples(batch: object) -> int:
-    """Length of the first axis of all tensors; InputError where there is no tensor, or they differ."""
-    lengths = dict.fromkeys(len(value) for _, value in leaves(batch) if _has_rows(value))
+    """Return the length of the first axis of all tensors; InputError if there is no tensor, or if lengths differ."""
+    lengths = dict.fromkeys(len(value) for _, value in leaves(batch) if isinstance(value, Array) and value.ndim > 0)
     if len(lengths) != 1:
         problem = f"tensors of {', '.join(map(str, lengths))} rows" if lengths else "no tensor"
-        remedy = "let all tensors of a batch have the samples as first axis, or use noise ulp"
-        raise InputError("noise", "batch", type(batch).__name__, f"{problem} in a batch: what are its samples?", remedy)
+        remedy = "make the samples the first axis of all tensors of a batch, or use noise ulp"
+        raise InputError(
+            "noise", "batch", type(batch).__name__, f"{problem} in a batch, so its samples cannot be identified", remedy
+        )
     return next(iter(lengths))
 
 
 def smallest(batch: object) -> tuple[str, Array]:
-    """Name and tensor with the fewest bytes: the labels, normally. InputError where there is no tensor."""
+    """Return name and tensor of the leaf with the fewest bytes, normally the labels; InputError without a tensor."""
     best, fewest = None, (True, 0)  # a tensor without an axis counts only where there is no other
     for name, value in leaves(batch):
         if isinstance(value, Array):
@@ -57,52 +69,52 @@ def smallest(batch: object) -> tuple[str, Array]:
             if best is None or size < fewest:
                 best, fewest = (name, value), size
     if best is None:
-        remedy = "let the loader give tensors, or tuples, lists or mappings of them"
-        raise InputError("Recorder", "batch", type(batch).__name__, "no tensor in it", remedy)
+        remedy = "use a loader that yields tensors, or tuples, lists or mappings of tensors"
+        raise InputError("Recorder", "batch", type(batch).__name__, "it contains no tensor", remedy)
     return best
 
 
 def feed(total: hashlib._Hash, name: str, array: Array) -> None:
-    """Add name, type, shape and bytes to a hash: every batch has to, so this is the quick way for small arrays."""
+    """Update a hash with name, dtype, shape and bytes of an array; fast for small arrays, as every batch needs it."""
     kind, shape = array.dtype, tuple(array.shape)
     if isinstance(array, Tensor):
         array = array.detach().cpu().contiguous()
         array = (array.view(torch.int16) if kind == torch.bfloat16 else array).numpy()  # NumPy has no bfloat16
     total.update(f"{name} {kind} {shape}\n".encode())
-    total.update(np.ascontiguousarray(array))
+    total.update(np.ascontiguousarray(array).data)
 
 
 def take(batch: object, order: Tensor) -> object:
-    """A copy with the samples in another order; lists of as many plain values follow, anything else stays."""
-    there = cache(lambda device: order.to(device, non_blocking=True))
+    """Return a copy with the samples reordered; so are lists of as many plain values, anything else is unchanged."""
+    order_on = cache(lambda device: order.to(device, non_blocking=True))
 
-    def taken(value: object) -> object:
+    def reordered(value: object) -> object:
         if isinstance(value, Tensor):
-            return value[there(value.device)] if value.dim() else value
+            return value[order_on(value.device)] if value.dim() else value
         if isinstance(value, np.ndarray):
             return value[order.numpy()] if value.ndim else value
         children = _children(value)
         if children is not None:
-            return _rebuilt(value, {key: taken(child) for key, child in children})
+            return _rebuilt(value, {key: reordered(child) for key, child in children})
         if isinstance(value, list | tuple) and len(value) == len(order):
             return type(value)(value[row] for row in order.tolist())
         return value
 
-    return taken(batch)
+    return reordered(batch)
 
 
-def converted(batch: object, convert: Callable[[Tensor], Tensor]) -> object:
-    """A copy in which every tensor is `convert`'s; anything else stays."""
+def map_tensors(batch: object, convert: Callable[[Tensor], Tensor]) -> object:
+    """Return a copy with `convert` applied to every tensor; anything else is unchanged."""
     if isinstance(batch, Tensor):
         return convert(batch)
     children = _children(batch)
     if children is None:
         return batch
-    return _rebuilt(batch, {key: converted(child, convert) for key, child in children})
+    return _rebuilt(batch, {key: map_tensors(child, convert) for key, child in children})
 
 
 def _children(value: object) -> list[tuple[object, object]] | None:
-    """Keys and values of a container, None where there is nothing to descend into."""
+    """Return keys and values of a container, None for a leaf."""
     if isinstance(value, Mapping):
         return list(value.items())
     if isinstance(value, list | tuple):
@@ -112,21 +124,17 @@ def _children(value: object) -> list[tuple[object, object]] | None:
     return None
 
 
-def _rebuilt(value: object, children: dict) -> object:
-    """A container of the same kind with other content."""
+def _rebuilt(value: Any, children: dict) -> object:
+    """Return a container of the same type with other content."""
     if isinstance(value, Mapping):
-        made = copy.copy(value)
+        changed: Any = copy.copy(value)  # not dict(value): the loader's own mapping type is kept
         for key, child in children.items():
-            made[key] = child
-        return made
+            changed[key] = child
+        return changed
     if dataclasses.is_dataclass(value):
         return dataclasses.replace(value, **children)
-    named = hasattr(value, "_fields")
-    return type(value)(*children.values()) if named else type(value)(children.values())
-
-
-def _has_rows(value: object) -> bool:
-    return isinstance(value, Array) and value.ndim > 0
+    is_named_tuple = hasattr(value, "_fields")
+    return type(value)(*children.values()) if is_named_tuple else type(value)(children.values())
 
 
 def _text(value: object) -> object:

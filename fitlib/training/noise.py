@@ -1,9 +1,9 @@
-"""Noise: what makes FIT runs differ, each kind replayable from the run index and `noise_seed`.
+"""Noise: the sources of differences between FIT runs, each replayable from the run index and `noise_seed`.
 
-A noise says whether deterministic algorithms are on and enters the training at one place: after a batch is made (and
-digested) and before the step; what it changes of the process is as before when the step is over. It draws from its own
-generator, so initial weights, batches, augmentation and dropout stay what they are under `none`. Only the noises of
-kind comparison (`Seeds`) change what a training starts from.
+A noise declares whether deterministic algorithms are on, and enters the training at one place: after a batch is made
+(and digested) and before the step. Changes to the process are undone after the step. A noise draws from its own
+generator, so initial weights, batches, augmentation and dropout are the same as under `none`. Only the noises of kind
+comparison (`Seeds`) change where a training starts.
 """
 
 from __future__ import annotations
@@ -12,22 +12,26 @@ import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from fitlib.errors import InputError, RunFailed
-from fitlib.training.batch_structure import converted, n_samples, take
+from fitlib.training.batch_structure import map_tensors, n_samples, take
 from fitlib.training.compute import compute_dtype
 
-Batch = TypeVar("Batch")  # of fitlib's loop, or of anybody's loader: see `fitlib.training.batch_structure`
-FEW_PAIRS = 1 << 24  # (weight, direction) pairs of which a whole permutation is drawn: 128 MiB
+Batch = TypeVar("Batch")  # of fitlib's loop, or of any loader: see `fitlib.training.batch_structure`
+FEW_PAIRS = 1 << 24  # most (weight, direction) pairs for which the whole permutation is drawn: 128 MiB
 PURPOSES = ("initialisation", "order", "augmentation", "dropout", "prediction")  # of a training's generators
 
 
 def derived_seed(*parts: object) -> int:
-    """A seed in [0, 2^63) that depends on all parts, equal on every machine (first 8 bytes of a SHA-256)."""
+    """Return a seed in [0, 2^63) that depends on all parts, equal on every machine (first 8 bytes of a SHA-256).
+
+    >>> derived_seed(0, "order")
+    5231958647509549229
+    """
     text = "/".join(map(str, parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
@@ -39,42 +43,42 @@ class NoNoise:
 
     def __init__(self, run: int, noise_seed: int):
         self.run, self.noise_seed = run, noise_seed
-        self.moved: dict[str, object] = {}  # what was changed, where that has a single place
-        self.seeds: dict[str, int] = {}  # purpose -> seed, where the run has one of its own (kind comparison)
+        self.moved: dict[str, object] = {}  # what the noise changed, if that can be listed
+        self.seeds: dict[str, int] = {}  # purpose -> the run's own seed (kind comparison)
 
     def generator(self, *purpose: object) -> torch.Generator:
-        """A generator that belongs to this noise (and the purpose) alone."""
+        """Return a generator that only this noise (and purpose) uses."""
         return torch.Generator().manual_seed(derived_seed("noise", self.noise_seed, *purpose))
 
     def check(self, model: nn.Module) -> None:
-        """Refuse a network that the noise would change in more than rounding."""
+        """Raise InputError for a network that the noise would change by more than rounding."""
 
     def before_step(self, step: int, model: nn.Module, batch: Batch) -> Batch:
-        """Called before every step; returns the batch that the step uses."""
+        """Apply the noise before a step; returns the batch that the step uses."""
         return batch
 
     def after_step(self) -> None:
-        """Called when a step is over; the process becomes what it was before the noise."""
+        """Undo changes to the process after a step."""
 
     def finish(self) -> None:
-        """Called when the training is over; RunFailed if the noise never entered it."""
+        """Raise RunFailed if the training ended before the noise entered it."""
 
-    def told(self) -> dict[str, object]:
-        """What a run records of its noise beside name and options: how it was drawn, and what it did."""
+    def record(self) -> dict[str, object]:
+        """Return what a run records of its noise beside name and options: how it was drawn, and what it did."""
         return {"noise_seed": self.noise_seed, "run": self.run, "moved": self.moved}
 
 
 class Native(NoNoise):
-    """`native`: nothing is added and nothing is forbidden; hardware and libraries do what they do."""
+    """`native`: nothing is added and nothing is forbidden; differences come from hardware and libraries alone."""
 
     deterministic = False
 
 
 class Emulated(NoNoise):
-    """What emulated noises share: where they are drawn from.
+    """Base of the emulated noises: where they draw from.
 
-    `entropy: run`: from run index and `noise_seed`, to be replayed by anybody. `entropy: os`: from a `noise_seed` that
-    the operating system draws for this run; it is recorded, and with it the run can be replayed as well.
+    `entropy: run`: from run index and `noise_seed`, so that anyone can replay the run. `entropy: os`: from a
+    `noise_seed` that the operating system draws for this run; it is recorded, so the run can be replayed as well.
     """
 
     def __init__(self, run: int, noise_seed: int, entropy: str = "run"):
@@ -83,19 +87,19 @@ class Emulated(NoNoise):
         if entropy == "os":
             self.noise_seed = secrets.randbits(31)
 
-    def told(self) -> dict[str, object]:
-        """As declared, and the seed that the operating system gave."""
+    def record(self) -> dict[str, object]:
+        """Return the record of the noise, with the seed that the operating system drew, if any."""
         drawn = {} if self.noise_seed == self.declared_seed else {"drawn_seed": self.noise_seed}
-        return {**super().told(), "noise_seed": self.declared_seed, **drawn}
+        return {**super().record(), "noise_seed": self.declared_seed, **drawn}
 
 
 class Ulp(Emulated):
-    """`ulp`: before step k, one non-zero weight of a matrix or kernel moves by one unit in the last place, or by more.
+    """`ulp`: before step k, one non-zero weight of a matrix or kernel moves by one or more units in the last place.
 
-    The unit is that of the type in which the network multiplies with the weight: a float32 unit would be rounded away
+    The unit is that of the dtype in which the network multiplies with the weight: a float32 unit would be rounded away
     in a network that computes in bfloat16. Run i takes entry i of one permutation, drawn from `noise_seed`, of all
-    (weight, direction) pairs: distinct runs never share a perturbation. After Summers & Dinneen, ICML 2021, who change
-    one random weight by one bit.
+    (weight, direction) pairs, so distinct runs never share a perturbation. After Summers & Dinneen, ICML 2021, who
+    change one random weight by one bit.
     """
 
     def __init__(self, run: int, noise_seed: int, step: int = 0, units: int = 1, entropy: str = "run"):
@@ -115,7 +119,7 @@ class Ulp(Emulated):
 
     @torch.no_grad()
     def perturb(self, model: nn.Module) -> dict[str, object]:
-        """Move the run's weight; returns tensor name, position, value before and after."""
+        """Move the run's weight; returns tensor name, position, and value before and after."""
         matrices = [(name, p) for name, p in model.named_parameters() if p.dim() >= 2]
         sizes = torch.tensor([int(p.count_nonzero()) for _, p in matrices])
         pair = self._draw(2 * int(sizes.sum()))
@@ -124,7 +128,7 @@ class Ulp(Emulated):
         name, parameter = matrices[which]
         position = int(parameter.flatten().nonzero()[entry - int(sizes[:which].sum())])
         dtype = compute_dtype(model, parameter)
-        before, after = _moved(parameter, position, self.units if up else -self.units, dtype)
+        before, after = _move_entry(parameter, position, self.units if up else -self.units, dtype)
         moved = {"tensor": name, "position": position, "before": before, "after": after, "step": self.step}
         return {**moved, "unit": str(dtype).removeprefix("torch.")}
 
@@ -133,48 +137,50 @@ class Ulp(Emulated):
             raise InputError("noise", "ulp", self.run, "the network has no non-zero matrix weight", "use another noise")
         if pairs <= FEW_PAIRS:
             return int(torch.randperm(pairs, generator=self.generator("ulp"))[self.run % pairs])
-        return self._drawn_singly(pairs)
+        return self._draw_one_by_one(pairs)
 
-    def _drawn_singly(self, pairs: int) -> int:
-        """The same without the whole permutation: one after another, repetitions left out."""
-        generator, found = self.generator("ulp"), dict[int, None]()
-        while len(found) <= self.run:
-            found[int(torch.randint(pairs, (1,), generator=generator))] = None
-        return list(found)[self.run]
+    def _draw_one_by_one(self, pairs: int) -> int:
+        """Draw without the whole permutation: pairs one after another, repetitions skipped."""
+        generator, drawn = self.generator("ulp"), dict[int, None]()
+        while len(drawn) <= self.run:
+            drawn[int(torch.randint(pairs, (1,), generator=generator))] = None
+        return list(drawn)[self.run]
 
 
 class ReductionOrder(Emulated):
-    """`reduction-order`: the samples inside each finished mini-batch are permuted, hence the order of sums.
+    """`reduction-order`: the samples within each finished mini-batch are permuted, and with them the order of sums.
 
     The permutation of (run, step) is drawn from `noise_seed`. Dropout is refused: its mask belongs to the position,
-    so another order would change which sample loses which unit. Dropout that is no module cannot be seen here.
+    so another order would drop other units of a sample. Dropout that is not a module cannot be detected here.
     """
 
     def check(self, model: nn.Module) -> None:
-        """Refuse dropout."""
+        """Raise InputError for a network with dropout."""
         dropout = [name for name, module in model.named_modules() if _drops(module)]
         if dropout:
-            problem = "the network has dropout, whose mask would move to other samples"
+            problem = "the network has dropout, whose masks would move to other samples"
             raise InputError("noise", "reduction-order", dropout[0], problem, "set dropout to 0 or use noise ulp")
 
     def before_step(self, step: int, model: nn.Module, batch: Batch) -> Batch:
-        """The same samples in the run's own order."""
-        return take(batch, torch.randperm(n_samples(batch), generator=self.generator("order", self.run, step)))
+        """Return the same samples in the run's own order."""
+        order = torch.randperm(n_samples(batch), generator=self.generator("order", self.run, step))
+        return cast(Batch, take(batch, order))
 
 
 class Threads(Emulated):
-    """`threads`: every step is computed with 1 to `most` intra-op threads, drawn anew, hence with other partial sums.
+    """`threads`: every step is computed with 1 to `most` intra-op threads, drawn anew, and so with other partial sums.
 
-    The number of (run, step) is drawn from `noise_seed`. Batches are made, and predictions computed, with the declared
-    number. Only the CPU's work is divided so.
+    The number for (run, step) is drawn from `noise_seed`. Batches and predictions are computed with the declared
+    number. This affects computation on the CPU only.
     """
 
     def __init__(self, run: int, noise_seed: int, most: int = 2, entropy: str = "run"):
         super().__init__(run, noise_seed, entropy)
-        self.most, self._outer, self._steps = most, 0, Counter()
+        self.most, self._outer = most, 0
+        self._steps: Counter[str] = Counter()
 
     def before_step(self, step: int, model: nn.Module, batch: Batch) -> Batch:
-        """Set the number of threads of this step."""
+        """Set the number of threads for this step."""
         drawn = int(torch.randint(1, self.most + 1, (1,), generator=self.generator("threads", self.run, step)))
         self._outer = self._outer or torch.get_num_threads()
         torch.set_num_threads(drawn)
@@ -183,49 +189,51 @@ class Threads(Emulated):
         return batch
 
     def after_step(self) -> None:
-        """Back to the declared number."""
+        """Restore the declared number."""
         if self._outer:
             torch.set_num_threads(self._outer)
             self._outer = 0
 
 
 class Primitives(Emulated):
-    """`primitives`: every step draws whether oneDNN computes it, and the memory format of the batch's images.
+    """`primitives`: for every step, whether oneDNN is used and the memory format of the batch's images are drawn.
 
-    Both choose among equivalent primitives. Dropout draws its mask in memory order, so in a network with dropout only
-    oneDNN is drawn: another format would drop other units.
+    Both select among equivalent primitives. Dropout draws its mask in memory order, so for a network with dropout only
+    the use of oneDNN is drawn: another format would drop other units.
     """
 
     def __init__(self, run: int, noise_seed: int, entropy: str = "run"):
         super().__init__(run, noise_seed, entropy)
-        self._formats, self._outer, self._steps = True, None, Counter()
+        self._formats = True
+        self._outer: bool | None = None
+        self._steps: Counter[str] = Counter()
 
     def check(self, model: nn.Module) -> None:
-        """Leave the memory format alone where the network has dropout."""
+        """Keep the memory format fixed for a network with dropout."""
         self._formats = not any(map(_drops, model.modules()))
 
     def before_step(self, step: int, model: nn.Module, batch: Batch) -> Batch:
-        """Choose the primitives of this step."""
+        """Select the primitives for this step."""
         drawn = torch.randint(2, (2,), generator=self.generator("primitives", self.run, step)).tolist()
         onednn, last = bool(drawn[0]), bool(drawn[1]) and self._formats
-        self._outer = torch.backends.mkldnn.enabled if self._outer is None else self._outer
+        self._outer = bool(torch.backends.mkldnn.enabled) if self._outer is None else self._outer
         torch.backends.mkldnn.set_flags(onednn)
         self._steps[f"oneDNN {'on' if onednn else 'off'}{', channels last' if last else ''}"] += 1
         self.moved = {"steps by primitives": dict(sorted(self._steps.items()))}
-        return converted(batch, _channels_last) if last else batch
+        return cast(Batch, map_tensors(batch, _channels_last)) if last else batch
 
     def after_step(self) -> None:
-        """OneDNN as it was."""
+        """Restore the use of oneDNN."""
         if self._outer is not None:
             torch.backends.mkldnn.set_flags(self._outer)
             self._outer = None
 
 
 class Seeds(NoNoise):
-    """`seed`: every run has a seed of its own, for comparing implementation variance with seed variance; no FIT runs.
+    """`seed`: every run has its own seed, to compare implementation variance with seed variance; not FIT runs.
 
-    The seed of run i is drawn from `noise_seed`; kinds of this class that isolate one purpose give the run the same
-    seed for that purpose. `implementation` names the implementation noise that acts as well, with its default options.
+    The seed of run i is drawn from `noise_seed`; subclasses that isolate one purpose give the run the same seed for
+    that purpose. `implementation` names an implementation noise that acts as well, with its default options.
     """
 
     purposes: tuple[str, ...] = PURPOSES
@@ -238,41 +246,41 @@ class Seeds(NoNoise):
         self.seeds = dict.fromkeys(self.purposes, self.drawn)
 
     def check(self, model: nn.Module) -> None:
-        """What the implementation noise refuses."""
+        """Raise what the implementation noise raises."""
         self.inner.check(model)
 
     def before_step(self, step: int, model: nn.Module, batch: Batch) -> Batch:
-        """The implementation noise."""
+        """Apply the implementation noise."""
         return self.inner.before_step(step, model, batch)
 
     def after_step(self) -> None:
-        """The implementation noise."""
+        """Undo the implementation noise's changes to the process."""
         self.inner.after_step()
 
     def finish(self) -> None:
-        """The implementation noise."""
+        """Raise RunFailed if the implementation noise never entered the training."""
         self.inner.finish()
 
-    def told(self) -> dict[str, object]:
-        """The seed and what it is for, and what the implementation noise did."""
+    def record(self) -> dict[str, object]:
+        """Return the seed with its purposes, and what the implementation noise did."""
         self.moved = {"seed": self.drawn, "purposes": list(self.purposes), **self.inner.moved}
-        return super().told()
+        return super().record()
 
 
 class SeedInit(Seeds):
-    """`seed-init`: only the initial weights have a seed of their own."""
+    """`seed-init`: every run has its own seed for the initial weights only."""
 
     purposes = ("initialisation",)
 
 
 class SeedOrder(Seeds):
-    """`seed-order`: only the order of the data has a seed of its own."""
+    """`seed-order`: every run has its own seed for the order of the data only."""
 
     purposes = ("order",)
 
 
 class SeedAugmentation(Seeds):
-    """`seed-augmentation`: only the augmentation has a seed of its own."""
+    """`seed-augmentation`: every run has its own seed for the augmentation only."""
 
     purposes = ("augmentation",)
 
@@ -292,13 +300,17 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 def _drops(module: nn.Module) -> bool:
-    """Whether a module is dropout, or has it inside as recurrent networks and attention do."""
+    """Return whether a module is dropout, or contains it as recurrent networks and attention do."""
     inside = module.p if isinstance(module, nn.modules.dropout._DropoutNd) else getattr(module, "dropout", 0)
     return isinstance(inside, float | int) and inside > 0
 
 
-def _moved(parameter: Tensor, position: int, units: int, dtype: torch.dtype) -> tuple[float, float]:
-    """Move one entry by `units` numbers of `dtype`, counted from its value rounded to that type; before, after."""
+def _move_entry(parameter: Tensor, position: int, units: int, dtype: torch.dtype) -> tuple[float, float]:
+    """Move one entry by `units` numbers of `dtype`, counted from its value rounded to that dtype.
+
+    Returns the value before and after. If the parameter has more bits than `dtype`, the difference of the rounded
+    values is added, so that the bits below are kept.
+    """
     index = torch.unravel_index(torch.tensor(position), parameter.shape)
     before = parameter[index].clone()
     rounded = before.to(dtype).cpu()

@@ -1,4 +1,4 @@
-"""What a run leaves behind: predictions, history, digests and fingerprint, written into the run's folder."""
+"""The outputs of a run: predictions, history, digests and fingerprint, written to the run's folder."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fitlib.training.evaluation import Trained
 def save_run(
     run_dir: Path, trained: Trained, dataset: Dataset, rules: Mapping[str, str], fingerprint: Mapping[str, object]
 ) -> list[str]:
-    """Write a run's outputs into `run_dir`; returns their names relative to it.
+    """Write a run's outputs to `run_dir`; returns their names relative to it.
 
-    `rules` maps techniques to inference rules: one predictions file each. The fingerprint file also holds what the
-    noise did (`noise`), where it says so.
+    `rules` maps techniques to inference rules, with one predictions file each. `fingerprint` may also describe what the
+    noise did (`noise`).
     """
     (run_dir / "predictions").mkdir(parents=True, exist_ok=True)
     names = [write_history(run_dir, trained.history), write_digests(run_dir, trained.digests)]

@@ -1,7 +1,7 @@
-"""What determinism costs: the time of a training step with PyTorch's deterministic algorithms on and off.
+"""The cost of determinism: the time of a training step with PyTorch's deterministic algorithms on and off.
 
-Measured where the run ran, on its own network, batch and optimiser, after everything else is saved: the steps are not
-part of the training. Both settings take turns, so that a drift of the machine falls on both.
+It is measured at the end of a run, with the run's network, batch and optimiser, after everything else is saved: these
+steps are not part of the training. The two settings alternate, so that a drift of the machine affects both.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from fitlib.training.batching import Batch, Part
 from fitlib.training.evaluation import Trained
 from fitlib.training.methods.base import Method
 
-PAIRS = 6  # the median of 6 ratios lies between the smallest and the largest with confidence 1 - 2 / 2^6 = 97 %
-BLOCK = 0.04  # seconds that a block of steps takes about
-MOST = 50  # steps of a block
+PAIRS = 6  # the true median ratio is between the smallest and the largest of 6 with confidence 1 - 2 / 2^6 = 97 %
+BLOCK = 0.04  # seconds for a block of steps, approximately
+MOST = 50  # steps in a block
 
 
 @dataclass(frozen=True)
 class StepCost:
-    """Milliseconds of a step, and their ratio on / off, its interval that of the median of `pairs` ratios.
+    """Milliseconds for a step, and their ratio on / off with an interval for the median of `pairs` ratios.
 
-    `problem`: why there are no figures, as an operator without a deterministic algorithm.
+    `problem`: why there are no figures, such as an operator without a deterministic algorithm.
     """
 
     hardware: str
@@ -53,7 +53,7 @@ class StepCost:
 
 
 def step_cost(trained: Trained, dataset: Dataset, device: str = "cpu") -> StepCost:
-    """Measure a finished training, whose network takes further steps by it; the process stays as it was."""
+    """Measure the step cost of a finished training; its network takes further steps, the process is left unchanged."""
     method, before = trained.method, torch.are_deterministic_algorithms_enabled()
     hardware = torch.cuda.get_device_name() if device == "cuda" else machine()
     hardware += f", {torch.get_num_threads()} threads" if device == "cpu" else ""
@@ -62,26 +62,26 @@ def step_cost(trained: Trained, dataset: Dataset, device: str = "cpu") -> StepCo
         return StepCost(hardware, problem="the method takes no step on the first batch")
     try:
         return _measured(method, batch, hardware, device)
-    except RuntimeError as error:  # PyTorch names the operator
+    except RuntimeError as error:  # the message names the operator
         return StepCost(hardware, problem=str(error).partition("\n")[0][:200])
     finally:
         torch.use_deterministic_algorithms(before)
 
 
 def _batch(trained: Trained, dataset: Dataset, device: str) -> Batch | None:
-    """The first rows of the last stage's part as a training batch."""
+    """Return the first rows of the last stage's part as a training batch."""
     method = trained.method
     split = dataset.part(method.stages()[-1].part)
     rows = torch.from_numpy(np.asarray(method.training_rows(split))[: method.stage_training.batch_size])
     part, generator = Part.of(split, device), torch.Generator().manual_seed(0)
     method.model.train()
-    return method.choose(trained.inputs.drawn(part, rows, rows.to(part.y.device), generator))
+    return method.choose(trained.inputs.training_batch(part, rows, rows.to(part.y.device), generator))
 
 
 def _measured(method: Method, batch: Batch, hardware: str, device: str) -> StepCost:
-    warm_up = [_seconds(method, batch, mode, 1, device) for mode in (True, False) * 2]  # the first of each are slow
+    warm_up = [_seconds(method, batch, mode, 1, device) for mode in (True, False) * 2]  # the first step of each is slow
     steps = int(min(MOST, max(1, BLOCK / min(warm_up))))
-    on, off = [], []
+    on, off = list[float](), list[float]()
     for pair in range(PAIRS):
         order = ((True, on), (False, off))
         for deterministic, times in order if pair % 2 else reversed(order):
@@ -91,7 +91,7 @@ def _measured(method: Method, batch: Batch, hardware: str, device: str) -> StepC
 
 
 def _seconds(method: Method, batch: Batch, deterministic: bool, steps: int, device: str) -> float:
-    """Seconds of a step, mean over `steps`."""
+    """Return the seconds for a step, averaged over `steps`."""
     torch.use_deterministic_algorithms(deterministic)
     _wait(device)
     start = time.perf_counter()

@@ -229,7 +229,7 @@ def test_a_batch_without_one_axis_of_samples_is_refused(batch, match):
 
 
 def test_batches_without_a_tensor_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no tensor in it"):
+    with pytest.raises(InputError, match="contains no tensor"):
         list(Recorder(network(), tmp_path).batches([["a", "b"]]))
 
 

@@ -9,7 +9,7 @@ import torch
 from fitlib.datasets.dataset import Ragged, Split
 from fitlib.errors import InputError
 from fitlib.experiment.training_options import Training
-from fitlib.training.batching import Images, Normaliser, augment, cropped, input_shape
+from fitlib.training.batching import Images, Normaliser, augment, crop, input_shape
 from tests.support.method_examples import bytes_of, learn, toy
 
 SIZES = [(9, 12), (10, 9), (9, 9), (16, 11)]
@@ -94,7 +94,7 @@ def test_bytes_stay_bytes_on_the_device_and_train_like_floats():
 def test_crops_of_ragged_images_are_parts_of_them_and_cover_all_places():
     images = ragged()
     on_device, rows = Images(images, "cpu"), torch.tensor([3, 0] * 400)
-    cuts = cropped(on_device, rows, rows, 8, torch.Generator().manual_seed(0))
+    cuts = crop(on_device, rows, rows, 8, torch.Generator().manual_seed(0))
     height, width = SIZES[3]
     whole = torch.from_numpy(images.image(3))
     places = {
@@ -106,15 +106,15 @@ def test_crops_of_ragged_images_are_parts_of_them_and_cover_all_places():
 
 def test_predictions_use_the_central_crop():
     images = ragged()
-    central = cropped(Images(images, "cpu"), torch.tensor([3]), torch.tensor([3]), 8)
+    central = crop(Images(images, "cpu"), torch.tensor([3]), torch.tensor([3]), 8)
     assert np.array_equal(central[0], images.image(3)[:, 4:12, 2:10])
     uniform = torch.arange(3 * 10 * 10).reshape(1, 3, 10, 10)
-    assert torch.equal(cropped(uniform, torch.tensor([0]), torch.tensor([0]), 8), uniform[:, :, 1:9, 1:9])
+    assert torch.equal(crop(uniform, torch.tensor([0]), torch.tensor([0]), 8), uniform[:, :, 1:9, 1:9])
 
 
 def test_odd_margins_of_a_central_crop_are_rounded_half_to_even():
     rows = torch.arange(13).expand(1, 1, 8, 13)
-    lefts = [int(cropped(rows[..., :w], torch.tensor([0]), torch.tensor([0]), 8)[0, 0, 0, 0]) for w in range(8, 14)]
+    lefts = [int(crop(rows[..., :w], torch.tensor([0]), torch.tensor([0]), 8)[0, 0, 0, 0]) for w in range(8, 14)]
     assert lefts == [round(free / 2) for free in range(6)] == [0, 0, 1, 2, 2, 2]
 
 
@@ -135,7 +135,7 @@ def test_ragged_images_train():
     assert one.digests == two.digests and one.predictions({"T": "argmax"})["T"].shape == (64,)
 
 
-@pytest.mark.parametrize(("crop", "problem"), [(None, "different sizes"), (10, "side of 9 pixels only")])
+@pytest.mark.parametrize(("crop", "problem"), [(None, "different sizes"), (10, "side of only 9 pixels")])
 def test_a_crop_that_is_missing_or_too_large_is_refused(crop, problem):
     split = Split(ragged(), np.zeros(4, np.int64), np.zeros(4, np.int64), np.arange(4))
     with pytest.raises(InputError, match=problem):

@@ -10,7 +10,7 @@ from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.registry.networks import SmallCNNOptions
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Inputs, Normaliser, Part
-from fitlib.training.compute import computing, enough_memory
+from fitlib.training.compute import configure_network, enough_memory
 from fitlib.training.evaluation import Trained
 from fitlib.training.loop import Generators, make_method, train
 from fitlib.training.methods.baseline import Baseline
@@ -20,13 +20,13 @@ from tests.support.method_examples import NETWORK, bytes_of, learn, parts, toy
 
 
 def test_bfloat16_computes_in_bfloat16_and_gives_out_float32():
-    network = computing(SmallCNN, Training(precision="bfloat16"))((3, 8, 8), 4, SmallCNNOptions(width=4))
+    network = configure_network(SmallCNN, Training(precision="bfloat16"))((3, 8, 8), 4, SmallCNNOptions(width=4))
     seen = []
     network.body[0].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     x = torch.rand(5, 3, 8, 8)
     assert network(x).dtype == network.features(x).dtype == torch.float32 and set(seen) == {torch.bfloat16}
     assert all(p.dtype == torch.float32 for p in network.parameters())
-    assert computing(SmallCNN, Training()) is SmallCNN
+    assert configure_network(SmallCNN, Training()) is SmallCNN
 
 
 def test_precision_changes_the_weights_and_still_learns():
@@ -39,7 +39,7 @@ def test_precision_changes_the_weights_and_still_learns():
 
 def test_channels_last_reaches_network_and_inputs():
     result = learn(Training(epochs=1, channels_last=True))
-    x = next(result.inputs.plain(result.test, 10))
+    x = next(result.inputs.prediction_inputs(result.test, 10))
     assert x.is_contiguous(memory_format=torch.channels_last)
     kernel = next(p for p in result.method.model.parameters() if p.dim() == 4 and p.shape[1] > 1)
     assert kernel.is_contiguous(memory_format=torch.channels_last)
@@ -58,7 +58,7 @@ def test_a_compiled_network_learns_the_same_within_rounding():
 def test_without_a_compiler_compile_is_refused(monkeypatch):
     monkeypatch.setattr("fitlib.training.compute.shutil.which", lambda name: None)
     with pytest.raises(InputError, match=r"training: compile = True: .*needs a C\+\+ compiler"):
-        computing(SmallCNN, Training(compile=True))
+        configure_network(SmallCNN, Training(compile=True))
 
 
 # Memory
@@ -123,7 +123,7 @@ def test_on_cuda_the_augmented_batch_never_leaves_the_device_and_no_step_waits()
     rows, places = torch.arange(32), torch.arange(32, device="cuda")
     torch.cuda.set_sync_debug_mode("error")
     try:
-        batch = inputs.drawn(part, rows, places, torch.Generator())
+        batch = inputs.training_batch(part, rows, places, torch.Generator())
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert batch.x.is_cuda and batch.x.dtype == torch.float32

@@ -77,7 +77,7 @@ def test_predictions_in_training_mode_depend_on_their_batch_and_leave_the_traini
     assert sound.digests == odd.digests
     assert not torch.equal(sound.scores(), odd.scores()) and not torch.allclose(odd.scores(), larger.scores())
     odd.method.model.train()
-    by_hand = odd.method.scores(next(odd.inputs.plain(odd.test, 20)))
+    by_hand = odd.method.scores(next(odd.inputs.prediction_inputs(odd.test, 20)))
     assert torch.equal(odd.scores()[:20], by_hand)
     again = learn(Training(epochs=2, evaluation_batch=20, training_mode_predictions=True))
     assert torch.equal(again.scores(), odd.scores()) and again.digests == sound.digests

@@ -18,7 +18,7 @@ from fitlib.experiment.registry.networks import SmallCNNOptions
 from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Batch
-from fitlib.training.compute import computing
+from fitlib.training.compute import configure_network
 from fitlib.training.loop import make_noise
 from fitlib.training.networks.small_cnn import SmallCNN
 from fitlib.training.noise import PURPOSES, NoNoise, Primitives, ReductionOrder, Seeds, Threads, Ulp
@@ -155,7 +155,7 @@ def test_noise_of_every_step_replays_parts_runs_and_leaves_the_process_as_it_was
     finals = [run(noise, example=example, epochs=1).digest("weights") for noise in noises]
     assert finals[0] != finals[1] == finals[2]
     assert (torch.get_num_threads(), torch.backends.mkldnn.enabled) == before
-    (moved,) = noises[0].told()["moved"].values()
+    (moved,) = noises[0].record()["moved"].values()
     assert len(moved) > 1 and sum(moved.values()) == 34  # of one epoch
 
 
@@ -215,21 +215,21 @@ def test_a_seed_may_come_with_an_implementation_noise():
     results = [run(both), run(alone)]
     assert digests(results[0], BEFORE_NOISE) == digests(results[1], BEFORE_NOISE)
     assert results[0].digest("weights") != results[1].digest("weights")
-    assert both.told()["moved"]["tensor"] and both.told()["moved"]["seed"] == alone.drawn
+    assert both.record()["moved"]["tensor"] and both.record()["moved"]["seed"] == alone.drawn
     assert not make_noise({"name": "seed", "implementation": "native"}, 0, 0).deterministic
 
 
 @pytest.mark.parametrize("name", [name for name, kind in NOISE_KINDS.items() if kind == "emulated"])
 def test_entropy_of_the_operating_system_is_drawn_afresh_and_recorded(name):
     noises = [make_noise({"name": name, "entropy": "os"}, 1, 7) for _ in range(3)]
-    told = [noise.told() for noise in noises]
-    assert len({t["drawn_seed"] for t in told}) == 3 and all(t["noise_seed"] == 7 for t in told)
-    assert "drawn_seed" not in make_noise({"name": name}, 1, 7).told()
+    records = [noise.record() for noise in noises]
+    assert len({t["drawn_seed"] for t in records}) == 3 and all(t["noise_seed"] == 7 for t in records)
+    assert "drawn_seed" not in make_noise({"name": name}, 1, 7).record()
 
 
 def test_what_the_operating_system_drew_can_be_replayed():
     drawn = make_noise({"name": "ulp", "entropy": "os"}, 1, 7)
-    replayed = make_noise({"name": "ulp"}, 1, drawn.told()["drawn_seed"])
+    replayed = make_noise({"name": "ulp"}, 1, drawn.record()["drawn_seed"])
     assert run(drawn).digests == run(replayed).digests
 
 
@@ -271,7 +271,7 @@ def test_ulp_moves_exactly_one_weight_by_one_unit_in_the_last_place():
 
 
 def test_ulp_moves_a_weight_of_a_bfloat16_network_by_one_bfloat16_unit():
-    network = computing(SmallCNN, Training(precision="bfloat16"))
+    network = configure_network(SmallCNN, Training(precision="bfloat16"))
     for index in range(12):
         torch.manual_seed(0)
         before = network((3, 8, 8), 4, SmallCNNOptions(width=4))

@@ -120,7 +120,7 @@ class NullSampling(Method):
         """NLL - weight · cross entropy of the discriminators on the training part, in evaluation mode."""
         self.model.eval()
         part, total = Part.of(self.train, str(self.device)), 0.0
-        inputs = Inputs(Normaliser(None), self.training).plain(part, CHECKED)
+        inputs = Inputs(Normaliser(None), self.training).prediction_inputs(part, CHECKED)
         for x, y, protected in zip(inputs, part.y.split(CHECKED), part.protected.split(CHECKED), strict=True):
             total += len(x) * float(self.flow_loss(Batch(x, y, protected), sign=-1))
         self.model.train()

@@ -15,7 +15,7 @@ from fitlib.experiment.registry.networks import NETWORKS
 from fitlib.experiment.registry.noises import NOISES
 from fitlib.experiment.training_options import Training
 from fitlib.training.batching import Batch
-from fitlib.training.evaluation import predicting
+from fitlib.training.evaluation import prediction_mode
 from fitlib.training.loop import Generators, make_method
 from fitlib.training.methods.base import Problem, make_optimizer
 from fitlib.training.methods.domain_independent import DomainIndependent, conditional, summed
@@ -86,13 +86,13 @@ def test_state_round_trips(method, example):
     result = trained(method, example, **shortened(example))
     fresh, _ = built(method, example, seed=5, **shortened(example))
     fresh.model.load_state_dict(result.method.model.state_dict())
-    x = next(result.inputs.plain(result.test, 64))
+    x = next(result.inputs.prediction_inputs(result.test, 64))
     assert torch.equal(predicted(fresh, x), predicted(result.method, x))
 
 
 @torch.no_grad()
 def predicted(method, x):
-    with predicting(method, seed=0):
+    with prediction_mode(method, seed=0):
         return method.scores(x)
 
 

@@ -292,7 +292,7 @@ def test_training_images_are_cut_to_so_many_bits_and_spread_by_noise_of_one_step
     x = split().x
     made_inputs, part = inputs(x, bits=5)
     rows = torch.arange(20)
-    drawn = [made_inputs.drawn(part, rows, rows, torch.Generator().manual_seed(seed)).x for seed in (0, 0, 1)]
+    drawn = [made_inputs.training_batch(part, rows, rows, torch.Generator().manual_seed(seed)).x for seed in (0, 0, 1)]
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
     cut = np.minimum(np.floor(32 * (x / 255)), 31) / 32
     noise = 32 * (drawn[0].double().numpy() - cut)
@@ -303,13 +303,13 @@ def test_training_images_are_cut_to_so_many_bits_and_spread_by_noise_of_one_step
 def test_predicted_images_stand_in_the_middle_of_the_step_unless_noise_is_asked_for():
     x = np.array([0, 7, 8, 254, 255], np.uint8).reshape(5, 1, 1, 1)
     made_inputs, part = inputs(x, bits=5)
-    middle = torch.cat(list(made_inputs.plain(part, 2))).flatten().tolist()
+    middle = torch.cat(list(made_inputs.prediction_inputs(part, 2))).flatten().tolist()
     assert middle == [0.5 / 32, 0.5 / 32, 1.5 / 32, 31.5 / 32, 31.5 / 32]
     noisy_inputs, part = inputs(split().x, bits=5, noisy_predictions=True)
     found = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        found.append(torch.cat(list(noisy_inputs.plain(part, 8))))
+        found.append(torch.cat(list(noisy_inputs.prediction_inputs(part, 8))))
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
     plain_inputs, part = inputs(split().x)
-    assert torch.equal(torch.cat(list(plain_inputs.plain(part, 8))), part.x.float() / 255)
+    assert torch.equal(torch.cat(list(plain_inputs.prediction_inputs(part, 8))), part.x.float() / 255)
