@@ -131,7 +131,7 @@ def _rebuilt(value: Any, children: dict) -> object:
         for key, child in children.items():
             changed[key] = child
         return changed
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.replace(value, **children)
     is_named_tuple = hasattr(value, "_fields")
     return type(value)(*children.values()) if is_named_tuple else type(value)(children.values())

@@ -68,12 +68,13 @@ class Normaliser:
         mean, sd = _moments(split.x, rows) if normalisation == "training" else map(np.asarray, normalisation)
         dims = 4 if isinstance(split.x, Ragged) else split.x.ndim
         shape = (1, -1, *[1] * (dims - 2))
-        mean, sd = (
+        center, scale = (
             torch.tensor(c.reshape(shape), dtype=torch.float32, device=device) for c in (mean, np.maximum(sd, 1e-12))
         )
-        return cls((mean, sd))
+        return cls((center, scale))
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Standardise a batch of inputs (n, channels, …)."""
         if self.constants is None:
             return x
         mean, sd = self.constants

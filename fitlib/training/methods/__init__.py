@@ -1,1 +1,1 @@
-"""Training methods: a class for each, on the base in `base`."""
+"""Training methods: one class each, derived from `Method` in `base`."""

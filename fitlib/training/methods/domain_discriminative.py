@@ -1,4 +1,4 @@
-"""Domain-discriminative training: learn class and group together, then infer the class with less of the group."""
+"""Domain-discriminative training: learn class and group jointly, then infer the class with less of the group."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class DomainDiscriminative(Method):
 
     Rules:  sum-no-prior-shift (S-DD1)  argmax_y Σ_d p[d, y];  max-prior-shift (S-DD2)  argmax_y max_d w[d, y] p[d, y];
     sum-prior-shift (S-DD3)  argmax_y Σ_d w[d, y] p[d, y];  rba (S-DD4)  potentials Σ_d exp z[d, y], calibrated over
-    all predicted rows with their groups (`calibrated`).
-    Prior-shift weights w[d, y] = 1 / (share of the pair in training): the test set is taken to show all pairs equally
-    often (Saerens et al., 2002). At 95 % : 5 % in equally frequent classes they are the study's 1/95 and 1/5, up to a
-    factor that all share. A pair without training samples gets weight 0: it was never learnt.
+    all predicted rows with their groups (`calibrate`).
+    Prior-shift weights w[d, y] = 1 / (share of the pair in training) assume that all pairs are equally frequent in the
+    test set (Saerens et al., 2002). At 95 % : 5 % in equally frequent classes they are the study's 1/95 and 1/5, up to
+    a common factor. A pair without training samples gets weight 0: it was never learnt.
     Reference: Wang et al., CVPR 2020, domain-discriminative training.
     """
 
@@ -28,44 +28,44 @@ class DomainDiscriminative(Method):
     multilabel = False
 
     def n_outputs(self) -> int:
-        """One logit for each pair of group and class."""
+        """Return the number of pairs of group and class: one logit each."""
         return self.problem.n_groups * self.problem.n_classes
 
     def prepare(self, train: Split) -> None:
-        """Prior-shift weights from the training part."""
+        """Compute the prior-shift weights from the training part."""
         self.weights = prior_shift_weights(train.y, train.protected, self.problem.n_classes, self.problem.n_groups)
 
     def scores(self, x: Tensor) -> Tensor:
-        """Logits (n, groups, classes)."""
-        return self.model(x).reshape(len(x), self.problem.n_groups, self.problem.n_classes)
+        """Return the logits (n, groups, classes)."""
+        return self.network(x).reshape(len(x), self.problem.n_groups, self.problem.n_classes)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean cross entropy over the pairs."""
+        """Return the mean cross entropy over the pairs."""
         pair = batch.protected * self.problem.n_classes + batch.y
         return nn.functional.cross_entropy(self.scores(batch.x).flatten(1), pair)
 
     def decide(self, rule: str, scores: Tensor, protected: Tensor) -> Tensor:
-        """Predictions (n,) of the named rule; it may use what `prepare` counted."""
+        """Return the predictions (n,) of the named rule; rules are methods here, as they use weights and options."""
         return self.rules[rule](self, scores, protected)
 
     def sum_no_prior_shift(self, scores: Tensor, protected: Tensor) -> Tensor:
-        """S-DD1: the class whose pairs are most probable together."""
+        """Return the class whose pairs are most probable in total (S-DD1)."""
         return most_likely(probabilities(scores).sum(dim=1))
 
     def max_prior_shift(self, scores: Tensor, protected: Tensor) -> Tensor:
-        """S-DD2: the class of the most probable pair, had all pairs been equally frequent."""
+        """Return the class of the most probable pair, had all pairs been equally frequent (S-DD2)."""
         return most_likely(self.shifted(scores).amax(dim=1))
 
     def sum_prior_shift(self, scores: Tensor, protected: Tensor) -> Tensor:
-        """S-DD3: the class whose pairs are most probable together, had all been equally frequent."""
+        """Return the class whose pairs are most probable in total, had all been equally frequent (S-DD3)."""
         return most_likely(self.shifted(scores).sum(dim=1))
 
     def rba(self, scores: Tensor, protected: Tensor) -> Tensor:
-        """S-DD4: calibrated over all rows; exponentials of raw logits, not normalised, no prior shift."""
-        return calibrated(scores.double().exp().sum(dim=1), protected, self.problem.n_groups, self.options)
+        """Return the class calibrated over all rows (S-DD4), from exponentials of raw logits without prior shift."""
+        return calibrate(scores.double().exp().sum(dim=1), protected, self.problem.n_groups, self.options)
 
     def shifted(self, scores: Tensor) -> Tensor:
-        """Weighted probabilities w p (n, groups, classes)."""
+        """Return the weighted probabilities w p (n, groups, classes)."""
         return probabilities(scores) * self.weights
 
     rules = {
@@ -77,29 +77,34 @@ class DomainDiscriminative(Method):
 
 
 def probabilities(scores: Tensor) -> Tensor:
-    """Softmax over all pairs, shape (n, groups, classes) kept."""
+    """Return the softmax over all pairs (n, groups, classes)."""
     return scores.flatten(1).softmax(dim=1).reshape(scores.shape)
 
 
 def prior_shift_weights(y: np.ndarray, protected: np.ndarray, n_classes: int, n_groups: int) -> Tensor:
-    """W (groups, classes) = n / n[d, y], from class numbers and groups (n,); 0 where no sample shows the pair."""
+    """Return w (groups, classes) = n / n[d, y], from class numbers and groups (n,); 0 for a pair without samples.
+
+    >>> prior_shift_weights(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]), n_classes=2, n_groups=2).tolist()
+    [[2.0, 4.0], [0.0, 4.0]]
+    """
     counts = np.bincount(protected * n_classes + y, minlength=n_groups * n_classes).reshape(n_groups, n_classes)
     return torch.from_numpy(np.where(counts > 0, len(y) / np.maximum(counts, 1), 0.0)).float()
 
 
-SLACK = 1e-9  # of a count: a share exactly at its bound satisfies it, whatever the last bits say
+SLACK = 1e-9  # of a count: a share exactly at its bound satisfies it despite rounding
 
 
-def calibrated(potentials: Tensor, protected: Tensor, n_groups: int, options: DomainDiscriminativeOptions) -> Tensor:
-    """Predictions (n,) such that, among the rows predicted y, each group's share is pushed to at most 1/G + margin.
+def calibrate(potentials: Tensor, protected: Tensor, n_groups: int, options: DomainDiscriminativeOptions) -> Tensor:
+    """Return predictions (n,) that push each group's share of the rows predicted y towards at most 1/G + margin.
 
-    `potentials` s (n, classes) say how good each class is for each row; `protected` (n,) holds groups 0 .. G-1.
+    `potentials` s (n, classes) rate each class for each row; `protected` (n,) contains groups 0 .. G-1; `options` give
+    margin, rate and rounds.
     Constraint k of class y on the counts n[y, g] of rows predicted y:  Δ[y, k] = Σ_g A[k, g] n[y, g] <= 0  with
     A[k, g] = [g = k] - (1/G + margin). From multipliers λ = 0 and s' = s, each round takes ŷ = argmax s', counts,
-    sets  λ <- max(0, λ + rate Δ)  and  s' <- s  but for  s'[i, ŷ_i] = s[i, ŷ_i] - Σ_k λ[ŷ_i, k] A[k, g_i],  and stops
-    where no constraint was broken, at the latest after `rounds`. Whether all constraints can be met depends on s.
+    sets  λ <- max(0, λ + rate Δ)  and  s' <- s  except  s'[i, ŷ_i] = s[i, ŷ_i] - Σ_k λ[ŷ_i, k] A[k, g_i],  and stops
+    when no constraint is violated, or after `rounds`. Whether all constraints can be met depends on s.
 
-    With two groups and margin 0.05 these are the study's S-DD4 constants: at most 55 % of either group.
+    The default options are the study's S-DD4 constants: with two groups, at most 55 % of either.
     Reference: Zhao et al., EMNLP 2017, as used by Wang et al., CVPR 2020.
     """
     n_classes, rows = potentials.shape[1], torch.arange(len(potentials), device=potentials.device)
@@ -113,6 +118,7 @@ def calibrated(potentials: Tensor, protected: Tensor, n_groups: int, options: Do
         excess = (counts.reshape(n_classes, 1, n_groups) * constraints).sum(dim=2)
         multipliers = (multipliers + options.rate * excess).clamp(min=0)
         price = (multipliers[:, :, None] * constraints).sum(dim=1)  # of predicting class y for a row of group g
+        # Only the predicted class is shifted, from the original potentials: multipliers add up over rounds, shifts not.
         shifted = potentials.clone()
         shifted[rows, predicted] -= price[predicted, protected]
         if not bool((excess > SLACK).any()):

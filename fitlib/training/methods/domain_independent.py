@@ -1,4 +1,4 @@
-"""Domain-independent training: one network, a classifier for each protected group."""
+"""Domain-independent training: one network with a classifier for each protected group."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from fitlib.training.methods.base import Method, classification_loss, most_likel
 
 
 def conditional(scores: Tensor, protected: Tensor) -> Tensor:
-    """S-DI1: argmax of the logits of the sample's own group; scores (n, groups, classes)."""
+    """Return the argmax of the logits of the sample's own group (S-DI1); scores (n, groups, classes)."""
     return most_likely(own_group(scores, protected))
 
 
 def summed(scores: Tensor, protected: Tensor) -> Tensor:
-    """S-DI2: argmax over classes of the sum of the groups' raw logits."""
+    """Return the argmax over classes of the sum of the groups' raw logits (S-DI2)."""
     return most_likely(scores.sum(dim=1))
 
 
 class DomainIndependent(Method):
-    """L = mean CE(z_d(x), y), z_d the logits of the sample's own group d; the other group's logits get no gradient.
+    """L = mean CE(z_d(x), y), z_d the logits of the sample's own group d; other groups' logits get no gradient.
 
-    Reference: Wang et al., CVPR 2020, domain-independent training. The rule `conditional` needs the protected
-    attribute at prediction, `sum` in training only.
+    The rule `conditional` needs the protected attribute for predictions, `sum` for training only.
+    Reference: Wang et al., CVPR 2020, domain-independent training.
     """
 
     multilabel = False
     rules = {"conditional": conditional, "sum": summed}
 
     def n_outputs(self) -> int:
-        """One logit for each pair of group and class."""
+        """Return the number of pairs of group and class: one logit each."""
         return self.problem.n_groups * self.problem.n_classes
 
     def scores(self, x: Tensor) -> Tensor:
-        """Logits (n, groups, classes)."""
+        """Return the logits (n, groups, classes)."""
         return self.model(x).reshape(len(x), self.problem.n_groups, self.problem.n_classes)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean cross entropy of each sample under its own group's classifier."""
+        """Return the mean cross entropy of each sample under its own group's classifier."""
         return classification_loss(own_group(self.scores(batch.x), batch.protected), batch.y)
 
 
 def own_group(scores: Tensor, protected: Tensor) -> Tensor:
-    """The logits (n, classes) of each sample's own group."""
+    """Return the logits (n, classes) of each sample's own group."""
     return scores[torch.arange(len(scores), device=scores.device), protected]

@@ -1,6 +1,8 @@
-"""Gradient reversal: identity forwards, gradient times a negative factor backwards."""
+"""Gradient reversal: the identity in the forward pass, the gradient times a negative factor in the backward pass."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,22 +11,22 @@ from torch import Tensor
 class GradientReversal(torch.autograd.Function):
     """y = x;  dL/dx = -factor · dL/dy.
 
-    What comes after it learns to predict, what comes before it learns to prevent that.
+    The layers after it learn to predict, the layers before it learn to prevent that.
     Reference: Ganin & Lempitsky, ICML 2015.
     """
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, factor: float) -> Tensor:
-        """The input itself."""
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        """Return the input."""
         ctx.factor = factor
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
-        """The gradient, reversed and scaled; the factor gets none."""
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient, reversed and scaled; the factor has none."""
         return -ctx.factor * gradient, None
 
 
 def reverse_gradient(x: Tensor, factor: float = 1.0) -> Tensor:
-    """`x` as it is; its gradient is multiplied by -`factor`."""
+    """Return `x` unchanged; its gradient will be multiplied by -`factor`."""
     return GradientReversal.apply(x, factor)

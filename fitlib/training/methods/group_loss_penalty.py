@@ -1,4 +1,4 @@
-"""Group-loss penalty: the squared gap between two groups' losses on the favourable class is added to the loss."""
+"""Group-loss penalty: add the squared gap between two groups' losses on the favourable class to the loss."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fitlib.training.methods.baseline import argmax
 
 
 class GroupLossPenalty(Method):
-    """L + (eta_e / 2) (L_0 - L_1)^2,  eta_e = eta · growth^e in epoch e = 1, 2, …
+    """L + (eta_e / 2) (L_0 - L_1)^2, with eta_e = eta · growth^e in epochs e = 1, 2, ….
 
-    L is the mean cross entropy of the batch, L_s its mean over the samples of class `positive` in group s: L_0 - L_1
-    stands for a difference in equality of opportunity. A batch in which one group has no such sample says nothing of
-    the difference: its penalty is 0.  Reference: the L2 penalty in Lokhande et al., ECCV 2020 (FairALM); A-L2.
+    L is the mean cross entropy of the batch, L_s its mean over the samples of class `positive` in group s, so L_0 - L_1
+    is a proxy for a difference in equality of opportunity. The penalty is 0 for a batch in which one group has no such
+    sample.  Reference: the L2 penalty in Lokhande et al., ECCV 2020 (FairALM); A-L2.
     """
 
     options: GroupLossPenaltyOptions
@@ -38,26 +38,27 @@ class GroupLossPenalty(Method):
         self.eta *= self.options.growth
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean cross entropy plus penalty."""
+        """Return the mean cross entropy plus the penalty."""
         loss, group_0, group_1 = group_losses(self.scores(batch.x), batch, self.options.positive)
         return loss + self.eta / 2 * (group_0 - group_1) ** 2
 
 
 def group_losses(logits: Tensor, batch: Batch, positive: int) -> tuple[Tensor, Tensor, Tensor]:
-    """L, L_0, L_1: mean cross entropy of all samples, and of class `positive` in group 0 and in group 1.
+    """Return L, L_0, L_1: mean cross entropy of all samples, and of class `positive` in group 0 and in group 1.
 
-    L_0 = L_1 = 0, without a gradient, where either group has no such sample.
+    L_0 = L_1 = 0, without a gradient, if either group has no such sample.
     """
     losses = nn.functional.cross_entropy(logits, batch.y, reduction="none")
     members = torch.stack([(batch.y == positive) & (batch.protected == group) for group in (0, 1)])
     sizes = members.sum(dim=1)
+    # Masked sums rather than indexing: shapes do not depend on the data, so nothing waits for the device.
     share = members / sizes.clamp(min=1)[:, None] * (sizes > 0).all()
     group_0, group_1 = (share * losses).sum(dim=1)
     return losses.mean(), group_0, group_1
 
 
 def check_two_groups(problem: Problem, method: str, positive: int) -> None:
-    """InputError unless there are two groups and the favourable class is one of the classes."""
+    """Raise InputError unless there are two groups and the favourable class is one of the classes."""
     if problem.n_groups != 2:
         remedy = "choose a protected attribute with two groups, or another method"
         raise InputError("techniques", "method", method, f"two groups are needed, not {problem.n_groups}", remedy)

@@ -1,6 +1,8 @@
-"""Map adversary: an adversary reads the group off a convolutional map; the network learns to hide it there."""
+"""Map adversary: an adversary predicts the group from a convolutional map, and the network learns to prevent it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +19,13 @@ DEPTH = 3  # hidden layers of the adversary
 
 
 class MapAdversary(Baseline):
-    """L = task loss + CE(A(R(m(x))), d):  m(x) an intermediate map, A the adversary, R the reversal of its gradient.
+    """L = task loss + CE(A(R(m(x))), d), with m(x) an intermediate map, A the adversary, R the gradient reversal.
 
-    A reads the flattened map: `hidden` units with batch normalisation and LeakyReLU(0.01), three times, then a linear
+    A takes the flattened map: `hidden` units with batch normalisation and LeakyReLU(0.01), three times, then a linear
     layer. R passes the map on and multiplies the gradient that comes back by -`strength`. In a stage whose backbone is
     frozen, A and the head are trained side by side and no gradient reaches the map.
-    `per_group`: of a drawn batch, the first so many samples of each group are used, and a batch that has fewer of one
-    is skipped; null: the whole batch. `layer` names the map; null: the network's last one.
+    `per_group`: the first so many samples of each group in a drawn batch are used, and a batch with fewer of one group
+    is skipped; null: the whole batch. `layer` is the name of the map; null: the network's last one.
 
     Study: C-A4 and I-A4 `layer3`, C-A5 and I-A5 `layer4`; 16 of each group from batches of 80; strength 2 (C), 1 (I).
     Reference: Wang et al., ICCV 2019 (Balanced Datasets Are Not Enough), after Ganin & Lempitsky, ICML 2015.
@@ -42,14 +44,14 @@ class MapAdversary(Baseline):
         self.model = nn.ModuleDict({"network": self.model, "adversary": adversary})
 
     def start_stage(self, stage: int) -> None:
-        """Fresh optimiser for network and adversary; no reversal while the backbone is frozen."""
+        """Create a new optimiser for network and adversary; no reversal while the backbone is frozen."""
         super().start_stage(stage)
         self.reversed = not self.stages()[stage].frozen
 
     def choose(self, batch: Batch) -> Batch | None:
-        """The first `per_group` samples of each group, in batch order; None where one group has fewer.
+        """Return the first `per_group` samples of each group, in batch order; None if one group has fewer.
 
-        A single sample is skipped as well: the adversary's batch normalisation needs two.
+        A batch of a single sample is skipped as well: the adversary's batch normalisation needs two.
         """
         per_group = self.options.per_group
         if per_group is None:
@@ -60,7 +62,7 @@ class MapAdversary(Baseline):
         return batch.take(torch.cat([rows[:per_group] for rows in members]).sort().values)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Task loss plus the adversary's cross entropy, equal weights."""
+        """Return the task loss plus the adversary's cross entropy, with equal weights."""
         logits, features = self.network.forward_with(batch.x, self.layer)
         seen = reverse_gradient(features, self.options.strength) if self.reversed else features.detach()
         adversary_logits = self.model["adversary"](seen)
@@ -68,7 +70,7 @@ class MapAdversary(Baseline):
 
 
 def make_adversary(inputs: int, hidden: int, n_groups: int) -> nn.Sequential:
-    """Flatten, `DEPTH` hidden layers with batch normalisation and LeakyReLU(0.01), one logit for each group."""
+    """Build `DEPTH` hidden layers with batch normalisation and LeakyReLU(0.01), and one logit for each group."""
     layers: list[nn.Module] = [nn.Flatten()]
     for width in [inputs, *[hidden] * (DEPTH - 1)]:
         layers += [nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(0.01)]
@@ -76,16 +78,16 @@ def make_adversary(inputs: int, hidden: int, n_groups: int) -> nn.Sequential:
 
 
 @torch.no_grad()
-def map_size(network: nn.Module, shape: tuple[int, ...], layer: str | None) -> tuple[str, int]:
-    """Name of the map and its number of values; InputError where the network has no such map.
+def map_size(network: Any, shape: tuple[int, ...], layer: str | None) -> tuple[str, int]:
+    """Return the name of the map and its number of values; InputError if the network has no such map.
 
-    The maps are found by one pass of an empty image; batch statistics stay as they are.
+    The maps are found by passing one blank image, in evaluation mode so that batch statistics do not change.
     """
     if not hasattr(network, "forward_with"):
         problem = f"network {type(network).__name__} gives no intermediate maps"
-        raise InputError("method", "layer", layer, problem, "choose a network that has some, such as resnet18")
+        raise InputError("method", "layer", layer, problem, "choose a network with maps, such as resnet18")
     mode = network.training
-    maps = network.eval().maps(torch.zeros(1, *shape))
+    maps: dict[str, Tensor] = network.eval().maps(torch.zeros(1, *shape))
     network.train(mode)
     if layer is not None and layer not in maps:
         raise InputError("method", "layer", layer, "the network has no such map", f"it has {', '.join(maps)}")

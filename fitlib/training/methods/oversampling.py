@@ -15,9 +15,9 @@ from fitlib.training.methods.baseline import argmax
 class Oversampling(Method):
     """The baseline, without class weights, on an enlarged training set: L = mean CE(z(x), y).
 
-    In each class, every sample of group g is taken floor(n_max / n_g) times (n_g: samples of the group in this class,
+    In each class, every sample of group g is used floor(n_max / n_g) times (n_g: samples of the group in this class,
     n_max: the largest of them), at most `max_copies` times. With 4,750 : 250 images, as in CIFAR-10S, the minority
-    stands 19 times, which is the study's S-RS.  Reference: Wang et al., CVPR 2020, strategic sampling.
+    appears 19 times, which is the study's S-RS.  Reference: Wang et al., CVPR 2020, strategic sampling.
     """
 
     options: OversamplingOptions
@@ -29,7 +29,7 @@ class Oversampling(Method):
         return classification_loss(self.scores(batch.x), batch.y)
 
     def training_rows(self, train: Split) -> np.ndarray:
-        """All rows, then the further copies class by class and group by group."""
+        """Return all rows, then the additional copies class by class and group by group."""
         extra = [np.arange(len(train))]
         for c in range(self.problem.n_classes):
             members = [np.flatnonzero((train.y == c) & (train.protected == g)) for g in range(self.problem.n_groups)]
@@ -38,6 +38,6 @@ class Oversampling(Method):
         return np.concatenate(extra)
 
     def copies(self, most: int, size: int) -> int:
-        """How often each sample of a group of `size` is taken where the largest group of its class has `most`."""
+        """Return how often each sample of a group of `size` is used if the largest group of its class has `most`."""
         limit = self.options.max_copies
         return most // size if limit is None else min(most // size, limit)

@@ -1,4 +1,4 @@
-"""Uniform confusion: an adversary reads the group off the features; the features learn to leave it undecided."""
+"""Uniform confusion: a domain head predicts the group from the features, and these learn to leave it undecided."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ class UniformConfusion(Method):
     """Features F with class head C, and a domain head D on F(x); epochs e = 0, 1, … alternate between the two.
 
     e mod ratio = 0: step F and C on  CE(C(F(x)), y) + alpha U,  U = mean of -(1/G) Σ_d log softmax(D(F(x)))_d,
-    the cross entropy of D's answer with the uniform distribution over the G groups; D stays as it is.
-    Otherwise: step D alone on  CE(D(F(x)), d).  F is in training mode all the time: its batch statistics move.
+    the cross entropy of D's output with the uniform distribution over the G groups; D is unchanged.
+    Otherwise: step D alone on  CE(D(F(x)), d).  F is always in training mode, so its batch statistics move.
 
-    The study (S-UC) gives F and C an optimiser each; they step together, and SGD, Adam and RAdam treat every weight by
-    itself, so one optimiser for both is the same.  Reference: Wang et al., CVPR 2020, after Tzeng et al., ICCV 2015.
+    The study (S-UC) has separate optimisers for F and C; they step together, and SGD, Adam and RAdam update every
+    weight independently, so one optimiser for both is the same.
+    Reference: Wang et al., CVPR 2020, after Tzeng et al., ICCV 2015.
     """
 
     options: UniformConfusionOptions
@@ -35,20 +36,20 @@ class UniformConfusion(Method):
         self.model = nn.ModuleDict({"network": self.network, "domain_head": head})
 
     def start_stage(self, stage: int) -> None:
-        """Fresh optimisers: one for features and class head, one for the domain head."""
+        """Create new optimisers: one for features and class head, one for the domain head."""
         super().start_stage(stage)
         self.optimizer = make_optimizer(self.network.parameters(), self.stage_training)
         self.domain_optimizer = make_optimizer(self.model["domain_head"].parameters(), self.stage_training)
 
     def start_epoch(self, epoch: int) -> None:
-        """Set the rate of both optimisers, and which of the two steps in this epoch."""
+        """Set the learning rate of both optimisers, and which of the two steps in this epoch."""
         super().start_epoch(epoch)
         for group in self.domain_optimizer.param_groups:
             group["lr"] = self.stage_training.rate(epoch)
         self.confuses = epoch % self.options.ratio == 0
 
     def update(self, batch: Batch) -> Tensor:
-        """One step on this epoch's loss; returns it."""
+        """Take one step on this epoch's loss; returns the loss."""
         optimizer = self.optimizer if self.confuses else self.domain_optimizer
         self.model.zero_grad(set_to_none=True)
         loss = self.loss(batch) if self.confuses else self.domain_loss(batch)
@@ -57,13 +58,13 @@ class UniformConfusion(Method):
         return loss.detach()
 
     def loss(self, batch: Batch) -> Tensor:
-        """Classification loss plus alpha times the confusion U."""
+        """Return the classification loss plus alpha times the confusion U."""
         features = self.network.features(batch.x)
         confusion = -self.model["domain_head"](features).log_softmax(dim=1).mean()
         return classification_loss(self.network.head(features), batch.y) + self.options.alpha * confusion
 
     def domain_loss(self, batch: Batch) -> Tensor:
-        """Cross entropy of the domain head, which gets no further than the features."""
+        """Return the cross entropy of the domain head; its gradient does not reach the features."""
         with torch.no_grad():
             features = self.network.features(batch.x)
         return nn.functional.cross_entropy(self.model["domain_head"](features), batch.protected)

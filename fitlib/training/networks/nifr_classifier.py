@@ -14,8 +14,8 @@ class NifrClassifier(nn.Module):
     """Five convolutions, each with batch normalisation, LeakyReLU(0.01) and a 2x2 maximum pool; one linear layer.
 
     5x5 to `width` channels without padding, then padded 3x3 to 2, 4, 8 and 16 times `width`: sides 60, 30, 15, 7, 3, 1
-    at 64x64 pixels, 512 features at width 32. With `one_logit` (two classes) the layer has a single output z, given
-    out as the pair (0, z): cross entropy of the pair is binary cross entropy of z, argmax is "sigmoid(z) > 1/2".
+    at 64x64 pixels, 512 features at width 32. With `one_logit` (two classes) the layer has a single output z, returned
+    as the pair (0, z): cross entropy of the pair is binary cross entropy of z, argmax is "sigmoid(z) > 1/2".
     Reference: Kehrenberg et al., Null-sampling for Interpretable and Fair Representations, ECCV 2020.
     """
 
@@ -30,20 +30,20 @@ class NifrClassifier(nn.Module):
         self.head = (_OneLogit if options.one_logit else nn.Linear)(self.n_features, n_outputs)
 
     def features(self, x: Tensor) -> Tensor:
-        """Features (n, n_features) that the head classifies."""
+        """Return the features (n, n_features) that the head classifies."""
         return self.body(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, n_outputs)."""
+        """Return the logits (n, n_outputs)."""
         return self.head(self.features(x))
 
 
 class _OneLogit(nn.Linear):
-    """A linear layer with one output z, given out as (0, z)."""
+    """A linear layer with one output z, returned as (0, z)."""
 
     def __init__(self, n_features: int, n_outputs: int):
         if n_outputs != 2:
-            problem = f"the method asks for {n_outputs} outputs; one logit can only tell two classes apart"
+            problem = f"the method asks for {n_outputs} outputs; one logit can only separate two classes"
             raise InputError("network", "one_logit", True, problem, "set one_logit to false")
         super().__init__(n_features, 1)
 
@@ -59,6 +59,6 @@ def _block(inputs: int, outputs: int, kernel: int, padding: int) -> nn.Sequentia
 def _pooled(side: int, shape: tuple[int, int, int]) -> int:
     remaining = (side - 4) // 2**DEPTH
     if remaining < 1:
-        problem = "five poolings leave nothing of images this small"
+        problem = "the images are too small for five poolings"
         raise InputError("network", "nifr-cnn", shape, problem, "use images of 36 pixels or more, or small-cnn")
     return remaining

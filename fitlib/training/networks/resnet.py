@@ -1,6 +1,6 @@
-"""Residual networks: ResNet-18 and ResNet-50 in ImageNet layout, and a ResNet-18 for images of 32x32 pixels.
+"""Residual networks: ResNet-18 for images of 32x32 pixels, ResNet-18 and ResNet-50 in ImageNet layout.
 
-All have the tensor names of torchvision's weight files.
+Tensors are named as in torchvision's weight files.
 
 Reference: He et al., Deep Residual Learning for Image Recognition, CVPR 2016.
 """
@@ -17,7 +17,7 @@ STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 class BasicBlock(nn.Module):
-    """relu(x + F(x)), F two 3x3 convolutions; where the shape changes, x passes a 1x1 convolution."""
+    """relu(x + F(x)), F two 3x3 convolutions; if the shape changes, x passes through a 1x1 convolution."""
 
     expansion = 1
 
@@ -88,15 +88,15 @@ class ResidualNetwork(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def stem(self, x: Tensor) -> Tensor:
-        """Input of the first stage."""
+        """Return the input of the first stage."""
         return self.relu(self.bn1(self.conv1(x)))
 
     def pool(self, x: Tensor) -> Tensor:
-        """Mean over the map of the last stage: (n, channels, h, w) to (n, channels)."""
+        """Average the map of the last stage: (n, channels, h, w) to (n, channels)."""
         return x.mean((2, 3))
 
     def pooled_size(self) -> int:
-        """Number of values that `pool` gives for one image."""
+        """Return the number of values that `pool` returns for one image."""
         return self.map_shape("layer4")[0]
 
     @property
@@ -105,29 +105,29 @@ class ResidualNetwork(nn.Module):
         return self.fc
 
     def map_shape(self, layer: str) -> tuple[int, int, int]:
-        """(channels, height, width) of the map that a stage gives; every halving rounds up."""
+        """Return (channels, height, width) of a stage's map; every halving rounds up."""
         number = STAGES.index(layer)
         reduction = self.stem_stride * 2**number
         sides = (-(-side // reduction) for side in self.shape[1:])
         return (self.width * 2**number * self.expansion, *sides)
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        """The maps of all four stages, by name, of one pass."""
-        found, x = {}, self.stem(x)
+        """Return the maps of all four stages, by name, from one forward pass."""
+        maps, x = {}, self.stem(x)
         for name in STAGES:
-            x = found[name] = getattr(self, name)(x)
-        return found
+            x = maps[name] = getattr(self, name)(x)
+        return maps
 
     def features(self, x: Tensor) -> Tensor:
-        """Pooled features (n, n_features) that the head classifies."""
+        """Return the pooled features (n, n_features) that the head classifies."""
         return self.pool(self.maps(x)["layer4"])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, n_outputs)."""
+        """Return the logits (n, n_outputs)."""
         return self.head(self.features(x))
 
     def forward_with(self, x: Tensor, layer: str) -> tuple[Tensor, Tensor]:
-        """Logits and the map of one stage, of one pass: what an adversary on that map needs."""
+        """Return the logits and the map of one stage from one forward pass, as an adversary on that map needs."""
         maps = self.maps(x)
         return self.head(self.pool(maps["layer4"])), maps[layer]
 
@@ -146,8 +146,8 @@ class ImageNetResNet(ResidualNetwork):
     """7x7 convolution of stride 2, 3x3 maximum pool of stride 2, four stages, pool, `fc`.
 
     Convolutions start from N(0, 2 / (k² · out channels)), batch normalisation from 1 and 0, `fc` from PyTorch's
-    default. `pool="padded"` averages windows of 7x7 at stride 1 with two rings of counted zeros, as the FairALM study
-    does: 2x2 means of a 4x4 map, hence 2,048 features of a ResNet-18 at 128x128. `weights` is a weight file.
+    default. `pool: padded` averages windows of 7x7 at stride 1 with two rings of counted zeros, as the FairALM study
+    does: 2x2 means of a 4x4 map, and so 2,048 features of a ResNet-18 at 128x128. `weights` is a weight file.
     """
 
     stem_stride = 4
@@ -167,17 +167,17 @@ class ImageNetResNet(ResidualNetwork):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
 
     def stem(self, x: Tensor) -> Tensor:
-        """Input of the first stage: a quarter of the image's height and width."""
+        """Return the input of the first stage: a quarter of the image's height and width."""
         return self.maxpool(super().stem(x))
 
     def pool(self, x: Tensor) -> Tensor:
-        """Global mean, or the flattened means of padded 7x7 windows."""
+        """Return the global mean, or the flattened means of padded 7x7 windows."""
         if not self.padded:
             return super().pool(x)
         return nn.functional.avg_pool2d(x, 7, stride=1, padding=2).flatten(1)
 
     def pooled_size(self) -> int:
-        """Number of values that `pool` gives for one image; padded windows need a map of at least 3x3."""
+        """Return the number of values that `pool` returns for one image; padded windows need a map of 3x3 or more."""
         channels, height, width = self.map_shape("layer4")
         if not self.padded:
             return channels

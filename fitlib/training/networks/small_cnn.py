@@ -10,7 +10,7 @@ from fitlib.experiment.registry.networks import SmallCNNOptions
 class SmallCNN(nn.Module):
     """Two 3x3 convolutions with batch normalisation and pooling, one hidden layer, one linear head.
 
-    `forward` maps images (rows, channels, height, width) to `n_outputs` logits per row. The maps after the two pools
+    `forward` maps images (rows, channels, height, width) to `n_outputs` logits per row. The maps after the two poolings
     are `layer1` (width channels) and `layer2` (2 width channels).
     """
 
@@ -35,25 +35,25 @@ class SmallCNN(nn.Module):
         self.head = nn.Linear(self.n_features, n_outputs)
 
     def features(self, x: Tensor) -> Tensor:
-        """Features (rows, n_features) that the head classifies."""
+        """Return the features (rows, n_features) that the head classifies."""
         return self.body(x)
 
     def map_shape(self, layer: str) -> tuple[int, int, int]:
-        """(channels, height, width) of a map."""
+        """Return (channels, height, width) of a map."""
         return self.map_shapes[layer]
 
     def maps(self, x: Tensor) -> dict[str, Tensor]:
-        """The maps after the two pools, by name, of one pass."""
+        """Return the maps after the two poolings, by name, from one forward pass."""
         first = self.body[:4](x)
         return {"layer1": first, "layer2": self.body[4:8](first)}
 
     def forward_with(self, x: Tensor, layer: str) -> tuple[Tensor, Tensor]:
-        """Logits and the map of one layer, of one pass: what an adversary on that map needs."""
+        """Return the logits and one map from one forward pass, as an adversary on that map needs."""
         maps = self.maps(x)
         return self.head(self.body[8:](maps["layer2"])), maps[layer]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (rows, n_outputs)."""
+        """Return the logits (rows, n_outputs)."""
         return self.head(self.features(x))
 
 

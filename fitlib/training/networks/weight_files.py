@@ -1,4 +1,4 @@
-"""Weight files: read as tensors only, compared name by name with the network that they are for."""
+"""Weight files: read as tensors only, and compared name by name with the network that uses them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from fitlib.errors import InputError
 from fitlib.options import expanded
 
-SHOWN = 3  # tensors that an error names
+SHOWN = 3  # tensors named in an error
 
 
 def load_weights(network: nn.Module, path: str, replaceable: str) -> None:
-    """Copy the tensors of a weight file into `network`; the layer `replaceable` keeps its own where sizes differ.
+    """Copy the tensors of a weight file into `network`; the layer `replaceable` keeps its weights if sizes differ.
 
-    The file is what `torch.save(model.state_dict(), path)` writes. Every other tensor must be there with the same
-    shape and none may be left over, else InputError names the first ones. Batch counters, which files of old PyTorch
-    versions lack, stay as they are.
+    The file is written by `torch.save(model.state_dict(), path)`. Every other tensor must be present with the same
+    shape and none may be left over; otherwise InputError names the first ones. Batch counters, which are missing from
+    files of old PyTorch versions, may be absent.
     """
     own = network.state_dict()
     given = _without_misfit(read_weights(path), own, f"{replaceable}.")
@@ -38,9 +38,9 @@ def load_weights(network: nn.Module, path: str, replaceable: str) -> None:
 
 
 def read_weights(path: str) -> dict[str, Tensor]:
-    """The named tensors of a weight file; a file that holds anything else is refused (`weights_only=True`).
+    """Read the named tensors of a weight file; a file with anything else is refused (`weights_only=True`).
 
-    `$NAME` and `~` in the path are filled in.
+    `$NAME` and `~` in the path are expanded.
     """
     file = Path(expanded(path))
     if not file.is_file():
@@ -57,6 +57,6 @@ def read_weights(path: str) -> dict[str, Tensor]:
 
 
 def _without_misfit(given: dict[str, Tensor], own: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors without the replaceable layer's, if one of those is of another size."""
+    """Drop the replaceable layer's tensors if one of them has another size."""
     fits = all(t.shape == own[n].shape for n, t in given.items() if n.startswith(prefix) and n in own)
     return given if fits else {n: t for n, t in given.items() if not n.startswith(prefix)}

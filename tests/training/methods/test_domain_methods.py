@@ -14,11 +14,11 @@ from fitlib.training.batching import Batch
 from fitlib.training.methods.base import Problem
 from fitlib.training.methods.domain_discriminative import (
     DomainDiscriminative,
-    calibrated,
+    calibrate,
     prior_shift_weights,
     probabilities,
 )
-from fitlib.training.methods.gradient_projection import GradientProjection, projected
+from fitlib.training.methods.gradient_projection import GradientProjection, project_gradients
 from fitlib.training.methods.uniform_confusion import UniformConfusion
 from fitlib.training.networks.small_cnn import SmallCNN
 from tests.support.method_examples import checked_options, make_network
@@ -168,19 +168,19 @@ def test_the_network_s_gradients_are_projected_tensor_by_tensor(alpha):
 def test_what_is_left_of_the_class_gradient_is_orthogonal_to_the_domain_gradient():
     generator = torch.Generator().manual_seed(0)
     c, d = (torch.randn(5, 7, generator=generator, dtype=torch.float64) for _ in range(2))
-    (g,) = projected([c], [d], alpha=0.0)
+    (g,) = project_gradients([c], [d], alpha=0.0)
     assert abs(float((g * d).sum())) < 1e-12
-    (g,) = projected([c], [d], alpha=2.0)
+    (g,) = project_gradients([c], [d], alpha=2.0)
     assert float((g * d).sum()) == pytest.approx(-2 * float((d * d).sum()))
 
 
 def test_a_domain_gradient_of_next_to_nothing_is_not_projected_on():
     c, d = torch.tensor([1.0, 2.0]), torch.tensor([9e-6, 0.0])
-    (g,) = projected([c], [d], alpha=1.0)
+    (g,) = project_gradients([c], [d], alpha=1.0)
     assert torch.equal(g, c - d)
-    (g,) = projected([c], [torch.zeros(2)], alpha=1.0)
+    (g,) = project_gradients([c], [torch.zeros(2)], alpha=1.0)
     assert torch.equal(g, c)
-    (g,) = projected([c], [torch.tensor([2e-5, 0.0])], alpha=0.0)
+    (g,) = project_gradients([c], [torch.tensor([2e-5, 0.0])], alpha=0.0)
     assert torch.allclose(g, torch.tensor([0.0, 2.0]))
 
 
@@ -333,7 +333,7 @@ def biased_potentials(n: int, classes: int, scale: float, seed: int) -> tuple[to
 @pytest.mark.parametrize("seed", range(3))
 def test_rba_is_the_specified_sequence_of_rounds(n, classes, scale, seed):
     s, protected = biased_potentials(n, classes, scale, seed)
-    assert calibrated(s, protected, 2, STUDY).tolist() == reference_rba(s.tolist(), protected.tolist())
+    assert calibrate(s, protected, 2, STUDY).tolist() == reference_rba(s.tolist(), protected.tolist())
 
 
 def largest_shares(predicted: torch.Tensor, protected: torch.Tensor, n_groups: int) -> list[float]:
@@ -354,7 +354,7 @@ def attainable(n: int = 4000) -> tuple[torch.Tensor, torch.Tensor]:
 def test_rba_pushes_every_group_s_share_to_55_percent_where_that_can_be_had():
     s, protected = attainable()
     assert max(largest_shares(s.argmax(1), protected, 2)) > 0.65
-    assert max(largest_shares(calibrated(s, protected, 2, STUDY), protected, 2)) < 0.56
+    assert max(largest_shares(calibrate(s, protected, 2, STUDY), protected, 2)) < 0.56
 
 
 def test_rba_on_a_toy_keeps_the_best_of_all_feasible_decisions():
@@ -367,14 +367,14 @@ def test_rba_on_a_toy_keeps_the_best_of_all_feasible_decisions():
         if max(largest_shares(decision, protected, 2)) <= 0.55 + 1e-9:
             value = float(s[torch.arange(8), decision].sum())
             best, total = (decision, value) if value > total else (best, total)
-    found = calibrated(s, protected, 2, DomainDiscriminativeOptions(rate=0.05, rounds=1000))
+    found = calibrate(s, protected, 2, DomainDiscriminativeOptions(rate=0.05, rounds=1000))
     assert max(largest_shares(found, protected, 2)) <= 0.55 + 1e-9
     assert float(s[torch.arange(8), found].sum()) == pytest.approx(total) and best is not None
 
 
 def test_rba_leaves_fair_decisions_alone():
     s = torch.tensor([[2.0, 1], [2, 1], [1, 2], [1, 2]])
-    assert calibrated(s, torch.tensor([0, 1, 0, 1]), 2, STUDY).tolist() == [0, 0, 1, 1]
+    assert calibrate(s, torch.tensor([0, 1, 0, 1]), 2, STUDY).tolist() == [0, 0, 1, 1]
 
 
 def test_rba_works_for_three_groups():
@@ -382,7 +382,7 @@ def test_rba_works_for_three_groups():
     protected = torch.arange(6000) % 3
     s = torch.rand(6000, 3, generator=generator, dtype=torch.float64) * 20000
     s[torch.arange(6000), protected] += 6000
-    before, after = (largest_shares(p, protected, 3) for p in (s.argmax(1), calibrated(s, protected, 3, STUDY)))
+    before, after = (largest_shares(p, protected, 3) for p in (s.argmax(1), calibrate(s, protected, 3, STUDY)))
     assert max(before) > 0.5 and max(after) < 0.42
 
 

@@ -14,7 +14,7 @@ from fitlib.experiment.registry.methods import NullSamplingOptions
 from fitlib.experiment.training_options import Stage, Training
 from fitlib.training.batching import Batch, Inputs, Normaliser, Part
 from fitlib.training.methods.base import Problem
-from fitlib.training.methods.null_sampling import Discriminator, Ensemble, NullSampling, Stop
+from fitlib.training.methods.null_sampling import Discriminator, EarlyStopping, Ensemble, NullSampling
 from fitlib.training.networks.small_cnn import SmallCNN
 from tests.support.method_examples import make_network
 
@@ -239,13 +239,13 @@ def test_the_flow_stops_after_its_iterations():
 
 
 def test_the_flow_stops_after_more_checks_without_improvement_than_its_patience():
-    stop = Stop(iterations=None, check_every=10, patience=2)
+    stop = EarlyStopping(iterations=None, check_every=10, patience=2)
     due = [step for step in range(1, 41) if stop.count()]
     assert due == [10, 20, 30, 40]
     for loss, stopped in ((3.0, False), (2.0, False), (2.0, False), (5.0, False), (2.5, True)):
         stop.check(loss)
         assert stop.stopped is stopped
-    assert not any(Stop(None, 1, None).count() for _ in range(3))
+    assert not any(EarlyStopping(None, 1, None).count() for _ in range(3))
 
 
 def test_the_check_is_the_likelihood_less_the_adversary_on_the_training_part():
