@@ -1,6 +1,6 @@
-"""All tables of an experiment: what the techniques' long tables are gathered to, and every table that follows.
+"""All tables of an experiment, derived from the long tables of its techniques.
 
-Only `gather` and `write` touch files.
+Only `gather` and `write` access files.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,8 +35,8 @@ LONG = ("metrics", "counts", "testset", "persons")  # of all techniques together
 Frames = dict[str, pd.DataFrame]
 
 
-def gather(root: str | Path, plan: Json, evidence: Sequence[Json] = ()) -> dict[str, object]:
-    """The long tables of all techniques below ``root`` as one frame each, their votes apart, the runs' histories.
+def gather(root: str | Path, plan: Json, evidence: Sequence[Json] = ()) -> dict[str, Any]:
+    """Read the long tables of all techniques below ``root`` as one frame each, their votes, and the runs' histories.
 
     Keys: `LONG`, "votes" ({technique: frame}) and "history". Techniques without tables are left out.
     """
@@ -52,8 +53,8 @@ def _has(folder: Path, name: str) -> bool:
     return (folder / f"{name}.parquet").is_file()
 
 
-def tables_of(gathered: Mapping[str, object], plan: Json, evidence: Sequence[Json] = ()) -> Frames:
-    """Every table of `fitlib.tables.schemas.SCHEMAS`, by the name of its file."""
+def tables_of(gathered: Mapping[str, Any], plan: Json, evidence: Sequence[Json] = ()) -> Frames:
+    """Derive every table of `fitlib.tables.schemas.SCHEMAS` but "review", by the name of its file."""
     metrics, counts, testset, persons = (gathered[name] for name in LONG)
     shared = (metrics, plan, evidence)
     compared = comparisons.compare(*shared)
@@ -81,7 +82,7 @@ def tables_of(gathered: Mapping[str, object], plan: Json, evidence: Sequence[Jso
 
 
 def study_tables(metrics: pd.DataFrame, plan: Json) -> Frames:
-    """The tables of protocol `paper` for this experiment, as text; none unless the plan declares it.
+    """Make the tables of protocol `paper` for this experiment, as text; none unless the plan declares it.
 
     "stat_tests" and "raw_data" as in Qian et al. (NeurIPS 2021), from the published reading; numbered in plan order
     where there are several main arms or protected attributes. Raises InputError without the published reading (it is
@@ -102,10 +103,14 @@ def study_tables(metrics: pd.DataFrame, plan: Json) -> Frames:
 
 
 def _published_values(metrics: pd.DataFrame, plan: Json, place: tuple[str, str]) -> tuple[dict, dict]:
-    """{technique: {metric: (runs,)}} overall, and the same with (runs, classes), of one arm and protected attribute."""
+    """Return overall values, {technique: {metric: (runs,)}}, and by class, the same with (runs, classes), of a place.
+
+    ``place``: main arm and protected attribute.
+    """
     series = series_of(metrics, plan | {"analysis": plan["analysis"] | {"reading": "published"}})
-    overall, by_class = {}, {}
-    for row in np.flatnonzero(series.keys["group"] == -1):
+    overall: dict[str, dict[str, np.ndarray]] = {}
+    by_class: dict[str, dict[str, list[np.ndarray]]] = {}
+    for row in np.flatnonzero(series.keys["group"] == -1).tolist():
         technique, arm, attribute, metric = names_of(series, row, plan)
         if (arm, attribute) == place and metric in BIAS_METRICS:
             values = series.values[row, : series.counts[row]]
@@ -119,9 +124,9 @@ def _published_values(metrics: pd.DataFrame, plan: Json, place: tuple[str, str])
 
 
 def write(frames: Frames, folder: str | Path) -> None:
-    """Write every table as CSV, and `datapackage.json`, which says columns and types of all (Frictionless standard).
+    """Write every table as CSV, and `datapackage.json`, which describes their columns (Frictionless Data Package).
 
-    Tables of `study_tables` keep the layout that the study published.
+    Tables of `study_tables` keep the layout of the published ones.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

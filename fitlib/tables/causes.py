@@ -1,24 +1,24 @@
-"""Causes of variance compared: how much every noise or seed spreads the metrics, arm against arm.
+"""The tables "causes", "cause_tests" and "cause_churn": how much each noise or seed spreads the metrics.
 
 Pandas frames in, pandas frames out; see `fitlib.tables.runs_and_summary` for plan and evidence. Causes are compared,
 never added up: variances of single causes do not sum to that of all together. Compared are the arms of the first seed
-but the control arm; runs of one arm on unlike hardware are kept apart, as if they were arms of their own.
+except the control arm; runs of one arm on different hardware are kept apart, as if they were different arms.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.statistics import estimates as st
 from fitlib.statistics import power
 from fitlib.statistics import significance as sig
 from fitlib.statistics.run_identity import BY_DESIGN, check_control, differing_parts, distinct_results, done_runs
-from fitlib.tables.comparisons import POWER_SEED, blocks_of
+from fitlib.tables.comparisons import POWER_SEED, MetricValues, declared_metrics, values_by_key
 from fitlib.tables.individuals import individuals
 from fitlib.tables.metric_series import METRICS, main_arms, series_of
 from fitlib.tables.schemas import CAUSE_CHURN, CAUSE_TESTS, CAUSES, Json, joined, table_of
@@ -27,6 +27,7 @@ FACTOR = ("machine", "gpu")  # parts that name the hardware
 IMPLEMENTATION, ALGORITHM, BOTH, CONTROL = "implementation", "algorithm", "both", "control"
 FEWEST = 5  # distinct results without which a spread enters no test
 PAIR, OMNIBUS = "pair", "omnibus"
+Run = Mapping[str, Any]  # evidence of a run
 ALL_ARMS, FIT_ARMS, ULP_ARMS = "all arms", "implementation noises", "ulp at every step and size"
 
 
@@ -41,7 +42,7 @@ class Spread:
     metric: str
     n_classes: int
     values: np.ndarray
-    distinct: int  # different results (digests) among the runs; -1 where they are not known
+    distinct: int  # different results (digests) among the runs; -1 where they are unknown
     fit: str  # yes | by design (a seed differs) | no | unknown
     note: str
 
@@ -57,9 +58,12 @@ class Spread:
 
 
 def view(arm: Mapping) -> str:
-    """Which source of randomness an arm leaves open, after Zhuang et al. (MLSys 2022): algorithm, implementation, both.
+    """Return the source of randomness that an arm leaves open: algorithm, implementation or both.
 
-    "" for arms that isolate one purpose of the seed.
+    After Zhuang et al. (MLSys 2022). "control" for control arms, "" for arms that isolate one purpose of the seed.
+
+    >>> view({"noise": "seed", "options": {"implementation": "none"}, "kind": "comparison"})
+    'algorithm'
     """
     if arm["noise"] == "seed":
         return ALGORITHM if arm["options"].get("implementation", "none") == "none" else BOTH
@@ -68,15 +72,15 @@ def view(arm: Mapping) -> str:
 
 
 def compared_arms(plan: Json) -> list[Json]:
-    """The first main arm and the arms of role cause, in plan order."""
+    """Return the first main arm and the arms of role cause, in plan order."""
     return [*main_arms(plan)[:1], *(arm for arm in plan["arms"] if arm["role"] == "cause")]
 
 
 def causes(metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ()) -> pd.DataFrame:
-    """Mean and SD with 95 % interval per technique, arm (and hardware, where it differs), attribute and metric.
+    """Return mean and SD with 95 % interval per technique, arm (and hardware, where it differs), attribute and metric.
 
     ``distinct``: different final weights and predictions among the n runs, the effective n. ``view``: see `view`. The
-    control arm is told in one row a technique and enters nothing. Empty where there is but one arm on one hardware.
+    control arm has one row per technique and enters no test. Empty for a single arm on a single hardware.
     """
     spreads = spreads_of(metrics, plan, evidence)
     rows = [_cause_row(spread) for spread in spreads]
@@ -85,16 +89,17 @@ def causes(metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ()) -> 
 
 
 def cause_tests(metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ()) -> pd.DataFrame:
-    """Brown-Forsythe tests on raw values: every pair of arms, and k arms at once (test "omnibus").
+    """Test the spreads of every pair of arms, and of k arms at once ("omnibus"): Brown-Forsythe on raw values.
 
-    Families: all pairs, and all omnibus tests, of the experiment's distinct metrics. ``power``: for an SD ratio of 1.5
-    (omnibus: of one arm against the others) at the corrected level. A redundant metric, an arm with fewer than `FEWEST`
-    distinct results and one that is not FIT enter no test; arms of kind comparison do, as what implementation noise is
-    compared with.
+    Corrected together are all pairs, and all omnibus tests, of the experiment's distinct metrics. ``power``: for an SD
+    ratio of 1.5 (omnibus: of one arm against the others) at the corrected level. A redundant metric, an arm with fewer
+    than `FEWEST` distinct results and one that is not FIT enter no test; arms of kind comparison do, since
+    implementation noise is compared with them.
     """
     spreads = spreads_of(metrics, plan, evidence)
-    repeated = _repeated(spreads, plan)
-    chosen = [s for s in spreads if s.metric in _family(plan) and s.metric not in repeated]
+    repeated = _redundant(spreads, plan)
+    distinct = [metric for metric in declared_metrics(plan["analysis"]) if metric not in repeated]
+    chosen = [spread for spread in spreads if spread.metric in distinct]
     rows = [row for group in _groups(chosen) for row in _tests(group, plan["analysis"]["alpha"])]
     table = table_of(rows, CAUSE_TESTS)
     for test in (OMNIBUS, PAIR):
@@ -103,74 +108,75 @@ def cause_tests(metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ()
 
 
 def cause_churn(persons: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ()) -> pd.DataFrame:
-    """Churn by arm and group (missing: everybody), within true classes, as `person_tables.individuals` has it."""
+    """Return churn by arm and group (missing: all), within true classes, as `fitlib.tables.individuals` computes it."""
     if len(compared_arms(plan)) < 2:
         return table_of([], CAUSE_CHURN)
     arms = {arm["arm"]: arm for arm in compared_arms(plan)}
-    found = individuals(persons, _all_main(plan), _all_done(evidence))
-    found = found[(found["target"] == "overall") & found["arm"].isin(list(arms))]
-    keys = {name: found["arm"].map({a: arm[name] for a, arm in arms.items()}) for name in ("noise", "kind")}
-    return table_of(found.assign(**keys), CAUSE_CHURN)
+    table = individuals(persons, _all_main(plan), _all_main_evidence(evidence))
+    table = table[(table["target"] == "overall") & table["arm"].isin(list(arms))]
+    keys = {name: table["arm"].map({a: arm[name] for a, arm in arms.items()}) for name in ("noise", "kind")}
+    return table_of(table.assign(**keys), CAUSE_CHURN)
 
 
 # Spreads
 
 
 def spreads_of(metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ()) -> list[Spread]:
-    """Every spread, per technique, attribute, metric and arm; none where there is nothing to compare."""
+    """Return every spread, per technique, attribute, metric and arm; none where there is nothing to compare."""
     arms, everything = compared_arms(plan), _all_main(plan)
-    blocks = blocks_of(series_of(metrics, everything))
+    by_key = values_by_key(series_of(metrics, everything))
     names = [arm["arm"] for arm in main_arms(everything)]
     positions = [names.index(arm["arm"]) for arm in arms]
-    places = [_by_hardware(technique, arm, evidence) for technique in plan["techniques"] for arm in arms]
-    if all(len(place) < 2 for place in places) and len(arms) < 2:
+    by_hardware = [_by_hardware(technique, arm, evidence) for technique in plan["techniques"] for arm in arms]
+    if all(len(hardware) < 2 for hardware in by_hardware) and len(arms) < 2:
         return []
-    found = []
+    spreads: list[Spread] = []
     for t, technique in enumerate(plan["techniques"]):
         for g, attribute in enumerate(plan["groups"]):
             for m, metric in enumerate(METRICS):
-                places = ((arm, blocks.get((t, p, g, m))) for arm, p in zip(arms, positions, strict=True))
-                present = [(arm, block) for arm, block in places if block is not None]
-                found += _spreads(technique, attribute, metric, present, evidence)
-    return found
+                by_arm = ((arm, by_key.get((t, p, g, m))) for arm, p in zip(arms, positions, strict=True))
+                present = [(arm, values) for arm, values in by_arm if values is not None]
+                spreads += _spreads(technique, attribute, metric, present, evidence)
+    return spreads
 
 
 def _spreads(
-    technique: Json, attribute: str, metric: str, present: Sequence[tuple[Json, object]], evidence: Sequence[Json]
+    technique: Json, attribute: str, metric: str, present: Sequence[tuple[Json, MetricValues]], evidence: Sequence[Json]
 ) -> Iterator[Spread]:
-    """The spreads of one metric, arm by arm, over the classes that all of them define."""
+    """Return the spreads of one metric, arm by arm, over the classes that are defined in all arms."""
     if not present:
         return
     common = ~np.isnan(np.concatenate([block.classes for _, block in present])).any(axis=0)
     for arm, block in present:
-        whole = metric == "accuracy"
+        whole = metric == "accuracy"  # accuracy is one value per run, not a mean over classes
         values = block.overall if whole else block.classes[:, common].mean(axis=1) if common.any() else np.empty(0)
         for hardware, runs in _by_hardware(technique, arm, evidence).items():
             rows = np.flatnonzero(np.isin(block.runs, [int(r["run"]) for r in runs])) if runs else slice(None)
-            seen = values[rows] if values.size else values
-            known = (len(distinct_results(runs)) if runs else -1, *_judged(arm, runs))
-            shared = (technique["technique"], arm, hardware, attribute, metric, 0 if whole else int(common.sum()))
-            yield Spread(*shared, seen, *known)
+            seen = values[rows] if values.size else values  # no class in common: no values of any run
+            distinct, (fit, note) = len(distinct_results(runs)) if runs else -1, _judge_fit(arm, runs)
+            n_classes = 0 if whole else int(common.sum())
+            keys = (technique["technique"], arm, hardware, attribute, metric)
+            yield Spread(*keys, n_classes, seen, distinct, fit, note)
 
 
-def _by_hardware(technique: Json, arm: Json, evidence: Sequence[Json]) -> dict[str, list[Json]]:
-    """The finished runs of an arm by their hardware; the name is "" where it is the same in the whole experiment."""
+def _by_hardware(technique: Json, arm: Json, evidence: Sequence[Json]) -> dict[str, list[Run]]:
+    """Group the finished runs of an arm by hardware; its name is "" where it is the same in the whole experiment."""
     runs = done_runs(evidence, technique["training"], arm["arm"])
     several = len({_hardware(e) for e in evidence if e["status"] == "done"} - {""}) > 1
-    found: dict[str, list[Json]] = {}
+    grouped: dict[str, list[Run]] = {}
     for run in runs:
-        found.setdefault(_hardware(run) if several else "", []).append(run)
-    return found or {"": []}
+        grouped.setdefault(_hardware(run) if several else "", []).append(run)
+    return grouped or {"": []}
 
 
-def _hardware(run: Mapping) -> str:
-    """Processor and GPU of a run, in words."""
+def _hardware(run: Run) -> str:
+    """Name the processor and the GPU of a run."""
     parts = [str(run["parts"].get(part, "")) for part in FACTOR]
     return "; ".join(part for part in parts if part and part != "none")
 
 
-def _judged(arm: Json, runs: Sequence[Json]) -> tuple[str, str]:
-    """Whether these runs, all on one hardware, are FIT, and what to note."""
+def _judge_fit(arm: Json, runs: Sequence[Run]) -> tuple[str, str]:
+    """Judge whether these runs, all on one hardware, are FIT: the value of column ``fit``, and a note."""
     if not runs:
         return "unknown", ""
     allowed = BY_DESIGN.get(arm["noise"], ())
@@ -182,12 +188,12 @@ def _judged(arm: Json, runs: Sequence[Json]) -> tuple[str, str]:
 
 
 def _all_main(plan: Json) -> Json:
-    """The plan in which every arm that is compared is a main arm, so that tables of main arms tell of all."""
+    """Return the plan with every arm compared as a main arm, for tables that hold main arms only."""
     arms = [{**arm, "role": "main"} if arm["role"] == "cause" else arm for arm in plan["arms"]]
     return {**plan, "arms": arms}
 
 
-def _all_done(evidence: Sequence[Json]) -> list[Json]:
+def _all_main_evidence(evidence: Sequence[Json]) -> list[Json]:
     return [{**e, "role": "main"} if e.get("role") == "cause" else e for e in evidence]
 
 
@@ -204,8 +210,8 @@ def _cause_row(spread: Spread) -> Json:
     same = spread.distinct == 1 and values.size > 1
     row |= {"sd": sd.value} if same else {"sd": sd.value, "sd_low": sd.low, "sd_high": sd.high, "interval": sd.method}
     few = f"fewer than {FEWEST} distinct results: enters no test" if 1 < spread.distinct < FEWEST else ""
-    told = "bit-identical (final weights and predictions, by SHA-256): enters no test" if same else joined(few, sd.note)
-    return row | {"note": joined(spread.note, told)}
+    note = "bit-identical (final weights and predictions, by SHA-256): enters no test" if same else joined(few, sd.note)
+    return row | {"note": joined(spread.note, note)}
 
 
 def _keys(technique: str, arm: Json) -> Json:
@@ -218,25 +224,21 @@ def _controls(plan: Json) -> list[Json]:
 
 def _control_row(technique: Json, arm: Json, evidence: Sequence[Json]) -> Json:
     runs = done_runs(evidence, technique["training"], arm["arm"])
-    found = check_control(evidence, technique["training"])
+    control = check_control(evidence, technique["training"])
     numbers = {"n": len(runs), "distinct": len(distinct_results(runs)) if runs else None}
     fit = "unknown" if not runs else "no" if differing_parts(runs) else "yes"
-    return _keys(technique["technique"], arm) | numbers | {"fit": fit, "note": f"{found.text}; enters no test"}
+    return _keys(technique["technique"], arm) | numbers | {"fit": fit, "note": f"{control.text}; enters no test"}
 
 
 # Tests
 
 
-def _family(plan: Json) -> list[str]:
-    declared = plan["analysis"].get("family") or BIAS_METRICS
-    return [metric for metric in BIAS_METRICS if metric in declared]
-
-
-def _repeated(spreads: Sequence[Spread], plan: Json) -> dict[str, str]:
-    """Metrics that are proportional to an earlier one in all runs of all arms."""
+def _redundant(spreads: Sequence[Spread], plan: Json) -> dict[str, str]:
+    """Return the metrics that are proportional to an earlier one in all runs of all arms, each with that one."""
+    declared = declared_metrics(plan["analysis"])
     values: dict[str, dict[str, list]] = {attribute: {} for attribute in plan["groups"]}
     for spread in spreads:
-        if spread.metric in _family(plan):
+        if spread.metric in declared:
             values[spread.attribute].setdefault(spread.metric, []).append(spread.values)
     stacked = [{metric: np.concatenate(parts) for metric, parts in of.items()} for of in values.values() if of]
     sizes = {len(x) for of in stacked for x in of.values()}
@@ -244,25 +246,25 @@ def _repeated(spreads: Sequence[Spread], plan: Json) -> dict[str, str]:
 
 
 def _groups(spreads: Sequence[Spread]) -> list[list[Spread]]:
-    """Spreads of one technique, attribute and metric."""
-    found: dict[tuple, list[Spread]] = {}
+    """Group the spreads by technique, attribute and metric."""
+    groups: dict[tuple[str, str, str], list[Spread]] = {}
     for spread in spreads:
-        found.setdefault((spread.technique, spread.attribute, spread.metric), []).append(spread)
-    return list(found.values())
+        groups.setdefault((spread.technique, spread.attribute, spread.metric), []).append(spread)
+    return list(groups.values())
 
 
 def _tests(group: Sequence[Spread], alpha: float) -> Iterator[Json]:
-    """The omnibus tests of a group, then its pairs."""
+    """Return the omnibus tests of a group, then its pairs. A set of arms that equals an earlier one is left out."""
     tested = [spread for spread in group if spread.tested]
     sets = {
         ALL_ARMS: tested,
         FIT_ARMS: [s for s in tested if s.fit != "by design"],
         ULP_ARMS: [s for s in tested if s.arm["noise"] == "ulp"],
     }
-    told: list[list[Spread]] = []
+    tested_sets: list[list[Spread]] = []
     for name, members in sets.items():
-        if len(members) > 2 and members not in told:
-            told.append(members)
+        if len(members) > 2 and members not in tested_sets:
+            tested_sets.append(members)
             yield _omnibus_row(name, members, alpha)
     for a, b in combinations(tested, 2):
         yield _pair_row(a, b, alpha)
@@ -273,26 +275,26 @@ def _common(first: Spread, alpha: float) -> Json:
 
 
 def _omnibus_row(name: str, members: Sequence[Spread], alpha: float) -> Json:
-    found = sig.brown_forsythe_many([spread.values for spread in members])
+    test = sig.brown_forsythe_many([spread.values for spread in members])
     sds = [float(st.sds(spread.values)) for spread in members]
-    row = _common(members[0], alpha) | {"test": OMNIBUS, "arm_a": name, "n_arms": len(members), "p": found.p}
+    row = _common(members[0], alpha) | {"test": OMNIBUS, "arm_a": name, "n_arms": len(members), "p": test.p}
     row |= {"n_a": min(s.values.size for s in members), "n_b": max(s.values.size for s in members)}
     row |= {"sd_a": min(sds), "sd_b": max(sds), "ratio": max(sds) / min(sds) if min(sds) > 0 else np.nan}
     arms = ", ".join(spread.label for spread in members)
-    return row | {"procedure": found.method, "note": joined(f"arms: {arms}; SDs: smallest and largest", found.note)}
+    return row | {"procedure": test.method, "note": joined(f"arms: {arms}; SDs: smallest and largest", test.note)}
 
 
 def _pair_row(a: Spread, b: Spread, alpha: float) -> Json:
-    found = sig.brown_forsythe(a.values, b.values)
+    test = sig.brown_forsythe(a.values, b.values)
     sds = float(st.sds(a.values)), float(st.sds(b.values))
-    row = _common(a, alpha) | {"test": PAIR, "arm_a": a.label, "arm_b": b.label, "n_arms": 2, "p": found.p}
+    row = _common(a, alpha) | {"test": PAIR, "arm_a": a.label, "arm_b": b.label, "n_arms": 2, "p": test.p}
     row |= {"n_a": a.values.size, "n_b": b.values.size, "sd_a": sds[0], "sd_b": sds[1]}
     row |= {"ratio": sds[1] / sds[0] if sds[0] > 0 else np.nan}
-    return row | {"procedure": found.method, "note": found.note}
+    return row | {"procedure": test.method, "note": test.note}
 
 
 def _correct(table: pd.DataFrame, test: str, alpha: float) -> None:
-    """Corrected p-values, size of the family and power of one kind of test."""
+    """Fill in corrected p-values, number of tests and power of one kind of test."""
     rows = (table["test"] == test).to_numpy()
     within = table["p"].where(rows).to_numpy()
     corrections = {"holm": sig.holm, "bh": sig.benjamini_hochberg, "by": sig.benjamini_yekutieli}

@@ -1,7 +1,7 @@
 """The columns of an experiment's tables: type and description of each, by name.
 
-A name means the same in every table that has it. The exceptions have an entry of their own, ``table.column``: above
-all ``target``, which is text where a row can be about all classes together and a whole number where it cannot.
+A name means the same in every table that has it. Exceptions have a separate entry, ``table.column``: above all
+``target``, which is text where a row can be about all classes together and a whole number where it cannot.
 
 Metrics, rates, shares and probabilities are fractions from 0 to 1, not percentages; the bias metrics are larger where
 treatment is less fair. An interval is one of 95 % unless its description names another level.
@@ -76,7 +76,7 @@ _SIZES = {
 _RUNS = {
     "status": _text("State of the run: done, failed or missing."),
     "fit": _text("Whether the runs are FIT, that is, identical trainings: yes, no or unknown."),
-    "causes.fit": _text('Whether the runs are FIT: yes, no, unknown, or "by design" not, as each has its own seed.'),
+    "causes.fit": _text('Whether the runs are FIT: yes, no, unknown, or "by design" not, as each has another seed.'),
     "initial_weights": _text("Digest of the initial weights (SHA-256, first 16 hexadecimal digits)."),
     "first_batch": _text("Digest of the first batch (SHA-256, first 16 hexadecimal digits)."),
     "final_weights": _text("Digest of the final weights (SHA-256, first 16 hexadecimal digits)."),
@@ -89,7 +89,7 @@ _RUNS = {
     "FPSF": _number("False positive subgroup fairness: weighted distance of their rates from that of all."),
     "EOFP": _number("Equalised odds, false positives: largest difference of two groups' false positive rates."),
     "EOTP": _number("Equalised odds, true positives: largest difference of two groups' true positive rates."),
-    "BA": _number("Bias amplification: distance of the groups' shares among predictions from those among labels."),
+    "BA": _number("Bias amplification: distance of the groups' shares of the predictions from those of the labels."),
 }
 _SUMMARY = {
     "mean": _number("Mean over the runs."),
@@ -382,5 +382,5 @@ COLUMNS: dict[str, Column] = {
 
 
 def column(table: str, name: str) -> Column:
-    """Return type and description of a column, as the table has it. Raises KeyError where neither is known."""
+    """Return type and description of a column, as the table has it. Raises KeyError for an unknown column."""
     return COLUMNS.get(f"{table}.{name}") or COLUMNS[name]

@@ -1,4 +1,4 @@
-"""Each technique against its baseline: pairs, differences, verdicts, tests corrected over families, and power.
+"""The table "comparisons": each technique against its baseline, with verdict, corrected tests and power.
 
 Pandas frames in, a pandas frame out; see `fitlib.tables.runs_and_summary` for plan and evidence.
 """
@@ -19,9 +19,9 @@ from fitlib.tables.fit_findings import CheckFit, Findings
 from fitlib.tables.metric_series import METRICS, Series, main_arms, series_of
 from fitlib.tables.schemas import COMPARISONS, Json, integer_column, joined, table_of
 
-# Simulated power and random permutations are drawn from these and both n, so the order of rows cannot matter.
+# Simulated power and random permutations depend on these seeds and both n only, never on the order of the rows.
 POWER_SEED, PERMUTATION_SEED = 2006, 1997
-# of a redundant metric, taken from the metric that it repeats
+# Columns that a redundant metric takes from the metric that it repeats.
 SHARED_WITH_REPEATED = (
     "u", "p_mean", "p_mean_smallest", "p_mean_studentised", "p_mean_studentised_smallest", "p_mean_holm", "p_mean_bh",
     "p_mean_by", "p_variance_raw", "p_variance_relative", "p_variance_raw_holm", "p_variance_raw_bh",
@@ -32,18 +32,19 @@ SHARED_WITH_REPEATED = (
 def compare(
     metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
 ) -> pd.DataFrame:
-    """Each technique against its baseline, per main arm, attribute and metric; difference = technique - baseline.
+    """Compare each technique with its baseline, per main arm, attribute and metric; difference = technique - baseline.
 
-    Overall values are means over the classes that are defined in every run of both. Families (mean; variance): all
-    comparisons of the experiment x distinct metrics; a redundant metric shows the p-values of the metric that it
-    repeats. Bit-identical arms enter no test; arms that are not FIT get the verdict "not FIT". Accuracy is outside the
-    families. Techniques that share the baseline's training are compared paired by run. The variance family counts the
-    variance tests that are estimable. ``verdict_changes``: of how many runs each one, left out, changes the verdict.
+    Overall values are means over the classes that are defined in every run of both. Corrected together are the tests of
+    all comparisons of the experiment on distinct metrics: those of the mean, and those of the variance that are
+    estimable; accuracy is in neither. A redundant metric shows the p-values of the metric that it repeats.
+    Bit-identical arms enter no test; arms that are not FIT get the verdict "not FIT". Techniques that share the
+    baseline's training are compared paired by run. ``verdict_changes``: number of runs of which each one, left out,
+    changes the verdict.
     """
     pairs = pairs_of(metrics, plan, evidence, check_fit)
     table = table_of([_comparison_row(pair, plan) for pair in pairs], COMPARISONS)
-    family, repeated = family_of(pairs, plan)
-    _correct(table, family, repeated)
+    distinct, repeated = distinct_metrics(pairs, plan)
+    _correct(table, distinct, repeated)
     _add_power(table, plan["analysis"])
     _add_notes(table, plan["analysis"]["alpha"])
     return table_of(table, COMPARISONS)
@@ -55,37 +56,42 @@ def compare(
 def pairs_of(
     metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
 ) -> list["Pair"]:
-    """Every technique with its baseline, per main arm, attribute and metric, in the order of the table's rows."""
-    return list(_pairs(blocks_of(series_of(metrics, plan)), plan, Findings(evidence, check_fit, plan)))
+    """Pair every technique with its baseline, per main arm, attribute and metric, in the order of the table's rows."""
+    return list(_pairs(values_by_key(series_of(metrics, plan)), plan, Findings(evidence, check_fit, plan)))
 
 
 @dataclass(frozen=True)
-class _Block:
-    """One metric of one technique in one arm: runs (runs,), classes (runs, classes), overall (runs,)."""
+class MetricValues:
+    """Values of one metric of one technique in one arm.
+
+    ``runs`` (runs,): run numbers; ``classes`` (runs, classes): NaN where undefined; ``overall`` (runs,).
+    """
 
     runs: np.ndarray
     classes: np.ndarray
     overall: np.ndarray
 
-    def at(self, runs: np.ndarray) -> "_Block":
+    def at(self, runs: np.ndarray) -> "MetricValues":
+        """Return the values of these run numbers only."""
         rows = np.flatnonzero(np.isin(self.runs, runs))
-        return _Block(self.runs[rows], self.classes[rows], self.overall[rows])
+        return MetricValues(self.runs[rows], self.classes[rows], self.overall[rows])
 
 
-_NOTHING = _Block(np.empty(0, dtype=np.int64), np.empty((0, 0)), np.empty(0))
+_Key = tuple[int, int, int, int]
+_NO_RUNS = MetricValues(np.empty(0, dtype=np.int64), np.empty((0, 0)), np.empty(0))
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A baseline and a technique on one metric, with what the evidence says of both."""
+    """A baseline (b) and a technique (t) on one metric, with the findings on their runs."""
 
     technique: Json
     baseline: Json
     arm: Json
     attribute: str
     metric: str
-    b: _Block
-    t: _Block
+    b: MetricValues
+    t: MetricValues
     stopped: np.ndarray  # (classes,) bool, predicted in fewer runs of the technique than of the baseline
     fit: str
     note: str
@@ -93,33 +99,35 @@ class Pair:
 
     @property
     def paired(self) -> bool:
+        """Whether both share one training, so that their runs are paired."""
         return self.technique["training"] == self.baseline["training"]
 
     @cached_property
     def common(self) -> np.ndarray:
-        """(classes,) bool: defined in every run of both."""
+        """Whether a class is defined in every run of both, bool (classes,)."""
         both = [block.classes for block in (self.b, self.t) if block.runs.size]
         return ~np.isnan(np.concatenate(both)).any(axis=0) if both else np.zeros(0, dtype=bool)
 
     @cached_property
     def samples(self) -> tuple[np.ndarray, np.ndarray]:
-        """Overall values of both, (runs,) each, over common classes; empty where there is none."""
+        """Overall values of both, (runs,) each, over common classes; empty where no class is common."""
         if self.metric == "accuracy":
             return self.b.overall, self.t.overall
         if not (self.common.any() and self.b.runs.size and self.t.runs.size):
             return np.empty(0), np.empty(0)
         return self.b.classes[:, self.common].mean(axis=1), self.t.classes[:, self.common].mean(axis=1)
 
-    def verdict(self, found: str) -> str:
-        """`found`, unless there is nothing to judge (accuracy) or the runs may not be called FIT."""
+    def verdict(self, computed: str) -> str:
+        """Return the verdict computed, "not FIT" where the runs are not FIT, and none for accuracy."""
         if self.metric == "accuracy":
             return ""
-        return "not FIT" if self.fit == "no" else found
+        return "not FIT" if self.fit == "no" else computed
 
 
-def blocks_of(series: Series) -> dict[tuple[int, int, int, int], _Block]:
-    """(technique, arm, attribute, metric) as positions -> values; per-group rows are left out."""
-    keys, blocks = series.keys, {}
+def values_by_key(series: Series) -> dict[_Key, MetricValues]:
+    """Return {(technique, arm, attribute, metric) as positions in the plan: values}, without per-group rows."""
+    keys = series.keys
+    by_key: dict[_Key, MetricValues] = {}
     names = np.stack([keys[name] for name in ("technique", "arm", "attribute", "metric")], axis=1)
     rows = np.flatnonzero(keys["group"] == -1)
     starts = np.flatnonzero(np.r_[True, (names[rows][1:] != names[rows][:-1]).any(axis=1)]) if rows.size else rows
@@ -127,47 +135,50 @@ def blocks_of(series: Series) -> dict[tuple[int, int, int, int], _Block]:
         n = int(series.counts[part[0]])
         classes = series.values[part[keys["target"][part] >= 0], :n].T
         overall = series.values[part[keys["target"][part] == -1], :n]
-        blocks[tuple(names[part[0]].tolist())] = _Block(
+        by_key[tuple(names[part[0]].tolist())] = MetricValues(
             series.runs[part[0], :n], classes, overall[0] if len(overall) else np.full(n, np.nan)
         )
-    return blocks
+    return by_key
 
 
-def _pairs(blocks: Mapping, plan: Json, known: Findings) -> Iterator[Pair]:
+def _pairs(by_key: Mapping[_Key, MetricValues], plan: Json, findings: Findings) -> Iterator[Pair]:
     position = {t["technique"]: i for i, t in enumerate(plan["techniques"])}
     compared = [(t, technique) for t, technique in enumerate(plan["techniques"]) if technique["baseline"] is not None]
     for t, technique in compared:
         b = position[technique["baseline"]]
         baseline = plan["techniques"][b]
         for a, arm in enumerate(main_arms(plan)):
-            said = _said(baseline, technique, arm, known)
+            fit, note, identical = _judge_runs(baseline, technique, arm, findings)
             for g, attribute in enumerate(plan["groups"]):
-                both = [[blocks.get((i, a, g, m), _NOTHING) for m in range(len(METRICS))] for i in (b, t)]
-                stopped = _stopped(both[0][METRICS.index("DI")], both[1][METRICS.index("DI")])
+                both = [[by_key.get((i, a, g, m), _NO_RUNS) for m in range(len(METRICS))] for i in (b, t)]
+                stopped = _stopped_predicting(both[0][METRICS.index("DI")], both[1][METRICS.index("DI")])
                 for m, metric in enumerate(METRICS):
-                    samples = _same_runs(both[0][m], both[1][m], baseline["training"] == technique["training"])
-                    yield Pair(technique, baseline, arm, attribute, metric, *samples, stopped, *said)
+                    values = _same_runs(both[0][m], both[1][m], baseline["training"] == technique["training"])
+                    yield Pair(technique, baseline, arm, attribute, metric, *values, stopped, fit, note, identical)
 
 
-def _same_runs(b: _Block, t: _Block, paired: bool) -> tuple[_Block, _Block]:
+def _same_runs(b: MetricValues, t: MetricValues, paired: bool) -> tuple[MetricValues, MetricValues]:
     return (b.at(t.runs), t.at(b.runs)) if paired else (b, t)
 
 
-def _said(baseline: Json, technique: Json, arm: Json, known: Findings) -> tuple[str, str, bool]:
-    """Of both together: fit ("no" before "unknown" before "yes"), what to note, and whether either is bit-identical."""
+def _judge_runs(baseline: Json, technique: Json, arm: Json, findings: Findings) -> tuple[str, str, bool]:
+    """Judge both together: fit ("no" before "unknown" before "yes"), note, whether either is bit-identical."""
     fits, notes, identical = [], [], False
     for role, one in (("baseline", baseline), ("technique", technique)):
-        fits.append(known.fit(one, arm))
+        fits.append(findings.fit(one, arm))
         if fits[-1] == "no":
-            notes.append(f"{role} not FIT: {known.identity(one['training'], arm['arm']).text}")
-        same = known.bit_identical(one, arm)
+            notes.append(f"{role} not FIT: {findings.identity(one['training'], arm['arm']).text}")
+        same = findings.bit_identical(one, arm)
         notes += [f"{role}: {same}; enters no test"] if same else []
         identical |= bool(same)
     return next(fit for fit in ("no", "unknown", "yes") if fit in fits), "; ".join(notes), identical
 
 
-def _stopped(b: _Block, t: _Block) -> np.ndarray:
-    """Classes predicted in a smaller share of runs than by the baseline: DI is undefined where nobody is predicted."""
+def _stopped_predicting(b: MetricValues, t: MetricValues) -> np.ndarray:
+    """Return which classes are predicted in a smaller share of runs than by the baseline, bool (classes,).
+
+    ``b``, ``t``: values of DI, which is undefined in a run that predicts the class for no row.
+    """
     if not b.runs.size or not t.runs.size:
         return np.zeros(0, dtype=bool)
     return np.isnan(t.classes).mean(axis=0) > np.isnan(b.classes).mean(axis=0)
@@ -216,7 +227,7 @@ def _comparison_keys(pair: Pair, plan: Json) -> Json:
 
 
 def _listed(names: Sequence[str], chosen: np.ndarray) -> str:
-    return "; ".join(str(names[i]) for i in np.flatnonzero(chosen))
+    return "; ".join(str(names[i]) for i in np.flatnonzero(chosen).tolist())
 
 
 def _why_not(pair: Pair) -> str:
@@ -226,7 +237,7 @@ def _why_not(pair: Pair) -> str:
 
 
 def _class_bounds(pair: Pair) -> Json:
-    """Smallest and largest difference over all classes, with each undefined value anywhere in [0, 1]."""
+    """Bound the difference over all classes, with each undefined value anywhere in [0, 1]."""
     if pair.metric == "accuracy":
         return {}
     (b_low, b_high), (t_low, t_high) = (
@@ -236,7 +247,7 @@ def _class_bounds(pair: Pair) -> Json:
 
 
 def _tests(b: np.ndarray, t: np.ndarray, paired: bool) -> tuple[Json, str]:
-    """The tests' columns, and the names of their procedures."""
+    """Return the columns of the tests, and the names of their procedures."""
     mean = sig.signed_rank_exact(b, t) if paired else sig.mann_whitney_exact(b, t)
     studentised = _studentised(b, t, paired)
     variance = sig.brown_forsythe_paired if paired else sig.brown_forsythe
@@ -262,15 +273,15 @@ def _studentised(b: np.ndarray, t: np.ndarray, paired: bool) -> sig.Test:
 
 @lru_cache(maxsize=16)
 def _dealt(*n: int) -> permutation.Dealt:
-    """The permutations of every comparison with these numbers of runs (one number: paired)."""
+    """Draw the permutations of every comparison with these numbers of runs (one number: paired)."""
     rng = np.random.default_rng([PERMUTATION_SEED, *n])
-    return permutation.splits(*n, rng) if len(n) == 2 else permutation.flips(*n, rng)
+    return permutation.splits(n[0], n[1], rng) if len(n) == 2 else permutation.flips(n[0], rng)
 
 
 def _effects(b: np.ndarray, t: np.ndarray, pair: Pair, smallest_effect: float, procedures: str) -> Json:
     difference = st.paired_difference(b, t) if pair.paired else st.welch(b, t)
     d, reversal = st.cohens_d(b, t), risks.verdict_reversal(b, t)
-    row = {"difference": difference.value, "difference_low": difference.low, "difference_high": difference.high}
+    row: Json = {"difference": difference.value, "difference_low": difference.low, "difference_high": difference.high}
     row |= {"d": d.value, "d_low": d.low, "d_high": d.high} if not pair.paired else {}
     row["note"] = joined(pair.note, difference.note)
     intervals = f"95 % intervals: difference {difference.method}" + ("" if pair.paired else f", d {d.method}")
@@ -283,7 +294,7 @@ def _effects(b: np.ndarray, t: np.ndarray, pair: Pair, smallest_effect: float, p
 
 
 def _stability(without: leave_one_out.LeaveOneOut, pair: Pair) -> Json:
-    """How the verdict fares with one run less; nothing where only one run would be left."""
+    """Describe the verdicts with one run left out; nothing where only one run would be left."""
     if min(pair.b.runs.size, pair.t.runs.size) < 3:
         return {}
     return {"verdict_changes": without.changed, "verdict_without_one": "; ".join(without.verdicts)}
@@ -297,20 +308,32 @@ def _reversal(reversal: st.Estimate, pair: Pair) -> Json:
     return columns | {"reversal_note": reversal.note or reversal.method}
 
 
-# Families and power
+# Correction and power
 
 
-def family_of(pairs: Sequence[Pair], plan: Json) -> tuple[list[str], dict[str, str]]:
-    """The distinct metrics of the declared family, and each redundant one with the metric that it repeats."""
-    declared = plan["analysis"].get("family") or BIAS_METRICS
-    chosen = [metric for metric in BIAS_METRICS if metric in declared]
+def declared_metrics(analysis: Json) -> list[str]:
+    """Return the bias metrics whose tests are corrected together: those of ``analysis.family``, by default all.
+
+    >>> declared_metrics({"family": ["EOTP", "DP"]})
+    ['DP', 'EOTP']
+    """
+    declared = analysis.get("family") or BIAS_METRICS
+    return [metric for metric in BIAS_METRICS if metric in declared]
+
+
+def distinct_metrics(pairs: Sequence[Pair], plan: Json) -> tuple[list[str], dict[str, str]]:
+    """Return the declared metrics that repeat no other, and each redundant one with the metric that it repeats."""
+    chosen = declared_metrics(plan["analysis"])
     values = [{metric: _stacked(pairs, metric, attribute) for metric in chosen} for attribute in plan["groups"]]
     repeated = sig.redundant_metrics(*values)
     return [metric for metric in chosen if metric not in repeated], repeated
 
 
 def _stacked(pairs: Sequence[Pair], metric: str, attribute: str) -> np.ndarray:
-    """Overall values of one metric in all comparisons; NaN where it cannot be compared, so all metrics are alike."""
+    """Stack the overall values of one metric in all comparisons; NaN where it cannot be compared.
+
+    So the stacks of all metrics have one length, run by run.
+    """
     stacked = [np.empty(0)]
     for pair in pairs:
         if (pair.metric, pair.attribute) == (metric, attribute):
@@ -319,9 +342,9 @@ def _stacked(pairs: Sequence[Pair], metric: str, attribute: str) -> np.ndarray:
     return np.concatenate(stacked)
 
 
-def _correct(table: pd.DataFrame, family: Sequence[str], repeated: Mapping[str, str]) -> None:
-    """Fills the corrected p-values of both families, the families' sizes, and what redundant metrics share."""
-    member = table["metric"].isin(family).to_numpy()
+def _correct(table: pd.DataFrame, distinct: Sequence[str], repeated: Mapping[str, str]) -> None:
+    """Fill in the corrected p-values of mean and variance, the numbers of tests, and what redundant metrics share."""
+    member = table["metric"].isin(distinct).to_numpy()
     corrections = {"holm": sig.holm, "bh": sig.benjamini_hochberg, "by": sig.benjamini_yekutieli}
     for p in ("p_mean", "p_variance_raw"):
         within = table[p].where(member).to_numpy()
@@ -336,7 +359,10 @@ def _correct(table: pd.DataFrame, family: Sequence[str], repeated: Mapping[str, 
 
 
 def _share(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:
-    """Rows of a comparison stand together, one per metric, so the repeated metric is at a fixed distance."""
+    """Copy to redundant metrics the p-values of the metrics that they repeat.
+
+    The rows of a comparison are adjacent, one per metric, so the repeated metric is at a fixed distance.
+    """
     for metric, first in repeated.items():
         rows = np.flatnonzero(table["metric"] == metric)
         sources = rows - METRICS.index(metric) + METRICS.index(first)
@@ -345,7 +371,7 @@ def _share(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:
 
 
 def _add_power(table: pd.DataFrame, analysis: Json) -> None:
-    """Power for the declared effect, and for an SD ratio of 1.5, at the corrected alpha (Holm's first step).
+    """Fill in the power for the declared effect and for an SD ratio of 1.5, at the corrected alpha (Holm's first step).
 
     ``power_mean`` is 0 where the smallest attainable p exceeds that level: no effect could be shown.
     """
@@ -373,24 +399,26 @@ def _power_variance(row: Json, alpha: float) -> float | None:
 
 
 def variance_power(row: Json, level: float) -> float:
-    """Power of a comparison's variance test at ``level``, for an SD ratio of 1.5, by its design and numbers of runs."""
-    n = int(row["n_baseline"]), int(row["n_technique"])
+    """Return the power of a comparison's variance test at ``level`` for an SD ratio of 1.5, by design and runs."""
+    n_baseline, n_technique = int(row["n_baseline"]), int(row["n_technique"])
     if row["design"] == "paired by run":
-        return _simulated_power(n[1], level, _correlation(row))
-    return _simulated_power(*n, level)
+        return _simulated_power_paired(n_technique, level, _correlation(row))
+    return _simulated_power(n_baseline, n_technique, level)
 
 
 @lru_cache(maxsize=1024)
-def _simulated_power(n: int, *rest: float) -> float:
-    """Power of the variance test: (n_baseline, n_technique, alpha), or paired (n, alpha, correlation)."""
-    paired = not isinstance(rest[0], int)
-    sizes = (n,) if paired else (n, rest[0])
-    simulate = power.power_variance_paired if paired else power.power_variance
-    return simulate(n, *rest, rng=np.random.default_rng([POWER_SEED, *sizes]))
+def _simulated_power(n_baseline: int, n_technique: int, level: float) -> float:
+    rng = np.random.default_rng([POWER_SEED, n_baseline, n_technique])
+    return power.power_variance(n_baseline, n_technique, level, rng=rng)
+
+
+@lru_cache(maxsize=1024)
+def _simulated_power_paired(n: int, level: float, correlation: float) -> float:
+    return power.power_variance_paired(n, level, correlation, rng=np.random.default_rng([POWER_SEED, n]))
 
 
 def _correlation(row: Json) -> float:
-    """Correlation of paired runs, from the SDs of both and of their differences; 0 where one is constant."""
+    """Return the correlation of paired runs from the SDs of both and of their differences; 0 if one is constant."""
     b, t, d = row["sd_baseline"], row["sd_technique"], row["sd_difference"]
     return float(np.clip((b**2 + t**2 - d**2) / (2 * b * t), -1, 1)) if b * t > 0 else 0.0
 

@@ -1,4 +1,4 @@
-"""Spread by epoch: how far equal runs lie apart after each epoch, and whether that is still growing at the end.
+"""The table "epochs": the spread between runs after each epoch, and whether it is still growing at the end.
 
 Pandas frames in, a pandas frame out; only `gather_history` reads files. ``history`` holds what trainings recorded per
 run, epoch and protected group (`fitlib.training.loop`): accuracy on the test set, under the method's first inference
@@ -21,16 +21,16 @@ from fitlib.tables.metric_series import main_arms
 from fitlib.tables.schemas import EPOCHS, Json, joined, table_of
 
 HISTORY = ("training", "arm", "seed", "run", "epoch", "group", "n", "train_loss", "test_accuracy")
-GROWTH = 1.5  # an SD larger by less than this factor counts as not growing: the SD ratio that power is told for
+GROWTH = 1.5  # an SD larger by less than this factor counts as not growing: the SD ratio that power is computed for
 GROWING, NOT_GROWING, UNKNOWN = "still growing", "not growing", "cannot be told"
 MEASURES = {"accuracy": "accuracy", "gap": "the gap between groups"}
 
 
 def gather_history(root: str | Path, evidence: Sequence[Json]) -> pd.DataFrame:
-    """The histories of all finished runs as one frame with the columns `HISTORY`; none: empty.
+    """Read the histories of all finished runs as one frame with the columns `HISTORY`; empty where there are none.
 
-    ``root``: the folder of the results, from which the links of the evidence lead to the runs (of several families, to
-    those of the whole experiment); without a link a run is below ``root``.
+    ``root``: the folder of the results, which the links of the evidence are relative to (results of one of several
+    families link to the runs of the whole experiment); without a link a run is below ``root``.
     """
     parts = []
     for run in evidence:
@@ -43,11 +43,11 @@ def gather_history(root: str | Path, evidence: Sequence[Json]) -> pd.DataFrame:
 
 
 def epochs_table(history: pd.DataFrame, plan: Json) -> pd.DataFrame:
-    """Mean and SD over runs of accuracy and of the gap, per training, main arm and epoch (counted from 1).
+    """Return mean and SD over runs of accuracy and of the gap, per training, main arm and epoch (counted from 1).
 
     ``gap`` = largest - smallest accuracy of a group. SDs with Bonett's 95 % interval. In the last epoch's row:
     ``*_growth``, its SD over that of epoch ``since``, where the last quarter of the training began, with the interval
-    of `paired_sd_ratio`. Runs that lack an epoch are left out altogether.
+    of `paired_sd_ratio`. Runs with a missing epoch are left out of all epochs.
     """
     rows = []
     for training in dict.fromkeys(t["training"] for t in plan["techniques"]):
@@ -59,11 +59,15 @@ def epochs_table(history: pd.DataFrame, plan: Json) -> pd.DataFrame:
 
 
 def paired_sd_ratio(before: np.ndarray, after: np.ndarray, confidence: float = 0.95) -> Estimate:
-    """SD(after) / SD(before) of the same runs, both (runs,), with its interval if runs are bivariate normal.
+    """Return SD(after) / SD(before) of the same runs, both (runs,), with its interval for bivariate normal runs.
 
     Morgan (1939) and Pitman (1939), Biometrika 31: the variance ratio lies between F(K - sqrt(K² - 1)) and
     F(K + sqrt(K² - 1)), K = 1 + 2 t²(1 - r²)/(n - 2), t the quantile with n - 2 degrees of freedom, r the correlation.
     ValueError if unequal in length.
+
+    >>> ratio = paired_sd_ratio(np.array([1.0, 2.0, 3.0, 5.0]), np.array([2.0, 5.0, 5.0, 10.0]))
+    >>> round(ratio.value, 2), round(ratio.low, 2), round(ratio.high, 2)
+    (1.94, 0.99, 3.81)
     """
     x, y = paired_runs(before, after)
     n, method = x.size, "Pitman-Morgan"
@@ -81,7 +85,7 @@ def paired_sd_ratio(before: np.ndarray, after: np.ndarray, confidence: float = 0
 
 
 def growth(low: float, high: float) -> str:
-    """What the interval of an SD ratio tells: `GROWING` above 1, `NOT_GROWING` below `GROWTH`, else `UNKNOWN`."""
+    """Classify the interval of an SD ratio: `GROWING` above 1, `NOT_GROWING` below `GROWTH`, else `UNKNOWN`."""
     if low > 1:
         return GROWING
     return NOT_GROWING if high < GROWTH else UNKNOWN
@@ -91,7 +95,7 @@ def growth(low: float, high: float) -> str:
 
 
 def still_growing(table: pd.DataFrame) -> list[str]:
-    """Whether the spread was still growing when training stopped; one sentence per measure, none without epochs."""
+    """Report whether the spread was still growing when training stopped: a sentence per measure, [] without epochs."""
     last = table[table["since"].notna()]
     if last.empty:
         return ["Whether the spread was still growing is not estimable: fewer than 4 epochs."] if len(table) else []
@@ -99,13 +103,15 @@ def still_growing(table: pd.DataFrame) -> list[str]:
 
 
 def _growth_sentence(last: pd.DataFrame, measure: str, arms: bool) -> str:
-    told: dict[str, list[str]] = {GROWING: [], NOT_GROWING: [], UNKNOWN: []}
+    trainings: dict[str, list[str]] = {GROWING: [], NOT_GROWING: [], UNKNOWN: []}
     for row in last.to_dict("records"):
         name = f"{row['training']} (arm {row['arm']})" if arms else row["training"]
         low, high = row[f"{measure}_growth_low"], row[f"{measure}_growth_high"]
         ratio = "" if math.isnan(low) else f" × {decimals(row[f'{measure}_growth'])} {span(low, high, 1)}"
-        told[growth(low, high)].append(f"{name}{ratio}")
-    parts = [f"{what} for {count(len(names), 'training')} ({listed(names)})" for what, names in told.items() if names]
+        trainings[growth(low, high)].append(f"{name}{ratio}")
+    parts = [
+        f"{how} for {count(len(names), 'training')} ({listed(names)})" for how, names in trainings.items() if names
+    ]
     return (
         f"Spread between runs of {MEASURES[measure]} at the last epoch, against the start of the last quarter of the "
         f"training (× SD with its 95 % interval, uncorrected; not growing: below × {GROWTH:g}): {'; '.join(parts)}."
@@ -119,7 +125,7 @@ def _epoch_rows(history: pd.DataFrame, keys: Mapping) -> list[Json]:
     epochs, values, left_out = _by_run(history)
     n, last = values["accuracy"].shape[1], len(epochs) - 1
     since = last - max(1, len(epochs) // 4) if len(epochs) >= 4 else None
-    described = {name: _described(x) for name, x in values.items()}
+    described = {name: _describe(x) for name, x in values.items()}
     rows = []
     for i, epoch in enumerate(epochs):
         row = {**keys, "epoch": epoch + 1, "n": n}
@@ -127,22 +133,22 @@ def _epoch_rows(history: pd.DataFrame, keys: Mapping) -> list[Json]:
             row |= {f"{name}_{column}": float(x[i]) for column, x in columns.items()}
         notes = [left_out] + [_constant_note(name, x[i]) for name, x in values.items()]
         if i == last and since is not None:
-            grown = {name: paired_sd_ratio(x[since], x[last]) for name, x in values.items()}
-            row |= {"since": epochs[since] + 1} | _grown(grown)
+            ratios = {name: paired_sd_ratio(x[since], x[last]) for name, x in values.items()}
+            row |= {"since": epochs[since] + 1} | _growth_columns(ratios)
         rows.append(row | {"note": joined(*notes)})
     return rows
 
 
 def _by_run(history: pd.DataFrame) -> tuple[list[int], dict[str, np.ndarray], str]:
-    """Epochs, accuracy and gap (epochs, runs), and which runs were left out for lack of an epoch."""
+    """Return epochs, accuracy and gap (epochs, runs), and a note on the runs left out for a missing epoch."""
     rows = history.assign(n=history["n"].astype(float), value=pd.to_numeric(history["test_accuracy"]))
-    rows = rows[rows["value"].notna() & (rows["n"] > 0)].assign(right=lambda x: x["n"] * x["value"])
+    rows = rows[rows["value"].notna() & (rows["n"] > 0)].assign(correct=lambda x: x["n"] * x["value"])
     grouped = rows.groupby(["epoch", "run"])
-    found = {
-        "accuracy": grouped["right"].sum() / grouped["n"].sum(),
+    measures = {
+        "accuracy": grouped["correct"].sum() / grouped["n"].sum(),
         "gap": grouped["value"].max() - grouped["value"].min(),
     }
-    wide = {name: x.unstack("run") for name, x in found.items()}
+    wide = {name: x.unstack("run") for name, x in measures.items()}
     complete = wide["accuracy"].notna().all(axis=0)
     missing = [f"run-{run:02d}" for run in complete.index[~complete]]
     note = f"left out, epochs missing: {listed(missing)}" if missing else ""
@@ -150,8 +156,8 @@ def _by_run(history: pd.DataFrame) -> tuple[list[int], dict[str, np.ndarray], st
     return epochs, {name: x.loc[:, complete].to_numpy(np.float64) for name, x in wide.items()}, note
 
 
-def _described(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean, SD and its interval over runs, each (epochs,), of (epochs, runs)."""
+def _describe(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return mean, SD and its interval over runs, each (epochs,), of (epochs, runs)."""
     if not values.shape[1]:
         return dict.fromkeys(("mean", "sd", "sd_low", "sd_high"), np.full(len(values), np.nan))
     sd, low, high = sd_intervals(values)
@@ -162,9 +168,9 @@ def _constant_note(name: str, values: np.ndarray) -> str:
     return f"{name} constant in all {values.size} runs" if values.size > 1 and is_constant(values) else ""
 
 
-def _grown(grown: Mapping[str, Estimate]) -> Json:
-    columns = {}
-    for name, found in grown.items():
-        numbers = {"": found.value, "_low": found.low, "_high": found.high}
+def _growth_columns(ratios: Mapping[str, Estimate]) -> Json:
+    columns: Json = {}
+    for name, ratio in ratios.items():
+        numbers = {"": ratio.value, "_low": ratio.low, "_high": ratio.high}
         columns |= {f"{name}_growth{end}": math.nan if x is None else x for end, x in numbers.items()}
     return columns

@@ -1,9 +1,9 @@
-"""Four fifths over runs: the table of risks, with what an auditor wants to see beside the rule.
+"""The table "risk": the four-fifths rule over runs, with what an auditor needs beside it.
 
 Pandas frames in, pandas frame out, as in `fitlib.tables.runs_and_summary`. The rule is applied to the declared
 favourable class only, and compared in integers; for every other class 0.8 is a numerical landmark, without pass, fail
-or legal. It is a rule of thumb of US employment law (29 CFR 1607.4(D)), neither necessary nor sufficient; no legal
-conclusion is drawn.
+or legal meaning. It is a rule of thumb of US employment law (29 CFR 1607.4(D)), neither necessary nor sufficient; no
+legal conclusion is drawn.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ def risk(
     check_fit: CheckFit | None = None,
     persons: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Four fifths per technique, main arm, attribute and class over runs, with exact intervals.
+    """Apply the four-fifths rule over runs per technique, main arm, attribute and class, with exact intervals.
 
     ``rule`` is "four-fifths" for the declared favourable class, else "landmark 0.8" (a numerical landmark without pass
     or fail). Probabilities are over ``retraining`` (with the same seed, where seeds are known). The Bonferroni
     intervals hold for the worst of all classes, techniques, arms and attributes (``worst_of``). Bit-identical
-    predictions get no interval. ``smallest_group``: rows of the smallest group that is not empty; the note tells where
+    predictions get no interval. ``smallest_group``: rows of the smallest group that is not empty, with a note where
     that is below the declared ``min_group``.
 
     Beside it: ``lowest_group`` and ``highest_group`` by mean rate over runs, with sizes and mean rates;
     ``disadvantaged``, the lowest group of the favourable class; ``flips``, the runs in which one person decided
-    differently turns the comparison with 0.8; ``small_groups``, those under 2 % of the data. For the favourable class
-    also in how many runs the two groups differ: ``significant`` (exact p < .05) and ``beyond_two_sd``; which ``test``
-    depends on whether test units stand in both groups, which ``persons`` (the long table of
-    `fitlib.metrics.long_tables`) tells.
-    With more than two groups the pair was chosen for being extreme, so its p is too small: the note says so.
+    differently changes the comparison with 0.8; ``small_groups``, those under 2 % of the data. For the favourable class
+    also the number of runs in which the two groups differ: ``significant`` (exact p < .05) and ``beyond_two_sd``. Which
+    ``test`` is made depends on whether test units are in both groups, as recorded in ``persons`` (the long table of
+    `fitlib.metrics.long_tables`). With more than two groups the pair was chosen for being extreme, so its p is too
+    small, and there is a note.
     """
-    known, selections, designs = Findings(evidence, check_fit, plan), _selections(counts, plan), _designs(persons)
+    findings, selections, designs = Findings(evidence, check_fit, plan), _selections(counts, plan), _designs(persons)
     rows = [
-        _risk_row(_Case(technique, arm, attribute, target), selections, plan, known, designs)
+        _risk_row(_Case(technique, arm, attribute, target), selections, plan, findings, designs)
         for technique in plan["techniques"]
         for arm in main_arms(plan)
         for attribute in plan["groups"]
@@ -74,7 +74,13 @@ def risk(
 
 
 def fisher(selected: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Fisher's exact two-sided p of each run; selected int (runs, 2), size (2,). For groups of different units only."""
+    """Return Fisher's exact two-sided p of each run, for groups of different units.
+
+    selected int (runs, 2), size int (2,).
+
+    >>> fisher([[3, 9]], [10, 10]).round(4).tolist()
+    [0.0198]
+    """
     return np.array([_fisher(*map(int, row), *map(int, size)) for row in np.asarray(selected)])
 
 
@@ -84,10 +90,13 @@ def _fisher(q_a: int, q_b: int, n_a: int, n_b: int) -> float:
 
 
 def two_sd(selected: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Difference of the two groups' rates, second - first, in pooled standard deviations, (runs,).
+    """Return the difference of the two groups' rates, second - first, in pooled standard deviations, (runs,).
 
-    selected int (runs, 2), size (2,): z = (r₂ - r₁)/sqrt(r(1 - r)(1/n₁ + 1/n₂)), r = rate of both; 0 where nobody or
-    everybody is selected.
+    selected int (runs, 2), size (2,): z = (r₂ - r₁)/sqrt(r(1 - r)(1/n₁ + 1/n₂)), r = rate of both; 0 where no row or
+    every row is selected.
+
+    >>> two_sd([[20, 35], [0, 0]], [50, 50]).round(2).tolist()
+    [3.02, 0.0]
     """
     selected, size = np.asarray(selected, dtype=np.float64), np.asarray(size, dtype=np.float64)
     rate, pooled = selected / size, selected.sum(axis=1) / size.sum()
@@ -96,10 +105,13 @@ def two_sd(selected: np.ndarray, size: np.ndarray) -> np.ndarray:
 
 
 def flips(selected: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Whether one person decided differently turns `risk.below_four_fifths`, bool (runs,).
+    """Return whether one person decided differently changes `risk.below_four_fifths`, bool (runs,).
 
     selected int (runs, groups), size int (groups,): one more or one fewer selected, in any one group. False where the
-    rule is undefined; a change after which it is undefined turns nothing.
+    rule is undefined; a change after which it is undefined does not count.
+
+    >>> flips([[40, 50], [10, 50]], [100, 100]).tolist()
+    [True, False]
     """
     selected, size = np.asarray(selected, dtype=np.int64), np.asarray(size, dtype=np.int64)
     below, defined = risks.below_four_fifths(selected, size)
@@ -115,13 +127,16 @@ def flips(selected: np.ndarray, size: np.ndarray) -> np.ndarray:
 
 
 def clean_runs_needed(p: float, confidence: float = 0.95) -> int:
-    """Runs without a violation that it takes to claim that fewer than a share p violate.
+    """Return how many runs without a violation it takes to claim that fewer than a share p violate.
 
     The smallest n with (1 - p)^n <= 1 - confidence, one-sided; 59 for p = .05. Holds for an n that was fixed before the
     first run, not for stopping when it is reached. Raises ValueError unless 0 < p < 1 and 0 < confidence < 1.
+
+    >>> clean_runs_needed(0.05)
+    59
     """
     if not (0 < p < 1 and 0 < confidence < 1):
-        raise ValueError(f"p = {p}, confidence = {confidence}: both must lie between 0 and 1")
+        raise ValueError(f"p = {p}, confidence = {confidence}: both must be between 0 and 1")
     # log1p: (1 - p)**n would lose a tiny p; the margin keeps rounding from adding a run where equality holds
     return max(1, math.ceil(math.log(1 - confidence) / math.log1p(-p) - 1e-9))
 
@@ -141,46 +156,46 @@ class _Case:
         return self.technique["technique"], self.arm["arm"], self.attribute
 
 
-def _risk_row(case: _Case, selections: Mapping, plan: Json, known: Findings, designs: Mapping) -> Json:
+def _risk_row(case: _Case, selections: Mapping, plan: Json, findings: Findings, designs: Mapping) -> Json:
     selected, size = (part[..., case.target] for part in selections[case.keys])
     below, defined = risks.below_four_fifths(selected, size)
-    k, n, same = int(below.sum()), int(defined.sum()), known.bit_identical(case.technique, case.arm)
+    k, n, same = int(below.sum()), int(defined.sum()), findings.bit_identical(case.technique, case.arm)
     worst_of = len(plan["techniques"]) * len(plan["classes"]) * len(main_arms(plan)) * len(plan["groups"])
     favourable = plan["analysis"]["favourable"] == case.target
-    row = dict(zip(("technique", "arm", "attribute"), case.keys, strict=True)) | {"seed": case.arm["seed"]}
+    row: Json = dict(zip(("technique", "arm", "attribute"), case.keys, strict=True)) | {"seed": case.arm["seed"]}
     row |= {"target": case.target, "rule": "four-fifths" if favourable else "landmark 0.8"}
     row["retraining"] = retraining(case.arm)
     row |= {"n": n, "n_undefined": int((~defined).sum()), "violated": k, "worst_of": worst_of}
     row |= _ratios(risks.impact_ratio(selected, size))
-    row["fit"], row["p_violated"] = known.fit(case.technique, case.arm), risks.clopper_pearson(k, n).value
+    row["fit"], row["p_violated"] = findings.fit(case.technique, case.arm), risks.clopper_pearson(k, n).value
     row["smallest_group"] = smallest = int(size[size > 0].min(initial=size.max()))
     few = f"the smallest group has only {smallest} rows" if smallest < plan["analysis"].get("min_group", 0) else ""
     nobody = st.NOT_ESTIMABLE + "nobody is selected" if n == 0 else ""
-    row |= _companions(selected, size, plan["groups"][case.attribute])
+    row |= _groups(selected, size, plan["groups"][case.attribute])
     beside, why = _tests(case, selected, size, designs) if favourable else ({}, "")
-    row["disadvantaged"] = row.get("lowest_group", "") if favourable and _apart(row) else ""
+    row["disadvantaged"] = row.get("lowest_group", "") if favourable and _rates_differ(row) else ""
     row["note"] = joined(same and f"{same}: no interval", nobody, few, why)
     return row | beside | ({} if same else _risk_intervals(k, n, worst_of))
 
 
-def _companions(selected: np.ndarray, size: np.ndarray, names: Sequence[str]) -> Json:
-    """Sizes, mean rates and names of the lowest and the highest group, runs that one person turns, small groups."""
+def _groups(selected: np.ndarray, size: np.ndarray, names: Sequence[str]) -> Json:
+    """Describe the lowest and the highest group (name, size, mean rate), flips by one person, and small groups."""
     pair = extreme_groups(selected, size)
     part, whole = SMALL_GROUP
     small = [str(name) for name, n in zip(names, size, strict=True) if 0 < whole * n < part * size.sum()]
-    found: Json = {"small_groups": ", ".join(small), "flips": int(flips(selected, size).sum())}
+    columns: Json = {"small_groups": ", ".join(small), "flips": int(flips(selected, size).sum())}
     for what, group in zip(("lowest", "highest"), pair or (), strict=False):
-        found |= {f"{what}_group": str(names[group]), f"size_{what}": int(size[group])}
-        found[f"rate_{what}"] = float(selected[:, group].mean() / size[group])
-    return found
+        columns |= {f"{what}_group": str(names[group]), f"size_{what}": int(size[group])}
+        columns[f"rate_{what}"] = float(selected[:, group].mean() / size[group])
+    return columns
 
 
-def _apart(row: Json) -> bool:
+def _rates_differ(row: Json) -> bool:
     return row.get("rate_lowest", 0.0) < row.get("rate_highest", 0.0)
 
 
 def _tests(case: _Case, selected: np.ndarray, size: np.ndarray, designs: Mapping) -> tuple[Json, str]:
-    """In how many runs the lowest and the highest group differ, and what limits that."""
+    """Count the runs in which the lowest and the highest group differ, and note what limits that."""
     pair, design = extreme_groups(selected, size), designs.get((*case.keys, case.target), {})
     if pair is None:
         return {}, "no test of the groups: fewer than two have members"
@@ -198,14 +213,14 @@ def _tests(case: _Case, selected: np.ndarray, size: np.ndarray, designs: Mapping
 
 
 def _designs(persons: pd.DataFrame | None) -> dict[tuple, dict[str, float]]:
-    """(technique, arm, attribute, class) -> quantity -> value of the rows about test units."""
-    found: dict[tuple, dict[str, float]] = {}
+    """Return {(technique, arm, attribute, class): {quantity: value}} of the rows about test units."""
+    designs: dict[tuple, dict[str, float]] = {}
     if persons is not None and len(persons):
         rows = persons[persons["quantity"].str.startswith("units ")]
         columns = (rows[name] for name in ("technique", "arm", "attribute", "target", "quantity", "value"))
         for *key, quantity, value in zip(*columns, strict=True):
-            found.setdefault(tuple(key), {})[quantity] = value
-    return found
+            designs.setdefault(tuple(key), {})[quantity] = value
+    return designs
 
 
 def _ratios(ratio: np.ndarray) -> Json:
@@ -236,13 +251,13 @@ def _risk_intervals(k: int, n: int, worst_of: int) -> Json:
 
 
 def _selections(counts: pd.DataFrame, plan: Json) -> dict[tuple[str, str, str], tuple[np.ndarray, np.ndarray]]:
-    """(technique, arm, attribute) -> selected int (runs, groups, classes), size int (groups, classes)."""
-    found = {}
+    """Return {(technique, arm, attribute): (selected int (runs, groups, classes), size int (groups, classes))}."""
+    selections = {}
     for key, part in counts.groupby(["technique", "arm", "attribute"], sort=False):
         runs, row = np.unique(part["run"].to_numpy(np.int64), return_inverse=True)
         shape = (runs.size, len(plan["groups"][key[2]]), len(plan["classes"]))
-        found[key] = _label_selection(part, row, shape) if "tp" in part else _class_selection(part, row, shape)
-    return found
+        selections[key] = _label_selection(part, row, shape) if "tp" in part else _class_selection(part, row, shape)
+    return selections
 
 
 def _class_selection(part: pd.DataFrame, row: np.ndarray, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:

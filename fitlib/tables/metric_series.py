@@ -1,11 +1,13 @@
-"""The long table of metrics with its runs side by side, in plan order and in the declared reading.
+"""The long table of metrics as one row per metric with the runs side by side, in plan order.
 
-What every table of an experiment starts from. Only main arms enter; accuracy has no reading and stands beside either.
+Every table of an experiment starts from it. Only main arms and the declared reading enter; accuracy has no reading and
+is included under either.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,24 +19,32 @@ from fitlib.tables.schemas import Json
 METRICS = (*BIAS_METRICS, "accuracy")
 
 
-def main_arms(plan: Mapping) -> list[Mapping]:
-    """The arms that carry results, in plan order (control arms left out)."""
+def main_arms(plan: Mapping[str, Any]) -> list[Json]:
+    """Return the arms that carry results, in plan order; control arms and causes do not.
+
+    >>> main_arms({"arms": [{"arm": "ulp", "role": "main"}, {"arm": "none", "role": "control"}]})
+    [{'arm': 'ulp', 'role': 'main'}]
+    """
     return [arm for arm in plan["arms"] if arm["role"] == "main"]
 
 
-def noise_name(arm: Mapping) -> str:
-    """The arm's name without its seed, the same in all arms that differ in the seed only: "ulp-k100"."""
+def noise_name(arm: Mapping[str, Any]) -> str:
+    """Return the arm's name without its seed, equal for all arms that differ in the seed only.
+
+    >>> noise_name({"arm": "seed3.ulp-k100", "seed": 3})
+    'ulp-k100'
+    """
     return str(arm["arm"]).removeprefix(f"seed{arm['seed']}.")
 
 
-def retraining(arm: Mapping) -> str:
-    """The retraining that a risk of this arm covers: what its runs share."""
+def retraining(arm: Mapping[str, Any]) -> str:
+    """Name the kind of retraining that a risk of this arm covers, by what its runs share."""
     return "same conditions (seed not recorded)" if arm["kind"] == "unknown" else "same seed"
 
 
 @dataclass(frozen=True)
 class Series:
-    """The long table as one row per technique, arm, attribute, metric, target and group, with the runs side by side."""
+    """Metric values by technique, arm, attribute, metric, target and group (rows) and run (columns)."""
 
     keys: dict[str, np.ndarray]  # each (rows,): positions in the plan; target and group -1 where null
     values: np.ndarray  # (rows, runs), NaN where undefined or where a technique has fewer runs
@@ -43,23 +53,23 @@ class Series:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """(rows,), how many runs there are."""
+        """Number of runs of each row, (rows,)."""
         return (self.runs >= 0).sum(axis=1)
 
 
 def series_of(metrics: pd.DataFrame, plan: Json) -> Series:
-    """The rows of the long table that count (declared reading, main arms), in plan order.
+    """Return the long table's values of the declared reading and main arms, in plan order.
 
     Raises InputError if the metrics lack the declared reading.
     """
     chosen = _declared(metrics, plan)
     keys = _keys(chosen, plan)
     kept = np.logical_and.reduce([keys[name] >= 0 for name in ("technique", "arm", "attribute", "metric")])
-    order = np.lexsort([keys[name][kept] for name in reversed(keys)])
+    order = np.lexsort([keys[name][kept] for name in reversed(keys)])  # the last key of lexsort is the primary one
     keys = {name: code[kept][order] for name, code in keys.items()}
     run = keys.pop("run")
     stacked = np.stack(list(keys.values()))
-    first = np.ones(run.size, dtype=bool)
+    first = np.ones(run.size, dtype=bool)  # a series starts wherever a key other than the run changes
     first[1:] = (stacked[:, 1:] != stacked[:, :-1]).any(axis=0)
     return _side_by_side({name: code[first] for name, code in keys.items()}, first, run, chosen[kept].iloc[order])
 
@@ -75,7 +85,7 @@ def _side_by_side(keys: dict[str, np.ndarray], first: np.ndarray, run: np.ndarra
 
 
 def _declared(metrics: pd.DataFrame, plan: Json) -> pd.DataFrame:
-    """Rows of the declared reading; accuracy from whichever reading carries it."""
+    """Return the rows of the declared reading, and accuracy from whichever reading has it."""
     reading = plan["analysis"]["reading"]
     accuracy, declared = metrics["metric"] == "accuracy", metrics["reading"] == reading
     if len(metrics) and not (declared & ~accuracy).any():
@@ -90,7 +100,7 @@ def _accuracy_reading(metrics: pd.DataFrame, declared: str) -> str:
 
 
 def _keys(chosen: pd.DataFrame, plan: Json) -> dict[str, np.ndarray]:
-    """Sorting keys, most significant first: plan order, metrics in their order, overall before classes and groups."""
+    """Return sort keys, the most significant first: plan order, order of metrics, overall before classes and groups."""
     orders = {
         "technique": [t["technique"] for t in plan["techniques"]],
         "arm": [arm["arm"] for arm in main_arms(plan)],
@@ -106,7 +116,7 @@ def _integers(column: pd.Series, missing: int) -> np.ndarray:
 
 
 def names_of(series: Series, row: int, plan: Json) -> tuple[str, str, str, str]:
-    """Technique, arm, attribute and metric of a row."""
+    """Return technique, arm, attribute and metric of a row."""
     return (
         plan["techniques"][series.keys["technique"][row]]["technique"],
         main_arms(plan)[series.keys["arm"][row]]["arm"],

@@ -1,4 +1,4 @@
-"""Techniques against their baselines over seeds: the tables "over_seeds" and "by_seed".
+"""The tables "over_seeds" and "by_seed": techniques against their baselines over seeds.
 
 Pandas frames in, pandas frames out; see `fitlib.tables.runs_and_summary` for plan and evidence. The design is nested:
 runs within seeds, both techniques at the same seeds, the seed a random factor (`fitlib.statistics.nested_design`).
@@ -12,33 +12,32 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.statistics import estimates as st
 from fitlib.statistics import nested_design
 from fitlib.statistics import significance as sig
 from fitlib.statistics.power import power_paired
-from fitlib.tables.comparisons import Pair, pairs_of
+from fitlib.tables.comparisons import Pair, declared_metrics, pairs_of
 from fitlib.tables.fit_findings import CheckFit
 from fitlib.tables.metric_series import METRICS, noise_name
 from fitlib.tables.schemas import BY_SEED, OVER_SEEDS, Json, integer_column, joined, table_of
 
 EVERYWHERE_IDENTICAL = st.NOT_ESTIMABLE + "bit-identical runs at every seed enter no test"
 CORRECTIONS = {"p_holm": sig.holm, "p_bh": sig.benjamini_hochberg, "p_by": sig.benjamini_yekutieli}
-# of a redundant metric, taken from the metric that it repeats
+# Columns that a redundant metric takes from the metric that it repeats.
 SHARED_WITH_REPEATED = ("p", *CORRECTIONS, "p_signed_rank", "p_signed_rank_smallest")
 
 
 def over_seeds_table(
     metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
 ) -> pd.DataFrame:
-    """Each technique against its baseline over seeds, per noise, attribute and metric; difference = technique -
-    baseline.
+    """Compare each technique with its baseline over seeds, per noise, attribute and metric.
 
-    Overall values are means over the classes that are defined in every run of both techniques at all seeds. Seeds at
-    which a technique has no runs, or runs that are not FIT, are left out and named. Bit-identical runs enter no test at
-    their seed, but the seed's mean is a draw like any other over seeds, and leaving it out would select seeds by their
-    outcome; only where they are so at every seed is nothing tested. Family: all comparisons x distinct metrics.
-    ``n_runs``: the fewest runs of either technique at a seed.
+    difference = technique - baseline. Overall values are means over the classes that are defined in every run of both
+    techniques at all seeds. Seeds at which a technique has no runs, or runs that are not FIT, are left out and named in
+    the note. Bit-identical runs enter no test at their seed, but the seed's mean is a draw like any other over seeds,
+    and leaving it out would select seeds by their outcome; there is no test only where the runs of every seed are
+    bit-identical. Corrected together: all comparisons x distinct metrics. ``n_runs``: the fewest runs of either
+    technique at a seed.
     """
     compared = _comparisons(metrics, plan, evidence, check_fit)
     table = table_of([_row(one, plan) for one in compared], OVER_SEEDS)
@@ -49,7 +48,7 @@ def over_seeds_table(
 def by_seed_table(
     metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
 ) -> pd.DataFrame:
-    """The seeds behind each row of "over_seeds": both means, their difference and its standard error from the runs.
+    """Return the seeds behind each row of "over_seeds": both means, their difference and its standard error.
 
     ``used`` is "no" for a seed that is left out, with the reason in ``note``.
     """
@@ -72,39 +71,39 @@ class _Comparison:
 
     @cached_property
     def used(self) -> list[Pair]:
-        """The pairs that enter: all that `left_out` does not name."""
+        """The pairs that are compared: all that are not in `left_out`."""
         return [pair for pair in self.pairs if not _why_left_out(pair)]
 
     @cached_property
     def left_out(self) -> dict[str, list[int]]:
-        """Reason -> seeds."""
-        found: dict[str, list[int]] = {}
+        """The seeds left out, by reason."""
+        left_out: dict[str, list[int]] = {}
         for pair in self.pairs:
             why = _why_left_out(pair)
             if why:
-                found.setdefault(why, []).append(pair.arm["seed"])
-        return found
+                left_out.setdefault(why, []).append(pair.arm["seed"])
+        return left_out
 
     @cached_property
     def identical(self) -> list[int]:
-        """Seeds that enter although either technique's runs are bit-identical there."""
+        """Seeds that are used although the runs of a technique are bit-identical there."""
         return [pair.arm["seed"] for pair in self.used if pair.bit_identical]
 
     @cached_property
     def common(self) -> np.ndarray:
-        """(classes,) bool: defined in every run of both at every seed that enters."""
+        """Whether a class is defined in every run of both at every seed used, bool (classes,)."""
         masks = [pair.common for pair in self.used]
         return np.logical_and.reduce(masks) if masks else np.zeros(0, dtype=bool)
 
     def at(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-        """Overall values of baseline and technique at one seed, (runs,) each."""
+        """Return the overall values of baseline and technique at one seed, (runs,) each."""
         if self.metric == "accuracy":
             return pair.b.overall, pair.t.overall
-        return tuple(block.classes[:, self.common].mean(axis=1) for block in (pair.b, pair.t))
+        return pair.b.classes[:, self.common].mean(axis=1), pair.t.classes[:, self.common].mean(axis=1)
 
     @cached_property
     def samples(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Baseline and technique, one array of runs per seed; empty where there is no class in common."""
+        """Values of baseline and technique, one array of runs per seed; empty where no class is common."""
         if not self.used or (self.metric != "accuracy" and not self.common.any()):
             return [], []
         both = [self.at(pair) for pair in self.used]
@@ -123,7 +122,7 @@ class _Comparison:
 def _comparisons(
     metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json], check_fit: CheckFit | None
 ) -> list[_Comparison]:
-    """All comparisons that have two seeds or more, in plan order."""
+    """Return all comparisons that have two seeds or more, in plan order."""
     groups: dict[tuple[str, ...], list[Pair]] = {}
     for pair in pairs_of(metrics, plan, evidence, check_fit):
         key = (pair.technique["technique"], noise_name(pair.arm), pair.attribute, pair.metric)
@@ -145,24 +144,24 @@ def _row(one: _Comparison, plan: Json) -> Json:
     b, t = one.samples
     if len(b) < 2:
         return row | {"verdict": _verdict(one, "not estimable"), "note": joined(_why_not(one), row["note"])}
-    found, p, ranks = nested_design.over_seeds(b, t), nested_design.paired_t(b, t), nested_design.signed_rank(b, t)
+    interval, p, ranks = nested_design.over_seeds(b, t), nested_design.paired_t(b, t), nested_design.signed_rank(b, t)
     means = {
         f"mean_{role}": float(st.means(nested_design.seed_means(x))) for role, x in (("baseline", b), ("technique", t))
     }
-    row |= means | {"difference": found.value}
+    row |= means | {"difference": interval.value}
     if len(one.identical) == len(b):
         return row | {"verdict": _verdict(one, "not estimable"), "note": joined(EVERYWHERE_IDENTICAL, row["note"])}
-    row |= {"low": found.low, "high": found.high}
+    row |= {"low": interval.low, "high": interval.high}
     row |= {"p": p.p, "p_signed_rank": ranks.p, "p_signed_rank_smallest": ranks.smallest_p}
     row["sd_difference"] = float(st.sds(nested_design.seed_means(t) - nested_design.seed_means(b)))
     row["verdict"] = _verdict(one, nested_design.verdict_over_seeds(b, t, plan["analysis"]["smallest_effect"]))
     shares = [nested_design.components(x) for x in (b, t)]
     row |= _component_columns(shares[0], "baseline") | _component_columns(shares[1], "technique")
     row["procedures"] = (
-        f"95 % interval of the difference and p: {found.method}; p_signed_rank: {ranks.method}; "
+        f"95 % interval of the difference and p: {interval.method}; p_signed_rank: {ranks.method}; "
         f"95 % interval of the share: {shares[0].share.method}"
     )
-    return row | {"note": joined(found.note, *_share_notes(*shares), row["note"])}
+    return row | {"note": joined(interval.note, *_share_notes(*shares), row["note"])}
 
 
 def _keys(one: _Comparison, plan: Json) -> Json:
@@ -179,7 +178,7 @@ def _keys(one: _Comparison, plan: Json) -> Json:
 
 
 def _counts(one: _Comparison, plan: Json) -> Json:
-    """Seeds, runs and classes that enter, and what they allow to be said."""
+    """Count the seeds, runs and classes used, and state the scope that they allow."""
     analysis, n = plan["analysis"], len(one.used)
     noted = [f"{why} {_at(seeds)}: left out" for why, seeds in one.left_out.items()]
     noted += [f"bit-identical runs {_at(one.identical)}: kept"] if one.identical else []
@@ -197,10 +196,10 @@ def _at(seeds: Sequence[int]) -> str:
     return f"at seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
-def _verdict(one: _Comparison, found: str) -> str:
+def _verdict(one: _Comparison, computed: str) -> str:
     if one.metric == "accuracy":
         return ""
-    return "not FIT" if len(one.used) < 2 and "not FIT" in one.left_out else found
+    return "not FIT" if len(one.used) < 2 and "not FIT" in one.left_out else computed
 
 
 def _why_not(one: _Comparison) -> str:
@@ -208,12 +207,12 @@ def _why_not(one: _Comparison) -> str:
     return st.NOT_ESTIMABLE + ("fewer than 2 seeds" if few else "no class is defined in every run of both")
 
 
-def _component_columns(found: nested_design.Components, role: str) -> Json:
-    """SDs of seed and run, and the seed's share; a negative variance of the seed is shown as 0."""
-    share = found.share
+def _component_columns(components: nested_design.Components, role: str) -> Json:
+    """Return the SDs of seed and run, and the seed's share; a negative variance of the seed is shown as 0."""
+    share = components.share
     return {
-        f"sd_seed_{role}": None if found.seed is None else max(found.seed, 0.0) ** 0.5,
-        f"sd_run_{role}": None if found.run is None else found.run**0.5,
+        f"sd_seed_{role}": None if components.seed is None else max(components.seed, 0.0) ** 0.5,
+        f"sd_run_{role}": None if components.run is None else components.run**0.5,
         f"share_seed_{role}": share.value,
         f"share_seed_{role}_low": share.low,
         f"share_seed_{role}_high": share.high,
@@ -234,10 +233,10 @@ def _seed_rows(one: _Comparison, plan: Json) -> Iterator[Json]:
         row = _keys(one, plan) | {"seed": pair.arm["seed"], "arm": pair.arm["arm"]}
         row |= {"n_baseline": pair.b.runs.size, "n_technique": pair.t.runs.size, "note": _why_left_out(pair)}
         usable = not row["note"] and bool(one.samples[0])
-        yield row | {"used": "yes" if usable else "no"} | (_described(*one.at(pair), pair.paired) if usable else {})
+        yield row | {"used": "yes" if usable else "no"} | (_describe(*one.at(pair), pair.paired) if usable else {})
 
 
-def _described(b: np.ndarray, t: np.ndarray, paired: bool) -> Json:
+def _describe(b: np.ndarray, t: np.ndarray, paired: bool) -> Json:
     row = {"mean_baseline": float(st.means(b)), "mean_technique": float(st.means(t))}
     row |= {"sd_baseline": float(st.sds(b)), "sd_technique": float(st.sds(t))}
     row["difference"] = row["mean_technique"] - row["mean_baseline"]
@@ -248,13 +247,13 @@ def _described(b: np.ndarray, t: np.ndarray, paired: bool) -> Json:
     return row
 
 
-# The family
+# Correction
 
 
 def _correct(table: pd.DataFrame, compared: Sequence[_Comparison], analysis: Json) -> None:
-    """Fills the corrected p-values, the family's size, the power, and what redundant metrics share."""
-    repeated = _repeated(compared, analysis)
-    declared = [m for m in BIAS_METRICS if m in (analysis.get("family") or BIAS_METRICS)]
+    """Fill in the corrected p-values, the number of tests, the power, and what redundant metrics share."""
+    repeated = _redundant(compared, analysis)
+    declared = declared_metrics(analysis)
     member = table["metric"].isin([m for m in declared if m not in repeated]).to_numpy()
     within = table["p"].where(member).to_numpy()
     for column, correct in CORRECTIONS.items():
@@ -267,27 +266,32 @@ def _correct(table: pd.DataFrame, compared: Sequence[_Comparison], analysis: Jso
     table["power"] = [_power(row, size) for row in table.to_dict("records")]
 
 
-def _repeated(compared: Sequence[_Comparison], analysis: Json) -> dict[str, str]:
-    """Each redundant metric of the declared family with the metric that it repeats in all runs at all seeds."""
-    declared = analysis.get("family") or BIAS_METRICS
-    chosen = [metric for metric in BIAS_METRICS if metric in declared]
+def _redundant(compared: Sequence[_Comparison], analysis: Json) -> dict[str, str]:
+    """Return each redundant metric with the declared one that it repeats in all runs at all seeds."""
+    chosen = declared_metrics(analysis)
     attributes = dict.fromkeys(one.pairs[0].attribute for one in compared)
     return sig.redundant_metrics(*({m: _stacked(compared, m, attribute) for m in chosen} for attribute in attributes))
 
 
 def _stacked(compared: Sequence[_Comparison], metric: str, attribute: str) -> np.ndarray:
-    """Overall values of one metric in all comparisons; NaN where it cannot be compared, so all metrics are alike."""
+    """Stack the overall values of one metric in all comparisons; NaN where it cannot be compared.
+
+    So the stacks of all metrics have one length, run by run.
+    """
     stacked = [np.empty(0)]
     for one in compared:
         if (one.metric, one.pairs[0].attribute) == (metric, attribute):
             n = sum(pair.b.runs.size + pair.t.runs.size for pair in one.used)
-            found = np.concatenate([np.empty(0), *one.samples[0], *one.samples[1]])
-            stacked.append(found if found.size == n else np.full(n, np.nan))
+            values = np.concatenate([np.empty(0), *one.samples[0], *one.samples[1]])
+            stacked.append(values if values.size == n else np.full(n, np.nan))
     return np.concatenate(stacked)
 
 
 def _share_with(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:
-    """Rows of a comparison stand together, one per metric, so the repeated metric is at a fixed distance."""
+    """Copy to redundant metrics the p-values of the metrics that they repeat.
+
+    The rows of a comparison are adjacent, one per metric, so the repeated metric is at a fixed distance.
+    """
     columns = [table.columns.get_loc(name) for name in SHARED_WITH_REPEATED]
     for metric, first in repeated.items():
         rows = np.flatnonzero(table["metric"] == metric)
@@ -296,7 +300,7 @@ def _share_with(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:
 
 
 def _power(row: Json, size: int) -> float | None:
-    """Power for the declared effect at the corrected level (Holm's first step); of the family's tests only."""
+    """Return the power for the declared effect at the corrected level (Holm's first step); None for other tests."""
     if not size or pd.isna(row["family_size"]) or pd.isna(row["p"]):
         return None
     return power_paired(row["smallest_effect"], row["sd_difference"], row["n_seeds"], row["alpha"] / size)

@@ -1,4 +1,4 @@
-"""Accuracy, bias and arbitrariness of all techniques together: who is dominated by nobody (the Pareto front).
+"""The table "pareto": accuracy, bias and arbitrariness of all techniques together, and which of them are on the front.
 
 Pandas frames in, pandas frames out; see `fitlib.tables.runs_and_summary` for plan and evidence. Arbitrariness is the
 mean churn of `fitlib.metrics.individuals`: how often two equal runs decide differently about a person.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fitlib.statistics import estimates as st
 from fitlib.statistics.bootstrap import draw_runs, resampled_means
-from fitlib.tables.comparisons import Pair, pairs_of
+from fitlib.tables.comparisons import MetricValues, Pair, pairs_of
 from fitlib.tables.fit_findings import CheckFit, Findings
 from fitlib.tables.schemas import PARETO, Json, joined, table_of
 
@@ -32,37 +32,37 @@ def pareto(
     check_fit: CheckFit | None = None,
     resamples: int = SHARE_RESAMPLES,
 ) -> pd.DataFrame:
-    """Accuracy, bias and churn of every technique compared, baselines included, and who is dominated by nobody.
+    """Return accuracy, bias and churn of every technique compared, baselines included, and whether it is on the front.
 
-    One row per technique, main arm, attribute and metric; compared within a baseline's family, over the classes that
-    are defined in every run of all its techniques. ``votes``: {technique: its votes}; ``churn_mean``: mean over rows of
-    the share of pairs of runs that disagree. A dominates B: accuracy not lower, bias and churn not higher, and one of
-    them better. ``front_share``: share of whole-run bootstrap resamples of accuracy and bias (one draw per training)
-    with the technique on the front; votes name no runs, so churn stays at its value. Techniques whose runs are not FIT,
-    or bit-identical, are shown but stand aside (``on_front`` "").
+    One row per technique, main arm, attribute and metric. Techniques with one baseline are compared with it and with
+    each other, over the classes that are defined in every run of all. ``votes``: {technique: its votes};
+    ``churn_mean``: mean over rows of the share of pairs of runs that disagree. A dominates B: accuracy not lower, bias
+    and churn not higher, and one of them better. ``front_share``: share of whole-run bootstrap resamples of accuracy
+    and bias (one draw per training) with the technique on the front; votes name no runs, so churn stays at its value.
+    Techniques whose runs are not FIT, or bit-identical, are shown but not compared (``on_front`` "").
     """
     rows = []
-    for family in families_of(metrics, votes, plan, evidence, check_fit):
-        rows += _pareto_rows(family, plan, resamples)
+    for candidates in candidates_of(metrics, votes, plan, evidence, check_fit):
+        rows += _pareto_rows(candidates, plan, resamples)
     return table_of(rows, PARETO)
 
 
 def plane_runs(
     metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
 ) -> pd.DataFrame:
-    """The runs behind `pareto`: technique, baseline, arm, attribute, metric, run, accuracy, bias."""
+    """Return the runs behind `pareto`: technique, baseline, arm, attribute, metric, run, accuracy, bias."""
     columns = ["technique", "baseline", "arm", "attribute", "metric", "run", "accuracy", "bias"]
     rows = []
-    for family in families_of(metrics, {}, plan, evidence, check_fit):
-        where = (family.baseline, family.arm["arm"], family.attribute, family.metric)
-        for p in family.points:
+    for candidates in candidates_of(metrics, {}, plan, evidence, check_fit):
+        where = (candidates.baseline, candidates.arm["arm"], candidates.attribute, candidates.metric)
+        for p in candidates.points:
             rows += [(p.technique, *where, *run) for run in zip(p.runs.tolist(), p.accuracy, p.bias, strict=True)]
     return pd.DataFrame(rows, columns=columns)
 
 
 @dataclass(frozen=True)
 class Point:
-    """A technique in one arm: run numbers, accuracy and bias (runs,), mean churn, and why it stands aside ("": not)."""
+    """A technique in one arm: run numbers, accuracy and bias (runs,), mean churn, and why it is excluded ("": not)."""
 
     technique: str
     training: str
@@ -70,11 +70,11 @@ class Point:
     accuracy: np.ndarray
     bias: np.ndarray
     churn: float
-    aside: str
+    excluded: str
 
 
 @dataclass(frozen=True)
-class Family:
+class Candidates:
     """A baseline and all that is compared with it, directly or not, on one metric in one arm."""
 
     baseline: str
@@ -86,45 +86,51 @@ class Family:
 
     @cached_property
     def compared(self) -> tuple[Point, ...]:
-        return tuple(p for p in self.points if not p.aside)
+        """The points that are not excluded."""
+        return tuple(p for p in self.points if not p.excluded)
 
     @cached_property
     def with_churn(self) -> bool:
-        """Whether churn is known of all that is compared."""
+        """Whether churn is known for all that is compared."""
         return not any(np.isnan(p.churn) for p in self.compared)
 
 
-def families_of(
+def candidates_of(
     metrics: pd.DataFrame,
     votes: Mapping[str, pd.DataFrame],
     plan: Json,
     evidence: Sequence[Json] = (),
     check_fit: CheckFit | None = None,
-) -> Iterator[Family]:
-    """Every family, per main arm, attribute and bias metric, in plan order."""
-    known, roots = Findings(evidence, check_fit, plan), _roots(plan)
+) -> Iterator[Candidates]:
+    """Group the techniques by the baseline at the root, per main arm, attribute and bias metric, in plan order."""
+    findings, roots = Findings(evidence, check_fit, plan), _roots(plan)
     grouped: dict[tuple[str, str, str], dict[str, list[Pair]]] = {}
     for pair in pairs_of(metrics, plan, evidence, check_fit):
         where = (roots[pair.technique["technique"]], pair.arm["arm"], pair.attribute)
         grouped.setdefault(where, {}).setdefault(pair.metric, []).append(pair)
     for (root, *_), by_metric in grouped.items():
-        accuracies = _blocks(by_metric.pop("accuracy"))
+        accuracies = _by_technique(by_metric.pop("accuracy"))
         for pairs in by_metric.values():
-            yield _family(root, pairs, accuracies, plan, known, votes)
+            yield _candidates(root, pairs, accuracies, plan, findings, votes)
 
 
 def mean_churn(votes: pd.DataFrame, arm: str, runs: int) -> float:
-    """Mean over rows (of multi-label predictions: rows and labels) of 1 - Σ_c k_c(k_c - 1)/(n(n - 1)), n = ``runs``.
+    """Return the mean churn of an arm: over rows, 1 - Σ_c k_c(k_c - 1)/(n(n - 1)), n = ``runs``.
 
-    ``votes``: columns arm, idx, class, votes as `fitlib.metrics.long_tables` writes them. NaN without votes or with 1
-    run.
+    k_c: runs that predict class c; of multi-label predictions the mean is over rows and labels. ``votes``: columns arm,
+    idx, class, votes as `fitlib.metrics.long_tables` writes them. NaN without votes or with 1 run.
+
+    >>> votes = pd.DataFrame({"arm": "ulp", "idx": [0, 1, 1], "class": [0, 0, 1], "votes": [4, 2, 2]})
+    >>> round(mean_churn(votes, "ulp", 4), 4)
+    0.3333
     """
     rows = votes[votes["arm"] == arm] if len(votes) else votes
     if not len(rows) or runs < 2:
         return float("nan")
     k, idx = rows["votes"].to_numpy(np.int64), np.unique(rows["idx"].to_numpy(), return_inverse=True)[1]
     agree = k * (k - 1)
-    # Only the votes of one label may be none, or not add up to the runs: then a row also has those against it.
+    # Votes of a class are listed if there are any and add up to the runs. Those of a label may be none or fewer, and
+    # the runs that vote against it agree with one another too.
     multilabel = bool((k == 0).any() or (np.bincount(idx, k) != runs).any())
     cells = k.size if multilabel else int(idx.max()) + 1
     if multilabel:
@@ -133,16 +139,19 @@ def mean_churn(votes: pd.DataFrame, arm: str, runs: int) -> float:
 
 
 def dominates(criteria: np.ndarray) -> NDArray[np.bool_]:
-    """Whether i dominates j: no criterion larger and one smaller; criteria (..., points, criteria) -> (..., i, j).
+    """Return whether i dominates j: no criterion larger and one smaller; (..., points, criteria) -> (..., i, j).
 
     Criteria are all better when smaller.
+
+    >>> dominates(np.array([[1, 2], [2, 2], [2, 1]]))[0].tolist()
+    [False, True, False]
     """
     i, j = criteria[..., :, None, :], criteria[..., None, :, :]
-    return (i <= j).all(axis=-1) & (i < j).any(axis=-1)
+    return np.asarray((i <= j).all(axis=-1) & (i < j).any(axis=-1))
 
 
 def _roots(plan: Json) -> dict[str, str]:
-    """Technique -> the baseline at the end of its chain of baselines."""
+    """Return {technique: the baseline at the end of its chain of baselines}."""
     above = {t["technique"]: t["baseline"] for t in plan["techniques"]}
     roots = {}
     for name in above:
@@ -153,78 +162,83 @@ def _roots(plan: Json) -> dict[str, str]:
     return roots
 
 
-def _blocks(pairs: Sequence[Pair]) -> dict[str, object]:
-    """Technique -> its values; of a baseline those of the pair that uses most of its runs."""
-    blocks: dict[str, object] = {}
+_ByTechnique = Mapping[str, MetricValues]
+
+
+def _by_technique(pairs: Sequence[Pair]) -> _ByTechnique:
+    """Return {technique: its values}; of a baseline those of the pair that uses most of its runs."""
+    by_technique: dict[str, MetricValues] = {}
     for pair in pairs:
-        for technique, block in ((pair.baseline, pair.b), (pair.technique, pair.t)):
-            held = blocks.get(technique["technique"])
-            if held is None or held.runs.size < block.runs.size:
-                blocks[technique["technique"]] = block
-    return blocks
+        for technique, values in ((pair.baseline, pair.b), (pair.technique, pair.t)):
+            held = by_technique.get(technique["technique"])
+            if held is None or held.runs.size < values.runs.size:
+                by_technique[technique["technique"]] = values
+    return by_technique
 
 
-def _family(
-    root: str, pairs: Sequence[Pair], accuracies: Mapping, plan: Json, known: Findings, votes: Mapping
-) -> Family:
-    blocks, arm = _blocks(pairs), pairs[0].arm
-    members = [t for t in plan["techniques"] if t["technique"] in blocks]
-    aside = {t["technique"]: _aside(t, arm, known, blocks[t["technique"]]) for t in members}
-    names = [name for name, why in aside.items() if not why] or [n for n in aside if blocks[n].runs.size]
-    defined = [~np.isnan(blocks[name].classes).any(axis=0) for name in names]
+def _candidates(
+    root: str, pairs: Sequence[Pair], accuracies: _ByTechnique, plan: Json, findings: Findings, votes: Mapping
+) -> Candidates:
+    biases, arm = _by_technique(pairs), pairs[0].arm
+    members = [t for t in plan["techniques"] if t["technique"] in biases]
+    excluded = {t["technique"]: _why_excluded(t, arm, findings, biases[t["technique"]]) for t in members}
+    names = [name for name, why in excluded.items() if not why] or [n for n in excluded if biases[n].runs.size]
+    defined = [~np.isnan(biases[name].classes).any(axis=0) for name in names]
     common = np.logical_and.reduce(defined) if defined else np.zeros(0, dtype=bool)
     points = []
     for technique in members:
         name = technique["technique"]
-        runs, table = blocks[name].runs, votes.get(name, pd.DataFrame())
-        bias = _over(blocks[name].classes, common)
-        why = aside[name] or ("" if np.isfinite(bias).all() else "no class is defined in every run of all techniques")
+        runs, table = biases[name].runs, votes.get(name, pd.DataFrame())
+        bias = _mean_over(biases[name].classes, common)
+        why = excluded[name] or (
+            "" if np.isfinite(bias).all() else "no class is defined in every run of all techniques"
+        )
         churn = mean_churn(table, arm["arm"], runs.size)
         points.append(Point(name, technique["training"], runs, accuracies[name].overall, bias, churn, why))
-    return Family(root, arm, pairs[0].attribute, pairs[0].metric, int(common.sum()), tuple(points))
+    return Candidates(root, arm, pairs[0].attribute, pairs[0].metric, int(common.sum()), tuple(points))
 
 
-def _over(classes: np.ndarray, common: np.ndarray) -> np.ndarray:
+def _mean_over(classes: np.ndarray, common: np.ndarray) -> np.ndarray:
     if not common.any() or not classes.size:
         return np.full(len(classes), np.nan)
     return classes[:, common].mean(axis=1)
 
 
-def _aside(technique: Json, arm: Json, known: Findings, block: object) -> str:
-    if not block.runs.size:
+def _why_excluded(technique: Json, arm: Json, findings: Findings, values: MetricValues) -> str:
+    if not values.runs.size:
         return "no runs"
-    if known.fit(technique, arm) == "no":
-        return f"not FIT: {known.identity(technique['training'], arm['arm']).text}"
-    return known.bit_identical(technique, arm)
+    if findings.fit(technique, arm) == "no":
+        return f"not FIT: {findings.identity(technique['training'], arm['arm']).text}"
+    return findings.bit_identical(technique, arm)
 
 
-def _pareto_rows(family: Family, plan: Json, resamples: int) -> list[Json]:
-    compared = family.compared
-    found = dominates(_criteria(family)) if compared else np.zeros((0, 0), dtype=bool)
-    shares = _front_shares(family, plan, resamples)
+def _pareto_rows(candidates: Candidates, plan: Json, resamples: int) -> list[Json]:
+    compared = candidates.compared
+    dominated = dominates(_criteria(candidates)) if compared else np.zeros((0, 0), dtype=bool)
+    shares = _front_shares(candidates, plan, resamples)
     method = f"share: whole-run bootstrap, {resamples} resamples; churn at its value"
     rows = []
-    for p in family.points:
-        row = _pareto_keys(family, p) | _moments(p)
-        if not p.aside and len(compared) > 1:
+    for p in candidates.points:
+        row = _pareto_keys(candidates, p) | _moments(p)
+        if not p.excluded and len(compared) > 1:
             j = compared.index(p)
-            by = [compared[i].technique for i in np.flatnonzero(found[:, j])]
+            by = [compared[i].technique for i in np.flatnonzero(dominated[:, j])]
             row |= {"on_front": "no" if by else "yes", "dominated_by": "; ".join(by)}
             row |= {"front_share": shares[j], "method": method}
-        rows.append(row | {"note": _pareto_note(p, family)})
+        rows.append(row | {"note": _pareto_note(p, candidates)})
     return rows
 
 
-def _pareto_keys(family: Family, p: Point) -> Json:
+def _pareto_keys(candidates: Candidates, p: Point) -> Json:
     return {
         "technique": p.technique,
-        "baseline": family.baseline,
-        "arm": family.arm["arm"],
-        "seed": family.arm["seed"],
-        "attribute": family.attribute,
-        "metric": family.metric,
+        "baseline": candidates.baseline,
+        "arm": candidates.arm["arm"],
+        "seed": candidates.arm["seed"],
+        "attribute": candidates.attribute,
+        "metric": candidates.metric,
         "n": p.runs.size,
-        "n_classes": family.n_classes,
+        "n_classes": candidates.n_classes,
         "on_front": "",
         "churn_mean": p.churn,
     }
@@ -239,21 +253,24 @@ def _moments(p: Point) -> Json:
     }
 
 
-def _criteria(family: Family) -> np.ndarray:
-    """(points compared, criteria), all better when smaller; churn only where it is known of all."""
-    rows = [(-st.means(p.accuracy), st.means(p.bias), p.churn) for p in family.compared]
-    return np.array(rows, dtype=np.float64)[:, : 3 if family.with_churn else 2]
+def _criteria(candidates: Candidates) -> np.ndarray:
+    """Return (points compared, criteria), all better when smaller; churn only where it is known for all."""
+    rows = [(-st.means(p.accuracy), st.means(p.bias), p.churn) for p in candidates.compared]
+    return np.array(rows, dtype=np.float64)[:, : 3 if candidates.with_churn else 2]
 
 
-def _front_shares(family: Family, plan: Json, resamples: int) -> np.ndarray:
-    """(points compared,): share of resamples in which nobody dominates it; techniques of one training share draws."""
-    compared = family.compared
+def _front_shares(candidates: Candidates, plan: Json, resamples: int) -> np.ndarray:
+    """Return the share of resamples in which no other point dominates it, (points compared,).
+
+    Techniques of one training share draws, as they share runs.
+    """
+    compared = candidates.compared
     if len(compared) < 2 or min(p.runs.size for p in compared) < 2:
         return np.full(len(compared), np.nan)
-    drawn = np.empty((resamples, len(compared), 3 if family.with_churn else 2))
+    drawn = np.empty((resamples, len(compared), 3 if candidates.with_churn else 2))
     for j, p in enumerate(compared):
         means = resampled_means(
-            np.stack([-p.accuracy, p.bias]), draw_runs(p.runs.size, _rng(p, family, plan), resamples)
+            np.stack([-p.accuracy, p.bias]), draw_runs(p.runs.size, _rng(p, candidates, plan), resamples)
         )
         drawn[:, j, :2] = means
         drawn[:, j, 2:] = p.churn
@@ -262,24 +279,26 @@ def _front_shares(family: Family, plan: Json, resamples: int) -> np.ndarray:
 
 
 def _dominated(drawn: np.ndarray, j: int) -> NDArray[np.bool_]:
-    """By whom point j is dominated, (resamples, points); one point at a time keeps memory small."""
+    """Return which points dominate point j, (resamples, points); one point at a time keeps memory small."""
     one = drawn[:, j : j + 1]
-    return (drawn <= one).all(axis=-1) & (drawn < one).any(axis=-1)
+    return np.asarray((drawn <= one).all(axis=-1) & (drawn < one).any(axis=-1))
 
 
-def _rng(p: Point, family: Family, plan: Json) -> np.random.Generator:
-    """One generator per training, arm and number of runs: the same resampled runs on every metric and attribute."""
+def _rng(p: Point, candidates: Candidates, plan: Json) -> np.random.Generator:
+    """Return the generator of a training, arm and number of runs: all metrics and attributes resample the same runs."""
     trainings, arms = [t["training"] for t in plan["techniques"]], [arm["arm"] for arm in plan["arms"]]
-    return np.random.default_rng([SHARE_SEED, trainings.index(p.training), arms.index(family.arm["arm"]), p.runs.size])
+    return np.random.default_rng(
+        [SHARE_SEED, trainings.index(p.training), arms.index(candidates.arm["arm"]), p.runs.size]
+    )
 
 
-def _pareto_note(p: Point, family: Family) -> str:
+def _pareto_note(p: Point, candidates: Candidates) -> str:
     constant = [
         name for name, x in (("accuracy", p.accuracy), ("bias", p.bias)) if p.runs.size > 1 and st.is_constant(x)
     ]
     notes = [f"{' and '.join(constant)} constant in all {p.runs.size} runs"] if constant else []
-    if not p.aside and len(family.compared) < 2:
+    if not p.excluded and len(candidates.compared) < 2:
         notes.append("nothing to compare it with")
-    if not p.aside and not family.with_churn:
+    if not p.excluded and not candidates.with_churn:
         notes.append("churn not known of all: front of accuracy and bias only")
-    return joined(p.aside and f"stands aside: {p.aside}", *notes)
+    return joined(p.excluded and f"stands aside: {p.excluded}", *notes)

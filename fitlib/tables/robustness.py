@@ -1,7 +1,7 @@
-"""Would other runs say the same: reversal of verdicts, runs needed, declared looks. Frames in, frames out.
+"""The tables "reversal", "runs_needed" and "sequential": how firm a verdict is, and how many runs it takes.
 
-Only distinct metrics of the declared family; see `fitlib.tables.runs_and_summary` for plan and evidence,
-`fitlib.tables.comparisons` for pairs.
+Frames in, frames out. Only distinct metrics that are corrected together; see `fitlib.tables.runs_and_summary` for plan
+and evidence, `fitlib.tables.comparisons` for pairs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,12 @@ from fitlib.statistics import risk as risks
 from fitlib.statistics import sequential as looking
 from fitlib.statistics.estimates import NOT_ESTIMABLE
 from fitlib.statistics.sequential import Look
-from fitlib.tables.comparisons import Pair, family_of, pairs_of
+from fitlib.tables.comparisons import Pair, distinct_metrics, pairs_of
 from fitlib.tables.fit_findings import CheckFit
 from fitlib.tables.metric_series import retraining
 from fitlib.tables.schemas import REVERSAL, RUNS_NEEDED, SEQUENTIAL, Json, joined, table_of
 
-# Resamples and simulated powers are drawn from these and the numbers of runs alone.
+# Resamples and simulated powers depend on these seeds and the numbers of runs alone.
 REVERSAL_SEED, RUNS_SEED = 2021, 2006
 POWER = 0.8
 
@@ -32,23 +32,23 @@ POWER = 0.8
 def reversals(
     metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
 ) -> pd.DataFrame:
-    """P(verdict reversal) by means of k = 1, 2, 4, … new runs of each, k at most half of the runs; see
-    `fitlib.statistics.risk`.
+    """Estimate P(verdict reversal) by means of k = 1, 2, 4, … new runs of each, k at most half of the runs.
 
-    No number where the direction is not established, and none for techniques that share one training, for runs that
-    are not FIT or bit-identical: the note says why.
+    See `fitlib.statistics.risk.verdict_reversal`. No number where the direction is not established, and none for
+    techniques that share one training, for runs that are not FIT or bit-identical: the note gives the reason.
     """
     pairs = pairs_of(metrics, plan, evidence, check_fit)
-    chosen = _distinct(pairs, plan)
+    chosen = _with_distinct_metrics(pairs, plan)
     return table_of([row for pair in chosen for row in _reversal_rows(pair)], REVERSAL)
 
 
 def _reversal_rows(pair: Pair) -> Iterator[Json]:
     n = (pair.b.runs.size, pair.t.runs.size)
-    refused, k = _refused(pair) or (pair.paired and "not computed for techniques that share one training") or "", 1
+    shared = "not computed for techniques that share one training"
+    why, k = _why_untested(pair) or (shared if pair.paired else ""), 1
     while k == 1 or 2 * k <= min(n):
         row = _keys(pair) | {"k": k, "n_baseline": n[0], "n_technique": n[1], "retraining": retraining(pair.arm)}
-        yield row | ({"note": refused} if refused else _reversal(*pair.samples, k))
+        yield row | ({"note": why} if why else _reversal(*pair.samples, k))
         k *= 2
 
 
@@ -63,21 +63,21 @@ def _reversal(b: np.ndarray, t: np.ndarray, k: int) -> Json:
 
 
 def runs_needed(comparisons: pd.DataFrame, plan: Json) -> pd.DataFrame:
-    """Runs of each technique that the declared effect takes, at the SDs seen and the corrected alpha.
+    """Return the runs of each technique needed for the declared effect, at the observed SDs and the corrected alpha.
 
     ``runs_for_mean``: for power .8 to show the smallest effect, and enough for the exact rank test to reach the
-    corrected alpha at all; ``runs_for_width``: until the 95 % interval of the
-    difference is at most ± that effect; ``runs_for_variance``: for power .8 to show an SD ratio of 1.5 (independent
-    normal runs). Missing where there is no such test or no number suffices: the note says why.
+    corrected alpha at all; ``runs_for_width``: until the 95 % interval of the difference is at most ± that effect;
+    ``runs_for_variance``: for power .8 to show an SD ratio of 1.5 (independent normal runs). Missing where there is no
+    such test or no number suffices: the note gives the reason.
     """
     rows = comparisons[(comparisons["redundant_with"] == "") & comparisons["family_size"].notna()]
     return table_of([_needed_row(row, plan["analysis"]) for row in rows.to_dict("records")], RUNS_NEEDED)
 
 
 def _needed_row(row: Json, analysis: Json) -> Json:
-    shared = ("technique", "baseline", "arm", "attribute", "metric", "design", "n_baseline", "n_technique")
-    shared += ("sd_baseline", "sd_technique", "sd_difference", "family_size", "family_size_variance")
-    needed = {name: row[name] for name in shared}
+    keys = ("technique", "baseline", "arm", "attribute", "metric", "design", "n_baseline", "n_technique")
+    numbers = ("sd_baseline", "sd_technique", "sd_difference", "family_size", "family_size_variance")
+    needed = {name: row[name] for name in (*keys, *numbers)}
     needed |= {"effect": analysis["smallest_effect"], "alpha": analysis["alpha"], "power": POWER}
     needed |= {"power_mean_now": row["power_mean"], "power_variance_now": row["power_variance"]}
     if pd.isna(row["p_mean"]) or min(row["n_baseline"], row["n_technique"]) < 2:
@@ -89,15 +89,16 @@ def _needed_row(row: Json, analysis: Json) -> Json:
 
 def _runs_for_mean(row: Json) -> tuple[int | None, int | None]:
     effect, alpha, sds = row["effect"], row["alpha_corrected"], _sds(row)
-    if len(sds) == 1:
-        mean, width = power.runs_for_paired(effect, *sds, alpha, POWER), power.runs_for_width_paired(effect, *sds)
+    paired = len(sds) == 1
+    if paired:
+        mean, width = power.runs_for_paired(effect, sds[0], alpha, POWER), power.runs_for_width_paired(effect, sds[0])
     else:
-        mean, width = power.runs_for_mean(effect, *sds, alpha, POWER), power.runs_for_width(effect, *sds)
-    return (None if mean is None else max(mean, power.runs_for_ranks(alpha, len(sds) == 1))), width
+        mean, width = power.runs_for_mean(effect, sds[0], sds[1], alpha, POWER), power.runs_for_width(effect, *sds)
+    return (None if mean is None else max(mean, power.runs_for_ranks(alpha, paired))), width
 
 
 def _sds(row: Json) -> tuple[float, ...]:
-    """The SDs that the test of the mean rests on."""
+    """Return the SDs that the test of the mean depends on."""
     paired = row["design"] == "paired by run"
     return (row["sd_difference"],) if paired else (row["sd_baseline"], row["sd_technique"])
 
@@ -133,28 +134,29 @@ def _runs_for_variance(alpha: float) -> int | None:
 def sequential(
     metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
 ) -> pd.DataFrame:
-    """Declared looks at the runs 0..n-1, one row per look; empty unless the plan declares ``analysis.looks``.
+    """Make the declared looks at the runs 0..n-1, one row per look; empty unless the plan has ``analysis.looks``.
 
-    Each look uses only what its runs show (classes defined in every one of them). The level is Pocock's for alpha
-    divided by the family's size, so that the decisions hold together (Bonferroni); see `fitlib.statistics.sequential`.
+    Each look uses its own runs only, also to choose the classes (defined in every one of them). The level is Pocock's
+    for alpha divided by the number of tests, so that all decisions hold together (Bonferroni); see
+    `fitlib.statistics.sequential`.
     """
     at = plan["analysis"].get("looks")
     if not at:
         return table_of([], SEQUENTIAL)
     pairs = pairs_of(metrics, plan, evidence, check_fit)
-    chosen = _distinct(pairs, plan)
-    size = sum(not _refused(pair) for pair in chosen)
+    chosen = _with_distinct_metrics(pairs, plan)
+    size = sum(not _why_untested(pair) for pair in chosen)
     return table_of([row for pair in chosen for row in _look_rows(pair, at, plan, size)], SEQUENTIAL)
 
 
 def _look_rows(pair: Pair, at: Sequence[int], plan: Json, size: int) -> Iterator[Json]:
-    alpha, refused = plan["analysis"]["alpha"], _refused(pair)
+    alpha, why = plan["analysis"]["alpha"], _why_untested(pair)
     keys = _keys(pair) | {"alpha": alpha, "family_size": size}
-    if refused:
-        yield from (keys | {"look": i, "n": n, "note": refused} for i, n in enumerate(at, start=1))
+    if why:
+        yield from (keys | {"look": i, "n": n, "note": why} for i, n in enumerate(at, start=1))
         return
-    found = looking.looks_of(lambda n: _first(pair, n), at, alpha / size, pair.paired)
-    yield from (keys | {"look": i} | _look_columns(look) for i, look in enumerate(found, start=1))
+    looks = looking.looks_of(lambda n: _first(pair, n), at, alpha / size, pair.paired)
+    yield from (keys | {"look": i} | _look_columns(look) for i, look in enumerate(looks, start=1))
 
 
 def _first(pair: Pair, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -163,7 +165,7 @@ def _first(pair: Pair, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _look_columns(look: Look) -> Json:
     columns = {"n": look.n, "level": look.level, "decision": look.decision}
-    if look.test is None:
+    if look.test is None or look.difference is None:
         return columns
     p, smallest, d = look.test.p, look.test.smallest_p, look.difference
     columns |= {"p": p, "p_smallest": smallest}
@@ -175,9 +177,9 @@ def _look_columns(look: Look) -> Json:
 # Parts
 
 
-def _distinct(pairs: Sequence[Pair], plan: Json) -> list[Pair]:
-    family = set(family_of(pairs, plan)[0])
-    return [pair for pair in pairs if pair.metric in family]
+def _with_distinct_metrics(pairs: Sequence[Pair], plan: Json) -> list[Pair]:
+    distinct = set(distinct_metrics(pairs, plan)[0])
+    return [pair for pair in pairs if pair.metric in distinct]
 
 
 def _keys(pair: Pair) -> Json:
@@ -185,8 +187,8 @@ def _keys(pair: Pair) -> Json:
     return names | {"arm": pair.arm["arm"], "attribute": pair.attribute, "metric": pair.metric}
 
 
-def _refused(pair: Pair) -> str:
-    """Why a pair enters no test; empty if it does."""
+def _why_untested(pair: Pair) -> str:
+    """Return the reason why a pair enters no test; "" if it does."""
     if pair.fit == "no":
         return "runs are not FIT"
     if pair.bit_identical:

@@ -1,10 +1,10 @@
-"""The tables of an experiment: runs and summary; comparisons are in `fitlib.tables.comparisons`, risks in
-`four_fifths`.
+"""The tables "runs" and "summary" of an experiment.
 
-Pandas frames in, pandas frames out: ``metrics`` is the long table of `fitlib.metrics.long_tables`, ``counts`` its
-counts, ``plan`` and ``evidence`` are the plan and the evidence of the runs as JSON values. Only main arms enter. Every
-table has an explicit schema (`fitlib.tables.schemas`), rows in plan order and no time, host, path or experiment name.
-All of them follow the declared reading; accuracy has no reading and stands beside either.
+Pandas frames in, pandas frames out, here as in all modules of tables: ``metrics`` is the long table of
+`fitlib.metrics.long_tables`, ``counts`` that of counts; ``plan`` and ``evidence`` are the plan and the evidence of the
+runs as JSON values. Only main arms enter. Every table has an explicit schema (`fitlib.tables.schemas`), rows in plan
+order, and no time, host, path or experiment name. All follow the declared reading; accuracy has no reading and is
+included under either.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from fitlib.tables.testset import denominator_note, summary_columns
 
 
 def concatenate(frames: Mapping[str, pd.DataFrame], plan: Json) -> pd.DataFrame:
-    """The long tables ``frames`` (technique -> metrics) as one, in plan order; techniques without one are left out."""
+    """Concatenate long tables, {technique: frame}, in plan order; techniques without one are left out."""
     ordered = [frames[t["technique"]] for t in plan["techniques"] if t["technique"] in frames]
     return pd.concat(ordered, ignore_index=True) if ordered else pd.DataFrame()
 
@@ -28,18 +28,18 @@ def concatenate(frames: Mapping[str, pd.DataFrame], plan: Json) -> pd.DataFrame:
 def runs(
     metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
 ) -> pd.DataFrame:
-    """One row per technique, main arm, run and protected attribute: status, digests (16 hex), overall values.
+    """Return one row per technique, main arm, run and protected attribute: status, digests (16 hex), overall values.
 
     Planned runs without evidence are "missing"; without any evidence (predictions made elsewhere) the runs are those
     that have metrics. ``fit`` is "yes", "no" or "unknown". ``check_fit``: see
     `fitlib.statistics.run_identity.check_fit`.
     """
-    known, overall = Findings(evidence, check_fit, plan), _overall_by_run(metrics, plan)
+    findings, overall = Findings(evidence, check_fit, plan), _overall_by_run(metrics, plan)
     rows = [
-        _run_row(technique, arm, run, attribute, known, overall)
+        _run_row(technique, arm, run, attribute, findings, overall)
         for technique in plan["techniques"]
         for arm in main_arms(plan)
-        for run in _run_numbers(technique, arm, known, overall)
+        for run in _run_numbers(technique, arm, findings, overall)
         for attribute in plan["groups"]
     ]
     return table_of(rows, RUNS)
@@ -48,17 +48,17 @@ def runs(
 def summary(
     metrics: pd.DataFrame, plan: Json, testset: pd.DataFrame | None = None, counts: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Mean and SD over runs with 95 % intervals, extremes and MaxDiff, per technique, arm, attribute, metric, target.
+    """Return mean, SD with 95 % intervals, extremes and MaxDiff per technique, arm, attribute, metric and target.
 
-    ``target`` is "overall" or the class number; accuracy stands overall and per ``group``. ``n`` counts the runs where
-    the value is defined, ``n_undefined_max`` the most classes undefined in one run (of a class: 1 if ever undefined).
+    ``target`` is "overall" or the class number; accuracy is given overall and per ``group``. ``n`` counts the runs in
+    which the value is defined, ``n_undefined_max`` the most classes undefined in one run (of a class: 1 if ever).
 
     From ``testset``: ``expectation`` without disparity and ``smallest_denominator``. From ``counts``, by class:
     ``signed_mean`` (rate of ``lower_group`` minus rate of the highest group) with Student's t interval, and in how many
     runs another group was lowest. Without these long tables the columns are empty.
     """
     series = series_of(metrics, plan)
-    columns = _described(series.values) | summary_columns(series, plan, testset, counts)
+    columns = _describe(series.values) | summary_columns(series, plan, testset, counts)
     columns["n_undefined_max"] = np.maximum(series.undefined, (series.counts > columns["n"]).astype(np.int64))
     numbers = (columns["n"].tolist(), series.counts.tolist(), columns["sd"].tolist())
     notes = zip(*numbers, columns["smallest_denominator"], strict=True)
@@ -68,29 +68,31 @@ def summary(
 
 # Runs
 
+_ByRun = dict[tuple[str, str, str, int], dict[str, float]]
 
-def _overall_by_run(metrics: pd.DataFrame, plan: Json) -> dict[tuple[str, str, str, int], dict[str, float]]:
-    """(technique, arm, attribute, run) -> metric -> overall value."""
-    series, found = series_of(metrics, plan), {}
+
+def _overall_by_run(metrics: pd.DataFrame, plan: Json) -> _ByRun:
+    """Return the overall values as {(technique, arm, attribute, run): {metric: value}}."""
+    series, values_of_run = series_of(metrics, plan), _ByRun()
     overall = (series.keys["target"] == -1) & (series.keys["group"] == -1)
-    for row in np.flatnonzero(overall):
+    for row in np.flatnonzero(overall).tolist():
         technique, arm, attribute, metric = names_of(series, row, plan)
         for run, value in zip(series.runs[row], series.values[row], strict=True):
             if run >= 0:
-                found.setdefault((technique, arm, attribute, int(run)), {})[metric] = float(value)
-    return found
+                values_of_run.setdefault((technique, arm, attribute, int(run)), {})[metric] = float(value)
+    return values_of_run
 
 
-def _run_numbers(technique: Json, arm: Json, known: Findings, overall: Mapping) -> list[int]:
+def _run_numbers(technique: Json, arm: Json, findings: Findings, overall: _ByRun) -> list[int]:
     numbers = {run for name, arm_name, _, run in overall if (name, arm_name) == (technique["technique"], arm["arm"])}
-    if known.all:
+    if findings.all:
         numbers |= set(range(arm["runs"]))
-        numbers |= {run for *where, run in known.by_run if where == [technique["training"], arm["arm"]]}
+        numbers |= {run for *where, run in findings.by_run if where == [technique["training"], arm["arm"]]}
     return sorted(numbers)
 
 
-def _run_row(technique: Json, arm: Json, run: int, attribute: str, known: Findings, overall: Mapping) -> Json:
-    record = known.by_run.get((technique["training"], arm["arm"], run), {})
+def _run_row(technique: Json, arm: Json, run: int, attribute: str, findings: Findings, overall: _ByRun) -> Json:
+    record = findings.by_run.get((technique["training"], arm["arm"], run), {})
     values = overall.get((technique["technique"], arm["arm"], attribute, run), {})
     parts = record.get("parts") or {}
     digests = {
@@ -102,15 +104,16 @@ def _run_row(technique: Json, arm: Json, run: int, attribute: str, known: Findin
     }
     status = record.get("status") or ("done" if values else "missing")
     keys = {"technique": technique["technique"], "training": technique["training"], "run": run, "attribute": attribute}
-    keys |= {"status": status, "fit": known.fit(technique, arm)} | {k: arm[k] for k in ("arm", "noise", "kind", "seed")}
+    keys |= {"status": status, "fit": findings.fit(technique, arm)}
+    keys |= {name: arm[name] for name in ("arm", "noise", "kind", "seed")}
     return keys | {name: (digest or "")[:16] for name, digest in digests.items()} | values
 
 
 # Summary
 
 
-def _described(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Statistics of (rows, runs) over the defined values of each row; rows with equally many go together."""
+def _describe(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Describe (rows, runs) by the defined values of each row; rows with equally many are computed together."""
     defined = ~np.isnan(values)
     n = defined.sum(axis=1)
     names = ("mean", "mean_low", "mean_high", "sd", "sd_low", "sd_high", "max", "min")

@@ -192,7 +192,12 @@ DESCRIPTIONS = {
 
 
 def table_of(rows: Sequence[Json] | Json | pd.DataFrame, schema: Mapping[str, str]) -> pd.DataFrame:
-    """``rows`` with the columns and dtypes of ``schema``; missing text is empty, -0.0 is 0.0."""
+    """Return ``rows`` with the columns and dtypes of ``schema``; missing text is empty, -0.0 is 0.0.
+
+    >>> table_of([{"p": 0.04, "metric": "DP"}], {"metric": "str", "n": "Int64", "p": "float64"})
+      metric     n     p
+    0     DP  <NA>  0.04
+    """
     frame = pd.DataFrame(rows, columns=list(schema))
     for name, dtype in schema.items():
         values = frame[name]
@@ -205,12 +210,16 @@ def table_of(rows: Sequence[Json] | Json | pd.DataFrame, schema: Mapping[str, st
 
 
 def integer_column(numbers: np.ndarray, present: np.ndarray) -> pd.arrays.IntegerArray:
-    """Whole numbers, missing where not ``present``."""
+    """Return whole numbers as an integer array that is missing where not ``present``."""
     return pd.arrays.IntegerArray(numbers.astype(np.int64), ~present)
 
 
 def joined(*notes: str) -> str:
-    """Notes in one cell; empty ones are left out."""
+    """Join the notes of a cell with semicolons, leaving out empty ones.
+
+    >>> joined("no runs", "", "outside the family")
+    'no runs; outside the family'
+    """
     return "; ".join(note for note in notes if note)
 
 
@@ -218,7 +227,7 @@ def joined(*notes: str) -> str:
 
 
 def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
-    """``frame`` as CSV: UTF-8, LF, no index, floats that read back exactly, missing values empty."""
+    """Write ``frame`` as CSV: UTF-8, LF, no index, floats that read back exactly, missing values empty."""
     frame.to_csv(path, index=False, encoding="utf-8", lineterminator="\n", na_rep="")
 
 
@@ -242,7 +251,7 @@ def _field(table: str, name: str) -> Json:
 
 
 def read_csv(path: str | Path, table: str) -> pd.DataFrame:
-    """A table written by `write_csv`, equal to what was written; ``table`` is a key of `SCHEMAS`."""
+    """Read a table as `write_csv` wrote it, equal to what was written; ``table`` is a key of `SCHEMAS`."""
     text = pd.read_csv(path, dtype="str", keep_default_na=False).astype("object")
     numbers = [column for column, dtype in SCHEMAS[table].items() if dtype != "str"]
     # Python's float() reads back exactly; pandas' own parser did not in every version

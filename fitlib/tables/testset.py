@@ -1,10 +1,11 @@
-"""What the finite test set contributes, as tables: columns of the summary, components of the spread, selection.
+"""The tables "components" and "selection", and columns of "summary": what the finite test set contributes.
 
-``testset`` and ``counts`` are the long tables of `fitlib.metrics.long_tables`, of all techniques; ``plan`` as
-everywhere. Rows in plan order, main arms only.
+``testset`` and ``counts`` are the long tables of `fitlib.metrics.long_tables`, of all techniques; ``plan`` as in
+`fitlib.tables.runs_and_summary`. Rows in plan order, main arms only.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,16 +26,19 @@ _Values = dict[tuple[str, str, int], float]  # quantity, metric, target (-1: ove
 
 
 def by_place(testset: pd.DataFrame | None) -> dict[_Key, tuple[int, _Values]]:
-    """(technique, arm, attribute) -> number of runs, and {(quantity, metric, target): value}, target -1 = overall."""
+    """Return {(technique, arm, attribute): (number of runs, {(quantity, metric, target): value})}.
+
+    Target -1 = overall.
+    """
     if testset is None or not len(testset):
         return {}
-    found = {}
+    places = {}
     for key, part in testset.groupby(["technique", "arm", "attribute"], sort=False):
         target = part["target"].astype("Int64").fillna(-1).astype(int)
         names = zip(part["quantity"], part["metric"], target.tolist(), strict=True)
         values = dict(zip(names, part["value"].astype(float).tolist(), strict=True))
-        found[key] = int(part["n"].iloc[0]), values
-    return found
+        places[key] = int(part["n"].iloc[0]), values
+    return places
 
 
 # Summary
@@ -42,17 +46,18 @@ def by_place(testset: pd.DataFrame | None) -> dict[_Key, tuple[int, _Values]]:
 
 def summary_columns(
     series: Series, plan: Json, testset: pd.DataFrame | None, counts: pd.DataFrame | None
-) -> dict[str, object]:
-    """Columns of the summary, one value per row of ``series``: expectation to lower_group_changes.
+) -> dict[str, Any]:
+    """Return columns of the summary, one value per row of ``series``: expectation to lower_group_changes.
 
     The expectation is that of the strict reading, so under the published one it is missing.
     """
-    known, signed = by_place(testset), _signed_rows(counts, plan)
+    places, signed = by_place(testset), _signed_rows(counts, plan)
     columns = {name: np.full(len(series.values), np.nan) for name in ("expectation", "smallest_denominator")}
     rows: list[Mapping] = [{}] * len(series.values)
-    for i in np.flatnonzero(series.keys["group"] == -1):
-        *place, metric = names_of(series, i, plan)
-        target, values = int(series.keys["target"][i]), known.get(tuple(place), (0, {}))[1]
+    for i in np.flatnonzero(series.keys["group"] == -1).tolist():
+        technique, arm, attribute, metric = names_of(series, i, plan)
+        place = (technique, arm, attribute)
+        target, values = int(series.keys["target"][i]), places.get(place, (0, {}))[1]
         for name, column in columns.items():
             column[i] = values.get((name, metric, target), np.nan)
         rows[i] = signed.get((*place, metric, target), {})
@@ -65,28 +70,30 @@ def summary_columns(
 
 
 def denominator_note(smallest: float, plan: Json) -> str:
-    """The note where a denominator is below the declared ``min_group``; ``smallest`` may be missing."""
+    """Return a note if a denominator is below the declared ``min_group``, else ""; ``smallest`` may be missing."""
     few = not pd.isna(smallest) and smallest < plan["analysis"].get("min_group", 0)
     return f"smallest denominator {int(smallest)} below min_group" if few else ""
 
 
 def _signed_rows(counts: pd.DataFrame | None, plan: Json) -> dict[tuple, Json]:
-    """(technique, arm, attribute, metric, class) -> columns on the signed difference."""
+    """Return {(technique, arm, attribute, metric, class): columns on the signed difference}."""
     if counts is None or not len(counts):
         return {}
-    rows, arms = {}, {arm["arm"] for arm in main_arms(plan)}
+    rows: dict[tuple, Json] = {}
+    arms = {arm["arm"] for arm in main_arms(plan)}
     for key, part in counts.groupby(["technique", "arm", "attribute"], sort=False):
         if key[1] in arms and key[2] in plan["groups"]:
             names = plan["groups"][key[2]]
             table = counts_array(part, len(plan["classes"]), len(names))[1]
             signed = signed_of(cells_of(table, "tp" in part))
-            described = {id(s): _described(s, names) for s in signed.values()}
+            # metrics share one signed difference: each is described once
+            described = {id(s): _describe(s, names) for s in signed.values()}
             rows |= {(*key, m, target): row for m, s in signed.items() for target, row in enumerate(described[id(s)])}
     return rows
 
 
-def _described(signed: Signed, names: list[str]) -> list[Json]:
-    rows = [dict(zip(SIGNED, ends, strict=True)) for ends in _intervals(signed.values)]
+def _describe(signed: Signed, names: list[str]) -> list[Json]:
+    rows: list[Json] = [dict(zip(SIGNED, ends, strict=True)) for ends in _intervals(signed.values)]
     for target, row in enumerate(rows):
         if signed.directed[target]:
             row["lower_group"] = str(names[signed.lower[target]])
@@ -95,7 +102,7 @@ def _described(signed: Signed, names: list[str]) -> list[Json]:
 
 
 def _intervals(values: np.ndarray) -> list[list[float]]:
-    """Mean with Student's t interval over the runs where it is defined, of each class: (runs, classes) in."""
+    """Return mean and Student's t interval of each class over the runs where it is defined; (runs, classes) in."""
     defined = ~np.isnan(values)
     whole = defined.all(axis=0) & (len(values) > 0)
     ends = np.full((values.shape[1], 3), np.nan)
@@ -110,10 +117,11 @@ def _intervals(values: np.ndarray) -> list[list[float]]:
 
 
 def components_table(testset: pd.DataFrame, plan: Json) -> pd.DataFrame:
-    """Components of the signed differences DP, EOFP and EOTP: one row per technique, arm, attribute, metric and class.
+    """Return the variance components of the signed differences DP, EOFP and EOTP.
 
-    ``sd_between_runs``: of the runs on this test set; ``sd_total``: of one value with a new run and a new test set.
-    ``variance_…`` hold the estimates as they are, which may be negative; their SD is then 0 and the note says so.
+    One row per technique, arm, attribute, metric and class. ``sd_between_runs``: of the runs on this test set;
+    ``sd_total``: of one value with a new run and a new test set. ``variance_…`` are the unbiased estimates, which may
+    be negative; their SD is then 0, with a note.
     """
     rows = [
         keys | {"metric": metric, "target": target} | _component_row(n, metric, target, values)
@@ -132,14 +140,14 @@ _VARIANCES = {
     "variance_interaction": "sd_interaction",
     "floor": "floor_sd",
 }
-_KEPT = {"variance_run": "run", "variance_test_set": "test set", "variance_interaction": "run × test set"}
+_SOURCES = {"variance_run": "run", "variance_test_set": "test set", "variance_interaction": "run × test set"}
 
 
-def _component_row(n: int, metric: str, target: int, known: _Values) -> Json:
-    values = {name: known.get((name, metric, target), np.nan) for name in _VARIANCES}
+def _component_row(n: int, metric: str, target: int, quantities: _Values) -> Json:
+    values = {name: quantities.get((name, metric, target), np.nan) for name in _VARIANCES}
     row = {sd: float(np.sqrt(max(values[name], 0.0))) for name, sd in _VARIANCES.items()}
-    row = {"n": n} | row | {name: values[name] for name in _KEPT}
-    negative = [shown for name, shown in _KEPT.items() if values[name] < 0]
+    row = {"n": n} | row | {name: values[name] for name in _SOURCES}
+    negative = [source for name, source in _SOURCES.items() if values[name] < 0]
     return row | {"note": joined(_why_missing(n, values), f"estimated ≤ 0: {', '.join(negative)}" if negative else "")}
 
 
@@ -154,24 +162,24 @@ def _why_missing(n: int, values: Mapping[str, float]) -> str:
 
 
 def _places(testset: pd.DataFrame, plan: Json) -> Iterator[tuple[Json, int, _Values]]:
-    known = by_place(testset)
+    places = by_place(testset)
     for technique in plan["techniques"]:
         for arm in main_arms(plan):
             for attribute in plan["groups"]:
                 place = (technique["technique"], arm["arm"], attribute)
-                if place in known:
+                if place in places:
                     keys = dict(zip(("technique", "arm", "attribute"), place, strict=True)) | {"seed": arm["seed"]}
-                    yield keys, *known[place]
+                    yield keys, *places[place]
 
 
 # Selection
 
 
 def selection_table(testset: pd.DataFrame, plan: Json) -> pd.DataFrame:
-    """What becomes of the fairest of n runs: one row per technique, arm, attribute and bias metric (overall value).
+    """Return what becomes of the fairest of n runs, per technique, arm, attribute and bias metric (overall value).
 
     The run is chosen on a random half of the test units (``selected_on``) and reported on the other half
-    (``selected_off``); ``mean``: of all runs there. ``regression`` = selected_off - selected_on.
+    (``selected_off``); ``mean``: of all runs on that half. ``regression`` = selected_off - selected_on.
     """
     rows = [
         keys | {"metric": metric, "n": n} | _selection_row(n, metric, values)

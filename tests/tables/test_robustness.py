@@ -209,7 +209,7 @@ def test_every_arm_has_its_rows() -> None:
     table = looks(pd.concat(frames), several)
     assert table["arm"].unique().tolist() == ["seed0.ulp", "seed3.ulp"] and len(table) == 2 * 5
     assert len(reversals(pd.concat(frames), several)) == 2 * 5 * 3 and CLASSES == 3
-    assert comparisons.family_of(comparisons.pairs_of(pd.concat(frames), several), several)[1] == {
+    assert comparisons.distinct_metrics(comparisons.pairs_of(pd.concat(frames), several), several)[1] == {
         "SPSF": "DP",
         "EOFP": "FPSF",
     }
