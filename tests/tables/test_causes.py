@@ -121,10 +121,10 @@ def test_runs_on_unlike_hardware_are_kept_apart(metrics):
     rows = found[(found["arm"] == "ulp") & (found["metric"] == "DI")]
     assert rows[["hardware", "n"]].values.tolist() == [["cpu 1", 5], ["cpu 2", 3]]
     assert set(rows["fit"]) == {"yes"}
-    told = " ".join(
+    text = " ".join(
         section.sentences(found, causes.cause_tests(metrics, experiment_plan(), evidence), experiment_plan())
     )
-    assert "2 kinds of hardware (cpu 1 and cpu 2)" in told and "ulp on cpu 2" in " ".join(
+    assert "2 kinds of hardware (cpu 1 and cpu 2)" in text and "ulp on cpu 2" in " ".join(
         section.spread_view(found)["Arm"]
     )
 
@@ -139,7 +139,7 @@ def test_hardware_alone_is_a_factor_where_there_is_one_arm():
     assert causes.causes(metrics, alone, same).empty and causes.cause_tests(metrics, alone, same).empty
 
 
-def test_arms_of_seeds_are_no_fit_runs_by_design_and_other_differences_are_told(metrics, table):
+def test_arms_of_seeds_are_not_fit_by_design_and_other_differences_are_noted(metrics, table):
     assert of(table, "seed")["fit"] == "by design" and of(table, "ulp")["fit"] == "yes"
     changed = evidence_with({("seed", 3): {"packages": "torch 1"}, ("ulp", 3): {"initial weights": "odd"}})
     found = causes.causes(metrics, experiment_plan(), changed)
@@ -155,7 +155,7 @@ def test_views_are_those_of_zhuang_and_others():
     assert causes.view(cause("seed-ulp", "seed", implementation="ulp")) == "both"
 
 
-def test_all_pairs_of_distinct_metrics_are_one_family(tests):
+def test_all_pairs_of_distinct_metrics_are_corrected_together(tests):
     pairs = tests[tests["test"] == "pair"]
     assert len(pairs) == 5 * 6  # DP, DI, FPSF, EOTP, BA: SPSF and EOFP repeat; 4 arms that vary
     assert set(pairs["family_size"]) == {30} and (pairs["p_holm"] >= pairs["p"]).all()
@@ -176,7 +176,7 @@ def test_arms_that_are_constant_in_a_metric_have_no_test_and_no_power():
     assert found["p"].notna().any() and len(section.tests_view(found))
 
 
-def test_the_declared_family_limits_the_tests(metrics):
+def test_the_declared_metrics_limit_the_tests(metrics):
     found = causes.cause_tests(metrics, experiment_plan(family=["DI"]), evidence_of())
     assert set(found["metric"]) == {"DI"} and set(found.loc[found["test"] == "pair", "family_size"]) == {6}
 
@@ -227,18 +227,18 @@ def churn(tmp_path_factory) -> pd.DataFrame:
     return causes.cause_churn(persons, experiment_plan(), evidence_of())
 
 
-def test_churn_is_told_by_arm_and_group(churn):
+def test_churn_is_given_by_arm_and_group(churn):
     assert churn.columns.tolist() == list(schemas.SCHEMAS["cause_churn"])
-    everybody = churn[churn["group"].isna()].set_index("arm")
-    assert everybody.loc["seed", "churn"] > 3 * everybody.loc["ulp", "churn"] > 0
-    assert everybody.loc["seed", "kind"] == "comparison" and everybody["churn_low"].notna().all()
+    overall = churn[churn["group"].isna()].set_index("arm")
+    assert overall.loc["seed", "churn"] > 3 * overall.loc["ulp", "churn"] > 0
+    assert overall.loc["seed", "kind"] == "comparison" and overall["churn_low"].notna().all()
     assert churn[churn["arm"] == "seed"]["group"].isna().tolist() == [True, False, False]
 
 
-def test_the_section_says_what_was_found_and_adds_nothing_up(table, tests, churn):
+def test_the_section_reports_the_findings_and_adds_nothing_up(table, tests, churn):
     declared = experiment_plan()
-    told = section.sentences(table, tests, declared)
-    text = " ".join(told)
+    sentences = section.sentences(table, tests, declared)
+    text = " ".join(sentences)
     assert "SD of DP by source, in points: implementation (ulp)" in text and "algorithm (seed)" in text
     assert "not added up" in text and "native 1 of 8 (bit-identical)" in text and "identical in 4 of 4" in text
     assert "power" in text and "not shown to be equal" in text and "%" not in section.views_view(table).to_string()

@@ -45,8 +45,8 @@ def test_each_cost_is_found_where_it_is_and_nowhere_else(costly: tuple) -> None:
     metrics, plan_ = costly
     table = table_of(metrics, plan(*plan_["techniques"], family=["DP"]))
     answers = {name: row_of(table, technique=name, metric="DP") for name in ("Fair", "Wild", "Free")}
-    told = {name: [row[c] for c in ("decrease", *COST_NAMES, "any")] for name, row in answers.items()}
-    assert told == {
+    judged = {name: [row[c] for c in ("decrease", *COST_NAMES, "any")] for name, row in answers.items()}
+    assert judged == {
         "Fair": ["yes", "yes", "no", "no", "yes"],
         "Wild": ["yes", "no", "yes", "yes", "yes"],
         "Free": ["yes", "no", "no", "no", "no"],
@@ -57,10 +57,10 @@ def test_costs_are_asked_only_where_bias_fell(costly: tuple) -> None:
     row = row_of(table_of(*costly), technique="Worse", metric="DP")
     assert row["decrease"] == row["decrease_study"] == "no"
     assert all(row[name] == "" for name in [*COST_NAMES, "any", *STUDY[1:]]) and row["note"] == ""
-    assert row["accuracy_high"] < 0, "the difference of accuracy is told all the same"
+    assert row["accuracy_high"] < 0, "the difference of accuracy is judged all the same"
 
 
-def test_rows_are_the_distinct_metrics_of_the_declared_family(costly: tuple) -> None:
+def test_rows_are_the_distinct_declared_metrics(costly: tuple) -> None:
     metrics, plan_ = costly
     table = table_of(metrics, plan_)
     assert list(table.columns) == list(COSTS)
@@ -82,8 +82,10 @@ def test_accuracy_columns_are_those_of_the_comparisons_and_corrected_over_techni
 
 def test_the_spread_of_paired_accuracies_that_is_not_shown_has_its_power() -> None:
     b, rng = drawn(0, sd=0.002), np.random.default_rng(3)
-    own = 0.9 + 0.002 * rng.standard_normal(8)
-    metrics = with_accuracy(metrics_of(Base=b, Fair=b - 0.1), Base=own, Fair=own + 0.001 * rng.standard_normal(8))
+    accuracy = 0.9 + 0.002 * rng.standard_normal(8)
+    metrics = with_accuracy(
+        metrics_of(Base=b, Fair=b - 0.1), Base=accuracy, Fair=accuracy + 0.001 * rng.standard_normal(8)
+    )
     pair = plan(technique("Base", None, "one"), technique("Fair", "Base", "one"))
     row = row_of(table_of(metrics, pair), metric="DI")
     assert row["cost_accuracy_variance"] == "no" and 0 < row["power_accuracy_variance"] < 1

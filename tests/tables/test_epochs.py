@@ -28,8 +28,8 @@ def history(values: np.ndarray, training: str = "base", arm_name: str = "ulp", s
 def drawn(growth: float = 1.0, seed: int = 0, runs: int = RUNS, sd: float = 0.01) -> np.ndarray:
     """Accuracies whose spread is multiplied by ``growth`` within the last quarter of the epochs."""
     rng = np.random.default_rng(seed)
-    own = sd * rng.standard_normal((runs, 1, 2)) + sd / 10 * rng.standard_normal((runs, EPOCHS_RUN, 2))
-    return 0.8 + own * np.where(np.arange(EPOCHS_RUN) == EPOCHS_RUN - 1, growth, 1)[None, :, None]
+    run_effect = sd * rng.standard_normal((runs, 1, 2)) + sd / 10 * rng.standard_normal((runs, EPOCHS_RUN, 2))
+    return 0.8 + run_effect * np.where(np.arange(EPOCHS_RUN) == EPOCHS_RUN - 1, growth, 1)[None, :, None]
 
 
 def test_rows_give_accuracy_over_everybody_and_the_gap_between_groups() -> None:
@@ -46,7 +46,7 @@ def test_rows_give_accuracy_over_everybody_and_the_gap_between_groups() -> None:
         assert row["gap_sd"] == pytest.approx(gap[:, i].std(ddof=1))
 
 
-def test_trainings_stand_once_in_plan_order_and_control_arms_nowhere() -> None:
+def test_each_training_appears_once_in_plan_order_without_control_arms() -> None:
     parts = [history(drawn(seed=i), training, name) for i, (training, name) in enumerate(WHERE)]
     table = ep.epochs_table(pd.concat(parts, ignore_index=True), PLAN)
     assert list(dict.fromkeys(zip(table["training"], table["arm"], strict=True))) == [("base", "ulp"), ("fair", "ulp")]
@@ -58,14 +58,14 @@ WHERE = (("fair", "ulp"), ("base", "none"), ("base", "ulp"), ("unknown", "ulp"))
 @pytest.mark.parametrize(
     "factor, sd, answer", [(3.0, 0.01, ep.GROWING), (1.0, 0.01, ep.NOT_GROWING), (0.3, 0.01, ep.NOT_GROWING)]
 )
-def test_growing_spread_is_told_from_spread_that_stands_still(factor: float, sd: float, answer: str) -> None:
+def test_growing_spread_is_distinguished_from_constant_spread(factor: float, sd: float, answer: str) -> None:
     table = ep.epochs_table(history(drawn(factor, sd=sd)), PLAN)
-    told = ep.still_growing(table)
-    assert f"{answer} for 1 training (base ×" in told[0] and len(told) == 2
+    sentences = ep.still_growing(table)
+    assert f"{answer} for 1 training (base ×" in sentences[0] and len(sentences) == 2
     assert table["since"].dropna().tolist() == [6] and pd.notna(table["since"].iloc[-1])
 
 
-def test_too_noisy_to_tell_is_told_so() -> None:
+def test_a_spread_too_noisy_to_judge_is_reported_as_such() -> None:
     values = 0.8 + 0.01 * np.random.default_rng(1).standard_normal((6, EPOCHS_RUN, 2))
     assert "cannot be told for 1 training" in ep.still_growing(ep.epochs_table(history(values), PLAN))[0]
 
@@ -93,15 +93,15 @@ def test_interval_of_the_sd_ratio_covers() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_what_cannot_be_estimated_says_so_without_nan_in_words() -> None:
+def test_what_cannot_be_estimated_is_reported_without_nan() -> None:
     still = ep.epochs_table(history(np.full((3, EPOCHS_RUN, 2), 0.5)), PLAN)
     assert still["note"].iloc[0] == "accuracy constant in all 3 runs; gap constant in all 3 runs"
     single = ep.epochs_table(history(drawn(runs=1)), PLAN)
     few = ep.epochs_table(history(drawn()[:, :3]), PLAN)
     assert few["since"].isna().all() and "fewer than 4 epochs" in ep.still_growing(few)[0]
     for table in (still, single, few):
-        told = " ".join(ep.still_growing(table))
-        assert told and "nan" not in told.lower()
+        sentences = " ".join(ep.still_growing(table))
+        assert sentences and "nan" not in sentences.lower()
     assert "cannot be told for 1 training (base)" in ep.still_growing(single)[0]
     nothing = ep.epochs_table(pd.DataFrame(columns=list(ep.HISTORY)), PLAN)
     assert nothing.empty and list(nothing.columns) == list(EPOCHS) and ep.still_growing(nothing) == []

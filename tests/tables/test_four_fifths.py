@@ -166,7 +166,7 @@ def test_without_a_fitting_test_there_is_none(unit: int, persons: bool, why: str
 # The table
 
 
-def test_the_table_tells_who_is_selected_less() -> None:
+def test_the_table_names_the_group_that_is_selected_less() -> None:
     p = simulated(0)
     table = risk_of(plan_of(("A",), favourable=1), A=p)
     landmark, row = table.iloc[0], table.iloc[1]
@@ -182,7 +182,7 @@ def test_the_table_tells_who_is_selected_less() -> None:
     assert (landmark["disadvantaged"], landmark["test"], landmark["note"]) == ("", "", "")
 
 
-def test_nobody_is_disadvantaged_where_rates_are_equal() -> None:
+def test_no_group_is_disadvantaged_where_rates_are_equal() -> None:
     same = np.tile([0, 1], 40)[None].repeat(6, axis=0)
     p = predictions(same, np.zeros(80, dtype=int), np.arange(80) // 2 % 2)
     assert risk_of(plan_of(("A",), favourable=1), A=p).iloc[1]["disadvantaged"] == ""

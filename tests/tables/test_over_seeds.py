@@ -1,4 +1,4 @@
-"""The tables over seeds: who enters, what is corrected, and agreement with the samples they stand for."""
+"""The tables over seeds: which runs enter, what is corrected, and agreement with the samples behind them."""
 
 from types import SimpleNamespace
 
@@ -106,7 +106,7 @@ def test_components_are_those_of_the_runs(values, table):
     assert np.isnan(row["share_seed_baseline"]) and "shares need 8 seeds x 4 runs" in row["note"]
 
 
-def test_shares_stand_beside_their_interval_from_four_runs_on():
+def test_shares_have_an_interval_from_four_runs_on():
     rng = np.random.default_rng(1)
     metrics = metrics_of(SEEDS, Base=drawn(rng, SEEDS, 4), Fair=drawn(rng, SEEDS, 4))
     table = over_seeds_table(metrics, plan_of(SEEDS, 4), (), fits())
@@ -131,7 +131,7 @@ def test_too_few_seeds_qualify_the_verdict():
     assert row["verdict"] == "fairer" and "too few for an unqualified verdict (8 needed)" in row["scope"]
 
 
-def test_the_family_counts_distinct_metrics_of_all_techniques_once():
+def test_distinct_metrics_of_all_techniques_are_corrected_together():
     rng = np.random.default_rng(4)
     given = {"Base": drawn(rng, SEEDS), "Fair": drawn(rng, SEEDS, level=0.29), "Worse": drawn(rng, SEEDS, level=0.31)}
     table = over_seeds_table(metrics_of(SEEDS, **given), plan_of(SEEDS, techniques=tuple(given)), (), fits())
@@ -203,7 +203,7 @@ def test_arms_that_are_bit_identical_everywhere_enter_no_test(values):
     assert "bit-identical runs at every seed enter no test" in row["note"]
 
 
-def test_the_seeds_stand_beside_their_standard_errors(values):
+def test_the_seeds_have_their_standard_errors(values):
     seeds = by_seed_table(metrics_of(SEEDS, **values), plan_of(SEEDS), (), fits())
     rows = seeds[seeds["metric"] == "DP"]
     assert rows["seed"].tolist() == list(SEEDS) and set(rows["used"]) == {"yes"}

@@ -1,4 +1,4 @@
-"""The Pareto front of accuracy, bias and churn: dominance, whole runs, families, and who stands aside."""
+"""The Pareto front of accuracy, bias and churn: dominance, whole runs, candidates, and exclusions."""
 
 import numpy as np
 import pandas as pd
@@ -52,7 +52,7 @@ def test_dominance_needs_no_worse_and_one_better() -> None:
     assert np.array_equal(found, expected), "equal points do not dominate each other"
 
 
-def test_the_front_is_who_is_dominated_by_nobody(example: tuple) -> None:
+def test_the_front_is_what_nothing_dominates(example: tuple) -> None:
     metrics, _, plan_ = example
     table = front(metrics, {}, plan_)
     assert list(table.columns) == list(PARETO) and len(table) == 4 * 7
@@ -76,8 +76,8 @@ def test_shares_are_near_one_or_nought_where_runs_are_far_apart_and_between_wher
     far = table[table["metric"] == "DP"].set_index("technique")["front_share"]
     assert far["Sharp"] == 1 and far["Poor"] == 0
     assert 0.2 < far["Base"] + far["Fair"] - 1 < 0.8, "equal accuracies: who is ahead changes with the runs"
-    again = front(metrics, {}, plan_)
-    pd.testing.assert_frame_equal(table, again)
+    repeated = front(metrics, {}, plan_)
+    pd.testing.assert_frame_equal(table, repeated)
 
 
 def test_techniques_of_one_training_get_the_same_resampled_runs(example: tuple) -> None:
@@ -128,7 +128,7 @@ def test_values_are_over_the_classes_that_all_techniques_share() -> None:
     assert np.allclose(runs["bias"], values["Fair"][1, :, :2].mean(axis=1)) and len(runs) == RUNS
 
 
-def test_not_fit_and_bit_identical_runs_stand_aside(example: tuple) -> None:
+def test_not_fit_and_bit_identical_runs_are_excluded(example: tuple) -> None:
     metrics, votes, plan_ = example
     refused = front(metrics, votes, plan_, fit=False)
     assert (refused["on_front"] == "").all() and refused["note"].str.contains("stands aside: not FIT").all()

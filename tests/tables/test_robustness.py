@@ -179,7 +179,7 @@ def test_looks_are_those_of_fitlib_sequential_at_the_corrected_level(metrics: pd
     assert "Mann-Whitney" in fair["procedures"].iloc[0] and "Pocock" in fair["procedures"].iloc[0]
 
 
-def test_a_look_sees_only_its_own_runs() -> None:
+def test_a_look_uses_its_first_runs_only() -> None:
     base, fair = drawn(0), drawn(1, 0.2)
     later = fair.copy()
     later[[1, 6], 5:] = 0.9

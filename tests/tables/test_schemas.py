@@ -26,7 +26,7 @@ def test_a_name_has_one_type_except_the_target_which_can_be_overall() -> None:
     assert {name for name, found in types.items() if len(found) > 1} == {"target"}
 
 
-def test_an_entry_for_one_table_says_something_else_than_the_general_one() -> None:
+def test_an_entry_for_one_table_differs_from_the_general_one() -> None:
     for name, entry in COLUMNS.items():
         if "." in name:
             assert entry != COLUMNS.get(name.partition(".")[2])

@@ -211,7 +211,7 @@ def test_families_count_redundant_metrics_once(metrics: pd.DataFrame) -> None:
         assert spsf["difference"] == pytest.approx(dp["difference"] / 2)
 
 
-def test_a_declared_family_is_smaller_and_the_rest_is_uncorrected(metrics: pd.DataFrame) -> None:
+def test_declared_metrics_are_corrected_and_the_others_are_not(metrics: pd.DataFrame) -> None:
     table = compare(metrics, plan(family=["BA", "SPSF"]))
     assert row_of(table, technique="Fair", metric="BA")["family_size"] == 4
     dp, spsf = (row_of(table, technique="Fair", metric=m) for m in ("DP", "SPSF"))
@@ -219,7 +219,7 @@ def test_a_declared_family_is_smaller_and_the_rest_is_uncorrected(metrics: pd.Da
     assert spsf["p_mean_holm"] > 0 and spsf["redundant_with"] == ""
 
 
-def test_accuracy_stands_outside_the_family_without_a_verdict(metrics: pd.DataFrame) -> None:
+def test_accuracy_is_not_corrected_and_has_no_verdict(metrics: pd.DataFrame) -> None:
     row = row_of(compare(metrics, plan()), technique="Fair", metric="accuracy")
     assert row["verdict"] == "" and row["note"].endswith("outside the family") and row["p_mean"] == 1.0
     assert row["family_size"] is pd.NA and np.isnan(row["p_mean_holm"]) and np.isnan(row["power_mean"])
@@ -270,8 +270,8 @@ def test_bit_identical_arms_enter_no_test(metrics: pd.DataFrame) -> None:
     fair = table[(table["technique"] == "Fair") & (table["metric"] != "accuracy")]
     assert fair["p_mean"].isna().all() and fair["difference_low"].isna().all() and fair["difference"].notna().all()
     assert set(fair["verdict"]) == {"not estimable"} and fair["power_variance"].isna().all()
-    said = "technique: predictions bit-identical in 8 of 8 runs (SHA-256); enters no test"
-    assert fair["note"].str.startswith(said).all()
+    note = "technique: predictions bit-identical in 8 of 8 runs (SHA-256); enters no test"
+    assert fair["note"].str.startswith(note).all()
     assert set(table[(table["technique"] == "Noisy") & (table["metric"] != "accuracy")]["family_size"]) == {5}
 
 
@@ -355,7 +355,7 @@ def test_studentised_p_hangs_on_both_samples_alone(metrics: pd.DataFrame) -> Non
     assert row_of(less, metric="BA")["p_mean_studentised"] == row["p_mean_studentised"]
 
 
-def test_the_variance_family_counts_only_variance_tests_that_exist() -> None:
+def test_only_estimable_variance_tests_are_counted() -> None:
     constant = drawn(1, 0.2)
     constant[6] = 0.4
     base = drawn(0)
@@ -415,7 +415,7 @@ def test_arms_seeds_and_attributes_each_get_their_rows() -> None:
 
 
 def class_counts(name: str, n_runs: int = 6) -> pd.DataFrame:
-    """Two groups of 100: class 0 is predicted for 50 and 41 - run, class 1 for the others, class 2 for nobody."""
+    """Two groups of 100: class 0 is predicted for 50 and 41 - run, class 1 for the others, class 2 for none."""
     rows = [
         (name, "ulp", 0, run, "protected", group, 0, predicted, n)
         for run in range(n_runs)
@@ -438,9 +438,9 @@ def test_risk_counts_runs_below_four_fifths() -> None:
     assert row[["p_disagree_low_bonferroni", "p_disagree_high_bonferroni"]].tolist() == [differ.low, differ.high]
     assert (row["ratio_min"], row["ratio_max"]) == (0.72, 0.82)
     assert table["rule"].tolist()[1:] == ["landmark 0.8"] * 2
-    nobody = table.iloc[2]
-    assert (nobody["n"], nobody["n_undefined"], nobody["note"]) == (0, 6, "not estimable: nobody is selected")
-    assert np.isnan(nobody["p_violated"]) and np.isnan(nobody["ratio_mean"])
+    empty = table.iloc[2]
+    assert (empty["n"], empty["n_undefined"], empty["note"]) == (0, 6, "not estimable: nobody is selected")
+    assert np.isnan(empty["p_violated"]) and np.isnan(empty["ratio_mean"])
 
 
 def test_the_worst_risk_is_the_worst_of_all_arms_and_attributes() -> None:
@@ -449,10 +449,10 @@ def test_the_worst_risk_is_the_worst_of_all_arms_and_attributes() -> None:
     assert set(four_fifths.risk(class_counts("Base"), two, (), fits(True))["worst_of"]) == {9 * 2 * 2}
 
 
-def test_a_risk_names_the_retraining_only_as_far_as_the_seed_is_known() -> None:
+def test_a_risk_names_the_retraining_as_far_as_the_seed_is_recorded() -> None:
     unknown = plan(arms=[arm() | {"kind": "unknown", "seed": None}])
-    (told,) = set(four_fifths.risk(class_counts("Base"), unknown, (), fits(None))["retraining"])
-    assert told == "same conditions (seed not recorded)"
+    (retraining,) = set(four_fifths.risk(class_counts("Base"), unknown, (), fits(None))["retraining"])
+    assert retraining == "same conditions (seed not recorded)"
 
 
 def test_risk_of_labels_agrees_with_risk_of_classes() -> None:

@@ -19,7 +19,7 @@ from tests.support.testset_examples import RUNS, long_tables, planned, predicted
 pytestmark = pytest.mark.filterwarnings("error")
 
 
-def test_the_summary_tells_expectation_denominator_and_direction() -> None:
+def test_the_summary_has_expectation_denominator_and_direction() -> None:
     p = predicted()
     long, plan_ = long_tables(Base=p), planned()
     table = summary(long, plan_)
@@ -28,8 +28,8 @@ def test_the_summary_tells_expectation_denominator_and_direction() -> None:
     assert row[["signed_mean", "signed_low", "signed_high"]].tolist() == [interval.value, interval.low, interval.high]
     assert row["lower_group"] == f"g{signed.lower[1]}" and row["lower_group_changes"] == signed.changes[1]
     assert row["smallest_denominator"] == cells_of(count(p, "a")).positives[0, :, 1].min()
-    known = long["testset"]
-    chosen = known[(known["quantity"] == "expectation") & (known["metric"] == "EOTP")]
+    testset = long["testset"]
+    chosen = testset[(testset["quantity"] == "expectation") & (testset["metric"] == "EOTP")]
     assert row["expectation"] == chosen[chosen["target"] == 1]["value"].item()
     overall = row_of(table, metric="EOTP", target="overall")
     assert overall["expectation"] == chosen[chosen["target"].isna()]["value"].item()
@@ -62,7 +62,7 @@ def test_the_published_reading_has_no_expectation() -> None:
     assert table["expectation"].isna().all() and table["signed_mean"].notna().any()
 
 
-def test_three_groups_one_without_members_and_a_class_nobody_predicts() -> None:
+def test_three_groups_one_without_members_and_a_class_never_predicted() -> None:
     p = predicted(classes=2)
     q = made(p.ground_truth, p.prediction, 2 * p.protected["a"], n_classes=3)
     long, plan_ = long_tables(Base=q), planned(groups=3)
@@ -73,8 +73,8 @@ def test_three_groups_one_without_members_and_a_class_nobody_predicts() -> None:
     assert np.isnan(ba["signed_mean"]) and np.isnan(ba["expectation"]) and ba["smallest_denominator"] == 0
     assert set(table["lower_group"]) <= {"", "g0", "g2"}
     components = components_table(long["testset"], plan_)
-    nobody, none = (row_of(components, metric=metric, target=2) for metric in ("DP", "EOTP"))
-    assert nobody["note"] == "constant in all 6 runs" and nobody["sd_between_runs"] == 0
+    never, none = (row_of(components, metric=metric, target=2) for metric in ("DP", "EOTP"))
+    assert never["note"] == "constant in all 6 runs" and never["sd_between_runs"] == 0
     assert none["note"] == "not estimable: the difference is undefined" and np.isnan(none["sd_run"])
 
 
@@ -99,7 +99,7 @@ def test_a_negative_estimate_is_kept_and_noted() -> None:
     assert not table[table["variance_run"] > 0]["note"].str.contains(r"0: run(?:,|$)", regex=True).any()
 
 
-def test_selection_tells_the_regression_of_every_metric() -> None:
+def test_selection_gives_the_regression_of_every_metric() -> None:
     long = long_tables(Base=predicted(4))
     table = selection_table(long["testset"], planned())
     assert table["metric"].tolist() == list(BIAS_METRICS)
