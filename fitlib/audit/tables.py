@@ -32,6 +32,7 @@ from fitlib.storage.predictions import crossed, stack, write_table
 from fitlib.storage.records import RECORD
 from fitlib.tables import all_tables
 from fitlib.tables.epochs import gather_history
+from fitlib.tables.schemas import DATA_PACKAGE, package_columns
 
 LONG = ("metrics", "counts", "votes", "testset", "persons")
 DRAWN = {"testset", "persons"}  # hold what is drawn at random
@@ -184,6 +185,8 @@ def cells(path: Path) -> list[list[str]]:
     if path.suffix == ".csv":
         with open(path, encoding="utf-8", newline="") as stream:
             return list(csv.reader(stream))
+    if path.name == DATA_PACKAGE:
+        return package_columns(read_json(path) or {})
     if path.suffix != ".parquet":
         return [["line"], *([line] for line in path.read_text(encoding="utf-8").splitlines())]
     table = pq.read_table(path)

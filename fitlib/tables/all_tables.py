@@ -29,7 +29,7 @@ from fitlib.tables import (
 )
 from fitlib.tables import testset as testset_tables
 from fitlib.tables.metric_series import main_arms, names_of, series_of
-from fitlib.tables.schemas import SCHEMAS, Json, data_package, write_csv
+from fitlib.tables.schemas import DATA_PACKAGE, SCHEMAS, Json, data_package, write_csv
 
 LONG = ("metrics", "counts", "testset", "persons")  # of all techniques together, in plan order
 Frames = dict[str, pd.DataFrame]
@@ -136,4 +136,4 @@ def write(frames: Frames, folder: str | Path) -> None:
         else:
             write_csv(frame, folder / f"{name}.csv")
     package = data_package([name for name in frames if name in SCHEMAS])
-    (folder / "datapackage.json").write_text(json.dumps(package, indent=1) + "\n", encoding="utf-8")
+    (folder / DATA_PACKAGE).write_text(json.dumps(package, indent=1) + "\n", encoding="utf-8")

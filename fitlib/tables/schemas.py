@@ -15,6 +15,7 @@ from fitlib.tables.columns import column
 
 Json = dict[str, Any]
 VERSION = "2"  # of all schemas together
+DATA_PACKAGE = "datapackage.json"  # the file that describes the columns of all tables in its folder
 TYPES = {"str": "string", "Int64": "integer", "float64": "number"}  # pandas dtype: type in a data package
 
 
@@ -248,6 +249,12 @@ def data_package(names: Sequence[str]) -> Json:
 def _field(table: str, name: str) -> Json:
     dtype, description = column(table, name)
     return {"name": name, "type": TYPES[dtype], "description": description}
+
+
+def package_columns(package: Json) -> list[list[str]]:
+    """Return table, column and type of every column that a `data_package` describes, below a line of headings."""
+    fields = [(resource["name"], field) for resource in package["resources"] for field in resource["schema"]["fields"]]
+    return [["table", "column", "type"], *([table, field["name"], field["type"]] for table, field in fields)]
 
 
 def read_csv(path: str | Path, table: str) -> pd.DataFrame:
