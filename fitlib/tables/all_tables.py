@@ -91,15 +91,15 @@ def study_tables(metrics: pd.DataFrame, plan: Json) -> Frames:
     if plan["analysis"].get("protocol") != "paper":
         return {}
     places = [(arm["arm"], attribute) for arm in main_arms(plan) for attribute in plan["groups"]]
-    found = {}
+    tables = {}
     for i, place in enumerate(places, 1):
         number = f"-{i}" if len(places) > 1 else ""
         overall, by_class = _published_values(metrics, plan, place)
         baselines = {t["technique"]: t["baseline"] or t["technique"] for t in plan["techniques"]}
         compared = {t for t in overall if baselines[t] in overall}
-        found[f"stat_tests{number}"] = paper_protocol.stat_tests_frame({t: overall[t] for t in compared}, baselines)
-        found[f"raw_data{number}"] = paper_protocol.raw_data_frame(overall, by_class)
-    return found
+        tables[f"stat_tests{number}"] = paper_protocol.stat_tests_frame({t: overall[t] for t in compared}, baselines)
+        tables[f"raw_data{number}"] = paper_protocol.raw_data_frame(overall, by_class)
+    return tables
 
 
 def _published_values(metrics: pd.DataFrame, plan: Json, place: tuple[str, str]) -> tuple[dict, dict]:
@@ -119,7 +119,7 @@ def _published_values(metrics: pd.DataFrame, plan: Json, place: tuple[str, str])
                 overall.setdefault(technique, {})[metric] = values
             else:
                 by_class.setdefault(technique, {}).setdefault(metric, []).append(values)
-    stacked = {t: {m: np.stack(rows, axis=1) for m, rows in found.items()} for t, found in by_class.items()}
+    stacked = {t: {m: np.stack(rows, axis=1) for m, rows in of_metric.items()} for t, of_metric in by_class.items()}
     return overall, stacked
 
 

@@ -146,17 +146,17 @@ def _spreads(
     """Return the spreads of one metric, arm by arm, over the classes that are defined in all arms."""
     if not present:
         return
-    common = ~np.isnan(np.concatenate([block.classes for _, block in present])).any(axis=0)
-    for arm, block in present:
+    common = ~np.isnan(np.concatenate([of_arm.classes for _, of_arm in present])).any(axis=0)
+    for arm, of_arm in present:
         whole = metric == "accuracy"  # accuracy is one value per run, not a mean over classes
-        values = block.overall if whole else block.classes[:, common].mean(axis=1) if common.any() else np.empty(0)
+        values = of_arm.overall if whole else of_arm.classes[:, common].mean(axis=1) if common.any() else np.empty(0)
         for hardware, runs in _by_hardware(technique, arm, evidence).items():
-            rows = np.flatnonzero(np.isin(block.runs, [int(r["run"]) for r in runs])) if runs else slice(None)
-            seen = values[rows] if values.size else values  # no class in common: no values of any run
+            rows = np.flatnonzero(np.isin(of_arm.runs, [int(r["run"]) for r in runs])) if runs else slice(None)
+            selected = values[rows] if values.size else values  # no class in common: no values of any run
             distinct, (fit, note) = len(distinct_results(runs)) if runs else -1, _judge_fit(arm, runs)
             n_classes = 0 if whole else int(common.sum())
             keys = (technique["technique"], arm, hardware, attribute, metric)
-            yield Spread(*keys, n_classes, seen, distinct, fit, note)
+            yield Spread(*keys, n_classes, selected, distinct, fit, note)
 
 
 def _by_hardware(technique: Json, arm: Json, evidence: Sequence[Json]) -> dict[str, list[Run]]:

@@ -130,6 +130,7 @@ def values_by_key(series: Series) -> dict[_Key, MetricValues]:
     by_key: dict[_Key, MetricValues] = {}
     names = np.stack([keys[name] for name in ("technique", "arm", "attribute", "metric")], axis=1)
     rows = np.flatnonzero(keys["group"] == -1)
+    # rows of one key are adjacent: overall first, then class by class
     starts = np.flatnonzero(np.r_[True, (names[rows][1:] != names[rows][:-1]).any(axis=1)]) if rows.size else rows
     for part in np.split(rows, starts[1:]) if rows.size else []:
         n = int(series.counts[part[0]])
@@ -386,10 +387,10 @@ def _power_mean(row: Json, effect: float, alpha: float) -> float | None:
         return None
     n, level = (row["n_baseline"], row["n_technique"]), alpha / row["family_size"]
     if row["design"] == "paired by run":
-        found = power.power_paired(effect, row["sd_difference"], n[1], level)
+        computed = power.power_paired(effect, row["sd_difference"], n[1], level)
     else:
-        found = power.power_mean(effect, row["sd_baseline"], row["sd_technique"], *n, level)
-    return 0.0 if found is not None and row["p_mean_smallest"] > level else found
+        computed = power.power_mean(effect, row["sd_baseline"], row["sd_technique"], *n, level)
+    return 0.0 if computed is not None and row["p_mean_smallest"] > level else computed
 
 
 def _power_variance(row: Json, alpha: float) -> float | None:

@@ -44,14 +44,14 @@ def costs(
     pairs = {_pair_key(pair): pair for pair in pairs_of(metrics, plan, evidence, check_fit)}
     distinct = [key for key, row in rows.items() if row["redundant_with"] == "" and not pd.isna(row["family_size"])]
     holm = _accuracy_holm(rows, distinct)
-    made = []
+    table = []
     for key in distinct:
         of_accuracy = (*key[:3], "accuracy")
         row, accuracy = rows[key], rows[of_accuracy] | {"p_variance_raw_holm": holm.get(key[:2], np.nan)}
         answers = _fitlib_answers(row, accuracy, plan["analysis"]["alpha"])
         answers |= _study_answers(pairs[key], pairs[of_accuracy])
-        made.append(_cost_row(row, accuracy | {"tests": len(holm), "alpha": plan["analysis"]["alpha"]}, answers))
-    return table_of(made, COSTS)
+        table.append(_cost_row(row, accuracy | {"tests": len(holm), "alpha": plan["analysis"]["alpha"]}, answers))
+    return table_of(table, COSTS)
 
 
 def study_costs(

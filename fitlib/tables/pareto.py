@@ -155,10 +155,10 @@ def _roots(plan: Json) -> dict[str, str]:
     above = {t["technique"]: t["baseline"] for t in plan["techniques"]}
     roots = {}
     for name in above:
-        seen = [name]
-        while above.get(seen[-1]) and above[seen[-1]] not in seen:
-            seen.append(above[seen[-1]])
-        roots[name] = seen[-1]
+        chain = [name]
+        while above.get(chain[-1]) and above[chain[-1]] not in chain:  # a circle ends where it closes
+            chain.append(above[chain[-1]])
+        roots[name] = chain[-1]
     return roots
 
 
@@ -182,6 +182,7 @@ def _candidates(
     biases, arm = _by_technique(pairs), pairs[0].arm
     members = [t for t in plan["techniques"] if t["technique"] in biases]
     excluded = {t["technique"]: _why_excluded(t, arm, findings, biases[t["technique"]]) for t in members}
+    # classes are chosen by what is compared; only where nothing is, by all that has runs, so that values can be shown
     names = [name for name, why in excluded.items() if not why] or [n for n in excluded if biases[n].runs.size]
     defined = [~np.isnan(biases[name].classes).any(axis=0) for name in names]
     common = np.logical_and.reduce(defined) if defined else np.zeros(0, dtype=bool)

@@ -54,9 +54,9 @@ def _reversal_rows(pair: Pair) -> Iterator[Json]:
 
 def _reversal(b: np.ndarray, t: np.ndarray, k: int) -> Json:
     rng = np.random.default_rng([REVERSAL_SEED, b.size, t.size, k])
-    found = risks.verdict_reversal(b, t, k=k, rng=rng)
-    columns = {"value": found.value, "low": found.low, "high": found.high, "note": found.note}
-    return columns | {"procedure": "" if found.note else f"{found.method}, 95 %"}
+    reversal = risks.verdict_reversal(b, t, k=k, rng=rng)
+    columns = {"value": reversal.value, "low": reversal.low, "high": reversal.high, "note": reversal.note}
+    return columns | {"procedure": "" if reversal.note else f"{reversal.method}, 95 %"}
 
 
 # Runs needed
