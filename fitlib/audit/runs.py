@@ -60,8 +60,9 @@ def check_runs(found: Verification) -> Runs:
     experiment = _declared_experiment(found)
     if experiment is None:
         return Runs()
-    runs = Runs(Plan(experiment, found.paths))
-    for run in runs.plan.runs:
+    plan = Plan(experiment, found.paths)
+    runs = Runs(plan)
+    for run in plan.runs:
         runs.states.append((run, _run(found, runs, run)))
     found.count("runs", len(runs.sound))
     return runs

@@ -127,7 +127,7 @@ def _named(experiment: Experiment, family: Family, done: list[PlannedRun]) -> Fa
 
     RunFailed where the runs saved different names; InputError where the analysis names what there is not.
     """
-    found = {run.name: read_names(run.folder) for run in done} if not family.known else {}
+    found = {run.name: read_names(run.folder) for run in done} if not family.has_names else {}
     names = agreed_names({name: names for name, names in found.items() if names})
     if names is None:
         return family

@@ -21,16 +21,20 @@ class Arm:
 
     @property
     def kind(self) -> str:
-        """What the noise is: control, real, emulated, comparison."""
+        """The kind of the noise: control, real, emulated or comparison."""
         return NOISE_KINDS[self.noise["name"]]
 
 
 def arms_of(noises: Sequence[dict[str, Any]], seeds: Sequence[int], runs: int, control_runs: int) -> tuple[Arm, ...]:
-    """The arms of an experiment, the main ones first.
+    """Return the arms of an experiment, the main ones first.
 
-    The first noise makes a main arm at each seed: techniques are compared there. Every further one makes an arm of role
-    `cause` at the first seed, where spreads are compared. `none` among the further ones is the control arm, with as
-    many runs as the others; else it has `control_runs` runs, and is left out where the first noise is `none` itself.
+    The first noise makes a main arm at each seed, where techniques are compared. Every further noise makes an arm of
+    role `cause` at the first seed, where spreads are compared. `none` as a further noise is the control arm, with as
+    many runs as the others; otherwise the control arm has `control_runs` runs, and there is none where the first noise
+    is `none` itself.
+
+    >>> [(arm.name, arm.role, arm.runs) for arm in arms_of([{"name": "ulp"}], seeds=[0, 3], runs=16, control_runs=2)]
+    [('ulp', 'main', 16), ('seed3.ulp', 'main', 16), ('none', 'control', 2)]
     """
     first, *others = noises
     main = tuple(Arm(arm_name(first, seed), first, "main", seed, runs) for seed in seeds)
@@ -44,7 +48,13 @@ def arms_of(noises: Sequence[dict[str, Any]], seeds: Sequence[int], runs: int, c
 
 
 def arm_name(noise: Mapping[str, Any], seed: int) -> str:
-    """`ulp`, `ulp-k100` (at step 100), `ulp-x16` (by 16 units), `seed-ulp` (a seed and a noise), `seed3.ulp`."""
+    """Return the name of the arm with this noise at this seed.
+
+    >>> arm_name({"name": "ulp"}, 0), arm_name({"name": "ulp", "step": 100, "units": 16}, 3)
+    ('ulp', 'seed3.ulp-k100-x16')
+    >>> arm_name({"name": "seed", "implementation": "ulp"}, 0)
+    'seed-ulp'
+    """
     name = noise["name"]
     if noise.get("implementation", "none") != "none":
         name += f"-{noise['implementation']}"
@@ -55,6 +65,10 @@ def arm_name(noise: Mapping[str, Any], seed: int) -> str:
     return f"seed{seed}.{name}" if seed else name
 
 
-def repeated(values: Sequence[object]) -> object | None:
-    """The first value that an earlier one equals; None if all are distinct."""
+def first_repeated(values: Sequence[object]) -> object | None:
+    """Return the first value that equals an earlier one; None if all are distinct.
+
+    >>> first_repeated([0, 3, 5, 3])
+    3
+    """
     return next((value for i, value in enumerate(values) if value in values[:i]), None)

@@ -1,7 +1,7 @@
-"""A look at somebody's notebook or function without executing it: what it accepts, and which local files it imports.
+"""Static inspection of a user's notebook or function: the parameters that it accepts and the local files it imports.
 
-Modules are found by name and read as text (`ast`), so that a plan is quick and a mistake is told before any work.
-Imports that are made while running (`importlib.import_module(name)`) cannot be seen here.
+Modules are found by name and parsed (`ast`), never imported, so that a plan is quick and mistakes are reported before
+any work. Imports made at run time (`importlib.import_module(name)`) cannot be seen here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from fitlib.errors import InputError, did_you_mean
-from fitlib.experiment.notebooks import Accepts, code_cells
+from fitlib.experiment.notebooks import Signature, code_cells
 from fitlib.storage.code_digest import is_module
 
 TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -29,35 +29,35 @@ RE_EXPORTS = 8  # imports that are followed from one module to the next
 
 
 def notebook_imports(path: Path) -> set[str]:
-    """Modules that the code cells import."""
+    """Return the modules that the code cells import."""
     return {name for cell in code_cells(path) for name in _imports(_tree("".join(cell["source"])), "")}
 
 
 def fitlib_imports(path: Path) -> tuple[str, ...]:
-    """Modules of fitlib that the code cells import, sorted: the roots of the key of a task that executes them."""
+    """Return the fitlib modules that the code cells import, sorted: the roots of the code part of a notebook's key."""
     return tuple(sorted(filter(is_module, notebook_imports(path))))
 
 
 # Callables
 
 
-def callable_accepts(target: str, where: str) -> Accepts:
-    """What the function `package.module:function` accepts.
+def callable_signature(target: str, where: str) -> Signature:
+    """Return the parameters that the function `package.module:function` accepts.
 
-    InputError where the text has another form, the module has no source, or the name is no function of it.
+    InputError where the text has another form, the module has no source, or the name is not a function in it.
     """
     if not TARGET.fullmatch(target):
         raise InputError(where, "callable", target, "not of the form package.module:function", "name one function")
     module, _, name = target.partition(":")
     path = find_module(module)
     if path is None:
-        remedy = "correct the name, install the package, or say the command in the folder that holds it"
+        remedy = "correct the name, install the package, or run the command in the folder that contains it"
         raise InputError(where, "callable", target, f"there is no module {module} with a Python source", remedy)
-    return _accepts(target, where, path, module, name)
+    return _signature_of(target, where, path, module, name)
 
 
 def find_module(name: str) -> Path | None:
-    """Source file of a module in the current folder or among what is installed, found without importing anything."""
+    """Return the source file of a module, local or installed, without importing anything; None if there is none."""
     local = module_file(name, Path.cwd())
     if local is not None:
         return local
@@ -74,40 +74,44 @@ def _source(spec: ModuleSpec | None) -> Path | None:
     return path if path and path.suffix == ".py" and path.is_file() else None
 
 
-def _accepts(target: str, where: str, path: Path, module: str, name: str, depth: int = 0) -> Accepts:
+def _signature_of(target: str, where: str, path: Path, module: str, name: str, depth: int = 0) -> Signature:
     tree = _parsed(target, where, path)
     node = next((node for bound, node in reversed(list(_bindings(tree.body))) if bound in (name, "*")), None)
     if isinstance(node, ast.FunctionDef):
-        return _signature(node)
+        return _function_signature(node)
     if isinstance(node, ast.ImportFrom) and depth < RE_EXPORTS:
         there = _absolute(node, package_of(module, path))
         further = find_module(there)
         original = next((a.name for a in node.names if (a.asname or a.name) == name), None)
-        return _accepts(target, where, further, there, original, depth + 1) if further and original else _UNKNOWN
+        return _signature_of(target, where, further, there, original, depth + 1) if further and original else _UNKNOWN
     problem = _no_function(node, name)
     if problem:
-        known = [bound for bound, found in _bindings(tree.body) if isinstance(found, ast.FunctionDef)]
-        remedy = did_you_mean(name, known, f"functions there: {', '.join(known) or 'none'}")
+        functions = [bound for bound, found in _bindings(tree.body) if isinstance(found, ast.FunctionDef)]
+        remedy = did_you_mean(name, functions, f"functions there: {', '.join(functions) or 'none'}")
         raise InputError(where, "callable", target, f"{problem} in {path.name}", remedy)
     return _UNKNOWN
 
 
-_UNKNOWN = Accepts(anything=True)
+_UNKNOWN = Signature(anything=True)
 
 
 def _no_function(node: ast.AST | None, name: str) -> str:
-    """Why what a name is bound to can be no function; "" where it may be one."""
+    """Return why the node bound to a name cannot be a function; "" where it may be one."""
     if node is None:
         return f"there is no {name}"
-    told = {ast.ClassDef: "a class", ast.AsyncFunctionDef: "an async function", ast.Import: "a module"}
+    kinds: dict[type, str] = {
+        ast.ClassDef: "a class",
+        ast.AsyncFunctionDef: "an async function",
+        ast.Import: "a module",
+    }
     value = getattr(node, "value", None)
-    if type(node) in told or isinstance(value, NO_FUNCTION):
-        return f"{name} is {told.get(type(node), 'a value')}, no function,"
+    if type(node) in kinds or isinstance(value, NO_FUNCTION):
+        return f"{name} is {kinds.get(type(node), 'a value')}, not a function,"
     return ""
 
 
 def _bindings(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
-    """Names that a module's statements bind, in order, also those under `if` and `try`."""
+    """Yield the names that a module's statements bind, in order, including those under `if` and `try`."""
     for node in body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name, node
@@ -121,7 +125,7 @@ def _bindings(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
                 yield from _bindings(getattr(node, inner, []))
 
 
-def _signature(node: ast.FunctionDef) -> Accepts:
+def _function_signature(node: ast.FunctionDef) -> Signature:
     if node.decorator_list:  # a decorator may change what is accepted
         return _UNKNOWN
     arguments = node.args
@@ -129,7 +133,7 @@ def _signature(node: ast.FunctionDef) -> Accepts:
     without = len(arguments.posonlyargs) + len(plain) - len(arguments.defaults)
     positional = [a.arg for a in arguments.posonlyargs] + plain
     needed = [a for a, default in zip(only, arguments.kw_defaults, strict=True) if default is None]
-    return Accepts((*plain, *only), (*positional[:without], *needed), arguments.kwarg is not None)
+    return Signature((*plain, *only), (*positional[:without], *needed), arguments.kwarg is not None)
 
 
 def _parsed(target: str, where: str, path: Path) -> ast.Module:
@@ -145,13 +149,13 @@ def _parsed(target: str, where: str, path: Path) -> ast.Module:
 
 
 def module_file(name: str, root: Path) -> Path | None:
-    """Source file of a module or package below a folder; None where there is none."""
+    """Return the source file of a module or package below a folder; None where there is none."""
     base = root.joinpath(*name.split("."))
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
 def local_sources(names: Iterable[str], roots: Sequence[Path]) -> dict[str, Path]:
-    """Modules below the folders `roots` that are reached from the named ones by import statements, name by name."""
+    """Return the modules below the folders `roots` that the named ones import, directly or not, by name."""
     found: dict[str, Path] = {}
     waiting = list(names)
     while waiting:
@@ -165,17 +169,21 @@ def local_sources(names: Iterable[str], roots: Sequence[Path]) -> dict[str, Path
 
 
 def imports_of(name: str, path: Path) -> set[str]:
-    """Modules that a module imports; relative names are made absolute."""
+    """Return the modules that a module imports; relative names are made absolute."""
     return _imports(_tree(path.read_text(encoding="utf-8", errors="replace")), package_of(name, path))
 
 
 def package_of(name: str, path: Path) -> str:
-    """The package that a module's relative imports start from."""
+    """Return the package that a module's relative imports start from.
+
+    >>> package_of("work.loop", Path("work/loop.py")), package_of("work", Path("work/__init__.py"))
+    ('work', 'work')
+    """
     return name if path.name == "__init__.py" else name.rpartition(".")[0]
 
 
 def root_of(name: str, path: Path) -> Path | None:
-    """The folder that a module is imported from; None where it is Python's own or that of installed packages."""
+    """Return the folder that a module is imported from; None for the standard library and installed packages."""
     steps = len(name.split(".")) - (path.name != "__init__.py")
     root = path.resolve().parents[steps]
     return None if root in _installed() else root
@@ -200,13 +208,13 @@ def _imports(tree: ast.Module, package: str) -> set[str]:
 
 
 def _absolute(node: ast.ImportFrom, package: str) -> str:
-    """Dotted name of the module that `from … import` names, relative to a package."""
+    """Return the dotted name of the module in a `from … import` statement, relative to a package."""
     above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
     return ".".join([*above, *([node.module] if node.module else [])])
 
 
 def _tree(source: str) -> ast.Module:
-    """The syntax tree of a cell or file; empty where it is no Python even without IPython's commands."""
+    """Parse a cell or file; return an empty tree where it is not Python even without IPython's commands."""
     for text in (source, MAGIC.sub("", source)):
         try:
             return ast.parse(text)

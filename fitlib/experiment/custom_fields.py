@@ -1,4 +1,4 @@
-"""Fields of an experiment file that name an own training in place of a fitlib method and network."""
+"""Fields of an experiment file that name a custom training in place of a fitlib method and network."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fitlib.experiment.arms import Arm
 from fitlib.options import DataPath, Options
 
 UNKNOWN = "unknown"
-GIVEN = ("run_dir", "run", "seed", "noise", "noise_seed", "device", "threads", "techniques", "data")
+FITLIB_PARAMETERS = ("run_dir", "run", "seed", "noise", "noise_seed", "device", "threads", "techniques", "data")
 SOURCES = ("notebook", "callable")
-FITLIB_ONLY = ("method", "inference", "network", "training")  # fields that an own training has no use for
-OWN_ONLY = ("parameters", "inputs", "classes", "groups")  # fields that fitlib's trainings have no use for
-_NAME_OWN = "name the notebook or callable that it is meant for"
+FITLIB_ONLY = ("method", "inference", "network", "training")  # fields without a meaning for a custom training
+CUSTOM_ONLY = ("parameters", "inputs", "classes", "groups")  # fields without a meaning for fitlib's trainings
+_NAME_CUSTOM = "name the notebook or callable that it is meant for"
 
 
 def _name(value: object) -> object:
@@ -37,22 +37,22 @@ Names = Annotated[
 
 
 class CustomFields(Options):
-    """Fields that name an own training, for all techniques of an experiment file or for one."""
+    """Fields that name a custom training, for all techniques of an experiment file or for one."""
 
-    notebook: DataPath | None = None  # it receives run_dir, run, seed, noise and its own parameters
+    notebook: DataPath | None = None  # it receives run_dir, run, seed, noise and its parameters
     callable: str | None = None  # package.module:function, called with the same
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
-    inputs: list[DataPath] | None = None  # files that decide about the result: if they change, runs are made again
+    inputs: list[DataPath] | None = None  # files that the result depends on: if they change, runs are repeated
     classes: Names | None = None  # names in the order of their numbers; null: as the runs save them
-    groups: dict[str, Names] | None = None  # the same by protected attribute
+    groups: dict[str, Names] | None = None  # likewise, by protected attribute
 
 
 def source_of(technique: CustomFields, top: CustomFields, where: str, field: str) -> dict[str, str] | None:
-    """`{"notebook": …}` or `{"callable": …}` of a technique, else that of the whole file; None: fitlib trains it."""
+    """Return `{"notebook": …}` or `{"callable": …}` of a technique, else of the file; None where fitlib trains it."""
     for fields, prefix in ((technique, f"{field}."), (top, "")):
         given = {name: getattr(fields, name) for name in SOURCES if getattr(fields, name) is not None}
         if len(given) > 1:
-            raise InputError(where, f"{prefix}callable", given["callable"], "beside a notebook", "keep one of both")
+            raise InputError(where, f"{prefix}callable", given["callable"], "beside a notebook", "keep one of them")
         if given:
             return given
     return None
@@ -61,13 +61,16 @@ def source_of(technique: CustomFields, top: CustomFields, where: str, field: str
 def settings_of(
     source: dict[str, str], technique: CustomFields, top: CustomFields, where: str, field: str
 ) -> dict[str, Any]:
-    """What an own training is, as plain values: source, parameters, inputs, names; a technique's win over the file's.
+    """Return a custom training as plain values: source, parameters, inputs, names; a technique's override the file's.
 
-    Raises InputError where the technique also says how fitlib would train it, or names classes without groups.
+    Raises InputError where the technique has fields of a fitlib training as well, or names classes without groups.
     """
     for name in FITLIB_ONLY:
         if getattr(technique, name) is not None:
-            (kind, value), remedy = next(iter(source.items())), "leave it out, or name the own training elsewhere only"
+            (kind, value), remedy = (
+                next(iter(source.items())),
+                "leave it out, or name the custom training for other techniques only",
+            )
             problem = f"the technique is trained by {kind} {value}"
             raise InputError(where, f"{field}.{name}", getattr(technique, name), problem, remedy)
     chosen = {name: _first(getattr(technique, name), getattr(top, name)) for name in ("inputs", "classes", "groups")}
@@ -76,29 +79,31 @@ def settings_of(
         raise InputError(where, missing, None, "classes and groups go together", f"add {missing}:, or name neither")
     parameters = {**top.parameters, **technique.parameters}
     for name in parameters:
-        if name in GIVEN:
+        if name in FITLIB_PARAMETERS:
             remedy = "rename it; seeds, noise, device, threads and data are fields of the file"
             raise InputError(where, f"parameters.{name}", parameters[name], "given by fitlib", remedy)
     return {**source, "parameters": parameters, **{k: v for k, v in chosen.items() if v is not None}}
 
 
-def refuse_idle(checked: Any, own: Mapping[str, bool], where: str) -> None:
-    """InputError for a field that no training of the file would look at; own: {technique: trained by own code?}."""
+def refuse_unused(checked: Any, custom: Mapping[str, bool], where: str) -> None:
+    """Raise InputError for a field that no training of the file uses; custom: {technique: is its training custom?}."""
     for label, fields in checked.techniques.items():
-        given = sorted(fields.model_fields_set & set(OWN_ONLY)) if not own[label] else []
+        given = sorted(fields.model_fields_set & set(CUSTOM_ONLY)) if not custom[label] else []
         if given:
             field, value = f"techniques.{label}.{given[0]}", getattr(fields, given[0])
-            raise InputError(where, field, value, "fitlib trains this technique", f"leave it out, or {_NAME_OWN}")
-    idle = OWN_ONLY if not any(own.values()) else ("network", "training") if all(own.values()) else ()
-    for name in (name for name in idle if name in checked.model_fields_set):
-        fitlibs = "fitlib trains every technique of this file"
-        problem = fitlibs if name in OWN_ONLY else "no technique of this file is trained by fitlib"
-        remedy = f"leave it out, or {_NAME_OWN}" if name in OWN_ONLY else "leave it out, or name a technique's method"
+            raise InputError(where, field, value, "fitlib trains this technique", f"leave it out, or {_NAME_CUSTOM}")
+    unused = CUSTOM_ONLY if not any(custom.values()) else ("network", "training") if all(custom.values()) else ()
+    for name in (name for name in unused if name in checked.model_fields_set):
+        without_custom = "fitlib trains every technique of this file"
+        problem = without_custom if name in CUSTOM_ONLY else "no technique of this file is trained by fitlib"
+        remedy = (
+            f"leave it out, or {_NAME_CUSTOM}" if name in CUSTOM_ONLY else "leave it out, or name a technique's method"
+        )
         raise InputError(where, name, getattr(checked, name), problem, remedy)
 
 
-def needed(arms: Iterable[Arm], noise_seed: int) -> list[str]:
-    """Parameters without which what an experiment declares would have no effect on an own training."""
+def needed_parameters(arms: Iterable[Arm], noise_seed: int) -> list[str]:
+    """Return the parameters without which the declared noise or seeds would have no effect on a custom training."""
     emulated, seeded = any(arm.kind == "emulated" for arm in arms), any(arm.seed for arm in arms)
     effects = {"noise": emulated, "run": emulated, "noise_seed": emulated and noise_seed > 0, "seed": seeded}
     return [name for name, has_effect in effects.items() if has_effect]

@@ -1,4 +1,4 @@
-"""The declared plan: written down and hashed before the first run; later changes are kept beside it and told."""
+"""The declared plan: written and hashed before the first run, with later changes kept and reported beside it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESTORE = "restore it, or start in an empty folder"
 
 
 class DeclaredFields(Options):
-    """A declared plan as it stands on disk."""
+    """A declared plan as stored on disk."""
 
     declared_hash: str
     finished_runs_at_declaration: int = Field(ge=0)
@@ -33,23 +33,23 @@ class DeclaredFields(Options):
 
 
 def declare(experiment: Experiment, paths: ExperimentPaths) -> None:
-    """Write the plan down, hashed, before the first run; later changes are kept beside it and noted as deviations."""
+    """Write the plan and its hash before the first run; keep later changes beside it and note them as deviations."""
     first = read_declared(paths)
     if first is None:
         _write_declared(paths.declared, experiment, _finished(paths))
         return
-    latest = _in_todays_fields(read_declared(paths, _latest(paths))["plan"])
+    latest = _with_current_defaults(latest_plan(paths) or {})
     if plan_hash(latest) != experiment.declared_hash:
         finished, number = _finished(paths), _number(_latest(paths)) + 1
-        for change in _differences(latest, experiment.declared):  # first: a kill in between loses no note
+        for change in _differences(latest, experiment.declared):  # before the file: a kill in between loses no note
             note_deviation(paths, f"the plan was changed after {finished} finished runs: {change}")
         _write_declared(paths.declared.with_name(f"experiment-{number}.yaml"), experiment, finished)
 
 
-def _in_todays_fields(plan: dict[str, Any]) -> dict[str, Any]:
-    """A declared plan with the defaults of fields that this version of fitlib added; as it is, where it cannot be read.
+def _with_current_defaults(plan: dict[str, Any]) -> dict[str, Any]:
+    """Add the defaults of fields that are new in this version of fitlib; return a plan that cannot be read unchanged.
 
-    A declared plan is itself an experiment file: a field that it could not know has the meaning of its default.
+    A declared plan is itself an experiment file: a field that did not exist when it was written has its default.
     """
     try:
         return make_experiment(plan, "declared plan", "declared").declared
@@ -58,7 +58,7 @@ def _in_todays_fields(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_declared(paths: ExperimentPaths, path: Path | None = None) -> dict | None:
-    """The declared plan (the first one, if no path is given) with its hash; None if there is no such file.
+    """Read a declared plan (the first one, if no path is given) with its hash; None if there is no such file.
 
     Raises InputError for a file that is empty, damaged, or was edited after it was written.
     """
@@ -85,7 +85,7 @@ def _checked(content: object, path: Path) -> dict:
 
 
 def latest_plan(paths: ExperimentPaths) -> dict | None:
-    """The plan that was declared last."""
+    """Read the plan that was declared last; None before the first declaration."""
     declared = read_declared(paths, _latest(paths))
     return declared and declared["plan"]
 
@@ -95,7 +95,7 @@ def _finished(paths: ExperimentPaths) -> int:
 
 
 def declarations(paths: ExperimentPaths) -> list[Path]:
-    """The files of declared plans, the first one first; that one may be missing."""
+    """Return the files of the declared plans, the first one first; that one may be missing."""
     later = [path for path in paths.root.glob("experiment-*.yaml") if LATER.fullmatch(path.name)]
     return [paths.declared, *sorted(later, key=_number)]
 
@@ -119,7 +119,7 @@ def _write_declared(path: Path, experiment: Experiment, finished: int) -> None:
 
 
 def _differences(old: object, new: object, prefix: str = "") -> list[str]:
-    """Every field in which two plans differ, in words."""
+    """Describe every field in which two plans differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         names = [*old, *(name for name in new if name not in old)]
         return [d for n in names for d in _differences(old.get(n), new.get(n), f"{prefix}.{n}" if prefix else str(n))]

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from fitlib.digest import digest_json
+from fitlib.errors import RunFailed
 from fitlib.experiment.families import Family, class_number, notes_on
-from fitlib.experiment.model import Experiment
+from fitlib.experiment.model import Experiment, Technique
 from fitlib.experiment.plan import PlannedRun, State, States, last_line
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.predictions import with_crossed
 from fitlib.storage.records import FAILED, read_record
+from fitlib.storage.run_files import FINGERPRINT_FILE
 
 
 def collect(states: States, report: Path) -> list[dict]:
-    """One dict per run, as `fitlib.statistics.run_identity` judges them; `status` is done, failed or missing.
+    """Collect one dictionary per run, as `fitlib.statistics.run_identity` expects; `status`: done, failed or missing.
 
-    `report`: the folder of the report, from which the links lead to the runs.
+    report: the folder of the report, which the links to the runs are relative to.
     """
     entries = [_entry(run, state, report) for run, state in states]
     for together in _by_arm(entries).values():
@@ -29,7 +32,7 @@ def collect(states: States, report: Path) -> list[dict]:
 
 
 def _by_arm(entries: Iterable[dict]) -> dict[tuple, list[dict]]:
-    """Finished runs of each training and arm."""
+    """Group the finished runs by training and arm."""
     found: dict[tuple, list[dict]] = {}
     for entry in (entry for entry in entries if entry["status"] == "done"):
         found.setdefault((entry["training"], entry["arm"]), []).append(entry)
@@ -37,9 +40,9 @@ def _by_arm(entries: Iterable[dict]) -> dict[tuple, list[dict]]:
 
 
 def compare_shared_epochs(entries: list[dict]) -> None:
-    """Where trainings stop by themselves, the order of the data is compared over the epochs that all runs reached.
+    """Compare the data order over the epochs that all runs reached, where trainings stop early.
 
-    A run that needs one epoch more is no other training; only `parts` are changed, the fingerprint stays as measured.
+    A run that needs one epoch more is not a different training. Only `parts` change; the fingerprint stays as measured.
     """
     orders = [entry.pop("orders") for entry in entries]
     if len({len(order) for order in orders}) > 1:
@@ -68,11 +71,13 @@ def _entry(run: PlannedRun, state: State, report: Path) -> dict:
 
 
 def _measured(folder: Path) -> dict:
-    """What a finished run measured; the notebook's hash comes from the record of the process that executed it.
+    """Return what a finished run measured; the notebook's hash is taken from the record of the executing process.
 
-    `recorded`: whether it was seen how the run started and went on; else there is no digest of the final weights ("").
+    recorded: whether start and course of the run were recorded; if not, the digest of the final weights is "".
     """
-    record, mark = read_record(folder), read_json(folder / "fingerprint.json")
+    record, mark = read_record(folder), read_json(folder / FINGERPRINT_FILE)
+    if record is None or mark is None:
+        raise RunFailed(f"{folder}: its record or {FINGERPRINT_FILE} cannot be read")
     digests = _digests(folder / "digests.parquet")
     return {
         "fingerprint": mark["fingerprint"],
@@ -85,7 +90,7 @@ def _measured(folder: Path) -> dict:
 
 
 def _digests(path: Path) -> dict[str, list[str]]:
-    """Digests of each part of a run in the order of their epochs; {} where none were recorded."""
+    """Return the digests of each part of a run in the order of the epochs; {} where none were recorded."""
     found: dict[str, list[str]] = {}
     rows = pq.read_table(path).to_pylist() if path.is_file() else []
     for row in sorted(rows, key=lambda row: row["epoch"]):
@@ -93,17 +98,17 @@ def _digests(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def prediction_hashes(record: dict) -> dict[str, str]:
-    """Hashes of a run's predictions, by technique."""
+def prediction_hashes(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hashes of a run's predictions, by technique."""
     prefix, suffix = "predictions/", ".parquet"
     named = {n: o["sha256"] for n, o in record["outputs"].items() if n.startswith(prefix)}
     return {name[len(prefix) : -len(suffix)]: digest for name, digest in named.items()}
 
 
 def experiment_plan(experiment: Experiment, family: Family, deviations: list[str], declared: dict) -> dict:
-    """A family's plan as the statistics notebook receives it: plain values, without the experiment's name."""
+    """Return a family's plan as the statistics notebook receives it: plain values, without the experiment's name."""
     analysis = experiment.declared["analysis"]
-    favourable = class_number(analysis["favourable"], family.classes, "plan") if family.known else None
+    favourable = class_number(analysis["favourable"], family.classes, "plan") if family.has_names else None
     return {
         "techniques": [_technique(experiment, t) for t in experiment.techniques if t.name in family.techniques],
         "arms": [
@@ -130,7 +135,7 @@ def experiment_plan(experiment: Experiment, family: Family, deviations: list[str
     }
 
 
-def _technique(experiment: Experiment, technique: object) -> dict:
+def _technique(experiment: Experiment, technique: Technique) -> dict:
     spec = next(t for t in experiment.trainings if t.name == technique.training)
     return {
         "technique": technique.name,

@@ -1,4 +1,4 @@
-"""Families: the techniques of an experiment that share classes and groups, and are therefore analysed together."""
+"""Families: the techniques of an experiment that share classes and groups and are therefore analysed together."""
 
 from __future__ import annotations
 
@@ -26,45 +26,49 @@ class Family:
 
     @property
     def techniques(self) -> frozenset[str]:
-        """Names of the techniques."""
+        """The names of the techniques."""
         return frozenset(name for spec in self.trainings for name in spec.techniques)
 
     @property
-    def known(self) -> bool:
-        """Whether classes and groups have names already; of own trainings they may come with the first runs."""
+    def has_names(self) -> bool:
+        """Whether the classes and groups have names yet; those of custom trainings may come with their first runs."""
         return bool(self.classes)
 
 
 def families(trainings: Iterable[TrainingSpec]) -> tuple[Family, ...]:
-    """The families of an experiment's trainings, in the order of their first members.
+    """Return the families of an experiment's trainings, in the order of their first members.
 
-    Own trainings whose names only their runs will tell join the one family that is known; of several families, or of
-    none, they are one family of their own.
+    Custom trainings whose classes and groups get their names only from their runs join the one family that has names;
+    where there are several such families, or none, they form a family of their own.
     """
-    told: dict[str, dict] = {}  # data settings -> what they hold
+    described: dict[str, dict] = {}  # data settings -> classes and groups of that data set
     members: dict[str, list[TrainingSpec]] = {}
-    found = {spec.name: _names_of(spec, told) for spec in trainings}
+    found = {spec.name: _names_of(spec, described) for spec in trainings}
     keys = dict.fromkeys(digest_json(names) for names in found.values() if names["classes"])
     for spec in trainings:
         names = found[spec.name]
         key = next(iter(keys)) if len(keys) == 1 else digest_json(names)
         members.setdefault(key, []).append(spec)
-    known = {digest_json(names): names for names in found.values()}
-    return tuple(_family(specs, known[key]) for key, specs in members.items())
+    descriptions = {digest_json(names): names for names in found.values()}
+    return tuple(_family(specs, descriptions[key]) for key, specs in members.items())
 
 
-def _names_of(spec: TrainingSpec, told: dict[str, dict]) -> dict[str, Any]:
-    """Names of classes and groups, from the experiment file or the data set; none where only the runs will tell."""
+def _names_of(spec: TrainingSpec, described: dict[str, dict]) -> dict[str, Any]:
+    """Return the names of classes and groups, from the experiment file or the data set; empty until runs save them."""
     source = spec.source
     if source.declared or not source.data:
         return source.declared or {"classes": [], "groups": {}}
     data = digest_json(source.data)
-    told[data] = told.get(data) or describe(source.data)
-    return {name: told[data][name] for name in ("classes", "groups")}
+    described[data] = described.get(data) or describe(source.data)
+    return {name: described[data][name] for name in ("classes", "groups")}
 
 
 def class_number(favourable: int | str | None, classes: Sequence[str], where: str) -> int | None:
-    """The favourable class, declared by its number or its name, as a number; InputError where there is none such."""
+    """Return the number of the favourable class, declared by number or name; InputError where there is no such class.
+
+    >>> class_number("granted", ["refused", "granted"], "credit.yaml")
+    1
+    """
     field = "analysis.favourable"
     if isinstance(favourable, str):
         return classes.index(known(where, field, favourable, classes))
@@ -75,13 +79,13 @@ def class_number(favourable: int | str | None, classes: Sequence[str], where: st
 
 
 def notes_on(family: Family) -> list[str]:
-    """What the data sets of a family tell about themselves (rows left out, values mapped), each sentence once."""
-    told = [describe(spec.source.data).get("notes", []) for spec in family.trainings if spec.source.data]
-    return list(dict.fromkeys(note for notes in told for note in notes))
+    """Return the remarks of a family's data sets (rows left out, values mapped), each sentence once."""
+    remarks = [describe(spec.source.data).get("notes", []) for spec in family.trainings if spec.source.data]
+    return list(dict.fromkeys(note for notes in remarks for note in notes))
 
 
 def describe(data: dict[str, Any]) -> dict[str, Any]:
-    """Class names, and group names by protected attribute, of the data set `{name: …, options…}`."""
+    """Return class names, and group names by protected attribute, of the data set `{name: …, options…}`."""
     return DATASETS[data["name"]].describe(options_of(data))
 
 

@@ -1,4 +1,4 @@
-"""fitlib init: a commented experiment file from a look at a table's columns; whatever is guessed says so."""
+"""`fitlib init`: a commented experiment file made from a table, in which every guess is marked as one."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from fitlib.storage.prediction_columns import one_line
 from fitlib.yaml_files import parse_yaml
 
 BATCHES = ((5_000, 64), (200_000, 256), (float("inf"), 1024))  # up to so many rows -> batch size
-STEPS = 1500  # of a training, about
+STEPS = 1500  # of a training, approximately
 WIDTH = 40  # column at which comments begin
 
 
 @dataclass(frozen=True)
-class Found:
-    """Everything that was read from a table and guessed about it, before it is written or told."""
+class TableGuesses:
+    """What was read from a table and guessed about it, before it is written or printed."""
 
     file: str
     read: TableFile
@@ -48,7 +48,7 @@ class Found:
 
     @property
     def positive(self) -> int:
-        """Number of the favourable class; 1 where it is not known."""
+        """The number of the favourable class; 1 where it is not known."""
         name = self.favourable[0]
         return 1 if name is None else list(self.classes).index(name)
 
@@ -63,25 +63,29 @@ class Found:
 def write_experiment(
     table: Path, target: str | None, protected: Sequence[str], out: Path | None, replace: bool = False
 ) -> list[str]:
-    """Write an experiment file for a table (default: params/<table>.yaml); the lines that tell what was guessed.
+    """Write an experiment file for a table (default: params/<table>.yaml); return lines that describe the guesses.
 
-    `target` and `protected` are columns; None and an empty list let them be guessed. InputError where nothing can be
-    guessed, a column is not there, or the file is there already.
+    `target` and `protected` are columns, guessed where they are None and empty. InputError where nothing can be
+    guessed, a column does not exist, or the file exists already.
     """
     name = _slug(table)
     path = out or Path("params") / f"{name}.yaml"
     if path.exists() and not replace:
-        problem = "the file is there already"
-        raise InputError("init", "--out", str(path), problem, "name another one (--out), or say --replace")
-    found = look_over(table, target, protected)
+        problem = "the file exists already"
+        raise InputError("init", "--out", str(path), problem, "choose another one (--out), or use --replace")
+    found = inspect_table(table, target, protected)
     text = experiment_file(found, name, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    return [*told(found), f"written: {path}", f"next: fitlib plan {_shell(path)}, then fitlib run {_shell(path)}"]
+    return [
+        *describe_guesses(found),
+        f"written: {path}",
+        f"next: fitlib plan {_shell(path)}, then fitlib run {_shell(path)}",
+    ]
 
 
-def look_over(table: Path, target: str | None, protected: Sequence[str]) -> Found:
-    """Read a table and guess what its columns are; InputError where that cannot be done."""
+def inspect_table(table: Path, target: str | None, protected: Sequence[str]) -> TableGuesses:
+    """Read a table and guess the roles of its columns; InputError where that is impossible."""
     where, file = table.name, _declared_path(table)
     read = read_table(table)
     if read.table.num_columns < 2:
@@ -102,11 +106,11 @@ def look_over(table: Path, target: str | None, protected: Sequence[str]) -> Foun
     codes = [look for look in rest if look.name not in dropped and column_guesses.categorical(look)]
     classes = _classes(goal.look, cut)
     favourable = column_guesses.favourable_of(goal.look, list(classes))
-    found = Found(file, read, looks, goal, cut, classes, favourable, chosen, groups, split, unit, dropped, codes)
+    found = TableGuesses(file, read, looks, goal, cut, classes, favourable, chosen, groups, split, unit, dropped, codes)
     return _with_features(where, found)
 
 
-def _with_features(where: str, found: Found) -> Found:
+def _with_features(where: str, found: TableGuesses) -> TableGuesses:
     if found.features:
         return found
     why = "; ".join(f"{name}: {reason}" for name, reason in found.dropped.items()) or "every column has another role"
@@ -132,7 +136,7 @@ def _cut(where: str, target: Look) -> str | None:
 
 
 def _classes(target: Look, cut: str | None) -> dict[str, int]:
-    """Rows of each class, by name, in the order of the class numbers."""
+    """Return the rows of each class by name, in the order of the class numbers."""
     if cut is None:
         return {text_of(value): rows for value, rows in target.counts}
     below, above = np.bincount(column_guesses.target_codes(target, cut) + 1, minlength=3)[1:].tolist()
@@ -158,8 +162,9 @@ def _split(looks: list[Look], taken: list[Look]) -> tuple[Look, dict[str, list[s
 def _groups(
     where: str, chosen: list[Guess], split: tuple[Look, dict] | None, given: bool
 ) -> tuple[list[Groups], list[Guess]]:
-    """The groups of every chosen column; a guessed one of which no two groups can be made is left out."""
-    test_rows, made, kept = _test_rows(split), [], []
+    """Return the groups of every chosen column; drop a guessed column that does not give two groups."""
+    test_rows = _test_rows(*split) if split else None
+    made, kept = [], []
     for guess in chosen:
         try:
             made.append(column_guesses.groups_of(where, guess.look, test_rows))
@@ -170,26 +175,23 @@ def _groups(
     return made, kept
 
 
-def _test_rows(split: tuple[Look, dict[str, list[str]]] | None) -> NDArray[np.bool_] | None:
-    if split is None:
-        return None
-    look, parts = split
+def _test_rows(look: Look, parts: dict[str, list[str]]) -> NDArray[np.bool_]:
     return np.isin(look.codes, [code for code, (value, _) in enumerate(look.counts) if value in parts["test"]])
 
 
-# What is told
+# What is printed
 
 
-def told(found: Found) -> list[str]:
-    """The guesses in lines: what, why, and what else it could be."""
+def describe_guesses(found: TableGuesses) -> list[str]:
+    """Return a line for each guess: what, why, and the alternatives."""
     shape = f"{counted(found.read.table.num_rows, 'row')}, {counted(len(found.looks), 'column')}"
-    lines = [f"{found.file}: {'; '.join([shape, *found.read.notes])}", f"target: {_of_target(found)}"]
+    lines = [f"{found.file}: {'; '.join([shape, *found.read.notes])}", f"target: {_describe_target(found)}"]
     for guess, groups in zip(found.protected, found.groups, strict=True):
-        lines.append(f"protected: {guess.look.name} ({_of_protected(guess, groups)})")
+        lines.append(f"protected: {guess.look.name} ({_describe_protected(guess, groups)})")
     first = found.protected[0]
     if first.others:
         lines.append(f"  could also be protected: {listing(first.others)} (--protected, several times for several)")
-    lines += [f"favourable class: {_of_favourable(found)}", f"parts: {_of_parts(found)}"]
+    lines += [f"favourable class: {_describe_favourable(found)}", f"parts: {_describe_parts(found)}"]
     lines += [f"test unit: {found.unit.name} (guessed: it numbers persons)"] if found.unit else []
     lines += [f"left out: {name} ({why})" for name, why in found.dropped.items()]
     lines += [f"categories: {listing(look.name for look in found.categorical)} (guessed)"] if found.categorical else []
@@ -197,7 +199,7 @@ def told(found: Found) -> list[str]:
     return [one_line(line, 400) for line in [*lines, f"features: {len(features)}: {listing(f.name for f in features)}"]]
 
 
-def _of_target(found: Found) -> str:
+def _describe_target(found: TableGuesses) -> str:
     guess = found.target
     sizes = listing(f"{name} ({rows:,} rows)" for name, rows in found.classes.items())
     parts = [_why(guess), f"classes {sizes}"]
@@ -207,7 +209,7 @@ def _of_target(found: Found) -> str:
     return f"{guess.look.name} ({'; '.join(parts + _missing(missing))})"
 
 
-def _of_protected(guess: Guess, groups: Groups) -> str:
+def _describe_protected(guess: Guess, groups: Groups) -> str:
     sizes = listing(f"{name} ({rows:,} rows)" for name, rows in groups.sizes.items())
     parts = [_why(guess), f"groups {sizes}"]
     rare = [listing(map(text_of, of), 4) + f" as {name}" for name, of in (groups.merged or {}).items() if len(of) > 1]
@@ -224,12 +226,12 @@ def _why(guess: Guess) -> str:
     return guess.why if guess.given else f"guessed: {guess.why}"
 
 
-def _of_favourable(found: Found) -> str:
+def _describe_favourable(found: TableGuesses) -> str:
     name, why = found.favourable
     return f"{name} (guessed: {why})" if name else "not declared: names do not tell it (analysis.favourable)"
 
 
-def _of_parts(found: Found) -> str:
+def _describe_parts(found: TableGuesses) -> str:
     if found.split is None:
         return f"{column_guesses.TEST_SHARE:.0%} drawn as test part"
     look, parts = found.split
@@ -239,15 +241,19 @@ def _of_parts(found: Found) -> str:
 # What is written
 
 
-def experiment_file(found: Found, name: str, path: Path) -> str:
-    """The experiment file as commented YAML."""
+def experiment_file(found: TableGuesses, name: str, path: Path) -> str:
+    """Return the experiment file as commented YAML."""
     lines = [*_head(found, path), f"name: {scalar(name)}", "data:", *_data(found), *_training(found)]
     lines += [*_techniques(found), *_analysis(found)]
     return "\n".join(lines) + "\n"
 
 
 def scalar(value: object) -> str:
-    """A value as it stands in YAML, block or flow: quoted only where it must be, and read back as the same value."""
+    """Return a value as YAML, block or flow: quoted only where necessary, and read back as the same value.
+
+    >>> scalar("income"), scalar("no"), scalar(["a, b", 3])
+    ('income', "'no'", "['a, b', 3]")
+    """
     text = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=float("inf")).strip()[1:-1]
     try:
         same = parse_yaml(f"[{text}]") == [value] and len(text.splitlines()) == 1
@@ -256,7 +262,7 @@ def scalar(value: object) -> str:
     return text if same else yaml.safe_dump(value, default_style='"', allow_unicode=False, width=float("inf")).strip()
 
 
-def _head(found: Found, path: Path) -> list[str]:
+def _head(found: TableGuesses, path: Path) -> list[str]:
     read = [f"{counted(found.read.table.num_rows, 'row')}, {counted(len(found.looks), 'column')}", *found.read.notes]
     return [
         *_comment(f"Made by fitlib init from {found.file}: {'; '.join(read)}."),
@@ -266,11 +272,11 @@ def _head(found: Found, path: Path) -> list[str]:
     ]
 
 
-def _data(found: Found) -> list[str]:
+def _data(found: TableGuesses) -> list[str]:
     lines = [
         "  name: table",
         _line(f"  file: {scalar(found.file)}", "seen from the folder in which fitlib is called"),
-        *_comment(f"target, {_of_target(found)}", 2),
+        *_comment(f"target, {_describe_target(found)}", 2),
         f"  target: {scalar(found.target.look.name)}",
         *([_line(f"  positive: {scalar(found.cut)}", "class 1; guessed: the median")] if found.cut else []),
         *_protected(found),
@@ -281,10 +287,10 @@ def _data(found: Found) -> list[str]:
     return [*lines, _line("  missing: impute", "features: the median and a mark; refuse: stop instead")]
 
 
-def _protected(found: Found) -> list[str]:
+def _protected(found: TableGuesses) -> list[str]:
     lines = [_line("  protected:", "methods use the first one, the report tells about each")]
     for guess, groups in zip(found.protected, found.groups, strict=True):
-        lines += [*_comment(_of_protected(guess, groups), 4), f"    - {scalar(guess.look.name)}"]
+        lines += [*_comment(_describe_protected(guess, groups), 4), f"    - {scalar(guess.look.name)}"]
     if found.protected[0].others:
         lines += _comment(f"could also be protected: {listing(found.protected[0].others)}", 4)
     pairs = [(guess.look.name, groups) for guess, groups in zip(found.protected, found.groups, strict=True)]
@@ -299,7 +305,7 @@ def _protected(found: Found) -> list[str]:
     return [*lines, *(f"    {scalar(name)}: {scalar(cuts)}" for name, cuts in bins)]
 
 
-def _parts(found: Found) -> list[str]:
+def _parts(found: TableGuesses) -> list[str]:
     if found.split is None:
         lines = [
             _line(
@@ -318,21 +324,21 @@ def _parts(found: Found) -> list[str]:
     return lines + [f"  {part}: {scalar(parts[part])}" for part in ("test", "validation") if parts[part]]
 
 
-def _drop(found: Found) -> list[str]:
+def _drop(found: TableGuesses) -> list[str]:
     if not found.dropped:
         return [_line("  drop: []", "columns that are to be no features")]
     lines = [_line("  drop:", "no features; guessed")]
     return lines + [_line(f"    - {scalar(name)}", why) for name, why in found.dropped.items()]
 
 
-def _categorical(found: Found) -> list[str]:
+def _categorical(found: TableGuesses) -> list[str]:
     names = [look.name for look in found.categorical]
     few = [f.name for f in found.features if f.kind == "whole" and 2 < f.distinct <= 30 and f.name not in names]
     lines = [_line(f"  categorical: {scalar(names)}", "columns of numbers that stand for categories")]
     return lines + (_comment(f"numbers with few values, taken as quantities: {listing(few, 12)}", 4) if few else [])
 
 
-def _training(found: Found) -> list[str]:
+def _training(found: TableGuesses) -> list[str]:
     batch, epochs = _size(found)
     return [
         _line("network: {name: mlp, hidden: [64, 32]}", "two hidden layers"),
@@ -341,16 +347,16 @@ def _training(found: Found) -> list[str]:
     ]
 
 
-def _size(found: Found) -> tuple[int, int]:
-    """Batch size and epochs for about STEPS steps."""
+def _size(found: TableGuesses) -> tuple[int, int]:
+    """Return batch size and epochs for about STEPS steps."""
     rows = sum(found.classes.values())
     if found.split is not None:
-        rows -= int(_test_rows(found.split).sum())
+        rows -= int(_test_rows(*found.split).sum())
     batch = next(size for most, size in BATCHES if rows <= most)
     return batch, int(np.clip(round(STEPS * batch / max(rows, 1)), 5, 40))
 
 
-def _techniques(found: Found) -> list[str]:
+def _techniques(found: TableGuesses) -> list[str]:
     epochs = 3 * _size(found)[1]
     longer = f"training: {{epochs: {epochs}, measure_every: {epochs}}}"
     lines = [
@@ -370,16 +376,18 @@ def _techniques(found: Found) -> list[str]:
     return [*lines, "baseline: baseline"]
 
 
-def _analysis(found: Found) -> list[str]:
+def _analysis(found: TableGuesses) -> list[str]:
     name, why = found.favourable
-    told = f"guessed: {why}" if name else f"the class that is good to get, one of {listing(found.classes)}: four fifths"
+    comment = (
+        f"guessed: {why}" if name else f"the class that is good to get, one of {listing(found.classes)}: four fifths"
+    )
     return [
         _line("runs: 16", "of each training, all with the same seed"),
         "seeds: [0]",
         _line("noise: auto", "what makes the runs differ: ulp on a CPU (emulated), native on a GPU"),
         _line("control_runs: 2", "of each training, without noise: these must be bit-identical"),
         "analysis:",
-        _line(f"  favourable: {scalar(name)}", told),
+        _line(f"  favourable: {scalar(name)}", comment),
         _line("  smallest_effect: 0.01", "smaller differences of a bias metric do not matter"),
     ]
 
@@ -389,7 +397,7 @@ def _line(text: str, comment: str) -> str:
 
 
 def _comment(text: str, indent: int = 0) -> list[str]:
-    """A comment of its own, on as many lines as it needs."""
+    """Return a comment on lines of its own, as many as it needs."""
     beginning = f"{' ' * indent}# "
     return textwrap.wrap(one_line(text, 1000), 116, initial_indent=beginning, subsequent_indent=f"{beginning}  ")
 
@@ -398,7 +406,7 @@ def _comment(text: str, indent: int = 0) -> list[str]:
 
 
 def _declared_path(table: Path) -> str:
-    """The path as the experiment file says it; InputError where `$` or `~` in it would be filled in."""
+    """Return the path as written in the experiment file; InputError where `$` or `~` in it would be expanded."""
     text = table.as_posix()
     try:
         plain = expanded(text) == text
@@ -410,7 +418,7 @@ def _declared_path(table: Path) -> str:
 
 
 def _slug(table: Path) -> str:
-    """A table's name as the name of an experiment: letters, digits, dots, dashes."""
+    """Return a table's name as the name of an experiment: letters, digits, dots, dashes."""
     stem = table.with_suffix("").stem if table.suffix.lower() in PACKED else table.stem
     letters = unicodedata.normalize("NFKD", stem.replace("ß", "ss"))
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))

@@ -16,7 +16,7 @@ from fitlib.experiment.trainings import TrainingSpec
 
 @dataclass(frozen=True)
 class Technique:
-    """A row of the results: one training under one inference rule."""
+    """A row of the results: one training with one inference rule."""
 
     name: str
     training: str
@@ -42,7 +42,7 @@ class Experiment:
 
     @cached_property
     def analysis(self) -> Analysis:
-        """How the runs are analysed, as declared."""
+        """The declared options of the analysis."""
         return Analysis(**self.declared["analysis"])
 
     @cached_property
@@ -52,10 +52,10 @@ class Experiment:
 
     @cached_property
     def families(self) -> tuple[Family, ...]:
-        """The techniques that share classes and groups, family by family; asks the data sets for both."""
+        """The techniques grouped by classes and groups, which the data sets are asked for."""
         return families(self.trainings)
 
 
 def plan_hash(declared: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of a declared plan's plain values; the order of the techniques is part of it."""
+    """Return the hex SHA-256 of a declared plan's plain values; the order of the techniques is part of it."""
     return digest_json({**declared, "techniques": list(declared["techniques"].items())})

@@ -1,7 +1,7 @@
-"""Experiment files: their schema, their checks, and the experiment that they describe.
+"""Experiment files: reading and checking them, and the experiment that they describe.
 
-One YAML file in `params/` becomes an `Experiment`: trainings, arms, techniques, everything resolved, so that equal
-experiments are equal values. Nothing is imported here that is slow; torch is not.
+One YAML file in `params/` becomes an `Experiment`: trainings, arms and techniques with everything resolved, so that
+equal experiments are equal values. Nothing slow is imported here, in particular not torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
 from fitlib.experiment import custom_fields
-from fitlib.experiment.arms import Arm, arm_name, arms_of, repeated
+from fitlib.experiment.arms import Arm, arm_name, arms_of, first_repeated
 from fitlib.experiment.families import Family, class_number
 from fitlib.experiment.model import Experiment, Technique
 from fitlib.experiment.registry.datasets import DATASETS
@@ -26,14 +26,14 @@ from fitlib.experiment.registry.image_checks import check_images
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.registry.networks import NETWORKS
 from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
-from fitlib.experiment.schema import Analysis, ExperimentFields, TechniqueFields, _suggestion, validated
+from fitlib.experiment.schema import Analysis, ExperimentFields, TechniqueFields, suggestion, validated
 from fitlib.experiment.training_options import Training
 from fitlib.experiment.trainings import TrainingSpec, source_of
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.yaml_files import parse_yaml, read_yaml
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-LABEL_RULE = "threshold"  # decides on a set of labels; every other rule on one class
+LABEL_RULE = "threshold"  # predicts a set of labels; every other rule predicts one class
 NAME_REMEDY = "use letters, digits, '.', '_' and '-' only, starting with a letter or digit"
 
 
@@ -49,16 +49,18 @@ def read_experiment(path: Path, overrides: Iterable[str] = (), runs: int | None 
         fields["runs"] = runs
     experiment = make_experiment(fields, str(path), default_name=path.stem)
     for spec in experiment.trainings:
-        spec.source.check(str(path), custom_fields.needed(experiment.arms, experiment.declared["noise_seed"]))
+        spec.source.check(
+            str(path), custom_fields.needed_parameters(experiment.arms, experiment.declared["noise_seed"])
+        )
     return experiment
 
 
 def make_experiment(fields: object, where: str, default_name: str) -> Experiment:
-    """The experiment that plain values describe; `where` names their origin in errors."""
+    """Return the experiment that plain values describe; `where` names their origin in errors."""
     checked = validated(ExperimentFields, _mapping(fields, where), where, "")
     name = _checked_name(checked.name or default_name, where, "name")
     resolved = [_resolve(label, t, checked, where) for label, t in checked.techniques.items()]
-    custom_fields.refuse_idle(checked, {r["label"]: r["uses"] is None for r in resolved}, where)
+    custom_fields.refuse_unused(checked, {r["label"]: r["uses"] is None for r in resolved}, where)
     trainings = _trainings(resolved)
     techniques = tuple(_technique(r, trainings, checked, where) for r in resolved)
     _check_baselines(techniques, where)
@@ -88,7 +90,7 @@ def _set(fields: dict, override: str) -> None:
         inner = {} if inner is None else {"name": inner} if isinstance(inner, str) else inner
         if not isinstance(inner, dict):
             raise InputError("--set", key, inner, f"{step} has no fields", f"set it as a whole: --set {step}=...")
-        fields[step] = dict(inner)  # a copy: the file's aliases (*name) share one mapping
+        fields[step] = dict(inner)  # a copy: aliases (*name) in the file share one mapping
         fields = fields[step]
     fields[last] = value
 
@@ -99,12 +101,12 @@ def _checked_name(name: str, where: str, field: str) -> str:
     return name
 
 
-def _named(value: str | dict, registry: Mapping[str, Entry], where: str, field: str) -> dict[str, Any]:
-    """`name` or `{name: …, options…}` with all options checked and filled in."""
+def _resolve_entry(value: str | dict, registry: Mapping[str, Entry], where: str, field: str) -> dict[str, Any]:
+    """Return `{name: …, options…}` of a name or such a mapping, with all options checked and filled in."""
     given = {"name": value} if isinstance(value, str) else dict(value)
     name = given.pop("name", None)
     if not isinstance(name, str) or name not in registry:
-        raise InputError(where, field, name, f"unknown {field.split('.')[-1]}", _suggestion(name, registry))
+        raise InputError(where, field, name, f"unknown {field.split('.')[-1]}", suggestion(name, registry))
     options = validated(registry[name].options, given, where, f"{field}.")
     return {"name": name, **options.model_dump()}
 
@@ -119,12 +121,12 @@ def _resolve(label: str, technique: TechniqueFields, checked: ExperimentFields, 
         settings |= {"data": _data(given, technique, where, field)} if given else {}
         return {"label": label, "settings": settings, "inference": None, "given": technique, "uses": None}
     if technique.method is None:
-        remedy = "add 'method:', or 'notebook:' or 'callable:' for your own training"
+        remedy = "add 'method:', or 'notebook:' or 'callable:' for a custom training"
         raise InputError(where, f"{field}.method", None, "field is missing", remedy)
     settings = {
-        "method": _named(technique.method, METHODS, where, f"{field}.method"),
+        "method": _resolve_entry(technique.method, METHODS, where, f"{field}.method"),
         "data": _data(given or checked.data, technique, where, field),
-        "network": _named(
+        "network": _resolve_entry(
             technique.network or checked.network,
             NETWORKS,
             where,
@@ -142,15 +144,15 @@ def _resolve(label: str, technique: TechniqueFields, checked: ExperimentFields, 
 
 
 def _data(given: str | dict[str, Any], technique: TechniqueFields, where: str, field: str) -> dict[str, Any]:
-    return _named(given, DATASETS, where, f"{field}.data" if technique.data else "data")
+    return _resolve_entry(given, DATASETS, where, f"{field}.data" if technique.data else "data")
 
 
 def _inference(given: str | None, settings: Mapping[str, Any], where: str, field: str) -> str:
-    """The inference rule, checked against method and data, before anything is trained."""
+    """Return the inference rule, checked against method and data before anything is trained."""
     method, data, fitting = settings["method"]["name"], settings["data"]["name"], _first_rule(settings)
     rule = given or fitting
     if rule not in METHODS[method].rules:
-        remedy = _suggestion(rule, METHODS[method].rules)
+        remedy = suggestion(rule, METHODS[method].rules)
         raise InputError(where, field, rule, f"unknown inference rule of method {method}", remedy)
     if DATASETS[data].multilabel != (rule == LABEL_RULE):
         remedy = "choose another method" if fitting == rule else f"use {fitting}"
@@ -159,14 +161,17 @@ def _inference(given: str | None, settings: Mapping[str, Any], where: str, field
 
 
 def _first_rule(settings: Mapping[str, Any]) -> str:
-    """The rule that is meant where none is given: the method's first, for sets of labels its rule for those."""
+    """Return the default rule: the method's first one, or for sets of labels its rule for those."""
     rules = METHODS[settings["method"]["name"]].rules
     labels = DATASETS[settings["data"]["name"]].multilabel and LABEL_RULE in rules
     return LABEL_RULE if labels else next(iter(rules))
 
 
 def _trainings(resolved: list[dict[str, Any]]) -> tuple[TrainingSpec, ...]:
-    """Techniques with equal settings share one training, named after its method (further ones after a technique)."""
+    """Return the trainings: techniques with equal settings share one, named after its method.
+
+    Further trainings of the same method have the name of their first technique appended.
+    """
     specs: dict[str, TrainingSpec] = {}
     names: set[str] = set()
     for r in resolved:
@@ -187,7 +192,7 @@ def _technique(
     baseline = given.baseline or checked.baseline
     if baseline is not None and baseline not in checked.techniques:
         field = f"techniques.{label}.baseline" if given.baseline else "baseline"
-        remedy = _suggestion(baseline, checked.techniques)
+        remedy = suggestion(baseline, checked.techniques)
         raise InputError(where, field, baseline, "not among the techniques", remedy)
     training = next(t for t in trainings if label in t.techniques)
     uses = given.uses_protected or r["uses"] or custom_fields.UNKNOWN
@@ -210,10 +215,10 @@ def _arms(checked: ExperimentFields, trainings: Sequence[TrainingSpec], where: s
     given = checked.arms if checked.arms is not None else [checked.noise]
     fields = [f"arms.{i}" for i in range(len(given))] if checked.arms is not None else ["noise"]
     noises = [_noise(value, checked, trainings, where, field) for value, field in zip(given, fields, strict=True)]
-    twice = repeated(checked.seeds)
+    twice = first_repeated(checked.seeds)
     if twice is not None:
         raise InputError(where, "seeds", checked.seeds, f"seed {twice} is given twice", "give every seed once")
-    twice = repeated([arm_name(noise, 0) for noise in noises])
+    twice = first_repeated([arm_name(noise, 0) for noise in noises])
     if twice is not None:
         raise InputError(where, "arms", twice, "an arm is given twice", "give every noise with its options once")
     return arms_of(noises, checked.seeds, checked.runs, checked.control_runs)
@@ -222,26 +227,26 @@ def _arms(checked: ExperimentFields, trainings: Sequence[TrainingSpec], where: s
 def _noise(
     given: str | dict[str, Any], checked: ExperimentFields, trainings: Sequence[TrainingSpec], where: str, field: str
 ) -> dict[str, Any]:
-    """A noise with its options, checked against the networks and against trainings that are not fitlib's."""
+    """Return a noise with its options, checked against the networks and against custom trainings."""
     if given == "auto" or given == {"name": "auto"}:
         given = _automatic_noise(checked.device, {spec.source.automatic_noise for spec in trainings}, where)
-    noise = _named(given, NOISES, where, field if field == "noise" else f"{field}.noise")
+    noise = _resolve_entry(given, NOISES, where, field if field == "noise" else f"{field}.noise")
     if "reduction-order" in (noise["name"], noise.get("implementation")):
         _refuse_dropout(checked, where)
-    own_ones = [spec.name for spec in trainings if "method" not in spec.settings]
-    if NOISE_KINDS[noise["name"]] == "comparison" and own_ones:
-        problem = f"fitlib cannot seed training {own_ones[0]}, which is your own"
+    custom = [spec.name for spec in trainings if "method" not in spec.settings]
+    if NOISE_KINDS[noise["name"]] == "comparison" and custom:
+        problem = f"fitlib cannot seed training {custom[0]}, which is custom"
         raise InputError(where, field, noise["name"], problem, "compare seeds with seeds: [0, 1, 2, …]")
     return noise
 
 
 def _automatic_noise(device: str, on_cpu: set[str], where: str) -> str:
-    """What noise `auto` means: `native` on cuda, else what the trainings have in common."""
+    """Return what noise `auto` means: `native` on cuda, else what the trainings have in common."""
     if device == "cuda":
         return "native"
     if len(on_cpu) > 1:
-        problem = "on the CPU it is ulp for fitlib's trainings and native for your own"
-        raise InputError(where, "noise", "auto", problem, "say which, for example noise: ulp")
+        problem = "on the CPU it is ulp for fitlib's trainings and native for custom ones"
+        raise InputError(where, "noise", "auto", problem, "choose one, for example noise: ulp")
     return next(iter(on_cpu))
 
 
@@ -261,7 +266,7 @@ def _check_analysis(analysis: Analysis, experiment: Experiment, where: str) -> N
     _check_looks(analysis.looks, experiment.declared["runs"], where)
     for family in experiment.families:
         _check_comparable(family, experiment.techniques, where)
-        if family.known:
+        if family.has_names:
             check_names(analysis, family, where)
 
 
@@ -294,11 +299,11 @@ def _check_cross(cross: list[list[str]] | None, attributes: list[str], where: st
         unknown = [name for name in crossed if name not in attributes]
         if unknown:
             problem = "unknown protected attribute of the data set"
-            raise InputError(where, "analysis.cross", unknown[0], problem, _suggestion(unknown[0], attributes))
-        if len(crossed) < 2 or repeated(crossed) is not None:
+            raise InputError(where, "analysis.cross", unknown[0], problem, suggestion(unknown[0], attributes))
+        if len(crossed) < 2 or first_repeated(crossed) is not None:
             problem = "not two or more different protected attributes"
             raise InputError(where, "analysis.cross", crossed, problem, "for example [[sex, race]]")
-    twice = repeated([sorted(crossed) for crossed in cross or []])
+    twice = first_repeated([sorted(crossed) for crossed in cross or []])
     if twice is not None:
         raise InputError(where, "analysis.cross", twice, "crossed twice", "give every crossing once")
 
@@ -306,7 +311,7 @@ def _check_cross(cross: list[list[str]] | None, attributes: list[str], where: st
 def _declared(
     checked: ExperimentFields, resolved: list[dict[str, Any]], techniques: tuple[Technique, ...], arms: tuple[Arm, ...]
 ) -> dict[str, Any]:
-    """The plan as plain values: itself a valid experiment file, with every default written out."""
+    """Return the plan as plain values: itself a valid experiment file, with every default written out."""
     rows = {
         t.name: {
             **r["settings"],
@@ -324,7 +329,7 @@ def _declared(
 
 
 def _declared_noise(checked: ExperimentFields, arms: tuple[Arm, ...]) -> dict[str, Any]:
-    """`noise`, or `arms` where the file lists them; every noise with its options."""
+    """Return `noise`, or `arms` where the file lists them, every noise with its options."""
     if checked.arms is None:
         return {"noise": arms[0].noise}
     noises = [arm.noise for arm in arms if arm.seed == arms[0].seed and arm.role != "control"]

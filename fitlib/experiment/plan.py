@@ -62,7 +62,7 @@ class PlannedRun:
 
     @property
     def name(self) -> str:
-        """`training/arm/run-07`."""
+        """The full name, such as `training/arm/run-07`."""
         return f"{self.spec.name}/{self.arm.name}/run-{self.index:02d}"
 
     @property
@@ -142,7 +142,7 @@ def selected(states: States, only: Iterable[str]) -> States:
 
 
 def folder_state(folder: Path, parts: dict[str, str], record: str = RECORD) -> State:
-    """State of any task whose record stands in `folder`, given the key that it must have."""
+    """Return the state of any task with its record in `folder`, given the parts of the key that it must have."""
     found = read_record(folder, record)
     if found is not None:
         changed = changed_parts(found["key_parts"], parts)
@@ -156,24 +156,24 @@ def folder_state(folder: Path, parts: dict[str, str], record: str = RECORD) -> S
 
 
 def last_line(text: object) -> str:
-    """Last line of a failure's text."""
+    """Return the last line of an error text."""
     return (str(text or "").strip().splitlines() or ["unknown"])[-1]
 
 
 def metrics_key_parts(technique: str, inputs: object, description: dict) -> dict[str, str]:
-    """Parts of the key of one technique's metrics; `inputs` are the hashes of its predictions."""
+    """Return the parts of the key of one technique's metrics; `inputs` are the hashes of its predictions."""
     parameters = {"technique": technique, **description}
     notebook = notebook_path("metrics")
     return key_parts("metrics", notebook, fitlib_imports(notebook), parameters, inputs=inputs)
 
 
 def statistics_key_parts(plan: dict, evidence: list, inputs: object) -> dict[str, str]:
-    """Parts of the key of the statistics."""
+    """Return the parts of the key of the statistics."""
     notebook = notebook_path("statistics")
     return key_parts("statistics", notebook, fitlib_imports(notebook), {"plan": plan}, inputs=[evidence, inputs])
 
 
 def report_key_parts(inputs: object, parameters: dict) -> dict[str, str]:
-    """Parts of the key of report, index and rendered notebooks; the templates count as data."""
+    """Return the parts of the key of report, index and rendered notebooks; the templates count as data."""
     templates = sorted(p for p in (PACKAGE / "report" / "templates").rglob("*") if p.is_file())
     return key_parts("statistics", notebook_path("statistics"), PAGES, parameters, templates, inputs)

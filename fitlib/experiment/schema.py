@@ -1,4 +1,4 @@
-"""The schema of an experiment file (pydantic), and its errors in one line."""
+"""The schema of an experiment file (pydantic), with its errors in one line."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from fitlib.errors import InputError, did_you_mean
 from fitlib.experiment.custom_fields import CustomFields
 from fitlib.options import Options
 
-BRANCH = re.compile(r"str|int|float|bool|constrained-int|(dict|list|union)\[.*")  # of a union, as pydantic says it
-SEEDS = 2**31  # seeds are below it: every generator takes them
+# Steps of a union in pydantic's error locations.
+BRANCH = re.compile(r"str|int|float|bool|constrained-int|(dict|list|union)\[.*")
+SEEDS = 2**31  # exclusive upper bound of seeds: every generator accepts them
 
 
 class Analysis(Options):
     """How the runs are analysed; declared before the first run."""
 
-    # The class that is good to get, by number or name: only then is four fifths spoken of.
+    # The favourable class, by number or name: the four-fifths rule is applied only where it is declared.
     favourable: Annotated[int, Field(ge=0)] | str | None = None
-    smallest_effect: float = Field(0.01, gt=0)  # δ: a difference of means below it does not matter
-    alpha: float = Field(0.05, gt=0, lt=1)
+    smallest_effect: float = Field(default=0.01, gt=0)  # δ: a difference of means below it does not matter
+    alpha: float = Field(default=0.05, gt=0, lt=1)
     family: list[str] | None = None  # metrics that the correction covers; null: all
-    min_group: int = Field(30, ge=1)
+    min_group: int = Field(default=30, ge=1)
     protocol: Literal["fitlib", "paper"] = "fitlib"  # paper: the study's tables are written as well
     reading: Literal["strict", "published"] = "strict"
-    looks: list[int] | None = None  # numbers of runs at which sequential looks are taken
+    looks: list[int] | None = None  # numbers of runs at which a sequential analysis looks at the results
     cross: list[list[str]] | None = None  # protected attributes to cross, as [[sex, race]]
 
 
 class TechniqueFields(CustomFields):
-    """One technique of an experiment file: a method of fitlib, or an own training."""
+    """One technique of an experiment file: a method of fitlib, or a custom training."""
 
     method: str | dict[str, Any] | None = None
     inference: str | None = None
@@ -44,7 +45,7 @@ class TechniqueFields(CustomFields):
 
 
 class ExperimentFields(CustomFields):
-    """An experiment file as written; everything has a default but the techniques."""
+    """An experiment file as written; everything but the techniques has a default."""
 
     name: str | None = None
     data: str | dict[str, Any] = "digits-s"
@@ -64,7 +65,7 @@ class ExperimentFields(CustomFields):
 
 
 def validated(model: type[Options], fields: object, where: str, prefix: str = "") -> Any:
-    """`fields` as a checked model; InputError for the first thing that is wrong."""
+    """Return `fields` as a validated model; raise InputError for the first mistake."""
     try:
         return model.model_validate(fields)
     except ValidationError as error:
@@ -72,7 +73,7 @@ def validated(model: type[Options], fields: object, where: str, prefix: str = ""
         path = [str(step) for step in first["loc"] if not BRANCH.fullmatch(str(step))]
         if first["type"] == "invalid_key" or path[-1:] == ["[key]"]:
             field = prefix + ".".join(path[: -2 if path[-1] == "[key]" else -1])
-            raise InputError(where, field or "field", first["input"], "a name that is no text", "quote it") from None
+            raise InputError(where, field or "field", first["input"], "a name that is not text", "quote it") from None
         raise InputError(where, prefix + ".".join(path), first["input"], *_explained(first, path, model)) from None
 
 
@@ -80,7 +81,7 @@ def _explained(error: Mapping[str, Any], path: list[str], model: type[Options]) 
     if error["type"] == "extra_forbidden":
         known = list(TechniqueFields.model_fields if path[0] == "techniques" else model.model_fields)
         known = list(Analysis.model_fields) if path[0] == "analysis" and len(path) > 1 else known
-        return "unknown field", _suggestion(path[-1], known)
+        return "unknown field", suggestion(path[-1], known)
     if error["type"] == "missing":
         return "field is missing", f"add '{path[-1]}:'"
     message = error["msg"].removeprefix("Value error, ")
@@ -88,6 +89,7 @@ def _explained(error: Mapping[str, Any], path: list[str], model: type[Options]) 
     return f"invalid value: {message}", "correct the value"
 
 
-def _suggestion(name: object, known: Iterable[str]) -> str:
+def suggestion(name: object, known: Iterable[str]) -> str:
+    """Return the remedy for an unknown name: the closest known one, or all of them."""
     known = sorted(known)
     return did_you_mean(str(name), known, f"known: {', '.join(known) or 'none'}")

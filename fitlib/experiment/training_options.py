@@ -12,11 +12,11 @@ Optimizer = Literal["sgd", "adam", "radam"]
 
 
 class Stage(Options):
-    """One stage of a training, with a fresh optimiser; what it leaves out is that of the training."""
+    """A stage of a training, with a fresh optimiser; options that it leaves out are those of the training."""
 
     epochs: int = Field(ge=1)
-    learning_rate: float | None = Field(None, gt=0)
-    batch_size: int | None = Field(None, ge=2)
+    learning_rate: float | None = Field(default=None, gt=0)
+    batch_size: int | None = Field(default=None, ge=2)
     optimizer: Optimizer | None = None
     frozen: bool = False  # only the network's head (and what a method adds) is trained; batch statistics still adapt
     part: str = "train"  # of the data set: train, or one of its extra parts
@@ -53,7 +53,7 @@ class Training(Options):
     @model_validator(mode="before")
     @classmethod
     def _epochs_of_stages(cls, given: Any) -> Any:
-        """`epochs` is the sum of the stages' epochs where it is left out."""
+        """Fill in `epochs`, where it is left out, with the sum of the stages' epochs."""
         if not isinstance(given, dict) or not isinstance(given.get("stages"), list) or "epochs" in given:
             return given
         lengths = [s.get("epochs") if isinstance(s, dict) else getattr(s, "epochs", 0) for s in given["stages"]]
@@ -62,23 +62,23 @@ class Training(Options):
     @field_validator("stages")
     @classmethod
     def _sum_of_stages(cls, stages: list[Stage] | None, info: ValidationInfo) -> list[Stage] | None:
-        """ValueError where `epochs` is given too and is another number."""
+        """Raise ValueError where `epochs` is given as well and is not the sum of the stages' epochs."""
         epochs, total = info.data.get("epochs"), sum(stage.epochs for stage in stages or [])
         if stages is not None and epochs is not None and epochs != total:
-            raise ValueError(f"the stages have {total} epochs, but training.epochs = {epochs}: leave one of both out")
+            raise ValueError(f"the stages have {total} epochs, but training.epochs = {epochs}: leave one of them out")
         return stages
 
     def plan(self) -> list[Stage]:
-        """The stages of the training, one where none are declared."""
+        """Return the stages of the training: a single one where none are declared."""
         return list(self.stages) if self.stages else [Stage(epochs=self.epochs)]
 
     def of_stage(self, stage: Stage) -> Training:
-        """The options that hold during a stage."""
-        own = {name: getattr(stage, name) for name in ("learning_rate", "batch_size", "optimizer")}
-        given = {name: value for name, value in own.items() if value is not None}
+        """Return the options that apply during a stage."""
+        overrides = {name: getattr(stage, name) for name in ("learning_rate", "batch_size", "optimizer")}
+        given = {name: value for name, value in overrides.items() if value is not None}
         return self.model_copy(update={**given, "epochs": stage.epochs, "stages": None})
 
     def rate(self, epoch: int) -> float:
-        """Learning rate of an epoch (from 0): learning_rate · decay_factor^floor(epoch / decay_epochs)."""
+        """Return the learning rate of an epoch (from 0): learning_rate · decay_factor^floor(epoch / decay_epochs)."""
         decays = epoch // self.decay_epochs if self.decay_epochs else 0
         return self.learning_rate * self.decay_factor**decays

@@ -1,4 +1,4 @@
-"""Trainings of an experiment: fitlib's, behind the interface that it shares with `custom_training.CustomTraining`."""
+"""The trainings of an experiment, fitlib's or custom, behind one interface."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from fitlib.storage.keys import key_parts
 class FitlibTraining:
     """Method, network and loop of fitlib on a data set, executed by `train.ipynb`.
 
-    name: of the folder of its runs; method, select: as reports tell them; data: settings of the data set; declared:
-    classes and groups that the file gives; notebook: what a run executes; starts_apart: whether the plan declares that
-    runs start from different weights.
+    name: of the folder of its runs; method, select: as shown in reports; data: settings of the data set; declared:
+    classes and groups named in the file; notebook: executed by a run; starts_apart: whether the plan declares that runs
+    start from different weights.
     """
 
-    declared = None  # the data set tells
-    automatic_noise = "ulp"  # on the CPU, which by itself repeats itself
-    checked = False  # `train.ipynb` saves what is asked for, or raises
+    declared = None  # the data set names classes and groups
+    automatic_noise = "ulp"  # on the CPU, which is reproducible without a noise
+    checked = False  # `train.ipynb` saves everything or raises
 
     def __init__(self, settings: Mapping[str, Any]):
         self._settings = settings
@@ -43,43 +43,43 @@ class FitlibTraining:
         self.starts_apart = settings["training"].get("seeding", "before-network") != "before-network"
 
     def check(self, where: str, needed: Iterable[str]) -> None:
-        """Nothing: the schema has checked everything, and every noise and seed has its effect."""
+        """Do nothing: the schema has checked everything, and every noise and seed has its effect."""
 
     def run_parameters(self, shared: Mapping[str, object], techniques: Mapping[str, str]) -> dict[str, object]:
-        """Parameters of the notebook for one run, without the folder."""
+        """Return the notebook's parameters for one run, without the folder."""
         chosen = {name: self._settings[name] for name in ("data", "network", "method", "training")}
         return {**chosen, "techniques": techniques, **shared}
 
     def recorded_parameters(
         self, shared: Mapping[str, object], techniques: Mapping[str, str], notebook: str, names: Iterable[str]
     ) -> dict[str, object]:
-        """The parameters of a run, whichever version of `train.ipynb` it executed."""
+        """Return the parameters of a run, whichever version of `train.ipynb` it executed."""
         return self.run_parameters(shared, techniques)
 
     def key_parts(self, parameters: Mapping[str, object], techniques: Mapping[str, str]) -> dict[str, str]:
-        """Parts of the key of a run with these parameters."""
+        """Return the parts of the key of a run with these parameters."""
         chosen = {name: self._settings[name] for name in ("data", "network", "method")}
         return {**_parts(canonical_json(chosen)), "parameters": self.parameters_part(parameters, techniques)}
 
     def parameters_part(self, parameters: Mapping[str, object], techniques: Mapping[str, str]) -> str:
-        """The part `parameters` of a run's key."""
+        """Return the part `parameters` of a run's key."""
         return digest_json(dict(parameters))
 
     def check_unchanged(self) -> None:
-        """Nothing: an installed fitlib does not change while it works."""
+        """Do nothing: an installed fitlib does not change while it runs."""
 
 
 Source = FitlibTraining | CustomTraining
 
 
 def source_of(settings: Mapping[str, Any]) -> Source:
-    """What trains a training with these resolved settings."""
+    """Return the source that trains with these resolved settings."""
     return FitlibTraining(settings) if "method" in settings else CustomTraining(settings)
 
 
 @cache
 def _parts(settings: bytes) -> dict[str, str]:
-    """All parts but the parameters; settings: data, network and method as JSON (options may be lists)."""
+    """Return all parts but the parameters; settings: data, network and method as JSON, which is hashable."""
     chosen = json.loads(settings)
     data = DATASETS[chosen["data"]["name"]]
     entries = [data, NETWORKS[chosen["network"]["name"]], METHODS[chosen["method"]["name"]], *NOISES.values()]
@@ -89,7 +89,7 @@ def _parts(settings: bytes) -> dict[str, str]:
 
 
 def _weights(network: dict) -> list[Path]:
-    """The weight file that a network starts from, if it does."""
+    """Return the weight file that a network starts from, if any."""
     if not network.get("weights"):
         return []
     path = Path(expanded(network["weights"]))
@@ -101,13 +101,13 @@ def _weights(network: dict) -> list[Path]:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """What is actually trained, and the inference rules applied to the result."""
+    """A training, shared by its techniques, and the inference rule of each technique."""
 
     name: str
-    settings: dict[str, Any]  # method, data, network, training; or those of an own training: all resolved
+    settings: dict[str, Any]  # method, data, network, training; or those of a custom training: all resolved
     techniques: dict[str, str]  # technique -> inference rule
 
     @cached_property
     def source(self) -> Source:
-        """What trains it: fitlib or somebody's own code, behind one interface."""
+        """The source of the training: fitlib or custom code, behind one interface."""
         return source_of(self.settings)

@@ -1,4 +1,4 @@
-"""Calling somebody's function for one run, and saving what it returns; `call.ipynb` is its notebook."""
+"""Call a user's function for one run and save what it returns; used by `call.ipynb`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fitlib.errors import InputError, did_you_mean
 from fitlib.recording.save_predictions import save_predictions
 
-ALWAYS = ("run_dir", "run", "seed", "noise")  # given to a function that takes any name (**options)
+ALWAYS = ("run_dir", "run", "seed", "noise")  # passed to a function that accepts any name (**options)
 RETURNS = "return the arguments of fitlib.save_predictions as a mapping, {technique: mapping}, or None"
 
 
 def load(target: str) -> Callable[..., object]:
-    """The function `package.module:function`, with the current folder on sys.path.
+    """Import the function `package.module:function`, with the current folder on sys.path.
 
-    InputError where it cannot be imported or is no function; what its module raises is left as it is.
+    InputError where it cannot be imported or is not a function; errors raised by its module are passed on.
     """
     module, _, name = target.partition(":")
     if os.getcwd() not in sys.path:
@@ -27,17 +28,21 @@ def load(target: str) -> Callable[..., object]:
     try:
         function = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:
-        remedy = "install it, or say the command in the folder that holds it"
+        remedy = "install it, or run the command in the folder that contains it"
         raise InputError("callable", "module", module, f"cannot be imported ({error})", remedy) from error
     if not callable(function) or inspect.isclass(function):
-        raise InputError("callable", "function", target, "no function", "name a function of the module")
+        raise InputError("callable", "function", target, "not a function", "name a function of the module")
     return function
 
 
 def arguments(
     function: Callable[..., object], given: Mapping[str, object], parameters: Mapping[str, object]
 ) -> dict[str, object]:
-    """The parameters, and those of `given` that the function's signature names (of `**options`: `ALWAYS`)."""
+    """Return the parameters, and those of `given` that the function's signature names (for `**options`: `ALWAYS`).
+
+    >>> arguments(lambda run_dir, seed, width: None, {"run_dir": "out", "seed": 3, "noise": "ulp"}, {"width": 8})
+    {'run_dir': 'out', 'seed': 3, 'width': 8}
+    """
     accepted = inspect.signature(function).parameters.values()
     named = {p.name for p in accepted if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     named |= set(ALWAYS) if any(p.kind == p.VAR_KEYWORD for p in accepted) else set()
@@ -45,25 +50,26 @@ def arguments(
 
 
 def save_returned(returned: object, run_dir: str, techniques: Sequence[str]) -> list[Path]:
-    """Save what the function returned, if it did not save by itself; the predictions files of the run.
+    """Save what the function returned, unless it saved its predictions itself; return the run's predictions files.
 
     returned: None, the arguments of `fitlib.save_predictions`, or {technique: such arguments}. InputError for anything
     else.
     """
     if returned is not None:
         for technique, fields in _by_technique(returned, techniques).items():
-            save_predictions(run_dir, **{"technique": technique, **fields})
+            columns: dict[str, Any] = {"technique": technique, **fields}
+            save_predictions(run_dir, **columns)
     return sorted(Path(run_dir).glob("predictions/*.parquet"))
 
 
 def _by_technique(returned: object, techniques: Sequence[str]) -> dict[str | None, Mapping[str, object]]:
     if not isinstance(returned, Mapping):
-        raise InputError("callable", "returned", type(returned).__name__, "no mapping", RETURNS)
+        raise InputError("callable", "returned", type(returned).__name__, "not a mapping", RETURNS)
     found = {None: returned} if "prediction" in returned else dict(returned)
     for technique, fields in found.items():
         if not isinstance(fields, Mapping):
-            known = f"neither a technique ({', '.join(techniques)}) with its mapping, nor is there a 'prediction'"
-            raise InputError("callable", "returned", technique, known, RETURNS)
+            problem = f"neither a technique ({', '.join(techniques)}) with its mapping, nor is there a 'prediction'"
+            raise InputError("callable", "returned", technique, problem, RETURNS)
         _check_fields(fields)
     return found
 
@@ -73,6 +79,6 @@ def _check_fields(fields: Mapping[str, object]) -> None:
     needed = [name for name, p in accepted.items() if p.default is p.empty]
     for name in [name for name in fields if name not in accepted]:
         remedy = did_you_mean(str(name), accepted, f"known: {', '.join(accepted)}")
-        raise InputError("callable", "returned", name, "no argument of fitlib.save_predictions", remedy)
+        raise InputError("callable", "returned", name, "not an argument of fitlib.save_predictions", remedy)
     for name in [name for name in needed if name not in fields]:
         raise InputError("callable", "returned", name, "is missing", RETURNS)

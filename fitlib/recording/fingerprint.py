@@ -1,6 +1,6 @@
-"""The fingerprint of a run: everything that must be equal for two runs to count as identical, but the declared noise.
+"""The fingerprint of a run: everything but the declared noise that must be equal for two runs to count as identical.
 
-It is measured where the run runs, part by part, so that a difference can be named. torch is asked only where the
+It is measured in the process of the run, part by part, so that a difference can be named. torch is used only where the
 process has imported it.
 """
 
@@ -16,7 +16,7 @@ from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fitlib.digest import digest_arrays, digest_file, digest_json, left_out
 from fitlib.machine import gpu_driver, machine
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from fitlib.training.evaluation import Trained
 
 PACKAGES = ("torch", "numpy", "pyarrow")
-# Prefixes of variables that can change numbers; folders and names of people stay out of reports.
+# Prefixes of variables that can change numbers; paths and user names stay out of reports.
 VARIABLES = ("OMP_", "MKL_", "KMP_", "OPENBLAS_", "ATEN_", "CUBLAS_", "DNNL_", "ONEDNN_", "NVIDIA_TF32")
 
 
 def fingerprint(parameters: Mapping[str, object], dataset: Dataset, trained: Trained, device: str) -> dict[str, object]:
-    """`{"fingerprint": hash of all parts, "parts": {part: digest or short text}}` of a finished training.
+    """Return `{"fingerprint": hash of all parts, "parts": {part: digest or short text}}` of a finished training.
 
     `parameters` are the run's resolved parameters without run index and noise.
     """
@@ -48,50 +48,54 @@ def fingerprint(parameters: Mapping[str, object], dataset: Dataset, trained: Tra
 
 
 def marked(parts: Mapping[str, str]) -> dict[str, object]:
-    """`{"fingerprint": hash of all parts, "parts": …}`."""
+    """Return `{"fingerprint": hash of all parts, "parts": …}`.
+
+    >>> marked({"seed": "0"})["parts"]
+    {'seed': '0'}
+    """
     return {"fingerprint": digest_json(dict(parts)), "parts": dict(parts)}
 
 
-def starts(digests: Sequence[Mapping[str, object]]) -> dict[str, str]:
-    """Parts of the fingerprint that a training records: initial weights, first batch, order of the data."""
+def starts(digests: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the parts of the fingerprint that a training records: initial weights, first batch, data order."""
     single = {row["part"]: row["digest"] for row in digests if row["part"] in ("initial weights", "first batch")}
     return {**single, "data order": digest_json([row["digest"] for row in digests if row["part"] == "order"])}
 
 
 def _further_data(dataset: Dataset) -> dict[str, str]:
-    """Parts beyond training and test, where a data set has any."""
+    """Return the digests of further parts of a data set, beside training and test."""
     found = {"validation": dataset.validation, **dataset.extra}
     return {f"{name} data": digest_arrays(split.arrays()) for name, split in found.items() if split is not None}
 
 
 def environment(device: str, packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Software and hardware parts of the fingerprint; torch's own where the process has imported torch."""
+    """Return the software and hardware parts; those of torch where the process has imported it."""
     torch = sys.modules.get("torch")
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": ", ".join(f"{name} {version(name)}" for name in packages),
         **(_torch_parts(torch) if torch else {"threads": _processors()}),
         "machine": machine(),
-        "gpu": _gpu(torch) if device == "cuda" else "none",
+        "gpu": _gpu(sys.modules["torch"]) if device == "cuda" else "none",
         "environment variables": _variables(),
     }
 
 
 def seen_from_outside() -> dict[str, str]:
-    """Software and hardware parts of a process whose training fitlib did not write.
+    """Return the software and hardware parts of a process that runs a custom training.
 
     All imported packages count, also those that a kernel imports before its first cell (`fitlib.execution.kernels`),
-    and (part "own source") all imported modules that belong to none of them.
+    and (part "own source") all imported modules that belong to no package.
     """
     torch = sys.modules.get("torch")
     device = "cuda" if torch and torch.cuda.is_initialized() else "cpu"
-    own = {"fitlib source": source_digest(), "own source": _own_source()}
+    source = {"fitlib source": source_digest(), "own source": _custom_source()}
     parts = environment(device, imported_packages())
-    return {**own, **parts, "threads": ", ".join([parts["threads"], *_thread_pools()])}
+    return {**source, **parts, "threads": ", ".join([parts["threads"], *_thread_pools()])}
 
 
 def imported_packages() -> list[str]:
-    """Installed packages of which this process has imported a module, but fitlib; sorted."""
+    """Return the installed packages that this process has imported modules of, sorted, without fitlib."""
     found = _packages(tuple(os.stat(path).st_mtime_ns for path in sys.path if os.path.isdir(path)))
     top = {name.partition(".")[0] for name in sys.modules}
     return sorted({package for name in top for package in found.get(name, ())} - {"fitlib"})
@@ -99,19 +103,21 @@ def imported_packages() -> list[str]:
 
 @cache
 def _packages(changed: tuple[int, ...]) -> Mapping[str, list[str]]:
-    """Installed packages by importable name; read again when a folder of packages has changed."""
+    """Return the installed packages by importable name; read again when a folder of packages has changed."""
     return packages_distributions()
 
 
-def _own_source() -> str:
-    """Hash of the sources of imported modules that are neither Python's, nor a package's, nor fitlib's."""
+def _custom_source() -> str:
+    """Return the hash of imported modules outside the standard library, installed packages and fitlib."""
     paths = sysconfig.get_paths()
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    known = tuple({*(paths[kind] + os.sep for kind in kinds), *(p + os.sep for p in _site_folders())})
+    installed = tuple({*(paths[kind] + os.sep for kind in kinds), *(p + os.sep for p in _site_folders())})
     files = {name: getattr(m, "__file__", None) or "" for name, m in list(sys.modules.items())}
-    own = {name: Path(file) for name, file in files.items() if file.endswith(".py") and not file.startswith(known)}
-    mine = {name: path for name, path in own.items() if name.partition(".")[0] != "fitlib" and path.is_file()}
-    return digest_json({name: digest_file(mine[name]) for name in sorted(mine)}) if mine else "none"
+    others = {
+        name: Path(file) for name, file in files.items() if file.endswith(".py") and not file.startswith(installed)
+    }
+    custom = {name: path for name, path in others.items() if name.partition(".")[0] != "fitlib" and path.is_file()}
+    return digest_json({name: digest_file(custom[name]) for name in sorted(custom)}) if custom else "none"
 
 
 def _site_folders() -> list[str]:
@@ -119,9 +125,9 @@ def _site_folders() -> list[str]:
 
 
 def source_digest() -> str:
-    """Hash of the sources of the fitlib modules that this process has imported; look-ups count as little as in keys."""
+    """Return the hash of the fitlib modules that this process has imported, without those that keys leave out, too."""
     names = [name for name in sys.modules if name.partition(".")[0] == "fitlib" and not left_out(name)]
-    return digest_json({name: digest_file(sys.modules[name].__file__) for name in sorted(names)})
+    return digest_json({name: digest_file(str(sys.modules[name].__file__)) for name in sorted(names)})
 
 
 def _torch_parts(torch: ModuleType) -> dict[str, str]:
@@ -133,12 +139,12 @@ def _torch_parts(torch: ModuleType) -> dict[str, str]:
 
 
 def _processors() -> str:
-    """Number of processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
 
 def _thread_pools() -> list[str]:
-    """Threads of the numeric libraries, as far as threadpoolctl (which scikit-learn imports) can tell."""
+    """Return the threads of the numeric libraries, as far as threadpoolctl (imported by scikit-learn) knows them."""
     control = sys.modules.get("threadpoolctl")
     pools = control.threadpool_info() if control else []
     return sorted({f"{pool['prefix']} {pool.get('version')} {pool['num_threads']}" for pool in pools})

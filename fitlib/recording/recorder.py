@@ -6,8 +6,9 @@
             ...
     fitlib.save_predictions(run_dir, ...)  # finds the recorder by run_dir
 
-The noise acts between the loader and the step, so a batch has to be asked for after the step before it. PyTorch
-Lightning asks in advance where a loader has no length, hence `length`; give the Recorder the LightningModule itself.
+The noise acts between the loader and the step, so each batch must be requested after the previous step. PyTorch
+Lightning fetches batches in advance where a loader has no length, hence `length`; give the Recorder the LightningModule
+itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,22 +35,22 @@ from fitlib.training.batch_structure import arrays, feed, leaves, smallest
 from fitlib.training.noise import NoNoise
 
 WHERE = "Recorder"
-ONE = "make one for each run, with all networks in one nn.ModuleDict"
+ONE_PER_RUN = "make one for each run, with all networks in one nn.ModuleDict"
 
 
 class Recorder:
-    """Digests what two runs must share, applies the noise, digests the weights after every epoch.
+    """A recorder of a training loop: it digests what two runs must share, applies the noise, and digests the weights.
 
     model: all networks that are trained, in one module (several: `nn.ModuleDict`), initialised, before the first step.
-    run_dir: the run's folder, as given to `save_predictions` ("": a temporary one). run, noise_seed: from what an
-    emulated noise is drawn. seed: recorded only; seed your own generators with it, before the network is built. noise:
+    run_dir: the run's folder, as given to `save_predictions` ("": a temporary one). run, noise_seed: an emulated
+    noise is drawn from them. seed: recorded only; seed your own generators with it, before the network is built. noise:
     a name or {"name": …, options…} of `fitlib.experiment.registry.noises.NOISES`; it also switches PyTorch's
     deterministic algorithms.
 
     Digests (SHA-256 of exact bytes, before any noise): initial weights; first batch; per epoch the order, which is the
     whole first batch and of every batch the tensor with the fewest bytes (the labels, normally); per epoch the weights,
-    as they are when its loop ends. Also torch's global generator as it is now; Python's and NumPy's as they are at the
-    first batch, where the training draws from them.
+    at the end of its loop. Also torch's global generator when the Recorder is made; Python's and NumPy's at the first
+    batch, where the training draws from them.
 
     In autocast, give the model `compute_dtype = torch.bfloat16` (or float16): `ulp` then moves a weight by a unit that
     the products see. Raises InputError for anything but a module, lazy parameters, an unknown noise or option, or
@@ -80,9 +82,9 @@ class Recorder:
         _register(self)
 
     def batches(self, loader: Iterable[object], length: int | None = None) -> Batches:
-        """The loader, to be iterated in its place: one iteration is one epoch, broken off early or not.
+        """Return the loader wrapped for the training loop: one iteration is one epoch, interrupted or not.
 
-        length: number of batches, where the loader does not know it; InputError where Lightning trains and needs it.
+        length: number of batches, where the loader has none; InputError where Lightning trains and needs it.
         """
         batches = Batches(self, loader, length)
         lightning = any(base.__name__ == "LightningModule" for base in type(self.model).__mro__)
@@ -93,9 +95,9 @@ class Recorder:
         return batches
 
     def evidence(self) -> tuple[list[dict], dict[str, str], dict[str, object]]:
-        """Digest rows, parts of the fingerprint, and what the noise did, for `save_predictions`.
+        """Return digest rows, parts of the fingerprint, and what the noise did, for `save_predictions`.
 
-        RunFailed where no batch was taken, or the training ended before the noise came.
+        RunFailed where no batch was taken, or the training ended before the noise acted.
         """
         self.unsaved = False
         for epoch in list(self._open):
@@ -105,35 +107,35 @@ class Recorder:
             raise RunFailed(f"nothing was trained under the Recorder of {self.run_dir}: {remedy}")
         self.noise.finish()
         parts = {**starts(self.digests), "seed": str(self.seed), "random numbers": self.random, **self._used()}
-        return [*self.digests, *self._selected()], parts, self._noise_told()
+        return [*self.digests, *self._selected()], parts, self._noise_record()
 
     def _used(self) -> dict[str, str]:
-        """How generators that are not torch's stood at the first batch, of those that the training drew from."""
+        """Return the states at the first batch of generators other than torch's, if the training drew from them."""
         now = _other_generators()
         return {name: start for name, start in self._others.items() if now[name] != start}
 
-    def _noise_told(self) -> dict[str, object]:
-        """What the noise was and did, as `fingerprint.json` keeps it; `applied` is True: else `finish` has failed."""
+    def _noise_record(self) -> dict[str, object]:
+        """Return what the noise was and did for `fingerprint.json`; it was applied, otherwise `finish` has failed."""
         return {**self.settings, **self.noise.record(), "steps": self.step, "applied": True}
 
     def _weights(self) -> list[tuple[str, object]]:
-        """Parameters, buffers and further state of the model, by name."""
+        """Return parameters, buffers and further state of the model, by name."""
         return [leaf for name, value in self.model.state_dict().items() for leaf in leaves(value, name)]
 
     def _record(self, part: str, epoch: int, named: Iterable[tuple[str, object]]) -> None:
         self.digests.append({"part": part, "epoch": epoch, "digest": digest_arrays(arrays(iter(named)))})
 
     def _selected(self) -> list[dict[str, object]]:
-        """A row for the weights as they are now, where they are no longer those of the last epoch."""
+        """Return a row for the current weights, where they are no longer those of the last epoch."""
         last = next(row for row in reversed(self.digests) if row["part"] == "weights")
         now = digest_arrays(arrays(iter(self._weights())))
         return [] if now == last["digest"] else [{**last, "part": "selected weights", "digest": now}]
 
 
 class Batches:
-    """A loader whose batches are recorded and disturbed; its length and attributes are the loader's."""
+    """A loader whose batches are recorded and disturbed; length and attributes are those of the wrapped loader."""
 
-    def __init__(self, recorder: Recorder, loader: Iterable[object], length: int | None = None):
+    def __init__(self, recorder: Recorder, loader: Any, length: int | None = None):
         self.recorder, self.loader, self.length = recorder, loader, length
         self._epoch: _Epoch | None = None
 
@@ -146,7 +148,7 @@ class Batches:
         return getattr(self.loader, name)
 
     def __iter__(self) -> Iterator[object]:
-        """One epoch; an earlier one that nobody finished ends here."""
+        """Iterate over one epoch; an unfinished earlier one ends here."""
         if self._epoch:
             self._epoch.end()
         epoch = self._epoch = _Epoch(self.recorder)
@@ -154,21 +156,21 @@ class Batches:
             for batch in self.loader:
                 try:
                     yield epoch.disturbed(batch)
-                finally:  # the step is over, the next batch not yet drawn
+                finally:  # the step is over and the next batch not yet drawn
                     self.recorder.noise.after_step()
         finally:  # also where the loop was left early
             epoch.end()
 
 
 class _Epoch:
-    """One iteration over the batches: its number, its order so far, and whether it has ended."""
+    """An iteration over the batches: its number, its order so far, and whether it has ended."""
 
     def __init__(self, recorder: Recorder):
         self.recorder, self.order = recorder, hashlib.sha256()
-        self.number: int | None = None  # from the first batch on: a loader without batches is no epoch
+        self.number: int | None = None  # set at the first batch: a loader without batches is not an epoch
 
     def disturbed(self, batch: object) -> object:
-        """The batch as the step gets it, digested before the noise; the noise acts on the model here, too."""
+        """Return the batch for the step, digested before the noise, which may act on the model here as well."""
         recorder = self.recorder
         if self.number is None:
             self._begin(batch)
@@ -180,7 +182,7 @@ class _Epoch:
     def _begin(self, batch: object) -> None:
         recorder = self.recorder
         if RECORDERS.get(recorder.run_dir) is not recorder:
-            raise RunFailed(f"a later Recorder has taken the place of this one in {recorder.run_dir}: {ONE}")
+            raise RunFailed(f"a later Recorder has taken the place of this one in {recorder.run_dir}: {ONE_PER_RUN}")
         if not torch.is_grad_enabled():
             remedy = "give recorder.batches the loader of the training only"
             raise RunFailed(f"batches of the Recorder are taken without gradients, as for validation: {remedy}")
@@ -196,7 +198,7 @@ class _Epoch:
     def end(self) -> None:
         """Digest order and weights, once."""
         recorder = self.recorder
-        if self not in recorder._open:
+        if self.number is None or self not in recorder._open:
             return
         recorder._open.remove(self)
         recorder.digests.append({"part": "order", "epoch": self.number, "digest": self.order.hexdigest()})
@@ -204,7 +206,7 @@ class _Epoch:
 
 
 def _other_generators() -> dict[str, str]:
-    """Digests of the states of Python's and NumPy's global generators, by part of the fingerprint."""
+    """Return digests of the states of Python's and NumPy's global generators, by part of the fingerprint."""
     kind, keys, *rest = np.random.get_state()
     numpy = digest_arrays([("keys", keys), (f"{kind} {rest}", np.empty(0))])
     return {"random numbers of Python": digest_json(random.getstate()), "random numbers of NumPy": numpy}
@@ -213,14 +215,14 @@ def _other_generators() -> dict[str, str]:
 def _has_length(batches: Batches) -> bool:
     try:
         return len(batches) >= 0
-    except (TypeError, NotImplementedError):  # as of a DataLoader of an IterableDataset
+    except (TypeError, NotImplementedError):  # a DataLoader of an IterableDataset
         return False
 
 
 def _checked_model(model: object) -> nn.Module:
     if not isinstance(model, nn.Module):
         remedy = "give the module that is trained, several of them as nn.ModuleDict"
-        raise InputError(WHERE, "model", type(model).__name__, "no torch.nn.Module", remedy)
+        raise InputError(WHERE, "model", type(model).__name__, "not a torch.nn.Module", remedy)
     lazy = [name for name, p in model.named_parameters() if isinstance(p, nn.parameter.UninitializedParameter)]
     if lazy:
         remedy = "run one batch through the model before the Recorder is made"
@@ -228,11 +230,11 @@ def _checked_model(model: object) -> nn.Module:
     return model
 
 
-def _checked_noise(noise: str | Mapping[str, object]) -> dict[str, object]:
-    """`{name: …, options…}` with all options checked and filled in."""
-    given = {"name": noise} if isinstance(noise, str) else dict(noise)
+def _checked_noise(noise: str | Mapping[str, object]) -> dict[str, Any]:
+    """Return `{name: …, options…}` with all options checked and filled in."""
+    given: dict[str, Any] = {"name": noise} if isinstance(noise, str) else dict(noise)
     name = given.pop("name", None)
-    usable = [known for known in NOISES if NOISE_KINDS[known] != "comparison"]
+    usable = [candidate for candidate, kind in NOISE_KINDS.items() if kind != "comparison"]
     if name not in usable:
         problem = "it seeds fitlib's own loop only" if name in NOISES else "unknown noise"
         raise InputError(WHERE, "noise", name, problem, f"use one of {', '.join(usable)}")
@@ -241,16 +243,16 @@ def _checked_noise(noise: str | Mapping[str, object]) -> dict[str, object]:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, ("noise", *first["loc"])))
-        known = ", ".join(NOISES[name].options.model_fields) or "none"
-        raise InputError(WHERE, field, first["input"], first["msg"], f"options of {name}: {known}") from None
+        options = ", ".join(NOISES[name].options.model_fields) or "none"
+        raise InputError(WHERE, field, first["input"], first["msg"], f"options of {name}: {options}") from None
 
 
 def _register(recorder: Recorder) -> None:
-    """Let save_predictions find the recorder; InputError where the run's earlier one has seen training."""
+    """Let save_predictions find the recorder; InputError where an earlier one of the run has recorded a training."""
     earlier = RECORDERS.get(recorder.run_dir)
     if earlier and earlier.step:
         problem = "a training was recorded for this folder already"
-        raise InputError(WHERE, "run_dir", str(recorder.run_dir), problem, ONE)
+        raise InputError(WHERE, "run_dir", str(recorder.run_dir), problem, ONE_PER_RUN)
     RECORDERS[recorder.run_dir] = recorder
 
 

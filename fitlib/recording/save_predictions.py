@@ -1,7 +1,7 @@
-"""What anybody's training leaves behind: predictions, names, history and evidence, in the files that fitlib reads.
+"""`fitlib.save_predictions`: write the predictions, names, history and evidence of a custom training for fitlib.
 
-torch is not imported here. A training under `fitlib.Recorder` is found by its folder, and its evidence written;
-without one the fingerprint holds what can be seen from outside.
+torch is not imported here. The `fitlib.Recorder` of a training is found by its run folder, and its evidence written;
+without one the fingerprint contains what can be observed from outside the training.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,7 +23,7 @@ from fitlib.errors import InputError
 from fitlib.recording.fingerprint import marked, seen_from_outside
 from fitlib.recording.label_encoding import (
     WHERE,
-    Names,
+    LabelNames,
     as_array,
     columns_of,
     label_lists,
@@ -43,26 +43,28 @@ from fitlib.storage.run_files import (
 )
 
 NAMES_FILE = "names.json"
-NO_TECHNIQUE = "predictions"  # the file's name where no technique is named
+NO_TECHNIQUE = "predictions"  # the file name where no technique is named
 TECHNIQUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-FRESH = "save each technique once, in a folder of its own for every run"
+SAVE_ONCE = "save each technique once, in a separate folder for every run"
 
 
 class Evidence(Protocol):
-    """What a recorder knows of a run; `fitlib.Recorder` has it."""
+    """What a recorder provides about a run; implemented by `fitlib.Recorder`."""
+
+    step: int  # batches taken so far
 
     def evidence(self) -> tuple[list[dict], dict[str, str], dict[str, object]]:
-        """Digest rows, parts of the fingerprint, and what the noise did; RunFailed where that is nothing."""
+        """Return digest rows, parts of the fingerprint, and what the noise did; RunFailed where nothing was."""
         ...
 
     @property
     def unsaved(self) -> bool:
-        """Whether it saw a training whose evidence nobody has asked for."""
+        """Whether a training was recorded whose evidence has not been saved."""
         ...
 
 
 RECORDERS: dict[Path, Evidence] = {}  # by run folder: how save_predictions finds the recorder of its run
-_folder_by_hand: list[Path] = []  # where run_dir is "": the folder of the run that goes on, at most one
+_temporary_folder: list[Path] = []  # where run_dir is "": the folder of the current run, at most one
 
 
 @dataclass(frozen=True)
@@ -75,16 +77,16 @@ class Rows:
     protected: dict[str, NDArray[np.int64]]
     unit: NDArray[np.int64] | None
     score: NDArray[np.float64] | None
-    classes: Names
-    groups: dict[str, Names]
+    classes: LabelNames
+    groups: dict[str, LabelNames]
 
     def names(self) -> dict[str, object]:
-        """What `names.json` holds."""
+        """Return the content of `names.json`."""
         groups = {attribute: list(names.names) for attribute, names in self.groups.items()}
         return {"classes": list(self.classes.names), "groups": groups}
 
     def test_digest(self) -> str:
-        """Hash of the test rows: everything but prediction and score."""
+        """Return the hash of the test rows: every column but prediction and score."""
         columns = {"idx": self.idx, "ground_truth": self.ground_truth, **self.protected}
         return digest_arrays([*columns.items(), *([] if self.unit is None else [("unit", self.unit)])])
 
@@ -103,26 +105,26 @@ def save_predictions(
     groups: Sequence[object] | Mapping[str, Sequence[object]] | None = None,
     history: object = None,
 ) -> Path:
-    """Save a run's predictions of the test rows, with the evidence of its training; returns the predictions file.
+    """Save a run's predictions of the test rows with the evidence of its training; return the predictions file.
 
     All columns are lists, arrays, tensors or columns of data frames of one length. ground_truth and prediction (rows,)
     classes (numbers or names), or (rows, labels) of 0/1; protected (rows,) groups, or {attribute: (rows,)}; idx (rows,)
     whole numbers that name the test rows (default 0, 1, …), by which they are ordered; unit (rows,) where one test
     unit has several rows; score (rows,) of class 1 of two, or (rows, classes). classes, groups ({attribute: names}, or
     the names alone where there is one attribute): names in the order of their numbers; without them numbers from 0 on
-    stay, anything else is numbered in sorted order of the ground truth. history: rows (or a data frame) of epoch from
-    0, group, test_accuracy, and what else `fitlib.storage.run_files.HISTORY` has. technique: needed where one run has
-    several.
+    are kept, other values are numbered in sorted order of the ground truth. history: rows (or a data frame) of epoch
+    from 0, group, test_accuracy, and further columns of `fitlib.storage.run_files.HISTORY`. technique: required where
+    one run has several.
 
-    run_dir "": a temporary folder, which is told. Raises InputError (one line) for columns that do not fit together, a
-    missing value, an unknown class or group, a single group, idx twice, a technique saved before, or other test rows
-    than an earlier technique's, or where only another run_dir has a `fitlib.Recorder` that saw a training; RunFailed
-    where the Recorder of this run_dir saw no training or noise.
+    run_dir "": a temporary folder, whose path is printed. Raises InputError (one line) for columns that do not fit
+    together, a missing value, an unknown class or group, a single group, idx twice, a technique saved before, or other
+    test rows than an earlier technique's, or where a training was recorded for another run_dir only; RunFailed where
+    the Recorder of this run_dir recorded no training or noise.
     """
     rows = checked_rows(ground_truth, prediction, protected, idx, unit, score, classes, groups)
     epochs = [] if history is None else _history(history, rows)
     name = _technique(technique)
-    folder, by_hand = _run_folder(run_dir, name)
+    folder, is_temporary = _run_folder(run_dir, name)
     path = folder / "predictions" / f"{name}.parquet"
     digests, mark = _evidence(folder, rows)
     _check_files(folder, path, mark, rows, epochs)
@@ -133,16 +135,16 @@ def save_predictions(
     if epochs or not (folder / HISTORY_FILE).exists():
         write_history(folder, epochs)
     write(path, rows.idx, rows.ground_truth, rows.prediction, rows.protected, rows.unit, rows.score)
-    _tell(rows, path if by_hand else None)
+    _report(rows, path if is_temporary else None)
     return path
 
 
 def folder_of(run_dir: str | Path) -> Path:
-    """A run's folder, absolute; of "" a new temporary one, which `save_predictions` with "" then uses too."""
+    """Return a run's absolute folder; for "" a new temporary one, which `save_predictions` with "" uses as well."""
     if str(run_dir):
         return Path(run_dir).resolve()
-    _folder_by_hand[:] = [Path(tempfile.mkdtemp(prefix="fitlib-run-")).resolve()]
-    return _folder_by_hand[0]
+    _temporary_folder[:] = [Path(tempfile.mkdtemp(prefix="fitlib-run-")).resolve()]
+    return _temporary_folder[0]
 
 
 # Rows
@@ -158,7 +160,12 @@ def checked_rows(
     classes: Sequence[object] | None = None,
     groups: Sequence[object] | Mapping[str, Sequence[object]] | None = None,
 ) -> Rows:
-    """The arguments of `save_predictions`, checked and turned into numbers; InputError where they do not fit."""
+    """Check the arguments of `save_predictions` and encode them as numbers; InputError where they do not fit.
+
+    >>> rows = checked_rows(["yes", "no"], ["yes", "yes"], {"sex": ["f", "m"]})
+    >>> rows.classes.names, rows.ground_truth.tolist(), rows.protected["protected.sex"].tolist()
+    (('no', 'yes'), [1, 0], [0, 1])
+    """
     truth, predicted = as_array("ground_truth", ground_truth), as_array("prediction", prediction)
     columns = {column_of(name): as_array(column_of(name), rows) for name, rows in columns_of(protected).items()}
     scores = None if score is None else _scores(score)
@@ -189,7 +196,7 @@ def _scores(score: object) -> NDArray[np.float64]:
 
 
 def _units(array: NDArray) -> NDArray[np.int64]:
-    """Units as whole numbers; names are numbered in sorted order."""
+    """Return units as whole numbers; names are numbered in sorted order."""
     if array.dtype.kind in "iu":
         return array.astype(np.int64)
     return np.unique(array.astype(str), return_inverse=True)[1].astype(np.int64)
@@ -210,11 +217,11 @@ def _check_lengths(truth: NDArray, columns: Mapping[str, NDArray]) -> None:
 
 def _targets(
     truth: NDArray, predicted: NDArray, scores: NDArray | None, classes: Sequence[object] | None
-) -> tuple[Names, NDArray, NDArray]:
-    """Names of the classes (labels), ground truth and prediction as numbers."""
+) -> tuple[LabelNames, NDArray, NDArray]:
+    """Return the names of the classes (labels), and ground truth and prediction as numbers."""
     width = 0 if scores is None else scores.shape[1] if scores.ndim == 2 else 2
     if truth.ndim == 2:
-        names = Names(tuple(map(str, range(truth.shape[1]) if classes is None else classes)), None)
+        names = LabelNames(tuple(map(str, range(truth.shape[1]) if classes is None else classes)), None)
         truth, predicted = label_lists("ground_truth", truth), label_lists("prediction", predicted)
         _check_count("classes", len(names.names), truth.shape[1], "labels in a list")
     else:
@@ -234,8 +241,8 @@ def _check_count(field: str, given: int, found: int, what: str) -> None:
 
 def _groups(
     columns: Mapping[str, NDArray], declared: Sequence[object] | Mapping[str, Sequence[object]] | None
-) -> tuple[dict[str, Names], dict[str, NDArray[np.int64]]]:
-    """Names and numbers of the groups, by attribute."""
+) -> tuple[dict[str, LabelNames], dict[str, NDArray[np.int64]]]:
+    """Return the names and numbers of the groups, by attribute."""
     attributes = {column: attribute_of(column) for column in columns}
     given = declared if isinstance(declared, Mapping) else dict.fromkeys(attributes.values(), declared)
     if declared is not None and not isinstance(declared, Mapping) and len(attributes) > 1:
@@ -243,7 +250,7 @@ def _groups(
         raise InputError(WHERE, "groups", declared, f"{len(attributes)} protected attributes", remedy)
     for name in given:
         if name not in attributes.values():
-            raise InputError(WHERE, "groups", name, "no such protected attribute", f"there is {', '.join(columns)}")
+            raise InputError(WHERE, "groups", name, "no such protected attribute", f"known: {', '.join(columns)}")
     names, numbers = {}, {}
     for column, rows in columns.items():
         attribute = attributes[column]
@@ -267,8 +274,8 @@ def _order(idx: NDArray[np.int64]) -> NDArray[np.intp]:
 # History
 
 
-def _history(history: object, rows: Rows) -> list[dict]:
-    """History rows under `HISTORY`'s names, groups as numbers of the first attribute, sizes filled in."""
+def _history(history: Any, rows: Rows) -> list[dict]:
+    """Return history rows with the columns of `HISTORY`: groups as numbers of the first attribute, sizes filled in."""
     records = history.to_dict("records") if hasattr(history, "columns") else list(history)
     names = next(iter(rows.groups.values()))
     sizes = np.bincount(next(iter(rows.protected.values())), minlength=len(names.names))
@@ -282,24 +289,24 @@ def _history(history: object, rows: Rows) -> list[dict]:
     return made
 
 
-def _history_row(number: int, record: object, names: Names, sizes: NDArray) -> dict:
+def _history_row(number: int, record: object, names: LabelNames, sizes: NDArray) -> dict:
     where = f"history row {number}"
     if not isinstance(record, Mapping) or not {"epoch", "group", "test_accuracy"} <= record.keys():
         remedy = "give rows with epoch, group and test_accuracy"
         raise InputError(WHERE, where, record, "a column is missing", remedy)
     for name in record:
         if name not in HISTORY.names:
-            remedy = f"there is {', '.join(HISTORY.names)}"
+            remedy = f"known: {', '.join(HISTORY.names)}"
             raise InputError(WHERE, where, name, "no such column", remedy)
     accuracy = record["test_accuracy"]
     if accuracy is not None and not 0 <= accuracy <= 1:
-        raise InputError(WHERE, f"{where}, test_accuracy", accuracy, "no share", "give a share from 0 to 1, or None")
+        raise InputError(WHERE, f"{where}, test_accuracy", accuracy, "not a share", "give a share from 0 to 1, or None")
     group = _history_group(where, record["group"], names)
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in record.items()}
     return {"n": int(sizes[group]), **plain, "group": group, "epoch": int(record["epoch"])}
 
 
-def _history_group(where: str, group: object, names: Names) -> int:
+def _history_group(where: str, group: object, names: LabelNames) -> int:
     if str(group) in names.names and (names.mapped or isinstance(group, str)):
         return names.names.index(str(group))
     return int(numbered(f"protected, {where}", np.array([group]), names)[0])
@@ -312,21 +319,23 @@ def _technique(technique: str | None) -> str:
     name = NO_TECHNIQUE if technique is None else technique
     if not isinstance(name, str) or not TECHNIQUE.fullmatch(name):
         remedy = "use letters without accents, digits, '.', '_' and '-', a letter or digit first"
-        raise InputError(WHERE, "technique", technique, "no name of a technique", remedy)
+        raise InputError(WHERE, "technique", technique, "not a valid technique name", remedy)
     return name
 
 
 def _run_folder(run_dir: str | Path, name: str) -> tuple[Path, bool]:
-    """The run's folder, and whether it is a temporary one: by hand, what was saved before is left as it is."""
+    """Return the run's folder, and whether it is temporary; what an earlier run saved in one is never overwritten."""
     if str(run_dir):
         return folder_of(run_dir), False
-    taken = not _folder_by_hand or (_folder_by_hand[0] / "predictions" / f"{name}.parquet").exists()
-    return (folder_of("") if taken else _folder_by_hand[0]), True
+    taken = not _temporary_folder or (_temporary_folder[0] / "predictions" / f"{name}.parquet").exists()
+    return (folder_of("") if taken else _temporary_folder[0]), True
 
 
 def _evidence(folder: Path, rows: Rows) -> tuple[list[dict], dict[str, object]]:
-    """Digest rows and fingerprint: of the run's recorder, or as seen from outside."""
-    digests, parts, noise = [], {}, {"applied": False}
+    """Return digest rows and fingerprint, from the run's recorder or as observed from outside the training."""
+    digests: list[dict] = []
+    parts: dict[str, str] = {}
+    noise: dict[str, object] = {"applied": False}
     recorder = RECORDERS.get(folder)
     if recorder is None:
         _refuse_unsaved(folder)
@@ -337,18 +346,18 @@ def _evidence(folder: Path, rows: Rows) -> tuple[list[dict], dict[str, object]]:
 
 
 def _refuse_unsaved(folder: Path) -> None:
-    """InputError where a training was recorded for another folder only: its evidence would be lost without a word."""
+    """Raise InputError where a training was recorded for another folder only: its evidence would be lost silently."""
     other = next((place for place, recorder in reversed(RECORDERS.items()) if recorder.unsaved), None)
     if other:
         problem = f"the last training was recorded for run_dir {other}"
-        remedy = "give fitlib.Recorder the same run_dir, or restart if that training was given up"
+        remedy = "give fitlib.Recorder the same run_dir, or restart if that training was abandoned"
         raise InputError(WHERE, "run_dir", str(folder), problem, remedy)
 
 
 def _check_files(folder: Path, path: Path, mark: dict, rows: Rows, epochs: Iterable[dict]) -> None:
-    """InputError where the technique is there already, or an earlier one has other test rows, names or history."""
+    """Raise InputError where the technique is saved already, or others have other test rows, names or a history."""
     if path.exists():
-        raise InputError(WHERE, "technique", path.stem, f"its predictions are saved in {path}", FRESH)
+        raise InputError(WHERE, "technique", path.stem, f"its predictions are saved in {path}", SAVE_ONCE)
     if not (folder / FINGERPRINT_FILE).exists():
         return
     earlier = json.loads((folder / FINGERPRINT_FILE).read_text())["parts"].get("test data")
@@ -361,11 +370,11 @@ def _check_files(folder: Path, path: Path, mark: dict, rows: Rows, epochs: Itera
         raise InputError(WHERE, "history", before, "the run has a history already", "give it with one technique only")
 
 
-def _tell(rows: Rows, path: Path | None) -> None:
-    """What was mapped, and where the files are if nobody named a folder."""
+def _report(rows: Rows, path: Path | None) -> None:
+    """Print how values were encoded, and the folder where it is a temporary one."""
     mapped = {"classes": rows.classes, **{f"groups of {name}": names for name, names in rows.groups.items()}}
     for what, names in mapped.items():
         if names.mapped:
-            print(one_line(f"{what}: {names.told()}", 400))
+            print(one_line(f"{what}: {names.describe()}", 400))
     if path:
         print(f"no run_dir: saved in the temporary folder {path.parent.parent}")

@@ -1,7 +1,7 @@
-"""What a run of an own training saved: is it all there, of the declared noise, and of the same test rows as before?
+"""Checks of what a run of a custom training saved: completeness, the declared noise, and the test rows.
 
-fitlib's own training raises where something is missing; somebody else's code may end without a word. So its outputs are
-read and compared before the run counts, and every failure is one line.
+fitlib's trainings raise where something is missing; custom code may end silently. Its outputs are therefore read and
+compared before the run counts as finished, and every failure is one line.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fitlib.experiment.plan import PlannedRun
 
 SAVE = "end with fitlib.save_predictions(run_dir, …)"
-SAME_ROWS = "predict the same test rows in every run: split the data with a fixed seed of its own"
+SAME_ROWS = "predict the same test rows in every run: split the data with a separate, fixed seed"
 IN_ORDER = "give idx (save_predictions then orders the rows by it), or do not shuffle the test rows"
 
 
@@ -38,12 +38,12 @@ class Names:
 
     @classmethod
     def of(cls, classes: Sequence[str], groups: Mapping[str, Sequence[str]]) -> Names:
-        """From lists, as a file holds them."""
+        """Return the names from lists, as stored in a file."""
         return cls(tuple(classes), {attribute: tuple(names) for attribute, names in groups.items()})
 
 
 class Finished:
-    """Names and test rows of the finished runs, against which the next ones are checked; safe for several threads.
+    """The names and test rows of the finished runs, which later runs are compared with; thread-safe.
 
     families: of the experiment; runs: its finished runs of custom trainings.
     """
@@ -58,7 +58,7 @@ class Finished:
                 self.compare(run, run.folder)
 
     def compare(self, run: PlannedRun, folder: Path) -> None:
-        """RunFailed where names or test rows of a run are not those of the runs before; else it joins them."""
+        """Raise RunFailed where names or test rows of a run differ from those of earlier runs; else add them."""
         with self._guard:
             family = next(f for f in self._families if run.spec in f.trainings)
             names = self._compared_names(run, family, read_names(folder))
@@ -68,15 +68,15 @@ class Finished:
                 self._rows.setdefault(technique, (run.name, predictions))
 
     def _compared_names(self, run: PlannedRun, family: Family, found: Names | None) -> Names:
-        """Names of the family: those known, else those that the run saved."""
-        known = Names.of(family.classes, family.groups) if family.known else None
+        """Return the names of the family: the declared ones, else those of an earlier run, else those of this run."""
+        declared = Names.of(family.classes, family.groups) if family.has_names else None
         earlier, seen = self._names.get(family.name, ("", None))
-        if found is None and not (known or seen):
+        expected = declared or seen or found
+        if expected is None:
             problem = f"no {NAMES_FILE}, and no classes and groups in the experiment file"
             raise RunFailed(f"{problem}: {SAVE}, or add classes: and groups:")
-        expected = known or seen or found
-        found = _named(found, known) if found and known else found
-        _check_names(found or expected, expected, "those declared" if known else f"those of {earlier}")
+        found = _use_declared(found, declared) if found and declared else found
+        _check_names(found or expected, expected, "those declared" if declared else f"those of {earlier}")
         return expected
 
     def _compared_rows(self, run: PlannedRun, technique: str, folder: Path, names: Names) -> Predictions:
@@ -87,17 +87,17 @@ class Finished:
 
 
 def check(folder: Path, run: PlannedRun, finished: Finished) -> None:
-    """RunFailed (one line) where a run of an own training lacks predictions or noise, or has other names or rows."""
+    """Raise RunFailed (one line) where a custom run lacks predictions or noise, or has other names or rows."""
     check_files(folder, list(run.spec.techniques))
     check_noise(read_json(folder / FINGERPRINT_FILE), run)
     finished.compare(run, folder)
 
 
 def read_names(folder: Path) -> Names | None:
-    """Names that a run saved; None where it saved none. RunFailed for a file of another form."""
+    """Read the names that a run saved; None where it saved none. RunFailed for a file of another form."""
     if not (folder / NAMES_FILE).exists():
         return None
-    content = read_json(folder / NAMES_FILE)
+    content: Any = read_json(folder / NAMES_FILE)  # None, which has no items, where it is not a JSON object
     try:
         return Names.of(content["classes"], content["groups"])
     except (TypeError, KeyError, AttributeError):
@@ -105,10 +105,12 @@ def read_names(folder: Path) -> Names | None:
 
 
 def agreed_names(found: Mapping[str, Names]) -> Names | None:
-    """The names that all runs (by name) saved, None of no run; RunFailed where they differ."""
-    expected, first = None, ""
+    """Return the names that all runs (by name) saved, None without a run; RunFailed where they differ."""
+    expected: Names | None = None
+    first = ""
     for run, names in found.items():
-        expected, first = (names, run) if expected is None else (expected, first)
+        if expected is None:
+            expected, first = names, run
         _check_names(names, expected, f"those of {first}", f"{run}: ")
     return expected
 
@@ -117,7 +119,7 @@ def agreed_names(found: Mapping[str, Names]) -> Names | None:
 
 
 def check_files(folder: Path, techniques: Sequence[str]) -> None:
-    """RunFailed where a run of an own training lacks predictions; those without a name get the only technique's."""
+    """Raise RunFailed where a custom run lacks predictions; unnamed ones get the name of the only technique."""
     saved = {p.stem for p in folder.glob("predictions/*.parquet")}
     if saved == {NO_TECHNIQUE} and len(techniques) == 1:
         saved = set(techniques)
@@ -132,16 +134,17 @@ def check_files(folder: Path, techniques: Sequence[str]) -> None:
 
 
 def check_noise(mark: dict | None, run: PlannedRun) -> None:
-    """RunFailed where a noise that only the training itself can apply was not applied, or where another one was.
+    """Raise RunFailed where the declared noise was not applied, or another one was.
 
-    Of an emulated noise its options and the run index, too: runs that share an index would share their perturbation.
+    The options and the run index of an emulated noise are compared as well: runs with the same index would share their
+    perturbation.
     """
     if mark is None or not isinstance(mark.get("parts"), dict):
         raise RunFailed(f"no {FINGERPRINT_FILE}: {SAVE}")
     noise, declared = mark.get("noise") or {}, run.arm.noise["name"]
     emulated = run.arm.kind == "emulated"
     if emulated and not noise.get("applied"):
-        remedy = "train on fitlib.Recorder(model, run_dir, run=run, noise=noise).batches(loader), or say noise: native"
+        remedy = "train on fitlib.Recorder(model, run_dir, run=run, noise=noise).batches(loader), or set noise: native"
         raise RunFailed(f"noise {declared} was declared, but the training never applied it: {remedy}")
     if noise.get("applied") and noise.get("name", declared) != declared:
         remedy = "give the parameter noise to fitlib.Recorder"
@@ -158,28 +161,30 @@ def check_noise(mark: dict | None, run: PlannedRun) -> None:
 def _check_names(found: Names, expected: Names, whose: str, run: str = "") -> None:
     remedy = "give the same classes= and groups= to every save_predictions"
     if found.classes != expected.classes:
-        raise RunFailed(f"{run}classes {_told(found.classes)} are not {whose} ({_told(expected.classes)}): {remedy}")
+        raise RunFailed(
+            f"{run}classes {_shorten(found.classes)} are not {whose} ({_shorten(expected.classes)}): {remedy}"
+        )
     if list(found.groups) != list(expected.groups):
-        told = f"{_told(found.groups)} are not {whose} ({_told(expected.groups)})"
-        raise RunFailed(f"{run}protected attributes {told}: {remedy}")
+        problem = f"{_shorten(found.groups)} are not {whose} ({_shorten(expected.groups)})"
+        raise RunFailed(f"{run}protected attributes {problem}: {remedy}")
     for attribute, names in found.groups.items():
         if names != expected.groups[attribute]:
-            told = f"{_told(names)} are not {whose} ({_told(expected.groups[attribute])})"
-            raise RunFailed(f"{run}groups of {attribute} {told}: {remedy}")
+            problem = f"{_shorten(names)} are not {whose} ({_shorten(expected.groups[attribute])})"
+            raise RunFailed(f"{run}groups of {attribute} {problem}: {remedy}")
 
 
-def _named(found: Names, known: Names) -> Names:
-    """Names as saved; where those are plain numbers that the declared names can stand for, these."""
-    groups = {a: _name_numbers(names, known.groups.get(a, ())) for a, names in found.groups.items()}
-    return Names(_name_numbers(found.classes, known.classes), groups)
+def _use_declared(found: Names, declared: Names) -> Names:
+    """Return the saved names; where these are plain numbers, the declared names that they stand for."""
+    groups = {a: _name_numbers(names, declared.groups.get(a, ())) for a, names in found.groups.items()}
+    return Names(_name_numbers(found.classes, declared.classes), groups)
 
 
-def _name_numbers(found: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    plain = len(found) <= len(known) and list(found) == [str(number) for number in range(len(found))]
-    return known if plain else found
+def _name_numbers(found: tuple[str, ...], declared: tuple[str, ...]) -> tuple[str, ...]:
+    plain = len(found) <= len(declared) and list(found) == [str(number) for number in range(len(found))]
+    return declared if plain else found
 
 
-def _told(names: Iterable[str], most: int = 6) -> str:
+def _shorten(names: Iterable[str], most: int = 6) -> str:
     names = list(names)
     return ", ".join(names[:most]) + (" …" if len(names) > most else "") or "none"
 
@@ -190,15 +195,14 @@ def _read(folder: Path, technique: str, names: Names) -> Predictions:
         sizes = {attribute: len(groups) for attribute, groups in names.groups.items()}
         return stack({0: path}, len(names.classes), sizes)
     except InputError as error:
-        told = str(error).replace(str(path), f"predictions of {technique}")
-        raise RunFailed(told) from None
+        raise RunFailed(str(error).replace(str(path), f"predictions of {technique}")) from None
 
 
 def _check_rows(technique: str, found: Predictions, run: str, expected: Predictions) -> None:
-    """RunFailed where the test rows are not those of an earlier run, with what differs first."""
+    """Raise RunFailed where the test rows are not those of an earlier run, naming the first difference."""
     ours, theirs = _columns(found), _columns(expected)
     if list(ours) != list(theirs):
-        raise RunFailed(f"predictions of {technique} have the columns {_told(ours)}; {run} has {_told(theirs)}")
+        raise RunFailed(f"predictions of {technique} have the columns {_shorten(ours)}; {run} has {_shorten(theirs)}")
     if len(found.idx) != len(expected.idx):
         counts = f"{len(found.idx):,} test rows, but {run} has {len(expected.idx):,}"
         raise RunFailed(f"predictions of {technique} have {counts}: {SAME_ROWS}")
@@ -228,12 +232,12 @@ def _cell(values: np.ndarray, row: int) -> str:
 
 
 def _sorted(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The rows in an order of their own, without idx, which may just count them."""
+    """Return the rows in canonical order, without idx, which may only count them."""
     rows = np.column_stack([values.reshape(len(values), -1) for name, values in columns.items() if name != "idx"])
     return rows[np.lexsort(rows.T)]
 
 
 def other_rows(first: Path, second: Path) -> bool:
-    """Whether two files of predictions have other test rows."""
+    """Return whether two files of predictions have different test rows."""
     one, other = (_columns(stack({0: path})) for path in (first, second))
     return list(one) != list(other) or any(not np.array_equal(one[name], other[name]) for name in one)

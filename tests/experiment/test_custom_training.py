@@ -90,7 +90,7 @@ BAD = {
     "not a number": (lambda: {**NOTEBOOK, "parameters": {"share": [float("nan")]}}, "should be a finite number"),
     "no input": (lambda: {**NOTEBOOK, "inputs": ["gone.csv"]}, "inputs = 'gone.csv': no such file"),
     "a folder as input": (lambda: {**NOTEBOOK, "inputs": ["."]}, "inputs = '.': a folder"),
-    "two sources": (lambda: {**NOTEBOOK, "callable": "simulated:train"}, "beside a notebook; keep one of both"),
+    "two sources": (lambda: {**NOTEBOOK, "callable": "simulated:train"}, "beside a notebook; keep one of them"),
     "a method too": (
         lambda: {**NOTEBOOK, "techniques": {"A": {"method": "baseline"}}},
         "techniques.A.method = 'baseline': the technique is trained by notebook simulated.ipynb",
@@ -112,8 +112,8 @@ BAD = {
     "no form": (lambda: {**FUNCTION, "callable": "simulated.train"}, "not of the form package.module:function"),
     "no module": (lambda: {**FUNCTION, "callable": "gone.there:f"}, "there is no module gone.there"),
     "no function of the name": (lambda: {**FUNCTION, "callable": "simulated:trian"}, "no trian in .*mean 'train'"),
-    "a class": (lambda: {**FUNCTION, "callable": "simulated:Trainer"}, "Trainer is a class, no function"),
-    "a value": (lambda: {**FUNCTION, "callable": "simulated:RUNS"}, "RUNS is a value, no function"),
+    "a class": (lambda: {**FUNCTION, "callable": "simulated:Trainer"}, "Trainer is a class, not a function"),
+    "a value": (lambda: {**FUNCTION, "callable": "simulated:RUNS"}, "RUNS is a value, not a function"),
     "an async function": (lambda: {**FUNCTION, "callable": "simulated:later"}, "later is an async function, no"),
     "a module that is no Python": (lambda: module("def train(:"), "mine.py is not valid Python (line 1)"),
     "unknown argument": (lambda: {**FUNCTION, "parameters": {"shares": 1}}, "parameters.shares.*mean 'share'"),
@@ -129,7 +129,7 @@ BAD = {
     "a network that nobody trains": (lambda: {**FUNCTION, "network": "mlp"}, "network = 'mlp': no technique of this"),
     "what auto means": (
         lambda: {"techniques": {"A": {"notebook": "simulated.ipynb"}, "B": {"method": "baseline"}}, "baseline": "A"},
-        "noise = 'auto'.*say which",
+        "noise = 'auto'.*choose one",
     ),
 }
 
@@ -222,7 +222,7 @@ def test_data_is_passed_on_and_described_only_where_the_file_names_it(here):
     plain, named = read(FUNCTION), read(FUNCTION, data={"name": "digits-s"})
     assert planned(named).runs[0].parameters["data"]["name"] == "digits-s"
     assert "data" not in planned(plain).runs[0].parameters
-    assert named.families[0].known and not plain.families[0].known
+    assert named.families[0].has_names and not plain.families[0].has_names
 
 
 def test_trainings_whose_names_are_not_known_yet_join_the_family_that_is(here):

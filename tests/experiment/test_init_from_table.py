@@ -9,7 +9,7 @@ import pytest
 from fitlib.cli.main import main
 from fitlib.datasets.tabular import column_guesses, column_vocabulary
 from fitlib.errors import InputError
-from fitlib.experiment.init_from_table import experiment_file, look_over, scalar, told, write_experiment
+from fitlib.experiment.init_from_table import describe_guesses, experiment_file, inspect_table, scalar, write_experiment
 from fitlib.experiment.parse import make_experiment
 from fitlib.yaml_files import parse_yaml
 
@@ -61,7 +61,9 @@ def people(rows=600, seed=0, **more):
 @pytest.fixture
 def looked(tmp_path):
     """A function that looks over a table of columns."""
-    return lambda columns, target=None, protected=(): look_over(table_of(tmp_path, columns), target, list(protected))
+    return lambda columns, target=None, protected=(): inspect_table(
+        table_of(tmp_path, columns), target, list(protected)
+    )
 
 
 def planned(found, path):
@@ -102,7 +104,7 @@ def test_every_name_is_read_back_from_yaml_as_it_was(name):
 def test_hard_names_stay_valid_yaml_in_every_role(tmp_path):
     for place, name in enumerate(HARD_NAMES):
         columns = {name: ["u", "v"] * 200, HARD_NAMES[place - 1]: [1, 2, 3, 4] * 100, "z": list(range(0, 1200, 3))}
-        found = look_over(table_of(tmp_path, columns), name, [HARD_NAMES[place - 1]])
+        found = inspect_table(table_of(tmp_path, columns), name, [HARD_NAMES[place - 1]])
         data = parse_yaml(experiment_file(found, "n", tmp_path / "it's.yaml"))["data"]
         assert data["target"] == " ".join(name.split())
         assert data["protected"] == [" ".join(HARD_NAMES[place - 1].split())]
@@ -226,7 +228,7 @@ def test_rare_groups_are_put_together_or_left_out_so_that_each_has_members_in_bo
     found = looked(people(race=["A"] * 300 + ["B"] * 290 + ["s"] * 10), protected=["race"])
     assert found.groups[0].merged == {"A": ["A"], "B": ["B"]}
     assert found.groups[0].left_out == ("s",)
-    assert any("too rare, left out: s" in line for line in told(found))
+    assert any("too rare, left out: s" in line for line in describe_guesses(found))
 
 
 def test_small_tables_and_attributes_with_gaps_are_taken_where_there_is_nothing_else(looked, tmp_path):
@@ -235,7 +237,7 @@ def test_small_tables_and_attributes_with_gaps_are_taken_where_there_is_nothing_
     gaps = {"gender": ["m", "f", ""] * 200, "z": [0.5, 1, 2, 3, 4] * 120, "outcome": ["u", "v", "v", "u"] * 150}
     assert [guess.look.name for guess in looked(gaps).protected] == ["gender"]
     assert [guess.look.name for guess in looked({**gaps, "race": ["a", "b", "c"] * 200}).protected] == ["race"]
-    assert any("200 rows without it left out" in line for line in told(looked(gaps)))
+    assert any("200 rows without it left out" in line for line in describe_guesses(looked(gaps)))
 
 
 def test_groups_that_one_part_lacks_are_refused(tmp_path):
@@ -246,13 +248,13 @@ def test_groups_that_one_part_lacks_are_refused(tmp_path):
         "y": [1, 0] * 50,
     }
     with pytest.raises(InputError, match="2 rows in each part"):
-        look_over(table_of(tmp_path, columns), "y", [])
+        inspect_table(table_of(tmp_path, columns), "y", [])
 
 
 def test_a_table_without_features_is_refused(tmp_path):
     columns = {"sex": ["m", "f"] * 50, "c": ["k"] * 100, "id": list(range(100)), "y": [0, 1, 1, 0] * 25}
     with pytest.raises(InputError, match=r"no column is left as a feature \(c: the same value in every row; id: "):
-        look_over(table_of(tmp_path, columns), None, [])
+        inspect_table(table_of(tmp_path, columns), None, [])
 
 
 def test_a_column_that_names_the_parts_is_used(looked, tmp_path):
@@ -356,7 +358,7 @@ def test_the_public_tables_are_understood(data_dir, tmp_path):
         "ACSIncome_100k.csv.gz": ("PINCP", ["SEX", "RAC1P"], "1"),
     }
     for name, (target, protected, favourable) in expected.items():
-        found = look_over(data_dir / "data" / "tabular" / name, None, [])
+        found = inspect_table(data_dir / "data" / "tabular" / name, None, [])
         assert found.target.look.name == target
         assert [guess.look.name for guess in found.protected] == protected
         assert found.favourable[0] == favourable

@@ -315,7 +315,7 @@ def test_unknown_noise_is_refused(tmp_path, noise, match):
 
 
 def test_only_a_module_with_weights_is_recorded(tmp_path):
-    with pytest.raises(InputError, match=r"no torch.nn.Module; .*nn.ModuleDict"):
+    with pytest.raises(InputError, match=r"not a torch.nn.Module; .*nn.ModuleDict"):
         Recorder([network()], tmp_path)
     with pytest.raises(InputError, match="lazy parameter"):
         Recorder(nn.LazyLinear(3), tmp_path)

@@ -1,8 +1,8 @@
-"""What there is: methods, data sets, networks, noises, each with its options; nothing heavy is imported.
+"""Entries of the registry of methods, data sets, networks and noises, with their options.
 
-One entry names the object that does the work (`module:attribute`, imported when it is needed) and a pydantic model
-of its options, so that an experiment file is checked completely without importing torch. To add a technique's
-method, a data set or a network: write its module and add one entry here.
+An entry names the object that does the work (`module:attribute`, imported when needed) and a pydantic model of its
+options, so that an experiment file is checked completely without importing torch. To add a method, a data set or a
+network, write its module and add an entry to the registry.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class NoOptions(Options):
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered name: where its code is, its options, one line about it."""
+    """A registered name: where its code is, its options, and a one-line summary."""
 
     target: str  # "module:attribute"
     summary: str
@@ -28,17 +28,17 @@ class Entry:
     rules: dict[str, str] = field(default_factory=dict)  # methods: inference rule -> uses_protected
     reference: str = ""
     label: str = ""  # methods: the published study's technique(s), e.g. "S-Base, C-Base"
-    needs: str = ""  # what it cannot do without, and how to come by it; empty: nothing
+    needs: str = ""  # files or data that it requires, and where to get them; empty: nothing
     multilabel: bool = False  # data sets: a row has a set of labels
-    tabular: bool = False  # data sets: a row is a vector of features, no image
+    tabular: bool = False  # data sets: a row is a vector of features, not an image
     needs_images: bool = False  # networks and methods: a row must be an image
 
     @property
     def module(self) -> str:
-        """Dotted name of the module that holds the code."""
+        """The dotted name of the module that contains the code."""
         return self.target.partition(":")[0]
 
-    def load(self) -> object:
+    def load(self) -> Any:
         """Import and return the registered object."""
         return self._attribute(self.target.partition(":")[2])
 

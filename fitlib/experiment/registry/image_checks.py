@@ -1,4 +1,4 @@
-"""Refuse combinations that need images where the data are a table."""
+"""Checks that networks, methods and options for images are not used on tables."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ IMAGE_OPTIONS = ("shift", "flip", "crop", "bits", "channels_last")  # of the loo
 
 
 def check_images(settings: Mapping[str, Any], where: str, field: str, network: str) -> None:
-    """InputError where the data are a table, and network, method or loop of these settings want images.
+    """Raise InputError where the data are a table but network, method or loop of these settings need images.
 
-    field, network: names of the technique and of its network in the experiment file `where`.
+    field, network: names of the technique's and its network's fields in the experiment file `where`.
     """
     data = settings["data"]["name"]
     if not DATASETS[data].tabular:

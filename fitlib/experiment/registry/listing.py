@@ -1,4 +1,4 @@
-"""What there is, told from the registry: one line each for the terminal, a page for the documentation."""
+"""Listings of the registry: a line for each entry on the terminal, a page for the documentation."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from fitlib.experiment.registry.noises import NOISES
 from fitlib.experiment.training_options import Training
 from fitlib.options import Options
 
-ALTERNATIVES = {  # types that stand together for one thing
+ALTERNATIVES = {  # unions with a common name
     frozenset({"string", "boolean", "integer", "number"}): "value",
     frozenset({"integer", "number"}): "number",
 }
 COMMENTED = re.compile(r"    (\w+): .*?  # (.+)")  # a field of an options model, with the comment that explains it
 INTRODUCTION = """# Techniques, data sets, networks and noises
 
-Made from `fitlib/registry.py` by `fitlib techniques --markdown`; do not edit. A *technique* is a line in an experiment
-file: a method with its options, an inference rule, a data set, a network. The labels are those of Qian et al., NeurIPS
-2021; `params/paper/` holds the files for all 27, with the study's settings. (The ratio subsets of tasks C and I are
-fixed lists there, the data sets' option `ratio`; `ratio-balanced` draws such a subset of any data.)"""
+Made from `fitlib/experiment/registry/` by `fitlib techniques --markdown`; do not edit. A *technique* is a line in an
+experiment file: a method with its options, an inference rule, a data set, a network. The labels are those of Qian et
+al., NeurIPS 2021; `params/paper/` holds the files for all 27, with the study's settings. (The ratio subsets of tasks C
+and I are fixed lists there, the data sets' option `ratio`; `ratio-balanced` draws such a subset of any data.)"""
 
 
 def techniques() -> list[str]:
-    """One line for each method, then for each network and noise."""
+    """Return a line for each method, then for each network and noise."""
     return [
         *_section("methods", METHODS),
         *_section("networks", NETWORKS),
@@ -42,7 +42,7 @@ def techniques() -> list[str]:
 
 
 def datasets() -> list[str]:
-    """One line for each data set."""
+    """Return a line for each data set."""
     return _section("data sets", DATASETS)
 
 
@@ -52,7 +52,7 @@ def _section(title: str, entries: Mapping[str, Entry]) -> list[str]:
 
 
 def _line(entry: Entry) -> str:
-    """Label, summary, rules, source, needs: what there is of them."""
+    """Join label, summary, rules, reference and needs, as far as an entry has them."""
     facts = [
         f"[{entry.label}] {entry.summary}" if entry.label else entry.summary,
         f"inference {' | '.join(entry.rules)}" if len(entry.rules) > 1 else "",
@@ -63,7 +63,7 @@ def _line(entry: Entry) -> str:
 
 
 def markdown() -> str:
-    """The page `docs/techniques.md`."""
+    """Return the page `docs/techniques.md`."""
     sections = (("Methods", METHODS), ("Data sets", DATASETS), ("Networks", NETWORKS), ("Noises", NOISES))
     parts = [INTRODUCTION, _labels()]
     for title, entries in sections:
@@ -73,13 +73,13 @@ def markdown() -> str:
 
 
 def _labels() -> str:
-    """The table from the study's labels to methods and data sets."""
+    """Return the table from the study's labels to methods."""
     rows = [(label, name) for name, entry in METHODS.items() for label in entry.label.split(", ") if label]
-    lines = [f"| {label} | [`{name}`](#{name}) |" for label, name in sorted(rows, key=lambda row: _published(row[0]))]
+    lines = [f"| {label} | [`{name}`](#{name}) |" for label, name in sorted(rows, key=lambda row: _study_order(row[0]))]
     return "\n".join(["| technique of the study | method |", "|---|---|", *lines])
 
 
-def _published(label: str) -> tuple[int, str]:
+def _study_order(label: str) -> tuple[int, str]:
     return ("SCIAN".index(label[0]), "" if label.endswith("Base") else label)
 
 
@@ -90,13 +90,18 @@ def _entry(name: str, entry: Entry) -> str:
         "Needs": entry.needs,
         "Inference rules": ", ".join(f"`{rule}` (protected attribute: {use})" for rule, use in entry.rules.items()),
     }
-    told = [f"- {title}: {text}" for title, text in facts.items() if text]
-    parts = [f"### {name}", f"{entry.summary[0].upper()}{entry.summary[1:]}.", "\n".join(told), _options(entry.options)]
+    lines = [f"- {title}: {text}" for title, text in facts.items() if text]
+    parts = [
+        f"### {name}",
+        f"{entry.summary[0].upper()}{entry.summary[1:]}.",
+        "\n".join(lines),
+        _options(entry.options),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
 def _options(model: type[Options]) -> str:
-    """A table of options with default, values and meaning; "" where there are none."""
+    """Return a table of options with default, values and meaning; "" where there are none."""
     comments = _comments(model)
     rows = [
         f"| `{name}` | {_default(field)} | {_values(model, name)} | {comments.get(name, '')} |"
@@ -106,13 +111,12 @@ def _options(model: type[Options]) -> str:
 
 
 def _comments(model: type[Options]) -> dict[str, str]:
-    """The comments beside the fields, in the source of the model and of what it builds on."""
+    """Return the comments beside the fields, from the source of the model and its base classes."""
     found: dict[str, str] = {}
     for part in reversed(model.__mro__):
         if issubclass(part, Options):
-            found.update(
-                match.groups() for line in inspect.getsource(part).splitlines() if (match := COMMENTED.match(line))
-            )
+            matches = map(COMMENTED.match, inspect.getsource(part).splitlines())
+            found.update((match[1], match[2]) for match in matches if match)
     return found
 
 
@@ -123,25 +127,25 @@ def _default(field: Any) -> str:
 
 
 def _values(model: type[Options], name: str) -> str:
-    """Type and bounds of an option, in words."""
+    """Describe the type and bounds of an option."""
     schema = model.model_json_schema()
-    return _told(schema["properties"][name], schema.get("$defs", {}))
+    return _describe_type(schema["properties"][name], schema.get("$defs", {}))
 
 
-def _told(schema: Mapping[str, Any], defined: Mapping[str, Any]) -> str:
+def _describe_type(schema: Mapping[str, Any], defined: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
         word = ALTERNATIVES.get(frozenset(part.get("type") for part in schema["anyOf"]))
-        return word or ", or ".join(_told(part, defined) for part in schema["anyOf"])
+        return word or ", or ".join(_describe_type(part, defined) for part in schema["anyOf"])
     if "$ref" in schema:
         inner = defined[schema["$ref"].rpartition("/")[2]]["properties"]
         return "{" + ", ".join(inner) + "}"
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{json.dumps(value)}`" for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
-        inner = _told(schema["items"], defined)
+        inner = _describe_type(schema["items"], defined)
         return f"list of ({inner})" if ", or " in inner else f"list of {inner}"
     if schema.get("type") == "object":
-        return f"mapping of names to {_told(schema['additionalProperties'], defined)}"
+        return f"mapping of names to {_describe_type(schema['additionalProperties'], defined)}"
     words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true, false", "null": "null"}
     return " ".join([words[schema["type"]], *_bounds(schema)])
 

@@ -44,7 +44,7 @@ class NifrClassifierOptions(Options):
     """Options of `nifr-cnn`."""
 
     width: int = Field(32, ge=1)  # channels of the first convolution
-    one_logit: bool = False  # two classes told apart by a single output, as in the study
+    one_logit: bool = False  # two classes distinguished by a single output, as in the study
 
 
 NETWORKS = {
