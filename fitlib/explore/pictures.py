@@ -26,12 +26,13 @@ from fitlib.metrics import signed_differences
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.counts import cells_of
 from fitlib.metrics.long_tables import counts_array
-from fitlib.report import captions, reader_tables
+from fitlib.report import captions
 from fitlib.report import vocabulary as say
 from fitlib.report.figures import distributions
 from fitlib.report.figures import style as style_figures
 from fitlib.report.figures.runs_needed import NUMBERS, power_at
 from fitlib.report.notebook_display import address, table_html
+from fitlib.report.sections.runs import runs_view
 from fitlib.results.loaded import LoadedExperiment
 from fitlib.statistics import power, risk
 from fitlib.statistics.estimates import mean_interval
@@ -180,7 +181,7 @@ def runs(experiment: LoadedExperiment, technique: str, arm: str, attribute: str)
     """The planned runs of a technique as the report tells them, text in every cell; index: number of the run."""
     table = experiment.tables["runs"]
     rows = table[(table["technique"] == technique) & (table["arm"] == arm) & (table["attribute"] == attribute)]
-    view = reader_tables.runs_view(pd.DataFrame(rows)).drop(columns="Technique")
+    view = runs_view(pd.DataFrame(rows), experiment.plan).drop(columns="Technique")
     return view.set_index(rows["run"].astype(int).to_numpy())
 
 

@@ -18,6 +18,8 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fitlib.report.reader_tables import ReaderTable
+
 MARKDOWN = re.compile(r"[\\`*_{}\[\]<>&$~|#:]")  # active characters; ":" so that no bare address becomes a link
 WRAPPED = 40  # characters of a cell beyond which it may break into lines
 SHORT, WIDE = 12, 8  # rows up to which a table stays on one printed page; columns beyond which it is printed smaller
@@ -57,6 +59,18 @@ class Page:
 
     plan: Mapping
     out: Path
+
+    def show(
+        self,
+        table: ReaderTable,
+        frame: pd.DataFrame,
+        view: pd.DataFrame | None = None,
+        links: Links | None = None,
+    ) -> None:
+        """Display a table for readers; `frame` is what it is made of, `view` its cells where they are made already."""
+        cells = table.view(frame, self.plan) if view is None else view
+        if len(cells):  # captions of some tables need rows
+            self.table(table.title, cells, table.caption(self.plan, frame), table.source, links)
 
     def table(self, title: str, view: pd.DataFrame, caption: str, source: str = "", links: Links | None = None) -> None:
         """Display a table of strings, if it has rows; `source` is the relative address of the file with all columns."""

@@ -16,65 +16,10 @@ from fitlib.errors import InputError, did_you_mean
 from fitlib.formatting import count
 from fitlib.report.captions import caption
 from fitlib.report.notebook_display import shown
+from fitlib.report.table_files import TABLE_FILES
 from fitlib.tables import schemas
 from fitlib.tables.metric_series import main_arms
 
-SHARES = "Values are shares: 0.01 is one point."
-NO_TEST = "No test is made here."
-ABOUT = {  # table: what a row is · what its caption adds
-    "runs": ("planned runs of every technique: state, digests, overall values", f"{SHARES} {NO_TEST}"),
-    "summary": (
-        "means and spread over runs, by technique, metric and class",
-        f"{SHARES} Intervals of 95 % by the method that interval_method names. MaxDiff grows with n. {NO_TEST}",
-    ),
-    "comparisons": (
-        "every technique against its baseline, by metric",
-        f"{SHARES} Difference = technique − baseline with its 95 % interval. Each p stands beside its smallest "
-        "attainable value and those corrected over family_size tests (Holm, BH, BY); procedures names the tests.",
-    ),
-    "metrics": ("every value of every run, by class, group and reading", f"{SHARES} No interval, no test."),
-    "risk": (
-        "impact ratios by technique and class: share of runs below 0.8",
-        f"Clopper-Pearson intervals of 95 %, Bonferroni's for the worst of worst_of pairs. {NO_TEST}",
-    ),
-    "reversal": (
-        "probability that new runs point the other way",
-        f"95 % intervals, not corrected for their number. {NO_TEST}",
-    ),
-    "runs_needed": (
-        "runs that a test or an interval would need",
-        "At the standard deviations found, which are uncertain, and at alpha_corrected over family_size tests.",
-    ),
-    "sequential": (
-        "looks at the first n runs, at their corrected level",
-        f"{SHARES} Each look at its own level; p beside its smallest attainable value, over family_size tests.",
-    ),
-    "individuals": ("churn: decisions about persons that change between runs, by group", NO_TEST),
-    "thresholds": ("accuracy and bias by decision threshold, where scores exist", NO_TEST),
-    "over_seeds": (
-        "verdicts over seeds (nested design)",
-        f"{SHARES} 95 % intervals over seeds; each p beside those corrected over family_size tests (Holm, BH, BY).",
-    ),
-    "by_seed": ("differences at every seed (nested design)", NO_TEST),
-    "costs": (
-        "what lower bias costs in accuracy and in spread",
-        f"{SHARES} 95 % intervals; the variance of accuracy is corrected over accuracy_family_size tests (Holm).",
-    ),
-    "pareto": ("accuracy, bias and churn: who is dominated by nobody", NO_TEST),
-    "epochs": ("spread between runs after every epoch", NO_TEST),
-    "components": ("parts of the spread: run, test set", NO_TEST),
-    "causes": (
-        "spread under every cause of variance, by arm and hardware",
-        f"{SHARES} SD with Bonett's 95 % interval. Causes are compared, never added up. {NO_TEST}",
-    ),
-    "cause_tests": (
-        "do the spreads of two causes differ?",
-        "Brown-Forsythe on raw values; each p stands beside those corrected over family_size tests (Holm, BH, BY) and "
-        "its power.",
-    ),
-    "cause_churn": ("decisions that change between two runs of an arm, by group", f"{SHARES} {NO_TEST}"),
-    "selection": ("what choosing the fairest run regresses to", NO_TEST),
-}
 SIZES = ("n", "n_runs", "n_baseline", "n_technique")
 SAME_ROWS = (None, "take", "copy", "sort_values", "sort_index", "head", "tail", "reset_index", "reindex", "xs")
 
@@ -99,7 +44,8 @@ class Frame(pd.DataFrame):
         """N (of the rows shown), what varied, what was fixed, which intervals and tests; "" where it is not known."""
         if self.plan is None:
             return ""
-        return caption(self.plan, _sizes(self), ABOUT.get(self.table, ("", ""))[1])
+        about = TABLE_FILES[self.table].about if self.table in TABLE_FILES else ""
+        return caption(self.plan, _sizes(self), about)
 
     def _repr_html_(self) -> str | None:
         page = super()._repr_html_()
@@ -186,7 +132,7 @@ class Tables(Mapping[str, Frame]):
 
 
 def _about(name: str) -> str:
-    return ABOUT.get(name, ("as the study published it",))[0]
+    return TABLE_FILES[name].rows if name in TABLE_FILES else "as the study published it"
 
 
 def _content(path: Path) -> pd.DataFrame:

@@ -15,7 +15,6 @@ from fitlib.errors import InputError, did_you_mean
 from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.notebooks import injected_parameters
 from fitlib.formatting import count, listed
-from fitlib.report import captions, reader_tables
 from fitlib.report.notebook_display import address, shown, table_html
 from fitlib.results.captioned_frames import Frame, Tables, frame
 from fitlib.storage.atomic_files import read_json
@@ -284,10 +283,12 @@ class LoadedExperiment:
             return f"{title}<p>Families of techniques, each with results of its own:</p><ul>{names}</ul>"
         if not self.finished:
             return f"{title}<p>{html.escape(repr(self)[1:-1])}. <code>fitlib run</code> finishes it.</p>"
+        from fitlib.report.sections.verdict import GLANCE, glance_view  # seaborn takes a second
+
         told = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self.verdict)
         summary = self.tables["summary"]
-        view = reader_tables.glance_view(self.plan, self.evidence, self.tables["comparisons"])
-        glance = table_html("At a glance", view, captions.caption_glance(self.plan, summary))
+        view = glance_view(self.plan, self.evidence, self.tables["comparisons"])
+        glance = table_html(GLANCE.title, view, GLANCE.caption(self.plan, summary))
         names = ", ".join(f"<code>{html.escape(name)}</code>" for name in self.tables)
         link = _link(self.report, "report") if self.report.is_file() else ""
         return shown(f"{title}{told}{glance}<p><code>tables</code>: {names}</p>{link}")

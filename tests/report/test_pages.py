@@ -23,8 +23,9 @@ from fitlib.execution.run_notebook import execute
 from fitlib.experiment.code_inspection import fitlib_imports
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.report import captions, notebook_display, pages, reader_tables
+from fitlib.report import notebook_display, pages
 from fitlib.report.figures import style as plots
+from fitlib.report.sections import differences, identity, impact, methods, runs, variation, verdict
 from fitlib.tables.schemas import SCHEMAS
 from tests.support.page_examples import NOTEBOOK, Page, made, without_script, write_metrics
 from tests.support.report_examples import (
@@ -296,29 +297,29 @@ def test_index_lists_state_links_and_notes_as_text(tmp_path: Path) -> None:
 def test_tables_of_tests_are_left_out_where_nothing_was_tested() -> None:
     same = experiment(alter=lambda name, values: values[:1].repeat(len(values), axis=0)).comparisons
     assert (
-        reader_tables.tests_view(same).empty
-        and reader_tables.spread_view(same).empty
-        and len(reader_tables.effects_view(same))
+        differences.tests_view(same, {}).empty
+        and differences.spread_view(same, {}).empty
+        and len(differences.effects_view(same, {}))
     )
 
 
 def test_views_hold_text_only() -> None:
     found = experiment(runs=4)
     shown_views = [
-        reader_tables.glance_view(found.plan, found.evidence, found.comparisons),
-        reader_tables.trainings_view(found.plan, found.evidence),
-        reader_tables.parts_view(found.plan, found.evidence),
-        reader_tables.summary_view(found.summary, found.plan),
-        reader_tables.effects_view(found.comparisons),
-        reader_tables.tests_view(found.comparisons),
-        reader_tables.spread_view(found.comparisons),
-        reader_tables.risk_view(found.risk, found.plan),
-        reader_tables.runs_view(found.runs),
-        reader_tables.metrics_view(),
+        verdict.glance_view(found.plan, found.evidence, found.comparisons),
+        identity.trainings_view(found.plan, found.evidence),
+        identity.parts_view(found.plan, found.evidence),
+        variation.summary_view(found.summary, found.plan),
+        differences.effects_view(found.comparisons, found.plan),
+        differences.tests_view(found.comparisons, found.plan),
+        differences.spread_view(found.comparisons, found.plan),
+        impact.risk_view(found.risk, found.plan),
+        runs.runs_view(found.runs, found.plan),
+        methods.metrics_view(found.summary, found.plan),
     ]
     for view in shown_views:
         assert len(view) and view.map(lambda cell: isinstance(cell, str) and cell.lower() != "nan").all(axis=None)
-    assert list(reader_tables.metrics_view()["Metric"]) == list(BIAS_METRICS)
+    assert list(methods.metrics_view(found.summary, found.plan)["Metric"]) == list(BIAS_METRICS)
 
 
 def test_the_visual_side_does_not_import_torch() -> None:
@@ -330,17 +331,17 @@ def test_the_visual_side_does_not_import_torch() -> None:
 def test_many_rows_of_risk_are_those_below_in_most_runs_and_undefined_ones_have_dashes() -> None:
     found = experiment()
     risk = found.risk.assign(violated=range(len(found.risk)))
-    shown = reader_tables.risk_view(risk, found.plan, most=3)
+    shown = impact.risk_view(risk, found.plan, most=3)
     assert shown["Runs below"].tolist() == [f"{k} of 6" for k in risk["violated"].tail(3)]
-    assert "those below 0.8 in most runs" in captions.caption_risk(found.plan, risk, 3)
+    assert "those below 0.8 in most runs" in impact.caption_risk(found.plan, risk, 3)
     empty = found.risk.assign(n=0, p_violated=None, p_disagree=None, ratio_mean=None, ratio_min=None, ratio_max=None)
-    assert set(reader_tables.risk_view(empty, found.plan)["lowest to highest"]) == {"–"}
+    assert set(impact.risk_view(empty, found.plan)["lowest to highest"]) == {"–"}
 
 
 def test_without_a_plan_there_is_nothing_to_deviate_from() -> None:
     found = experiment()
     plan = {**found.plan, "declared_before_first_run": False, "deviations": []}
-    answers = reader_tables.glance_view(plan, [], found.comparisons).set_index("Question")["Answer"]
+    answers = verdict.glance_view(plan, [], found.comparisons).set_index("Question")["Answer"]
     assert answers["Deviations from the plan"] == "no plan to deviate from"
 
 
@@ -349,5 +350,5 @@ def test_parts_that_differ_between_arms_name_their_arm() -> None:
     arms = [found.plan["arms"][0], {**found.plan["arms"][0], "arm": "seed1.ulp", "seed": 1}]
     main = [e for e in found.evidence if e["arm"] == "ulp"]
     other = [{**e, "arm": "seed1.ulp", "parts": {**e["parts"], "data order": "another"}} for e in main]
-    view = reader_tables.parts_view({**found.plan, "arms": arms}, [*main, *other])
+    view = identity.parts_view({**found.plan, "arms": arms}, [*main, *other])
     assert "all, arm seed1.ulp" in set(view.loc[view["Value"] == "another", "Training"])

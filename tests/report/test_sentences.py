@@ -9,6 +9,7 @@ import pytest
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report import captions, provenance
 from fitlib.report import sentences as say
+from fitlib.report.sections import differences, impact, variation, verdict
 from fitlib.report.vocabulary import VERDICTS, judged
 from tests.support.report_examples import (
     Experiment,
@@ -46,13 +47,12 @@ def everything(found: Experiment) -> list[str]:
     told += [*say.spread(comparisons, plan), *say.accuracy(comparisons), say.redundant(comparisons)]
     told += [*say.dropped(comparisons), *say.reversals(comparisons, plan), *say.cautions(plan, comparisons, summary)]
     told += [
-        captions.caption_summary(plan, summary),
-        captions.caption_risk(plan, risk, len(risk)),
-        captions.caption_glance(plan, summary),
+        variation.SUMMARY.caption(plan, summary),
+        impact.caption_risk(plan, risk, len(risk)),
+        verdict.GLANCE.caption(plan, summary),
     ]
-    told += [
-        f(plan, comparisons) for f in (captions.caption_differences, captions.caption_tests, captions.caption_spread)
-    ]
+    tables = (differences.DIFFERENCES, differences.TESTS, differences.SPREAD)
+    told += [table.caption(plan, comparisons) for table in tables]
     return told
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import fitlib
 from fitlib.errors import InputError
-from fitlib.results.captioned_frames import ABOUT
+from fitlib.report.table_files import TABLE_FILES
 from fitlib.storage.predictions import read_predictions
 from fitlib.tables.schemas import SCHEMAS, read_csv
 from tests.support.simulated import write_simulated
@@ -54,7 +54,7 @@ def test_an_experiment_is_found_from_the_folder_of_notebooks_and_by_its_path(out
 
 
 def test_every_table_is_the_one_on_disk(loaded):
-    assert {*SCHEMAS, "metrics"} - {"review"} == set(loaded.tables) == {*ABOUT}
+    assert {*SCHEMAS, "metrics"} - {"review"} == set(loaded.tables) == {*TABLE_FILES}
     for name in set(loaded.tables) - {"metrics"}:
         stored = read_csv(loaded.root / "tables" / f"{name}.csv", name)
         pd.testing.assert_frame_equal(pd.DataFrame(loaded.tables[name]), stored)

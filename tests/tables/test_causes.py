@@ -124,8 +124,8 @@ def test_runs_on_unlike_hardware_are_kept_apart(metrics):
     text = " ".join(
         section.sentences(found, causes.cause_tests(metrics, experiment_plan(), evidence), experiment_plan())
     )
-    assert "2 kinds of hardware (cpu 1 and cpu 2)" in text and "ulp on cpu 2" in " ".join(
-        section.spread_view(found)["Arm"]
+    assert "2 kinds of hardware (cpu 1 and cpu 2)" in told and "ulp on cpu 2" in " ".join(
+        section.spread_view(found, experiment_plan())["Arm"]
     )
 
 
@@ -173,7 +173,7 @@ def test_arms_that_are_constant_in_a_metric_have_no_test_and_no_power():
     assert (
         len(none) and none[["p", "p_holm", "power"]].isna().all().all() and none["note"].str.contains("constant").all()
     )
-    assert found["p"].notna().any() and len(section.tests_view(found))
+    assert found["p"].notna().any() and len(section.tests_view(found, experiment_plan()))
 
 
 def test_the_declared_metrics_limit_the_tests(metrics):
@@ -241,11 +241,11 @@ def test_the_section_reports_the_findings_and_adds_nothing_up(table, tests, chur
     text = " ".join(sentences)
     assert "SD of DP by source, in points: implementation (ulp)" in text and "algorithm (seed)" in text
     assert "not added up" in text and "native 1 of 8 (bit-identical)" in text and "identical in 4 of 4" in text
-    assert "power" in text and "not shown to be equal" in text and "%" not in section.views_view(table).to_string()
-    views = section.views_view(table)
+    views = section.views_view(table, declared)
+    assert "power" in text and "not shown to be equal" in text and "%" not in views.to_string()
     assert views["Source"].tolist() == ["control: neither", "implementation only", "algorithm only: the seed"]
-    assert section.spread_view(table)["Arm"].tolist() == list(ARMS)
-    assert len(section.churn_view(churn, declared)) == 2 and len(section.tests_view(tests)) > 10
+    assert section.spread_view(table, declared)["Arm"].tolist() == list(ARMS)
+    assert len(section.churn_view(churn, declared)) == 2 and len(section.tests_view(tests, declared)) > 10
 
 
 def test_the_figure_draws_the_same_bytes_twice(table, tests, churn, tmp_path: Path):

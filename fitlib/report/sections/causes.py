@@ -10,10 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
+from fitlib.report import table_files
 from fitlib.report import vocabulary as say
-from fitlib.report.captions import caption
+from fitlib.report.captions import Caption, caption, run_counts
 from fitlib.report.figures.style import BLUE, GREY, INK, ROW, VERMILION, WIDTH, styled
 from fitlib.report.notebook_display import Page, heading, tell
+from fitlib.report.reader_tables import ReaderTable
 from fitlib.tables import causes
 
 VIEWS = {
@@ -41,10 +43,10 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
             figure, alt = causes_figure(own, tests, churn, plan), alt_causes(own)
             name = "causes" if rows["technique"].nunique() == 1 else f"causes-{technique}"
             page.figure(name, attribute, figure, alt, caption_figure(plan, own, rows["technique"].nunique() > 1))
-    page.table("Four views of the spread", views_view(table), caption_views(plan, table), "tables/causes.csv")
-    page.table("Spread by cause", spread_view(table), caption_spread(plan, table), "tables/causes.csv")
-    page.table("Churn by cause", churn_view(churn, plan), caption_churn(plan, churn), "tables/cause_churn.csv")
-    page.table("Spreads compared", tests_view(tests), caption_tests(plan, tests), "tables/cause_tests.csv")
+    page.show(SOURCES, table)
+    page.show(SPREAD, table)
+    page.show(CHURN, churn)
+    page.show(TESTS, tests)
 
 
 # Sentences
@@ -193,7 +195,7 @@ def _main(table: pd.DataFrame, plan: Mapping) -> str:
 # Tables for readers
 
 
-def views_view(table: pd.DataFrame) -> pd.DataFrame:
+def views_view(table: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Algorithm, implementation, both and control (after Zhuang et al.): the first arm of each, SD of every metric."""
     found = []
     for (technique, attribute), rows in table[table["metric"] != ""].groupby(["technique", "attribute"], sort=False):
@@ -210,7 +212,7 @@ def views_view(table: pd.DataFrame) -> pd.DataFrame:
     return view if len(view) > 2 else view.iloc[:0]
 
 
-def spread_view(table: pd.DataFrame) -> pd.DataFrame:
+def spread_view(table: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """One row per arm: noise, n, distinct results, SD of every metric with its interval."""
     rows = table[table["metric"] != ""]
     keys = ["technique", "attribute", "arm", "hardware"]
@@ -248,7 +250,7 @@ def _churn(row: Mapping) -> str:
     return fmt.points(row["churn"]) + (f" {fmt.span(row['churn_low'], row['churn_high'])}" if known else "")
 
 
-def tests_view(tests: pd.DataFrame) -> pd.DataFrame:
+def tests_view(tests: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Omnibus tests, then the pairs with the smallest p, at most `MOST_PAIRS`."""
     pairs = tests[tests["test"] == causes.PAIR].sort_values("p", kind="stable").head(MOST_PAIRS)
     rows = pd.concat([tests[tests["test"] == causes.OMNIBUS], pairs])
@@ -288,34 +290,6 @@ def caption_figure(plan: Mapping, table: pd.DataFrame, several: bool = False) ->
     return _caption(plan, table["n"], about)
 
 
-def caption_views(plan: Mapping, table: pd.DataFrame) -> str:
-    """Under the four views."""
-    about = (
-        "SD over runs in points, with Bonett's 95 % interval (5 runs or more); sources after Zhuang et al. (MLSys "
-        "2022). Causes are compared, never added up. No test is made here."
-    )
-    return _caption(plan, table["n"], about)
-
-
-def caption_spread(plan: Mapping, table: pd.DataFrame) -> str:
-    """Under the table of arms."""
-    about = (
-        "SD over runs in points, with Bonett's 95 % interval (5 runs or more), over the classes that are defined in "
-        "every run of all arms. Distinct: different final weights and predictions (SHA-256), the effective n. Arms of "
-        "seeds are no FIT runs. No test is made here."
-    )
-    return _caption(plan, table["n"], about)
-
-
-def caption_churn(plan: Mapping, churn: pd.DataFrame) -> str:
-    """Under the churn."""
-    about = (
-        "Churn in %: share of pairs of runs that disagree about a test row; of a group within the true classes. "
-        "Intervals: 95 %, bootstrap over runs and test units (3 runs or more). No test is made here."
-    )
-    return _caption(plan, churn["n_runs"], about)
-
-
 def caption_tests(plan: Mapping, tests: pd.DataFrame) -> str:
     """Under the tests."""
     sizes = {name: int(tests.loc[tests["test"] == name, "p"].notna().sum()) for name in (causes.PAIR, causes.OMNIBUS)}
@@ -325,7 +299,7 @@ def caption_tests(plan: Mapping, tests: pd.DataFrame) -> str:
         f"pairs and over {sizes['omnibus']} omnibus tests; power for an SD ratio of 1.5 at the corrected level. Shown: "
         f"all omnibus tests and the {shown} pairs with the smallest p."
     )
-    return _caption(plan, pd.concat([tests["n_a"], tests["n_b"]]), about)
+    return _caption(plan, run_counts(tests), about)
 
 
 def _caption(plan: Mapping, sizes: pd.Series, about: str) -> str:
@@ -335,6 +309,40 @@ def _caption(plan: Mapping, sizes: pd.Series, about: str) -> str:
     return caption(
         {**plan, "arms": arms}, sizes, about + (seeds if any(a["kind"] == "comparison" for a in arms) else "")
     )
+
+
+SOURCES = ReaderTable(
+    "Four views of the spread",
+    Caption(
+        "SD over runs in points, with Bonett's 95 % interval (5 runs or more); sources after Zhuang et al. (MLSys "
+        "2022). Causes are compared, never added up. No test is made here.",
+        line=_caption,
+    ),
+    views_view,
+    table_files.CAUSES,
+)
+SPREAD = ReaderTable(
+    "Spread by cause",
+    Caption(
+        "SD over runs in points, with Bonett's 95 % interval (5 runs or more), over the classes that are defined in "
+        "every run of all arms. Distinct: different final weights and predictions (SHA-256), the effective n. Arms of "
+        "seeds are no FIT runs. No test is made here.",
+        line=_caption,
+    ),
+    spread_view,
+    table_files.CAUSES,
+)
+CHURN = ReaderTable(
+    "Churn by cause",
+    Caption(
+        "Churn in %: share of pairs of runs that disagree about a test row; of a group within the true classes. "
+        "Intervals: 95 %, bootstrap over runs and test units (3 runs or more). No test is made here.",
+        line=_caption,
+    ),
+    churn_view,
+    table_files.CAUSE_CHURN,
+)
+TESTS = ReaderTable("Spreads compared", caption_tests, tests_view, table_files.CAUSE_TESTS)
 
 
 # Figure

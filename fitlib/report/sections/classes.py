@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 
 from fitlib import formatting as fmt
+from fitlib.report import table_files
 from fitlib.report import vocabulary as say
-from fitlib.report.captions import caption
+from fitlib.report.captions import Caption, caption
 from fitlib.report.figures import classes, style
 from fitlib.report.notebook_display import Page, tell
+from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections.costs import first_metric
 
 MOST_ROWS = 60
@@ -26,16 +29,16 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     """Display the section: one metric class by class, in figures, sentences and a table."""
     metric = first_metric(frames["comparisons"])
     rows = class_rows(frames["summary"], metric, plan)
+    about_figure = Caption(f"{metric} of single classes, all runs. No interval, no test.")
     for attribute in plan["groups"]:
         values = style.select(frames["metrics"], plan, attribute)
         figures, alt = (
             classes.per_class_figures(values, metric, plan),
             classes.alt_per_class(values, metric, plan),
         )
-        page.figures("per-class", attribute, figures, alt, caption_figure(plan, rows, metric))
+        page.figures("per-class", attribute, figures, alt, about_figure(plan, rows))
     tell([*sentences(rows, plan), EXPLORATORY])
-    view = view_of(rows, plan)
-    page.table(f"{metric} by class", view, caption_table(plan, rows, metric, len(view)), "tables/summary.csv")
+    page.show(class_table(metric), rows)
 
 
 def class_rows(summary: pd.DataFrame, metric: str, plan: Mapping) -> pd.DataFrame:
@@ -68,6 +71,11 @@ def _told(group: pd.DataFrame, rows: pd.DataFrame, plan: Mapping) -> str:
     )
 
 
+def class_table(metric: str) -> ReaderTable:
+    """Return the table of one metric class by class."""
+    return ReaderTable(f"{metric} by class", partial(caption_table, metric), view_of, table_files.SUMMARY)
+
+
 def view_of(rows: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Every class of every technique; of more than `MOST_ROWS`, those with the largest MaxDiff."""
     if len(rows) > MOST_ROWS:
@@ -91,13 +99,9 @@ def _row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
     }
 
 
-def caption_figure(plan: Mapping, rows: pd.DataFrame, metric: str) -> str:
-    """Under the figures."""
-    return caption(plan, rows["n"], f"{metric} of single classes, all runs. No interval, no test.")
-
-
-def caption_table(plan: Mapping, rows: pd.DataFrame, metric: str, shown: int) -> str:
+def caption_table(metric: str, plan: Mapping, rows: pd.DataFrame) -> str:
     """Under the table."""
+    shown = min(len(rows), MOST_ROWS)
     part = f" Shown: the {shown} of {len(rows)} pairs with the largest MaxDiff." if shown < len(rows) else ""
     about = (
         f"{metric} in points; n: the runs in which it is defined. Intervals: 95 %, of the mean by Student's t, of the "

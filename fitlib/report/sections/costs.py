@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 
 from fitlib import formatting as fmt
+from fitlib.report import table_files
 from fitlib.report import vocabulary as say
-from fitlib.report.captions import caption
+from fitlib.report.captions import Caption, caption, run_counts
 from fitlib.report.figures import accuracy_bias_plane
 from fitlib.report.notebook_display import Page, tell
+from fitlib.report.reader_tables import ReaderTable, sd_cell
 from fitlib.tables.costs import COST_NAMES
 from fitlib.tables.pareto import SHARE_RESAMPLES, plane_runs
 
@@ -28,13 +31,12 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     """Display the section: counts of costs with their table, then the plane of one metric with its front."""
     costs, pareto, comparisons = frames["costs"], frames["pareto"], frames["comparisons"]
     tell([*cost_sentences(costs), power_sentence(costs, comparisons)])
-    view = costs_view(costs)
-    page.table("Costs of lower bias", view, caption_costs(plan, costs, comparisons, len(view)), "tables/costs.csv")
+    page.show(costs_table(comparisons), costs)
     chosen = pareto[pareto["metric"] == first_metric(comparisons)]
     if "metrics" in frames and len(chosen):
         _show_planes(page, chosen, plane_runs(frames["metrics"], plan, evidence), plan)
     tell(pareto_sentences(chosen))
-    page.table("Accuracy, bias and churn", pareto_view(chosen), caption_pareto(plan, chosen), "tables/pareto.csv")
+    page.show(PARETO, chosen)
 
 
 def _show_planes(page: Page, rows: pd.DataFrame, runs: pd.DataFrame, plan: Mapping) -> None:
@@ -150,7 +152,7 @@ def _share(row: Mapping) -> str:
 # Tables for readers
 
 
-def costs_view(costs: pd.DataFrame) -> pd.DataFrame:
+def costs_view(costs: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Pairs on which bias fell, with each answer; at most `MOST_ROWS`, those with a cost first."""
     fell = costs[costs["decrease"] == "yes"]
     if len(fell) > MOST_ROWS:
@@ -182,7 +184,7 @@ def _study(row: pd.Series) -> str:
     return ", ".join(found) or "no cost"
 
 
-def pareto_view(rows: pd.DataFrame) -> pd.DataFrame:
+def pareto_view(rows: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Accuracy, bias, churn and place on the front of every technique, for one metric."""
     return pd.DataFrame([_pareto_row(row, rows) for _, row in rows.iterrows()])
 
@@ -192,9 +194,9 @@ def _pareto_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     return {
         "Technique": f"{row['technique']}{say.place(frame, row)}",
         "Accuracy": fmt.points(row["accuracy_mean"]),
-        "SD of accuracy": _sd(row["accuracy_sd"]),
+        "SD of accuracy": sd_cell(row["accuracy_sd"]),
         row["metric"]: fmt.points(row["bias_mean"]),
-        f"SD of {row['metric']}": _sd(row["bias_sd"]),
+        f"SD of {row['metric']}": sd_cell(row["bias_sd"]),
         "Churn": "not known" if fmt.missing(row["churn_mean"]) else fmt.points(row["churn_mean"]),
         "On the front": row["on_front"] or "not ranked",
         "in resamples": "–" if fmt.missing(row["front_share"]) else f"{100 * row['front_share']:.0f} %",
@@ -202,16 +204,18 @@ def _pareto_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _sd(value: float) -> str:
-    return "constant" if not fmt.missing(value) and value == 0 else fmt.points(value)
-
-
 # Captions
 
 
-def caption_costs(plan: Mapping, costs: pd.DataFrame, comparisons: pd.DataFrame, shown: int) -> str:
+def costs_table(comparisons: pd.DataFrame) -> ReaderTable:
+    """Return the table of costs; its caption names how many tests of bias `comparisons` corrects for."""
+    return ReaderTable("Costs of lower bias", partial(caption_costs, comparisons), costs_view, table_files.COSTS)
+
+
+def caption_costs(comparisons: pd.DataFrame, plan: Mapping, costs: pd.DataFrame) -> str:
     """Under the table of costs."""
     fell = int((costs["decrease"] == "yes").sum())
+    shown = min(fell, MOST_ROWS)
     part = f" Shown: {shown} of {fell} pairs." if shown < fell else ""
     sizes = costs["accuracy_family_size"].dropna()
     family, of_bias = int(sizes.max()) if len(sizes) else 0, say.family(comparisons, "family_size_variance")
@@ -221,7 +225,7 @@ def caption_costs(plan: Mapping, costs: pd.DataFrame, comparisons: pd.DataFrame,
         f"Brown-Forsythe test on raw values, corrected by Holm over {of_bias} tests of bias and {family} of accuracy "
         "(they have no smallest attainable p); p is that of accuracy. Study's labels: Qian et al. (2021), uncorrected."
     )
-    return caption(plan, pd.concat([costs["n_baseline"], costs["n_technique"]]), about + part)
+    return caption(plan, run_counts(costs), about + part)
 
 
 def caption_plane(plan: Mapping, shown: pd.DataFrame, rows: pd.DataFrame) -> str:
@@ -234,11 +238,13 @@ def caption_plane(plan: Mapping, shown: pd.DataFrame, rows: pd.DataFrame) -> str
     return caption(plan, shown["n"], about)
 
 
-def caption_pareto(plan: Mapping, rows: pd.DataFrame) -> str:
-    """Under the table of the Pareto set."""
-    about = (
+PARETO = ReaderTable(
+    "Accuracy, bias and churn",
+    Caption(
         "Accuracy and churn in %, bias in points, over the classes defined in every run of all techniques. On the "
         "front: no other technique is at least as good in all three and better in one. In resamples: whole runs drawn "
         f"with replacement ({SHARE_RESAMPLES} times), with churn at its value. No test is made here."
-    )
-    return caption(plan, rows["n"], about)
+    ),
+    pareto_view,
+    table_files.PARETO,
+)

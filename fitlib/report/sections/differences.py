@@ -6,11 +6,26 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from fitlib.report import captions, reader_tables, sentences
+from fitlib import formatting as fmt
+from fitlib.report import sentences, table_files
+from fitlib.report import vocabulary as say
+from fitlib.report.captions import caption, run_counts
 from fitlib.report.figures import differences, style
 from fitlib.report.notebook_display import Page, heading, tell
+from fitlib.report.reader_tables import (
+    CORRECTIONS,
+    ReaderTable,
+    comparison_cell,
+    estimate_cell,
+    metric_cell,
+    p_cell,
+    sd_cell,
+)
 
-SOURCE = "tables/comparisons.csv"
+PROPORTIONAL = (
+    "∝: proportional to another metric in all runs, so it shows that metric's tests and counts once; its verdict is of "
+    "its own size."
+)
 PAPER = (
     "Protocol paper was declared: the study's own tests (one-sided in the direction of the means, Levene's on values / "
     "mean, uncorrected) stand in tables/stat_tests.csv and tables/raw_data.csv. Verdicts and tests below are fitlib's."
@@ -25,9 +40,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     tell("On which metrics did bias fall or rise, by more than the smallest effect that was declared to count?")
     for attribute, rows in _by_attribute(comparisons, plan):
         figures = differences.heat_maps(rows, plan)
-        page.figures(
-            "comparisons", attribute, figures, differences.alt_heat_map(rows), captions.caption_heat_map(plan, rows)
-        )
+        page.figures("comparisons", attribute, figures, differences.alt_heat_map(rows), caption_heat_map(plan, rows))
     told = [sentences.significance(comparisons, plan), sentences.redundant(comparisons)]
     tell([*told, *sentences.dropped(comparisons)])
     if len(comparisons):
@@ -45,17 +58,161 @@ def _effects(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
     tell("A bar wholly beyond the grey band decides; one that touches it leaves it open, unless it lies wholly inside.")
     for attribute, rows in _by_attribute(comparisons, plan):
         figures, alt = differences.effects_figures(rows, plan), differences.alt_effects(rows)
-        page.figures("effects", attribute, figures, alt, captions.caption_effects(plan, rows))
+        page.figures("effects", attribute, figures, alt, caption_effects(plan, rows))
     told = [sentences.undecided(comparisons, plan), *sentences.reversals(comparisons, plan)]
     tell([*told, *sentences.accuracy(comparisons)])
-    effects, tests = reader_tables.effects_view(comparisons), reader_tables.tests_view(comparisons)
-    page.table("Differences of means", effects, captions.caption_differences(plan, comparisons), SOURCE)
-    page.table("Tests of the means", tests, captions.caption_tests(plan, comparisons), SOURCE)
+    page.show(DIFFERENCES, comparisons)
+    page.show(TESTS, comparisons)
 
 
 def _spread(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
     heading("Does a technique make the runs more alike, or less?")
     tell("A technique can lower bias on average and yet make a single training less predictable.")
     tell(sentences.spread(comparisons, plan))
-    caption = captions.caption_spread(plan, comparisons)
-    page.table("Spread between runs", reader_tables.spread_view(comparisons), caption, SOURCE)
+    page.show(SPREAD, comparisons)
+
+
+# Captions
+
+
+def caption_heat_map(plan: Mapping, comparisons: pd.DataFrame) -> str:
+    """Under the heat map: how to read a cell, the family of tests and the smallest attainable p."""
+    smallest, alpha = say.distinct(comparisons)["p_mean_smallest"].dropna(), float(plan["analysis"]["alpha"])
+    attainable = (
+        f"smallest attainable before correction: {fmt.ranged(smallest)}" if len(smallest) else "no test was made"
+    )
+    about = (
+        "In each cell: difference of means, technique − baseline, in points (minus and blue: bias fell); verdict "
+        f"against ±{fmt.points(plan['analysis']['smallest_effect'])} points; p of the exact rank test after Holm's "
+        f"correction over {say.family(comparisons)} tests (*: at most {alpha:g}; {attainable})."
+    )
+    return caption(plan, run_counts(comparisons), about)
+
+
+def caption_effects(plan: Mapping, comparisons: pd.DataFrame) -> str:
+    """Under the interval plots."""
+    band = f"grey band: ±{fmt.points(plan['analysis']['smallest_effect'])} points"
+    return caption(
+        plan, run_counts(comparisons), f"Differences of means with Welch's 95 % intervals; {band}. No test is shown."
+    )
+
+
+def caption_differences(plan: Mapping, comparisons: pd.DataFrame) -> str:
+    """Under the table of differences between means."""
+    paired = "; paired by run where a training is shared" if (comparisons["design"] == "paired by run").any() else ""
+    return caption(
+        plan,
+        run_counts(comparisons),
+        f"In points. Difference = technique − baseline with Welch's 95 % interval{paired}; verdict against a smallest "
+        f"effect of ±{fmt.points(plan['analysis']['smallest_effect'])} points. Intervals and verdicts are not "
+        f"corrected for their number. P(reversal): one new run of each, trained {say.again(plan)}, points the other "
+        "way (Newcombe's "
+        "95 % interval), where a direction is established (the 95 % interval of the difference excludes 0). d: "
+        f"Cohen's, with Bonett's 95 % interval. {PROPORTIONAL} No test is made here.",
+    )
+
+
+def caption_tests(plan: Mapping, comparisons: pd.DataFrame) -> str:
+    """Under the table of tests of the means."""
+    paired = (comparisons["design"] == "paired by run").any()
+    test = "Mann-Whitney on mid-ranks" + (", signed ranks where runs are paired" if paired else "")
+    return caption(
+        plan,
+        run_counts(comparisons),
+        f"p: exact two-sided rank test ({test}), beside the smallest p attainable with these n and ties and the values "
+        "corrected by Holm, Benjamini-Hochberg (BH) and Benjamini-Yekutieli (BY). p (studentised): permutation test of "
+        "the means by Welch's t, uncorrected, beside it for unequal spreads (in brackets: its smallest attainable p). "
+        "The correction covers "
+        f"{say.family(comparisons)} tests; accuracy stands outside. Power: to show a difference of "
+        f"{fmt.points(plan['analysis']['smallest_effect'])} points at the corrected α; 0 where no p could reach it. "
+        f"{PROPORTIONAL}",
+    )
+
+
+def caption_spread(plan: Mapping, comparisons: pd.DataFrame) -> str:
+    """Under the table of differences in spread."""
+    paired = " (paired by run where a training is shared)" if (comparisons["design"] == "paired by run").any() else ""
+    return caption(
+        plan,
+        run_counts(comparisons),
+        f"SD in points. p: Brown-Forsythe test{paired} on raw values (it has no smallest attainable value), beside the "
+        f"values corrected by Holm, BH and BY over {say.family(comparisons, 'family_size_variance')} tests; on "
+        "values / mean only for comparison, as a lower mean alone raises it. Power: to show an SD 1.5 times as large "
+        "at the corrected α.",
+    )
+
+
+# Tables for readers
+
+
+def effects_view(comparisons: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+    """Differences between means, each beside its interval, with the verdict."""
+    return pd.DataFrame([_effect_row(row, comparisons) for _, row in comparisons.iterrows()])
+
+
+def _effect_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    return {
+        "Comparison": comparison_cell(row, frame),
+        "Metric": metric_cell(row),
+        "Baseline": fmt.points(row["mean_baseline"]),
+        "Technique": fmt.points(row["mean_technique"]),
+        "Difference": fmt.points(row["difference"], signed=True),
+        "95 % interval": fmt.span(row["difference_low"], row["difference_high"]),
+        "Verdict": row["verdict"] or "–",
+        "P(reversal)": estimate_cell(row, "reversal", fmt.probability, 2),
+        "d": estimate_cell(row, "d", lambda d: fmt.decimals(d, 1), 1),
+    }
+
+
+def tests_view(comparisons: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+    """Tests of the means: each p beside its smallest attainable value, its corrected values and the power.
+
+    Empty where nothing was tested.
+    """
+    if comparisons["p_mean"].isna().all():
+        return pd.DataFrame()
+    return pd.DataFrame([_test_row(row, comparisons) for _, row in comparisons.iterrows()])
+
+
+def _test_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    return {
+        "Comparison": comparison_cell(row, frame),
+        "Metric": metric_cell(row),
+        "p": fmt.probability(row["p_mean"]),
+        "Smallest attainable": fmt.probability(row["p_mean_smallest"]) if not fmt.missing(row["p_mean"]) else "–",
+        "p (studentised)": _studentised(row),
+        **{shown: p_cell(row, f"p_mean_{key}") for key, shown in CORRECTIONS.items()},
+        "Power": fmt.power(row["power_mean"]),
+        **({"Runs": row["design"]} if frame["design"].nunique() > 1 else {}),
+    }
+
+
+def _studentised(row: pd.Series) -> str:
+    """p with its smallest attainable value in brackets."""
+    p, smallest = (fmt.probability(row[f"p_mean_studentised{end}"]) for end in ("", "_smallest"))
+    return p if fmt.missing(row["p_mean_studentised"]) else f"{p} ({smallest})"
+
+
+def spread_view(comparisons: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+    """Differences in the spread between runs; empty where nothing was tested."""
+    if comparisons["p_variance_raw"].isna().all():
+        return pd.DataFrame()
+    return pd.DataFrame([_spread_row(row, comparisons) for _, row in comparisons.iterrows()])
+
+
+def _spread_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+    return {
+        "Comparison": comparison_cell(row, frame),
+        "Metric": metric_cell(row),
+        "SD of the baseline": sd_cell(row["sd_baseline"]),
+        "SD of the technique": sd_cell(row["sd_technique"]),
+        "p (raw values)": fmt.probability(row["p_variance_raw"]),
+        **{shown: p_cell(row, f"p_variance_raw_{key}") for key, shown in CORRECTIONS.items()},
+        "Power": fmt.power(row["power_variance"]),
+        "p (values / mean)": fmt.probability(row["p_variance_relative"]),
+    }
+
+
+DIFFERENCES = ReaderTable("Differences of means", caption_differences, effects_view, table_files.COMPARISONS)
+TESTS = ReaderTable("Tests of the means", caption_tests, tests_view, table_files.COMPARISONS)
+SPREAD = ReaderTable("Spread between runs", caption_spread, spread_view, table_files.COMPARISONS)

@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from fitlib.report import captions, reader_tables, sentences
+from fitlib import formatting as fmt
+from fitlib.report import sentences, table_files
+from fitlib.report import vocabulary as say
 from fitlib.report.captions import caption
 from fitlib.report.figures import classes, impact_ratio, style
 from fitlib.report.notebook_display import Page, tell
+from fitlib.report.reader_tables import ReaderTable, estimate_cell
 
 QUESTION = (
     "Does a run's impact ratio (lowest group's share predicted as a class, over the highest group's) fall below 0.8, "
     "and would another run agree? Hatched: the share of runs below; of the single runs, triangles lie below 0.8."
 )
+MOST_ROWS = 60  # of the table; of more, those below 0.8 in most runs
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
@@ -24,8 +28,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     for attribute in plan["groups"]:
         _figures(page, frames["metrics"], risk[risk["attribute"] == attribute], plan, attribute)
     tell(sentences.landmark(risk, plan))
-    view = reader_tables.risk_view(risk, plan)
-    page.table("Impact ratio by class", view, captions.caption_risk(plan, risk, len(view)), "tables/risk.csv")
+    page.show(RISK, risk)
 
 
 def _figures(page: Page, metrics: pd.DataFrame, risk: pd.DataFrame, plan: Mapping, attribute: str) -> None:
@@ -49,3 +52,53 @@ def caption_sides(plan: Mapping, risk: pd.DataFrame) -> str:
             f"with Bonferroni's interval for the worst of {int(rows['worst_of'].max())} pairs."
         )
     return caption(plan, rows["n"], f"{about} No test is made here.")
+
+
+# Table for readers
+
+
+def risk_view(risk: pd.DataFrame, plan: Mapping, most: int = MOST_ROWS) -> pd.DataFrame:
+    """Impact ratio against 0.8 by technique and class; of more than `most` rows, those below 0.8 in most runs."""
+    return pd.DataFrame([_risk_row(row, risk, plan) for _, row in _shown(risk, most).iterrows()])
+
+
+def _shown(risk: pd.DataFrame, most: int) -> pd.DataFrame:
+    below = risk[risk["violated"] > 0].sort_values(["violated", "ratio_mean"], ascending=[False, True], kind="stable")
+    return risk if len(risk) <= most else below.head(most).sort_index()
+
+
+def _risk_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
+    worst = fmt.span(row["p_violated_low_bonferroni"], row["p_violated_high_bonferroni"], 1)
+    return {
+        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Class": say.class_name(plan, row["target"]),
+        "Rule": row["rule"].replace("four-fifths", "four fifths"),
+        "Runs below": f"{row['violated']} of {row['n']}",
+        "Turned by one": f"{row['flips']} of {row['n']}",
+        "P(below)": estimate_cell(row, "p_violated", fmt.probability, 2),
+        "for the worst pair": worst if row["n"] else "–",
+        "P(two runs disagree)": estimate_cell(row, "p_disagree", fmt.probability, 2),
+        "Mean ratio": fmt.decimals(row["ratio_mean"]) if row["n"] else "undefined",
+        "lowest to highest": " to ".join(fmt.decimals(row[f"ratio_{end}"]) for end in ("min", "max") if row["n"])
+        or "–",
+    }
+
+
+def caption_risk(plan: Mapping, risk: pd.DataFrame, most: int = MOST_ROWS) -> str:
+    """Under the risk table, of which `most` rows are shown at most."""
+    shown = len(_shown(risk, most))
+    worst = int(risk["worst_of"].max()) if len(risk) else 0
+    which = "some run" if shown == (risk["violated"] > 0).sum() else "most runs"
+    part = f" Shown: {shown} of {len(risk)} pairs, those below 0.8 in {which}." if shown < len(risk) else ""
+    return caption(
+        plan,
+        risk["n"],
+        f"Retraining covered: {fmt.listed(dict.fromkeys(risk['retraining']))}. Intervals: Clopper-Pearson 95 %, of two "
+        "runs disagreeing its image under "
+        f"2p(1−p), so the estimate may lie above its upper end ½; for the worst of "
+        f"{worst} pairs of technique and class, Bonferroni's. Turned by one: runs in which one person more or fewer "
+        f"selected moves the ratio across 0.8. No test is made here.{part}",
+    )
+
+
+RISK = ReaderTable("Impact ratio by class", caption_risk, risk_view, table_files.RISK)

@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
-from fitlib.report import reader_tables
+from fitlib.report import table_files
 from fitlib.report import vocabulary as say
-from fitlib.report.captions import caption
+from fitlib.report.captions import Caption, caption
 from fitlib.report.figures import style as style_figures
 from fitlib.report.figures.style import BLUE, INK, VERMILION, WIDTH, styled
 from fitlib.report.notebook_display import Page, tell
+from fitlib.report.reader_tables import ReaderTable
 
 NO_TABLE = "How many decisions change is not known: the metrics of these techniques were made without it."
 MOST = 4  # techniques told one by one
@@ -38,19 +39,14 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
             if (rows["churn"] > 0).any():
                 figures = distribution_figures(rows, plan, attribute)
                 text = alt_distribution(rows, plan, attribute)
-                page.figures("churn", attribute, figures, text, caption_distribution(plan, rows))
-        view = churn_view(table, plan) if overall(table)["churn"].notna().any() else pd.DataFrame()
-        page.table("Changing decisions", view, caption_churn(plan, table), "tables/individuals.csv")
+                page.figures("churn", attribute, figures, text, DISTRIBUTION(plan, rows))
+        if overall(table)["churn"].notna().any():
+            page.show(CHURN, table)
         tell(sentences(table, plan))
     if len(risk):
-        page.table(
-            "Lowest and highest group",
-            reader_tables.groups_view(risk, plan),
-            caption_groups(plan, risk),
-            "tables/risk.csv",
-        )
+        page.show(GROUPS, risk)
     if len(swept):
-        page.table("Other thresholds", threshold_view(swept), caption_thresholds(plan, swept), "tables/thresholds.csv")
+        page.show(THRESHOLDS, swept)
         tell(threshold_sentences(swept, plan))
 
 
@@ -178,7 +174,7 @@ def _churn_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, 
     }
 
 
-def threshold_view(thresholds: pd.DataFrame) -> pd.DataFrame:
+def threshold_view(thresholds: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Accuracy, bias and impact ratio at some thresholds."""
     rows = thresholds[thresholds["threshold"].isin(SHOWN)]
     return pd.DataFrame([_threshold_row(row, rows) for _, row in rows.iterrows()])
@@ -194,6 +190,29 @@ def _threshold_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Impact ratio": ratio,
         "lowest to highest run": "–" if fmt.missing(row["ratio"]) else fmt.span(row["ratio_min"], row["ratio_max"], 1),
         "Runs below 0.8, %": "–" if fmt.missing(row["below_four_fifths"]) else fmt.points(row["below_four_fifths"]),
+    }
+
+
+def groups_view(risk: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+    """Lowest and highest group of the favourable class by technique, and in how many runs they differ."""
+    rows = risk[(risk["rule"] == "four-fifths") & (risk["lowest_group"] != "")]
+    return pd.DataFrame([_groups_row(row, rows, plan) for _, row in rows.iterrows()])
+
+
+def _groups_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
+    tests = {"p < .05": row["significant"], "Beyond 2 SD": row["beyond_two_sd"]}
+    return {
+        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Class": say.class_name(plan, row["target"]),
+        "Lowest group": f"{row['lowest_group']} (n = {row['size_lowest']})",
+        "its rate, %": fmt.points(row["rate_lowest"]),
+        "Highest group": f"{row['highest_group']} (n = {row['size_highest']})",
+        "its rate, % ": fmt.points(row["rate_highest"]),
+        **{
+            name: "no test" if fmt.missing(k) else f"{k} of {row['n'] + row['n_undefined']}"
+            for name, k in tests.items()
+        },
+        "Test": row["test"].split(";")[0] or "–",
     }
 
 
@@ -221,18 +240,6 @@ def caption_churn(plan: Mapping, individuals: pd.DataFrame) -> str:
     )
 
 
-def caption_groups(plan: Mapping, risk: pd.DataFrame) -> str:
-    """Under the table of groups."""
-    return caption(
-        plan,
-        risk["n"],
-        "Rates: share predicted as the class, mean over runs; n: rows of the group. p < .05, beyond 2 SD: runs in "
-        "which lowest and highest group differ by the exact two-sided test named, and by more than two standard "
-        "deviations; one test a run, uncorrected, as the rule is used; of more than two groups the extreme pair, so p "
-        "is too small.",
-    )
-
-
 def caption_thresholds(plan: Mapping, thresholds: pd.DataFrame) -> str:
     """Under the table of thresholds."""
     target = say.class_name(plan, thresholds["target"].iloc[0])
@@ -244,14 +251,23 @@ def caption_thresholds(plan: Mapping, thresholds: pd.DataFrame) -> str:
     )
 
 
-def caption_distribution(plan: Mapping, individuals: pd.DataFrame) -> str:
-    """Under the figure."""
-    return caption(
-        plan,
-        individuals["n_runs"],
-        "Share of a group's cases (all true classes together) about which more than this share of pairs of runs "
-        "disagrees; at 0.5: at least half. No interval, no test.",
-    )
+CHURN = ReaderTable("Changing decisions", caption_churn, churn_view, table_files.INDIVIDUALS)
+GROUPS = ReaderTable(
+    "Lowest and highest group",
+    Caption(
+        "Rates: share predicted as the class, mean over runs; n: rows of the group. p < .05, beyond 2 SD: runs in "
+        "which lowest and highest group differ by the exact two-sided test named, and by more than two standard "
+        "deviations; one test a run, uncorrected, as the rule is used; of more than two groups the extreme pair, so p "
+        "is too small.",
+    ),
+    groups_view,
+    table_files.RISK,
+)
+THRESHOLDS = ReaderTable("Other thresholds", caption_thresholds, threshold_view, table_files.THRESHOLDS)
+DISTRIBUTION = Caption(
+    "Share of a group's cases (all true classes together) about which more than this share of pairs of runs disagrees; "
+    "at 0.5: at least half. No interval, no test."
+)
 
 
 # Figure

@@ -10,9 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
+from fitlib.report import table_files
 from fitlib.report import vocabulary as say
 from fitlib.report.figures.style import BLUE, GREY, INK, PALE, ROW, WIDTH, styled
 from fitlib.report.notebook_display import Page, tell
+from fitlib.report.reader_tables import ReaderTable, metric_cell, p_cell
 from fitlib.statistics import nested_design
 from fitlib.tables.metric_series import main_arms
 
@@ -39,9 +41,9 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
         if say.distinct(rows)["difference"].notna().any():
             figure = seeds_figure(rows, points, plan)
             page.figure("over-seeds", attribute, figure, alt_seeds(rows, points), caption_figure(plan, rows))
-    page.table("Over seeds", over_view(table), caption_over(plan, table), "tables/over_seeds.csv")
+    page.show(OVER_SEEDS, table)
     tell(sentences(table, frames["comparisons"], plan))
-    page.table("Seed and run", components_view(table), caption_components(plan, table), "tables/over_seeds.csv")
+    page.show(COMPONENTS, table)
     tell(share_sentences(table))
 
 
@@ -192,7 +194,7 @@ def _percent(value: float) -> str:
 # Tables for readers
 
 
-def over_view(over_seeds: pd.DataFrame) -> pd.DataFrame:
+def over_view(over_seeds: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Differences over seeds with interval, verdict, p-values and power."""
     return pd.DataFrame([_over_row(row, over_seeds) for _, row in over_seeds.iterrows()])
 
@@ -203,18 +205,18 @@ def _over_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         ranks += f" ({fmt.probability(row['p_signed_rank_smallest'])})"
     return {
         "Comparison": f"{row['technique']} v {row['baseline']}{_place(frame, row)}",
-        "Metric": f"{row['metric']} (∝ {row['redundant_with']})" if row["redundant_with"] else row["metric"],
+        "Metric": metric_cell(row),
         "Difference": fmt.points(row["difference"], signed=True),
         "95 % interval": fmt.span(row["low"], row["high"]),
         "Verdict": row["verdict"] or "–",
         "p": fmt.probability(row["p"]),
-        "Holm": "–" if fmt.missing(row["p_holm"]) else fmt.probability(row["p_holm"]),
+        "Holm": p_cell(row, "p_holm"),
         "Power": fmt.power(row["power"]),
         "p of ranks (smallest)": ranks,
     }
 
 
-def components_view(over_seeds: pd.DataFrame) -> pd.DataFrame:
+def components_view(over_seeds: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """SD between seeds and between runs of a seed, of every technique; shares only where some are estimable."""
     rows = components(over_seeds).dropna(subset=["sd_run"])
     view = pd.DataFrame([_component_row(row, over_seeds) for _, row in rows.iterrows()])
@@ -313,6 +315,10 @@ def caption_components(plan: Mapping, over_seeds: pd.DataFrame) -> str:
         f"The seed's share of the variance, with its exact F interval, takes {nested_design.SEEDS} seeds × "
         f"{nested_design.SHARE_RUNS} runs. Distinct metrics. No test is made here.",
     )
+
+
+OVER_SEEDS = ReaderTable("Over seeds", caption_over, over_view, table_files.OVER_SEEDS)
+COMPONENTS = ReaderTable("Seed and run", caption_components, components_view, table_files.OVER_SEEDS)
 
 
 def caption_figure(plan: Mapping, over_seeds: pd.DataFrame) -> str:

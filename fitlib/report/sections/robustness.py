@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
+from fitlib.report import table_files
 from fitlib.report import vocabulary as say
-from fitlib.report.captions import caption
+from fitlib.report.captions import caption, run_counts
 from fitlib.report.figures import runs_needed as runs_needed_figures
 from fitlib.report.figures import style
 from fitlib.report.notebook_display import Page, tell
+from fitlib.report.reader_tables import ReaderTable
 
 QUESTION = (
     "Three answers: every run is left out once; k new runs of both techniques, trained in the same way, are imagined; "
@@ -28,9 +30,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
         return
     tell(QUESTION)
     tell(stability(comparisons))
-    page.table(
-        "Reversal by k new runs", reversal_view(reversal), caption_reversal(plan, reversal), "tables/reversal.csv"
-    )
+    page.show(REVERSAL, reversal)
     tell([*reversals(reversal, plan), *looks(frames["sequential"], plan)])
     for attribute in plan["groups"]:
         rows = style.select(comparisons, plan, attribute)
@@ -40,7 +40,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
                 runs_needed_figures.alt_how_many_runs(rows, plan),
             )
             page.figure("how-many-runs", attribute, figure, alt, caption_curves(plan, rows))
-    page.table("Runs needed", needed_view(needed), caption_needed(plan, needed), "tables/runs_needed.csv")
+    page.show(NEEDED, needed)
     tell(runs_needed(needed, plan))
 
 
@@ -187,7 +187,7 @@ def _spread_of(numbers: pd.Series) -> str:
 # Tables for readers
 
 
-def reversal_view(reversal: pd.DataFrame) -> pd.DataFrame:
+def reversal_view(reversal: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """P(reversal) by k for each technique: the distinct metric with the largest upper end, and unclear directions.
 
     Empty where no direction is established at all.
@@ -216,7 +216,7 @@ def _reversal_row(group: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
     return told | {"Most doubtful metric": metric} | values
 
 
-def needed_view(needed: pd.DataFrame) -> pd.DataFrame:
+def needed_view(needed: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Runs needed by technique: metrics with the fewest and with the most, beside the runs there are.
 
     Empty where nothing was tested.
@@ -266,7 +266,7 @@ def caption_reversal(plan: Mapping, reversal: pd.DataFrame) -> str:
     """Under the table of reversals."""
     return caption(
         plan,
-        _sizes(reversal),
+        run_counts(reversal),
         "Probability that the mean of k new runs of the technique lies on the other side of the mean of k new runs of "
         "the baseline than the difference found, with Newcombe's 95 % interval (of blocks of k runs); k at most half "
         f"of the runs. Retraining covered: {fmt.listed(dict.fromkeys(reversal['retraining']))}. Shown: the distinct "
@@ -278,7 +278,7 @@ def caption_curves(plan: Mapping, comparisons: pd.DataFrame) -> str:
     """Under the figure."""
     return caption(
         plan,
-        _sizes(comparisons),
+        run_counts(comparisons),
         "Grey: the runs there are. Left: Welch's t test (paired where a training is shared) at the SDs seen and at α "
         f"{plan['analysis']['alpha']:g} divided by {say.family(comparisons)} tests; dotted: power .8. Right: normal "
         "runs; MaxDiff grows with n by itself.",
@@ -290,7 +290,7 @@ def caption_needed(plan: Mapping, needed: pd.DataFrame) -> str:
     effect = fmt.points(plan["analysis"]["smallest_effect"])
     return caption(
         plan,
-        _sizes(needed),
+        run_counts(needed),
         f"Runs of each technique, at the SDs seen, for power .8 to show {effect} points (Welch's t; paired t where a "
         f"training is shared) at α divided by {say.family(needed)} tests; until the 95 % interval of the difference is "
         f"at most ±{effect} points; and for power .8 of the Brown-Forsythe test at α divided by "
@@ -299,5 +299,5 @@ def caption_needed(plan: Mapping, needed: pd.DataFrame) -> str:
     )
 
 
-def _sizes(frame: pd.DataFrame) -> pd.Series:
-    return pd.concat([frame["n_baseline"], frame["n_technique"]])
+REVERSAL = ReaderTable("Reversal by k new runs", caption_reversal, reversal_view, table_files.REVERSAL)
+NEEDED = ReaderTable("Runs needed", caption_needed, needed_view, table_files.RUNS_NEEDED)

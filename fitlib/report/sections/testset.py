@@ -9,10 +9,12 @@ import pandas as pd
 from fitlib import formatting as fmt
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.testset import COMPONENT_METRICS
+from fitlib.report import table_files
 from fitlib.report import vocabulary as say
-from fitlib.report.captions import caption
+from fitlib.report.captions import Caption, overall_counts
 from fitlib.report.figures import epochs, testset
 from fitlib.report.notebook_display import Page, tell
+from fitlib.report.reader_tables import ReaderTable
 
 KEYS = ["technique", "arm", "attribute"]
 ROUNDING = 1e-12  # a spread below is that of rounding: the value is constant
@@ -32,11 +34,10 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
         return
     tell(QUESTION)
     tell([*chance_sentences(summary), denominator_sentence(summary, plan)])
-    page.table("Beside chance", chance_view(summary), caption_chance(plan, summary), "tables/summary.csv")
+    page.show(CHANCE, summary)
     tell([*component_sentences(components, plan)])
     _components(page, components, plan)
-    view = components_view(components, plan)
-    page.table("Run and test set", view, caption_components(plan, components), "tables/components.csv")
+    page.show(COMPONENTS, components)
     tell([direction_sentence(summary, plan), *selection_sentences(selection)])
 
 
@@ -46,7 +47,7 @@ def _components(page: Page, components: pd.DataFrame, plan: Mapping) -> None:
         rows = widest[(widest["attribute"] == attribute) & (widest["sd_between_runs"] >= ROUNDING)]
         if len(rows):
             figure, alt = testset.components_figure(rows, plan), testset.alt_components(rows, plan)
-            page.figure("components", attribute, figure, alt, caption_components(plan, rows))
+            page.figure("components", attribute, figure, alt, COMPONENTS.caption(plan, rows))
 
 
 # Sentences: chance
@@ -193,10 +194,10 @@ def selection_sentences(selection: pd.DataFrame) -> list[str]:
     ]
 
 
-# Views and captions
+# Tables for readers
 
 
-def chance_view(summary: pd.DataFrame) -> pd.DataFrame:
+def chance_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Overall value and its expectation without disparity, one row per technique, arm and attribute."""
     rows = say.overall_rows(summary)
     view = []
@@ -213,15 +214,6 @@ def _found_and_expected(row: pd.Series) -> str:
         return fmt.NOT_ESTIMABLE
     expected = "–" if fmt.missing(row["expectation"]) else fmt.points(row["expectation"])
     return f"{fmt.points(row['mean'])} / {expected}"
-
-
-def caption_chance(plan: Mapping, summary: pd.DataFrame) -> str:
-    """Under the table of overall values beside chance."""
-    about = (
-        "In points: mean over runs / expectation without disparity (protected attribute permuted among test units, "
-        "within the true class for FPSF, EOFP, EOTP and BA). No interval, no test."
-    )
-    return caption(plan, say.overall_rows(summary)["n"], about)
 
 
 def components_view(components: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
@@ -245,12 +237,24 @@ def _component_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[s
     }
 
 
-def caption_components(plan: Mapping, components: pd.DataFrame) -> str:
-    """Under the table of components."""
-    about = (
+CHANCE = ReaderTable(
+    "Beside chance",
+    Caption(
+        "In points: mean over runs / expectation without disparity (protected attribute permuted among test units, "
+        "within the true class for FPSF, EOFP, EOTP and BA). No interval, no test.",
+        sizes=overall_counts,
+    ),
+    chance_view,
+    table_files.SUMMARY,
+)
+COMPONENTS = ReaderTable(
+    "Run and test set",
+    Caption(
         f"SDs in points of the signed difference, of the class and metric ({fmt.listed(COMPONENT_METRICS)}) with the "
         "largest spread between runs. Run: covariance over runs on disjoint random halves of the test units; test set: "
         "sampling of the test units; floor: independent flips of single predictions. ≤ 0: estimated as negative. "
         "No interval, no test."
-    )
-    return caption(plan, components["n"], about)
+    ),
+    components_view,
+    table_files.COMPONENTS,
+)

@@ -6,14 +6,29 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from fitlib.report import captions, reader_tables, sentences
-from fitlib.report.captions import caption
+from fitlib import formatting as fmt
+from fitlib.report import sentences, table_files
+from fitlib.report import vocabulary as say
+from fitlib.report.captions import Caption, caption, overall_counts
 from fitlib.report.figures import distributions, spread_by_runs, style
 from fitlib.report.figures import epochs as epochs_figures
 from fitlib.report.notebook_display import Page, heading, tell
+from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections.costs import first_metric
 from fitlib.tables.epochs import still_growing
 from fitlib.tables.metric_series import main_arms
+
+DISTRIBUTIONS = Caption(
+    "Overall values of every run, with the mean and its 95 % interval (Student's t). No test is made here.",
+    sizes=overall_counts,
+)
+CURVES = Caption(
+    "Test accuracy of every run after every epoch by group (thin), and its mean over runs (thick). No test."
+)
+DIVERGENCE = Caption(
+    "Standard deviation between runs of test accuracy, and of the gap between the groups' accuracies, in points. "
+    "Intervals (Bonett's, 95 %) stand in tables/epochs.csv. No test is made here."
+)
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
@@ -26,11 +41,10 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
             distributions.distributions_figures(values, means, baselines),
             distributions.alt_distributions(means),
         )
-        page.figures("distributions", attribute, figures, alt, captions.caption_distributions(plan, means))
+        page.figures("distributions", attribute, figures, alt, DISTRIBUTIONS(plan, means))
     tell([*sentences.largest_difference(summary, plan, evidence), *sentences.constants(summary)])
     tell([sentences.next_run(summary), *sentences.intervals(summary)])
-    about = captions.caption_summary(plan, summary)
-    page.table("Overall values", reader_tables.summary_view(summary, plan), about, "tables/summary.csv")
+    page.show(SUMMARY, summary)
     tell(sentences.undefined_values(summary, plan))
     _numbers_of_runs(page, frames, plan)
     _epochs(page, frames, plan)
@@ -67,22 +81,64 @@ def _epochs(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping) -> No
         epochs_figures.training_curves_figures(shown, names),
         epochs_figures.alt_training_curves(shown, names),
     )
-    page.figures("training-curves", attribute, figures, alt, caption_curves(plan, epochs))
+    page.figures("training-curves", attribute, figures, alt, CURVES(plan, epochs))
     figure, alt = epochs_figures.divergence_figure(epochs), epochs_figures.alt_divergence(epochs)
-    page.figure("divergence", attribute, figure, alt, caption_divergence(plan, epochs))
+    page.figure("divergence", attribute, figure, alt, DIVERGENCE(plan, epochs))
     tell(still_growing(epochs))
 
 
-def caption_curves(plan: Mapping, epochs: pd.DataFrame) -> str:
-    """Under the training curves."""
-    about = "Test accuracy of every run after every epoch by group (thin), and its mean over runs (thick). No test."
-    return caption(plan, epochs["n"], about)
+# Table for readers
 
 
-def caption_divergence(plan: Mapping, epochs: pd.DataFrame) -> str:
-    """Under the growth of the spread."""
-    about = (
-        "Standard deviation between runs of test accuracy, and of the gap between the groups' accuracies, in points. "
-        "Intervals (Bonett's, 95 %) stand in tables/epochs.csv. No test is made here."
+def summary_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+    """Overall values by technique and metric, with the class whose values differ most between runs."""
+    overall = pd.concat([say.overall_rows(summary), _accuracy_rows(summary)]).sort_index()
+    classes = summary[summary["target"] != "overall"].dropna(subset=["maxdiff"])
+    keys = ["technique", "arm", "attribute", "metric"]
+    widest = classes.loc[classes.groupby(keys)["maxdiff"].idxmax()].set_index(keys) if len(classes) else classes
+    return pd.DataFrame([_summary_row(row, summary, _at(widest, row, keys), plan) for _, row in overall.iterrows()])
+
+
+def _accuracy_rows(summary: pd.DataFrame) -> pd.DataFrame:
+    return summary[(summary["metric"] == "accuracy") & (summary["target"] == "overall") & summary["group"].isna()]
+
+
+def _at(frame: pd.DataFrame, row: pd.Series, keys: list[str]) -> pd.Series | None:
+    at = tuple(row[key] for key in keys)
+    return frame.loc[at] if len(frame) and at in frame.index else None
+
+
+def _summary_row(row: pd.Series, frame: pd.DataFrame, widest: pd.Series | None, plan: Mapping) -> dict[str, str]:
+    constant = row["n"] > 1 and row["maxdiff"] == 0
+    worst = (
+        "–"
+        if widest is None or constant
+        else f"{say.class_name(plan, widest['target'])}: {fmt.points(widest['maxdiff'])}"
     )
-    return caption(plan, epochs["n"], about)
+    return {
+        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Metric": row["metric"],
+        "n": str(row["n"]),
+        "Mean": fmt.points(row["mean"]),
+        "95 % interval of the mean": f"constant in all {row['n']} runs"
+        if constant
+        else fmt.span(row["mean_low"], row["mean_high"]),
+        "SD": "–" if constant else fmt.points(row["sd"]),
+        "95 % interval of the SD": "–" if constant else fmt.span(row["sd_low"], row["sd_high"]),
+        "Smallest run": fmt.points(row["min"]),
+        "Largest run": fmt.points(row["max"]),
+        "MaxDiff": "–" if row["n"] < 2 else fmt.points(row["maxdiff"]),
+        "Class with the largest MaxDiff": worst if row["n"] > 1 else "–",
+    }
+
+
+SUMMARY = ReaderTable(
+    "Overall values",
+    Caption(
+        "In points. Intervals: 95 %, of the mean by Student's t, of the standard deviation (SD) by Bonett's method. "
+        "MaxDiff = largest − smallest run; it has no interval and grows with n. No test is made here.",
+        sizes=overall_counts,
+    ),
+    summary_view,
+    table_files.SUMMARY,
+)

@@ -6,16 +6,26 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from fitlib.report import captions, reader_tables, sentences
+from fitlib import formatting as fmt
+from fitlib.report import sentences
+from fitlib.report import vocabulary as say
+from fitlib.report.captions import Caption, overall_counts
 from fitlib.report.notebook_display import Page, tell
+from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections import over_seeds as over_seeds_sections
+from fitlib.statistics import run_identity
+from fitlib.tables.metric_series import main_arms
+
+GLANCE = ReaderTable(
+    "At a glance",
+    Caption("Points are percentage points; procedures stand under each table below.", sizes=overall_counts),
+)
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the verdict and the table at a glance."""
     tell(verdict(frames, plan, evidence), paragraphs=True)
-    view = reader_tables.glance_view(plan, evidence, frames["comparisons"])
-    page.table("At a glance", view, captions.caption_glance(plan, frames["summary"]))
+    page.show(GLANCE, frames["summary"], view=glance_view(plan, evidence, frames["comparisons"]))
 
 
 def verdict(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
@@ -23,3 +33,58 @@ def verdict(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequenc
     told = sentences.verdict(frames["comparisons"], frames["summary"], plan, evidence)
     over_seeds = frames["over_seeds"]
     return told if over_seeds.empty else [over_seeds_sections.verdict_sentence(over_seeds, plan), *told[1:]]
+
+
+# The table at a glance
+
+
+def glance_view(plan: Mapping, evidence: Sequence[Mapping], comparisons: pd.DataFrame) -> pd.DataFrame:
+    """What an auditor asks first, in one small table."""
+    against = dict.fromkeys(t["baseline"] for t in plan["techniques"] if t["baseline"])
+    techniques = [t["technique"] for t in plan["techniques"] if t["baseline"]]
+    done = sum(e["status"] == "done" for e in evidence)
+    rows = {
+        "Compared": f"{fmt.listed(techniques, 8)} against {fmt.listed(against, 8)}" if against else "nothing",
+        "Test set": say.data_name(plan) or "not named",
+        "Runs of each technique at a seed": fmt.listed(dict.fromkeys(str(arm["runs"]) for arm in main_arms(plan))),
+        "What differs between runs": say.noise_explained(plan),
+        "Seeds": fmt.listed(dict.fromkeys(map(say.seed, main_arms(plan))), 16),
+        "Finished": f"{done} of {len(evidence)} planned runs" if evidence else str(plan.get("source", "")),
+        "Same code, data and start in all runs": _answer_on_fit(plan, evidence),
+        "Same result where nothing differs (control arm)": _answer_on_control(plan, evidence),
+        "Smallest effect that counts": f"{fmt.points(plan['analysis']['smallest_effect'])} points of a metric",
+        "Tests that the correction covers": f"{say.family(comparisons)} of means, "
+        f"{say.family(comparisons, 'family_size_variance')} of spread",
+        "Plan": "declared before the first run" if plan.get("declared_before_first_run") else "not declared beforehand",
+        "Deviations from the plan": _answer_on_deviations(plan),
+    }
+    return pd.DataFrame({"Question": list(rows), "Answer": list(rows.values())})
+
+
+def _answer_on_deviations(plan: Mapping) -> str:
+    known = "none recorded" if plan.get("declared_before_first_run") else "no plan to deviate from"
+    return str(len(plan["deviations"])) if plan.get("deviations") else known
+
+
+def _answer_on_fit(plan: Mapping, evidence: Sequence[Mapping]) -> str:
+    arms = [arm["arm"] for arm in main_arms(plan)]
+    checked = [run_identity.check_fit(evidence, training, arm) for training in say.trainings(plan) for arm in arms]
+    found = [one.fit if one.recorded else "outside" for one in checked]
+    known = {
+        "proven": found.count(True),
+        "equal as far as seen from outside": found.count("outside"),
+        "refuted": found.count(False),
+        "unknown": found.count(None),
+    }
+    return _shares(known, len(found), "training" if len(arms) == 1 else "pair of training and arm")
+
+
+def _answer_on_control(plan: Mapping, evidence: Sequence[Mapping]) -> str:
+    found = [run_identity.check_control(evidence, training).identical for training in say.trainings(plan)]
+    known = {"bit-identical": found.count(True), "failed": found.count(False), "not available": found.count(None)}
+    return _shares(known, len(found), "training")
+
+
+def _shares(counts: Mapping[str, int], total: int, noun: str) -> str:
+    plural = "pairs of training and arm" if noun.startswith("pair ") else ""
+    return ", ".join(f"{what} for {n} of {fmt.count(total, noun, plural)}" for what, n in counts.items() if n)

@@ -32,11 +32,11 @@ def usual() -> tuple[Experiment, dict[str, pd.DataFrame]]:
 def text_of(found: Experiment, frames: dict[str, pd.DataFrame]) -> str:
     """Everything that the section tells."""
     chosen = frames["pareto"][frames["pareto"]["metric"] == section.first_metric(frames["comparisons"])]
-    views = [section.costs_view(frames["costs"]), section.pareto_view(chosen)]
+    views = [section.costs_view(frames["costs"], found.plan), section.pareto_view(chosen, found.plan)]
     told = [*section.cost_sentences(frames["costs"]), section.power_sentence(frames["costs"], frames["comparisons"])]
     told += [*section.pareto_sentences(chosen), *(str(cell) for view in views for cell in view.to_numpy().ravel())]
-    told += [section.caption_costs(found.plan, frames["costs"], frames["comparisons"], len(views[0]))]
-    return "\n".join([*told, section.caption_pareto(found.plan, chosen)])
+    told += [section.costs_table(frames["comparisons"]).caption(found.plan, frames["costs"])]
+    return "\n".join([*told, section.PARETO.caption(found.plan, chosen)])
 
 
 def test_counts_are_those_of_the_table(usual: tuple) -> None:
@@ -99,9 +99,9 @@ def test_the_metric_shown_is_di_or_the_first_of_the_family(usual: tuple) -> None
 def test_many_pairs_show_those_with_a_cost_first(usual: tuple) -> None:
     many = pd.concat([usual[1]["costs"]] * 30, ignore_index=True).assign(decrease="yes", any="no")
     many.loc[many.index[-1], "any"] = "yes"
-    view = section.costs_view(many)
+    view = section.costs_view(many, usual[0].plan)
     assert len(view) == section.MOST_ROWS and view.iloc[-1]["Comparison"].startswith(many.iloc[-1]["technique"])
-    caption = section.caption_costs(usual[0].plan, many, usual[1]["comparisons"], len(view))
+    caption = section.costs_table(usual[1]["comparisons"]).caption(usual[0].plan, many)
     assert f"Shown: {section.MOST_ROWS} of {len(many)} pairs" in caption
 
 

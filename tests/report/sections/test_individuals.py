@@ -6,8 +6,9 @@ import pytest
 
 from fitlib.metrics.counts import count
 from fitlib.metrics.long_tables import counts_table
-from fitlib.report import captions, reader_tables, sentences
+from fitlib.report import sentences
 from fitlib.report.notebook_display import Page
+from fitlib.report.sections import impact
 from fitlib.report.sections import individuals as section
 from fitlib.tables.four_fifths import risk
 from fitlib.tables.individuals import individuals, thresholds
@@ -68,7 +69,7 @@ def test_four_fifths_pass_fail_and_legal_stay_away_without_a_favourable_class() 
     text = " ".join(shown).lower()
     assert not any(word in text for word in ("four fifths", "pass", "fail", "legal", "nan", "violate"))
     assert "impact ratio below 0.8" in text and sentences.four_fifths(frames["risk"], plan) == []
-    assert reader_tables.groups_view(frames["risk"], plan).empty
+    assert section.groups_view(frames["risk"], plan).empty
 
 
 def test_the_favourable_class_gets_groups_tests_and_the_59_runs(declared) -> None:
@@ -80,7 +81,7 @@ def test_the_favourable_class_gets_groups_tests_and_the_59_runs(declared) -> Non
     assert f"would turn four fifths in {row['flips']} of 8 runs" in told
     landmark = " ".join(sentences.landmark(frames["risk"], plan))
     assert told in landmark and "no legal conclusion" in landmark
-    assert "Turned by one" in captions.caption_risk(plan, frames["risk"], 4)
+    assert "Turned by one" in impact.caption_risk(plan, frames["risk"], 4)
 
 
 def test_without_a_test_the_sentence_says_so() -> None:
@@ -95,9 +96,9 @@ def test_views_hold_text_only_and_few_columns(declared) -> None:
     plan, frames = declared
     shown = [
         section.churn_view(frames["individuals"], plan),
-        section.threshold_view(frames["thresholds"]),
-        reader_tables.groups_view(frames["risk"], plan),
-        reader_tables.risk_view(frames["risk"], plan),
+        section.threshold_view(frames["thresholds"], plan),
+        section.groups_view(frames["risk"], plan),
+        impact.risk_view(frames["risk"], plan),
     ]
     for view in shown:
         assert len(view) and view.map(lambda cell: isinstance(cell, str) and "nan" not in cell.lower()).all(axis=None)

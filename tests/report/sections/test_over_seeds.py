@@ -130,18 +130,18 @@ def test_seeds_left_out_and_kept_are_named_once():
 def test_shares_are_told_only_where_estimated():
     few = over(over_row(note="shares need 8 seeds x 4 runs"))
     assert "takes at least 8 seeds with 4 runs each" in over_seeds.share_sentences(few)[0]
-    assert "Seed's share" not in over_seeds.components_view(few).columns
+    assert "Seed's share" not in over_seeds.components_view(few, plan_of()).columns
     known = {f"share_seed_{r}{e}": v for r in ("baseline", "technique") for e, v in (("", 0.4), ("_low", -0.1))}
     known |= {"share_seed_baseline_high": 0.8, "share_seed_technique_high": 0.7, "share_seed_technique": -0.05}
     rows = over(over_row(n_runs=4, **known))
     assert "makes up 0 % to 40 % of the variance" in over_seeds.share_sentences(rows)[0]
-    view = over_seeds.components_view(rows).set_index("Technique")
+    view = over_seeds.components_view(rows, plan_of()).set_index("Technique")
     assert view.loc["S-Base", "95 % interval"] == "[≤ 0, 0.80]" and view.loc["T0", "Seed's share"] == "≤ 0"
     assert view.loc["T0", "SD between seeds"] == "≤ 0"
 
 
 def test_a_shared_baseline_has_one_row_of_components():
-    view = over_seeds.components_view(over(over_row(), over_row(technique="T1")))
+    view = over_seeds.components_view(over(over_row(), over_row(technique="T1")), plan_of())
     assert view["Technique"].tolist() == ["S-Base", "T0", "T1"]
 
 
@@ -159,7 +159,9 @@ def test_captions_say_n_what_varied_family_and_method():
 
 def test_the_table_has_text_in_every_cell_and_few_columns():
     empty = over_row("DI", verdict="not estimable", difference=None, low=None, high=None, p=None, p_holm=None)
-    view = over_seeds.over_view(over(over_row(), empty | {"p_signed_rank": None, "power": None, "family_size": None}))
+    view = over_seeds.over_view(
+        over(over_row(), empty | {"p_signed_rank": None, "power": None, "family_size": None}), plan_of()
+    )
     assert view.map(lambda cell: isinstance(cell, str) and cell and "nan" not in cell.lower()).all(axis=None)
     assert len(view.columns) <= 9
     assert view["p of ranks (smallest)"][0] == "0.0078 (0.0078)" and view["p"][1] == "no test"

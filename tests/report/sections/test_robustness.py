@@ -138,14 +138,14 @@ def test_reversals_tell_k_the_seed_and_what_is_not_established() -> None:
     assert section.reversals(nothing()[0]["reversal"], plan()) == []
     told = section.reversals(paired()[0]["reversal"], paired()[1])
     assert told == ["Reversal is not computed for 7 comparisons of techniques that share one training."]
-    assert section.reversal_view(paired()[0]["reversal"]).empty
-    assert len(section.reversal_view(usual()[0]["reversal"])) == 2
+    assert section.reversal_view(paired()[0]["reversal"], {}).empty
+    assert len(section.reversal_view(usual()[0]["reversal"], {})) == 2
 
 
 def test_no_chance_reads_zero_without_an_upper_end() -> None:
     told = section.reversals(many(3)[0]["reversal"], many(3)[1])[0]
     assert "0 [0, 0." in told or "< 0.001 [" in told or "0.0" in told
-    for cell in section.reversal_view(many(3)[0]["reversal"]).filter(like="k =").to_numpy().ravel():
+    for cell in section.reversal_view(many(3)[0]["reversal"], {}).filter(like="k =").to_numpy().ravel():
         assert cell == "–" or cell.endswith("]")
 
 
@@ -173,8 +173,8 @@ def test_runs_needed_name_the_effect_and_never_claim_equal_spread() -> None:
     )
     frames, declared = usual(smallest_effect=1e-5)
     assert "10,000 runs would not do" in " ".join(section.runs_needed(frames["runs_needed"], declared))
-    assert set(section.needed_view(frames["runs_needed"])["For the mean"]) <= {"> 10,000"} | {
-        text for text in section.needed_view(frames["runs_needed"])["For the mean"] if text.endswith("to > 10,000")
+    assert set(section.needed_view(frames["runs_needed"], {})["For the mean"]) <= {"> 10,000"} | {
+        text for text in section.needed_view(frames["runs_needed"], {})["For the mean"] if text.endswith("to > 10,000")
     }
 
 
@@ -193,8 +193,8 @@ def test_captions_tell_n_family_and_method() -> None:
 def test_tables_for_readers_have_at_most_nine_columns_of_text() -> None:
     for case in (usual, paired, lambda: many(12)):
         frames, _ = case()
-        assert section.needed_view(frames["runs_needed"])["Runs now"].eq("8").all()
-        for view in (section.reversal_view(frames["reversal"]), section.needed_view(frames["runs_needed"])):
+        assert section.needed_view(frames["runs_needed"], {})["Runs now"].eq("8").all()
+        for view in (section.reversal_view(frames["reversal"], {}), section.needed_view(frames["runs_needed"], {})):
             assert len(view) <= 11 and len(view.columns) <= 9
             assert all(isinstance(cell, str) for cell in view.to_numpy().ravel())
 

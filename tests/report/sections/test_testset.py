@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections import testset as section
 from fitlib.tables.testset import components_table, selection_table
 from tests.support.chance_examples import made
@@ -31,8 +32,8 @@ def shown(frames: dict, plan: dict, monkeypatch: pytest.MonkeyPatch) -> list[str
     told = []
 
     class Page:
-        def table(self, title: str, view: pd.DataFrame, caption: str, source: str) -> None:
-            told.extend([title, view.to_string(), caption, source])
+        def show(self, table: ReaderTable, frame: pd.DataFrame) -> None:
+            told.extend([table.title, table.view(frame, plan).to_string(), table.caption(plan, frame), table.source])
 
         def figure(self, name: str, attribute: str, figure: object, alt: str, caption: str) -> None:
             told.extend([name, alt, caption])

@@ -1,0 +1,32 @@
+"""Section "Methods and limits": what every result rests on, and the bias metrics in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.report import provenance, sentences
+from fitlib.report import vocabulary as say
+from fitlib.report.captions import Caption
+from fitlib.report.notebook_display import Page, tell
+from fitlib.report.reader_tables import ReaderTable
+
+
+def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
+    """Display the section."""
+    tell([provenance.what_varied(plan), *sentences.METHOD_LIMITS])
+    page.show(METRICS, frames["summary"])
+
+
+def metrics_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+    """The bias metrics in words."""
+    rows = [
+        {"Metric": m, "Name": say.METRIC_NAMES[m], "What it is, for one class": say.METRIC_MEANINGS[m]}
+        for m in BIAS_METRICS
+    ]
+    return pd.DataFrame(rows)
+
+
+METRICS = ReaderTable("The bias metrics", Caption(), metrics_view)
