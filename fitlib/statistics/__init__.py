@@ -1,1 +1,1 @@
-"""Statistics of runs: estimates, tests, power, verdicts. Pure functions on arrays."""
+"""Statistics of runs as pure functions on arrays: estimates, tests, power and verdicts."""

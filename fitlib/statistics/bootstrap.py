@@ -1,9 +1,9 @@
 """Whole-run bootstrap: means, standard deviations and other statistics of resampled runs, and intervals of means.
 
-The random unit is the run. What one run measured (its classes, metrics, groups, accuracy) stays together: one draw of
-runs serves all series of a technique, and of all techniques that share its training. Pure functions of arrays shaped
-(..., runs); every random one takes its generator. Efron & Tibshirani, An Introduction to the Bootstrap (1993), ch. 13
-and 14.
+The random unit is the run. The measurements of one run (its classes, metrics, groups, accuracy) stay together: one draw
+of runs serves all series of a technique, and of all techniques that share its training. Pure functions of arrays shaped
+(..., runs); every random one takes a generator. Efron & Tibshirani, An Introduction to the Bootstrap (1993), ch. 13 and
+14.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 
 RESAMPLES = 10_000
-MOST_VALUES = 1 << 22  # of one gathered block of resampled values
+MOST_VALUES = 1 << 22  # of one block of resampled values, to bound the memory
 
 
 def draw_runs(n: int, rng: np.random.Generator, resamples: int = RESAMPLES) -> NDArray[np.int64]:
-    """How often each of ``n`` runs is drawn, (resamples, n): multinomial counts, each row sums to n.
+    """Draw how often each of ``n`` runs occurs in a resample, (resamples, n): multinomial counts, each row sums to n.
 
-    Raises ValueError for no run.
+    Raises ValueError without runs.
+
+    >>> draw_runs(4, np.random.default_rng(0), resamples=3).sum(axis=1).tolist()
+    [4, 4, 4]
     """
     if n < 1:
         raise ValueError("no runs to resample")
@@ -41,11 +44,16 @@ def bootstrap_runs(
     resamples: int = RESAMPLES,
     statistic: str | Statistic = "mean",
 ) -> Floats:
-    """A statistic of resampled whole runs, (resamples, ...), from ``values`` (..., runs).
+    """Compute a statistic of resampled whole runs, (resamples, ...), from ``values`` (..., runs).
 
     All series get the same resampled runs. ``statistic``: "mean", "sd" (ddof 1) or a function that reduces the last
-    axis of (..., runs). A series with NaN gives NaN, the SD of a single run too. No interval of an SD should be taken
-    from these resamples below 50 runs: it would cover far less than it says (see `interval`).
+    axis of (..., runs). NaN for a series with NaN, and for the SD of a single run. Below 50 runs, do not take an
+    interval of an SD from these resamples: its coverage would be far below the nominal one (see `interval`).
+
+    >>> values = np.array([[0.10, 0.12, 0.11, 0.15], [0.20, 0.24, 0.22, 0.30]])  # two metrics of four runs
+    >>> means = bootstrap_runs(values, np.random.default_rng(0), resamples=1000)
+    >>> means.shape, bool(np.allclose(means[:, 1], 2 * means[:, 0]))  # the metrics of a run stay together
+    ((1000, 2), True)
     """
     values = as_runs(values)
     counts = draw_runs(values.shape[-1], rng, resamples)
@@ -59,13 +67,13 @@ def bootstrap_runs(
 
 
 def resampled_means(values: np.ndarray, counts: np.ndarray) -> Floats:
-    """Means of ``values`` (..., runs) where run r was drawn ``counts`` (resamples, runs) times: (resamples, ...)."""
+    """Return means of ``values`` (..., runs) if run r is drawn ``counts`` (resamples, runs) times: (resamples, ...)."""
     first, centred, shape = _centred(values)
     return (first + _weighted(counts, centred) / counts.shape[1]).reshape(shape(counts))
 
 
 def resampled_sds(values: np.ndarray, counts: np.ndarray) -> Floats:
-    """Sample SDs (ddof 1) of ``values`` (..., runs) under ``counts`` (resamples, runs): (resamples, ...)."""
+    """Return sample SDs (ddof 1) of ``values`` (..., runs) under ``counts`` (resamples, runs): (resamples, ...)."""
     _, centred, shape = _centred(values)
     n = counts.shape[1]
     if n < 2:
@@ -82,23 +90,27 @@ def interval(
     confidence: float = 0.95,
     method: str = "bca",
 ) -> Estimate:
-    """Bootstrap interval of a function of means over runs.
+    """Return the bootstrap interval of a function of means over runs.
 
-    ``samples``: one array (..., runs) per independently trained technique; what shares its runs stands in the leading
+    ``samples``: one array (..., runs) per independently trained technique; series that share their runs are the leading
     axes of one array. ``function`` takes the means of each sample, (k, ...), and returns (k,); by default the mean of
     the one sample (runs,), or the difference second - first of two. ``method`` "bca" (bias-corrected and accelerated,
     Efron 1987; acceleration from the jackknife over all runs) or "percentile".
 
-    For means only. Neither method is fit for an SD, a MaxDiff or another measure of spread below n = 50 runs, where it
-    covers far less than it says: use `fitlib.statistics.estimates.sd_interval`.
+    For means only. Neither method suits an SD, a MaxDiff or another measure of spread below n = 50 runs, where its
+    coverage is far below the nominal one: use `fitlib.statistics.estimates.sd_interval`.
+
+    >>> found = interval([np.array([0.10, 0.12, 0.11, 0.15, 0.13, 0.12])], np.random.default_rng(0))
+    >>> round(found.value, 4), round(found.low, 2), round(found.high, 2), found.method
+    (0.1217, 0.11, 0.14, 'whole-run bootstrap, BCa')
     """
     if method not in _NAMES:
         raise ValueError(f"method = {method!r}: unknown; use 'bca' or 'percentile'")
-    samples, function = [as_runs(x) for x in samples], function or _usual(len(samples))
+    samples, function = [as_runs(x) for x in samples], function or _default_function(len(samples))
     n, name = sum(x.shape[-1] for x in samples), _NAMES[method]
-    why = _not_estimable(samples)
-    if why:
-        return Estimate(None, None, None, n, name, confidence, NOT_ESTIMABLE + why)
+    reason = _why_not_estimable(samples)
+    if reason:
+        return Estimate(None, None, None, n, name, confidence, NOT_ESTIMABLE + reason)
     value = float(function(*(means(x)[None] for x in samples))[0])
     drawn = function(*(resampled_means(x, draw_runs(x.shape[-1], rng, resamples)) for x in samples))
     if not (math.isfinite(value) and np.isfinite(drawn).all()):
@@ -120,13 +132,13 @@ def interval(
 _NAMES = {"bca": "whole-run bootstrap, BCa", "percentile": "whole-run bootstrap, percentile"}
 
 
-def _usual(samples: int) -> Callable[..., Floats]:
+def _default_function(samples: int) -> Callable[..., Floats]:
     if samples not in (1, 2):
         raise ValueError(f"{samples} samples: a function of their means is needed")
     return (lambda mean: mean) if samples == 1 else (lambda first, second: second - first)
 
 
-def _not_estimable(samples: Sequence[Floats]) -> str:
+def _why_not_estimable(samples: Sequence[Floats]) -> str:
     if min(x.shape[-1] for x in samples) < 2:
         return "fewer than 2 runs"
     return "" if all(np.isfinite(x).all() for x in samples) else "a value is undefined"
@@ -137,9 +149,9 @@ def _constant(x: Floats) -> bool:
 
 
 def _centred(values: np.ndarray) -> tuple[Floats, Floats, Callable[[np.ndarray], tuple[int, ...]]]:
-    """First run of each series (series,), the rest measured from it (runs, series), and the shape of results.
+    """Return each series' first run (series,), all runs relative to it (runs, series), and the shape of results.
 
-    From the first run, so that constant values give exactly that value, and squares lose nothing.
+    Relative to the first run, so that constant values give exactly that value, and squares lose no precision.
     """
     values = as_runs(values)
     flat = values.reshape(-1, values.shape[-1])
@@ -147,7 +159,7 @@ def _centred(values: np.ndarray) -> tuple[Floats, Floats, Callable[[np.ndarray],
 
 
 def _weighted(counts: np.ndarray, values: Floats) -> Floats:
-    with np.errstate(invalid="ignore"):  # NaN in a series is its answer
+    with np.errstate(invalid="ignore"):  # a series with NaN gives NaN
         return counts.astype(np.float64) @ values
 
 
@@ -162,7 +174,8 @@ def _resampled(values: Floats, counts: np.ndarray, statistic: Statistic) -> Floa
 def _bca_levels(
     samples: Sequence[Floats], function: Callable, value: float, drawn: Floats, tails: tuple[float, float]
 ) -> np.ndarray | None:
-    """Levels of the two quantiles: Φ(z0 + (z0 + z)/(1 - a(z0 + z))); None where z0 is infinite."""
+    """Return the levels of the two quantiles, Φ(z0 + (z0 + z)/(1 - a(z0 + z))); None if z0 is infinite."""
+    # Resamples equal to the value count half: with few runs they are many, and would bias z0 to one side.
     below = (np.mean(drawn < value) + np.mean(drawn <= value)) / 2
     if not 0 < below < 1:
         return None
@@ -172,7 +185,7 @@ def _bca_levels(
 
 
 def _acceleration(samples: Sequence[Floats], function: Callable) -> float:
-    """Skewness of the influence of single runs over 6, from the jackknife of each sample in turn."""
+    """Return the skewness of the influence of single runs over 6, from the jackknife of each sample in turn."""
     cubes = squares = 0.0
     for i, x in enumerate(samples):
         n = x.shape[-1]

@@ -1,4 +1,4 @@
-"""Does a conclusion hang on a single run? Every run is left out once, and what changes is told."""
+"""Sensitivity of a conclusion to single runs: every run is left out once, and the changes are counted."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ Decide = Callable[[np.ndarray, np.ndarray], str]
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """A verdict on all runs, and those reached with one run less.
+    """A verdict on all runs, and the verdicts with one run less.
 
-    ``changed`` of ``n`` deletions change the verdict; ``verdicts``: the others that were reached, each once; ``runs``:
-    (side, position) of the runs that change it, side "baseline", "technique" or, of paired runs, "both".
+    ``changed`` of ``n`` deletions change the verdict; ``verdicts``: the different verdicts, each once; ``runs``: (side,
+    position) of the runs that change it, side "baseline", "technique" or, of paired runs, "both".
     """
 
     verdict: str
@@ -26,20 +26,26 @@ class LeaveOneOut:
 
 
 def leave_one_out(baseline: np.ndarray, technique: np.ndarray, decide: Decide, paired: bool = False) -> LeaveOneOut:
-    """What ``decide(baseline, technique)`` says with each run left out, of the baseline and of the technique.
+    """Compare ``decide(baseline, technique)`` on all runs with its result without each run of either side.
 
     ``decide`` returns a verdict or label; arrays (runs,). ``paired``: a run is left out of both at once; ValueError if
-    unequal in length then.
+    they are unequal in length.
+
+    >>> def decide(baseline, technique):
+    ...     return "fairer" if technique.max() < baseline.min() else "undecided"
+    >>> found = leave_one_out([0.3, 0.4], [0.1, 0.35], decide)
+    >>> found.verdict, found.changed, found.n, found.runs
+    ('undecided', 2, 4, (('baseline', 0), ('technique', 1)))
     """
     b, t = paired_runs(baseline, technique) if paired else (as_runs(baseline), as_runs(technique))
     whole = decide(b, t)
-    reached = [(run, decide(*left)) for run, left in _left_out(b, t, paired)]
-    changing = [(run, verdict) for run, verdict in reached if verdict != whole]
+    verdicts = [(run, decide(*rest)) for run, rest in _deletions(b, t, paired)]
+    changing = [(run, verdict) for run, verdict in verdicts if verdict != whole]
     others = tuple(dict.fromkeys(verdict for _, verdict in changing))
-    return LeaveOneOut(whole, len(changing), len(reached), others, tuple(run for run, _ in changing))
+    return LeaveOneOut(whole, len(changing), len(verdicts), others, tuple(run for run, _ in changing))
 
 
-def _left_out(
+def _deletions(
     b: np.ndarray, t: np.ndarray, paired: bool
 ) -> Iterator[tuple[tuple[str, int], tuple[np.ndarray, np.ndarray]]]:
     if paired:

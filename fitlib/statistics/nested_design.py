@@ -1,10 +1,9 @@
-"""The nested design, seeds x runs: how much of the spread the seed makes, and what holds over seeds.
+"""The nested design, seeds x runs: how much of the variance is due to the seed, and which conclusions hold over seeds.
 
-Pure functions on samples shaped (seeds, runs): a 2-D array, or one array of runs per seed where their numbers differ.
-The seed is a random factor, its runs are nested in it: value = mean + seed + run within seed. FIT runs share one seed,
-so a test on them answers for that seed only; a verdict over seeds needs several (`SEEDS`, `RUNS`), and the seed's share
-of the variance more runs still (`SHARE_RUNS`). Positive direction as in `fitlib.statistics.estimates`: technique -
-baseline.
+Pure functions on samples shaped (seeds, runs): a 2-D array, or one array of runs per seed if their numbers differ. The
+seed is a random factor, its runs are nested in it: value = mean + seed + run within seed. FIT runs share one seed, so a
+test on them is valid for that seed only; a verdict over seeds needs several (`SEEDS`, `RUNS`), and the seed's share of
+the variance even more runs (`SHARE_RUNS`). Differences are technique - baseline, as in `fitlib.statistics.estimates`.
 """
 
 import math
@@ -29,8 +28,8 @@ from fitlib.statistics.estimates import (
 from fitlib.statistics.significance import Test, signed_rank_exact
 
 Samples = np.ndarray | Sequence[np.ndarray]  # (seeds, runs)
-SEEDS, RUNS = 8, 2  # that an unqualified verdict over seeds needs
-SHARE_RUNS = 4  # at each of `SEEDS` seeds, that the seed's share of the variance needs
+SEEDS, RUNS = 8, 2  # least numbers for an unqualified verdict over seeds
+SHARE_RUNS = 4  # least number at each of `SEEDS` seeds for the seed's share of the variance
 FEW_FOR_SHARES = f"shares need {SEEDS} seeds x {SHARE_RUNS} runs"
 UNDEFINED = NOT_ESTIMABLE + "an undefined value"
 
@@ -39,8 +38,8 @@ UNDEFINED = NOT_ESTIMABLE + "an undefined value"
 class Components:
     """Variances of the seed and of the run within its seed, None where not estimable.
 
-    The seed's may come out negative, which means that it is too small to be told from 0. ``share`` = seed's variance /
-    (seed's + run's); ``runs``: runs per seed, their harmonic mean where they differ.
+    The estimate of the seed's may be negative, which means that it is indistinguishable from 0. ``share`` = seed's
+    variance / (seed's + run's); ``runs``: runs per seed, their harmonic mean if they differ.
     """
 
     seed: float | None
@@ -50,28 +49,35 @@ class Components:
     runs: float
 
 
-# What a design allows
+# Scope of a design
 
 
 def qualification(n_seeds: int, n_runs: int) -> str:
-    """Why a verdict from `n_seeds` seeds with at least `n_runs` runs each must be qualified; "" where it need not."""
+    """Return why a verdict from so many seeds, with at least `n_runs` runs each, must be qualified; "" otherwise."""
     if n_seeds < SEEDS:
         return f"too few for an unqualified verdict ({SEEDS} needed)"
     return f"with too few runs each for an unqualified verdict ({RUNS} needed)" if n_runs < RUNS else ""
 
 
 def scope(n_seeds: int, n_runs: int) -> str:
-    """What a verdict covers: "over 8 seeds, on this test set", with its qualification where it needs one."""
-    told = [f"over {n_seeds} seed{'' if n_seeds == 1 else 's'}", qualification(n_seeds, n_runs), "on this test set"]
-    return ", ".join(text for text in told if text)
+    """Return what a verdict covers, with its qualification if it needs one.
+
+    >>> scope(8, 4)
+    'over 8 seeds, on this test set'
+    """
+    parts = [f"over {n_seeds} seed{'' if n_seeds == 1 else 's'}", qualification(n_seeds, n_runs), "on this test set"]
+    return ", ".join(part for part in parts if part)
 
 
 def one_seed_false_positives(fit_share: float, runs: int, alpha: float = 0.05) -> float:
-    """How often a t test of two techniques at one seed finds a difference where there is none over seeds.
+    """Return how often a t test of two techniques at one seed finds a difference although there is none over seeds.
 
-    ``fit_share``: share of the total SD that FIT runs show, in (0, 1]; ``runs`` >= 2 of each technique. Each technique
-    has its own luck with the seed, so the statistic of the test (df = 2 runs - 2) is a central t stretched by sqrt(1 +
-    runs (1 - f²)/f²), f = ``fit_share``: exact for normal seeds and runs of equal variance.
+    ``fit_share``: share of the total SD that FIT runs show, in (0, 1]; ``runs`` >= 2 of each technique. The effect of
+    the seed differs between techniques, so the statistic of the test (df = 2 runs - 2) is a central t stretched by
+    sqrt(1 + runs (1 - f²)/f²), f = ``fit_share``: exact for normal seeds and runs of equal variance.
+
+    >>> round(one_seed_false_positives(fit_share=0.5, runs=16), 2), round(one_seed_false_positives(1.0, 16), 2)
+    (0.77, 0.05)
     """
     if not 0 < fit_share <= 1 or runs < 2:
         raise ValueError(f"fit_share = {fit_share}, runs = {runs}: give a share in (0, 1] and 2 runs or more")
@@ -83,28 +89,35 @@ def one_seed_false_positives(fit_share: float, runs: int, alpha: float = 0.05) -
 
 
 def components(values: Samples, confidence: float = 0.95) -> Components:
-    """One-way random effects: variance of seeds and of runs within a seed, and the seed's share with its interval.
+    """Return the variance of seeds and of runs within a seed, and the seed's share with its interval.
+
+    One-way random effects.
 
     With S seeds of n runs, B = n x variance of the seeds' means, W = pooled variance within seeds, F = B/W: run = W,
     seed = (B - W)/n, share = (F - 1)/(F + n - 1). Interval: the same of F divided by the quantiles of F(S - 1, N - S);
     exact for normal values (Searle 1971, Linear Models, §9.9). Unequal n: their harmonic mean, approximate (Thomas &
-    Hultquist 1978, Annals of Statistics 6, 582-587). The ends of the interval may be negative, as the share may.
+    Hultquist 1978, Annals of Statistics 6, 582-587). The share and the ends of its interval may be negative.
+
+    >>> found = components([[0.10, 0.11], [0.15, 0.14], [0.12, 0.13]])
+    >>> round(found.seed, 5), round(found.run, 5), found.share.note
+    (0.00038, 5e-05, 'shares need 8 seeds x 4 runs')
     """
     seeds = _seeds(values)
     n = _harmonic_mean([seed.size for seed in seeds])
-    why = _why_no_components(seeds)
-    if why:
-        nothing = Estimate(None, None, None, len(seeds), _share_method(seeds), confidence, why)
-        return Components(None, None, nothing, len(seeds), n)
+    reason = _why_no_components(seeds)
+    if reason:
+        no_share = Estimate(None, None, None, len(seeds), _share_method(seeds), confidence, reason)
+        return Components(None, None, no_share, len(seeds), n)
     between, within, df = _mean_squares(seeds, n)
     share = _share(seeds, between, within, n, df, confidence)
     return Components((between - within) / n, within, share, len(seeds), n)
 
 
 def share_of_seed(f: float, runs: float, df: tuple[int, int], confidence: float = 0.95) -> tuple[float, float, float]:
-    """Share (F - 1)/(F + n - 1) of the seed in the variance (the intraclass correlation), with its F interval's ends.
+    """Return the seed's share (F - 1)/(F + n - 1) of the variance with the ends of its F interval.
 
-    ``f``: mean square between seeds over that within; ``runs`` = n per seed; ``df``: degrees of freedom of both.
+    The share is the intraclass correlation. ``f``: mean square between seeds over that within; ``runs`` = n per seed;
+    ``df``: degrees of freedom of both.
     """
     tail = (1 - confidence) / 2
     quantiles = (1.0, float(stats.f.isf(tail, *df)), float(stats.f.isf(1 - tail, *df)))
@@ -119,8 +132,8 @@ def _share(
     if len(seeds) < SEEDS or few < SHARE_RUNS:
         return Estimate(None, None, None, size, method, confidence, FEW_FOR_SHARES)
     if within == 0:
-        why = "constant in all runs" if between == 0 else "constant in all runs of every seed"
-        return Estimate(None, None, None, size, method, confidence, NOT_ESTIMABLE + why)
+        reason = "constant in all runs" if between == 0 else "constant in all runs of every seed"
+        return Estimate(None, None, None, size, method, confidence, NOT_ESTIMABLE + reason)
     value, low, high = share_of_seed(between / within, n, df, confidence)
     note = "estimated <= 0: too small to be told from 0" if value <= 0 else ""
     return Estimate(value, low, high, size, method, confidence, note)
@@ -130,11 +143,11 @@ def _share(
 
 
 def over_seeds(baseline: Samples, technique: Samples, confidence: float = 0.95) -> Estimate:
-    """Difference technique - baseline over seeds: mean of the seeds' differences of means, with Student's t interval.
+    """Return the mean over seeds of the differences technique - baseline of the runs' means, with Student's t interval.
 
     Both (seeds, runs), of the same seeds in the same order (ValueError otherwise); paired by seed, S - 1 degrees of
-    freedom. The seed is a random factor: the interval is about new seeds. ``n`` counts the seeds. Runs only sharpen
-    each seed's difference; where their numbers differ, seeds still count alike.
+    freedom. The seed is a random factor: the interval is about new seeds. ``n`` counts the seeds. More runs only make
+    each seed's difference more precise; seeds have equal weight even if their numbers of runs differ.
     """
     b, t = _paired_means(baseline, technique)
     method = f"paired t over {b.size} seeds"
@@ -147,12 +160,12 @@ def over_seeds(baseline: Samples, technique: Samples, confidence: float = 0.95) 
 
 
 def paired_t(baseline: Samples, technique: Samples) -> Test:
-    """Two-sided paired t test of the seeds' differences of means, S - 1 degrees of freedom (no smallest p)."""
+    """Test the seeds' differences of means by a two-sided paired t test, S - 1 degrees of freedom (no smallest p)."""
     b, t = _paired_means(baseline, technique)
     n, method = (b.size, b.size), f"paired t over {b.size} seeds"
     if b.size < 2 or np.isnan(t - b).any():
-        why = UNDEFINED if b.size > 1 else FEW.format(2).replace("runs", "seeds")
-        return Test(None, None, None, n, method, why)
+        reason = UNDEFINED if b.size > 1 else FEW.format(2).replace("runs", "seeds")
+        return Test(None, None, None, n, method, reason)
     difference = t - b
     if _same(difference):
         return Test(None, None, None, n, method, f"{NOT_ESTIMABLE}constant difference at all {b.size} seeds")
@@ -161,7 +174,7 @@ def paired_t(baseline: Samples, technique: Samples) -> Test:
 
 
 def signed_rank(baseline: Samples, technique: Samples) -> Test:
-    """Exact signed-rank test of the seeds' differences of means, with the smallest p that so many seeds can give."""
+    """Test the seeds' differences of means by the exact signed-rank test, with the smallest p attainable."""
     b, t = _paired_means(baseline, technique)
     method = f"Wilcoxon signed-rank over {b.size} seeds, exact with mid-ranks"
     if np.isnan(t - b).any():
@@ -171,7 +184,7 @@ def signed_rank(baseline: Samples, technique: Samples) -> Test:
 
 
 def verdict_over_seeds(baseline: Samples, technique: Samples, smallest_effect: float, confidence: float = 0.95) -> str:
-    """`fitlib.statistics.estimates.verdict` on the seeds' means: it must be read with `scope`, which qualifies it."""
+    """Return `fitlib.statistics.estimates.verdict` on the seeds' means; report it with `scope`, which qualifies it."""
     b, t = _paired_means(baseline, technique)
     if np.isnan(b).any() or np.isnan(t).any():
         return "not estimable"
@@ -182,7 +195,7 @@ def verdict_over_seeds(baseline: Samples, technique: Samples, smallest_effect: f
 
 
 def seed_means(values: Samples) -> np.ndarray:
-    """Means over the runs of each seed, (seeds,); NaN for a seed without runs or with an undefined value."""
+    """Return means over the runs of each seed, (seeds,); NaN for a seed without runs or with an undefined value."""
     return np.array([float(means(seed)) if seed.size else math.nan for seed in _seeds(values)])
 
 
@@ -207,7 +220,7 @@ def _why_no_components(seeds: list[np.ndarray]) -> str:
 
 
 def _mean_squares(seeds: list[np.ndarray], n: float) -> tuple[float, float, tuple[int, int]]:
-    """Mean squares between and within seeds, and their degrees of freedom."""
+    """Return the mean squares between and within seeds, and their degrees of freedom."""
     df = len(seeds) - 1, sum(seed.size - 1 for seed in seeds)
     squares = [float(sds(seed)) ** 2 * (seed.size - 1) for seed in seeds if seed.size > 1]
     return n * float(sds(seed_means(seeds))) ** 2, math.fsum(squares) / df[1], df
@@ -223,5 +236,5 @@ def _share_method(seeds: list[np.ndarray]) -> str:
 
 
 def _same(differences: np.ndarray) -> bool:
-    """Equal but for the rounding of differences of means."""
+    """Return whether differences of means are equal up to rounding."""
     return is_constant(differences) or bool(np.ptp(differences) <= 8 * np.finfo(float).eps * np.abs(differences).max())

@@ -1,13 +1,13 @@
 """Protocol `paper`: the tests, labels and tables of Qian et al. (NeurIPS 2021), step by step as they were computed.
 
-For comparing with the study only: sides are chosen after looking, nothing is corrected for the number of tests, and
-spread is judged on values divided by their mean. `fitlib.statistics.significance` and `fitlib.statistics.estimates` do
-better.
+Only for comparison with the study: sides are chosen after looking at the data, nothing is corrected for the number of
+tests, and spread is tested on values divided by their mean. For anything else use `fitlib.statistics.significance` and
+`fitlib.statistics.estimates`.
 
 Samples are arrays (runs,) of one overall value per run; experiments are plain dicts: ``overall`` {technique: {metric:
 (runs,)}}, ``per_class`` {technique: {metric: (runs, classes)}}, ``performance`` {technique: (runs,)} and ``baselines``
-{technique: its baseline}, all in the order of the rows to come. What cannot be judged has an empty label and says why
-(``note``).
+{technique: its baseline}, all in the order of the tables' rows. A comparison that cannot be made has an empty label and
+a reason (``note``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import statistics
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
@@ -64,7 +64,7 @@ class Comparison:
     """A bias metric of a technique against its baseline, as the study judged it.
 
     ``label_*``: "+" significantly higher than the baseline, "-" lower, "NS" not significant, "" not judged.
-    ``d`` is positive where bias fell. ``variance_*``: of values divided by their mean; NaN where there is none.
+    ``d`` is positive if bias fell. ``variance_*``: of values divided by their mean; NaN if there is none.
     """
 
     mean_baseline: Decimal
@@ -81,7 +81,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class AccuracyComparison:
-    """Performance of a technique against its baseline; ``d`` is positive where it rose, unlike in `Comparison`.
+    """Performance of a technique against its baseline; ``d`` is positive if it rose, unlike in `Comparison`.
 
     ``label_variance`` as published (quirk Q7); ``label_variance_raw`` from raw variances and a raw Brown-Forsythe test.
     """
@@ -103,20 +103,28 @@ class AccuracyComparison:
 # Two samples
 
 
-def r4(x: float) -> Decimal:
-    """The exact binary value of x to 4 significant decimal digits, half to even."""
+def four_digits(x: float) -> Decimal:
+    """Round the exact binary value of x to 4 significant decimal digits, half to even.
+
+    >>> four_digits(0.123456), four_digits(2.0005)  # in binary 2.0005 is slightly larger, hence no tie
+    (Decimal('0.1235'), Decimal('2.001'))
+    """
     return _FOUR_DIGITS.create_decimal_from_float(float(x))
 
 
 def label(p: float, baseline: float | Decimal, technique: float | Decimal) -> str:
-    """NS if p > 0.05, else "+" where the technique's figure is the larger one, else "-"; NaN counts as significant."""
+    """Return "NS" if p > 0.05, else "+" if the technique's figure is larger, else "-"; NaN counts as significant.
+
+    >>> label(0.2, 0.10, 0.08), label(0.01, 0.10, 0.08), label(0.01, 0.10, 0.12)
+    ('NS', '-', '+')
+    """
     if p > ALPHA:
         return "NS"
     return "+" if technique > baseline else "-"
 
 
 def compare(baseline: np.ndarray, technique: np.ndarray) -> Comparison:
-    """A bias metric of a technique against its baseline: the study's two tests, effect size and labels.
+    """Compare a bias metric of a technique with its baseline: the study's two tests, effect size and labels.
 
     Means are exact means of 4-digit values. The mean test is a one-sided Mann-Whitney U test (SciPy's defaults), its
     side that of the observed means. The variance test is Levene's about medians, on values divided by that mean;
@@ -125,10 +133,10 @@ def compare(baseline: np.ndarray, technique: np.ndarray) -> Comparison:
     return _compare(as_runs(baseline).tobytes(), as_runs(technique).tobytes())
 
 
-@lru_cache(maxsize=4096)  # several tables and findings ask for the same comparison
+@lru_cache(maxsize=4096)  # several tables and findings need the same comparison
 def _compare(baseline: bytes, technique: bytes) -> Comparison:
     b, t = np.frombuffer(baseline), np.frombuffer(technique)
-    note = _untestable(b, t)
+    note = _why_untestable(b, t)
     if note:
         nothing = (_NO_NUMBER, _NO_NUMBER, math.nan, "", math.nan)
         return Comparison(*nothing, _NO_NUMBER, _NO_NUMBER, math.nan, "", NOT_ESTIMABLE + note)
@@ -142,13 +150,13 @@ def _compare(baseline: bytes, technique: bytes) -> Comparison:
 
 
 def accuracy(baseline: np.ndarray, technique: np.ndarray) -> AccuracyComparison:
-    """Performance of a technique against its baseline, judged as the study did, and its variance also on raw values.
+    """Compare the performance of a technique with its baseline as the study did, and its variance also on raw values.
 
     The study tests the variance of values divided by their mean, but takes the sign from the *raw* baseline variance
     against the *divided* technique variance (quirk Q7).
     """
     b, t = as_runs(baseline), as_runs(technique)
-    note = _untestable(b, t)
+    note = _why_untestable(b, t)
     if note:
         nothing = (math.nan, math.nan, math.nan, "", math.nan, math.nan, "")
         return AccuracyComparison(*nothing, math.nan, math.nan, math.nan, "", NOT_ESTIMABLE + note)
@@ -162,7 +170,7 @@ def accuracy(baseline: np.ndarray, technique: np.ndarray) -> AccuracyComparison:
 
 
 def raw_variances(baseline: np.ndarray, technique: np.ndarray) -> tuple[float, float, float, str]:
-    """Sample variances of both, p of the Brown-Forsythe test on raw values (NaN if there is none), and the label."""
+    """Return both sample variances, p of the Brown-Forsythe test on raw values (NaN if there is none) and the label."""
     b, t = as_runs(baseline), as_runs(technique)
     variance_b, variance_t = float(sds(b)) ** 2, float(sds(t)) ** 2
     p = brown_forsythe(b, t).p
@@ -172,20 +180,20 @@ def raw_variances(baseline: np.ndarray, technique: np.ndarray) -> tuple[float, f
 
 
 def overlap(baseline: np.ndarray, technique: np.ndarray) -> bool:
-    """Whether the smaller end of one range lies strictly inside the other; ends to 4 digits."""
+    """Return whether the smaller end of one range is strictly inside the other; ends to 4 digits."""
     (b0, b1), (t0, t1) = _range(baseline), _range(technique)
     return b0 < t0 < b1 or t0 < b0 < t1
 
 
 def summary(per_class: np.ndarray, overall: np.ndarray) -> list[str]:
-    """Ten figures of a row of raw_data, in percent: those of the overall value, and of the class that varies most.
+    """Return the ten figures of a row of raw_data, in percent: of the overall value, and of the class that varies most.
 
-    ``per_class`` (runs, classes), ``overall`` (runs,). Mean, max, min, max - min and population SD, to 4 digits first;
-    the class is the one with the largest max - min then, the first of equals.
+    ``per_class`` (runs, classes), ``overall`` (runs,). Mean, max, min, max - min and population SD, first rounded to 4
+    digits; the class is the one whose rounded max - min is largest, the first of equals.
     """
     if np.size(overall) == 0:
         return [_MISSING] * 2 * len(FIGURES)
-    *classes, whole = [[r4(x) for x in row] for row in _summaries(per_class, overall)]
+    *classes, whole = [[four_digits(x) for x in row] for row in _summaries(per_class, overall)]
     spreads = [row[FIGURES.index("MaxDiff")] for row in classes]
     most = max(range(len(classes)), key=lambda c: spreads[c] if spreads[c].is_finite() else -1)
     return [_percent(x) for x in [*whole, *classes[most]]]
@@ -195,7 +203,7 @@ def summary(per_class: np.ndarray, overall: np.ndarray) -> list[str]:
 
 
 def stat_tests_frame(overall: Overall, baselines: Baselines) -> pd.DataFrame:
-    """The study's table of both tests as text: one row per technique with a baseline, and metric."""
+    """Return the study's table of both tests as text: one row per technique with a baseline, and metric."""
     rows = [
         [technique if first else "", METRIC_NAMES.get(metric, metric), *_stat_tests_cells(result)]
         for technique, metric, first, result in _compared(overall, baselines)
@@ -204,7 +212,7 @@ def stat_tests_frame(overall: Overall, baselines: Baselines) -> pd.DataFrame:
 
 
 def raw_data_frame(overall: Overall, per_class: Overall) -> pd.DataFrame:
-    """The study's table of summaries as text: one row per technique and metric; `raw_data_text` adds the top line."""
+    """Return the study's table of summaries as text, by technique and metric; `raw_data_text` adds the top line."""
     rows = [
         ["" if i else technique, METRIC_NAMES.get(metric, metric), *summary(per_class[technique][metric], values)]
         for technique, metrics in overall.items()
@@ -214,12 +222,12 @@ def raw_data_frame(overall: Overall, per_class: Overall) -> pd.DataFrame:
 
 
 def raw_data_text(frame: pd.DataFrame) -> str:
-    """`raw_data_frame` as the study published it: two header lines, lines that end in CR LF."""
+    """Format `raw_data_frame` as the study published it: two header lines, line ends CR LF."""
     return ",".join(RAW_DATA_ABOVE) + "\r\n" + frame.to_csv(index=False, lineterminator="\r\n")
 
 
 def labels_frame(overall: Overall, baselines: Baselines) -> pd.DataFrame:
-    """Every number behind `stat_tests_frame`, unrounded, and the variances judged on raw values beside them."""
+    """Return every number behind `stat_tests_frame`, unrounded, and beside them the variances on raw values."""
     rows = []
     for technique, metric, _, result in _compared(overall, baselines):
         raw = _raw_cells(overall[baselines[technique]][metric], overall[technique][metric])
@@ -228,7 +236,7 @@ def labels_frame(overall: Overall, baselines: Baselines) -> pd.DataFrame:
 
 
 def overlap_frame(overall: Overall, baselines: Baselines) -> pd.DataFrame:
-    """Ranges of technique and baseline, whether they overlap, and `overlap_bad`: they do, and the mean label is "+"."""
+    """Return ranges of technique and baseline, whether they overlap, and `overlap_bad`: they do, and mean label "+"."""
     rows = []
     for technique, metric, _, result in _compared(overall, baselines):
         b, t = overall[baselines[technique]][metric], overall[technique][metric]
@@ -242,7 +250,7 @@ def overlap_frame(overall: Overall, baselines: Baselines) -> pd.DataFrame:
 
 
 def accuracy_frame(performance: Performance, baselines: Baselines) -> pd.DataFrame:
-    """Performance of every technique (mean, min, max); of those with a baseline the study's labels and raw ones."""
+    """Return the performance of every technique (mean, min, max), with the study's and raw labels of comparisons."""
     rows = []
     for technique, values in performance.items():
         row = {"technique": technique, **_extent(values)}
@@ -252,12 +260,12 @@ def accuracy_frame(performance: Performance, baselines: Baselines) -> pd.DataFra
             row |= {name: result[name] for name in ACCURACY if name in result}
         rows.append(row)
     frame = pd.DataFrame(rows, columns=list(ACCURACY))
-    words = [name for name in ACCURACY if name.startswith("label_") or name == "note"]
-    return frame.fillna(dict.fromkeys(words, ""))
+    text = [name for name in ACCURACY if name.startswith("label_") or name == "note"]
+    return frame.fillna(dict.fromkeys(text, ""))
 
 
 def costs_frame(overall: Overall, performance: Performance, baselines: Baselines) -> pd.DataFrame:
-    """What a lower bias came with, true or false, per ``judged`` ("published", "raw"), technique and metric.
+    """Return which costs a lower bias came with, per ``judged`` ("published", "raw"), technique and metric.
 
     ``bias_decrease``: mean label "-". With it: ``cost_accuracy`` (accuracy label "-"), ``cost_accuracy_variance`` and
     ``cost_bias_variance`` (variance label "+"), ``any``. "raw" takes variance labels from raw values.
@@ -266,7 +274,7 @@ def costs_frame(overall: Overall, performance: Performance, baselines: Baselines
 
 
 def costs_of(labels: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
-    """`costs_frame` from `labels_frame` and `accuracy_frame`."""
+    """Return `costs_frame` from `labels_frame` and `accuracy_frame`."""
     accuracies = accuracies.set_index("technique").loc[labels["technique"]].reset_index()
     frames = []
     for judged, ending in (("published", ""), ("raw", "_raw")):
@@ -282,7 +290,7 @@ def costs_of(labels: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
 
 
 def venn_frame(costs: pd.DataFrame) -> pd.DataFrame:
-    """Sizes of the Venn regions of `costs_frame`: per ``judged`` the pairs with lower bias and exactly these costs."""
+    """Count the pairs in each Venn region of `costs_frame`: per ``judged``, with lower bias and exactly these costs."""
     fell = costs[costs["bias_decrease"]]
     regions = list(product((True, False), repeat=len(COSTS)))
     rows = [
@@ -296,18 +304,18 @@ def venn_frame(costs: pd.DataFrame) -> pd.DataFrame:
 # Parts
 
 
-def _untestable(b: np.ndarray, t: np.ndarray) -> str:
+def _why_untestable(b: np.ndarray, t: np.ndarray) -> str:
     if min(b.size, t.size) < 2:
         return "fewer than 2 runs"
     return "" if np.isfinite(b).all() and np.isfinite(t).all() else "a value is undefined"
 
 
 def _mean(values: np.ndarray) -> Decimal:
-    return statistics.mean(r4(x) for x in values)
+    return statistics.mean(four_digits(x) for x in values)
 
 
 def _variance(values: np.ndarray) -> Decimal:
-    return statistics.variance([r4(x) for x in values])
+    return statistics.variance([four_digits(x) for x in values])
 
 
 def _mann_whitney(b: np.ndarray, t: np.ndarray, rises: bool) -> float:
@@ -321,12 +329,12 @@ def _levene(b: np.ndarray, t: np.ndarray) -> float:
 
 
 def _quiet() -> warnings.catch_warnings:
-    """SciPy warns about constant samples; what it returns then is defined by the protocol."""
+    """Silence SciPy's warnings about constant samples: the protocol takes whatever it returns for them."""
     return warnings.catch_warnings(action="ignore")
 
 
 def _cohens_d(b: np.ndarray, t: np.ndarray) -> float:
-    """Positive where the technique's mean is lower; of constants 0 if equal, else infinite."""
+    """Return Cohen's d, positive if the technique's mean is lower; for constants 0 if equal, else infinite."""
     d = cohens_d(b, t).value
     return float(np.sign(means(b) - means(t)) * math.inf if means(b) != means(t) else 0.0) if d is None else -d
 
@@ -345,19 +353,19 @@ def _accuracy_variance(b: np.ndarray, t: np.ndarray) -> tuple[float, str]:
 
 
 def _range(values: np.ndarray) -> tuple[Decimal, Decimal]:
-    return r4(np.min(values)), r4(np.max(values))
+    return four_digits(np.min(values)), four_digits(np.max(values))
 
 
 def _extent(values: np.ndarray) -> dict[str, float]:
-    functions = {"mean": np.mean, "min": np.min, "max": np.max}
+    functions: dict[str, Callable[[np.ndarray], float]] = {"mean": np.mean, "min": np.min, "max": np.max}
     return {name: float(f(values)) if np.size(values) else math.nan for name, f in functions.items()}
 
 
 def _summaries(per_class: np.ndarray, overall: np.ndarray) -> np.ndarray:
-    """Figures (classes + 1, 5), the overall value last.
+    """Return the figures (classes + 1, 5), the overall value last.
 
-    One array [run, class 0 .. overall], reduced along its first axis: for equal runs the rounding residue of that very
-    summation decides whether an SD is zero.
+    One array [run, class 0 .. overall], reduced along its first axis as in the study's code: for equal runs the
+    rounding residue of exactly this summation decides whether an SD is zero.
     """
     table = np.column_stack([per_class, overall])
     high, low = table.max(axis=0), table.min(axis=0)
@@ -365,13 +373,13 @@ def _summaries(per_class: np.ndarray, overall: np.ndarray) -> np.ndarray:
 
 
 def _percent(x: Decimal) -> str:
-    # Of ties such as 2.05, binary multiplication decides which way they go, as it did in the study.
+    # Binary multiplication decides which way ties such as 2.05 are rounded, as in the study.
     percent = float(x) * 100
     return "<0.1" if 0 < percent < 0.1 else _number(percent, 1)
 
 
 def _compared(overall: Overall, baselines: Baselines) -> list[tuple[str, str, bool, Comparison]]:
-    """(technique, metric, whether it is the technique's first row, comparison) of all with another one as baseline."""
+    """Return (technique, metric, whether it is the technique's first row, comparison) of all that have a baseline."""
     return [
         (technique, metric, i == 0, compare(overall[baselines[technique]][metric], values))
         for technique, metrics in overall.items()
@@ -384,11 +392,12 @@ def _stat_tests_cells(result: Comparison) -> list[str]:
     d = "N/A" if result.label_mean == "NS" else _number(abs(result.d), 2)
     means = [_number(result.mean_baseline, 6), _number(result.mean_technique, 6)]
     variances = [_number(result.variance_baseline, 6), _number(result.variance_technique, 6)]
-    p_mean, p_variance = _judged(result.p_mean, result.label_mean), _judged(result.p_variance, result.label_variance)
+    p_mean = _p_with_label(result.p_mean, result.label_mean)
+    p_variance = _p_with_label(result.p_variance, result.label_variance)
     return [*means, p_mean, d, *variances, p_variance]
 
 
-def _judged(p: float, label: str) -> str:
+def _p_with_label(p: float, label: str) -> str:
     return f"{_number(p, 5)} ({label})" if label else _MISSING
 
 
@@ -403,7 +412,7 @@ def _floats(result: Comparison) -> dict[str, float | str]:
 def _raw_cells(b: np.ndarray, t: np.ndarray) -> dict[str, float | str]:
     names = ("variance_baseline_raw", "variance_technique_raw", "p_variance_raw", "label_variance_raw")
     nothing = (math.nan, math.nan, math.nan, "")
-    cells = nothing if _untestable(as_runs(b), as_runs(t)) else raw_variances(b, t)
+    cells = nothing if _why_untestable(as_runs(b), as_runs(t)) else raw_variances(b, t)
     return dict(zip(names, cells, strict=True))
 
 

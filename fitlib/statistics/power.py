@@ -1,8 +1,8 @@
-"""How many runs: power of the tests, width of the intervals, and the runs that either needs.
+"""Power of the tests, width of the intervals, and the number of runs that either requires.
 
 Pure functions of declared effects, standard deviations and numbers of runs; effects and SDs in the same unit. Power is
-always that of a declared effect at a (corrected) level, never of the effect observed. ``None`` where there is no such
-test or no number of runs up to `MOST_RUNS` suffices; an SD that is NaN (one run) is no spread.
+always that of a declared effect at a (corrected) level, never of the observed effect. ``None`` if there is no such test
+or no number of runs up to `MOST_RUNS` suffices; an SD that is NaN (one run) counts as no spread.
 """
 
 import math
@@ -33,10 +33,13 @@ NUMBERS_OF_RUNS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128)
 def power_mean(
     effect: float, sd_baseline: float, sd_technique: float, n_baseline: int, n_technique: int, alpha: float
 ) -> float | None:
-    """Power of Welch's two-sided t test at level ``alpha`` for a true difference of means ``effect``.
+    """Return the power of Welch's two-sided t test at level ``alpha`` for a true difference of means ``effect``.
 
-    Noncentral t with Satterthwaite's degrees of freedom. None where there is no such test: fewer than two runs, no
-    spread, or no effect declared (0).
+    Noncentral t with Satterthwaite's degrees of freedom. None if there is no such test: fewer than two runs, no spread,
+    or no effect declared (0).
+
+    >>> round(power_mean(0.01, 0.01, 0.01, n_baseline=16, n_technique=16, alpha=0.05), 3)
+    0.781
     """
     if min(n_baseline, n_technique) < 2 or effect == 0 or not sd_baseline + sd_technique > 0:
         return None
@@ -45,7 +48,7 @@ def power_mean(
 
 
 def power_paired(effect: float, sd_difference: float, n: int, alpha: float) -> float | None:
-    """Power of the paired two-sided t test at level ``alpha`` for a true mean difference ``effect``.
+    """Return the power of the paired two-sided t test at level ``alpha`` for a true mean difference ``effect``.
 
     For techniques that share one training; ``sd_difference``: SD of technique - baseline by run. Noncentral t with
     n - 1 degrees of freedom. None as in `power_mean`.
@@ -64,9 +67,9 @@ def power_variance(
     rng: np.random.Generator,
     replicates: int = REPLICATES,
 ) -> float:
-    """Power of the Brown-Forsythe test at level ``alpha`` for normal runs whose SDs differ by ``sd_ratio``, simulated.
+    """Simulate the power of the Brown-Forsythe test at level ``alpha`` for normal runs with this ratio of SDs.
 
-    The standard error is at most 0.5/sqrt(replicates). 0 where the test does not exist (fewer than three runs).
+    The standard error is at most 0.5/sqrt(replicates). 0 if the test does not exist (fewer than three runs).
     """
     if min(n_baseline, n_technique) < 3:
         return 0.0
@@ -79,9 +82,10 @@ def power_variance(
 def power_spreads(
     sizes: Sequence[int], alpha: float, sd_ratio: float = SD_RATIO, *, rng: np.random.Generator, replicates: int = 2000
 ) -> float:
-    """Power of `significance.brown_forsythe_many` where the first of k normal samples has ``sd_ratio`` times the SD.
+    """Simulate the power of `significance.brown_forsythe_many` if the first of k samples has ``sd_ratio`` times the SD.
 
-    ``sizes``: runs of each sample. Simulated; the standard error is at most 0.5/sqrt(replicates). 0 below three runs.
+    ``sizes``: runs of each sample, drawn from normal distributions. The standard error is at most 0.5/sqrt(replicates).
+    0 below three runs.
     """
     if min(sizes) < 3:
         return 0.0
@@ -101,11 +105,11 @@ def power_variance_paired(
     rng: np.random.Generator,
     replicates: int = REPLICATES,
 ) -> float:
-    """Power of `significance.brown_forsythe_paired` for normal pairs of runs with that ``correlation``, simulated."""
+    """Simulate the power of `significance.brown_forsythe_paired` for normal pairs of runs with that ``correlation``."""
     if n < 3:
         return 0.0
-    b, own = rng.standard_normal((2, replicates, n))
-    t = sd_ratio * (correlation * b + math.sqrt(max(0.0, 1 - correlation**2)) * own)
+    b, independent = rng.standard_normal((2, replicates, n))
+    t = sd_ratio * (correlation * b + math.sqrt(max(0.0, 1 - correlation**2)) * independent)
     return float(np.mean(np.abs(paired_spread_statistics(b, t)) >= stats.t.isf(alpha / 2, n - 1)))
 
 
@@ -115,23 +119,36 @@ def power_variance_paired(
 def runs_for_mean(
     effect: float, sd_baseline: float, sd_technique: float, alpha: float, power: float = 0.8
 ) -> int | None:
-    """Fewest runs of each with at least that `power_mean`; None if there is no such test or `MOST_RUNS` fall short."""
+    """Return the fewest runs of each with at least that `power_mean`.
+
+    None if there is no such test, or `MOST_RUNS` do not suffice.
+
+    >>> runs_for_mean(0.01, 0.01, 0.01, alpha=0.05)
+    17
+    """
     if power_mean(effect, sd_baseline, sd_technique, 2, 2, alpha) is None:
         return None
-    return _fewest(lambda n: power_mean(effect, sd_baseline, sd_technique, n, n, alpha) >= power)
+    return _fewest(lambda n: _reaches(power_mean(effect, sd_baseline, sd_technique, n, n, alpha), power))
 
 
 def runs_for_paired(effect: float, sd_difference: float, alpha: float, power: float = 0.8) -> int | None:
-    """Fewest paired runs with at least that `power_paired`; None as in `runs_for_mean`."""
+    """Return the fewest paired runs with at least that `power_paired`; None as in `runs_for_mean`."""
     if power_paired(effect, sd_difference, 2, alpha) is None:
         return None
-    return _fewest(lambda n: power_paired(effect, sd_difference, n, alpha) >= power)
+    return _fewest(lambda n: _reaches(power_paired(effect, sd_difference, n, alpha), power))
+
+
+def _reaches(power: float | None, wanted: float) -> bool:
+    return power is not None and power >= wanted
 
 
 def runs_for_ranks(alpha: float, paired: bool = False) -> int:
-    """Fewest runs of each at which the exact rank test (paired: of signed ranks) can reach ``alpha`` > 0, without ties.
+    """Return the fewest runs of each at which the exact rank test (paired: of signed ranks) can reach ``alpha`` > 0.
 
-    4 for level .05 and 7 for .05/35; with fewer runs its power is 0 for any effect.
+    Without ties; with fewer runs its power is 0 for any effect.
+
+    >>> runs_for_ranks(0.05), runs_for_ranks(0.05 / 35), runs_for_ranks(0.05, paired=True)
+    (4, 7, 6)
     """
     n = 1
     while (smallest_signed_rank_p(n) if paired else smallest_rank_p(n, n)) > alpha:
@@ -142,7 +159,9 @@ def runs_for_ranks(alpha: float, paired: bool = False) -> int:
 def runs_for_variance(
     sd_ratio: float, alpha: float, power: float = 0.8, *, rng: np.random.Generator, replicates: int = REPLICATES
 ) -> int | None:
-    """Fewest runs of each with at least that simulated `power_variance`, good to a few percent; None beyond 2,000.
+    """Return the fewest runs of each with at least that simulated `power_variance`; None beyond 2,000.
+
+    Accurate to a few percent.
 
     About 60 for an SD ratio of 1.5 at level .05: 16 runs cannot show "variance unchanged".
     """
@@ -151,22 +170,22 @@ def runs_for_variance(
     seed = int(rng.integers(2**63))
 
     def enough(n: int) -> bool:
-        # the draws of an n do not depend on which n were asked before
-        own = np.random.default_rng([seed, n])
-        return power_variance(n, n, alpha, sd_ratio, rng=own, replicates=replicates) >= power
+        # A generator for each n: its draws do not depend on which n were tried before.
+        draws = np.random.default_rng([seed, n])
+        return power_variance(n, n, alpha, sd_ratio, rng=draws, replicates=replicates) >= power
 
     return _fewest(enough, first=3, most=2000)
 
 
 def runs_for_width(effect: float, sd_baseline: float, sd_technique: float, confidence: float = 0.95) -> int | None:
-    """Fewest runs of each for which the interval of the difference of means is at most ± ``effect`` wide."""
+    """Return the fewest runs of each for which the interval of the difference of means is at most ± ``effect`` wide."""
     if effect <= 0 or not sd_baseline + sd_technique > 0:
         return None
     return _fewest(lambda n: difference_half_width(sd_baseline, sd_technique, n, confidence) <= effect)
 
 
 def runs_for_width_paired(effect: float, sd_difference: float, confidence: float = 0.95) -> int | None:
-    """Fewest paired runs for which the interval of the mean difference is at most ± ``effect`` wide."""
+    """Return the fewest paired runs for which the interval of the mean difference is at most ± ``effect`` wide."""
     if effect <= 0 or not sd_difference > 0:
         return None
     return _fewest(lambda n: mean_half_width(n, confidence) * sd_difference <= effect)
@@ -176,33 +195,41 @@ def runs_for_width_paired(effect: float, sd_difference: float, confidence: float
 
 
 def mean_half_width(n: int, confidence: float = 0.95) -> float:
-    """Half-width of Student's t interval of a mean of ``n`` >= 2 runs, in sample SDs: t(n-1)/sqrt(n)."""
+    """Return the half-width of Student's t interval of a mean of ``n`` >= 2 runs, in sample SDs: t(n-1)/sqrt(n)."""
     return float(stats.t.isf((1 - confidence) / 2, n - 1)) / math.sqrt(n)
 
 
 def difference_half_width(sd_baseline: float, sd_technique: float, n: int, confidence: float = 0.95) -> float:
-    """Half-width of Welch's interval of the difference of means with ``n`` >= 2 runs of each, in the SDs' unit."""
+    """Return the half-width of Welch's interval of the difference of means with ``n`` >= 2 runs, in the SDs' unit."""
     error, df = welch_error(sd_baseline, sd_technique, n, n)
     return float(stats.t.isf((1 - confidence) / 2, df)) * error
 
 
 def sd_ratios(n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Ends of the chi-square interval of the SD of ``n`` >= 2 normal runs, as multiples of the sample SD."""
+    """Return the ends of the chi-square interval of the SD of ``n`` >= 2 normal runs, in sample SDs.
+
+    >>> [round(end, 2) for end in sd_ratios(16)]
+    [0.74, 1.55]
+    """
     tail, df = (1 - confidence) / 2, n - 1
     return math.sqrt(df / stats.chi2.isf(tail, df)), math.sqrt(df / stats.chi2.ppf(tail, df))
 
 
 def expected_range(n: int) -> float:
-    """Expected MaxDiff of ``n`` normal runs in SDs (Tippett 1925): ∫ 1 - F(x)^n - (1 - F(x))^n dx; it grows with n."""
+    """Return the expected MaxDiff of ``n`` normal runs in SDs (Tippett 1925): ∫ 1 - F(x)^n - (1 - F(x))^n dx.
+
+    >>> [round(expected_range(n), 2) for n in (2, 16, 64)]  # it grows with n
+    [1.13, 3.53, 4.69]
+    """
     return float(integrate.quad(lambda x: 1 - stats.norm.cdf(x) ** n - stats.norm.sf(x) ** n, -12, 12, limit=200)[0])
 
 
-# How many runs
+# What a number of runs can show
 
 
 @dataclass(frozen=True)
-class Runs:
-    """What ``n`` runs of each technique can show; half-widths in the unit of the SDs given, the rest unitless."""
+class SampleSize:
+    """A number of runs of each technique and what it can show; half-widths in the unit of the SDs, others unitless."""
 
     n: int
     power_mean: float | None  # of the declared effect
@@ -210,7 +237,7 @@ class Runs:
     half_width: float | None  # of the interval of the difference of means
     sd_low: float  # of the interval of the SD, in sample SDs
     sd_high: float
-    next_run_within: float  # probability that one more run stays within the range seen
+    next_run_within: float  # probability that one more run is within the range of these
     expected_range: float  # of normal runs, in SDs
 
 
@@ -223,17 +250,17 @@ def how_many_runs(
     rng: np.random.Generator,
     numbers: Sequence[int] = NUMBERS_OF_RUNS,
     confidence: float = 0.95,
-) -> tuple[Runs, ...]:
-    """What each of ``numbers`` >= 2 runs of both could show: power, widths, range; ``alpha`` as corrected."""
-    return tuple(_runs(n, effect, sd_baseline, sd_technique, alpha, rng, confidence) for n in numbers)
+) -> tuple[SampleSize, ...]:
+    """Return what each of ``numbers`` >= 2 runs of both could show: power, widths, range; ``alpha`` as corrected."""
+    return tuple(_sample_size(n, effect, sd_baseline, sd_technique, alpha, rng, confidence) for n in numbers)
 
 
-def _runs(
+def _sample_size(
     n: int, effect: float, sd_b: float, sd_t: float, alpha: float, rng: np.random.Generator, confidence: float
-) -> Runs:
+) -> SampleSize:
     varying = sd_b + sd_t > 0
     low, high = sd_ratios(n, confidence)
-    return Runs(
+    return SampleSize(
         n,
         power_mean(effect, sd_b, sd_t, n, n, alpha),
         power_variance(n, n, alpha, rng=rng),
@@ -251,7 +278,7 @@ def _runs(
 def _power_t(shift: float, df: float, alpha: float) -> float:
     critical = stats.t.isf(alpha / 2, df)
     with warnings.catch_warnings():
-        # SciPy warns, and gives NaN, for the far tail where it is too small to compute.
+        # SciPy warns and returns NaN if the far tail is too small to compute.
         warnings.simplefilter("ignore", RuntimeWarning)
         upper, lower = stats.nct.sf(critical, df, shift), stats.nct.cdf(-critical, df, shift)
     if np.isnan(upper):
@@ -260,13 +287,16 @@ def _power_t(shift: float, df: float, alpha: float) -> float:
 
 
 def _noncentral_t_sf(critical: float, df: float, shift: float) -> float:
-    """P(Z + shift > critical·S), S² = chi²(df)/df, averaged over quantiles of S: good to 1e-3 where SciPy gives up."""
+    """Return P(Z + shift > critical·S), S² = chi²(df)/df, averaged over quantiles of S: within 1e-3 if SciPy fails."""
     quantiles = (np.arange(2000) + 0.5) / 2000
     return float(stats.norm.sf(critical * np.sqrt(stats.chi2.ppf(quantiles, df) / df) - shift).mean())
 
 
 def _fewest(enough: Callable[[int], bool], first: int = 2, most: int = MOST_RUNS) -> int | None:
-    """Smallest n from ``first`` to ``most`` that is enough, where more runs are never worse: doubling, then halving."""
+    """Return the smallest n from ``first`` to ``most`` that is enough, by doubling, then bisection.
+
+    Assumes that more runs are never worse.
+    """
     low, high = first - 1, first
     while not enough(high):
         if high == most:

@@ -1,7 +1,7 @@
 """Risks over runs: how often a rule is broken, how often two runs disagree, how often a verdict would be reversed.
 
-Pure functions on counts and arrays. Every probability covers retraining under the conditions of the runs given (the
-same seed, for FIT runs). The four-fifths rule is a rule of thumb of US employment law (29 CFR 1607.4(D)), neither
+Pure functions on counts and arrays. Every probability is about retraining under the conditions of the given runs (for
+FIT runs, with the same seed). The four-fifths rule is a rule of thumb of US employment law (29 CFR 1607.4(D)), neither
 necessary nor sufficient; no legal conclusion is drawn here.
 """
 
@@ -18,12 +18,16 @@ NO_DIRECTION = "direction not established (up to ½)"
 
 @lru_cache(maxsize=4096)
 def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> Estimate:
-    """Share k/n of runs with its exact interval (Clopper & Pearson 1934): beta quantiles.
+    """Return the share k/n of runs with its exact interval (Clopper & Pearson 1934): beta quantiles.
 
-    Raises ValueError unless 0 <= k <= n. Holds for an ``n`` that was fixed beforehand.
+    Raises ValueError unless 0 <= k <= n. Valid for an ``n`` fixed beforehand.
+
+    >>> found = clopper_pearson(0, 16)
+    >>> found.value, found.low, round(found.high, 3)
+    (0.0, 0.0, 0.206)
     """
     if not 0 <= k <= n:
-        raise ValueError(f"k = {k}, n = {n}: k must lie in 0..n")
+        raise ValueError(f"k = {k}, n = {n}: k must be in 0..n")
     method, tail = "Clopper-Pearson", (1 - confidence) / 2
     if n == 0:
         return Estimate(None, None, None, 0, method, confidence, NOT_ESTIMABLE + "no runs")
@@ -33,36 +37,47 @@ def clopper_pearson(k: int, n: int, confidence: float = 0.95) -> Estimate:
 
 
 def disagreement(k: int, n: int, confidence: float = 0.95) -> Estimate:
-    """Probability that two runs disagree, where ``k`` of ``n`` say yes: 2k(n-k)/(n(n-1)), unbiased.
+    """Return the probability that two runs disagree if ``k`` of ``n`` are positive: 2k(n-k)/(n(n-1)), unbiased.
 
     The interval is the image of Clopper-Pearson's under 2p(1-p), which rises up to p = ½ and falls after it; so the
-    unbiased value may lie above an upper end of ½. Needs two runs.
+    unbiased value may be above an upper end of ½. Needs two runs.
+
+    >>> round(disagreement(4, 16).value, 3)
+    0.4
     """
-    method = "Clopper-Pearson, image under 2p(1-p)"
-    p = clopper_pearson(k, n, confidence)
+    method, share = "Clopper-Pearson, image under 2p(1-p)", clopper_pearson(k, n, confidence)
     if n < 2:
         return Estimate(None, None, None, n, method, confidence, NOT_ESTIMABLE + "fewer than 2 runs")
-    ends = [2 * q * (1 - q) for q in (p.low, p.high)]
-    high = 0.5 if p.low <= 0.5 <= p.high else max(ends)
-    return Estimate(2 * k * (n - k) / (n * (n - 1)), min(ends), high, n, method, confidence)
+    low, high = share.ends
+    ends = [2 * q * (1 - q) for q in (low, high)]
+    largest = 0.5 if low <= 0.5 <= high else max(ends)
+    return Estimate(2 * k * (n - k) / (n * (n - 1)), min(ends), largest, n, method, confidence)
 
 
 def below_four_fifths(selected: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether the lowest group's selection rate is below four fifths of the highest's, compared in integers.
+    """Return whether the lowest group's selection rate is below four fifths of the highest's, compared in integers.
 
     ``selected`` int (runs, groups), ``size`` int (groups,); groups of size 0 are ignored. Returns (below, defined),
-    each bool (runs,): below = 5·q_low·n_high < 4·q_high·n_low; undefined where nobody is selected or fewer than two
-    groups have members.
+    each bool (runs,): below = 5·q_low·n_high < 4·q_high·n_low; undefined if nobody is selected or fewer than two groups
+    have members.
+
+    >>> below, defined = below_four_fifths(np.array([[40, 31], [40, 32], [0, 0]]), np.array([50, 50]))
+    >>> below.tolist(), defined.tolist()  # exactly four fifths is not below
+    ([True, False, False], [True, True, False])
     """
     selected, size = _members(selected, size)
-    # The extreme pair fulfils the inequality if and only if some pair does: no ranking of rates, no rounding.
+    # The extreme pair fulfils the inequality if and only if any pair does: no ranking of rates, no rounding.
     below = 5 * selected[:, :, None] * size[None, None, :] < 4 * selected[:, None, :] * size[None, :, None]
-    defined = selected.any(axis=1) & (size.size > 1)
-    return below.any(axis=(1, 2)) & defined, defined
+    defined = np.logical_and(selected.any(axis=1), size.size > 1)
+    return np.logical_and(below.any(axis=(1, 2)), defined), defined
 
 
 def impact_ratio(selected: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Lowest over highest selection rate of the groups, (runs,); NaN where `below_four_fifths` is undefined."""
+    """Return the lowest over the highest selection rate of the groups, (runs,); NaN as in `below_four_fifths`.
+
+    >>> impact_ratio(np.array([[40, 31], [0, 0]]), np.array([50, 50])).round(3).tolist()
+    [0.775, nan]
+    """
     selected, size = _members(selected, size)
     ratio = np.full(len(selected), np.nan)
     if size.size > 1:
@@ -80,14 +95,14 @@ def verdict_reversal(
     rng: np.random.Generator | None = None,
     resamples: int = 20_000,
 ) -> Estimate:
-    """Probability that the mean of ``k`` new runs of the technique lies on the wrong side of that of the baseline's.
+    """Return the probability that the means of ``k`` new runs of each differ in the opposite direction.
 
-    Wrong: on the other side than the true difference of means. Ties count ½. Estimated by the share of pairs of runs;
-    for ``k`` > 1 by ``resamples`` pairs of means of k runs drawn with replacement from ``rng``, with k at most half of
-    the runs. A number only if Welch's interval excludes 0, else the direction is not established. Interval: Newcombe
-    (2006), Statistics in Medicine 25, 559-573, method 5: the solutions θ of |θ - estimate| = z sqrt(V(θ)),
-    V = θ(1-θ)[1 + (n*-1)((1-θ)/(2-θ) + θ/(1+θ))]/(mn), n* = (m+n)/2; valid at separation. What is replicated are
-    blocks of k runs, so m and n are floor(m/k) and floor(n/k). ValueError without ``rng`` for k > 1, or for k < 1.
+    Opposite to the true difference of means. Ties count ½. Estimated by the share of pairs of runs; for ``k`` > 1 by
+    ``resamples`` pairs of means of k runs drawn with replacement from ``rng``, with k at most half of the runs. A
+    number only if Welch's interval excludes 0, else the direction is not established. Interval: Newcombe (2006),
+    Statistics in Medicine 25, 559-573, method 5: the solutions θ of |θ - estimate| = z sqrt(V(θ)),
+    V = θ(1-θ)[1 + (n*-1)((1-θ)/(2-θ) + θ/(1+θ))]/(mn), n* = (m+n)/2; valid at separation. Blocks of k runs are
+    replicated, so m and n are floor(m/k) and floor(n/k). ValueError without ``rng`` for k > 1, or for k < 1.
     """
     b, t = np.asarray(baseline, dtype=np.float64), np.asarray(technique, dtype=np.float64)
     if k < 1 or (k > 1 and rng is None):
@@ -95,12 +110,14 @@ def verdict_reversal(
     n, blocks = b.size + t.size, (b.size // k, t.size // k)
     method = "Newcombe (2006), method 5" + (f", of blocks of {k} runs" if k > 1 else "")
     difference = welch(b, t, confidence)
-    if not difference.estimable or difference.low <= 0 <= difference.high:
+    if not difference.estimable or difference.ends[0] <= 0 <= difference.ends[1]:
         return Estimate(None, None, None, n, method, confidence, NO_DIRECTION)
     if k > 1 and min(blocks) < 2:
         return Estimate(None, None, None, n, method, confidence, NOT_ESTIMABLE + "k is more than half of the runs")
-    above = _share_above(t[:, None] - b) if k == 1 else _share_above(_mean_differences(b, t, k, rng, resamples))
-    value = above if difference.value < 0 else 1 - above
+    # Without a generator k is 1, as checked above.
+    above = _share_above(t[:, None] - b if k == 1 or rng is None else _mean_differences(b, t, k, rng, resamples))
+    fell = difference.ends[1] < 0
+    value = above if fell else 1 - above
     low, high = newcombe(value, *blocks, confidence)
     return Estimate(value, low, high, n, method, confidence)
 
@@ -110,14 +127,14 @@ def _share_above(difference: np.ndarray) -> float:
 
 
 def _mean_differences(b: np.ndarray, t: np.ndarray, k: int, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    """Differences of means of k runs drawn with replacement, (resamples,); those that are rounding are 0."""
+    """Draw differences of means of k runs with replacement, (resamples,); rounding residue is set to 0."""
     means = [x[rng.integers(x.size, size=(resamples, k))].mean(axis=1) for x in (b, t)]
     difference, largest = means[1] - means[0], max(np.abs(b).max(), np.abs(t).max())
     return np.where(np.abs(difference) <= 8 * np.finfo(float).eps * largest, 0.0, difference)
 
 
 def newcombe(theta: float, m: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Newcombe's (2006) method-5 interval for a Mann-Whitney parameter ``theta`` estimated from ``m`` x ``n`` pairs."""
+    """Return Newcombe's (2006) method-5 interval for a Mann-Whitney parameter ``theta`` from ``m`` x ``n`` pairs."""
     if theta > 0.5:
         low, high = newcombe(1 - theta, m, n, confidence)
         return 1 - high, 1 - low
@@ -128,7 +145,7 @@ def newcombe(theta: float, m: int, n: int, confidence: float = 0.95) -> tuple[fl
         return (true - theta) ** 2 - z2 * true * (1 - true) * (1 + ((m + n) / 2 - 1) * shape) / (m * n)
 
     low = optimize.brentq(excess, 0.0, theta, xtol=1e-14) if theta > 0 else 0.0
-    # 0 itself is a root at separation; the interval ends at the other one
+    # At separation 0 is a root, too; the interval ends at the other one.
     return low, optimize.brentq(excess, max(theta, math.ulp(1.0)), 1.0, xtol=1e-14)
 
 

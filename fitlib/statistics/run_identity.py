@@ -1,9 +1,8 @@
-"""Were these runs identical? Judgements on the evidence that the runs recorded about themselves.
+"""Identity of runs, judged by the evidence that the runs recorded: are they FIT runs, and are the controls identical?
 
-Evidence is a list of plain dicts, one per (training, arm, run): `status`, `parts` (what must be equal for two runs
-to count as identical, part by part), `fingerprint` (the hash of all parts), `final_weights` and `predictions`
-(digests of results). Everything here is a pure function of such dicts; `fitlib.experiment.evidence` collects them from
-disk.
+Evidence is a list of plain dicts, one per (training, arm, run): `status`, `parts` (everything that must be equal for
+two runs to count as identical), `fingerprint` (the hash of all parts), `final_weights` and `predictions` (digests of
+results). Everything here is a pure function of such dicts; `fitlib.experiment.evidence` collects them from disk.
 """
 
 from __future__ import annotations
@@ -11,10 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-Evidence = Mapping[str, object]
+Evidence = Mapping[str, Any]
 COMPARED = "final weights and predictions, by SHA-256"
-PREDICTIONS = "predictions, by SHA-256"  # where no weights were recorded
+PREDICTIONS = "predictions, by SHA-256"  # if no weights were recorded
 # Parts of the fingerprint in which the runs of a noise of kind comparison differ by design.
 BY_DESIGN = {
     "seed": ("initial weights", "first batch", "data order"),
@@ -29,8 +29,8 @@ SEEN = "seen from outside only: initial weights, first batch and data order were
 class Identity:
     """Whether the runs of one arm count as fixed-seed identical training (FIT) runs.
 
-    `fit` is None where nothing is known; `differing` maps each part that differs to the runs that deviate from the
-    most frequent value; `recorded` is False where nobody saw how a run started (`SEEN`).
+    `fit` is None if there is no evidence; `differing` maps each part that differs to the runs that deviate from the
+    most frequent value; `recorded` is False if the start of a run was not recorded (`SEEN_FROM_OUTSIDE`).
     """
 
     fit: bool | None
@@ -42,20 +42,21 @@ class Identity:
 
 @dataclass(frozen=True)
 class Control:
-    """Outcome of a training's control arm; `identical` is None where the arm is not available.
+    """Outcome of a training's control arm; `identical` is None if the arm is not available.
 
-    `seeds` are those whose runs were compared: a control arm may stand for a training's first seed only.
+    `seeds` are those whose runs were compared: a control arm may cover a training's first seed only. None stands for a
+    seed that was not recorded.
     """
 
     identical: bool | None
     n: int
     compared: str
     text: str
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[int | None, ...] = ()
 
 
 def done_runs(evidence: Iterable[Evidence], training: str, arm: str, role: str | None = None) -> list[Evidence]:
-    """The finished runs of a training in an arm (and role), in run order."""
+    """Return the finished runs of a training in an arm (and role), in run order."""
     chosen = [
         e
         for e in evidence
@@ -65,7 +66,12 @@ def done_runs(evidence: Iterable[Evidence], training: str, arm: str, role: str |
 
 
 def differing_parts(runs: Iterable[Evidence]) -> dict[str, list[str]]:
-    """Parts of the fingerprint that are not equal in all runs, each with the deviating runs (`run-03`)."""
+    """Return the parts of the fingerprint that are not equal in all runs, each with the deviating runs.
+
+    >>> runs = [{"run": r, "parts": {"data": "a", "threads": n}} for r, n in enumerate([1, 1, 2])]
+    >>> differing_parts(runs)
+    {'threads': ['run-02']}
+    """
     runs = list(runs)
     names = dict.fromkeys(part for run in runs for part in run["parts"])
     differing = {}
@@ -79,7 +85,7 @@ def differing_parts(runs: Iterable[Evidence]) -> dict[str, list[str]]:
 
 
 def check_fit(evidence: Iterable[Evidence], training: str, arm: str) -> Identity:
-    """May the runs of (training, arm) be called FIT runs? Only if every part of every fingerprint is equal."""
+    """Check whether the runs of (training, arm) are FIT runs: every part of the fingerprint must be equal in all."""
     runs = done_runs(evidence, training, arm)
     if not runs:
         return Identity(None, 0, {}, "identity unknown: no record of how these runs were trained")
@@ -89,14 +95,14 @@ def check_fit(evidence: Iterable[Evidence], training: str, arm: str) -> Identity
         return Identity(False, len(runs), differing, f"not FIT runs: {named}")
     shared, of = len(runs[0]["parts"]), f"{len(runs)} runs" if len(runs) > 1 else "the only run"
     text = f"FIT runs: all {shared} parts of the fingerprint are equal in {of}"
-    seen = all_recorded(runs)
-    return Identity(True, len(runs), {}, text if seen else f"{text}, {SEEN}", seen)
+    recorded = all_recorded(runs)
+    return Identity(True, len(runs), {}, text if recorded else f"{text}, {SEEN}", recorded)
 
 
 def check_control(evidence: Iterable[Evidence], training: str) -> Control:
-    """Were the control runs of a training bit-identical? Compared: final weights and predictions, by SHA-256.
+    """Check whether the control runs of a training are bit-identical: final weights and predictions, by SHA-256.
 
-    Runs are compared within their seed; of several seeds the first failure is told, else one that is not available.
+    Runs are compared within their seed; of several seeds the first failure is returned, else one that is not available.
     """
     evidence = [e for e in evidence if e["training"] == training]
     control = [e for e in evidence if e["role"] == "control"] or [e for e in evidence if _without_noise(e)]
@@ -111,7 +117,7 @@ def check_control(evidence: Iterable[Evidence], training: str) -> Control:
 
 
 def _control(control: list[Evidence]) -> Control:
-    """The outcome of one arm."""
+    """Return the outcome of one arm."""
     runs = [e for e in control if e["status"] == "done"]
     seeds = tuple(dict.fromkeys(e.get("seed") for e in control))
     compared = COMPARED if weights_known(runs) else PREDICTIONS
@@ -129,7 +135,7 @@ def _control(control: list[Evidence]) -> Control:
 
 
 def distinct_finals(evidence: Iterable[Evidence], training: str, arm: str) -> tuple[int, int]:
-    """Number of distinct digests of the final weights (where none were recorded: of predictions), and of runs."""
+    """Count the distinct digests of final weights (of predictions, if no weights were recorded), and the runs."""
     runs = done_runs(evidence, training, arm)
     if weights_known(runs):
         return len({run["final_weights"] for run in runs}), len(runs)
@@ -137,17 +143,17 @@ def distinct_finals(evidence: Iterable[Evidence], training: str, arm: str) -> tu
 
 
 def distinct_results(runs: Iterable[Evidence]) -> set[tuple]:
-    """The different results among runs: digests of final weights and predictions together."""
+    """Return the distinct results of runs: digests of final weights and predictions together."""
     return {_results(run) for run in runs}
 
 
 def weights_known(runs: Iterable[Evidence]) -> bool:
-    """Whether every run recorded a digest of its final weights."""
+    """Return whether every run recorded a digest of its final weights."""
     return all(run["final_weights"] for run in runs)
 
 
 def all_recorded(runs: Iterable[Evidence]) -> bool:
-    """Whether every run recorded how it started and went on; those of fitlib's own trainings always do."""
+    """Return whether every run recorded its start and progress, as the runs of fitlib's methods always do."""
     return all(run.get("recorded", True) for run in runs)
 
 
@@ -160,5 +166,5 @@ def _results(run: Evidence) -> tuple:
 
 
 def _some(names: list[str], most: int = 4) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+    first = ", ".join(names[:most])
+    return first if len(names) <= most else f"{first} and {len(names) - most} more"

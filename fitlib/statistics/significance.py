@@ -1,8 +1,8 @@
-"""Tests of a technique against its baseline: exact rank tests, spread, and corrections over a family.
+"""Tests of a technique against its baseline: exact rank tests, tests of spread, and corrections for several tests.
 
-Pure functions on arrays of shape (runs,), as in `fitlib.statistics.estimates`, without NaN. What cannot be tested says
-why (``note``) instead of returning NaN. Permutation tests of means and spread are in `fitlib.statistics.permutation`,
-power is in `fitlib.statistics.power`.
+Pure functions on arrays of shape (runs,), as in `fitlib.statistics.estimates`, without NaN. A test that cannot be made
+has None with a reason (``note``), never NaN. Permutation tests of means and spread are in
+`fitlib.statistics.permutation`, power is in `fitlib.statistics.power`.
 """
 
 import math
@@ -11,24 +11,25 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from fitlib.statistics.estimates import NOT_ESTIMABLE, as_runs, is_constant, means, paired_runs
 
-MOST_EXACT_PAIRS = 10_000  # exact U takes under a second up to 100 v 100 runs, and then grows steeply
+MOST_EXACT_PAIRS = 10_000  # exact U takes under a second up to 100 v 100 runs, and beyond that grows steeply
 APPROXIMATE_U = "Mann-Whitney U, normal approximation with tie correction"
 
 
 @dataclass(frozen=True)
 class Test:
-    """A test of baseline against technique; ``n``: runs of each, ``smallest_p``: the smallest p such data can give."""
+    """A test of baseline against technique; ``n``: runs of each; ``smallest_p``: the smallest p attainable."""
 
-    __test__ = False  # pytest takes a class of this name for a test case
+    __test__ = False  # or pytest collects a class of this name
 
     statistic: float | None
     p: float | None
     smallest_p: float | None
-    n: tuple[int, int]
+    n: tuple[int, ...]
     method: str
     note: str = ""
 
@@ -37,19 +38,23 @@ class Test:
 
 
 def mann_whitney_exact(baseline: np.ndarray, technique: np.ndarray) -> Test:
-    """Two-sided Mann-Whitney U test, exact at any n and with any ties.
+    """Test two samples by the two-sided Mann-Whitney U test, exact at any n and with any ties.
 
     ``statistic`` U = number of pairs with technique > baseline, ties counted ½. p = P(|U - mean| >= |u - mean|) under
     the permutation distribution of U given the mid-ranks (Lehmann 1975, Nonparametrics, §1.4), by integer dynamic
     programming. Beyond `MOST_EXACT_PAIRS` pairs of runs (100 v 100) p is the normal approximation with corrections for
-    ties and continuity, and ``method`` says so; the smallest p stays exact.
+    ties and continuity (``method`` is `APPROXIMATE_U`); the smallest p is still exact.
+
+    >>> found = mann_whitney_exact([0.10, 0.12, 0.12, 0.15], [0.08, 0.09, 0.10, 0.08])
+    >>> found.statistic, round(found.p, 4), round(found.smallest_p, 4)  # without ties the smallest p would be 0.0286
+    (0.5, 0.0571, 0.0571)
     """
     b, t = as_runs(baseline), as_runs(technique)
     n, method = (b.size, t.size), "Mann-Whitney U, exact with mid-ranks"
     if min(n) == 0:
         return Test(None, None, None, n, method, NOT_ESTIMABLE + "no runs")
     values, index, ties = np.unique(np.concatenate([b, t]), return_inverse=True, return_counts=True)
-    doubled = (2 * np.cumsum(ties) - ties + 1)[index]
+    doubled = (2 * np.cumsum(ties) - ties + 1)[index]  # twice the mid-ranks, which are integers
     rank_sum = int(doubled[b.size :].sum())
     u, note = (rank_sum - t.size * (t.size + 1)) / 2, "all values are equal" if values.size == 1 else ""
     if b.size * t.size > MOST_EXACT_PAIRS and values.size > 1:
@@ -62,11 +67,15 @@ def mann_whitney_exact(baseline: np.ndarray, technique: np.ndarray) -> Test:
 
 
 def signed_rank_exact(baseline: np.ndarray, technique: np.ndarray) -> Test:
-    """Two-sided Wilcoxon signed-rank test of technique - baseline by run, exact at any n and with any ties.
+    """Test technique - baseline by run with the two-sided Wilcoxon signed-rank test, exact at any n and with any ties.
 
     For techniques that share one training. ``statistic`` = sum of the mid-ranks of positive differences; zeros are
     ranked, then left out (Pratt 1959). p = P(|W - mean| >= |w - mean|) over all 2^n' signs. ValueError if unequal in
     length.
+
+    >>> found = signed_rank_exact([0.10, 0.12, 0.11, 0.15, 0.13], [0.08, 0.09, 0.10, 0.08, 0.09])
+    >>> found.statistic, found.p
+    (0.0, 0.0625)
     """
     b, t = paired_runs(baseline, technique)
     n, method = (b.size, t.size), "Wilcoxon signed-rank, exact with mid-ranks, paired by run"
@@ -82,20 +91,24 @@ def signed_rank_exact(baseline: np.ndarray, technique: np.ndarray) -> Test:
 
 
 def smallest_rank_p(n_baseline: int, n_technique: int) -> float:
-    """The smallest p of `mann_whitney_exact` without ties: 2/C(n_b + n_t, n_b); 1 without runs of both."""
+    """Return the smallest p of `mann_whitney_exact` without ties, 2/C(n_b + n_t, n_b); 1 without runs of both."""
     return min(1.0, 2 / math.comb(n_baseline + n_technique, n_baseline))
 
 
 def smallest_signed_rank_p(n: int) -> float:
-    """The smallest p of `signed_rank_exact` without ties and zeros: 2/2^n; 1 without runs."""
+    """Return the smallest p of `signed_rank_exact` without ties and zeros, 2/2^n; 1 without runs."""
     return min(1.0, 2 / 2**n)
 
 
 def brown_forsythe(baseline: np.ndarray, technique: np.ndarray, relative: bool = False) -> Test:
-    """Brown-Forsythe test of equal variances: Levene's test about medians (Brown & Forsythe 1974), two-sided.
+    """Test equal variances by Brown-Forsythe's test, Levene's about medians (Brown & Forsythe 1974), two-sided.
 
     ``relative`` divides each sample by its mean first, as the study did: then a lower mean alone raises the variance,
-    so it never alone supports "variance rose". Needs three runs of each; not estimable if both are constant.
+    so that this alone never supports "variance rose". Needs three runs of each; not estimable if both are constant.
+
+    >>> found = brown_forsythe([0.10, 0.12, 0.11, 0.15, 0.13], [0.10, 0.30, 0.05, 0.45, 0.02])
+    >>> round(found.statistic, 2), round(found.p, 3)
+    (3.75, 0.089)
     """
     b, t = as_runs(baseline), as_runs(technique)
     n, method = (b.size, t.size), "Brown-Forsythe on values/mean" if relative else "Brown-Forsythe on raw values"
@@ -111,7 +124,7 @@ def brown_forsythe(baseline: np.ndarray, technique: np.ndarray, relative: bool =
 
 
 def brown_forsythe_many(samples: Sequence[np.ndarray]) -> Test:
-    """Brown-Forsythe test that k samples have equal variances: the F test of |value - median|, two-sided.
+    """Test whether k samples have equal variances by Brown-Forsythe's test, the F test of |value - median|.
 
     Needs three runs in each; not estimable if no deviation varies.
     """
@@ -127,12 +140,12 @@ def brown_forsythe_many(samples: Sequence[np.ndarray]) -> Test:
 
 
 def brown_forsythe_paired(baseline: np.ndarray, technique: np.ndarray, relative: bool = False) -> Test:
-    """Brown-Forsythe's idea for paired runs: t test of the differences |t - median(t)| - |b - median(b)|, two-sided.
+    """Test equal variances of paired runs by a two-sided t test of the differences |t - median(t)| - |b - median(b)|.
 
-    For techniques that share one training, where `brown_forsythe` would take correlated runs for independent ones.
-    The extended Brown-Forsythe test of Wilcox (1989), Psychometrika 54, 305-315. Unlike Pitman-Morgan's test,
-    whose size reaches .27 in heavy-tailed or skewed runs, it stays near its level. ``relative`` as in `brown_forsythe`.
-    Needs three runs; ValueError if unequal in length.
+    For techniques that share one training, where `brown_forsythe` would treat correlated runs as independent. This is
+    the extended Brown-Forsythe test of Wilcox (1989), Psychometrika 54, 305-315. Unlike Pitman-Morgan's test, whose
+    size reaches .27 in heavy-tailed or skewed runs, it stays near its level. ``relative`` as in `brown_forsythe`. Needs
+    three runs; ValueError if unequal in length.
     """
     b, t = paired_runs(baseline, technique)
     n, method = (b.size, t.size), "Brown-Forsythe, paired by run" + (", on values/mean" if relative else "")
@@ -147,34 +160,45 @@ def brown_forsythe_paired(baseline: np.ndarray, technique: np.ndarray, relative:
     return Test(statistic, float(2 * stats.t.sf(abs(statistic), b.size - 1)), None, n, method)
 
 
-# Families
+# Tests corrected together
 
 
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's (1979) adjusted p-values (controls any false claim in the family); NaN stays NaN and is not counted.
+def holm(p: ArrayLike) -> np.ndarray:
+    """Return Holm's (1979) adjusted p-values, which control the chance of any false claim of the tests together.
 
-    The i-th smallest of m p-values times m - i + 1, never below its predecessor, at most 1.
+    The i-th smallest of m p-values times m - i + 1, never below its predecessor, at most 1. NaN stays NaN and is not
+    counted.
+
+    >>> holm([0.01, 0.04, float("nan"), 0.03]).round(3).tolist()
+    [0.03, 0.06, nan, 0.06]
     """
     return _adjust(p, _holm)
 
 
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Benjamini & Hochberg's adjusted p-values (false discovery rate); NaN stays NaN and is not counted."""
+def benjamini_hochberg(p: ArrayLike) -> np.ndarray:
+    """Return Benjamini & Hochberg's adjusted p-values (false discovery rate); NaN stays NaN and is not counted.
+
+    >>> benjamini_hochberg([0.01, 0.04, 0.03]).round(3).tolist()
+    [0.03, 0.04, 0.04]
+    """
     return _adjust(p, stats.false_discovery_control)
 
 
-def benjamini_yekutieli(p: np.ndarray) -> np.ndarray:
-    """Benjamini & Yekutieli's adjusted p-values (under any dependence); NaN stays NaN and is not counted."""
+def benjamini_yekutieli(p: ArrayLike) -> np.ndarray:
+    """Return Benjamini & Yekutieli's adjusted p-values (under any dependence); NaN stays NaN and is not counted."""
     return _adjust(p, partial(stats.false_discovery_control, method="by"))
 
 
 def redundant_metrics(*values: Mapping[str, np.ndarray], tolerance: float = 1e-9) -> dict[str, str]:
-    """Metrics that repeat an earlier one: proportional to it in all runs of all techniques.
+    """Find metrics that repeat an earlier one: proportional to it in all runs of all techniques.
 
     ``values``: for each protected attribute metric -> overall values, all of one shape, NaN where undefined (then at
     the same places in both). A metric repeats another only if it does so in every attribute; the constant may differ
     between attributes. ``tolerance`` is relative to the largest value. Returns metric -> the first metric that it is
     proportional to.
+
+    >>> redundant_metrics({"DP": np.array([0.1, 0.3]), "DI": np.array([0.2, 0.5]), "SPSF": np.array([0.05, 0.15])})
+    {'SPSF': 'DP'}
     """
     repeated: dict[str, str] = {}
     distinct: list[str] = []
@@ -192,30 +216,31 @@ def redundant_metrics(*values: Mapping[str, np.ndarray], tolerance: float = 1e-9
 
 @lru_cache(maxsize=512)
 def _rank_sum_tails(ties: tuple[int, ...], size: int) -> tuple[dict[int, int], int]:
-    """Of samples of ``size`` out of mid-ranks: |doubled rank sum - mean| -> number of samples at least so far off.
+    """Count the samples of ``size`` mid-ranks by distance: |doubled rank sum - mean| -> samples at least as far off.
 
-    ``ties``: sizes of the tie groups, the lowest rank first; ``size`` at most half of all. Returns it with the number
-    of samples. The counts by rank sum are the digits of one integer (Kronecker substitution), so one shift and one
-    addition of Python integers take in one rank, exactly at any n.
+    ``ties``: sizes of the tie groups, the lowest rank first; ``size`` at most half of all. Returns the counts and the
+    number of all samples. The counts by rank sum are the digits of one integer (Kronecker substitution), so that one
+    shift and one addition of Python integers add a rank, exactly at any n.
     """
     n = sum(ties)
     total = math.comb(n, size)
     width = total.bit_length() // 8 + 1
     ranks = [2 * sum(ties[:i]) + tied + 1 for i, tied in enumerate(ties)]
-    # counted from the lowest rank in the largest common step: without ties this halves every integer
+    # Counted from the lowest rank in the largest common step, which without ties halves every integer.
     step = math.gcd(*(rank - ranks[0] for rank in ranks)) or 1
     samples = [1] + [0] * size
     for rank, tied in zip(ranks, ties, strict=True):
         shift = 8 * width * ((rank - ranks[0]) // step)
         for _ in range(tied):
-            for k in range(size, 0, -1):
+            for k in range(size, 0, -1):  # downwards, so that no sample contains this rank twice
                 samples[k] += samples[k - 1] << shift
     return _tails(_digits(samples[size], width), size * (n + 1 - ranks[0]), step), total
 
 
 def _smallest_rank_sum_p(doubled: np.ndarray, size: int) -> float:
-    """Share of the samples of ``size`` with the most extreme sum; ``doubled``: doubled mid-ranks in rising order."""
-    mean, ways = size * (doubled.size + 1), {}
+    """Return the share of samples of ``size`` with the most extreme sum; ``doubled``: rising doubled mid-ranks."""
+    mean = size * (doubled.size + 1)
+    ways: dict[int, int] = {}
     for extreme, last in ((doubled[:size], doubled[size - 1]), (doubled[-size:], doubled[-size])):
         tied = math.comb(int((doubled == last).sum()), int((extreme == last).sum()))
         distance = abs(int(extreme.sum()) - mean)
@@ -225,7 +250,7 @@ def _smallest_rank_sum_p(doubled: np.ndarray, size: int) -> float:
 
 @lru_cache(maxsize=512)
 def _signed_rank_tails(ranks: tuple[int, ...]) -> dict[int, int]:
-    """|2 x sum of positive doubled ranks - sum of all| -> signs at least so far, by the same digits of one integer."""
+    """Count the signs by |2 x sum of positive doubled ranks - sum of all|, by the same digits of one integer."""
     width = len(ranks) // 8 + 1
     samples = 1
     for rank in ranks:
@@ -235,13 +260,13 @@ def _signed_rank_tails(ranks: tuple[int, ...]) -> dict[int, int]:
 
 
 def _digits(number: int, width: int) -> list[int]:
-    """Digits of ``number`` to the base 256**width, the lowest first."""
+    """Return the digits of ``number`` to the base 256**width, the lowest first."""
     data = number.to_bytes(-(-number.bit_length() // (8 * width)) * width, "little")
     return [int.from_bytes(data[i : i + width], "little") for i in range(0, len(data), width)]
 
 
 def _tails(counts: list[int], mean: int, step: int = 1) -> dict[int, int]:
-    """Distance of ``step`` x position from ``mean`` -> how many are at least so far off."""
+    """Return distance of ``step`` x position from ``mean`` -> how many are at least as far off."""
     by_distance: dict[int, int] = {}
     for position, count in enumerate(counts):
         if count:
@@ -255,7 +280,7 @@ def _tails(counts: list[int], mean: int, step: int = 1) -> dict[int, int]:
 
 
 def untestable_spread(b: np.ndarray, t: np.ndarray, relative: bool = False) -> str:
-    """Why the spread of two samples cannot be compared; empty if it can."""
+    """Return why the spread of two samples cannot be compared; "" if it can."""
     if min(b.size, t.size) < 3:
         return "fewer than 3 runs"
     if is_constant(b) and is_constant(t):
@@ -264,7 +289,7 @@ def untestable_spread(b: np.ndarray, t: np.ndarray, relative: bool = False) -> s
 
 
 def brown_forsythe_statistics(b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Brown-Forsythe W of (..., n_b) against (..., n_t), shape (...); NaN where deviations vary by rounding alone."""
+    """Return Brown-Forsythe's W of (..., n_b) against (..., n_t), shape (...); NaN if only rounding makes them vary."""
     n_b, n_t = b.shape[-1], t.shape[-1]
     z_b, z_t = _deviations(b), _deviations(t)
     m_b, m_t = z_b.mean(axis=-1, keepdims=True), z_t.mean(axis=-1, keepdims=True)
@@ -277,7 +302,7 @@ def brown_forsythe_statistics(b: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def paired_spread_statistics(b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """T of the paired differences in |value - median|, (..., n) each, shape (...); NaN where they vary by rounding."""
+    """Return t of the paired differences in |value - median|, (..., n) each, shape (...); NaN if they are rounding."""
     difference, n = _deviations(t) - _deviations(b), b.shape[-1]
     variance = difference.var(axis=-1, ddof=1)
     largest = np.maximum(np.abs(b).max(axis=-1), np.abs(t).max(axis=-1))
@@ -292,7 +317,7 @@ def _deviations(x: np.ndarray) -> np.ndarray:
     return np.abs(x - np.median(x, axis=-1, keepdims=True))
 
 
-def _adjust(p: np.ndarray, correct: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def _adjust(p: ArrayLike, correct: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     p = np.asarray(p, dtype=np.float64)
     adjusted, counted = np.full(p.shape, np.nan), ~np.isnan(p)
     if counted.any():
@@ -307,14 +332,14 @@ def _holm(p: np.ndarray) -> np.ndarray:
 
 
 def _repeats(values: Sequence[Mapping[str, np.ndarray]], first: str, metric: str, tolerance: float) -> bool:
-    """Whether proportional in every attribute; one where neither is defined anywhere says nothing."""
+    """Return whether proportional in every attribute, not counting those where neither is defined anywhere."""
     both = [(as_runs(attribute[first]), as_runs(attribute[metric])) for attribute in values]
     defined = [(x, y) for x, y in both if not (np.isnan(x).all() and np.isnan(y).all())]
     return bool(defined) and all(_proportional(x, y, tolerance) for x, y in defined)
 
 
 def _proportional(x: np.ndarray, y: np.ndarray, tolerance: float) -> bool:
-    """Whether y = c·x with c > 0 wherever defined; all-zero values are proportional to all-zero values only."""
+    """Return whether y = c·x with c > 0 where defined; all-zero values are proportional to all-zero values only."""
     defined = ~np.isnan(x)
     if not np.array_equal(defined, ~np.isnan(y)) or not defined.any():
         return False

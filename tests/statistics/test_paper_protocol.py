@@ -11,7 +11,7 @@ from scipy import stats
 
 from fitlib.statistics import paper_protocol
 from fitlib.statistics.estimates import cohens_d
-from fitlib.statistics.paper_protocol import accuracy, compare, label, overlap, r4, summary
+from fitlib.statistics.paper_protocol import accuracy, compare, four_digits, label, overlap, summary
 
 RUNS, CLASSES = 16, 5
 TWO = {"Base": {"DP": np.r_[0.2, 0.3, 0.25, 0.28]}, "Other": {"DP": np.r_[0.1, 0.15, 0.12, 0.18]}}
@@ -34,17 +34,17 @@ def samples() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_r4_rounds_ties_to_even_and_takes_the_exact_binary_value():
-    assert r4(1.0625 + 2**-30) == Decimal("1.063")
-    assert r4(1.0625) == Decimal("1.062")  # exact tie
-    assert r4(3.0625) == Decimal("3.062")
-    assert r4(1.1875) == Decimal("1.188")  # exact tie, odd before
-    assert r4(1.0005) == Decimal("1.000")  # as a float a little less than the tie
-    assert r4(0.0) == 0
+    assert four_digits(1.0625 + 2**-30) == Decimal("1.063")
+    assert four_digits(1.0625) == Decimal("1.062")  # exact tie
+    assert four_digits(3.0625) == Decimal("3.062")
+    assert four_digits(1.1875) == Decimal("1.188")  # exact tie, odd before
+    assert four_digits(1.0005) == Decimal("1.000")  # as a float a little less than the tie
+    assert four_digits(0.0) == 0
 
 
 @given(st.floats(1e-300, 1e300))
 def test_r4_agrees_with_formatting_to_four_significant_digits(x):
-    assert r4(x) == Decimal(f"{x:.3e}")
+    assert four_digits(x) == Decimal(f"{x:.3e}")
 
 
 def test_labels_take_p_of_five_percent_and_nan_as_significant():

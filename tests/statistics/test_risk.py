@@ -30,7 +30,7 @@ def test_clopper_pearson_is_exact_at_0_and_refuses_impossible_counts() -> None:
     assert risk.clopper_pearson(0, 59, 0.90).high < 0.05 < risk.clopper_pearson(0, 58, 0.90).high
     assert risk.clopper_pearson(0, 0).note == "not estimable: no runs"
     for k, n in ((-1, 4), (5, 4)):
-        with pytest.raises(ValueError, match="must lie in"):
+        with pytest.raises(ValueError, match="must be in"):
             risk.clopper_pearson(k, n)
 
 
