@@ -13,7 +13,7 @@ import numpy as np
 
 CHUNK = 1 << 20
 PACKAGE = Path(__file__).parent
-LEFT_OUT = ("fitlib", "fitlib.errors")  # modules on which no number depends; `left_out` adds the registry
+EXCLUDED = ("fitlib", "fitlib.errors")  # modules on which no number depends; the registry is excluded, too
 REGISTRY = "fitlib.experiment.registry"
 
 
@@ -56,12 +56,12 @@ def _file_digest(path: str, size: int, modified: int) -> str:
 def left_out(module: str) -> bool:
     """Return whether a module of fitlib is excluded from keys and fingerprints.
 
-    The registry is, too: it only looks code up by name, and whatever it finds has a digest of its own.
+    No number depends on the registry: it looks code up by name, and whatever it finds has a digest of its own.
 
     >>> left_out("fitlib.experiment.registry.methods"), left_out("fitlib.metrics.counts")
     (True, False)
     """
-    return module in LEFT_OUT or f"{module}.".startswith(f"{REGISTRY}.")
+    return module in EXCLUDED or f"{module}.".startswith(f"{REGISTRY}.")
 
 
 def digest_json(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Digests tell exact bytes apart, whatever library holds them."""
+"""Digests distinguish exact bytes, whichever library holds them."""
 
 import numpy as np
 import pytest

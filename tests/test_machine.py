@@ -1,4 +1,4 @@
-"""The machine is described without naming it, and a GPU's driver from what its kernel module says."""
+"""The machine is described without its name, and a GPU's driver by the version of its kernel module."""
 
 import os
 

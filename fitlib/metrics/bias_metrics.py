@@ -103,7 +103,7 @@ def equal_odds_true_positive(cells: Cells) -> Values:
 
 
 def bias_amplification(cells: Cells) -> Values:
-    """BA: half the sum over groups of |q_g / Q - p_g / P|; NaN if nobody is predicted, or truly, of the class."""
+    """BA: half the sum over groups of |q_g / Q - p_g / P|; NaN if no row is predicted, or truly, of the class."""
     predicted = rate(cells.selected, cells.selected.sum(axis=1, keepdims=True))
     true = rate(cells.positives, cells.positives.sum(axis=1, keepdims=True))
     return _comparable(np.abs(predicted - true).sum(axis=1) / 2, cells)

@@ -1,4 +1,4 @@
-"""Sensitivity of a conclusion to single runs: every run is left out once, and the changes are counted."""
+"""Sensitivity of a conclusion to single runs: each run is left out once, and the changes are counted."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Identity of runs, judged by the evidence that the runs recorded: are they FIT runs, and are the controls identical?
+"""Identity of runs, judged by the evidence that they recorded: FIT runs, and bit-identical control runs.
 
 Evidence is a list of plain dicts, one per (training, arm, run): `status`, `parts` (everything that must be equal for
 two runs to count as identical), `fingerprint` (the hash of all parts), `final_weights` and `predictions` (digests of

@@ -4,8 +4,8 @@ A module's digest is a Merkle digest: the hash of its source in which each impor
 imported names and the digest of the module that defines them. It changes with every function that the module can
 reach and with nothing else: moving or renaming a module does not affect it.
 
-Two kinds of imports count by their names only: those of modules that are `left_out` (the registry looks code up by
-name, and whatever it finds has a digest of its own, so that registering a method does not retrain the others), and
+Two kinds of imports count by their names only: those of excluded modules (`fitlib.digest`: the registry looks code up
+by name, and whatever it finds has a digest of its own, so that registering a method does not retrain the others), and
 imports for type checkers, which are never executed.
 """
 

@@ -58,7 +58,9 @@ class Lock:
         holder = read_holder(self.path)
         if holder is None or holder.token != self.token:
             change = f"taken over by {holder}" if holder else "removed"
-            raise RunFailed(f"{self.path} was {change}: this process was suspended for too long; run the command again")
+            raise RunFailed(
+                f"{self.path} was {change}, as this process was suspended for too long; run the command again"
+            )
 
     def release(self) -> None:
         """Stop the heartbeat, and remove the file if it still belongs to this lock."""

@@ -17,7 +17,7 @@ OUTSIDE = {"events.jsonl", "timings.csv", "determinism.csv", "lock", "MANIFEST.j
 
 
 def covered(paths: ExperimentPaths) -> list[str]:
-    """Return the names of all files that the manifest lists, sorted: all but the hidden ones and `OUTSIDE`."""
+    """Return the names of all files that the manifest lists, sorted: all but the hidden ones and `UNCOVERED_FILES`."""
     found = (p.relative_to(paths.root) for p in paths.root.rglob("*") if p.is_file())
     names = sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
     return [name for name in names if name not in OUTSIDE]

@@ -36,7 +36,7 @@ def rows_permutation(p: Predictions, rng: np.random.Generator):
 
 
 def units_permutation(p: Predictions, rng: np.random.Generator):
-    """Rows of a unit that stands in several groups (of one stratum) exchange; others exchange with equal size."""
+    """Rows of a unit that appears in several groups (of one stratum) exchange; others exchange with equal size."""
 
     def permutation(stratum):
         group = p.protected["a"].copy()

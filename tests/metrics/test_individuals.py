@@ -145,7 +145,7 @@ def test_resampling_has_no_bias() -> None:
 
 
 def test_a_unit_takes_all_its_rows_with_it() -> None:
-    """Each person stands in both groups and is decided alike in both: the gap is 0 whoever is drawn."""
+    """Each person appears in both groups with the same decisions: the gap is 0 whichever persons are drawn."""
     half = (np.random.default_rng(0).random((6, 80)) < np.random.default_rng(1).random(80)).astype(int)
     both = np.concatenate([half, half], axis=1)
     group, unit = np.repeat([0, 1], 80), np.tile(np.arange(80) * 7, 2)

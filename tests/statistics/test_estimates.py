@@ -1,4 +1,4 @@
-"""fitlib.statistics.estimates against SciPy, statsmodels, brute force, published numbers, and its own promises."""
+"""fitlib.statistics.estimates against SciPy, statsmodels, brute force, published numbers and its documentation."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""fitlib.statistics.leave_one_out: which conclusions hang on a single run."""
+"""fitlib.statistics.leave_one_out: which conclusions depend on a single run."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Seeds x runs: components against independent software, coverage, and what one seed cannot tell."""
+"""Seeds x runs: components against independent software, coverage, and the limits of a single seed."""
 
 import warnings
 
@@ -164,15 +164,15 @@ def test_a_seed_that_shifts_both_techniques_drops_out():
 def test_one_seed_misleads_and_the_nested_design_does_not():
     """Equal techniques over seeds; the FIT share of the SD is .65, then .41; n = 16 runs."""
     rng, n = np.random.default_rng(8), 1000
-    for share, said in ((0.65, 0.65), (0.41, 0.81)):
+    for share, expected in ((0.65, 0.65), (0.41, 0.81)):
         sd_seed = np.sqrt(1 - share**2)
         pairs = [(drawn(rng, 8, 2, sd_seed, share), drawn(rng, 8, 2, sd_seed, share)) for _ in range(n)]
         nested_rate = np.mean([nested_design.paired_t(b, t).p <= 0.05 for b, t in pairs])
         assert abs(nested_rate - 0.05) < 3 * np.sqrt(0.05 * 0.95 / n)
         one = [(drawn(rng, 1, 16, sd_seed, share)[0], drawn(rng, 1, 16, sd_seed, share)[0]) for _ in range(400)]
         single = np.mean([mann_whitney_exact(b, t).p <= 0.05 for b, t in one])
-        assert abs(single - said) < 0.08
-        assert nested_design.one_seed_false_positives(share, 16) == pytest.approx(said, abs=0.03)
+        assert abs(single - expected) < 0.08
+        assert nested_design.one_seed_false_positives(share, 16) == pytest.approx(expected, abs=0.03)
 
 
 def test_false_positives_at_one_seed_are_the_level_where_seeds_change_nothing():

@@ -1,4 +1,4 @@
-"""Protocol `paper` on simulated samples: what it rounds, which side it takes, what it says of degenerate ones."""
+"""Protocol `paper` on simulated samples: rounding, the side of the test, and notes about degenerate samples."""
 
 import warnings
 from decimal import Decimal

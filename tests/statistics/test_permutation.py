@@ -1,4 +1,4 @@
-"""fitlib.statistics.permutation against SciPy's permutation test, brute force, and its own promises."""
+"""fitlib.statistics.permutation against SciPy's permutation test, brute force and its documentation."""
 
 import itertools
 import math

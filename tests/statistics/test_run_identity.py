@@ -1,4 +1,4 @@
-"""Runs are called FIT runs only on evidence, and what differs is named."""
+"""Runs are called FIT runs only on evidence, and differing parts are named."""
 
 import pytest
 

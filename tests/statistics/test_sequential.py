@@ -1,4 +1,4 @@
-"""fitlib.statistics.sequential against published levels, simulation, and its own promises."""
+"""fitlib.statistics.sequential against published levels, simulation and its documentation."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""fitlib.statistics.significance against SciPy, statsmodels, brute force, the study's numbers, and its own promises."""
+"""fitlib.statistics.significance against SciPy, statsmodels, brute force, the study's numbers and its documentation."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Keys change with what a task depends on, and with nothing else."""
+"""Keys change with everything that a task depends on, and with nothing else."""
 
 import ast
 import re

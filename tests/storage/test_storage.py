@@ -1,4 +1,4 @@
-"""Records say what is done; nothing half-written is believed."""
+"""Records are the only evidence of a finished task; nothing half-written counts."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Predictions, plans and long tables that the tests of persons share."""
+"""Predictions, plans and long tables for the tests of individuals."""
 
 import numpy as np
 import pandas as pd
@@ -32,10 +32,10 @@ def simulated(seed: int, runs: int = 8, rows: int = 400, shift: float = 0.6, sco
 
 
 def plan_of(names=("Base",), favourable=None, runs=8, groups=("women", "men"), arms=("ulp",)) -> dict:
-    usual = {"noise": "ulp", "kind": "emulated", "role": "main", "seed": 0, "runs": runs, "options": {}}
+    conditions = {"noise": "ulp", "kind": "emulated", "role": "main", "seed": 0, "runs": runs, "options": {}}
     return {
         "techniques": [{"technique": n, "training": f"train-{n}", "baseline": None} for n in names],
-        "arms": [{"arm": arm, **usual} for arm in arms],
+        "arms": [{"arm": arm, **conditions} for arm in arms],
         "data": {"name": "toy"},
         "classes": ["no", "yes"],
         "groups": {"sex": list(groups)},
