@@ -1,1 +1,1 @@
-"""Tracing: since which step, and because of which operator, two runs differ."""
+"""Tracing: from which step on, and because of which operator, two runs differ."""

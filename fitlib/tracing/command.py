@@ -1,4 +1,4 @@
-"""The command `trace`: an experiment's training traced, or digest streams that were kept compared."""
+"""The command `trace`: trace an experiment's training, or compare saved digest streams."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from fitlib.tracing import explanation
 
 
 def run(options: argparse.Namespace, show: Callable[[str], None]) -> str:
-    """Trace or compare, and show what was found, line by line; returns which run crashed and why, or "".
+    """Trace or compare, and show the findings line by line; returns which run crashed and why, or "".
 
-    `options`: those of the command line. InputError for a file, technique or noise that does not fit.
+    `options` are those of the command line. InputError for an unsuitable file, technique or noise.
     """
     if len(options.files) > 1 or options.files[0].suffix == ".json":
         return _compare(options.files, show)
     overrides = ["arms=null", f"noise={options.noise}"] if options.noise else []
     experiment = read_experiment(options.files[0], [*overrides, *options.set])
-    technique = chosen(experiment, options.technique, str(options.files[0]))
+    technique = choose_technique(experiment, options.technique, str(options.files[0]))
     return _trace(experiment, technique, options, show)
 
 
-def chosen(experiment: Experiment, name: str | None, where: str) -> Technique:
-    """The named technique, or the baseline, or the only one; InputError where there is none of that name."""
+def choose_technique(experiment: Experiment, name: str | None, where: str) -> Technique:
+    """Return the named technique, by default the baseline or else the first; InputError for an unknown name."""
     techniques = {technique.name: technique for technique in experiment.techniques}
     if name is None:
         return next((t for t in experiment.techniques if t.baseline is None), experiment.techniques[0])
@@ -42,17 +42,17 @@ def _trace(
     from fitlib.tracing.trace import STEPS, save, trace
 
     spec = next(spec for spec in experiment.trainings if spec.name == technique.training)
-    arm, declared, tell = experiment.arms[0], experiment.declared, _progress()
-    found = trace(
+    arm, declared, show_progress = experiment.arms[0], experiment.declared, _progress_line()
+    result = trace(
         spec.settings, arm.noise, options.runs, options.steps or STEPS, arm.seed, declared["noise_seed"],
-        declared["device"], declared["threads"], options.operators, tell,
+        declared["device"], declared["threads"], options.operators, show_progress,
     )  # fmt: skip
-    tell("")
-    for line in explanation.lines(found, f"{technique.name} (training {spec.name})"):
+    show_progress("")
+    for line in explanation.lines(result, f"{technique.name} (training {spec.name})"):
         show(line)
-    for path in save(found, options.out) if options.out else []:
+    for path in save(result, options.out) if options.out else []:
         show(f"written: {path}")
-    return found.failed
+    return result.failed
 
 
 def _compare(files: list[Path], show: Callable[[str], None]) -> str:
@@ -61,13 +61,13 @@ def _compare(files: list[Path], show: Callable[[str], None]) -> str:
     streams = [read_stream(path) for path in files]
     for path, stream in zip(files, streams, strict=True):
         stream.run = str(path)
-    for line in explanation.compared(streams, parting(streams)):
+    for line in explanation.comparison(streams, parting(streams)):
         show(line)
     return ""
 
 
-def _progress() -> Callable[[str], None]:
-    """A line that is written over on a terminal; silence elsewhere."""
+def _progress_line() -> Callable[[str], None]:
+    """Return a function that overwrites one line on a terminal, and prints nothing elsewhere."""
     if not sys.stderr.isatty():
         return lambda line: None
     return lambda line: print(f"\r{line}\033[K", end="", file=sys.stderr)

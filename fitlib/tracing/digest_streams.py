@@ -1,7 +1,7 @@
-"""Digest streams: what a training was after every step, as SHA-256 digests that runs can be compared by.
+"""Digest streams: the state of a training after every step, as SHA-256 digests by which runs are compared.
 
-After each step four things are digested: the loss, the gradients, the weights and the buffers. A stream holds the
-digests of one run and can be kept in a file, so that runs of different processes or machines are compared as well.
+After each step four parts are digested: the loss, the gradients, the weights and the buffers. A stream contains the
+digests of one run and can be saved, so that runs from different processes or machines can be compared as well.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,16 +21,16 @@ from torch import Tensor, nn
 from fitlib.errors import InputError, RunFailed
 
 PARTS = ("loss", "gradients", "weights", "buffers")
-FORMAT = 1  # of the files; streams of another format are refused
+FORMAT = 1  # of the files; streams in another format are refused
 Named = Sequence[tuple[str, Tensor]]
 
 
 @dataclass
 class Stream:
-    """Digests of one run: `steps[k]` holds those of step k, in the order of `PARTS`; `failed` tells a crash."""
+    """Digests of one run: `steps[k]` has those of step k, in the order of `PARTS`; `failed` describes a crash."""
 
     run: str
-    about: Mapping[str, object] = field(default_factory=dict)  # what was trained, with what
+    about: Mapping[str, Any] = field(default_factory=dict)  # training, noise, seeds and device
     layout: list[list] = field(default_factory=list)  # [name, dtype, shape] of every weight and buffer
     start: str = ""  # digest of initial weights and buffers
     steps: list[tuple[str, ...]] = field(default_factory=list)
@@ -36,7 +38,7 @@ class Stream:
 
 
 def parts_of(model: nn.Module, loss: Tensor) -> dict[str, Named]:
-    """The named tensors of each part as they are after a step; a weight without a gradient has none."""
+    """Return the named tensors of each part after a step; a weight without a gradient has none."""
     weights = list(model.named_parameters())
     gradients = [(name, p.grad) for name, p in weights if p.grad is not None]
     return {
@@ -48,44 +50,50 @@ def parts_of(model: nn.Module, loss: Tensor) -> dict[str, Named]:
 
 
 def step_digests(model: nn.Module, loss: Tensor) -> tuple[str, ...]:
-    """One digest for each of `PARTS`."""
+    """Return one digest for each of `PARTS`."""
     return tuple(digest_flat(named) for named in parts_of(model, loss).values())
 
 
 def digest_flat(named: Named) -> str:
-    """Hex SHA-256 over all names, dtypes and shapes, and then over all bytes, in the given order.
+    """Return the hex SHA-256 of all names, dtypes and shapes, and then of all bytes, in the given order.
 
-    The bytes are gathered on the device first, so that a step costs one transfer and one pass, not one per tensor.
+    The bytes are concatenated on the device first, so that a step costs one transfer and one pass, not one per tensor.
     """
     total = hashlib.sha256(_header(tuple((name, t.dtype, t.shape) for name, t in named)))
     if named:
-        total.update(torch.cat([_bytes(t) for _, t in named]).cpu().numpy())
+        total.update(torch.cat([_bytes(t) for _, t in named]).cpu().numpy().data)
     return total.hexdigest()
 
 
 def layout(model: nn.Module) -> list[list]:
-    """[name, dtype, shape] of every weight and buffer."""
+    """Return [name, dtype, shape] of every weight and buffer."""
     return [_row(name, t.dtype, t.shape) for name, t in [*model.named_parameters(), *model.named_buffers()]]
 
 
 def differing(first: Named, second: Named) -> list[str]:
-    """Names of the tensors whose bytes differ, or that only one side has, in the order of the first."""
-    there = dict(second)
-    unlike = [name for name, t in first if name not in there or not same_bytes(t, there[name])]
-    return unlike + [name for name in there if name not in dict(first)]
+    """Return the names of tensors whose bytes differ, or that only one side has, in the order of the first."""
+    others = dict(second)
+    unequal = [name for name, t in first if name not in others or not same_bytes(t, others[name])]
+    return unequal + [name for name in others if name not in dict(first)]
 
 
 def same_bytes(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors have equal dtype, shape and bytes; unlike `==`, NaN equals itself and 0.0 is not -0.0."""
-    like = first.dtype == second.dtype and first.shape == second.shape
-    return like and torch.equal(_bytes(first), _bytes(second))
+    """Return whether two tensors have equal dtype, shape and bytes; unlike `==`, NaN equals NaN and 0.0 is not -0.0.
+
+    >>> same_bytes(torch.tensor([float("nan")]), torch.tensor([float("nan")]))
+    True
+    >>> same_bytes(torch.tensor([0.0]), torch.tensor([-0.0]))
+    False
+    """
+    comparable = first.dtype == second.dtype and first.shape == second.shape
+    return comparable and torch.equal(_bytes(first), _bytes(second))
 
 
 def parting(streams: Sequence[Stream]) -> tuple[int, list[str]] | None:
-    """First step after which two streams differ, and the parts that do; step -1: they started apart.
+    """Return the first step after which streams differ, with the parts that differ; step -1: they started apart.
 
-    None: equal as far as all of them go. InputError where they cannot be compared: fewer than two, another
-    training, unlike shapes; RunFailed where one crashed while its steps equalled the others'.
+    None: equal over all common steps. InputError if they cannot be compared (fewer than two, another training,
+    unequal shapes); RunFailed if one crashed while its steps were equal to the others'.
     """
     _check_comparable(streams)
     if len({s.start for s in streams}) > 1:
@@ -100,19 +108,19 @@ def parting(streams: Sequence[Stream]) -> tuple[int, list[str]] | None:
 
 
 def write_stream(path: Path, stream: Stream) -> None:
-    """Write a stream as JSON."""
+    """Write a stream to a JSON file."""
     path.write_text(json.dumps({"format": FORMAT, **asdict(stream)}, indent=1) + "\n", encoding="utf-8")
 
 
 def read_stream(path: Path) -> Stream:
-    """Read a stream; InputError where the file is none, or one of another format."""
+    """Read a stream; InputError if the file is not a stream, or has another format."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         version = found.pop("format")
     except OSError as error:
         raise InputError(str(path), "file", path.name, error.strerror or "unreadable", "correct the path") from None
     except (ValueError, AttributeError, KeyError, TypeError):
-        remedy = "give files that fitlib trace --out wrote, or one experiment file"
+        remedy = "give files written by fitlib trace --out, or one experiment file"
         raise InputError(str(path), "file", path.name, "not a digest stream", remedy) from None
     if version != FORMAT:
         remedy = "trace both runs again with one version of fitlib"
@@ -122,25 +130,21 @@ def read_stream(path: Path) -> Stream:
 
 
 def check_layouts(layouts: Mapping[str, list[list]]) -> None:
-    """InputError naming the first tensor whose name, dtype or shape is not the same in all runs."""
+    """Raise InputError for the first tensor whose name, dtype or shape is not the same in all runs."""
     (first, expected), *others = layouts.items()
     for run, found in others:
-        for here, there in zip(expected, found, strict=False):
+        for here, there in zip_longest(expected, found):
             if here != there:
                 _refuse_layout(first, here, run, there)
-        if len(expected) != len(found):
-            longer = max(expected, found, key=len)[min(len(expected), len(found))]
-            there = (longer, None) if len(expected) > len(found) else (None, longer)
-            _refuse_layout(first, there[0], run, there[1])
 
 
 def _refuse_layout(first: str, here: list | None, run: str, there: list | None) -> None:
-    shown = [f"{_told(tensor)} in {where}" for tensor, where in ((here, first), (there, run))]
-    problem = f"unlike shapes: {' but '.join(shown)}"
-    raise InputError("trace", "tensor", (here or there)[0], problem, "compare runs of one training")
+    described = [f"{_describe(tensor)} in {where}" for tensor, where in ((here, first), (there, run))]
+    problem = f"unlike shapes: {' but '.join(described)}"
+    raise InputError("trace", "tensor", (here or there or ["?"])[0], problem, "compare runs of one training")
 
 
-def _told(tensor: list | None) -> str:
+def _describe(tensor: list | None) -> str:
     return "no such tensor" if tensor is None else f"{tensor[0]} {tensor[1]} {tuple(tensor[2])}"
 
 
@@ -162,17 +166,17 @@ def _stream(found: dict, path: Path) -> Stream:
             return Stream(**found, steps=steps)
     except (TypeError, KeyError):
         pass
-    raise InputError(str(path), "steps", path.name, "not a whole digest stream", "trace the run again")
+    raise InputError(str(path), "steps", path.name, "incomplete digest stream", "trace the run again")
 
 
 def _bytes(tensor: Tensor) -> Tensor:
-    """The bytes (n,) of a tensor, in the logical order of its entries."""
+    """Return the bytes (n,) of a tensor, in the logical order of its entries."""
     return tensor.detach().contiguous().reshape(-1).view(torch.uint8)
 
 
 @lru_cache(maxsize=64)
 def _header(described: tuple) -> bytes:
-    return json.dumps([_row(*one) for one in described]).encode()
+    return json.dumps([_row(*tensor) for tensor in described]).encode()
 
 
 def _row(name: str, dtype: torch.dtype, shape: Iterable[int]) -> list:

@@ -1,4 +1,4 @@
-"""What a trace says, in sentences and tables of text; torch is not needed to say it."""
+"""The findings of a trace in sentences and tables of text, written without importing torch."""
 
 from __future__ import annotations
 
@@ -13,26 +13,22 @@ if TYPE_CHECKING:
     from fitlib.tracing.operators import Culprit
 
 COMPARED = "loss, gradients, weights and buffers, by SHA-256"
-MOST = 6  # culprits and tensors that are told one by one
+MOST = 6  # culprits and tensors listed one by one
 
 
 def lines(found: Trace, technique: str = "") -> list[str]:
-    """Everything a trace found, a sentence a line."""
-    told = [_subject(found, technique), verdict(found)]
+    """Return all findings of a trace, one sentence per line."""
+    sentences = [_subject(found, technique), verdict(found)]
     if found.parting is not None:
-        told += [f"{found.failed}: the runs go no further" if found.failed else ""]
-        told += [
-            _tensors(found.parting),
-            *causes(found.parting, str(found.about["noise"]["name"])),
-            *growth(found.growth),
-        ]
+        sentences += [f"{found.failed}: the runs go no further" if found.failed else "", _tensors(found.parting)]
+        sentences += [*causes(found.parting, str(found.about["noise"]["name"])), *growth(found.growth)]
     elif not found.failed:
-        told += [text for text in [_advice(found.about)] if text]
-    return [line for line in told if line]
+        sentences.append(_advice(found.about))
+    return [sentence for sentence in sentences if sentence]
 
 
 def verdict(found: Trace) -> str:
-    """Whether and where the runs parted."""
+    """Return the sentence on whether and where the runs parted."""
     parting, extent = found.parting, _extent(found)
     if parting is None and found.failed:
         return f"{found.failed}; the runs were bit-identical through {extent} ({COMPARED})"
@@ -47,7 +43,7 @@ def verdict(found: Trace) -> str:
 
 
 def causes(parting: Parting, noise: str = "native") -> list[str]:
-    """Who is to blame, one sentence for each culprit."""
+    """Return the sentences on the cause, one for each culprit."""
     if parting.cause == "start":
         return [f"culprit: the start itself, no operator; first tensor: {parting.first}"]
     if parting.cause == "batch":
@@ -64,27 +60,27 @@ def causes(parting: Parting, noise: str = "native") -> list[str]:
 
 
 def growth(rows: Sequence[Mapping]) -> list[str]:
-    """The growth curve: a heading and one line a point; nothing where the runs did not go on."""
+    """Return the growth curve as a heading and one line per point; empty if no distance was measured."""
     if not rows:
         return []
     heading = "growth: distance of all weights from run-00's, relative; test predictions that are not run-00's"
-    shown = [f"  step {r['step']:>6}  {r['run']}  {r['distance']:.1e}  {100 * r['changed']:6.2f} %" for r in rows]
-    return [heading, *shown]
+    points = [f"  step {r['step']:>6}  {r['run']}  {r['distance']:.1e}  {100 * r['changed']:6.2f} %" for r in rows]
+    return [heading, *points]
 
 
-def compared(streams: Sequence[Stream], found: tuple[int, list[str]] | None) -> list[str]:
-    """The outcome of comparing kept streams."""
+def comparison(streams: Sequence[Stream], found: tuple[int, list[str]] | None) -> list[str]:
+    """Return the sentences on a comparison of saved streams."""
     names, steps = _listed([s.run for s in streams]), min(len(s.steps) for s in streams)
     declared = {name: dict.fromkeys(str(s.about.get(name)) for s in streams) for name in streams[0].about}
-    unlike = [f"{name}: {_listed(values)}" for name, values in declared.items() if len(values) > 1]
-    note = [f"what was declared differs in {'; '.join(unlike)}"] if unlike else []
+    unequal = [f"{name}: {_listed(values)}" for name, values in declared.items() if len(values) > 1]
+    note = [f"what was declared differs in {'; '.join(unequal)}"] if unequal else []
     if found is None:
         return [f"{names}: bit-identical through {_count(steps, 'step')}: {COMPARED}", *note]
     step, parts = found
     if step < 0:
         return [f"{names}: started apart: initial weights or buffers differ, so these are no FIT runs", *note]
-    told = f"{names}: parted at step {step}, in {_listed(parts)}; bit-identical until then ({COMPARED})"
-    return [told, *note, "tensor and operator are found where both runs are traced in one process"]
+    outcome = f"{names}: parted at step {step}, in {_listed(parts)}; bit-identical until then ({COMPARED})"
+    return [outcome, *note, "tensor and operator are found where both runs are traced in one process"]
 
 
 def _subject(found: Trace, technique: str) -> str:
@@ -101,7 +97,7 @@ def _extent(found: Trace) -> str:
 
 
 def _advice(about: Mapping) -> str:
-    """What could be tried where real noise parted nothing."""
+    """Return what to try if real noise did not make the runs part."""
     if about["noise"]["name"] != "native" or about["device"] != "cpu":
         return ""
     if int(about["threads"]) < 2:
@@ -112,12 +108,12 @@ def _advice(about: Mapping) -> str:
 def _tensors(parting: Parting) -> str:
     if parting.cause == "start":
         return ""
-    told = [part if part == "loss" else f"{part} of {_listed(names)}" for part, names in parting.tensors.items()]
-    return f"first tensor: {parting.first}; after the step differ: {'; '.join(told)}"
+    differing = [part if part == "loss" else f"{part} of {_listed(names)}" for part, names in parting.tensors.items()]
+    return f"first tensor: {parting.first}; after the step differ: {'; '.join(differing)}"
 
 
 def _moved(moved: Mapping) -> str:
-    """What the noise did in one run."""
+    """Describe what the noise did in one run."""
     if "tensor" not in moved:
         return f"{moved['run']}: " + ", ".join(f"{key} {value}" for key, value in moved.items() if key != "run")
     values = f"from {moved['before']!r} to {moved['after']!r}"
@@ -125,7 +121,7 @@ def _moved(moved: Mapping) -> str:
 
 
 def _quiet(parting: Parting) -> str:
-    """What the operators did where they are not to blame."""
+    """Describe what the operators did if they are not the cause."""
     if parting.culprits:
         return f"besides, {_culprit(parting.culprits[0], parting)}"
     return f"no operator gave unlike outputs for equal inputs ({parting.compared} compared)"
@@ -157,7 +153,7 @@ def _more(parting: Parting) -> str:
 
 
 def _emulated(noise: str) -> list[str]:
-    """A noise that changes how operators compute shows itself in them."""
+    """Introduce the culprits of an emulated noise, which changes how operators compute."""
     if NOISE_KINDS.get(noise) != "emulated":
         return []
     return [f"noise {noise} made operators compute in another way; they gave unlike outputs for equal inputs:"]

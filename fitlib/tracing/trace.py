@@ -1,7 +1,7 @@
-"""The divergence trace: since which step, at which tensor and because of which operator do two runs part?
+"""The divergence trace: at which step, in which tensor and because of which operator two runs part.
 
-What is compared, and how a parting is explained: `fitlib.tracing.lockstep`. Here: what may be traced, under which
-conditions, and what is kept of a trace.
+`fitlib.tracing.lockstep` compares the runs and explains a parting. This module checks what can be traced, sets the
+conditions of a trace, and saves its results.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fitlib.tracing.lockstep import Lockstep, Trace
 from fitlib.tracing.replicas import make_replicas
 from fitlib.training.loop import load_data
 
-STEPS = 500  # compared at most, if nothing else is said
+STEPS = 500  # compared at most by default
 SETTINGS = ("data", "network", "method", "training")
 
 
@@ -35,40 +35,41 @@ def trace(
     device: str = "cpu",
     threads: int = 1,
     record: bool = False,
-    tell: Callable[[str], None] = lambda line: None,
+    show_progress: Callable[[str], None] = lambda line: None,
 ) -> Trace:
     """Trace the first `runs` runs of a training under a noise through at most `steps` steps.
 
     `settings`: `data`, `network`, `method` and `training` of a training, as an experiment resolves them. `record`:
     operators are recorded in every step, so that a parting is explained by the very step in which it happened.
-    InputError where nothing could be found: one run, noise that comes later, a training that is not fitlib's.
+    `show_progress` receives a line after every step. InputError if nothing could be found: a single run, noise that
+    enters later, a custom training.
     """
     check(settings, noise, runs, steps)
     about = {"noise": noise, "seed": seed, "noise_seed": noise_seed, "device": device, "threads": threads}
     about |= {"settings": digest_json({name: settings[name] for name in SETTINGS}), "torch": torch.__version__}
-    with _surroundings(threads):
+    with _process_settings(threads):
         dataset = load_data(settings["data"])
         replicas = make_replicas(settings, seed, noise, noise_seed, runs, dataset, device)
-        return Lockstep(replicas, about, record, tell).run(steps)
+        return Lockstep(replicas, about, record, show_progress).run(steps)
 
 
 def check(settings: Mapping, noise: Mapping, runs: int, steps: int) -> None:
-    """InputError where a trace could not find anything."""
+    """Raise InputError if a trace could not find anything."""
     if "method" not in settings:
-        remedy = "give its step to fitlib.tracing.operators.culprits_of"
-        raise InputError("trace", "technique", "own training", "only fitlib's own loop can be stepped", remedy)
+        remedy = "pass its step to fitlib.tracing.operators.culprits_of"
+        raise InputError("trace", "technique", "custom training", "only fitlib's own loop can be stepped", remedy)
     if runs < 2:
         raise InputError("trace", "runs", runs, "one run has nothing to part from", "trace two or more")
     if (noise.get("step") or 0) >= steps:
         problem = f"noise {noise['name']} comes at step {noise['step']}, after all steps that are compared"
         raise InputError("trace", "steps", steps, problem, f"compare {noise['step'] + 100} or choose an earlier step")
     if settings["training"].get("compile"):
-        problem = "the operators of a compiled network cannot be seen"
+        problem = "the operators of a compiled network cannot be recorded"
         raise InputError("trace", "training.compile", True, problem, "trace with --set training.compile=false")
 
 
 def save(found: Trace, folder: Path) -> list[Path]:
-    """Write every run's digest stream, the growth curve and the culprits into a folder; returns the files."""
+    """Write every run's digest stream, the growth curve and the culprits to a folder; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for stream in found.streams:
@@ -84,8 +85,8 @@ def save(found: Trace, folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _surroundings(threads: int) -> Iterator[None]:
-    """The threads and, afterwards, all settings of the process that a noise may change as they were."""
+def _process_settings(threads: int) -> Iterator[None]:
+    """Set the number of threads; at the end, restore all settings of the process that a noise may change."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.backends.mkldnn.enabled
     torch.set_num_threads(threads)
     try:

@@ -15,8 +15,8 @@ from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.registry.networks import NETWORKS
 from fitlib.tracing import explanation
 from fitlib.tracing.digest_streams import Stream, digest_flat, parting, read_stream, step_digests, write_stream
-from fitlib.tracing.lockstep import Lockstep, points
-from fitlib.tracing.operators import Operator, OperatorRecorder, common, culprits, culprits_of
+from fitlib.tracing.lockstep import Lockstep, measured_steps
+from fitlib.tracing.operators import Operator, OperatorRecorder, culprits, culprits_of, n_common
 from fitlib.tracing.replicas import Replica, make_replicas
 from fitlib.tracing.trace import check, save, trace
 from fitlib.training.loop import Generators, make_noise
@@ -73,9 +73,9 @@ def test_a_step_taken_again_is_the_same_step(method, example):
         assert replica.prepare()
         loss, _ = replica.step()
         made, after = step_digests(replica.method.model, loss), replica.state()
-        again, recorded = replica.again()
+        again, recorded = replica.repeat()
         assert step_digests(replica.method.model, again) == made and len(recorded) > 20
-        replica.put_back(after)
+        replica.restore(after)
         assert step_digests(replica.method.model, loss)[2:] == made[2:]
 
 
@@ -126,7 +126,7 @@ def test_a_start_that_differs_is_told_as_such():
 
 def test_a_batch_that_was_drawn_otherwise_is_told_as_such():
     replicas = make_replicas(settings(), 0, {"name": "none"}, 0, 2, toy(), "cpu")
-    replicas[1]._batches = replicas[1]._walk(Generators.of(1))
+    replicas[1]._batches = replicas[1]._step_batches(Generators.of(1))
     result = Lockstep(replicas, ABOUT).run(2)
     assert (result.parting.step, result.parting.cause) == (0, "batch")
 
@@ -266,7 +266,7 @@ def test_a_training_that_ends_is_measured_at_its_end():
 
 def test_points_start_at_the_parting_and_end_at_the_last_step():
     for start, steps in ((0, 1), (3, 4), (5, 500)):
-        assert {start, steps - 1} <= points(start, steps) <= set(range(start, steps))
+        assert {start, steps - 1} <= measured_steps(start, steps) <= set(range(start, steps))
 
 
 # Operators
@@ -303,7 +303,7 @@ def operator(name: str, inputs: str, outputs: str) -> Operator:
 def test_a_culprit_had_equal_inputs_and_unlike_outputs():
     one = [operator("a", "1", "1"), operator("b", "2", "3"), operator("c", "3", "4"), operator("d", "5", "5")]
     two = [operator("a", "1", "1"), operator("b", "2", "9"), operator("c", "9", "8"), operator("e", "5", "6")]
-    assert [c.operator.name for c in culprits([one, two])] == ["b"] and common([one, two]) == 3
+    assert [c.operator.name for c in culprits([one, two])] == ["b"] and n_common([one, two]) == 3
     assert [c.operator.name for c in culprits([one, one, two])] == ["b"] and culprits([one, one]) == []
 
 
@@ -347,7 +347,7 @@ def test_a_stream_survives_its_file_and_two_are_compared(tmp_path):
     kept = [read_stream(path) for path in paths]
     assert kept == [stream(), other]
     assert parting(kept) == (1, ["gradients", "weights"]) and parting([kept[0], stream("again")]) is None
-    assert "parted at step 1, in gradients and weights" in explanation.compared(kept, parting(kept))[0]
+    assert "parted at step 1, in gradients and weights" in explanation.comparison(kept, parting(kept))[0]
     assert parting([stream(), stream("run-01", start="t")]) == (-1, ["weights"])
 
 
@@ -370,7 +370,7 @@ def test_a_file_that_is_no_stream_or_of_another_version_is_refused(tmp_path):
     values = json.loads(path.read_text())
     for broken, problem in (
         ({**values, "format": 99}, "format = 99: digests of another version of fitlib"),
-        ({**values, "steps": [["a"]]}, "not a whole digest stream"),
+        ({**values, "steps": [["a"]]}, "incomplete digest stream"),
         ({"a": 1}, "not a digest stream"),
         ([], "not a digest stream"),
     ):
