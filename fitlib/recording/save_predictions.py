@@ -163,7 +163,7 @@ def checked_rows(
     """Check the arguments of `save_predictions` and encode them as numbers; InputError where they do not fit.
 
     >>> rows = checked_rows(["yes", "no"], ["yes", "yes"], {"sex": ["f", "m"]})
-    >>> rows.classes.names, rows.ground_truth.tolist(), rows.protected["protected.sex"].tolist()
+    >>> rows.classes.names, rows.ground_truth.tolist(), rows.protected["sex"].tolist()
     (('no', 'yes'), [1, 0], [0, 1])
     """
     truth, predicted = as_array("ground_truth", ground_truth), as_array("prediction", prediction)
