@@ -61,6 +61,7 @@ def find_module(name: str) -> Path | None:
     local = module_file(name, Path.cwd())
     if local is not None:
         return local
+    # Not importlib.util.find_spec(name): it imports the parent packages, which may be slow or have side effects.
     top, *parts = name.split(".")
     found = next((spec for finder in sys.meta_path if (spec := finder.find_spec(top, None))), None)
     for i, _ in enumerate(parts, 1):
@@ -197,6 +198,8 @@ def _installed() -> frozenset[Path]:
 
 
 def _imports(tree: ast.Module, package: str) -> set[str]:
+    # `from a import b`: b may be a name in a or a submodule, so a.b is listed as well; names without a file are dropped
+    # later, by `local_sources`.
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

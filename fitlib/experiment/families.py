@@ -44,6 +44,7 @@ def families(trainings: Iterable[TrainingSpec]) -> tuple[Family, ...]:
     described: dict[str, dict] = {}  # data settings -> classes and groups of that data set
     members: dict[str, list[TrainingSpec]] = {}
     found = {spec.name: _names_of(spec, described) for spec in trainings}
+    # Keys in order of first appearance; trainings without names yet are placed once all others are known.
     keys = dict.fromkeys(digest_json(names) for names in found.values() if names["classes"])
     for spec in trainings:
         names = found[spec.name]

@@ -228,7 +228,7 @@ def _why(guess: Guess) -> str:
 
 def _describe_favourable(found: TableGuesses) -> str:
     name, why = found.favourable
-    return f"{name} (guessed: {why})" if name else "not declared: names do not tell it (analysis.favourable)"
+    return f"{name} (guessed: {why})" if name else "not declared: the names do not show it (analysis.favourable)"
 
 
 def _describe_parts(found: TableGuesses) -> str:
@@ -266,7 +266,7 @@ def _head(found: TableGuesses, path: Path) -> list[str]:
     read = [f"{counted(found.read.table.num_rows, 'row')}, {counted(len(found.looks), 'column')}", *found.read.notes]
     return [
         *_comment(f"Made by fitlib init from {found.file}: {'; '.join(read)}."),
-        "# What was guessed says so: change what is wrong, then",
+        "# Guesses are marked as such: correct what is wrong, then",
         f"#   fitlib plan {_shell(path)}    # what would run",
         f"#   fitlib run {_shell(path)}    # train, measure, compare, report",
     ]
@@ -288,7 +288,7 @@ def _data(found: TableGuesses) -> list[str]:
 
 
 def _protected(found: TableGuesses) -> list[str]:
-    lines = [_line("  protected:", "methods use the first one, the report tells about each")]
+    lines = [_line("  protected:", "methods use the first one, the report covers each")]
     for guess, groups in zip(found.protected, found.groups, strict=True):
         lines += [*_comment(_describe_protected(guess, groups), 4), f"    - {scalar(guess.look.name)}"]
     if found.protected[0].others:
@@ -379,7 +379,9 @@ def _techniques(found: TableGuesses) -> list[str]:
 def _analysis(found: TableGuesses) -> list[str]:
     name, why = found.favourable
     comment = (
-        f"guessed: {why}" if name else f"the class that is good to get, one of {listing(found.classes)}: four fifths"
+        f"guessed: {why}"
+        if name
+        else f"the favourable class, one of {listing(found.classes)}, for the four-fifths rule"
     )
     return [
         _line("runs: 16", "of each training, all with the same seed"),

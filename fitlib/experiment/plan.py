@@ -48,10 +48,10 @@ class State:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of one training in one arm: where it is kept, what it is given, and what identifies it.
+    """One run of one training in one arm: its folder, parameters, key and state.
 
     index: of the run in its arm; folder: of its record and outputs; declared: the experiment's plain values. Parameters
-    and key parts are computed when first asked for and then kept: listing the runs of a plan costs nothing.
+    and key parts are computed when first used and then kept, so that listing the runs of a plan costs nothing.
     """
 
     spec: TrainingSpec
@@ -67,7 +67,7 @@ class PlannedRun:
 
     @property
     def shared_parameters(self) -> dict[str, object]:
-        """Parameters that every kind of training is given."""
+        """The parameters that every kind of training receives."""
         return {
             "noise": self.arm.noise,
             "noise_seed": self.declared["noise_seed"],
@@ -79,16 +79,16 @@ class PlannedRun:
 
     @cached_property
     def parameters(self) -> dict[str, object]:
-        """Parameters of the run's notebook, without the folder."""
+        """The parameters of the run's notebook, without the folder."""
         return self.spec.source.run_parameters(self.shared_parameters, self.spec.techniques)
 
     @cached_property
     def key_parts(self) -> dict[str, str]:
-        """Parts of the run's key."""
+        """The parts of the run's key."""
         return self.spec.source.key_parts(self.parameters, self.spec.techniques)
 
     def state(self) -> State:
-        """Read the run's state from disk: as it is now, so after a run it is another one."""
+        """Read the run's current state from disk; unlike parameters and key parts it is never kept."""
         return folder_state(self.folder, self.key_parts)
 
 
@@ -97,7 +97,7 @@ States = list[tuple[PlannedRun, State]]
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment in its folder, and the runs that it consists of."""
+    """The plan of an experiment in its folder: computed once and handed on."""
 
     experiment: Experiment
     paths: ExperimentPaths
@@ -130,7 +130,7 @@ class Plan:
         return PlannedRun(spec, arm, index, folder, self.experiment.declared)
 
     def states(self, trainings: Iterable[TrainingSpec] | None = None) -> States:
-        """Read the state of every run from disk, as it is now; with `trainings`, of their runs only."""
+        """Read the current state of every run from disk; with `trainings`, of their runs only."""
         chosen = None if trainings is None else {spec.name for spec in trainings}
         return [(run, run.state()) for run in self.runs if chosen is None or run.spec.name in chosen]
 

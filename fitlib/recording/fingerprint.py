@@ -41,22 +41,22 @@ def fingerprint(parameters: Mapping[str, object], dataset: Dataset, trained: Tra
         "training data": digest_arrays(dataset.train.arrays()),
         "test data": digest_arrays(dataset.test.arrays()),
         **_further_data(dataset),
-        **starts(trained.digests),
+        **start_parts(trained.digests),
         **environment(device),
     }
-    return marked(parts)
+    return with_hash(parts)
 
 
-def marked(parts: Mapping[str, str]) -> dict[str, object]:
+def with_hash(parts: Mapping[str, str]) -> dict[str, object]:
     """Return `{"fingerprint": hash of all parts, "parts": …}`.
 
-    >>> marked({"seed": "0"})["parts"]
+    >>> with_hash({"seed": "0"})["parts"]
     {'seed': '0'}
     """
     return {"fingerprint": digest_json(dict(parts)), "parts": dict(parts)}
 
 
-def starts(digests: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def start_parts(digests: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the parts of the fingerprint that a training records: initial weights, first batch, data order."""
     single = {row["part"]: row["digest"] for row in digests if row["part"] in ("initial weights", "first batch")}
     return {**single, "data order": digest_json([row["digest"] for row in digests if row["part"] == "order"])}
@@ -81,7 +81,7 @@ def environment(device: str, packages: Iterable[str] = PACKAGES) -> dict[str, st
     }
 
 
-def seen_from_outside() -> dict[str, str]:
+def observed_parts() -> dict[str, str]:
     """Return the software and hardware parts of a process that runs a custom training.
 
     All imported packages count, also those that a kernel imports before its first cell (`fitlib.execution.kernels`),

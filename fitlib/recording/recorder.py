@@ -29,7 +29,7 @@ from fitlib.digest import digest_arrays, digest_json
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
 from fitlib.options import options_of
-from fitlib.recording.fingerprint import starts
+from fitlib.recording.fingerprint import start_parts
 from fitlib.recording.save_predictions import RECORDERS, folder_of
 from fitlib.training.batch_structure import arrays, feed, leaves, smallest
 from fitlib.training.noise import NoNoise
@@ -106,7 +106,7 @@ class Recorder:
             remedy = "iterate recorder.batches(loader) in the training loop, in place of loader"
             raise RunFailed(f"nothing was trained under the Recorder of {self.run_dir}: {remedy}")
         self.noise.finish()
-        parts = {**starts(self.digests), "seed": str(self.seed), "random numbers": self.random, **self._used()}
+        parts = {**start_parts(self.digests), "seed": str(self.seed), "random numbers": self.random, **self._used()}
         return [*self.digests, *self._selected()], parts, self._noise_record()
 
     def _used(self) -> dict[str, str]:
@@ -174,6 +174,7 @@ class _Epoch:
         recorder = self.recorder
         if self.number is None:
             self._begin(batch)
+        # The smallest tensor, normally the labels: hashing every image of every batch would cost more than the step.
         feed(self.order, *smallest(batch))
         disturbed = recorder.noise.before_step(recorder.step, recorder.model, batch)
         recorder.step += 1

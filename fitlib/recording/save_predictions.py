@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
-from fitlib.recording.fingerprint import marked, seen_from_outside
+from fitlib.recording.fingerprint import observed_parts, with_hash
 from fitlib.recording.label_encoding import (
     WHERE,
     LabelNames,
@@ -127,6 +127,7 @@ def save_predictions(
     folder, is_temporary = _run_folder(run_dir, name)
     path = folder / "predictions" / f"{name}.parquet"
     digests, mark = _evidence(folder, rows)
+    # Everything is checked before the first file is written: a refused call leaves the folder unchanged.
     _check_files(folder, path, mark, rows, epochs)
     path.parent.mkdir(parents=True, exist_ok=True)
     (folder / NAMES_FILE).write_text(json.dumps(rows.names(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -341,7 +342,7 @@ def _evidence(folder: Path, rows: Rows) -> tuple[list[dict], dict[str, object]]:
         _refuse_unsaved(folder)
     else:
         digests, parts, noise = recorder.evidence()
-    mark = marked({"test data": rows.test_digest(), **parts, **seen_from_outside()})
+    mark = with_hash({"test data": rows.test_digest(), **parts, **observed_parts()})
     return digests, {**mark, "noise": noise, "recorded": recorder is not None}
 
 

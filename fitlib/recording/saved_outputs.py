@@ -59,7 +59,7 @@ class Finished:
 
     def compare(self, run: PlannedRun, folder: Path) -> None:
         """Raise RunFailed where names or test rows of a run differ from those of earlier runs; else add them."""
-        with self._guard:
+        with self._guard:  # compare and add in one step: runs end in several threads
             family = next(f for f in self._families if run.spec in f.trainings)
             names = self._compared_names(run, family, read_names(folder))
             rows = {name: self._compared_rows(run, name, folder, names) for name in run.spec.techniques}

@@ -1,4 +1,4 @@
-"""A plain PyTorch loop. What fitlib needs of it: a Recorder, its batches instead of the loader's, and the predictions.
+"""A plain PyTorch loop with what fitlib needs: a Recorder, its batches instead of the loader's, and the predictions.
 
 callable: plain_loop:train
 """

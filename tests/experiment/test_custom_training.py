@@ -1,4 +1,4 @@
-"""Experiments that name their own notebook or function: checked before any work, believed only on what they saved."""
+"""Experiments with a custom notebook or function: checked before any work, judged only by what their runs saved."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The declared plan stands as it was written; what is damaged or edited is refused, what changes is told."""
+"""The declared plan is kept as written; damage and edits are refused, later changes are reported."""
 
 import pytest
 import yaml

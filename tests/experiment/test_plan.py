@@ -1,4 +1,4 @@
-"""The queue: which runs there are, in which order, and what identifies each."""
+"""The plan: the runs of an experiment, their order, keys and states."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a module imports that a training imports."""
+"""A module that is imported by a module of a custom training."""
 
 import numpy as np
 

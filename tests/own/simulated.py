@@ -1,4 +1,4 @@
-"""Functions as an experiment could name them: nothing is learnt, so that a run takes no time.
+"""Functions that an experiment could name; nothing is learnt, so a run takes no time.
 
 callable: simulated:train
 """

@@ -1,4 +1,4 @@
-"""Under a Recorder anybody's loop gives full evidence, and the noise acts between the digest and the step."""
+"""A Recorder collects full evidence of any training loop, and the noise acts between the digest and the step."""
 
 import collections
 import importlib

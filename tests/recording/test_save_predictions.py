@@ -1,4 +1,4 @@
-"""What people hold as predictions is saved as fitlib reads it, or refused in one line; nothing is guessed silently."""
+"""Predictions in any usual form are saved in fitlib's format or refused in one line; nothing is guessed silently."""
 
 import json
 import subprocess

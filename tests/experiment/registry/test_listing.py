@@ -1,4 +1,4 @@
-"""`fitlib techniques` and `fitlib datasets` say what there is; the committed page is what the registry says."""
+"""`fitlib techniques` and `fitlib datasets` list the registry; the committed page is generated from it."""
 
 import subprocess
 import sys
