@@ -378,11 +378,7 @@ def _techniques(found: TableGuesses) -> list[str]:
 
 def _analysis(found: TableGuesses) -> list[str]:
     name, why = found.favourable
-    comment = (
-        f"guessed: {why}"
-        if name
-        else f"the favourable class, one of {listing(found.classes)}, for the four-fifths rule"
-    )
+    comment = f"guessed: {why}" if name else f"one of {listing(found.classes)}, for the four-fifths rule"
     return [
         _line("runs: 16", "of each training, all with the same seed"),
         "seeds: [0]",
