@@ -22,8 +22,8 @@ GIVEN = {"ground_truth": TRUTH, "prediction": PREDICTION, "protected": SEX}
 
 
 @pytest.fixture(autouse=True)
-def no_folder_by_hand():
-    save_predictions._folder_by_hand.clear()
+def no_temporary_folder():
+    save_predictions._temporary_folder.clear()
 
 
 def saved(folder, **changes):
@@ -266,7 +266,7 @@ def test_a_history_that_would_be_misread_is_refused(tmp_path, history, match):
         ({"technique": "a/b"}, "technique = 'a/b': not a valid technique name"),
         ({"technique": "Ä"}, "technique = 'Ä': no name"),
         ({"technique": ""}, "technique = '': no name"),
-        ({"technique": 3}, "technique = 3: no name"),
+        ({"technique": 3}, "technique = 3: not a valid technique name"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, changes, match):
