@@ -264,8 +264,8 @@ def test_a_history_that_would_be_misread_is_refused(tmp_path, history, match):
         ({"ground_truth": [[0, 1], [0]] * 3}, "ground_truth = 'list': cannot be made an array"),
         ({"ground_truth": [], "prediction": [], "protected": []}, "no rows"),
         ({"technique": "a/b"}, "technique = 'a/b': not a valid technique name"),
-        ({"technique": "Ä"}, "technique = 'Ä': no name"),
-        ({"technique": ""}, "technique = '': no name"),
+        ({"technique": "Ä"}, "technique = 'Ä': not a valid technique name"),
+        ({"technique": ""}, "technique = '': not a valid technique name"),
         ({"technique": 3}, "technique = 3: not a valid technique name"),
     ],
 )
