@@ -124,7 +124,7 @@ def test_runs_on_unlike_hardware_are_kept_apart(metrics):
     text = " ".join(
         section.sentences(found, causes.cause_tests(metrics, experiment_plan(), evidence), experiment_plan())
     )
-    assert "2 kinds of hardware (cpu 1 and cpu 2)" in told and "ulp on cpu 2" in " ".join(
+    assert "2 kinds of hardware (cpu 1 and cpu 2)" in text and "ulp on cpu 2" in " ".join(
         section.spread_view(found, experiment_plan())["Arm"]
     )
 
