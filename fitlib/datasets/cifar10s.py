@@ -11,7 +11,6 @@ import hashlib
 import io
 import pickle
 import random
-import tarfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -252,6 +251,8 @@ def _download(folder: Path) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
+    import tarfile  # only a download needs it
+
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
     archive.unlink()
