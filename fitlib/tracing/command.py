@@ -32,7 +32,7 @@ def choose_technique(experiment: Experiment, name: str | None, where: str) -> Te
     if name is None:
         return next((t for t in experiment.techniques if t.baseline is None), experiment.techniques[0])
     if name not in techniques:
-        raise InputError(where, "--technique", name, "unknown technique", f"known: {', '.join(techniques)}")
+        raise InputError(where, "--technique", name, "unknown technique", f"choose one of {', '.join(techniques)}")
     return techniques[name]
 
 
@@ -56,12 +56,12 @@ def _trace(
 
 
 def _compare(files: list[Path], show: Callable[[str], None]) -> str:
-    from fitlib.tracing.digest_streams import parting, read_stream
+    from fitlib.tracing.digest_streams import first_difference, read_stream
 
     streams = [read_stream(path) for path in files]
     for path, stream in zip(files, streams, strict=True):
         stream.run = str(path)
-    for line in explanation.comparison(streams, parting(streams)):
+    for line in explanation.comparison(streams, first_difference(streams)):
         show(line)
     return ""
 

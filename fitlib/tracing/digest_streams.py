@@ -89,7 +89,7 @@ def same_bytes(first: Tensor, second: Tensor) -> bool:
     return comparable and torch.equal(_bytes(first), _bytes(second))
 
 
-def parting(streams: Sequence[Stream]) -> tuple[int, list[str]] | None:
+def first_difference(streams: Sequence[Stream]) -> tuple[int, list[str]] | None:
     """Return the first step after which streams differ, with the parts that differ; step -1: they started apart.
 
     None: equal over all common steps. InputError if they cannot be compared (fewer than two, another training,

@@ -1,6 +1,6 @@
-"""Train the control arm of every configuration in a process of its own, and print every digest as JSON.
+"""Train the control arm of every configuration in a separate process, and print all digests as JSON.
 
-python control_digests.py [SECONDS]: the clock goes that many seconds ahead, as on a later day.
+python control_digests.py [SECONDS]: the clock is set forward by that many seconds, as on a later day.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.support.method_examples import Example, configurations, table, traine
 
 
 def digests() -> dict[str, list]:
-    """{name of the configuration: digest rows of its control run}; two epochs each."""
+    """Return {name of the configuration: digest rows of its control run}, for two epochs each."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     return {name: _run(method, example) for name, (method, example) in configurations(METHODS).items()}

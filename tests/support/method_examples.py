@@ -1,7 +1,7 @@
-"""One small configuration per method, on which the tests of all methods (`test_techniques`, `test_noise`) train it.
+"""One small configuration per method, on which the tests of all methods (`test_methods`, `test_noise`) train it.
 
-A method that is satisfied with the toy classes and the small network needs no entry here. One that needs more, such as
-feature maps, labels or stages of its own, has an entry in `EXAMPLES`: what it leaves out is that of the default.
+A method that works with the toy classes and the small network needs no entry here. One that needs more, such as feature
+maps, labels or its own stages, has an entry in `EXAMPLES`, which overrides the defaults.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from fitlib.training.evaluation import Trained
 from fitlib.training.loop import Generators, make_method, train
 from fitlib.training.noise import NoNoise
 
-torch.set_num_threads(1)  # quickest for networks as small as these, and polite to tests that run beside
+torch.set_num_threads(1)  # fastest for networks this small, and fair to tests that run in parallel
 
 NETWORK = {"name": "small-cnn", "width": 4, "dropout": 0.0}
 
 
 def toy(n: int = 240, seed: int = 0) -> Dataset:
-    """Three classes that differ in where the light is; group 1 is darker; classes are unequally mixed."""
+    """Return three classes that differ in the position of the light; group 1 is darker; classes differ in size."""
     rng = np.random.default_rng(seed)
     y, protected = rng.integers(0, 3, n), (rng.random(n) < 0.3).astype(np.int64)
     x = 0.1 * rng.random((n, 3, 8, 8), dtype=np.float32)
@@ -40,14 +40,14 @@ def toy(n: int = 240, seed: int = 0) -> Dataset:
 
 
 def two_classes() -> Dataset:
-    """The toy with the classes a (0) and b or c (1)."""
+    """Return the toy with the classes a (0) and b or c (1)."""
     whole = toy()
     split = replace(whole.train, y=(whole.train.y > 0).astype(np.int64))
     return replace(whole, train=split, test=split, classes=("a", "other"))
 
 
 def table() -> Dataset:
-    """Three classes on two numbers and two columns of codes, the second of which is the class; two groups."""
+    """Return three classes with two numbers and two columns of codes, the second being the class; two groups."""
     rng = np.random.default_rng(0)
     y, protected = rng.integers(0, 3, 240), rng.integers(0, 2, 240)
     numbers = np.stack([y + 0.1 * rng.normal(size=240), rng.normal(size=240)], axis=1)
@@ -57,7 +57,7 @@ def table() -> Dataset:
 
 
 def labels() -> Dataset:
-    """The toy with three labels a row instead of a class: every label's light is on or off by itself."""
+    """Return the toy with three labels a row instead of a class: every label's light is on or off independently."""
     rng, whole = np.random.default_rng(1), toy()
     y = (rng.random((len(whole.train), 3)) < 0.5).astype(np.int64)
     x = 0.1 * rng.random(whole.train.x.shape, dtype=np.float32)
@@ -69,7 +69,7 @@ def labels() -> Dataset:
 
 @dataclass(frozen=True)
 class Example:
-    """A method with its options, on data, with a network and options of the loop; how well it does after that."""
+    """A method with its options, data, network and options of the loop, and the results to expect."""
 
     options: dict = field(default_factory=dict)
     data: Callable[[], Dataset] = toy
@@ -81,9 +81,9 @@ class Example:
     accuracy: float = 0.9  # at least, under every rule that fits the data
 
     def loop(self, **changes: object) -> Training:
-        """Options of the loop, with changes."""
-        own = {"batch_size": 32, "learning_rate": 0.05, **self.training, **changes}
-        return Training(**own if "stages" in own else {"epochs": self.epochs, **own})
+        """Return the options of the loop, with changes."""
+        options = {"batch_size": 32, "learning_rate": 0.05, **self.training, **changes}
+        return Training(**options if "stages" in options else {"epochs": self.epochs, **options})
 
 
 EXAMPLES: dict[str, Example] = {}
@@ -100,7 +100,7 @@ MLP = {"name": "mlp", "hidden": [16], "dropout": 0.0, "embedding": None}
 
 
 def on_table(method: str) -> Example:
-    """The method's example on the table, which has fewer steps an epoch to learn from than images have pixels."""
+    """Return the method's example on the table, which needs more epochs than images."""
     example = EXAMPLES.get(method, Example())
     return replace(example, data=table, network=MLP, epochs=24, falls_to=max(0.6, example.falls_to))
 
@@ -119,7 +119,7 @@ VARIANTS = {  # further configurations of a method
 
 
 def configurations(methods: object) -> dict[str, tuple[str, Example]]:
-    """Everything the tests train: {name of the configuration: (method, example)}."""
+    """Return everything the tests train: {name of the configuration: (method, example)}."""
     return {name: (name, EXAMPLES.get(name, Example())) for name in methods} | VARIANTS
 
 
@@ -145,21 +145,21 @@ def make_network(
 def built(
     method: str, example: Example, seed: int = 0, seeds: dict | None = None, **changes: object
 ) -> tuple[object, Generators]:
-    """The method as it is before training, and the generators that go with it."""
+    """Return the method before training, with its generators."""
     generators = Generators.of(seed, seeds)
     named = {"name": method, **example.options}
     return make_method(named, example.network, example.loop(**changes), example.data(), generators), generators
 
 
 def trained(method: str, example: Example, seed: int = 0, noise: object = None, **changes: object) -> Trained:
-    """The method, trained on its example; without noise by default."""
+    """Train the method on its example, by default without noise."""
     noise = noise or NoNoise(0, 0)
     learner, generators = built(method, example, seed, noise.seeds, **changes)
     return train(example.data(), learner, noise, generators)
 
 
 def learn(training: Training, dataset: Dataset | None = None, method: type | None = None, device: str = "cpu"):
-    """The baseline (or a class in its place), trained without noise on the toy or another data set."""
+    """Train the baseline (or another class in its place) without noise on the toy or another data set."""
     dataset, generators = dataset or toy(), Generators.of(0)
     learner = make_method({"name": "baseline"}, NETWORK, training, dataset, generators)
     learner.__class__ = method or learner.__class__
@@ -167,15 +167,15 @@ def learn(training: Training, dataset: Dataset | None = None, method: type | Non
 
 
 def with_validation(whole: Dataset) -> Dataset:
-    """The data set with a validation part: every second row of the training part."""
+    """Return the data set with a validation part: every second row of the training part."""
     return replace(whole, validation=whole.train.take(np.arange(0, len(whole.train), 2)))
 
 
 def bytes_of(split: Split) -> Split:
-    """The same images as bytes."""
+    """Return the same images as bytes."""
     return replace(split, x=np.round(255 * np.minimum(split.x, 1)).astype(np.uint8))
 
 
 def parts(result: Trained, part: str) -> list[str]:
-    """The digests of a part, in order."""
+    """Return the digests of a part, in order."""
     return [row["digest"] for row in result.digests if row["part"] == part]

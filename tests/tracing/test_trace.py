@@ -14,7 +14,7 @@ from fitlib.experiment.registry.entries import Entry
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.registry.networks import NETWORKS
 from fitlib.tracing import explanation
-from fitlib.tracing.digest_streams import Stream, digest_flat, parting, read_stream, step_digests, write_stream
+from fitlib.tracing.digest_streams import Stream, digest_flat, first_difference, read_stream, step_digests, write_stream
 from fitlib.tracing.lockstep import Lockstep, measured_steps
 from fitlib.tracing.operators import Operator, OperatorRecorder, culprits, culprits_of, n_common
 from fitlib.tracing.replicas import Replica, make_replicas
@@ -346,22 +346,24 @@ def test_a_stream_survives_its_file_and_two_are_compared(tmp_path):
         write_stream(path, one)
     kept = [read_stream(path) for path in paths]
     assert kept == [stream(), other]
-    assert parting(kept) == (1, ["gradients", "weights"]) and parting([kept[0], stream("again")]) is None
-    assert "parted at step 1, in gradients and weights" in explanation.comparison(kept, parting(kept))[0]
-    assert parting([stream(), stream("run-01", start="t")]) == (-1, ["weights"])
+    assert (
+        first_difference(kept) == (1, ["gradients", "weights"]) and first_difference([kept[0], stream("again")]) is None
+    )
+    assert "parted at step 1, in gradients and weights" in explanation.comparison(kept, first_difference(kept))[0]
+    assert first_difference([stream(), stream("run-01", start="t")]) == (-1, ["weights"])
 
 
 def test_streams_that_cannot_be_compared_are_refused_in_one_sentence(tmp_path):
     with pytest.raises(InputError, match=r"unlike shapes: w torch\.float32.*in run-00 but w .*in run-01"):
-        parting([stream(), stream("run-01", layout=[["w", "torch.float32", [4]]])])
+        first_difference([stream(), stream("run-01", layout=[["w", "torch.float32", [4]]])])
     with pytest.raises(InputError, match="'v': unlike shapes: no such tensor in run-00 but v"):
-        parting([stream(), stream("run-01", layout=[*stream().layout, ["v", "torch.float32", [1]]])])
+        first_difference([stream(), stream("run-01", layout=[*stream().layout, ["v", "torch.float32", [1]]])])
     with pytest.raises(InputError, match="one run has nothing to part from"):
-        parting([stream()])
+        first_difference([stream()])
     with pytest.raises(InputError, match="run-01 has no step"):
-        parting([stream(), stream("run-01", steps=[])])
+        first_difference([stream(), stream("run-01", steps=[])])
     with pytest.raises(RunFailed, match="run-01 crashed at step 2, until then equal: out of luck"):
-        parting([stream(), stream("run-01", steps=stream().steps[:2], failed="out of luck")])
+        first_difference([stream(), stream("run-01", steps=stream().steps[:2], failed="out of luck")])
 
 
 def test_a_file_that_is_no_stream_or_of_another_version_is_refused(tmp_path):
@@ -394,7 +396,7 @@ def test_a_trace_leaves_the_process_as_it_was_and_its_files_can_be_compared(tmp_
     names = [path.name for path in save(result, tmp_path / "kept")]
     assert names == ["run-00.json", "run-01.json", "growth.csv"]
     kept = [read_stream(tmp_path / "kept" / name) for name in names[:2]]
-    assert parting(kept)[0] == 2
+    assert first_difference(kept)[0] == 2
 
 
 FILE = """
@@ -439,7 +441,7 @@ def test_the_command_ends_with_1_where_a_run_crashed(command):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--technique", "C"], "--technique = 'C': unknown technique; known: A, B"),
+        (["--technique", "C"], "--technique = 'C': unknown technique; choose one of A, B"),
         (["--noise", "ulps"], "noise = 'ulps': unknown noise; did you mean 'ulp'?"),
         (["--runs", "1"], "runs = 1: one run has nothing to part from"),
     ],

@@ -11,6 +11,8 @@ from fitlib.experiment.registry.methods import BaselineOptions, MapAdversaryOpti
 from fitlib.training.batching import Batch
 from fitlib.training.methods.base import Method, at_least_half, classification_loss, most_likely
 
+STUDY_EPSILON = 1e-15  # the study's guard against division by zero; it gives an absent class the weight 1e15 n
+
 
 def argmax(scores: Tensor, protected: Tensor) -> Tensor:
     """Return the class with the largest logit."""
@@ -49,9 +51,6 @@ class Baseline(Method):
         if self.weights is None:
             return classification_loss(logits, y)
         return weighted_loss(logits, y, self.weights)
-
-
-STUDY_EPSILON = 1e-15  # the study's guard against division by zero; it gives an absent class the weight 1e15 n
 
 
 def class_weights(y: np.ndarray, n_classes: int, kind: str) -> Tensor:

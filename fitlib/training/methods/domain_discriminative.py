@@ -11,6 +11,8 @@ from fitlib.experiment.registry.methods import DomainDiscriminativeOptions
 from fitlib.training.batching import Batch
 from fitlib.training.methods.base import Method, most_likely
 
+SLACK = 1e-9  # of a count: a share exactly at its bound satisfies it despite rounding
+
 
 class DomainDiscriminative(Method):
     """L = mean CE(z, (d, y)): one softmax over all pairs of group d and class y; p[d, y] are its probabilities.
@@ -89,9 +91,6 @@ def prior_shift_weights(y: np.ndarray, protected: np.ndarray, n_classes: int, n_
     """
     counts = np.bincount(protected * n_classes + y, minlength=n_groups * n_classes).reshape(n_groups, n_classes)
     return torch.from_numpy(np.where(counts > 0, len(y) / np.maximum(counts, 1), 0.0)).float()
-
-
-SLACK = 1e-9  # of a count: a share exactly at its bound satisfies it despite rounding
 
 
 def calibrate(potentials: Tensor, protected: Tensor, n_groups: int, options: DomainDiscriminativeOptions) -> Tensor:

@@ -21,15 +21,15 @@ def load_weights(network: nn.Module, path: str, replaceable: str) -> None:
     shape and none may be left over; otherwise InputError names the first ones. Batch counters, which are missing from
     files of old PyTorch versions, may be absent.
     """
-    own = network.state_dict()
-    given = _without_misfit(read_weights(path), own, f"{replaceable}.")
-    optional = {name for name in own if name.endswith("num_batches_tracked") or name.startswith(f"{replaceable}.")}
-    wrong = [f"{name} is missing" for name in own if name not in given and name not in optional]
-    wrong += [f"{name} is unknown" for name in given if name not in own]
+    expected = network.state_dict()
+    given = _without_misfit(read_weights(path), expected, f"{replaceable}.")
+    optional = {name for name in expected if name.endswith("num_batches_tracked") or name.startswith(f"{replaceable}.")}
+    wrong = [f"{name} is missing" for name in expected if name not in given and name not in optional]
+    wrong += [f"{name} is unknown" for name in given if name not in expected]
     wrong += [
-        f"{name} has shape {tuple(tensor.shape)}, not {tuple(own[name].shape)}"
+        f"{name} has shape {tuple(tensor.shape)}, not {tuple(expected[name].shape)}"
         for name, tensor in given.items()
-        if name in own and tensor.shape != own[name].shape
+        if name in expected and tensor.shape != expected[name].shape
     ]
     if wrong:
         problem = f"{len(wrong)} tensors do not fit this network: {'; '.join(wrong[:SHOWN])}"
@@ -56,7 +56,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
     return state
 
 
-def _without_misfit(given: dict[str, Tensor], own: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _without_misfit(given: dict[str, Tensor], expected: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Drop the replaceable layer's tensors if one of them has another size."""
-    fits = all(t.shape == own[n].shape for n, t in given.items() if n.startswith(prefix) and n in own)
+    fits = all(t.shape == expected[n].shape for n, t in given.items() if n.startswith(prefix) and n in expected)
     return given if fits else {n: t for n, t in given.items() if not n.startswith(prefix)}
