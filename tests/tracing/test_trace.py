@@ -134,7 +134,7 @@ def test_a_batch_that_was_drawn_otherwise_is_told_as_such():
 class Lookup(nn.Module):
     """A table read by row numbers: the gradient of `table[rows]` is summed by parallel atomic additions."""
 
-    def __init__(self, shape, n_outputs):
+    def __init__(self, shape, n_outputs, options):
         super().__init__()
         self.table = nn.Parameter(torch.randn(16, 512))
         self.head = nn.Linear(512, n_outputs)
