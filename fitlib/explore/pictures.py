@@ -2,8 +2,7 @@
 
 Every function takes a `fitlib.results.loaded.LoadedExperiment` and a choice, and returns a `Picture` or a table. What
 if: other numbers of runs at the standard deviations that were found, other landmarks than 0.8 at the runs there are.
-Both look at
-results that are known: they plan the next experiment, and conclude nothing about this one.
+Both look at results that are known: they plan the next experiment, and conclude nothing about this one.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.counts import cells_of
 from fitlib.metrics.long_tables import counts_array
 from fitlib.report import captions
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.figures import distributions
 from fitlib.report.figures import style as style_figures
 from fitlib.report.figures.runs_needed import NUMBERS, power_at
@@ -35,7 +35,7 @@ from fitlib.report.notebook_display import address, table_html
 from fitlib.report.sections.runs import runs_view
 from fitlib.results.loaded import LoadedExperiment
 from fitlib.statistics import power, risk
-from fitlib.statistics.estimates import mean_interval
+from fitlib.statistics.estimates import Estimate, mean_interval
 from fitlib.tables.metric_series import main_arms
 
 RATES = {
@@ -53,7 +53,7 @@ Option = tuple[str, int | None]
 
 @dataclass(frozen=True)
 class Choice:
-    """What is looked at: a metric, between the groups of an attribute, overall or of one class, or of one group.
+    """A choice of what to look at: a metric, between the groups of an attribute, overall or of one class or group.
 
     ``target``: number of the class, None for overall; ``group``: number of the group, None for all.
     """
@@ -66,7 +66,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with its text alternative and its caption; shown as HTML."""
+    """A figure with its text alternative and its caption; displayed as HTML."""
 
     figure: Figure
     alt: str
@@ -90,16 +90,16 @@ def _svg(figure: Figure) -> bytes:
 
 
 def targets(plan: Mapping, metric: str) -> list[Option]:
-    """Classes that a metric can be looked at for; a bias metric also overall, accuracy only so."""
-    classes = [(str(name), number) for number, name in enumerate(plan["classes"])]
+    """Return the classes that a metric can be looked at for; a bias metric also overall, accuracy only so."""
+    classes: list[Option] = [(str(name), number) for number, name in enumerate(plan["classes"])]
     if metric == "accuracy":
         return [("overall", None)]
     return classes if metric in RATES else [("overall", None), *classes]
 
 
 def groups(plan: Mapping, attribute: str, metric: str) -> list[Option]:
-    """Groups that a metric can be looked at for; a bias metric compares them, so it has no value of one of them."""
-    names = [(str(name), number) for number, name in enumerate(plan["groups"][attribute])]
+    """Return the groups that a metric can be looked at for; a bias metric compares them, so it has no value for one."""
+    names: list[Option] = [(str(name), number) for number, name in enumerate(plan["groups"][attribute])]
     if metric in BIAS_METRICS:
         return [("all, compared", None)]
     return names if metric in RATES else [("all", None), *names]
@@ -109,7 +109,7 @@ def groups(plan: Mapping, attribute: str, metric: str) -> list[Option]:
 
 
 def values(experiment: LoadedExperiment, choice: Choice) -> pd.DataFrame:
-    """Value of every run: technique, arm, run, value; metric, target and group as `plots.distribution` wants them."""
+    """Return the value of every run: technique, arm, run, value; and the columns that `distribution` needs."""
     if choice.metric in RATES:
         rows = _rates(experiment, choice)
     else:
@@ -126,7 +126,7 @@ def _same(column: pd.Series, wanted: int | None) -> pd.Series:
 
 
 def _rates(experiment: LoadedExperiment, choice: Choice) -> pd.DataFrame:
-    """The rate of one group and class in every run, from the counts of all techniques."""
+    """Return the rate of one group and class in every run, from the counts of all techniques."""
     plan, parts = experiment.plan, []
     for technique in (t["technique"] for t in plan["techniques"]):
         table = experiment.counts(technique)
@@ -139,7 +139,7 @@ def _rates(experiment: LoadedExperiment, choice: Choice) -> pd.DataFrame:
 
 
 def means(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean with Student's 95 % interval by technique and arm, in the columns that `plots.distribution` wants."""
+    """Return the mean with Student's 95 % interval by technique and arm, in the columns that `distribution` needs."""
     found = []
     for (technique, arm), part in rows.groupby(KEYS, sort=False):
         x = part["value"].dropna().to_numpy(float)
@@ -152,7 +152,7 @@ def means(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def distribution(experiment: LoadedExperiment, choice: Choice) -> Picture:
-    """Every run a point, by technique, with mean and interval."""
+    """Draw every run as a point, by technique, with mean and interval."""
     rows = values(experiment, choice)
     summary = means(rows)
     baselines = {t["technique"] for t in experiment.plan["techniques"] if t["baseline"] is None}
@@ -161,24 +161,24 @@ def distribution(experiment: LoadedExperiment, choice: Choice) -> Picture:
     if choice.metric in RATES:
         ax.set_xlabel("% of the group")
     about = "Every point is a run; mean and its 95 % interval (Student's t). No test is made here."
-    told = [f"{row.technique}: mean {fmt.points(row.mean)}" for row in summary.itertuples(index=False)]
-    alt = f"Dot plot of {_title(experiment.plan, choice)} by technique, in points. {fmt.listed(told, 8)}."
-    return Picture(ax.figure, alt, captions.caption(experiment.plan, summary["n"], about))
+    texts = [f"{row.technique}: mean {fmt.points(row.mean)}" for row in summary.itertuples(index=False)]
+    alt = f"Dot plot of {_title(experiment.plan, choice)} by technique, in points. {fmt.listed(texts, 8)}."
+    return Picture(style_figures.figure_of(ax), alt, captions.caption(experiment.plan, summary["n"], about))
 
 
 def _title(plan: Mapping, choice: Choice) -> str:
-    told = [choice.metric]
-    told += [f"class {say.class_name(plan, choice.target)}"] if choice.target is not None else []
-    told += [f"group {plan['groups'][choice.attribute][choice.group]}"] if choice.group is not None else []
-    told += [f"by {choice.attribute}"] if len(plan["groups"]) > 1 else []
-    return ", ".join(told)
+    texts = [choice.metric]
+    texts += [f"class {words.class_name(plan, choice.target)}"] if choice.target is not None else []
+    texts += [f"group {plan['groups'][choice.attribute][choice.group]}"] if choice.group is not None else []
+    texts += [f"by {choice.attribute}"] if len(plan["groups"]) > 1 else []
+    return ", ".join(texts)
 
 
 # Runs
 
 
 def runs(experiment: LoadedExperiment, technique: str, arm: str, attribute: str) -> pd.DataFrame:
-    """The planned runs of a technique as the report tells them, text in every cell; index: number of the run."""
+    """Return the planned runs of a technique as in the report, text in every cell; index: number of the run."""
     table = experiment.tables["runs"]
     rows = table[(table["technique"] == technique) & (table["arm"] == arm) & (table["attribute"] == attribute)]
     view = runs_view(pd.DataFrame(rows), experiment.plan).drop(columns="Technique")
@@ -186,7 +186,7 @@ def runs(experiment: LoadedExperiment, technique: str, arm: str, attribute: str)
 
 
 def run_curves(experiment: LoadedExperiment, technique: str, arm: str, run: int) -> Picture | None:
-    """Accuracy by epoch and group of one run, before those of all others; None where none was recorded."""
+    """Draw accuracy by epoch and group of one run, before those of all others; None where none was recorded."""
     training = _training(experiment, technique)
     history = experiment.history
     rows = history[(history["training"] == training) & (history["arm"] == arm)]
@@ -196,16 +196,16 @@ def run_curves(experiment: LoadedExperiment, technique: str, arm: str, run: int)
     number = rows["run"].nunique()
     about = f"Accuracy on the test set after each epoch; pale: the other {number - 1} runs of {training}. No test."
     last = rows[(rows["run"] == run) & (rows["epoch"] == rows["epoch"].max())]
-    told = [
+    texts = [
         f"{name}: {fmt.points(v)} %"
         for name, v in zip(_names(experiment.plan, last), last["test_accuracy"], strict=False)
     ]
-    alt = f"Accuracy of run-{run:02d} by epoch and group. At the end {fmt.listed(told, 8)}."
-    return Picture(ax.figure, alt, captions.caption(experiment.plan, [number], about))
+    alt = f"Accuracy of run-{run:02d} by epoch and group. At the end {fmt.listed(texts, 8)}."
+    return Picture(style_figures.figure_of(ax), alt, captions.caption(experiment.plan, [number], about))
 
 
 def _names(plan: Mapping, rows: pd.DataFrame) -> list[str]:
-    """Names of the groups that a history has: those of the first protected attribute."""
+    """Return the names of the groups that a history has: those of the first protected attribute."""
     names = next(iter(plan["groups"].values()))
     return [str(names[int(g)]) if int(g) < len(names) else str(g) for g in sorted(rows["group"].unique())]
 
@@ -224,7 +224,7 @@ def _draw_curves(rows: pd.DataFrame, run: int, names: list[str]) -> Axes:
             ax.plot(part["epoch"] + 1, 100 * part["test_accuracy"], color=style_figures.PALE, linewidth=0.8)
     for i, (_, part) in enumerate(rows[rows["run"] == run].groupby("group")):
         colour, marker, line = looks[i % len(looks)]
-        style = {"color": colour, "marker": marker, "linestyle": line, "markersize": 3}
+        style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": line, "markersize": 3}
         ax.plot(part["epoch"] + 1, 100 * part["test_accuracy"], label=names[i].replace("$", r"\$"), **style)
     ax.set(xlabel="epoch", ylabel="% correct")
     ax.set_title(f"run-{run:02d}")
@@ -233,7 +233,7 @@ def _draw_curves(rows: pd.DataFrame, run: int, names: list[str]) -> Axes:
 
 
 def run_digests(experiment: LoadedExperiment, technique: str, arm: str, run: int) -> str:
-    """What a run recorded of itself, as an HTML table, each digest beside the number of runs that share it."""
+    """Return what a run recorded of itself as an HTML table, each digest beside the number of runs that share it."""
     training, digests = _training(experiment, technique), experiment.digests
     rows = digests[(digests["training"] == training) & (digests["arm"] == arm)] if len(digests) else digests
     own = rows[rows["run"] == run] if len(rows) else rows
@@ -247,14 +247,14 @@ def run_digests(experiment: LoadedExperiment, technique: str, arm: str, run: int
             "SHA-256": f"{row.digest[:16]}…",
             "Shared by": f"{row.shared} of {total} runs",
         }
-        for row in _told_apart(own, rows).itertuples(index=False)
+        for row in _first_and_last_shared(own, rows).itertuples(index=False)
     )
     about = "Runs part where a digest is no longer shared by all; of epochs with equal numbers, the first and the last."
     return table_html(f"Digests of run-{run:02d}", view, captions.caption(experiment.plan, [total], about))
 
 
-def _told_apart(own: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Digests of a run with the number of runs that share each; of equal numbers in a row, the first and the last."""
+def _first_and_last_shared(own: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a run's digests with the number of runs that share each; of equal numbers, the first and the last."""
     keys = ["part", "epoch", "digest"]
     shared = rows.groupby(keys)["run"].nunique().rename("shared").reset_index()
     found = own.merge(shared, on=keys).sort_values(["part", "epoch"], kind="stable")
@@ -263,7 +263,7 @@ def _told_apart(own: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_link(experiment: LoadedExperiment, technique: str, arm: str, run: int) -> str:
-    """A link from the notebook's folder to a run's executed notebook, as HTML; says so where there is none."""
+    """Return a link from the notebook's folder to a run's executed notebook as HTML; a sentence without one."""
     path = experiment.root / "runs" / _training(experiment, technique) / arm / f"run-{run:02d}" / "train.ipynb"
     if not path.is_file():
         return "<p>It left no executed notebook.</p>"
@@ -279,7 +279,7 @@ def _training(experiment: LoadedExperiment, technique: str) -> str:
 
 
 def other_runs(experiment: LoadedExperiment, technique: str, arm: str, choice: Choice, n: int) -> Picture | None:
-    """Power and width of the interval with ``n`` runs of each, at the standard deviations that were found.
+    """Draw power and width of the interval with ``n`` runs of each, at the standard deviations that were found.
 
     None where nothing is compared: `NOT_COMPARED`.
     """
@@ -291,7 +291,7 @@ def other_runs(experiment: LoadedExperiment, technique: str, arm: str, choice: C
         "corrected α, 0 where it cannot reach it. It says nothing about this experiment's own verdicts."
     )
     caption = captions.caption(plan, [row["n_baseline"], row["n_technique"]], about)
-    return Picture(_runs_figure(row, plan, n), other_runs_told(row, plan, n), caption)
+    return Picture(_runs_figure(row, plan, n), other_runs_sentence(row, plan, n), caption)
 
 
 def _comparison(experiment: LoadedExperiment, technique: str, arm: str, choice: Choice) -> pd.Series | None:
@@ -300,8 +300,8 @@ def _comparison(experiment: LoadedExperiment, technique: str, arm: str, choice: 
     return None if rows.empty or rows.iloc[0][["sd_baseline", "sd_technique"]].isna().any() else rows.iloc[0]
 
 
-def other_runs_told(row: Mapping, plan: Mapping, n: int) -> str:
-    """The same in a sentence."""
+def other_runs_sentence(row: Mapping, plan: Mapping, n: int) -> str:
+    """Describe the same in a sentence."""
     half, found = _half_width(row, n), _power(row, n, plan)
     low, high = power.sd_ratios(n)
     effect = fmt.points(plan["analysis"]["smallest_effect"])
@@ -348,7 +348,7 @@ def _runs_figure(row: Mapping, plan: Mapping, n: int) -> Figure:
 
 
 def ratios(experiment: LoadedExperiment, technique: str, arm: str, attribute: str, target: int) -> np.ndarray:
-    """Impact ratio of a class (strict reading) in every run where it is defined."""
+    """Return the impact ratio of a class (strict reading) in every run where it is defined."""
     rows = experiment.tables["metrics"]
     rows = rows[(rows["technique"] == technique) & (rows["arm"] == arm) & (rows["attribute"] == attribute)]
     rows = rows[(rows["metric"] == "DI") & (rows["reading"] == "strict") & (rows["target"] == target)]
@@ -358,35 +358,39 @@ def ratios(experiment: LoadedExperiment, technique: str, arm: str, attribute: st
 def other_landmark(
     experiment: LoadedExperiment, technique: str, arm: str, attribute: str, target: int, landmark: float
 ) -> Picture:
-    """Share of runs whose impact ratio lies below each landmark, with its exact interval."""
+    """Draw the share of runs whose impact ratio lies below each landmark, with its exact interval."""
     plan, found = experiment.plan, ratios(experiment, technique, arm, attribute, target)
     figure = _landmark_figure(found, landmark, _landmark_name(plan, target))
     about = "Band: Clopper-Pearson interval of 95 % at each landmark. No test is made here, nothing legal is concluded."
-    told = other_landmark_told(found, plan, technique, target, landmark)
-    return Picture(figure, told, captions.caption(plan, [len(found)], about))
+    texts = other_landmark_sentence(found, plan, technique, target, landmark)
+    return Picture(figure, texts, captions.caption(plan, [len(found)], about))
 
 
 def _landmark_name(plan: Mapping, target: int) -> str:
     return "four fifths" if plan["analysis"].get("favourable") == target else "0.8, a landmark"
 
 
-def other_landmark_told(found: np.ndarray, plan: Mapping, technique: str, target: int, landmark: float) -> str:
-    """The same in a sentence."""
-    name, n = say.class_name(plan, target), len(found)
+def other_landmark_sentence(found: np.ndarray, plan: Mapping, technique: str, target: int, landmark: float) -> str:
+    """Describe the same in a sentence."""
+    name, n = words.class_name(plan, target), len(found)
     if not n:
         return f"The impact ratio of class {name} is undefined in every run of {technique}."
     k = below(found, landmark)
     one, two = risk.clopper_pearson(k, n), risk.disagreement(k, n)
-    apart = f"{fmt.probability(two.value)} {fmt.span(two.low, two.high, 1)}" if n > 1 else ""
-    disagree = f", two runs disagree with probability {apart}" if n > 1 else ""
+    disagree = f", two runs disagree with probability {_with_interval(two)}" if n > 1 else ""
     return (
         f"Class {name}, {technique}: the impact ratio lies below {landmark:g} in {k} of {n} runs "
-        f"({fmt.probability(one.value)} {fmt.span(one.low, one.high, 1)}){disagree}."
+        f"({_with_interval(one)}){disagree}."
     )
 
 
+def _with_interval(share: Estimate) -> str:
+    low, high, value = (np.nan if x is None else x for x in (share.low, share.high, share.value))
+    return f"{fmt.probability(value)} {fmt.span(low, high, 1)}"
+
+
 def below(found: np.ndarray, landmark: float) -> int:
-    """Runs with a ratio below a landmark; one of exactly the landmark may have been rounded down."""
+    """Count the runs with a ratio below a landmark; one of exactly the landmark may have been rounded down."""
     return int((found < landmark - 1e-12).sum())
 
 
@@ -396,9 +400,9 @@ def _landmark_figure(found: np.ndarray, landmark: float, name: str) -> Figure:
     ax = figure.subplots()
     if len(found):
         shares = [risk.clopper_pearson(below(found, at), len(found)) for at in LANDMARKS]
-        low, high = [share.low for share in shares], [share.high for share in shares]
+        value, low, high = np.array([(share.value, share.low, share.high) for share in shares], dtype=float).T
         ax.fill_between(LANDMARKS, low, high, step="mid", color=style_figures.BLUE, alpha=0.15, linewidth=0)
-        ax.step(LANDMARKS, [share.value for share in shares], where="mid", color=style_figures.BLUE)
+        ax.step(LANDMARKS, value, where="mid", color=style_figures.BLUE)
         ax.plot(found, np.full(len(found), -0.04), "|", color=style_figures.INK, markersize=7, clip_on=False)
     ax.axvline(0.8, color=style_figures.INK, linewidth=1, linestyle=(0, (4, 3)), label=name)
     ax.axvline(landmark, color=style_figures.VERMILION, linewidth=1.6, label=f"chosen: {landmark:g}")

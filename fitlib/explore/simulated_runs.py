@@ -55,7 +55,7 @@ def _write_run(folder: Path, rows: pd.DataFrame, technique: str, rng: np.random.
 
 
 def _history(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Accuracy by group that grows to that of the predictions."""
+    """Return accuracy by group that grows to that of the predictions."""
     right = rows.assign(right=rows["ground_truth"] == rows["prediction"]).groupby("protected")["right"]
     accuracy, number = right.mean().to_numpy(), right.size().to_numpy()
     grown = 1 - 0.5 ** np.arange(1, EPOCHS + 1)[:, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -24,7 +24,7 @@ WHOLE = -1  # stands for None among a drop-down's values, where None means that 
 
 
 def to_explore(name: str = "", outputs: str = "") -> dict[str, LoadedExperiment]:
-    """Finished experiments by name, of families each by itself: the one of this name, else all in ``outputs``.
+    """Return finished experiments by name, each family by itself: the one of this name, else all in ``outputs``.
 
     Where there is none, a small simulated one in a temporary folder. Raises InputError for a name that is not there,
     or not finished.
@@ -52,7 +52,7 @@ class Explorer:
     """
 
     def __init__(self, loaded: Mapping[str, LoadedExperiment]):
-        """``loaded``: experiments by name, at least one; of families, each family by itself."""
+        """Show ``loaded``: experiments by name, at least one; each family by itself."""
         self._experiments = dict(loaded)
         self.experiment = _dropdown("experiment", list(self._experiments))
         self.technique, self.arm = _dropdown("technique", []), _dropdown("arm", [])
@@ -87,8 +87,8 @@ class Explorer:
         ):
             widget.observe(lambda change, work=work: self._do(work), names="value")
 
-    def _do(self, work: object) -> None:
-        """Follow a change that somebody made; not those that follow from it."""
+    def _do(self, work: Callable[[], None]) -> None:
+        """Follow a change that the user made; not those that follow from it."""
         if not self._busy:
             work()
 
@@ -114,7 +114,7 @@ class Explorer:
         self._busy = False
         self._take_metric(then=self._show_all)
 
-    def _take_metric(self, then: object = None) -> None:
+    def _take_metric(self, then: Callable[[], None] | None = None) -> None:
         """Offer the classes and groups that the metric has values for."""
         plan, self._busy = self.loaded.plan, True
         _offer(self.target, pictures.targets(plan, self.metric.value), self.target.value)
@@ -139,20 +139,20 @@ class Explorer:
         self._show_number()
 
     def _show_distributions(self) -> None:
-        self.distributions.value = _told(lambda: pictures.distribution(self.loaded, self.choice)._repr_html_())
+        self.distributions.value = _try_html(lambda: pictures.distribution(self.loaded, self.choice)._repr_html_())
 
     def _show_landmark(self) -> None:
         where = (self.loaded, self.technique.value, self.arm.value, self.attribute.value)
         target = _number(self.target) or 0
-        self._landmark.value = _told(lambda: _with_words(pictures.other_landmark(*where, target, self.at.value)))
+        self._landmark.value = _try_html(lambda: _with_words(pictures.other_landmark(*where, target, self.at.value)))
 
     def _show_number(self) -> None:
         where = (self.loaded, self.technique.value, self.arm.value)
         overall = Choice(self.metric.value, self.attribute.value)  # comparisons are overall
-        self._number.value = _told(lambda: _with_words(pictures.other_runs(*where, overall, self.n.value)))
+        self._number.value = _try_html(lambda: _with_words(pictures.other_runs(*where, overall, self.n.value)))
 
     def _show_runs(self) -> None:
-        """A button for each run, with its row of the table beside it."""
+        """Show a button for each run, with its row of the table beside it."""
         view = pictures.runs(self.loaded, self.technique.value, self.arm.value, self.attribute.value)
         head = [_cell(f"<b>{html.escape(str(column))}</b>") for column in view.columns]
         cells = [cell for number, row in view.iterrows() for cell in self._row(int(number), row)]
@@ -182,8 +182,8 @@ def _with_words(picture: pictures.Picture | None) -> str:
     return f"<p>{html.escape(picture.alt)}</p>{picture._repr_html_()}"
 
 
-def _told(make: object) -> str:
-    """What is to be shown; a mistake in one line."""
+def _try_html(make: Callable[[], str]) -> str:
+    """Return HTML, or an error of fitlib in one line."""
     try:
         return make()
     except FitlibError as error:
@@ -210,7 +210,7 @@ def _number(widget: widgets.Dropdown) -> int | None:
 
 
 def _offer(widget: widgets.Dropdown, options: list, wanted: object = None) -> None:
-    """New options; the value stays where it is still among them. One option leaves nothing to choose."""
+    """Set new options; the value stays where it is still one of them. One option leaves nothing to choose."""
     pairs = [option if isinstance(option, tuple) else (option, option) for option in options]
     pairs = [(name, WHOLE if value is None else value) for name, value in pairs]
     values = [value for _, value in pairs]

@@ -13,7 +13,7 @@ from fitlib.tables.metric_series import main_arms
 
 
 def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
-    """The line under a table or figure: n, what varied, what was fixed, and `extra`."""
+    """Return the line under a table or figure: n, what varied, what was fixed, and `extra`."""
     known = sorted({int(n) for n in sizes if not missing(n) and n > 0})
     n = f"{known[0]} to {known[-1]}" if len(known) > 1 else str(known[0]) if known else "0"
     arms, data = main_arms(plan), data_name(plan)

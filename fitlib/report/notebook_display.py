@@ -30,11 +30,11 @@ Links = Mapping[str, Sequence[str]]
 
 
 def markdown(text: str) -> str:
-    """Plain text as Markdown that shows exactly that text: active characters become character references."""
+    """Return Markdown that shows exactly this text: active characters become character references."""
     return MARKDOWN.sub(lambda found: f"&#{ord(found.group())};", " ".join(str(text).split()))
 
 
-def tell(sentences: str | Iterable[str], paragraphs: bool = False) -> None:
+def show_text(sentences: str | Iterable[str], paragraphs: bool = False) -> None:
     """Display one sentence as a paragraph, several as a list (or as paragraphs); empty ones are left out."""
     from IPython.display import Markdown, display
 
@@ -55,7 +55,7 @@ def heading(text: str) -> None:
 
 @dataclass(frozen=True)
 class Page:
-    """Where a notebook shows its results: `plan` words the captions, `out` takes the figures."""
+    """A notebook's results: `plan` is used in the captions, figures are written below `out`."""
 
     plan: Mapping
     out: Path
@@ -67,8 +67,8 @@ class Page:
         view: pd.DataFrame | None = None,
         links: Links | None = None,
     ) -> None:
-        """Display a table for readers; `frame` is what it is made of, `view` its cells where they are made already."""
-        cells = table.view(frame, self.plan) if view is None else view
+        """Display a table for readers of `frame`; `view`: its cells, where the section has made them."""
+        cells = table.cells(frame, self.plan) if view is None else view
         if len(cells):  # captions of some tables need rows
             self.table(table.title, cells, table.caption(self.plan, frame), table.source, links)
 
@@ -80,7 +80,7 @@ class Page:
             display(HTML(table_html(title, view, caption, source, links)))
 
     def figures(self, name: str, attribute: str, figures: Sequence[Figure], alt: str, caption: str) -> None:
-        """As `figure`, for what takes several figures: each is told as a part, the text alternative is that of all."""
+        """Do as `figure` for several figures: each is captioned as a part, and `alt` describes them all."""
         for number, figure in enumerate(figures, 1):
             part = f"Part {number} of {len(figures)}. " if len(figures) > 1 else ""
             end = f"-part-{number}" if len(figures) > 1 else ""
@@ -103,7 +103,7 @@ class Page:
 
 
 def table_html(title: str, frame: pd.DataFrame, caption: str, source: str = "", links: Links | None = None) -> str:
-    """A table of strings as HTML, with a caption and with column and row headings that have their scope.
+    """Return a table of strings as HTML, with a caption, and with column and row headings that have their scope.
 
     Equal neighbours in the first column merge. `links` maps a column to one relative address per row ("" for none).
     Columns that are not numbers stand left.
@@ -141,13 +141,13 @@ def _source_link(source: str) -> str:
 
 
 def _is_text(cells: list[str]) -> bool:
-    """Mostly something else than numbers, or with a cell too long for one; many a digest begins with a digit."""
+    """Return whether most cells are not numbers, or one is too long for one; many a digest begins with a digit."""
     numbers = sum(NUMBER.match(cell) is not None for cell in cells)
     return numbers < len(cells) / 2 or max(map(len, cells), default=0) > WRAPPED
 
 
 def _spans(values: list) -> list[int]:
-    """For each row: how many equal values start here, 0 inside such a block."""
+    """Return, for each row, how many equal values start there, 0 inside such a block."""
     spans = [0] * len(values)
     start = 0
     for i in range(1, len(values) + 1):
@@ -177,7 +177,7 @@ def _class(holds: bool, name: str = "text") -> str:
 
 
 def address(link: str) -> str:
-    """A relative address, quoted; ValueError for anything that names a scheme or a host."""
+    """Return a relative address, quoted. Raises ValueError for one that names a scheme or a host."""
     parts = urlsplit(link)
     if parts.scheme or parts.netloc or link.startswith(("/", "\\")):
         raise ValueError(f"link = {link!r}: not a relative address")

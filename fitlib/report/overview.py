@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fitlib.storage.lock import is_locked
@@ -17,11 +17,11 @@ from fitlib.storage.paths import ExperimentPaths
 VERDICT = "## The verdict"
 MARKS = ("experiment.yaml", "statistics.ipynb", "report.html")  # a folder with one of them is an experiment's
 NO_VERDICT = "no report yet"
-SHORTEST_WORDS = 4  # noises and seeds told one by one
+MOST_NAMED = 4  # noises and seeds listed one by one
 
 
 def write_overview(outputs: str | Path) -> Path:
-    """Write the page that lists the experiments of the folder `outputs`; its path."""
+    """Write the page that lists the experiments of the folder `outputs`, and return its path."""
     from fitlib.report.pages import write_page
 
     outputs = Path(outputs)
@@ -30,13 +30,13 @@ def write_overview(outputs: str | Path) -> Path:
 
 
 def experiments(outputs: Path) -> list[Path]:
-    """Folders of experiments, by name."""
+    """Return the folders of experiments, by name."""
     found = {path.parent for mark in MARKS for path in outputs.glob(f"*/{mark}")}
     return sorted(path for path in found if not path.name.startswith("."))
 
 
 def rows_of(folder: Path) -> list[dict]:
-    """One row for an experiment, or for each of its families."""
+    """Return one row for an experiment, or for each of its families."""
     families = sorted(path.parent for path in folder.glob("families/*/statistics.ipynb"))
     return [_row(folder, place) for place in families or [folder]]
 
@@ -63,7 +63,7 @@ def _read(notebook: Path) -> dict:
 
 
 def state(folder: Path, evidence: Sequence[Mapping]) -> str:
-    """How many runs are done, failed and missing: by the evidence of the report, before it by what is on disk."""
+    """Return how many runs are done, failed and missing: by the report's evidence, without one by what is on disk."""
     if is_locked(ExperimentPaths(folder)):
         return f"running, {_on_disk(folder)}"
     counts = Counter(run["status"] for run in evidence)
@@ -77,39 +77,39 @@ def state(folder: Path, evidence: Sequence[Mapping]) -> str:
 def _on_disk(folder: Path) -> str:
     done = sum(1 for _ in folder.glob("runs/*/*/run-*/record.json"))
     failed = sum(1 for _ in folder.glob("runs/*/*/run-*/failed.json"))
-    told = [f"{n} {name}" for n, name in ((done, "done"), (failed, "failed")) if n]
-    return ", ".join(told) or ("no run yet" if (folder / "experiment.yaml").is_file() else "done")
+    texts = [f"{n} {name}" for n, name in ((done, "done"), (failed, "failed")) if n]
+    return ", ".join(texts) or ("no run yet" if (folder / "experiment.yaml").is_file() else "done")
 
 
 def _of_plan(plan: Mapping) -> dict[str, str]:
-    """Techniques, runs of each, noise and seeds, in words; dashes where no plan is known."""
+    """Return techniques, runs of each, noise and seeds, in words; dashes without a plan."""
     if not plan:
         return dict.fromkeys(("techniques", "n", "noise", "seeds"), "–")
-    from fitlib.report import vocabulary as say
+    from fitlib.report import vocabulary as words
     from fitlib.tables.metric_series import main_arms
 
     arms = main_arms(plan)
     return {
         "techniques": str(len(plan["techniques"])),
         "n": _several(arm["runs"] for arm in arms),
-        "noise": _several(say.noise(arm) for arm in arms),
-        "seeds": _several(say.seed(arm) for arm in arms),
+        "noise": _several(words.noise(arm) for arm in arms),
+        "seeds": _several(words.seed(arm) for arm in arms),
     }
 
 
-def _several(values: object) -> str:
-    """Different values in their order, the rest counted."""
+def _several(values: Iterable[object]) -> str:
+    """List distinct values in their order, the rest counted."""
     from fitlib.formatting import listed
 
-    return listed(dict.fromkeys(values), SHORTEST_WORDS)
+    return listed(dict.fromkeys(values), MOST_NAMED)
 
 
 def verdict_of(notebook: Mapping) -> str:
-    """The first sentence of the verdict in an executed statistics notebook; "" where there is none."""
+    """Return the first sentence of the verdict in an executed statistics notebook; "" where there is none."""
     cells = notebook.get("cells", [])
     start = next((i for i, cell in enumerate(cells) if _source(cell).startswith(VERDICT)), len(cells))
-    told = [text for cell in cells[start + 1 : start + 2] for text in map(_markdown, cell.get("outputs", [])) if text]
-    return html.unescape(told[0].split("\n\n")[0]) if told else ""
+    texts = [text for cell in cells[start + 1 : start + 2] for text in map(_markdown, cell.get("outputs", [])) if text]
+    return html.unescape(texts[0].split("\n\n")[0]) if texts else ""
 
 
 def _source(cell: Mapping) -> str:
@@ -121,6 +121,6 @@ def _markdown(output: Mapping) -> str:
 
 
 def _links(folder: Path, place: Path) -> list[tuple[str, str]]:
-    """Text and relative address of the pages that are there."""
+    """Return text and relative address of the pages that exist."""
     pages = {"report": place / "report.html", "everything executed": place / "index.html"}
     return [(text, page.relative_to(folder.parent).as_posix()) for text, page in pages.items() if page.is_file()]

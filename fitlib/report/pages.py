@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fitlib.report.notebook_display import address
 from fitlib.storage.atomic_files import write_atomically
@@ -23,13 +23,14 @@ from fitlib.storage.atomic_files import write_atomically
 if TYPE_CHECKING:
     import jinja2
     from nbconvert.exporters import TemplateExporter
+    from nbformat import NotebookNode
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADING = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>', re.DOTALL)
 
 
 def write_report(statistics_notebook: str | Path, target: str | Path, show_code: bool = False) -> None:
-    """The executed statistics notebook as one self-contained page: style and figures inside, no code unless asked."""
+    """Write the executed statistics notebook as one self-contained page, without code unless asked."""
     notebook = _read(Path(statistics_notebook))
     body = _body(notebook, show_code)
     headings = [(anchor, html.unescape(re.sub(r"<[^>]+>", "", text))) for anchor, text in HEADING.findall(body)]
@@ -40,7 +41,7 @@ def write_report(statistics_notebook: str | Path, target: str | Path, show_code:
 
 
 def render_notebook(path: str | Path, target: str | Path, assets_href: str) -> bool:
-    """One executed notebook as a light page with code and outputs; its style is `assets_href`/fitlib.css.
+    """Render an executed notebook as a light page with code and outputs; its style is `assets_href`/fitlib.css.
 
     The page names the hash of what it was made of; if that still holds, nothing is done. Returns whether it was
     written.
@@ -62,7 +63,7 @@ def render_notebook(path: str | Path, target: str | Path, assets_href: str) -> b
 def write_index(
     target: str | Path, rows: Iterable[Mapping], title: str = "Contents", assets_href: str = "assets"
 ) -> None:
-    """A page that lists everything with its state and links.
+    """Write a page that lists everything with its state and links.
 
     Each row: `group` (heading), `task`, `state` (done, failed, missing, …), `links` (pairs of text and relative
     address), `note`. Groups and rows keep their order.
@@ -86,8 +87,8 @@ def _index_row(row: Mapping) -> dict:
     return {"task": row["task"], "state": state, "state_class": known, "links": links, "note": row.get("note", "")}
 
 
-def write_page(template: str, target: str | Path, **content: object) -> Path:
-    """A page of one's own template with style and script inside; addresses in `rows` are quoted. Its path."""
+def write_page(template: str, target: str | Path, **content: Any) -> Path:
+    """Write a page from a template, with style and script inside and `rows`' addresses quoted; return its path."""
     rows = [{**row, "links": [(text, address(href)) for text, href in row["links"]]} for row in content.pop("rows")]
     page = _page(template, **content, rows=rows, css=_css(), kind=template, script=_script())
     write_atomically(Path(target), page)
@@ -95,7 +96,7 @@ def write_page(template: str, target: str | Path, **content: object) -> Path:
 
 
 def write_assets(folder: str | Path) -> Path:
-    """The style sheet that rendered notebooks and the index share."""
+    """Write the style sheet that rendered notebooks and the index share."""
     target = Path(folder) / "fitlib.css"
     if not target.is_file() or target.read_text(encoding="utf-8") != _css():
         write_atomically(target, _css())
@@ -105,25 +106,25 @@ def write_assets(folder: str | Path) -> Path:
 # Notebooks
 
 
-def _read(path: Path) -> object:
+def _read(path: Path) -> NotebookNode:
     return _parse(path.read_text(encoding="utf-8"))
 
 
-def _parse(text: str) -> object:
+def _parse(text: str) -> NotebookNode:
     import nbformat
 
     return nbformat.reads(text, as_version=4)
 
 
-def _title(notebook: object, otherwise: str = "Report") -> str:
-    """Text of the first heading."""
+def _title(notebook: NotebookNode, otherwise: str = "Report") -> str:
+    """Return the text of the first heading."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and (found := re.search(r"^# (.+)$", cell.source, re.MULTILINE)):
             return re.sub(r"[*_`]", "", found.group(1)).strip()
     return otherwise
 
 
-def _body(notebook: object, show_code: bool) -> str:
+def _body(notebook: NotebookNode, show_code: bool) -> str:
     body, _ = _exporter(show_code).from_notebook_node(notebook)
     # nbconvert adds a link to every heading; the contents list does that here
     return re.sub(r'<a class="anchor-link" href="[^"]*">[^<]*</a>', "", body)
@@ -131,7 +132,7 @@ def _body(notebook: object, show_code: bool) -> str:
 
 @lru_cache
 def _exporter(show_code: bool) -> TemplateExporter:
-    """Nbconvert with fitlib's template; shown first is what needs neither script nor network."""
+    """Return nbconvert's exporter with fitlib's template; it prefers outputs that need neither script nor network."""
     from nbconvert.exporters import TemplateExporter
     from nbconvert.filters import Highlight2HTML
 
@@ -150,7 +151,7 @@ def _exporter(show_code: bool) -> TemplateExporter:
 
 
 def _markdown_html() -> Callable[[str], str]:
-    """Nbconvert's Markdown, but formulas are pictures: no page of fitlib runs a script that would set them."""
+    """Return nbconvert's Markdown, with formulas as pictures: no page of fitlib runs a script that would set them."""
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     class Renderer(IPythonRenderer):
@@ -165,7 +166,7 @@ def _markdown_html() -> Callable[[str], str]:
 
 @lru_cache(maxsize=1024)
 def formula(latex: str) -> str:
-    """A formula as a picture with its LaTeX source as text alternative; source code where matplotlib cannot set it."""
+    """Return a formula as a picture with its LaTeX as text alternative; as code where matplotlib cannot set it."""
     from matplotlib import rc_context
     from matplotlib.mathtext import math_to_image
 
@@ -192,7 +193,7 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _page(template: str, **content: object) -> str:
+def _page(template: str, **content: Any) -> str:
     given = {"stamp": "", "script": "", **content}
     hashed = base64.b64encode(hashlib.sha256(given["script"].encode()).digest()).decode()
     return _environment().get_template(f"{template}.html.j2").render(**given, script_hash=f"sha256-{hashed}")
@@ -209,7 +210,7 @@ def _script() -> str:
 
 
 def _stamp(source: bytes, assets_href: str) -> str:
-    """Hash of a notebook and of all that decides how it looks."""
+    """Hash a notebook and all that decides how it looks."""
     return f"sha256:{hashlib.sha256(source + b'|' + assets_href.encode() + b'|' + _look()).hexdigest()}"
 
 

@@ -6,6 +6,7 @@ Pure functions of plan and evidence; plain text out (no markup; whoever shows it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fitlib.formatting import count, listed
 from fitlib.report.vocabulary import noise, seed, trainings
@@ -25,15 +26,15 @@ NO_EVIDENCE = "No evidence was recorded on how these runs were trained: whether 
 
 
 def what_varied(plan: Mapping) -> str:
-    """Runs, noise and seeds of the main arms, in one sentence; arms that differ in the seed only are told together."""
+    """Return runs, noise and seeds of the main arms in one sentence; arms differing only in the seed share an entry."""
     arms = _by_noise(plan)
-    told = [f"{_runs_and_seeds(same)}, noise {noise(same[0])}" for same in arms.values()]
-    named = [f"{name}: {text}" for name, text in zip(arms, told, strict=True)] if len(arms) > 1 else told
+    texts = [f"{_runs_and_seeds(same)}, noise {noise(same[0])}" for same in arms.values()]
+    named = [f"{name}: {text}" for name, text in zip(arms, texts, strict=True)] if len(arms) > 1 else texts
     return f"For each technique: {'; '.join(named)}."
 
 
 def _by_noise(plan: Mapping) -> dict[str, list[Mapping]]:
-    """Main arms by their noise and its options."""
+    """Return the main arms by their noise and its options."""
     arms: dict[str, list[Mapping]] = {}
     for arm in main_arms(plan):
         arms.setdefault(noise_name(arm), []).append(arm)
@@ -46,7 +47,7 @@ def _runs_and_seeds(arms: Sequence[Mapping]) -> str:
 
 
 def limit(plan: Mapping) -> str:
-    """What bounds every conclusion: the seed, and how the noise was made."""
+    """Return what bounds every conclusion: the seed, and how the noise was made."""
     arms = main_arms(plan)
     if any(arm["kind"] == "unknown" for arm in arms):
         return (
@@ -60,14 +61,14 @@ def limit(plan: Mapping) -> str:
 
 
 def _limit_of_seeds(arms: Sequence[Mapping]) -> str:
-    """What the seeds that were tried allow; `arms` differ in their seed only."""
+    """Return what the seeds that were tried allow; `arms` differ in their seed only."""
     runs = min(arm["runs"] for arm in arms)
     if len(arms) == 1:
         return f"Only seed {seed(arms[0])} was tried: a technique cannot be told from its luck with that seed"
     if nested_design.qualification(len(arms), runs):
-        told = f"{count(runs, 'run')} at each of {len(arms)} seeds"
+        texts = f"{count(runs, 'run')} at each of {len(arms)} seeds"
         needed = f"{nested_design.SEEDS} seeds with at least {nested_design.RUNS} runs each"
-        return f"Only {told} were planned: too few for an unqualified verdict over seeds, which takes {needed}"
+        return f"Only {texts} were planned: too few for an unqualified verdict over seeds, which takes {needed}"
     return (
         f"Verdicts over seeds rest on {len(arms)} seeds, each a random draw, and hold on this test set; a verdict at "
         "one seed says nothing beyond that seed"
@@ -75,55 +76,55 @@ def _limit_of_seeds(arms: Sequence[Mapping]) -> str:
 
 
 def deviations(plan: Mapping) -> list[str]:
-    """One sentence on when the plan was fixed, then every deviation from it."""
-    told = [str(text) for text in plan.get("deviations") or []]
+    """Return a sentence on when the plan was fixed, then every deviation from it."""
+    texts = [str(text) for text in plan.get("deviations") or []]
     if not plan.get("declared_before_first_run"):
-        return ["The plan was not declared before the first run: its choices may follow what was seen.", *told]
+        return ["The plan was not declared before the first run: its choices may follow what was seen.", *texts]
     first = f"The plan was declared before the first run (SHA-256 {str(plan.get('declared_hash') or '')[:16]}…)."
-    return [first, *(told or ["No deviation from it is recorded."])]
+    return [first, *(texts or ["No deviation from it is recorded."])]
 
 
 def notes(plan: Mapping) -> list[str]:
-    """What is known of the data: rows left out, values mapped or filled, columns left out, what was guessed."""
-    told = [str(text).rstrip(".") for text in plan.get("notes") or []]
-    return [f"Data: {'; '.join(told)}."] if told else []
+    """Return the notes on the data: rows left out, values mapped or filled, columns left out, what was guessed."""
+    texts = [str(text).rstrip(".") for text in plan.get("notes") or []]
+    return [f"Data: {'; '.join(texts)}."] if texts else []
 
 
 def protected_use(plan: Mapping) -> list[str]:
-    """Who uses the protected attribute, and when; use at prediction may be disparate treatment."""
+    """Return who uses the protected attribute, and when; use at prediction may be disparate treatment."""
     used = {when: [t["technique"] for t in plan["techniques"] if t.get("uses_protected") == when] for when in USES}
-    told = [f"{listed(names, 8)}: {USES[when]}." for when, names in used.items() if names]
+    texts = [f"{listed(names, 8)}: {USES[when]}." for when, names in used.items() if names]
     unknown = [t["technique"] for t in plan["techniques"] if t.get("uses_protected") not in USES]
-    told += [f"{listed(unknown, 8)}: use of the protected attribute is not recorded."] if unknown else []
+    texts += [f"{listed(unknown, 8)}: use of the protected attribute is not recorded."] if unknown else []
     if used["prediction"]:
-        told.append("Treating people differently by group at prediction may be disparate treatment: check before use.")
-    return told
+        texts.append("Treating people differently by group at prediction may be disparate treatment: check before use.")
+    return texts
 
 
 # Evidence
 
 
 def identities(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
-    """For each training and main arm: were its runs identical but for the noise, and do the results differ?"""
+    """Return, for each training and main arm, whether its runs were identical but for the noise, and their results."""
     if not evidence:
         return [NO_EVIDENCE]
-    told: dict[str, dict[str, list[str]]] = {}
+    found: dict[str, dict[str, list[str]]] = {}
     arms = [arm["arm"] for arm in main_arms(plan)]
     for training, names in trainings(plan).items():
         shared = f"{listed(names, 8)}{' (one training)' if len(names) > 1 else ''}"
         for arm in arms:
-            told.setdefault(_identity(training, arm, evidence), {}).setdefault(shared, []).append(arm)
-    named = {text: [name + _in_arms(where, arms) for name, where in names.items()] for text, names in told.items()}
+            found.setdefault(_identity(training, arm, evidence), {}).setdefault(shared, []).append(arm)
+    named = {text: [name + _in_arms(where, arms) for name, where in names.items()] for text, names in found.items()}
     return [f"{_joined(names)}: {text}." for text, names in named.items()]
 
 
 def _joined(names: Sequence[str]) -> str:
-    """Names as a list; by semicolons where one of them is a list itself: "S-Base; S-DI1 and S-DI2 (one training)"."""
+    """List names; by semicolons where one of them is a list itself: "S-Base; S-DI1 and S-DI2 (one training)"."""
     return "; ".join(names) if any(" and " in name for name in names) else listed(names, 30)
 
 
 def _in_arms(where: Sequence[str], arms: Sequence[str]) -> str:
-    """Which of all `arms` are meant; nothing where there is but one."""
+    """Name those of all `arms` that are meant; nothing where there is but one."""
     if len(where) == len(arms):
         return f" in each of {len(arms)} arms" if len(arms) > 1 else ""
     return f" in {'arms' if len(where) > 1 else 'arm'} {listed(where, 8)}"
@@ -142,12 +143,12 @@ def _identity(training: str, arm: str, evidence: Sequence[Mapping]) -> str:
 
 
 def _starts_known(evidence: Sequence[Mapping], training: str, arm: str) -> bool:
-    runs = run_identity.done_runs(evidence, training, arm)
+    runs: Sequence[Mapping[str, Any]] = run_identity.done_runs(evidence, training, arm)
     return all(run["parts"].get(part) for run in runs for part in ("initial weights", "first batch"))
 
 
 def _compared(evidence: Sequence[Mapping], training: str, arm: str) -> str:
-    """The results that tell runs apart: weights, or predictions where no weights were recorded."""
+    """Return what is compared between runs: weights, or predictions where no weights were recorded."""
     known = run_identity.weights_known(run_identity.done_runs(evidence, training, arm))
     return WEIGHTS if known else "predictions"
 
@@ -162,28 +163,28 @@ def _finals(different: int, n: int, what: str) -> str:
 
 
 def controls(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
-    """Outcome of every training's control arm, with what was compared; equal outcomes are told once."""
-    told: dict[str, list[str]] = {}
+    """Return the outcome of every training's control arm, with what was compared; equal outcomes share a sentence."""
+    techniques_of: dict[str, list[str]] = {}
     for training, names in trainings(plan).items() if evidence else ():
         found = run_identity.check_control(evidence, training)
-        told.setdefault(f"{_only_at(found, plan)}: {found.text}", []).extend(names)
-    return [f"Control arm of {listed(names, 30)}{text}." for text, names in told.items()]
+        techniques_of.setdefault(f"{_only_at(found, plan)}: {found.text}", []).extend(names)
+    return [f"Control arm of {listed(names, 30)}{text}." for text, names in techniques_of.items()]
 
 
 def _only_at(control: run_identity.Control, plan: Mapping) -> str:
-    """The seeds of a control arm, where other seeds have none."""
+    """Return the seeds of a control arm, where other seeds have none."""
     seeds = {arm["seed"] for arm in main_arms(plan)}
     return f" (at seed {listed(control.seeds)} only)" if control.seeds and seeds - set(control.seeds) else ""
 
 
 def missing_runs(evidence: Sequence[Mapping], most: int = 12) -> list[str]:
-    """Every planned run that failed or is missing, and why (last line of its traceback)."""
+    """Return every planned run that failed or is missing, and why (last line of its traceback)."""
     gone = [e for e in evidence if e["status"] != "done"]
     if not gone:
         return [f"All {count(len(evidence), 'planned run')} finished."] if evidence else []
-    told = [f"{e['training']}, arm {e['arm']}, run-{int(e['run']):02d} {_why(e)}." for e in gone[:most]]
-    told += [f"And {len(gone) - most} more (table of runs)."] if len(gone) > most else []
-    return [f"{len(gone)} of {len(evidence)} planned runs did not finish; the results rest on the others.", *told]
+    texts = [f"{e['training']}, arm {e['arm']}, run-{int(e['run']):02d} {_why(e)}." for e in gone[:most]]
+    texts += [f"And {len(gone) - most} more (table of runs)."] if len(gone) > most else []
+    return [f"{len(gone)} of {len(evidence)} planned runs did not finish; the results rest on the others.", *texts]
 
 
 def _why(entry: Mapping) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.table_files import TableFile
 
 CORRECTIONS = {"holm": "Holm", "bh": "BH", "by": "BY"}
@@ -28,6 +28,12 @@ class ReaderTable:
     view: Callable[[pd.DataFrame, Mapping], pd.DataFrame] | None = None
     file: TableFile | None = None
 
+    def cells(self, frame: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+        """Return the cells of `frame`. Raises TypeError for a table whose section makes them."""
+        if self.view is None:
+            raise TypeError(f"{self.title}: its section makes the cells, of more than one frame")
+        return self.view(frame, plan)
+
     @property
     def source(self) -> str:
         """Relative address of the file with all columns; "" without one."""
@@ -38,25 +44,29 @@ class ReaderTable:
 
 
 def estimate_cell(row: pd.Series, name: str, show: Callable[[float], str], places: int) -> str:
-    """An estimate with its interval in one cell: "0.31 [0.17, 0.51]"; a dash where there is none."""
+    """Return an estimate with its interval in one cell: "0.31 [0.17, 0.51]"; a dash where there is none."""
     if fmt.missing(row[name]):
         return "–"
     return f"{show(row[name])} {fmt.span(row[f'{name}_low'], row[f'{name}_high'], 1, places)}"
 
 
 def sd_cell(value: float) -> str:
+    """Return a standard deviation in points, "constant" for 0."""
     return "constant" if not fmt.missing(value) and value == 0 else fmt.points(value)
 
 
 def comparison_cell(row: pd.Series, frame: pd.DataFrame) -> str:
+    """Return "S-DI2 v S-Base", with arm, attribute and n where `frame` has several."""
     sizes = frame[["n_baseline", "n_technique"]].stack().nunique()
     n = f", n = {row['n_technique']} v {row['n_baseline']}" if sizes > 1 else ""
-    return f"{row['technique']} v {row['baseline']}{say.place(frame, row)}{n}"
+    return f"{row['technique']} v {row['baseline']}{words.arm_and_attribute_suffix(frame, row)}{n}"
 
 
 def metric_cell(row: pd.Series) -> str:
+    """Return the metric, and the one that it is proportional to."""
     return f"{row['metric']} (∝ {row['redundant_with']})" if row["redundant_with"] else str(row["metric"])
 
 
 def p_cell(row: pd.Series, column: str) -> str:
+    """Return a corrected p, a dash where no test was made."""
     return "–" if fmt.missing(row[column]) else fmt.probability(row[column])

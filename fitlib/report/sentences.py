@@ -19,15 +19,15 @@ from fitlib.report.vocabulary import (
     JUDGED,
     METRIC_NAMES,
     VERDICTS,
-    again,
     bias_rows,
     class_name,
     distinct,
     family,
     judged,
     overall_rows,
-    place,
+    retraining_conditions,
     seed,
+    technique_label,
 )
 from fitlib.statistics import run_identity
 from fitlib.tables.four_fifths import clean_runs_needed
@@ -53,7 +53,7 @@ METHOD_LIMITS = (
 
 
 def largest_difference(summary: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping] = ()) -> list[str]:
-    """The largest difference between two runs that should be equal; one sentence per number of runs.
+    """Return the largest difference between two runs that should be equal; one sentence per number of runs.
 
     MaxDiff grows with n, so techniques with unequal numbers of runs are never compared; runs that are not FIT are left
     out.
@@ -68,7 +68,7 @@ def largest_difference(summary: pd.DataFrame, plan: Mapping, evidence: Sequence[
 
 
 def _not_refuted(rows: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
-    """Rows of techniques whose runs are FIT, or of which nothing is known."""
+    """Return the rows of techniques whose runs are FIT, or of unknown identity."""
     training = {t["technique"]: t["training"] for t in plan["techniques"]}
     keys = set(zip(rows["technique"], rows["arm"], strict=True))
     refuted = {key for key in keys if run_identity.check_fit(evidence, training[key[0]], key[1]).fit is False}
@@ -82,44 +82,44 @@ def _largest(row: pd.Series, unequal: bool, frame: pd.DataFrame) -> str:
     if row["maxdiff"] == 0:
         return f"Every bias metric was constant in all {n} runs{among}."
     return (
-        f"The {metric} ({METRIC_NAMES[metric]}) of {row['technique']}{place(frame, row)} ranged from "
+        f"The {metric} ({METRIC_NAMES[metric]}) of {technique_label(frame, row)} ranged from "
         f"{points(row['min'])} to {points(row['max'])} points over its {n} runs: a difference of "
         f"{points(row['maxdiff'])} points (MaxDiff), the largest found{among}."
     )
 
 
 def constants(summary: pd.DataFrame) -> list[str]:
-    """Which overall values never changed, by technique."""
+    """Return the overall values that never changed, by technique."""
     rows = overall_rows(summary)
     rows = rows[(rows["n"] > 1) & (rows["maxdiff"] == 0)]
     groups = rows.groupby(["technique", "arm", "attribute", "n"], sort=False)
     return [
-        f"{key[0]}{place(summary, group.iloc[0])}: {listed(group['metric'], 7)} constant in all {int(key[3])} runs."
+        f"{technique_label(summary, group.iloc[0])}: {listed(group['metric'], 7)} constant in all {int(key[3])} runs."
         for key, group in groups
     ]
 
 
 def next_run(summary: pd.DataFrame) -> str:
-    """How likely the next run stays within the range seen: (n−1)/(n+1)."""
+    """Return how likely the next run stays within the range seen: (n−1)/(n+1)."""
     rows = overall_rows(summary)
     sizes = sorted({int(n) for n in rows.loc[rows["maxdiff"] > 0, "n"]})
-    told = [f"{probability((n - 1) / (n + 1))} (n = {n})" for n in sizes]
-    return f"The next run falls within the range seen so far with probability {listed(told)}." if told else ""
+    texts = [f"{probability((n - 1) / (n + 1))} (n = {n})" for n in sizes]
+    return f"The next run falls within the range seen so far with probability {listed(texts)}." if texts else ""
 
 
 def intervals(summary: pd.DataFrame) -> list[str]:
-    """Where intervals are missing, and why."""
+    """Return where intervals are missing, and why."""
     rows = overall_rows(summary)
     single = list(dict.fromkeys(rows.loc[rows["n"] == 1, "technique"]))
     few = sorted({int(n) for n in rows.loc[rows["n"].between(2, 4), "n"]})
-    told = [f"{listed(single)}: 1 run, so every interval and standard deviation is not estimable."] if single else []
+    texts = [f"{listed(single)}: 1 run, so every interval and standard deviation is not estimable."] if single else []
     if few:
-        told.append(f"With {listed(few)} runs the interval of the standard deviation is not estimable (5 needed).")
-    return told
+        texts.append(f"With {listed(few)} runs the interval of the standard deviation is not estimable (5 needed).")
+    return texts
 
 
 def undefined_values(summary: pd.DataFrame, plan: Mapping) -> str:
-    """Which classes lacked a metric in some run."""
+    """Return the classes that lacked a metric in some run."""
     rows = bias_rows(summary)
     rows = rows[(rows["target"] != "overall") & (rows["n_undefined_max"].fillna(0) > 0)]
     if rows.empty:
@@ -141,12 +141,12 @@ PAIRS = ("pair of distinct metric and protected attribute", "pairs of distinct m
 def verdict(
     comparisons: pd.DataFrame, summary: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping] = ()
 ) -> list[str]:
-    """The outcome in three sentences: who is fairer, how much equal runs differ, what limits it."""
+    """Return the outcome in three sentences: who is fairer, how much equal runs differ, what limits it."""
     return [_outcome(comparisons, plan), largest_difference(summary, plan, evidence)[0], limit(plan)]
 
 
 def outcomes(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """How often each verdict was reached on distinct metrics: one row per technique, baseline and arm."""
+    """Count how often each verdict was reached on distinct metrics: one row per technique, baseline and arm."""
     rows = distinct(comparisons)
     keys = ["technique", "baseline", "arm"]
     counted = rows.groupby([*keys, "verdict"], sort=False).size().unstack("verdict", fill_value=0)
@@ -160,12 +160,12 @@ def _outcome(comparisons: pd.DataFrame, plan: Mapping) -> str:
         return f"There is no comparison: nothing stands against {listed(names)}."
     table, arms = outcomes(comparisons), {arm["arm"]: arm for arm in main_arms(plan)}
     nouns = ("distinct metric", "") if comparisons["attribute"].nunique() == 1 else PAIRS
-    told = []
+    texts = []
     for arm in dict.fromkeys(table["arm"]):
         at = f"at seed {seed(arms[arm])}, on this test set".replace("seed not recorded", "the seed used")
         named = f"in arm {arm}, {at}, " if table["arm"].nunique() > 1 else f"{at}, "
-        told.append(named + _arm_outcome(table[table["arm"] == arm], comparisons[comparisons["arm"] == arm], nouns))
-    text = "; ".join(told)
+        texts.append(named + _arm_outcome(table[table["arm"] == arm], comparisons[comparisons["arm"] == arm], nouns))
+    text = "; ".join(texts)
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -178,7 +178,7 @@ def _arm_outcome(table: pd.DataFrame, comparisons: pd.DataFrame, nouns: tuple[st
 
 
 def _one(row: Mapping, nouns: tuple[str, str]) -> str:
-    """Of a row of `outcomes`: "is fairer than S-Base on 4 of 5 distinct metrics, undecided on 1"."""
+    """Describe a row of `outcomes`: "is fairer than S-Base on 4 of 5 distinct metrics, undecided on 1"."""
     found = [(name, int(row[name])) for name in VERDICTS if row[name]]
     (first, n), rest = found[0], found[1:]
     link = {"fairer": "fairer than", "less fair": "less fair than", "equivalent": "equivalent to"}
@@ -197,12 +197,12 @@ def _many(table: pd.DataFrame, noun: str) -> str:
         "less fair on some, fairer on none": worse & ~better,
         "neither fairer nor less fair on any": ~better & ~worse,
     }
-    told = [
+    texts = [
         f"{int(mask.sum())} {'is' if mask.sum() == 1 else 'are'} {what} ({listed(table.loc[mask, 'technique'])})"
         for what, mask in groups.items()
         if mask.any()
     ]
-    return f"of {count(len(table), 'technique')}, {'; '.join(told)}"
+    return f"of {count(len(table), 'technique')}, {'; '.join(texts)}"
 
 
 def _refused(row: pd.Series, comparisons: pd.DataFrame) -> str:
@@ -213,13 +213,13 @@ def _refused(row: pd.Series, comparisons: pd.DataFrame) -> str:
         return f"{pair}: not FIT runs ({listed(parts)} {'differs' if len(parts) == 1 else 'differ'} between runs)"
     same = re.findall(r"(\w+): ([\w ]+) bit-identical in (\d+ of \d+) runs", note)
     if same:
-        told = listed(f"{what} of the {role} bit-identical in {runs}" for role, what, runs in same)
-        return f"{pair}: {told} runs, and bit-identical runs enter no test"
+        texts = listed(f"{what} of the {role} bit-identical in {runs}" for role, what, runs in same)
+        return f"{pair}: {texts} runs, and bit-identical runs enter no test"
     return f"{pair}: too few runs or no class defined in all of them, so the difference is not estimable"
 
 
 def significance(comparisons: pd.DataFrame, plan: Mapping) -> str:
-    """On how many tests the means differ after correction, and the smallest p attainable."""
+    """Return on how many tests the means differ after correction, and the smallest p attainable."""
     rows = judged(comparisons).dropna(subset=["p_mean"])
     rows = rows if len(rows) else distinct(comparisons).dropna(subset=["p_mean"])
     alpha = float(plan["analysis"]["alpha"])
@@ -237,7 +237,7 @@ def significance(comparisons: pd.DataFrame, plan: Mapping) -> str:
 
 
 def _other_tests(quiet: pd.DataFrame, plan: Mapping) -> str:
-    """The power of the tests that showed no difference of means."""
+    """Return the power of the tests that showed no difference of means."""
     powers = quiet["power_mean"].dropna()
     if powers.empty:
         return ""
@@ -249,7 +249,7 @@ def _other_tests(quiet: pd.DataFrame, plan: Mapping) -> str:
 
 
 def undecided(comparisons: pd.DataFrame, plan: Mapping) -> str:
-    """How many verdicts are undecided, and how likely these runs were to show the declared effect."""
+    """Return how many verdicts are undecided, and how likely these runs were to show the declared effect."""
     rows = judged(comparisons)
     rows, all_rows = rows[rows["verdict"] == "undecided"], len(rows)
     if rows.empty:
@@ -265,27 +265,27 @@ def undecided(comparisons: pd.DataFrame, plan: Mapping) -> str:
 
 
 def spread(comparisons: pd.DataFrame, plan: Mapping, most: int = 6) -> list[str]:
-    """Which techniques vary more or less between runs than their baseline (raw values decide)."""
+    """Return which techniques vary more or less between runs than their baseline (raw values decide)."""
     rows = judged(comparisons).dropna(subset=["p_variance_raw"])
     if rows.empty:
         return ["No test of the spread was possible: too few runs, or values that never change."]
     hits = rows[rows["p_variance_raw_holm"] <= float(plan["analysis"]["alpha"])]
-    told = [_spread(row, comparisons) for _, row in hits.head(most).iterrows()]
-    told += [f"The spread differs in {len(hits) - most} more comparisons (table)."] if len(hits) > most else []
+    texts = [_spread(row, comparisons) for _, row in hits.head(most).iterrows()]
+    texts += [f"The spread differs in {len(hits) - most} more comparisons (table)."] if len(hits) > most else []
     quiet = rows.drop(hits.index)
     if quiet.empty:
-        return told
+        return texts
     powers = quiet["power_variance"].dropna()
     known = f"the power to show a standard deviation 1.5 times as large was {ranged(powers, power)}"
     known = known if len(powers) else "the power to show one is not estimable"
     which = f"{len(quiet)} of {count(len(rows), 'test')}"
-    return [*told, f"No difference in spread was shown in {which}; {known}. This does not show equal spread."]
+    return [*texts, f"No difference in spread was shown in {which}; {known}. This does not show equal spread."]
 
 
 def _spread(row: pd.Series, frame: pd.DataFrame) -> str:
     more = "more" if row["sd_technique"] > row["sd_baseline"] else "less"
     return (
-        f"{row['technique']}{place(frame, row)} varies {more} between runs than {row['baseline']} on {row['metric']}: "
+        f"{technique_label(frame, row)} varies {more} between runs than {row['baseline']} on {row['metric']}: "
         f"standard deviation {points(row['sd_technique'])} against {points(row['sd_baseline'])} points "
         f"(Brown-Forsythe on raw values, p = {probability(row['p_variance_raw'])}, "
         f"{probability(row['p_variance_raw_holm'])} after Holm's correction over "
@@ -294,7 +294,7 @@ def _spread(row: pd.Series, frame: pd.DataFrame) -> str:
 
 
 def accuracy(comparisons: pd.DataFrame, most: int = 6) -> list[str]:
-    """Accuracy of each technique against its baseline, outside the family of tests; no protected attribute enters."""
+    """Compare the accuracy of each technique with its baseline's, outside the corrected tests and any attribute."""
     rows = comparisons[comparisons["metric"] == "accuracy"].dropna(subset=["difference"])
     rows = rows.drop_duplicates(["technique", "baseline", "arm"]).assign(attribute="")
     if len(rows) > most:
@@ -304,7 +304,7 @@ def accuracy(comparisons: pd.DataFrame, most: int = 6) -> list[str]:
             "interval of the difference beyond 0, uncorrected)."
         ]
     return [
-        f"Accuracy of {row['technique']}{place(rows, row)}: {points(row['mean_technique'])} % against "
+        f"Accuracy of {technique_label(rows, row)}: {points(row['mean_technique'])} % against "
         f"{points(row['mean_baseline'])} % of {row['baseline']}, {points(row['difference'], signed=True)} points "
         f"{_interval(row['difference_low'], row['difference_high'])}."
         for _, row in rows.iterrows()
@@ -312,7 +312,7 @@ def accuracy(comparisons: pd.DataFrame, most: int = 6) -> list[str]:
 
 
 def redundant(comparisons: pd.DataFrame) -> str:
-    """Which metrics repeat another one here and so count once."""
+    """Return which metrics repeat another one here and so count once."""
     rows = bias_rows(comparisons)
     rows = rows[rows["redundant_with"] != ""]
     pairs = dict.fromkeys(f"{row['metric']} repeats {row['redundant_with']}" for _, row in rows.iterrows())
@@ -320,16 +320,16 @@ def redundant(comparisons: pd.DataFrame) -> str:
 
 
 def dropped(comparisons: pd.DataFrame) -> list[str]:
-    """Comparisons that leave out classes, and classes that a technique stopped predicting."""
+    """Return the comparisons that leave out classes, and the classes that a technique stopped predicting."""
     rows = bias_rows(comparisons)
     keys = ["technique", "baseline", "dropped_classes"]
-    told = [
+    texts = [
         f"{technique} against {baseline} leaves out {_classes(classes)} for {listed(group['metric'], 7)}: undefined in "
         "some run."
         for (technique, baseline, classes), group in rows[rows["dropped_classes"] != ""].groupby(keys, sort=False)
     ]
     stopped = rows.loc[rows["stopped_predicting"] != "", ["technique", "baseline", "stopped_predicting"]]
-    return told + [
+    return texts + [
         f"{technique} predicts {_classes(classes)} in fewer runs than {baseline}: what is not predicted cannot look "
         "unfair."
         for technique, baseline, classes in stopped.drop_duplicates().itertuples(index=False)
@@ -342,25 +342,25 @@ def _classes(names: str) -> str:
 
 
 def reversals(comparisons: pd.DataFrame, plan: Mapping) -> list[str]:
-    """How likely one new pair of runs points the wrong way, where a direction is established."""
+    """Return how likely one new pair of runs points the wrong way, where a direction is established."""
     rows = judged(comparisons)
     known = rows.dropna(subset=["reversal"])
-    told = []
+    texts = []
     if len(known):
         top = known.loc[known["reversal_high"].idxmax()]
-        told.append(
+        texts.append(
             "P(verdict reversal) is highest, where a direction is established, for "
-            f"{top['technique']}{place(comparisons, top)} on {top['metric']}: one new run of it against one of "
-            f"{top['baseline']}, trained again {again(plan)}, points the other way with probability "
+            f"{technique_label(comparisons, top)} on {top['metric']}: one new run of it against one of "
+            f"{top['baseline']}, trained again {retraining_conditions(plan)}, points the other way with probability "
             f"{probability(top['reversal'])} {_interval(top['reversal_low'], top['reversal_high'], scale=1)}."
         )
     unclear = int(rows["reversal_note"].str.startswith("direction not established").sum())
     if unclear:
-        told.append(
+        texts.append(
             f"In {unclear} of {len(rows)} comparisons the direction is not established: the 95 % interval of the "
             "difference holds 0 (reversal up to ½)."
         )
-    return told
+    return texts
 
 
 # Impact ratio and risk
@@ -370,32 +370,30 @@ KEYS = ["technique", "arm", "attribute"]
 
 
 def landmark(risk: pd.DataFrame, plan: Mapping) -> list[str]:
-    """How often the impact ratio fell below 0.8, and how often two equal runs would disagree about it."""
+    """Return how often the impact ratio fell below 0.8, and how often two equal runs would disagree about it."""
     seen = risk[risk["n"] > 0]
     if seen.empty:
         return ["The impact ratio is undefined in every run: nobody was predicted as any class."]
     below = int((seen["violated"] > 0).sum())
-    told = [f"The impact ratio fell below 0.8 in some run for {below} of {len(seen)} pairs of technique and class."]
+    texts = [f"The impact ratio fell below 0.8 in some run for {below} of {len(seen)} pairs of technique and class."]
     for rule, rows in seen.dropna(subset=["p_disagree"]).groupby("rule", sort=False):
         top = rows.loc[rows["p_disagree"].idxmax()]
-        told += [_risk(top, str(rule), plan, risk)] if top["violated"] or rule == "four-fifths" else []
+        texts += [_risk(top, str(rule), plan, risk)] if top["violated"] or rule == "four-fifths" else []
     few = risk[risk["note"].str.contains("smallest group")]
     if len(few):
-        told.append(
+        texts.append(
             f"Groups are small: one has only {few['smallest_group'].min()} rows, so its shares move in big steps."
         )
-    told += four_fifths(risk, plan)
+    texts += four_fifths(risk, plan)
     same = risk[risk["note"].str.contains("bit-identical")]
-    told += [
-        f"{row['technique']}{place(risk, row)}: {row['note']}." for _, row in same.drop_duplicates(KEYS).iterrows()
-    ]
-    return [*told, NO_FAVOURABLE if plan["analysis"].get("favourable") is None else LEGAL]
+    texts += [f"{technique_label(risk, row)}: {row['note']}." for _, row in same.drop_duplicates(KEYS).iterrows()]
+    return [*texts, NO_FAVOURABLE if plan["analysis"].get("favourable") is None else LEGAL]
 
 
 def _risk(row: pd.Series, rule: str, plan: Mapping, frame: pd.DataFrame) -> str:
     what = "violated four fifths" if rule == "four-fifths" else "had an impact ratio below 0.8"
     return (
-        f"{row['technique']}{place(frame, row)} {what} for class {class_name(plan, row['target'])} in "
+        f"{technique_label(frame, row)} {what} for class {class_name(plan, row['target'])} in "
         f"{int(row['violated'])} of {int(row['n'])} runs (probability {probability(row['p_violated'])} "
         f"{_worst(row, 'p_violated')}); two runs with the {row['retraining']} disagree about it with probability "
         f"{probability(row['p_disagree'])} {_worst(row, 'p_disagree')}{_beyond(row)}."
@@ -403,14 +401,14 @@ def _risk(row: pd.Series, rule: str, plan: Mapping, frame: pd.DataFrame) -> str:
 
 
 def _worst(row: pd.Series, name: str) -> str:
-    """The interval of the row that was chosen for being the worst."""
+    """Return the interval of the row that was chosen for being the worst."""
     ends = _interval(row[f"{name}_low_bonferroni"], row[f"{name}_high_bonferroni"], scale=1)
     several = name == "p_violated" and row["worst_of"] > 1
     return f"{ends}, Bonferroni's for the worst of {row['worst_of']} pairs" if several else ends
 
 
 def _beyond(row: pd.Series) -> str:
-    """Why an estimate may lie above its interval: the unbiased share of pairs may exceed ½, 2p(1−p) may not."""
+    """Explain an estimate above its interval: the unbiased share of pairs may exceed ½, 2p(1−p) may not."""
     high = row["p_disagree_high_bonferroni"]
     if missing(high) or row["p_disagree"] <= high:
         return ""
@@ -418,18 +416,18 @@ def _beyond(row: pd.Series) -> str:
 
 
 def four_fifths(risk: pd.DataFrame, plan: Mapping, most: int = 4) -> list[str]:
-    """Of the favourable class: who is selected less, how sure that is, and what it takes to claim a clean record."""
+    """Return, of the favourable class, who is selected less, how sure that is, and what a clean record would take."""
     rows = risk[(risk["rule"] == "four-fifths") & (risk["n"] > 0)]
-    told = [_groups(row, plan, risk) for _, row in rows[rows["disadvantaged"] != ""].head(most).iterrows()]
+    texts = [_groups(row, plan, risk) for _, row in rows[rows["disadvantaged"] != ""].head(most).iterrows()]
     small = list(dict.fromkeys(name for names in rows["small_groups"] for name in names.split(", ") if name))
     if small:
-        told.append(f"Under 2 % of the data, so hardly to be judged by shares: {listed(small)}.")
+        texts.append(f"Under 2 % of the data, so hardly to be judged by shares: {listed(small)}.")
     if len(rows):
-        told.append(
-            f"To claim that fewer than 5 % of runs trained {again(plan)} violate four fifths takes "
+        texts.append(
+            f"To claim that fewer than 5 % of runs trained {retraining_conditions(plan)} violate four fifths takes "
             f"{clean_runs_needed(0.05)} runs without a violation (95 % confidence, number of runs fixed beforehand)."
         )
-    return told
+    return texts
 
 
 def _groups(row: pd.Series, plan: Mapping, frame: pd.DataFrame) -> str:
@@ -437,7 +435,7 @@ def _groups(row: pd.Series, plan: Mapping, frame: pd.DataFrame) -> str:
     test, *_ = str(row["test"]).split(";")
     sure = f"{test}: p < .05 in {row['significant']} of {n} runs, uncorrected" if test else "no test of the difference"
     return (
-        f"{row['technique']}{place(frame, row)} selects {row['disadvantaged']} least for class "
+        f"{technique_label(frame, row)} selects {row['disadvantaged']} least for class "
         f"{class_name(plan, row['target'])}: {points(row['rate_lowest'])} % of {row['size_lowest']} against "
         f"{points(row['rate_highest'])} % of {row['size_highest']} ({row['highest_group']}), mean over runs ({sure}). "
         f"One person's changed decision would turn four fifths in {row['flips']} of {int(row['n'])} runs."
@@ -445,7 +443,7 @@ def _groups(row: pd.Series, plan: Mapping, frame: pd.DataFrame) -> str:
 
 
 def classes_shown(plan: Mapping, targets: Sequence[int]) -> str:
-    """Which classes the figure of impact ratios shows."""
+    """Return which classes the figure of impact ratios shows."""
     total = len(plan.get("classes") or targets)
     return "All classes." if len(targets) >= total else f"The {len(targets)} of {total} classes with the lowest ratios."
 
@@ -454,11 +452,11 @@ def classes_shown(plan: Mapping, targets: Sequence[int]) -> str:
 
 
 def cautions(plan: Mapping, comparisons: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
-    """What may not be concluded from this experiment."""
+    """Return what may not be concluded from this experiment."""
     arms = main_arms(plan)
     kinds, one_seed = {arm["kind"] for arm in arms}, len({arm["seed"] for arm in arms}) == 1
     sizes = {int(n) for n in overall_rows(summary)["n"].dropna()}
-    told = {
+    texts = {
         "Whether a technique is fairer over seeds: that takes at least 8 seeds with at least 2 runs each. The runs "
         "here share a seed, and a test on them answers that question wrongly far too often.": one_seed,
         "Whether a technique is fairer over seeds, from the verdict at one of them: only the section on seeds tells "
@@ -472,7 +470,7 @@ def cautions(plan: Mapping, comparisons: pd.DataFrame, summary: pd.DataFrame) ->
         "Anything about other test data: the intervals cover training again, not other people.": True,
         "Anything legal.": True,
     }
-    return [text for text, holds in told.items() if holds]
+    return [text for text, holds in texts.items() if holds]
 
 
 def _interval(low: float, high: float, scale: float = 100.0) -> str:

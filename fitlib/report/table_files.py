@@ -22,7 +22,7 @@ class TableFile:
 
     @property
     def address(self) -> str:
-        """Relative address of the file, from the report."""
+        """Return the relative address of the file, from the report."""
         return f"tables/{self.name}.csv"
 
 

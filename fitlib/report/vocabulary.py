@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
+from typing import Any
 
 import pandas as pd
 
@@ -57,39 +58,39 @@ VERDICTS = (*JUDGED, "not FIT", NOT_ESTIMABLE)
 
 
 def trainings(plan: Mapping) -> dict[str, list[str]]:
-    """Trainings in plan order, each with the techniques that share it."""
+    """Return the trainings in plan order, each with the techniques that share it."""
     shared: dict[str, list[str]] = {}
     for technique in plan["techniques"]:
         shared.setdefault(technique["training"], []).append(technique["technique"])
     return shared
 
 
-def class_name(plan: Mapping, target: object) -> str:
-    """The name that the plan gives to a class number; the number itself where it gives none."""
+def class_name(plan: Mapping, target: Any) -> str:
+    """Return the name that the plan gives to a class number; the number itself where it gives none."""
     names, number = plan.get("classes") or [], int(target)
     return str(names[number]) if 0 <= number < len(names) else str(number)
 
 
 def noise(arm: Mapping) -> str:
-    """What varied between the runs of an arm: "ulp (emulated)", "native", "not recorded"."""
+    """Return what varied between the runs of an arm: "ulp (emulated)", "native", "not recorded"."""
     if arm["kind"] == "unknown":
         return "not recorded"
     return f"{arm['noise']} (emulated)" if arm["kind"] == "emulated" else str(arm["noise"])
 
 
 def noise_explained(plan: Mapping) -> str:
-    """The noise of every main arm with what it does, each once."""
+    """Return the noise of every main arm with what it does, each once."""
     meanings = {noise(arm): NOISE_MEANINGS.get(str(arm["noise"]), "") for arm in main_arms(plan)}
     return "; ".join(f"{name}: {meaning}" if meaning else name for name, meaning in meanings.items())
 
 
 def seed(arm: Mapping) -> str:
-    """The seed of an arm; "not recorded" for predictions made elsewhere."""
+    """Return the seed of an arm; "not recorded" for external predictions."""
     return "not recorded" if arm["kind"] == "unknown" or missing(arm.get("seed")) else str(arm["seed"])
 
 
 def data_name(plan: Mapping) -> str:
-    """The name of the data set, of one's own table or images that of the file or folder; "" where none is given."""
+    """Return the name of the data set, of a user's table or images that of the file or folder; "" without one."""
     data = plan.get("data") or {}
     name, place = str(data.get("name") or ""), data.get("file") or data.get("root") or ""
     if name in OWN_DATA and place:  # the file's own name tells more than the kind of data set
@@ -98,13 +99,13 @@ def data_name(plan: Mapping) -> str:
 
 
 def trained_on(plan: Mapping) -> str:
-    """What all runs of a technique share, as far as it is known of a training of one's own."""
+    """Return what all runs of a technique share, as far as it is recorded for a custom training."""
     own = any(technique.get("select") == "own" for technique in plan.get("techniques", []))
     return "training code and its inputs" if own else "training data"
 
 
 def epoch(plan: Mapping) -> str:
-    """Which epoch predicts, as the end of a list: ", last epoch"; "" for predictions made elsewhere."""
+    """Return which epoch predicts, as the end of a list: ", last epoch"; "" for external predictions."""
     if plan.get("source") != "fitlib":
         return ""
     chosen: dict[str, list[str]] = {}
@@ -116,12 +117,12 @@ def epoch(plan: Mapping) -> str:
 
 
 def changed_later(plan: Mapping, choice: str) -> bool:
-    """Whether a declared choice of the analysis was changed after runs had finished."""
+    """Return whether a declared choice of the analysis was changed after runs had finished."""
     return any(f"analysis.{choice} " in str(text) for text in plan.get("deviations") or [])
 
 
-def again(plan: Mapping) -> str:
-    """How the runs of a risk are trained again: "with the same seed", as far as the seed is known."""
+def retraining_conditions(plan: Mapping) -> str:
+    """Return how the runs of a risk are trained again: "with the same seed", as far as the seed is recorded."""
     shared = listed(dict.fromkeys(map(retraining, main_arms(plan))))
     return f"{'under' if 'conditions' in shared else 'with'} the {shared}"
 
@@ -130,35 +131,40 @@ def again(plan: Mapping) -> str:
 
 
 def bias_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the seven bias metrics."""
+    """Return the rows of the seven bias metrics."""
     return frame[frame["metric"].isin(BIAS_METRICS)]
 
 
 def overall_rows(summary: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the summary that hold a bias metric's overall value."""
+    """Return the rows of the summary that hold a bias metric's overall value."""
     return bias_rows(summary[summary["target"] == "overall"])
 
 
 def distinct(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the declared family: bias metrics that do not repeat another one."""
+    """Return the rows of the tests corrected together: bias metrics that do not repeat another one."""
     rows = bias_rows(comparisons)
     return rows[(rows["redundant_with"] == "") & rows["family_size"].notna()]
 
 
 def judged(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the family that got a verdict (FIT or identity unknown, and estimable)."""
+    """Return those rows of `distinct` that got a verdict (FIT or identity unknown, and estimable)."""
     rows = distinct(comparisons)
     return rows[rows["verdict"].isin(JUDGED)]
 
 
 def family(comparisons: pd.DataFrame, size: str = "family_size") -> str:
-    """How many tests the correction covers, as text; of spread: `size` "family_size_variance"."""
+    """Return how many tests are corrected together, as text; of spread: `size` "family_size_variance"."""
     sizes = sorted({int(n) for n in comparisons[size].dropna()})
     return " or ".join(map(str, sizes)) or "0"
 
 
-def place(frame: pd.DataFrame, row: Mapping) -> str:
-    """Arm and protected attribute of a row, told only where `frame` has several."""
-    told = [f"arm {row['arm']}"] if frame["arm"].nunique() > 1 else []
-    told += [f"by {row['attribute']}"] if frame["attribute"].nunique() > 1 else []
-    return f" ({', '.join(told)})" if told else ""
+def technique_label(frame: pd.DataFrame, row: Mapping) -> str:
+    """Return the technique of a row, with arm and protected attribute where `frame` has several."""
+    return f"{row['technique']}{arm_and_attribute_suffix(frame, row)}"
+
+
+def arm_and_attribute_suffix(frame: pd.DataFrame, row: Mapping) -> str:
+    """Return " (arm ulp, by sex)" for a row: only what `frame` has several of, "" where it has one of each."""
+    parts = [f"arm {row['arm']}"] if frame["arm"].nunique() > 1 else []
+    parts += [f"by {row['attribute']}"] if frame["attribute"].nunique() > 1 else []
+    return f" ({', '.join(parts)})" if parts else ""

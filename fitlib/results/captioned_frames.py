@@ -25,7 +25,7 @@ SAME_ROWS = (None, "take", "copy", "sort_values", "sort_index", "head", "tail", 
 
 
 class Frame(pd.DataFrame):
-    """A pandas frame that is shown with a caption; ``plan`` and ``table`` (its name) say what it is of."""
+    """A pandas frame that is displayed with a caption; ``plan`` and ``table`` (its name) give the conditions."""
 
     _metadata = ["plan", "table"]
     plan: Mapping | None = None
@@ -41,7 +41,7 @@ class Frame(pd.DataFrame):
 
     @property
     def caption(self) -> str:
-        """N (of the rows shown), what varied, what was fixed, which intervals and tests; "" where it is not known."""
+        """Number of runs (of these rows), what varied, what was fixed, which intervals and tests; "" without a plan."""
         if self.plan is None:
             return ""
         about = TABLE_FILES[self.table].about if self.table in TABLE_FILES else ""
@@ -52,8 +52,8 @@ class Frame(pd.DataFrame):
         if page is None or self.plan is None:
             return page
         named = f"<b>{html.escape(self.table)}.</b> {html.escape(self.caption)}"
-        told = f'<div style="max-width: 60em">{named}</div>'  # a table may be wider than any screen
-        line = f'<caption style="caption-side: top; text-align: left">{told}</caption>'
+        block = f'<div style="max-width: 60em">{named}</div>'  # a table may be wider than any screen
+        line = f'<caption style="caption-side: top; text-align: left">{block}</caption>'
         for nothing in ("NaN", "&lt;NA&gt;"):
             page = page.replace(f"<td>{nothing}</td>", "<td></td>")
         head, _, rest = page.partition("<thead>")
@@ -61,20 +61,20 @@ class Frame(pd.DataFrame):
 
 
 def frame(rows: pd.DataFrame, plan: Mapping | None, table: str) -> Frame:
-    """``rows`` as a frame with a caption."""
+    """Return ``rows`` as a frame with a caption."""
     made = Frame(rows)
     made.plan, made.table = plan, table
     return made
 
 
 def _sizes(rows: pd.DataFrame) -> list:
-    """Numbers of runs behind the rows: as they tell, or as many runs as they hold, or as planned."""
+    """Return the numbers of runs behind the rows: those in the rows, or as many runs as they hold, or as planned."""
     main = [arm["arm"] for arm in main_arms(rows.plan)]
     if "arm" in rows:
         rows = rows[rows["arm"].isin(main)]
-    told = [rows[name] for name in SIZES if name in rows]
-    if told:
-        return list(pd.concat(told).dropna().unique())
+    counts = [rows[name] for name in SIZES if name in rows]
+    if counts:
+        return list(pd.concat(counts).dropna().unique())
     keys = [name for name in ("technique", "training", "arm", "attribute") if name in rows]
     if "run" in rows and keys:
         done = rows[rows["status"] == "done"] if "status" in rows else rows
@@ -83,7 +83,7 @@ def _sizes(rows: pd.DataFrame) -> list:
 
 
 class Tables(Mapping[str, Frame]):
-    """Tables by name: `tables.summary` or `tables["summary"]`; read when asked for, then kept."""
+    """Tables by name: `tables.summary` or `tables["summary"]`; read on first use, then kept."""
 
     def __init__(self, folder: Path, plan: Mapping):
         self._folder, self._plan = folder, plan

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -29,13 +30,13 @@ RUN_KEYS = ("training", "arm", "run")
 
 
 def experiments(outputs: str | Path | None = None) -> list[str]:
-    """Names of the experiments and analyses in ``outputs`` (default: the next folder `outputs` here or above)."""
+    """Return the names of the experiments and analyses in ``outputs`` (default: the next `outputs` here or above)."""
     folder = _outputs(outputs)
     return sorted(path.name for path in folder.glob("*") if _is_experiment(path)) if folder else []
 
 
 def load(name: str | Path, outputs: str | Path | None = None) -> LoadedExperiment:
-    """An experiment's results, lazily: `fitlib.load("quickstart")`, or the path of its folder.
+    """Load an experiment's results, lazily: `fitlib.load("quickstart")`, or the path of its folder.
 
     ``outputs``: the folder of all experiments; by default the next folder `outputs` in this folder or above it. Raises
     InputError where there is no such experiment.
@@ -68,7 +69,7 @@ def _is_experiment(path: Path) -> bool:
 
 
 class LoadedExperiment:
-    """What an experiment (or an analysis, or one of several families of techniques) left behind.
+    """The results of an experiment, of an analysis, or of one of several families of techniques.
 
     tables: summary, comparisons, runs, metrics, risk, … as pandas frames (`tables` alone lists them).
     runs: one row per run of a training, with its fingerprint and digests. run(training, arm, run): its files.
@@ -79,7 +80,7 @@ class LoadedExperiment:
     """
 
     def __init__(self, root: str | Path, family: str = "", known: tuple[Mapping, list] | None = None):
-        """``root``: the experiment's folder; ``family``: one of several; ``known``: plan and evidence."""
+        """Set the experiment's folder ``root``; ``family``: one of several; ``known``: plan and evidence."""
         self._paths = ExperimentPaths(Path(root).absolute())
         self._place = self._paths.family(family) if family else self._paths
         self._family, self._known = family, known
@@ -111,7 +112,7 @@ class LoadedExperiment:
 
     @property
     def finished(self) -> bool:
-        """Are there tables?"""
+        """Whether there are tables."""
         return (
             self._known is not None
             or self._place.statistics.is_file()
@@ -128,7 +129,8 @@ class LoadedExperiment:
             done = len(list(self.root.glob(f"runs/*/*/run-*/{RECORD}")))
             problem = f"not finished: {count(done, 'run')} done, no tables yet"
             raise InputError(str(self.root), "experiment", self.name, problem, "fitlib run finishes it")
-        given = injected_parameters(json.loads(self._place.statistics.read_text(encoding="utf-8"))["cells"])
+        cells = json.loads(self._place.statistics.read_text(encoding="utf-8"))["cells"]
+        given: Mapping[str, Any] = injected_parameters(cells) or {}
         return given["plan"], given["evidence"]
 
     def _check_one(self) -> None:
@@ -163,7 +165,7 @@ class LoadedExperiment:
         return Tables(self._place.tables, self.plan)
 
     def counts(self, technique: str) -> Frame:
-        """Integers by run, group, true and predicted class (of labels: cells of each label), without zeros."""
+        """Return integers by run, group, true and predicted class (of labels: cells of each label), without zeros."""
         path = self._place.technique(self._technique(technique)) / "counts.parquet"
         if not path.is_file():
             raise InputError(str(path), "counts", technique, "no counts are here", "fitlib report makes them again")
@@ -201,7 +203,7 @@ class LoadedExperiment:
         return self._frame(pd.DataFrame(rows, columns=columns), "every run")
 
     def run(self, training: str, arm: str, run: int) -> LoadedRun:
-        """The files of one run."""
+        """Return the files of one run."""
         for keys, folder in self._folders:
             if (keys["training"], keys["arm"], keys["run"]) == (training, arm, int(run)):
                 return LoadedRun(folder)
@@ -236,7 +238,7 @@ class LoadedExperiment:
         return self._frame(pd.DataFrame(rows, columns=[*RUN_KEYS, "part", "value"]), "fingerprints")
 
     def predictions(self, technique: str, arm: str | None = None, run: int | None = None) -> Frame:
-        """Every row of every run of a technique (of one arm, of one run): technique, arm, run, idx, ground_truth, …"""
+        """Return all rows of a technique's runs (of one arm, of one run): technique, arm, run, idx, ground_truth, …"""
         found = self._predicted(self._technique(technique))
         files = [(a, r, path) for a, r, path in found if arm in (None, a) and run in (None, r)]
         if not files:
@@ -285,13 +287,13 @@ class LoadedExperiment:
             return f"{title}<p>{html.escape(repr(self)[1:-1])}. <code>fitlib run</code> finishes it.</p>"
         from fitlib.report.sections.verdict import GLANCE, glance_view  # seaborn takes a second
 
-        told = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self.verdict)
+        texts = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self.verdict)
         summary = self.tables["summary"]
         view = glance_view(self.plan, self.evidence, self.tables["comparisons"])
         glance = table_html(GLANCE.title, view, GLANCE.caption(self.plan, summary))
         names = ", ".join(f"<code>{html.escape(name)}</code>" for name in self.tables)
         link = _link(self.report, "report") if self.report.is_file() else ""
-        return shown(f"{title}{told}{glance}<p><code>tables</code>: {names}</p>{link}")
+        return shown(f"{title}{texts}{glance}<p><code>tables</code>: {names}</p>{link}")
 
 
 class LoadedRun:
@@ -339,6 +341,6 @@ def _measured(folder: Path) -> dict[str, str]:
 
 
 def _link(path: Path, text: str) -> str:
-    """A link that leads from the notebook's folder to a file."""
+    """Return a link that leads from the notebook's folder to a file."""
     relative = Path(os.path.relpath(path)).as_posix()
     return f'<p><a href="{html.escape(address(relative), quote=True)}">{html.escape(text)}</a></p>'

@@ -65,7 +65,7 @@ def test_runs_below_a_landmark_are_those_that_the_risk_table_counts(loaded):
 
 def test_what_if_at_the_runs_there_are_is_what_the_comparisons_say(loaded):
     row = loaded.tables.comparisons.query("metric == 'DI'").iloc[0]
-    told = pictures.other_runs_told(row, loaded.plan, 5)
+    told = pictures.other_runs_sentence(row, loaded.plan, 5)
     half = (row.difference_high - row.difference_low) / 2
     assert pictures._power(row, 5, loaded.plan) == pytest.approx(row.power_mean, abs=1e-9)
     assert pictures._half_width(row, 5) == pytest.approx(half, rel=0.15)  # Welch's degrees of freedom differ a little

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fitlib.formatting import points, power, probability
-from fitlib.report.vocabulary import again, data_name, epoch
+from fitlib.report.vocabulary import data_name, epoch, retraining_conditions
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,10 @@ def test_power_is_never_certainty() -> None:
 
 def test_retraining_is_named_as_far_as_the_seed_is_known() -> None:
     arm = {"arm": "ulp", "role": "main", "seed": 0, "kind": "emulated"}
-    assert again({"arms": [arm]}) == "with the same seed"
-    assert again({"arms": [{**arm, "kind": "unknown"}]}) == "under the same conditions (seed not recorded)"
+    assert retraining_conditions({"arms": [arm]}) == "with the same seed"
+    assert (
+        retraining_conditions({"arms": [{**arm, "kind": "unknown"}]}) == "under the same conditions (seed not recorded)"
+    )
 
 
 @pytest.mark.parametrize(("data", "name"), [({"name": "toy"}, "toy"), ({"name": "unknown"}, ""), ({}, "")])

@@ -7,7 +7,8 @@ repeats that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,21 +20,21 @@ from matplotlib.text import Annotation
 from scipy import stats
 
 from fitlib.formatting import count, listed, missing, points
-from fitlib.report.figures.style import BLUE, GREY, INK, styled
+from fitlib.report.figures.style import BLUE, GREY, INK, figure_of, styled
 from fitlib.statistics.estimates import as_runs
 from fitlib.tables.pareto import dominates
 
 MOST_NAMES = 8  # more techniques are labelled by numbers, with a key beside the plane
 KEY_ROWS = 14
 DIRECTIONS = ((1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1))
-FRONT_LINE = {"color": BLUE, "linewidth": 0.9, "linestyle": (0, (4, 3))}
+FRONT_LINE: dict[str, Any] = {"color": BLUE, "linewidth": 0.9, "linestyle": (0, (4, 3))}
 REGION = "_region"  # label of outlines; the underscore keeps it out of legends
 HALO = [withStroke(linewidth=2, foreground="white")]
 DISTANCES = (7, 14, 24, 38, 56)  # of a label from its point, in points of type
 
 
 def mean_region(x: np.ndarray, y: np.ndarray, confidence: float = 0.95, corners: int = 120) -> np.ndarray | None:
-    """Outline (corners, 2) of Hotelling's confidence region of the mean vector of two series (runs,).
+    """Return the outline (corners, 2) of Hotelling's confidence region of the mean vector of two series (runs,).
 
     (m - μ)' S⁻¹ (m - μ) <= 2(n - 1)/(n(n - 2)) F(2, n - 2), S the covariance with ddof 1. A line where one series is
     constant; None for fewer than 3 runs, or where both are constant. ValueError if unequal in length.
@@ -52,7 +53,7 @@ def mean_region(x: np.ndarray, y: np.ndarray, confidence: float = 0.95, corners:
 
 @styled
 def plane(rows: pd.DataFrame, runs: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """One point per technique, mean accuracy against mean bias, with its 95 % region, its runs, and its churn.
+    """Draw a point per technique, mean accuracy against mean bias, with its 95 % region, its runs, and its churn.
 
     ``rows``: of `fitlib.tables.pareto.pareto`, ``runs``: of `fitlib.tables.pareto.plane_runs`, both of one metric, arm
     and attribute. Labels are placed when the figure's size is known, without overlap where there is room.
@@ -74,7 +75,7 @@ def plane(rows: pd.DataFrame, runs: pd.DataFrame, ax: Axes | None = None) -> Axe
 
 @styled
 def plane_figure(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
-    """The plane with its legend, and a key where techniques are labelled by numbers."""
+    """Draw the plane with its legend, and a key where techniques are labelled by numbers."""
     shown = _shown(rows)
     columns = -(-len(shown) // KEY_ROWS) if len(shown) > MOST_NAMES else 0
     figure = Figure(figsize=(6.4 + 1.9 * columns, 5.4), layout="constrained")
@@ -89,14 +90,14 @@ def plane_figure(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
 
 
 def alt_plane(rows: pd.DataFrame) -> str:
-    """What the plane shows, in words."""
+    """Describe the plane in words."""
     shown = _shown(rows)
     if shown.empty:
         return "Plane of accuracy and bias: nothing to show."
     metric = shown["metric"].iloc[0]
     on, off = (shown[shown["on_front"] == answer] for answer in ("yes", "no"))
-    told = [f"{r['technique']} ({_numbers(r, metric)})" for r in on.to_dict("records")]
-    front = f"On the Pareto front: {listed(told, 30)}." if told else "No Pareto front."
+    texts = [f"{r['technique']} ({_numbers(r, metric)})" for r in on.to_dict("records")]
+    front = f"On the Pareto front: {listed(texts, 30)}." if texts else "No Pareto front."
     dominated = f" Dominated: {listed(off['technique'], 30)}." if len(off) else ""
     aside = shown.loc[shown["on_front"] == "", "technique"]
     beside = f" Not ranked: {listed(aside, 30)}." if len(aside) else ""
@@ -116,14 +117,20 @@ def _numbers(row: dict, metric: str) -> str:
     return f"accuracy {points(row['accuracy_mean'])} %, {metric} {points(row['bias_mean'])} points{churn}"
 
 
-def _is_baseline(row: dict) -> bool:
+def _is_baseline(row: Mapping[str, Any]) -> bool:
     return row["technique"] == row["baseline"]
 
 
-def _marker(row: dict) -> dict:
+def _marker(row: Mapping[str, Any]) -> dict[str, Any]:
     shape, colour = {"yes": ("D", BLUE), "no": ("o", GREY)}.get(row["on_front"], ("X", INK))
     face = "white" if _is_baseline(row) else colour
-    style = {"marker": shape, "color": colour, "markerfacecolor": face, "markersize": 6.5, "linestyle": "none"}
+    style: dict[str, Any] = {
+        "marker": shape,
+        "color": colour,
+        "markerfacecolor": face,
+        "markersize": 6.5,
+        "linestyle": "none",
+    }
     return style | {"markeredgewidth": 1.5}
 
 
@@ -138,7 +145,7 @@ def _draw_technique(ax: Axes, row: dict, runs: pd.DataFrame) -> None:
 
 
 def _fronts(shown: pd.DataFrame) -> Iterator[np.ndarray]:
-    """Of each family those that nothing beats in accuracy and bias alone, (points, 2), where there are several."""
+    """Return, for each of several families, the points (points, 2) that nothing beats in accuracy and bias alone."""
     for _, family in shown[shown["on_front"] != ""].groupby("baseline", sort=False):
         values = 100 * family[["accuracy_mean", "bias_mean"]].to_numpy(float)
         front = values[~dominates(values * (-1, 1)).any(axis=0)]
@@ -152,7 +159,7 @@ def _labels(shown: pd.DataFrame) -> list[str]:
     return [f"{_escaped(r['technique'])}\n{_churn(r)}" for r in shown.to_dict("records")]
 
 
-def _churn(row: dict) -> str:
+def _churn(row: Mapping[str, Any]) -> str:
     return "churn not known" if missing(row["churn_mean"]) else f"churn {points(row['churn_mean'])} %"
 
 
@@ -173,8 +180,8 @@ def _write_key(ax: Axes, shown: pd.DataFrame, columns: int) -> None:
 
 def _legend(shown: pd.DataFrame) -> list[Line2D]:
     answers = set(shown["on_front"])
-    told = [("yes", "on the front (accuracy, bias, churn)"), ("no", "dominated"), ("", "not ranked")]
-    handles = [_handle(answer, text) for answer, text in told if answer in answers]
+    answers_shown = [("yes", "on the front (accuracy, bias, churn)"), ("no", "dominated"), ("", "not ranked")]
+    handles = [_handle(answer, text) for answer, text in answers_shown if answer in answers]
     hollow = _marker({"on_front": "no", "technique": "", "baseline": ""})
     lines = [
         Line2D([], [], label="hollow: a baseline", **hollow),
@@ -197,7 +204,7 @@ def _place(ax: Axes, shown: pd.DataFrame, labels: Sequence[str]) -> None:
     """Annotate each point at the nearest place that is free of other labels, points and outlines."""
     if shown.empty:
         return
-    figure = ax.figure
+    figure = figure_of(ax)
     figure.draw_without_rendering()  # only now are sizes and places known
     scale = figure.dpi / 72
     at = ax.transData.transform(100 * shown[["accuracy_mean", "bias_mean"]].to_numpy(float))
@@ -210,12 +217,14 @@ def _place(ax: Axes, shown: pd.DataFrame, labels: Sequence[str]) -> None:
             fontsize=7.5, fontweight=bold, linespacing=1.0, zorder=4, path_effects=HALO,
         )  # fmt: skip
         note.set_in_layout(False)
-        taken = np.vstack([taken, _settle(note, point, taken, frame, scale)])
+        taken = np.vstack([taken, _settle(ax, note, point, taken, frame, scale)])
 
 
 def _outlines(ax: Axes, scale: float) -> np.ndarray:
-    """Small boxes along every region that is drawn."""
-    lines = [ax.transData.transform(line.get_xydata()[::3]) for line in ax.lines if line.get_label() == REGION]
+    """Return small boxes along every region that is drawn."""
+    lines = [
+        ax.transData.transform(np.asarray(line.get_xydata())[::3]) for line in ax.lines if line.get_label() == REGION
+    ]
     return _squares(np.concatenate([np.empty((0, 2)), *lines]), scale)
 
 
@@ -223,8 +232,10 @@ def _squares(centres: np.ndarray, half: float) -> np.ndarray:
     return np.concatenate([centres - half, centres + half], axis=1)
 
 
-def _settle(note: Annotation, at: np.ndarray, taken: np.ndarray, frame: np.ndarray, scale: float) -> np.ndarray:
-    """Move a label to its best place, with a thin line to its point where that is far; returns its box."""
+def _settle(
+    ax: Axes, note: Annotation, at: np.ndarray, taken: np.ndarray, frame: np.ndarray, scale: float
+) -> np.ndarray:
+    """Move a label to its best place, with a thin line to its point where that is far; return its box."""
     box = note.get_window_extent()
     boxes = _candidates(at, np.array([box.width, box.height]), scale)
     best = int(np.argmin(np.round(_crowding(boxes, taken, frame), 3)))  # of equals the nearest
@@ -233,13 +244,13 @@ def _settle(note: Annotation, at: np.ndarray, taken: np.ndarray, frame: np.ndarr
     note.set(ha="left", va="bottom")
     if best >= 2 * len(DIRECTIONS):
         ends = np.stack([at, np.clip(at, chosen[:2], chosen[2:])])
-        line = note.axes.transData.inverted().transform(ends).T
-        note.axes.plot(*line, color=GREY, linewidth=0.5, zorder=2, scalex=False, scaley=False)
+        line = ax.transData.inverted().transform(ends).T
+        ax.plot(*line, color=GREY, linewidth=0.5, zorder=2, scalex=False, scaley=False)
     return chosen
 
 
 def _candidates(at: np.ndarray, size: np.ndarray, scale: float) -> np.ndarray:
-    """Boxes of a label of `size` around a point, the nearest first."""
+    """Return the boxes of a label of `size` around a point, the nearest first."""
     directions = np.array(DIRECTIONS, dtype=np.float64)
     reach = directions / np.linalg.norm(directions, axis=1, keepdims=True) * scale
     corners = [at + distance * reach - size * (1 - directions) / 2 for distance in DISTANCES]
@@ -248,13 +259,13 @@ def _candidates(at: np.ndarray, size: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _crowding(boxes: np.ndarray, taken: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Area that each box would share with others, and what of it would lie outside the frame."""
+    """Return the area that each box would share with others, and what of it would lie outside the frame."""
     size = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return _shared(boxes, taken).sum(axis=1) + size - _shared(boxes, frame[None])[:, 0]
 
 
 def _shared(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Area in common of each box with each other, (boxes, others)."""
+    """Return the area in common of each box with each other, (boxes, others)."""
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     return np.maximum(high - low, 0).prod(axis=2)

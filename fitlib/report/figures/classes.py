@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.figures import style
 from fitlib.report.figures.style import BLUE, GREY, INK, ROW, WIDTH, styled
 
@@ -27,14 +27,14 @@ BELOW = "#f3cfb4"  # pale vermilion, hatched
 
 
 def class_values(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Values of a metric by technique, arm, target and run, where defined; in points."""
+    """Return the values of a metric by technique, arm, target and run, where defined; in points."""
     rows = metrics[(metrics["metric"] == metric) & metrics["target"].notna() & metrics["group"].isna()]
     rows = rows.assign(target=rows["target"].astype(int), value=100 * rows["value"].astype(float))
     return rows[["technique", "arm", "run", "target", "value"]].dropna(subset=["value"])
 
 
 def class_order(values: pd.DataFrame) -> list[int]:
-    """Classes from the largest mean to the smallest, over all techniques: the order in which figures show them."""
+    """Return the classes from the largest mean to the smallest, over all techniques: the order in figures."""
     return values.groupby("target")["value"].mean().sort_values(ascending=False, kind="stable").index.tolist()
 
 
@@ -45,7 +45,7 @@ def class_order(values: pd.DataFrame) -> list[int]:
 def strip(
     values: pd.DataFrame, key: tuple[str, str], plan: Mapping, order: Sequence[int], ax: Axes | None = None
 ) -> Axes:
-    """One technique and arm: a row per class, every run a point, their mean an upright mark."""
+    """Draw one technique and arm: a row per class, every run a point, their mean an upright mark."""
     ax = ax if ax is not None else style.new_axes(len(order))
     rows = style.rows_of(values, key)
     for height, target in enumerate(order):
@@ -55,7 +55,7 @@ def strip(
             ax.plot(found.mean(), height, "|", color=INK, markersize=11, markeredgewidth=1.6)
         else:
             _undefined(ax, height)
-    style.name_rows(ax, [say.class_name(plan, target) for target in order])
+    style.name_rows(ax, [words.class_name(plan, target) for target in order])
     ax.set_xlabel("points (0: no bias)")
     return ax
 
@@ -76,7 +76,7 @@ def _is_baseline(plan: Mapping, technique: str) -> bool:
 def ridge(
     values: pd.DataFrame, key: tuple[str, str], order: Sequence[int], limit: float, ax: Axes | None = None
 ) -> Axes:
-    """One technique over all classes: the band from the smallest to the largest run, the mean as a line."""
+    """Draw one technique over all classes: the band from the smallest to the largest run, the mean as a line."""
     ax = ax if ax is not None else Figure(figsize=(WIDTH, 1.4), layout="constrained").subplots()
     runs = style.rows_of(values, key).groupby("target")["value"].agg(["min", "mean", "max"]).reindex(order)
     edges = np.arange(len(order) + 1) - 0.5
@@ -88,9 +88,9 @@ def ridge(
 
 
 def _named_classes(order: Sequence[int], plan: Mapping, ax: Axes) -> None:
-    """Names below some classes, evenly spaced, the first and the last among them."""
+    """Name some classes below the axis, evenly spaced, including the first and the last."""
     at = np.unique(np.linspace(0, len(order) - 1, min(NAMED, len(order))).astype(int))
-    ax.set_xticks(at, [style.plain(say.class_name(plan, order[i]), 16) for i in at], fontsize=8)
+    ax.set_xticks(at, [style.plain(words.class_name(plan, order[i]), 16) for i in at], fontsize=8)
     ax.set_xlabel(f"all {len(order)} classes, from the largest mean over techniques to the smallest")
 
 
@@ -99,7 +99,7 @@ def _named_classes(order: Sequence[int], plan: Mapping, ax: Axes) -> None:
 
 @styled
 def per_class_figures(metrics: pd.DataFrame, metric: str, plan: Mapping) -> list[Figure]:
-    """A metric class by class for every technique: strips or ridges, in as many figures as it takes."""
+    """Draw a metric class by class for every technique: strips or ridges, in as many figures as it takes."""
     values = class_values(metrics, metric)
     order, labels = class_order(values), style.row_labels(values)
     if not order:
@@ -120,7 +120,7 @@ def _strips(values: pd.DataFrame, labels: Mapping, order: Sequence[int], metric:
 
 
 def _limits(values: pd.Series) -> tuple[float, float]:
-    """The same axis for all techniques, so that they can be compared."""
+    """Give all techniques the same axis, so that they can be compared."""
     low, high = min(0.0, values.min()), values.max()
     margin = 0.04 * ((high - low) or 1.0)
     return low - margin, high + margin
@@ -138,7 +138,7 @@ def _ridges(values: pd.DataFrame, labels: Mapping, order: Sequence[int], metric:
 
 
 def alt_per_class(metrics: pd.DataFrame, metric: str, plan: Mapping) -> str:
-    """What the figures show, in words."""
+    """Describe the figures in words."""
     values = class_values(metrics, metric)
     if values.empty:
         return f"{metric} by class: undefined in every run."
@@ -149,9 +149,9 @@ def alt_per_class(metrics: pd.DataFrame, metric: str, plan: Mapping) -> str:
     kind = "Dot plots, one dot per run" if n <= FEW else "Bands from the smallest to the largest run"
     return (
         f"{kind}: {metric} of {fmt.count(n, 'class', 'classes')} by technique. Largest mean: "
-        f"{fmt.decimals(spread.loc[top, 'mean'])} points ({top[0]}, class {say.class_name(plan, top[2])}). Widest over "
-        f"runs: {fmt.decimals(spread.loc[wide, 'min'])} to {fmt.decimals(spread.loc[wide, 'max'])} points ({wide[0]}, "
-        f"class {say.class_name(plan, wide[2])})."
+        f"{fmt.decimals(spread.loc[top, 'mean'])} points ({top[0]}, class {words.class_name(plan, top[2])}). Widest "
+        f"over runs: {fmt.decimals(spread.loc[wide, 'min'])} to {fmt.decimals(spread.loc[wide, 'max'])} points "
+        f"({wide[0]}, class {words.class_name(plan, wide[2])})."
     )
 
 
@@ -159,7 +159,7 @@ def alt_per_class(metrics: pd.DataFrame, metric: str, plan: Mapping) -> str:
 
 
 def worst_rows(risk: pd.DataFrame) -> pd.DataFrame:
-    """One row per technique and arm: the favourable class where one is declared, else the class most often below."""
+    """Return one row per technique and arm: the favourable class where one is declared, else that most often below."""
     rows = risk[risk["n"] > 0]
     if (rows["rule"] == "four-fifths").any():
         return rows[rows["rule"] == "four-fifths"]

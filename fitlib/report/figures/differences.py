@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import seaborn
@@ -13,7 +14,7 @@ from matplotlib.patches import Patch
 
 from fitlib import formatting as fmt
 from fitlib.formatting import listed, missing, points, probability
-from fitlib.report import vocabulary
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report.figures.style import (
     BLUE,
     DIVERGING,
@@ -22,16 +23,17 @@ from fitlib.report.figures.style import (
     MOST_HEAT_ROWS,
     PALE,
     WIDTH,
-    _comparison_labels,
-    _in_figures,
-    _metric_label,
-    among,
+    comparison_labels,
+    figure_of,
+    in_figures,
+    metric_label,
     name_rows,
     new_axes,
     panels,
     parted,
     plain,
     rows_of,
+    rows_with_labels,
     styled,
 )
 from fitlib.report.vocabulary import bias_rows
@@ -39,13 +41,13 @@ from fitlib.report.vocabulary import bias_rows
 
 @styled
 def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None, limit: float | None = None) -> Axes:
-    """Technique × metric: difference in points, verdict and corrected p written in every cell; colour repeats them.
+    """Draw technique × metric: difference in points, verdict and corrected p in every cell; colour repeats them.
 
     ``limit``: the difference in points of the strongest colour; default: the largest, at least the smallest effect.
     """
     rows = bias_rows(comparisons)
-    labels = _comparison_labels(rows)
-    names = [m for m in vocabulary.BIAS_METRICS if (rows["metric"] == m).any()]
+    labels = comparison_labels(rows)
+    names = [m for m in BIAS_METRICS if (rows["metric"] == m).any()]
     ax = ax if ax is not None else new_axes(2.1 * len(labels), width=1.15 * len(names) + 1.6)
     if rows.empty:
         ax.set_axis_off()
@@ -55,7 +57,7 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None, l
     grid = 100 * cells["difference"].astype(float).unstack().reindex(index=list(labels), columns=names)
     limit = limit or _strongest(rows, plan)
     look = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit, "cbar": False, "linewidths": 2}
-    across, down = [_metric_label(rows, name) for name in names], [plain(label) for label in labels.values()]
+    across, down = [metric_label(rows, name) for name in names], [plain(label) for label in labels.values()]
     seaborn.heatmap(grid.to_numpy(), xticklabels=across, yticklabels=down, ax=ax, **look)
     ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0, labelrotation=0)
     ax.grid(False)
@@ -68,11 +70,11 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None, l
 
 @styled
 def heat_maps(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
-    """The heat map, its rows in as many figures as fit printed pages, all with the same colours."""
+    """Draw the heat map, its rows in as many figures as fit printed pages, all with the same colours."""
     rows = bias_rows(comparisons)
     limit = _strongest(rows, plan)
-    parts = parted(_comparison_labels(rows), MOST_HEAT_ROWS) or [{}]
-    return [heat_map(among(rows, part), plan, limit=limit).figure for part in parts]
+    parts = parted(comparison_labels(rows), MOST_HEAT_ROWS) or [{}]
+    return [figure_of(heat_map(rows_with_labels(rows, part), plan, limit=limit)) for part in parts]
 
 
 def _strongest(rows: pd.DataFrame, plan: Mapping) -> float:
@@ -85,7 +87,7 @@ def _write_cell(ax: Axes, y: float, x: float, cell: pd.Series, colour: str, alph
     significant = not missing(p) and float(p) <= alpha
     effect = points(cell["difference"], signed=True) if not missing(cell["difference"]) else "–"
     verdict = cell["verdict"] or fmt.NOT_ESTIMABLE
-    style = {"ha": "center", "va": "center", "color": colour}
+    style: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
     ax.text(x, y - 0.27, effect, fontsize=9.5, fontweight="bold", **style)
     ax.text(x, y, verdict, fontsize=7.5, **style)
     text = f"p {probability(p)}{' *' if significant else ''}" if not missing(p) else fmt.NO_TEST
@@ -93,20 +95,20 @@ def _write_cell(ax: Axes, y: float, x: float, cell: pd.Series, colour: str, alph
 
 
 def alt_heat_map(comparisons: pd.DataFrame) -> str:
-    """What the heat map shows, in words."""
+    """Describe the heat map in words."""
     rows = bias_rows(comparisons)
-    told = []
-    for key, label in _comparison_labels(rows).items():
+    texts = []
+    for key, label in comparison_labels(rows).items():
         counts = rows_of(rows, key)["verdict"].value_counts(sort=False)
-        told.append(f"{label.splitlines()[0]}: {listed((f'{name} on {n}' for name, n in counts.items()), 6)}")
-    return f"Heat map of techniques by metrics. {'. '.join(told)}." if told else "Heat map without comparisons."
+        texts.append(f"{label.splitlines()[0]}: {listed((f'{name} on {n}' for name, n in counts.items()), 6)}")
+    return f"Heat map of techniques by metrics. {'. '.join(texts)}." if texts else "Heat map without comparisons."
 
 
 @styled
 def effect(comparisons: pd.DataFrame, metric: str, plan: Mapping, ax: Axes | None = None) -> Axes:
-    """Difference of means with its interval for each comparison on one metric; the band is ± the smallest effect."""
+    """Draw the difference of means with its interval for each comparison on one metric; band: ± the smallest effect."""
     rows = comparisons[comparisons["metric"] == metric]
-    labels = _comparison_labels(rows)
+    labels = comparison_labels(rows)
     ax = ax if ax is not None else new_axes(len(labels))
     delta = 100 * float(plan["analysis"]["smallest_effect"])
     ax.axvspan(-delta, delta, color=PALE, linewidth=0)
@@ -116,7 +118,7 @@ def effect(comparisons: pd.DataFrame, metric: str, plan: Mapping, ax: Axes | Non
     baselines = list(dict.fromkeys(rows["baseline"]))
     alone = len(baselines) == 1
     name_rows(ax, [label.split("\n")[0] if alone else label.replace("\n", " ") for label in labels.values()])
-    ax.set_title(_metric_label(rows, metric).replace("\n", " "))
+    ax.set_title(metric_label(rows, metric).replace("\n", " "))
     ax.set_xlabel(f"points (technique − {plain(baselines[0]) if alone else 'baseline'})")
     return ax
 
@@ -125,7 +127,7 @@ def _effect_row(ax: Axes, height: int, row: pd.Series) -> None:
     marker = {"fairer": "<", "less fair": ">", "equivalent": "s"}.get(row["verdict"], "o")
     if not missing(row["difference"]):
         filled = BLUE if marker in "<>s" else "white"
-        style = {"color": BLUE, "markerfacecolor": filled, "markersize": 5.5, "linestyle": "none"}
+        style: dict[str, Any] = {"color": BLUE, "markerfacecolor": filled, "markersize": 5.5, "linestyle": "none"}
         ax.plot(100 * row["difference"], height, marker, **style)
     if not (missing(row["difference_low"]) or missing(row["difference_high"])):
         ax.plot([100 * row["difference_low"], 100 * row["difference_high"]], [height] * 2, color=BLUE, linewidth=1.6)
@@ -134,10 +136,10 @@ def _effect_row(ax: Axes, height: int, row: pd.Series) -> None:
 
 @styled
 def effects_figures(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
-    """One panel of effects per bias metric, and one that explains the markers; as many figures as fit printed pages."""
-    names = [m for m in vocabulary.BIAS_METRICS if (comparisons["metric"] == m).any()]
-    rows = len(_comparison_labels(bias_rows(comparisons)))
-    return [_effects(comparisons, plan, part, rows) for part in _in_figures([*names, ""], rows)]
+    """Draw a panel of effects per bias metric, and one that explains the markers, in figures that fit printed pages."""
+    names = [m for m in BIAS_METRICS if (comparisons["metric"] == m).any()]
+    rows = len(comparison_labels(bias_rows(comparisons)))
+    return [_effects(comparisons, plan, part, rows) for part in in_figures([*names, ""], rows)]
 
 
 def _effects(comparisons: pd.DataFrame, plan: Mapping, names: Sequence[str], rows: int) -> Figure:
@@ -151,18 +153,18 @@ def _effects(comparisons: pd.DataFrame, plan: Mapping, names: Sequence[str], row
 
 
 def _effects_key(ax: Axes, plan: Mapping) -> None:
-    """The markers, explained in the panel that is left over."""
+    """Explain the markers in the panel that is left over."""
     ax.set_axis_off()
-    told = {"<": "fairer", ">": "less fair", "s": "equivalent", "o": "undecided"}
-    style = {"linestyle": "none", "color": BLUE, "markersize": 5.5}
-    handles = [Line2D([], [], marker=m, markerfacecolor="white" if m == "o" else BLUE, **style) for m in told]
+    markers = {"<": "fairer", ">": "less fair", "s": "equivalent", "o": "undecided"}
+    style: dict[str, Any] = {"linestyle": "none", "color": BLUE, "markersize": 5.5}
+    handles = [Line2D([], [], marker=m, markerfacecolor="white" if m == "o" else BLUE, **style) for m in markers]
     band = f"band: ±{points(plan['analysis']['smallest_effect'])} points"
-    labels = [*told.values(), f"{band},\nthe smallest effect\nthat counts"]
+    labels = [*markers.values(), f"{band},\nthe smallest effect\nthat counts"]
     ax.legend([*handles, Patch(facecolor=PALE)], labels, loc="upper left", fontsize=8.5)
 
 
 def alt_effects(comparisons: pd.DataFrame) -> str:
-    """What the interval plots show, in words."""
+    """Describe the interval plots in words."""
     rows = bias_rows(comparisons).dropna(subset=["difference"])
     if rows.empty:
         return "Interval plots of differences: not estimable."

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib.formatting import points
-from fitlib.report import vocabulary
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report.figures.style import (
-    _in_figures,
     _mean,
     _widen,
+    in_figures,
     name_rows,
     new_axes,
     overall_or_accuracy,
@@ -31,7 +31,7 @@ from fitlib.report.vocabulary import overall_rows
 def distribution(
     metrics: pd.DataFrame, summary: pd.DataFrame, metric: str, baselines: Collection[str] = (), ax: Axes | None = None
 ) -> Axes:
-    """Every run's overall value of `metric` as a point, by technique, with mean and 95 % interval.
+    """Draw every run's overall value of `metric` as a point, by technique, with mean and 95 % interval.
 
     `metrics`: long metric table of one reading and attribute; `summary`: the summary of the same. Within a row, runs
     are stacked in run order. An interval that is not estimable is not drawn.
@@ -55,10 +55,10 @@ def distribution(
 def distributions_figures(
     metrics: pd.DataFrame, summary: pd.DataFrame, baselines: Collection[str] = ()
 ) -> list[Figure]:
-    """One panel per bias metric, and one for accuracy; in as many figures as fit printed pages."""
-    names = [m for m in (*vocabulary.BIAS_METRICS, "accuracy") if (metrics["metric"] == m).any()]
+    """Draw a panel per bias metric, and one for accuracy, in as many figures as fit printed pages."""
+    names = [m for m in (*BIAS_METRICS, "accuracy") if (metrics["metric"] == m).any()]
     rows = len(row_labels(metrics))
-    return [_distributions(metrics, summary, baselines, part, rows) for part in _in_figures(names, rows)]
+    return [_distributions(metrics, summary, baselines, part, rows) for part in in_figures(names, rows)]
 
 
 def _distributions(
@@ -71,10 +71,10 @@ def _distributions(
 
 
 def alt_distributions(summary: pd.DataFrame) -> str:
-    """What the distributions show, in words."""
+    """Describe the distributions in words."""
     rows = overall_rows(summary)
-    told = [_range_of(metric, group) for metric, group in rows.groupby("metric", sort=False)]
-    return f"Dot plots, one panel per metric, one row per technique, one dot per run. {' '.join(told)}"
+    texts = [_range_of(metric, group) for metric, group in rows.groupby("metric", sort=False)]
+    return f"Dot plots, one panel per metric, one row per technique, one dot per run. {' '.join(texts)}"
 
 
 def _range_of(metric: str, group: pd.DataFrame) -> str:

@@ -11,19 +11,21 @@ from matplotlib.ticker import MaxNLocator
 
 from fitlib import formatting as fmt
 from fitlib.report.figures import style
-from fitlib.report.figures.spread_by_runs import COLOURS, DASHES, MEASURES, _lines, _two
+from fitlib.report.figures.lines import COLOURS, DASHES, draw_lines, two_panels
 from fitlib.report.figures.style import BLUE, WIDTH, styled
+
+MEASURES = {"accuracy": "accuracy", "gap": "the gap between groups"}
 
 
 @styled
 def divergence(epochs: pd.DataFrame, measure: str, ax: Axes | None = None) -> Axes:
-    """Standard deviation between runs after every epoch, by training; of one training with Bonett's 95 % interval.
+    """Draw the SD between runs after every epoch, by training; of one training with Bonett's 95 % interval.
 
     ``epochs``: table of `fitlib.tables.epochs.epochs_table`; ``measure``: "accuracy" or "gap".
     """
     ax = ax if ax is not None else Figure(figsize=(4.4, 3), layout="constrained").subplots()
     rows = epochs.rename(columns={"training": "technique"}).assign(value=100 * epochs[f"{measure}_sd"])
-    _lines(ax, rows.dropna(subset=["value"]), "epoch", "value")
+    draw_lines(ax, rows.dropna(subset=["value"]), "epoch", "value")
     if len(style.row_labels(rows)) == 1:
         ends = 100 * rows[[f"{measure}_sd_low", f"{measure}_sd_high"]].to_numpy(float)
         ax.fill_between(rows["epoch"], *ends.T, color=BLUE, alpha=0.15, linewidth=0)
@@ -34,8 +36,8 @@ def divergence(epochs: pd.DataFrame, measure: str, ax: Axes | None = None) -> Ax
 
 @styled
 def divergence_figure(epochs: pd.DataFrame) -> Figure:
-    """Spread of accuracy and of the gap between groups, side by side."""
-    return _two(epochs.rename(columns={"training": "technique"}), "epoch", tuple(MEASURES), _divergence)
+    """Draw the spread of accuracy and of the gap between groups, side by side."""
+    return two_panels(epochs.rename(columns={"training": "technique"}), tuple(MEASURES), _divergence)
 
 
 def _divergence(rows: pd.DataFrame, measure: str, ax: Axes) -> Axes:
@@ -43,21 +45,21 @@ def _divergence(rows: pd.DataFrame, measure: str, ax: Axes) -> Axes:
 
 
 def alt_divergence(epochs: pd.DataFrame) -> str:
-    """What the figure shows, in words."""
-    told = []
+    """Describe the figure in words."""
+    texts = []
     for (training, _), rows in list(epochs.groupby(["training", "arm"], sort=False))[:8]:
         first, last = rows.iloc[0], rows.iloc[-1]
-        told.append(
+        texts.append(
             f"{training}: accuracy {fmt.points(first['accuracy_sd'])} to {fmt.points(last['accuracy_sd'])}, gap "
             f"{fmt.points(first['gap_sd'])} to {fmt.points(last['gap_sd'])}"
         )
     about = "Curves of the standard deviation between runs, in points, from the first epoch to the last."
-    return f"{about} {'. '.join(told)}."
+    return f"{about} {'. '.join(texts)}."
 
 
 @styled
 def training_curves(history: pd.DataFrame, key: tuple[str, str], names: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Test accuracy by epoch of one training and arm: a thin line per run and group, a thick one for the group's mean.
+    """Draw test accuracy by epoch of one training and arm: a thin line per run and group, a thick one for their mean.
 
     ``history``: of `fitlib.tables.epochs.gather_history`; ``names``: of the groups.
     """
@@ -80,7 +82,7 @@ def _name(names: Sequence[str], group: int) -> str:
 
 @styled
 def training_curves_figures(history: pd.DataFrame, names: Sequence[str]) -> list[Figure]:
-    """A panel per training and arm, the groups explained above; in as many figures as it takes."""
+    """Draw a panel per training and arm, the groups explained above, in as many figures as it takes."""
     rows = history.dropna(subset=["test_accuracy"]).rename(columns={"training": "technique"})
     return [_curves(history, part, names) for part in style.parted(style.row_labels(rows), 12)]
 
@@ -99,21 +101,14 @@ def _curves(history: pd.DataFrame, labels: Mapping, names: Sequence[str]) -> Fig
 
 
 def alt_training_curves(history: pd.DataFrame, names: Sequence[str]) -> str:
-    """What the figures show, in words: the last epoch's range over runs, by training and group."""
+    """Describe the figures in words: the last epoch's range over runs, by training and group."""
     rows = history.dropna(subset=["test_accuracy"])
     last = rows[rows["epoch"] == rows.groupby(["training", "arm"])["epoch"].transform("max")]
-    told = [
+    texts = [
         f"{training}, {_name(names, int(group))}: {fmt.points(found.min())} to {fmt.points(found.max())} %"
         for (training, _, group), found in list(
             last.groupby(["training", "arm", "group"], sort=False)["test_accuracy"]
         )[:12]
     ]
     about = "Lines of test accuracy by epoch, one per run and group, a panel per training."
-    return f"{about} After the last epoch: {'; '.join(told)}."
-
-
-def widest(components: pd.DataFrame) -> pd.DataFrame:
-    """Of each technique and arm, the metric and class whose signed difference spreads most between runs."""
-    rows = components.dropna(subset=["sd_between_runs"])
-    keys = ["technique", "arm", "attribute"]
-    return rows.loc[rows.groupby(keys, sort=False)["sd_between_runs"].idxmax()].sort_index()
+    return f"{about} After the last epoch: {'; '.join(texts)}."

@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
 from fitlib.formatting import decimals, listed
-from fitlib.report import vocabulary
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.figures import style
 from fitlib.report.figures.classes import BELOW, worst_rows
 from fitlib.report.figures.style import (
@@ -21,7 +20,7 @@ from fitlib.report.figures.style import (
     MOST_CLASSES,
     PALE,
     VERMILION,
-    _in_figures,
+    in_figures,
     name_rows,
     new_axes,
     panels,
@@ -36,7 +35,7 @@ from fitlib.report.figures.style import (
 def impact_ratio(
     metrics: pd.DataFrame, technique: str, plan: Mapping, ax: Axes | None = None, targets: Sequence[int] | None = None
 ) -> Axes:
-    """Impact ratio (1 − DI, strict reading) of each class, every run a point, with the 0.8 landmark.
+    """Draw the impact ratio (1 − DI, strict reading) of each class, every run a point, with the 0.8 landmark.
 
     The landmark is called four fifths only for the class that the plan declares favourable.
     """
@@ -67,10 +66,10 @@ def _ratio_points(ax: Axes, height: int, ratios: np.ndarray) -> None:
 
 @styled
 def impact_ratios_figures(metrics: pd.DataFrame, plan: Mapping) -> list[Figure]:
-    """One panel per technique; in as many figures as fit printed pages."""
+    """Draw a panel per technique, in as many figures as fit printed pages."""
     names = [t["technique"] for t in plan["techniques"] if (metrics["technique"] == t["technique"]).any()]
     targets = lowest_classes(metrics, plan)
-    return [_impact_ratios(metrics, plan, part, targets) for part in _in_figures(names, len(targets))]
+    return [_impact_ratios(metrics, plan, part, targets) for part in in_figures(names, len(targets))]
 
 
 def _impact_ratios(metrics: pd.DataFrame, plan: Mapping, names: Sequence[str], targets: Sequence[int]) -> Figure:
@@ -81,7 +80,7 @@ def _impact_ratios(metrics: pd.DataFrame, plan: Mapping, names: Sequence[str], t
 
 
 def lowest_classes(metrics: pd.DataFrame, plan: Mapping) -> list[int]:
-    """Classes shown: all, or the MOST_CLASSES with the lowest ratio anywhere; the favourable one always."""
+    """Return the classes to show: all, or the MOST_CLASSES with the lowest ratio; the favourable one always."""
     rows = _ratios(metrics)
     lowest = rows.groupby("target")["ratio"].min().sort_values(na_position="last", kind="stable")
     shown = [int(target) for target in lowest.index[:MOST_CLASSES]]
@@ -92,22 +91,22 @@ def lowest_classes(metrics: pd.DataFrame, plan: Mapping) -> list[int]:
 
 
 def alt_impact_ratios(metrics: pd.DataFrame, plan: Mapping) -> str:
-    """What the impact ratios show, in words."""
+    """Describe the impact ratios in words."""
     rows = _ratios(metrics).dropna(subset=["ratio"])
     if rows.empty:
         return "Impact ratio by class: undefined in every run."
     low = rows.loc[rows["ratio"].idxmin()]
     below = rows[_below(rows["ratio"])].groupby("technique", sort=False)["target"].nunique()
-    told = [f"{name}: {n} classes below 0.8 in some run" for name, n in below.items()] or ["none below 0.8"]
+    texts = [f"{name}: {n} classes below 0.8 in some run" for name, n in below.items()] or ["none below 0.8"]
     return (
         f"Dot plots of the impact ratio by class, one panel per technique, one dot per run, dashed line at 0.8. "
-        f"Lowest: {decimals(low['ratio'])} ({low['technique']}, class {vocabulary.class_name(plan, low['target'])}). "
-        f"{listed(told, 8)}."
+        f"Lowest: {decimals(low['ratio'])} ({low['technique']}, class {words.class_name(plan, low['target'])}). "
+        f"{listed(texts, 8)}."
     )
 
 
 def _below(ratio: np.ndarray | pd.Series) -> np.ndarray | pd.Series:
-    """Below 0.8, where 1 − DI of exactly 0.8 may have been rounded down."""
+    """Return where ratios lie below 0.8; 1 − DI of exactly 0.8 may have been rounded down."""
     return ratio < 0.8 - 1e-12
 
 
@@ -117,13 +116,13 @@ def _ratios(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def _class_label(plan: Mapping, target: int) -> str:
-    name = vocabulary.class_name(plan, target)
+    name = words.class_name(plan, target)
     return f"{name} (four fifths)" if plan["analysis"].get("favourable") == target else name
 
 
 @styled
 def sides(risk: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Axes:
-    """Share of runs below 0.8 and of runs not below, with the 95 % interval of the share below.
+    """Draw the share of runs below 0.8 and of runs not below, with the 95 % interval of the share below.
 
     One row per technique: the favourable class (Clopper-Pearson), else its worst class (Bonferroni's: it was chosen).
     """
@@ -131,7 +130,7 @@ def sides(risk: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Axes:
     ax = ax if ax is not None else style.new_axes(1.3 * len(rows), width=7.0)
     for height, row in enumerate(rows.to_dict("records")):
         _sides_row(ax, height, row)
-    labels = [f"{r['technique']} · class {say.class_name(plan, r['target'])}" for _, r in rows.iterrows()]
+    labels = [f"{r['technique']} · class {words.class_name(plan, r['target'])}" for _, r in rows.iterrows()]
     ax.set_yticks(range(len(labels)), [style.plain(label, 34) for label in labels])
     ax.set(
         xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xlabel="share of runs (black: 95 % interval of the share below)"
@@ -156,11 +155,11 @@ def _sides_row(ax: Axes, height: int, row: Mapping) -> None:
 
 
 def alt_sides(risk: pd.DataFrame, plan: Mapping) -> str:
-    """What the figure shows, in words."""
+    """Describe the figure in words."""
     rows = worst_rows(risk)
-    told = [
-        f"{r['technique']}{say.place(rows, r)}, class {say.class_name(plan, r['target'])}: {int(r['violated'])} of "
+    texts = [
+        f"{words.technique_label(rows, r)}, class {words.class_name(plan, r['target'])}: {int(r['violated'])} of "
         f"{int(r['n'])} runs"
         for _, r in rows.iterrows()
     ]
-    return f"Bars of the share of runs below 0.8 on the impact ratio, by technique. {fmt.listed(told, 30)}."
+    return f"Bars of the share of runs below 0.8 on the impact ratio, by technique. {fmt.listed(texts, 30)}."

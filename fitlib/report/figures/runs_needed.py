@@ -7,6 +7,7 @@ technique's typical distinct metric (the one with the median standard deviation)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fitlib import formatting as fmt
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.figures.style import BLUE, GREY, INK, VERMILION, WIDTH, styled
 from fitlib.statistics import power
 
@@ -27,11 +28,11 @@ TICKS = (4, 8, 16, 32, 64, 128)
 
 
 def power_curves(frame: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Power to show the smallest effect by technique, arm, which ("typical", "worst") metric and n, at the corrected α.
+    """Return the power to show the smallest effect by technique, arm, which ("typical", "worst") metric and n.
 
     Columns technique, arm, which, metric, n, power. Empty where nothing was tested.
     """
-    tested = say.distinct(frame).dropna(subset=["p_mean"])
+    tested = words.distinct(frame).dropna(subset=["p_mean"])
     parts = [_curves(rows, plan["analysis"]) for _, rows in tested.groupby(["technique", "arm"], sort=False)]
     columns = ["technique", "arm", "which", "metric", "n", "power"]
     return pd.DataFrame([row for part in parts for row in part], columns=columns).dropna(subset=["power"])
@@ -49,7 +50,7 @@ def _curves(rows: pd.DataFrame, analysis: Mapping) -> list[tuple]:
 
 
 def power_at(row: Mapping, n: int, analysis: Mapping) -> float | None:
-    """Power for the smallest effect with `n` runs of each, at a comparison's SDs and corrected α.
+    """Return the power for the smallest effect with `n` runs of each, at a comparison's SDs and corrected α.
 
     0 where the exact rank test cannot reach that level with so few runs.
     """
@@ -64,7 +65,7 @@ def power_at(row: Mapping, n: int, analysis: Mapping) -> float | None:
 
 @styled
 def how_many_runs_figure(frame: pd.DataFrame, plan: Mapping) -> Figure:
-    """Two panels against n, with the runs there are marked: power for the mean; SD interval and expected MaxDiff."""
+    """Draw two panels against n: power for the mean; SD interval and expected MaxDiff. Present runs are marked."""
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     today = sorted({int(n) for n in [*frame["n_baseline"], *frame["n_technique"]] if n > 1})
@@ -77,7 +78,7 @@ def how_many_runs_figure(frame: pd.DataFrame, plan: Mapping) -> Figure:
 
 @styled
 def mean_power(curves: pd.DataFrame, plan: Mapping, ax: Axes) -> Axes:
-    """Power against n: solid for the typical metric, dashed for the worst; of many techniques, their range."""
+    """Draw power against n: solid for the typical metric, dashed for the worst; of many techniques, their range."""
     effect = fmt.points(plan["analysis"]["smallest_effect"])
     several = curves["arm"].nunique() > 1
     labels = curves["technique"] + (" · " + curves["arm"] if several else "")
@@ -93,8 +94,12 @@ def mean_power(curves: pd.DataFrame, plan: Mapping, ax: Axes) -> Axes:
     return ax
 
 
-BELOW = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "frameon": False}  # a legend that covers no curve
-LINES = {"typical": (BLUE, "-"), "worst": (VERMILION, (0, (5, 2)))}
+BELOW: dict[str, Any] = {
+    "loc": "upper center",
+    "bbox_to_anchor": (0.5, -0.2),
+    "frameon": False,
+}  # a legend that covers no curve
+LINES: dict[str, tuple[str, Any]] = {"typical": (BLUE, "-"), "worst": (VERMILION, (0, (5, 2)))}
 
 
 def _lines(curves: pd.DataFrame, ax: Axes) -> list:
@@ -108,7 +113,7 @@ def _lines(curves: pd.DataFrame, ax: Axes) -> list:
 
 
 def _ranges(curves: pd.DataFrame, ax: Axes) -> list:
-    """Range over techniques and its median curve, of typical and of worst metrics."""
+    """Draw the range over techniques and its median curve, of typical and of worst metrics."""
     for which, rows in curves.groupby("which", sort=False):
         colour, dashes = LINES[which]
         by_n = rows.groupby("n")["power"]
@@ -123,13 +128,13 @@ def _ranges(curves: pd.DataFrame, ax: Axes) -> list:
 
 def _kinds(curves: pd.DataFrame) -> list[Line2D]:
     present = [which for which in LINES if (curves["which"] == which).any()]
-    told = {"typical": "metric of median SD", "worst": "metric of largest SD"}
-    return [Line2D([], [], color=LINES[w][0], linestyle=LINES[w][1], label=told[w]) for w in present]
+    texts = {"typical": "metric of median SD", "worst": "metric of largest SD"}
+    return [Line2D([], [], color=LINES[w][0], linestyle=LINES[w][1], label=texts[w]) for w in present]
 
 
 @styled
 def spread_widths(ax: Axes) -> Axes:
-    """Interval of the SD and expected MaxDiff of normal runs against n, both in standard deviations."""
+    """Draw the interval of the SD and expected MaxDiff of normal runs against n, both in standard deviations."""
     ends = np.array([power.sd_ratios(n) for n in NUMBERS])
     ranges = [power.expected_range(n) for n in NUMBERS]
     ax.fill_between(
@@ -155,7 +160,7 @@ def _runs_axis(ax: Axes, today: list[int]) -> None:
 
 
 def alt_how_many_runs(frame: pd.DataFrame, plan: Mapping) -> str:
-    """What the figure shows, in words."""
+    """Describe the figure in words."""
     curves = power_curves(frame, plan)
     spread = (
         f"Right: the 95 % interval of a standard deviation shrinks from {_times(5)} at 5 runs to {_times(64)} at 64; "
@@ -164,8 +169,8 @@ def alt_how_many_runs(frame: pd.DataFrame, plan: Mapping) -> str:
     )
     if curves.empty:
         return f"Curves against the number of runs. Left: no test was made. {spread}"
-    told = [_told(curves, n) for n in (8, 16, 64)]
-    return f"Curves against the number of runs. Left: power for the metric of median SD, {fmt.listed(told)}. {spread}"
+    texts = [_told(curves, n) for n in (8, 16, 64)]
+    return f"Curves against the number of runs. Left: power for the metric of median SD, {fmt.listed(texts)}. {spread}"
 
 
 def _told(curves: pd.DataFrame, n: int) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -22,7 +23,7 @@ from fitlib.formatting import missing
 
 BLUE, VERMILION, GREY, INK, PALE = "#0072b2", "#c44900", "#6b6b6b", "#1f1f1f", "#e4e4e4"  # Okabe and Ito, darkened
 DIVERGING = mpl.colormaps["RdBu_r"].with_extremes(bad="#efefef")
-STYLE = {
+STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same bytes everywhere
     "font.size": 9,
     "axes.titlesize": 10,
@@ -52,19 +53,28 @@ MOST_HEAT_ROWS = 17  # of a heat map in one figure
 ROW = 0.27  # height of a row, inches
 WIDTH = 9.0  # of a full figure, inches
 TALLEST = 11.0  # inches: what still fits a printed page at WIDTH; more becomes several figures
+Arguments = ParamSpec("Arguments")
+Drawn = TypeVar("Drawn")
 
 
-def styled(draw: Callable) -> Callable:
+def styled(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
     """Run a drawing function under fitlib's style, whatever the reader's matplotlib settings are."""
 
     @wraps(draw)
-    def inside(*args, **kwargs):
+    def inside(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Drawn:
         with mpl.rc_context():
             mpl.rcdefaults()
-            mpl.rcParams.update(STYLE)
+            mpl.rcParams.update(STYLE)  # type: ignore[arg-type]  # the stubs want a Literal for every key
             return draw(*args, **kwargs)
 
     return inside
+
+
+def figure_of(ax: Axes) -> Figure:
+    """Return the figure that holds the axes. Raises TypeError for axes of a sub-figure."""
+    if not isinstance(ax.figure, Figure):
+        raise TypeError("axes of a whole figure are needed")
+    return ax.figure
 
 
 @styled
@@ -81,13 +91,13 @@ def save(figure: Figure, folder: str | Path, stem: str) -> tuple[Path, Path]:
 
 
 def select(frame: pd.DataFrame, plan: Mapping, attribute: str) -> pd.DataFrame:
-    """Rows of a table that belong to a protected attribute, in the declared reading (accuracy has no reading)."""
+    """Return the rows of a protected attribute, in the declared reading (accuracy has no reading)."""
     reading = (frame["reading"] == plan["analysis"]["reading"]) | (frame["metric"] == "accuracy")
     return frame[reading & (frame["attribute"] == attribute)]
 
 
 def stem(name: str, plan: Mapping, attribute: str) -> str:
-    """File name of a figure: numbered by protected attribute where there are several."""
+    """Return the file name of a figure: numbered by protected attribute where there are several."""
     attributes = list(plan["groups"])
     return name if len(attributes) == 1 else f"{name}-{attributes.index(attribute) + 1}"
 
@@ -96,7 +106,7 @@ def stem(name: str, plan: Mapping, attribute: str) -> str:
 
 
 def overall_or_accuracy(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Overall rows of one metric, accuracy included (its per-group rows left out)."""
+    """Return the overall rows of one metric, accuracy included (its per-group rows left out)."""
     return summary[(summary["metric"] == metric) & (summary["target"] == "overall") & summary["group"].isna()]
 
 
@@ -106,8 +116,8 @@ def overall_or_accuracy(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
 # Comparisons
 
 
-def among(rows: pd.DataFrame, labels: Collection[tuple[str, str]]) -> pd.DataFrame:
-    """Rows of the techniques and arms in `labels`."""
+def rows_with_labels(rows: pd.DataFrame, labels: Collection[tuple[str, str]]) -> pd.DataFrame:
+    """Return the rows of the techniques and arms in `labels`."""
     kept = [key in labels for key in zip(rows["technique"], rows["arm"], strict=True)]
     return rows[pd.Series(kept, rows.index, dtype=bool)]
 
@@ -116,19 +126,19 @@ def among(rows: pd.DataFrame, labels: Collection[tuple[str, str]]) -> pd.DataFra
 
 
 def parted(labels: Mapping, most: int) -> list[dict]:
-    """Rows or panels in portions of nearly equal size, each at most `most`."""
+    """Split rows or panels into portions of nearly equal size, each at most `most`."""
     items, n = list(labels.items()), -(-len(labels) // most)
     size = -(-len(items) // max(n, 1))
     return [dict(items[i : i + size]) for i in range(0, len(items), max(size, 1))]
 
 
 def new_axes(rows: float, width: float = 5.0) -> Axes:
-    """Axes of their own for `rows` rows."""
+    """Return axes of their own for `rows` rows."""
     return Figure(figsize=(width, 0.9 + ROW * max(rows, 2)), layout="constrained").subplots()
 
 
-def panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[Figure, Sequence[Axes]]:
-    """A figure of `n` panels that share their rows; only the leftmost of each line names them."""
+def panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[Figure, np.ndarray]:
+    """Return a figure of `n` panels that share their rows; only the leftmost of each line names them."""
     across = min(across, max(n, 1))
     down = -(-n // across)
     figure = Figure(figsize=(width, down * (0.85 + ROW * max(rows, 2))), layout="constrained")
@@ -138,41 +148,41 @@ def panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[Fi
     return figure, axes[:n]
 
 
-def _in_figures(names: Sequence[str], rows: int, across: int = 4) -> list[list[str]]:
-    """Names of panels with so many rows, in portions that `panels` draws no taller than `TALLEST`."""
+def in_figures(names: Sequence[str], rows: int, across: int = 4) -> list[list[str]]:
+    """Split names of panels with so many rows into portions that `panels` draws no taller than `TALLEST`."""
     lines = max(1, int(TALLEST // (0.85 + ROW * max(rows, 2))))
     return [list(part) for part in parted(dict.fromkeys(names), lines * across)]
 
 
 def row_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """(technique, arm) in table order, each with its label; the arm is told only where there are several."""
+    """Return (technique, arm) in table order, each with its label, which names the arm only where there are several."""
     keys = list(dict.fromkeys(zip(rows["technique"], rows["arm"], strict=True)))
     several = len({arm for _, arm in keys}) > 1
     return {key: f"{key[0]} · {key[1]}" if several else key[0] for key in keys}
 
 
-def _comparison_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
+def comparison_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
     against = {(r.technique, r.arm): r.baseline for r in rows.itertuples()}
     return {key: f"{label}\nv {against[key]}" for key, label in row_labels(rows).items()}
 
 
-def _metric_label(rows: pd.DataFrame, metric: str) -> str:
+def metric_label(rows: pd.DataFrame, metric: str) -> str:
     repeated = [name for name in rows.loc[rows["metric"] == metric, "redundant_with"] if name]
     return f"{metric}\n(repeats {repeated[0]})" if repeated else metric
 
 
 def rows_of(rows: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
-    """Rows of one technique and arm."""
+    """Return the rows of one technique and arm."""
     return rows[(rows["technique"] == key[0]) & (rows["arm"] == key[1])]
 
 
 def stacked(n: int) -> np.ndarray:
-    """Vertical offsets of `n` runs in run order: nothing random, and the order stays visible."""
+    """Return the vertical offsets of `n` runs in run order: nothing random, and the order stays visible."""
     return np.linspace(-0.28, 0.28, n) if n > 1 else np.zeros(n)
 
 
 def run_points(hollow: bool) -> dict:
-    """Style of the points of runs: hollow and grey for a baseline, filled and blue for a technique."""
+    """Return the style of the points of runs: hollow and grey for a baseline, filled and blue for a technique."""
     size = {"marker": "o", "linestyle": "none", "markersize": 3.4}
     if hollow:
         return {**size, "markerfacecolor": "none", "markeredgecolor": GREY, "markeredgewidth": 0.8}
@@ -188,19 +198,19 @@ def _mean(ax: Axes, height: int, rows: pd.DataFrame) -> None:
 
 
 def name_rows(ax: Axes, labels: list[str]) -> None:
-    """Names at the left, the first row on top."""
+    """Write names at the left, the first row on top."""
     ax.set_yticks(range(len(labels)), [plain(label) for label in labels])
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.grid(False, axis="y")
 
 
 def _widen(ax: Axes) -> None:
-    """Half a point to either side where all values are equal, so that rounding is not magnified."""
+    """Leave half a point to either side where all values are equal, so that rounding is not magnified."""
     if 0 <= ax.dataLim.width < 1e-6:  # without any value the width is -inf
         ax.set_xlim(ax.dataLim.x0 - 0.5, ax.dataLim.x0 + 0.5)
 
 
 def plain(text: str, most: int = 24) -> str:
-    """A name as it is: no mathematics between dollar signs, one line, shortened."""
+    """Return a name as it is: no mathematics between dollar signs, one line, shortened."""
     lines = [" ".join(line.split()) for line in str(text).split("\n")]
     return "\n".join(line if len(line) <= most else line[: most - 1] + "…" for line in lines).replace("$", r"\$")

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
 from fitlib.report import table_files
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption, run_counts
 from fitlib.report.figures.style import BLUE, GREY, INK, ROW, VERMILION, WIDTH, styled
-from fitlib.report.notebook_display import Page, heading, tell
+from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.tables import causes
 
@@ -26,7 +26,7 @@ VIEWS = {
 }
 MARKERS = {causes.IMPLEMENTATION: "o", causes.ALGORITHM: "s", causes.BOTH: "D", "": "^"}
 COLOURS = {causes.IMPLEMENTATION: BLUE, causes.ALGORITHM: VERMILION, causes.BOTH: INK, "": GREY}
-MOST_PAIRS, TOLD = 24, 2  # pairs in the table; metrics whose range of spreads is told
+MOST_PAIRS, MOST_RANGES = 24, 2  # pairs in the table; metrics whose range of spreads is described
 FITS = {"yes": "FIT", "by design": "a seed differs", "no": "not FIT", "unknown": "not known"}
 
 
@@ -36,7 +36,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     if table.empty:
         return
     heading("Which cause spreads how much?")
-    tell(sentences(table, tests, plan))
+    show_text(sentences(table, tests, plan))
     for attribute in plan["groups"]:
         rows = table[table["attribute"] == attribute]
         for technique, own in rows.groupby("technique", sort=False):
@@ -53,14 +53,14 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
 
 
 def sentences(table: pd.DataFrame, tests: pd.DataFrame, plan: Mapping) -> list[str]:
-    """What the arms show: range of their spreads, distinct results, tests with power, what is compared where."""
-    told = [*_ranges(table, tests), _four(table, tests), _effective(table), *_controls(table)]
-    told += [*_omnibus(tests), _pairs(tests), _hardware(table), _main(table, plan)]
-    return [text for text in told if text]
+    """Return what the arms show: range of spreads, distinct results, tests with power, what is compared where."""
+    texts = [*_ranges(table, tests), _four(table, tests), _effective(table), *_controls(table)]
+    texts += [*_omnibus(tests), _pairs(tests), _hardware(table), _main(table, plan)]
+    return [text for text in texts if text]
 
 
 def _metrics(table: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
-    """The metrics that tests were made of, else those of the table; accuracy left out."""
+    """Return the metrics that tests were made of, else those of the table; accuracy left out."""
     names = list(dict.fromkeys(tests["metric"])) or list(dict.fromkeys(table["metric"]))
     return [name for name in names if name not in ("", "accuracy")]
 
@@ -70,8 +70,8 @@ def _label(row: Mapping) -> str:
 
 
 def _ranges(table: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
-    """For each metric: the arms with the smallest and the largest SD, of those that vary."""
-    for metric in _metrics(table, tests)[:TOLD]:
+    """Yield, for each metric, the arms with the smallest and the largest SD, of those that vary."""
+    for metric in _metrics(table, tests)[:MOST_RANGES]:
         for (technique, attribute), rows in _varying(table[table["metric"] == metric]):
             low, high = rows.loc[rows["sd"].idxmin()], rows.loc[rows["sd"].idxmax()]
             ends = (f"{_sd(row)} points in arm {_label(row)}" for row in (low, high))
@@ -89,7 +89,7 @@ def _by(table: pd.DataFrame, attribute: str) -> str:
 
 
 def _sd(row: Mapping) -> str:
-    """SD with its interval, in points."""
+    """Return an SD with its interval, in points."""
     if fmt.missing(row["sd"]):
         return fmt.NOT_ESTIMABLE
     if row["sd"] == 0:
@@ -99,19 +99,19 @@ def _sd(row: Mapping) -> str:
 
 
 def _four(table: pd.DataFrame, tests: pd.DataFrame) -> str:
-    """Algorithm, implementation, both, of the first metric: one arm each."""
+    """Compare algorithm, implementation and both on the first metric: one arm each."""
     rows = _four_rows(table, (_metrics(table, tests) or [""])[0])
-    told = [f"{row['view']} ({_label(row)}) {_sd(row)}" for row in rows if row["view"] != causes.CONTROL]
-    if len(told) < 2:
+    texts = [f"{row['view']} ({_label(row)}) {_sd(row)}" for row in rows if row["view"] != causes.CONTROL]
+    if len(texts) < 2:
         return ""
     return (
-        f"SD of {rows[-1]['metric']} by source, in points: {'; '.join(told)}. These are compared, not added up: "
+        f"SD of {rows[-1]['metric']} by source, in points: {'; '.join(texts)}. These are compared, not added up: "
         "variances of single causes do not sum to that of all together."
     )
 
 
 def _four_rows(table: pd.DataFrame, metric: str) -> list[Mapping]:
-    """The first arm of each view for one metric, in the order of `VIEWS`, of the first technique and attribute."""
+    """Return the first arm of each view for one metric, of the first technique and attribute, as `VIEWS` has them."""
     first = table.iloc[0]
     mine = table[(table["technique"] == first["technique"]) & table["attribute"].isin(["", first["attribute"]])]
     mine = mine[mine["metric"].isin(["", metric])]
@@ -120,7 +120,7 @@ def _four_rows(table: pd.DataFrame, metric: str) -> list[Mapping]:
 
 
 def _effective(table: pd.DataFrame) -> str:
-    """Arms with fewer distinct results than runs."""
+    """Name the arms with fewer distinct results than runs."""
     rows = table[(table["metric"] != "")].drop_duplicates(["technique", "arm", "hardware"])
     few = rows[rows["distinct"].notna() & (rows["distinct"] < rows["n"])]
     if rows["distinct"].isna().all():
@@ -128,8 +128,8 @@ def _effective(table: pd.DataFrame) -> str:
     if few.empty:
         return "In every arm all runs ended in different weights or predictions: the effective n is the number of runs."
     several = table["technique"].nunique() > 1
-    told = [_whose(row, several) + f"{_label(row)} {_distinct(row)}" for row in few.to_dict("records")]
-    return f"Effective n (different final weights and predictions), where it is below n: {fmt.listed(told, 8)}."
+    texts = [_whose(row, several) + f"{_label(row)} {_distinct(row)}" for row in few.to_dict("records")]
+    return f"Effective n (different final weights and predictions), where it is below n: {fmt.listed(texts, 8)}."
 
 
 def _whose(row: Mapping, several: bool) -> str:
@@ -147,15 +147,15 @@ def _controls(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _omnibus(tests: pd.DataFrame) -> Iterator[str]:
-    """Whether spreads differ at all, by set of arms."""
+    """Yield whether spreads differ at all, by set of arms."""
     rows = tests[tests["test"] == causes.OMNIBUS]
     for name, of in rows.groupby("arm_a", sort=False):
         several = tests["technique"].nunique() > 1
-        told = [_whose(row, several) + f"{row['metric']} {_p(row['p_holm'])}" for row in of.to_dict("records")]
+        texts = [_whose(row, several) + f"{row['metric']} {_p(row['p_holm'])}" for row in of.to_dict("records")]
         first = of.iloc[0]
         yield (
             f"Do the spreads of {first['n_arms']} arms ({name}) differ at all? Corrected p (Holm, "
-            f"{first['family_size']} tests): {fmt.listed(told, 14)}; power to show one arm with 1.5 times the others' "
+            f"{first['family_size']} tests): {fmt.listed(texts, 14)}; power to show one arm with 1.5 times the others' "
             f"SD: {fmt.ranged(of['power'], fmt.power)}."
         )
 
@@ -169,10 +169,11 @@ def _pairs(tests: pd.DataFrame) -> str:
     if rows.empty:
         return ""
     shown = rows[rows["p_holm"] <= rows["alpha"]]
-    told = f"{len(shown)} of {fmt.count(len(rows), 'pair of arms', 'pairs of arms and metric')} differ in their spread"
+    pairs = f"{len(shown)} of {fmt.count(len(rows), 'pair of arms', 'pairs of arms and metric')}"
     return (
-        f"After Holm's correction over {int(rows['family_size'].iloc[0])} tests {told}; the power of one such test to "
-        f"show an SD ratio of 1.5 was {fmt.ranged(rows['power'], fmt.power)}, so the others are not shown to be equal."
+        f"After Holm's correction over {int(rows['family_size'].iloc[0])} tests {pairs} differ in their spread; the "
+        f"power of one such test to show an SD ratio of 1.5 was {fmt.ranged(rows['power'], fmt.power)}, so the "
+        "others are not shown to be equal."
     )
 
 
@@ -189,31 +190,35 @@ def _hardware(table: pd.DataFrame) -> str:
 def _main(table: pd.DataFrame, plan: Mapping) -> str:
     if len(plan["techniques"]) < 2:
         return ""
-    return f"Techniques are compared in arm {causes.compared_arms(plan)[0]['arm']}, the first one, only."
+    return f"Techniques are compared in arm {_compared_arms(plan)[0]['arm']}, the first one, only."
+
+
+def _compared_arms(plan: Mapping) -> list[dict]:
+    return causes.compared_arms(dict(plan))
 
 
 # Tables for readers
 
 
 def views_view(table: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Algorithm, implementation, both and control (after Zhuang et al.): the first arm of each, SD of every metric."""
+    """Return control, implementation, algorithm and both (after Zhuang et al.): the first arm of each, SD by metric."""
     found = []
     for (technique, attribute), rows in table[table["metric"] != ""].groupby(["technique", "attribute"], sort=False):
         control = table[(table["technique"] == technique) & (table["metric"] == "") & (table["view"] == causes.CONTROL)]
-        for name, words in VIEWS.items():
+        for name, source in VIEWS.items():
             own = pd.concat([rows, control])
             own = own[own["view"] == name]
             if len(own):
                 own = own[(own["arm"] == own["arm"].iloc[0]) & (own["hardware"] == own["hardware"].iloc[0])]
                 row = _spread_row(own, table, technique, attribute)
                 named = {"Technique": row.pop("Technique")} if "Technique" in row else {}
-                found.append({**named, "Source": words, **row})
+                found.append({**named, "Source": source, **row})
     view = pd.DataFrame(found).fillna("–")
     return view if len(view) > 2 else view.iloc[:0]
 
 
 def spread_view(table: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """One row per arm: noise, n, distinct results, SD of every metric with its interval."""
+    """Return one row per arm: noise, n, distinct results, SD of every metric with its interval."""
     rows = table[table["metric"] != ""]
     keys = ["technique", "attribute", "arm", "hardware"]
     found = [_spread_row(own, table, key[0], key[1]) for key, own in rows.groupby(keys, sort=False)]
@@ -224,14 +229,14 @@ def _spread_row(own: pd.DataFrame, table: pd.DataFrame, technique: str, attribut
     first = own.iloc[0]
     named = f"{technique}{_by(table, attribute)}" if table["technique"].nunique() > 1 or _by(table, attribute) else ""
     row = {"Technique": named} if named else {}
-    row |= {"Arm": _label(first), "Noise": say.noise(first), "n": str(first["n"])}
+    row |= {"Arm": _label(first), "Noise": words.noise(first), "n": str(first["n"])}
     row |= {"Runs": FITS.get(first["fit"], first["fit"])}
     row |= {"Distinct": "not known" if fmt.missing(first["distinct"]) else str(first["distinct"])}
     return row | {r["metric"]: _sd(r) for r in own.to_dict("records") if r["metric"]}
 
 
 def churn_view(churn: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """One row per arm: churn of everybody and of each group, with intervals."""
+    """Return one row per arm: churn of everybody and of each group, with intervals."""
     found = []
     for (technique, attribute, arm), rows in churn.groupby(["technique", "attribute", "arm"], sort=False):
         row = {"Technique": f"{technique}{_by(churn, attribute)}"} if churn["technique"].nunique() > 1 else {}
@@ -251,7 +256,7 @@ def _churn(row: Mapping) -> str:
 
 
 def tests_view(tests: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Omnibus tests, then the pairs with the smallest p, at most `MOST_PAIRS`."""
+    """Return the omnibus tests, then the pairs with the smallest p, at most `MOST_PAIRS`."""
     pairs = tests[tests["test"] == causes.PAIR].sort_values("p", kind="stable").head(MOST_PAIRS)
     rows = pd.concat([tests[tests["test"] == causes.OMNIBUS], pairs])
     return pd.DataFrame([_test_row(row, tests) for row in rows.to_dict("records")])
@@ -280,7 +285,7 @@ def _test_row(row: Mapping, tests: pd.DataFrame) -> dict[str, str]:
 
 
 def caption_figure(plan: Mapping, table: pd.DataFrame, several: bool = False) -> str:
-    """Under the figure, which names its technique where there are several."""
+    """Caption the figure, which names its technique where there are several."""
     whose = f"{table['technique'].iloc[0]}: " if several else ""
     about = (
         f"{whose}SD over runs with Bonett's 95 % interval, by arm, in points; circle: implementation noise, square: "
@@ -291,7 +296,7 @@ def caption_figure(plan: Mapping, table: pd.DataFrame, several: bool = False) ->
 
 
 def caption_tests(plan: Mapping, tests: pd.DataFrame) -> str:
-    """Under the tests."""
+    """Caption the table of tests."""
     sizes = {name: int(tests.loc[tests["test"] == name, "p"].notna().sum()) for name in (causes.PAIR, causes.OMNIBUS)}
     shown = min(MOST_PAIRS, int((tests["test"] == causes.PAIR).sum()))
     about = (
@@ -303,8 +308,8 @@ def caption_tests(plan: Mapping, tests: pd.DataFrame) -> str:
 
 
 def _caption(plan: Mapping, sizes: pd.Series, about: str) -> str:
-    """As every caption, but with all arms of the first seed in place of the main one."""
-    arms = [{**arm, "role": "main"} for arm in causes.compared_arms(plan)]
+    """Return a caption as usual, but with all arms of the first seed in place of the main one."""
+    arms = [{**arm, "role": "main"} for arm in _compared_arms(plan)]
     seeds = " Arms of seeds have a seed for each run in place of the fixed one."
     return caption(
         {**plan, "arms": arms}, sizes, about + (seeds if any(a["kind"] == "comparison" for a in arms) else "")
@@ -350,7 +355,7 @@ TESTS = ReaderTable("Spreads compared", caption_tests, tests_view, table_files.C
 
 @styled
 def causes_figure(table: pd.DataFrame, tests: pd.DataFrame, churn: pd.DataFrame, plan: Mapping) -> Figure:
-    """SD of each tested metric and of accuracy by arm, and churn; `table`: rows of one technique and attribute."""
+    """Draw SD of each tested metric and of accuracy by arm, and churn; `table`: rows of one technique and attribute."""
     rows = table[table["metric"] != ""]
     metrics = [*_metrics(rows, tests)[:3], "accuracy"]
     arms = rows.drop_duplicates(["arm", "hardware"]).to_dict("records")
@@ -378,7 +383,7 @@ def causes_figure(table: pd.DataFrame, tests: pd.DataFrame, churn: pd.DataFrame,
 
 
 def _draw(ax: Axes, height: int, rows: pd.DataFrame, columns: tuple[str, str, str]) -> None:
-    """A value with its interval; words where nothing varies."""
+    """Draw a value with its interval; words where nothing varies."""
     if rows.empty or fmt.missing(rows.iloc[0][columns[0]]):
         return
     row = rows.iloc[0]
@@ -394,8 +399,8 @@ def _draw(ax: Axes, height: int, rows: pd.DataFrame, columns: tuple[str, str, st
 
 
 def alt_causes(table: pd.DataFrame) -> str:
-    """What the figure shows, in words."""
+    """Describe the figure in words."""
     rows = table[(table["metric"] != "") & (table["metric"] != "accuracy")]
     metric = rows["metric"].iloc[0] if len(rows) else ""
-    told = [f"{_label(row)} {_sd(row)}" for row in rows[rows["metric"] == metric].to_dict("records")]
-    return f"Dot plots of the SD over runs by arm, one panel per metric. {metric}, in points: {fmt.listed(told, 20)}."
+    texts = [f"{_label(row)} {_sd(row)}" for row in rows[rows["metric"] == metric].to_dict("records")]
+    return f"Dot plots of the SD over runs by arm, one panel per metric. {metric}, in points: {fmt.listed(texts, 20)}."

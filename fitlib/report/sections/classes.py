@@ -9,15 +9,15 @@ import pandas as pd
 
 from fitlib import formatting as fmt
 from fitlib.report import table_files
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption
 from fitlib.report.figures import classes, style
-from fitlib.report.notebook_display import Page, tell
+from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections.costs import first_metric
 
 MOST_ROWS = 60
-MOST_TOLD = 6
+MOST_SENTENCES = 6
 KEYS = ["technique", "arm", "attribute"]
 EXPLORATORY = (
     "Values of single classes are for exploring: no test is made class by class, and the class that stands out was "
@@ -37,36 +37,36 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
             classes.alt_per_class(values, metric, plan),
         )
         page.figures("per-class", attribute, figures, alt, about_figure(plan, rows))
-    tell([*sentences(rows, plan), EXPLORATORY])
+    show_text([*sentences(rows, plan), EXPLORATORY])
     page.show(class_table(metric), rows)
 
 
 def class_rows(summary: pd.DataFrame, metric: str, plan: Mapping) -> pd.DataFrame:
-    """Rows of single classes of one metric in the declared reading."""
+    """Return the rows of single classes of one metric in the declared reading."""
     chosen = (summary["metric"] == metric) & (summary["target"] != "overall") & summary["group"].isna()
     return summary[chosen & (summary["reading"] == plan["analysis"]["reading"])]
 
 
 def sentences(rows: pd.DataFrame, plan: Mapping) -> list[str]:
-    """For each technique: its class of largest mean, and the one that spreads most over runs."""
+    """Return, for each technique, its class of largest mean, and the one that spreads most over runs."""
     groups = list(rows.dropna(subset=["mean"]).groupby(KEYS, sort=False))
-    told = [_told(group, rows, plan) for _, group in groups[:MOST_TOLD]]
-    more = [f"{len(groups) - MOST_TOLD} more stand in the figure."] if len(groups) > MOST_TOLD else []
-    return [*told, *more]
+    texts = [_sentence(group, rows, plan) for _, group in groups[:MOST_SENTENCES]]
+    more = [f"{len(groups) - MOST_SENTENCES} more stand in the figure."] if len(groups) > MOST_SENTENCES else []
+    return [*texts, *more]
 
 
-def _told(group: pd.DataFrame, rows: pd.DataFrame, plan: Mapping) -> str:
+def _sentence(group: pd.DataFrame, rows: pd.DataFrame, plan: Mapping) -> str:
     top = group.loc[group["mean"].idxmax()]
-    who = f"{top['technique']}{say.place(rows, top)}"
+    who = words.technique_label(rows, top)
     first = (
-        f"{who}: largest in class {say.class_name(plan, top['target'])}, {fmt.points(top['mean'])} points on average"
+        f"{who}: largest in class {words.class_name(plan, top['target'])}, {fmt.points(top['mean'])} points on average"
     )
     spread = group[group["n"] > 1].dropna(subset=["maxdiff"])
     if spread.empty:
         return f"{first}."
     wide = spread.loc[spread["maxdiff"].idxmax()]
     return (
-        f"{first}; widest over runs in class {say.class_name(plan, wide['target'])}, {fmt.points(wide['min'])} to "
+        f"{first}; widest over runs in class {words.class_name(plan, wide['target'])}, {fmt.points(wide['min'])} to "
         f"{fmt.points(wide['max'])} points."
     )
 
@@ -77,7 +77,7 @@ def class_table(metric: str) -> ReaderTable:
 
 
 def view_of(rows: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Every class of every technique; of more than `MOST_ROWS`, those with the largest MaxDiff."""
+    """Return every class of every technique; of more than `MOST_ROWS`, those with the largest MaxDiff."""
     if len(rows) > MOST_ROWS:
         rows = rows.sort_values("maxdiff", ascending=False, kind="stable").head(MOST_ROWS).sort_index()
     return pd.DataFrame([_row(row, rows, plan) for _, row in rows.iterrows()])
@@ -86,8 +86,8 @@ def view_of(rows: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 def _row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
     constant = row["n"] > 1 and row["maxdiff"] == 0
     return {
-        "Technique": f"{row['technique']}{say.place(frame, row)}",
-        "Class": say.class_name(plan, row["target"]),
+        "Technique": words.technique_label(frame, row),
+        "Class": words.class_name(plan, row["target"]),
         "n": str(row["n"]),
         "Mean": fmt.points(row["mean"]),
         "95 % interval": f"constant in all {row['n']} runs"
@@ -100,7 +100,7 @@ def _row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
 
 
 def caption_table(metric: str, plan: Mapping, rows: pd.DataFrame) -> str:
-    """Under the table."""
+    """Caption the table."""
     shown = min(len(rows), MOST_ROWS)
     part = f" Shown: the {shown} of {len(rows)} pairs with the largest MaxDiff." if shown < len(rows) else ""
     about = (

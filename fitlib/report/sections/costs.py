@@ -9,15 +9,15 @@ import pandas as pd
 
 from fitlib import formatting as fmt
 from fitlib.report import table_files
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption, run_counts
 from fitlib.report.figures import accuracy_bias_plane
-from fitlib.report.notebook_display import Page, tell
+from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable, sd_cell
 from fitlib.tables.costs import COST_NAMES
 from fitlib.tables.pareto import SHARE_RESAMPLES, plane_runs
 
-TOLD = {
+COSTS = {
     "cost_accuracy": "lower accuracy",
     "cost_bias_variance": "a larger spread of bias",
     "cost_accuracy_variance": "a larger spread of accuracy",
@@ -30,12 +30,13 @@ NOTHING = "There is no comparison, so nothing can have cost anything."
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section: counts of costs with their table, then the plane of one metric with its front."""
     costs, pareto, comparisons = frames["costs"], frames["pareto"], frames["comparisons"]
-    tell([*cost_sentences(costs), power_sentence(costs, comparisons)])
+    show_text([*cost_sentences(costs), power_sentence(costs, comparisons)])
     page.show(costs_table(comparisons), costs)
     chosen = pareto[pareto["metric"] == first_metric(comparisons)]
     if "metrics" in frames and len(chosen):
-        _show_planes(page, chosen, plane_runs(frames["metrics"], plan, evidence), plan)
-    tell(pareto_sentences(chosen))
+        runs = plane_runs(frames["metrics"], dict(plan), [dict(entry) for entry in evidence])
+        _show_planes(page, chosen, runs, plan)
+    show_text(pareto_sentences(chosen))
     page.show(PARETO, chosen)
 
 
@@ -52,14 +53,14 @@ def _show_planes(page: Page, rows: pd.DataFrame, runs: pd.DataFrame, plan: Mappi
 
 
 def planes_rows(rows: pd.DataFrame, arm: str, attribute: str) -> pd.DataFrame:
-    """The rows that one plane shows: one arm and attribute, with both means."""
+    """Return the rows that one plane shows: one arm and attribute, with both means."""
     chosen = rows[(rows["arm"] == arm) & (rows["attribute"] == attribute)]
     return chosen.dropna(subset=["accuracy_mean", "bias_mean"])
 
 
 def first_metric(comparisons: pd.DataFrame) -> str:
-    """DI where it is a distinct metric of the declared family, else the first one that is ("DI" without any)."""
-    names = list(dict.fromkeys(say.distinct(comparisons)["metric"]))
+    """Return DI where it is a distinct metric of the declared family, else the first that is ("DI" without any)."""
+    names = list(dict.fromkeys(words.distinct(comparisons)["metric"]))
     return "DI" if "DI" in names or not names else names[0]
 
 
@@ -67,23 +68,23 @@ def first_metric(comparisons: pd.DataFrame) -> str:
 
 
 def cost_sentences(costs: pd.DataFrame) -> list[str]:
-    """On how many pairs of technique and distinct metric bias fell, with which costs; then by the study's labels."""
+    """Return on how many pairs of technique and metric bias fell, with which costs; then by the study's labels."""
     if costs.empty:
         return [NOTHING]
     judged = costs[costs["decrease"] != ""]
     fell = judged[judged["decrease"] == "yes"]
     pairs = fmt.count(len(judged), "pair of technique and distinct metric", "pairs of technique and distinct metric")
-    told = [f"Bias fell ({_scope(costs)}) on {len(fell)} of {pairs}{_with(fell)}."] if len(judged) else []
+    texts = [f"Bias fell ({_scope(costs)}) on {len(fell)} of {pairs}{_with(fell)}."] if len(judged) else []
     if len(judged) < len(costs):
-        more = fmt.count(len(costs) - len(judged), "more pair" if told else "pair")
-        told.append(f"No answer on {more}: not FIT, or not estimable.")
-    study = costs[costs["decrease_study"] == "yes"][[f"{name}_study" for name in TOLD]].set_axis(list(TOLD), axis=1)
+        more = fmt.count(len(costs) - len(judged), "more pair" if texts else "pair")
+        texts.append(f"No answer on {more}: not FIT, or not estimable.")
+    study = costs[costs["decrease_study"] == "yes"][[f"{name}_study" for name in COSTS]].set_axis(list(COSTS), axis=1)
     if (costs["decrease_study"] != "").any():
-        told.append(
+        texts.append(
             f"By the labels of Qian et al. (2021), uncorrected and with spreads relative to the mean, bias fell on "
             f"{len(study)}{_with(study)}."
         )
-    return told
+    return texts
 
 
 def _scope(costs: pd.DataFrame) -> str:
@@ -96,15 +97,15 @@ def _with(fell: pd.DataFrame) -> str:
     if fell.empty:
         return ""
     parts = []
-    for name, words in TOLD.items():
+    for name, cost in COSTS.items():
         unknown = int((fell[name] == "").sum())
         open_ = f" (unknown on {unknown})" if unknown else ""
-        parts.append(f"{words} on {int((fell[name] == 'yes').sum())}{open_}")
+        parts.append(f"{cost} on {int((fell[name] == 'yes').sum())}{open_}")
     return f"; it came with {', '.join(parts)}"
 
 
 def power_sentence(costs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
-    """How likely these runs were to show a larger spread where none was shown; "" where nothing was asked."""
+    """Return how likely these runs were to show a larger spread where none was shown; "" where nothing was asked."""
     fell = costs[costs["decrease"] == "yes"]
     keys = ["technique", "arm", "attribute", "metric"]
     quiet = fell[fell["cost_bias_variance"] == "no"].merge(comparisons[[*keys, "power_variance"]], on=keys)
@@ -120,16 +121,16 @@ def power_sentence(costs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
 
 
 def pareto_sentences(rows: pd.DataFrame) -> list[str]:
-    """Who is on the front of one metric, and how surely; one sentence per family, arm and attribute."""
-    told = []
+    """Return who is on the front of one metric, and how surely; one sentence per family, arm and attribute."""
+    texts = []
     for _, family in rows.groupby(["baseline", "arm", "attribute"], sort=False):
         on = family[family["on_front"] == "yes"]
         if len(on):
-            told.append(_front_sentence(on, family, rows))
+            texts.append(_front_sentence(on, family, rows))
     aside = rows[rows["on_front"] == ""]
     if len(aside):
-        told.append(f"Not ranked: {fmt.listed(dict.fromkeys(aside['technique']), 6)} (see the notes in the table).")
-    return told
+        texts.append(f"Not ranked: {fmt.listed(dict.fromkeys(aside['technique']), 6)} (see the notes in the table).")
+    return texts
 
 
 def _front_sentence(on: pd.DataFrame, family: pd.DataFrame, frame: pd.DataFrame) -> str:
@@ -139,10 +140,8 @@ def _front_sentence(on: pd.DataFrame, family: pd.DataFrame, frame: pd.DataFrame)
     ranked = fmt.count(int((family["on_front"] != "").sum()), "technique")
     resampled = on["front_share"].notna().any()
     how = "; in brackets, in how many resamples of the runs it is on the front" if resampled else ""
-    return (
-        f"On the Pareto front of {criteria}, by {first['metric']}{say.place(frame, first)}, {len(on)} of {ranked}: "
-        f"{fmt.listed(names, 10)}{how}."
-    )
+    metric = f"{first['metric']}{words.arm_and_attribute_suffix(frame, first)}"
+    return f"On the Pareto front of {criteria}, by {metric}, {len(on)} of {ranked}: {fmt.listed(names, 10)}{how}."
 
 
 def _share(row: Mapping) -> str:
@@ -153,7 +152,7 @@ def _share(row: Mapping) -> str:
 
 
 def costs_view(costs: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Pairs on which bias fell, with each answer; at most `MOST_ROWS`, those with a cost first."""
+    """Return the pairs on which bias fell, with each answer; at most `MOST_ROWS`, those with a cost first."""
     fell = costs[costs["decrease"] == "yes"]
     if len(fell) > MOST_ROWS:
         fell = fell.loc[(fell["any"] != "yes").sort_values(kind="stable").index[:MOST_ROWS]].sort_index()
@@ -161,9 +160,9 @@ def costs_view(costs: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 
 
 def _cost_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
-    answers = {TOLD[name].removeprefix("a ").capitalize(): _answer(row[name]) for name in COST_NAMES}
+    answers = {COSTS[name].removeprefix("a ").capitalize(): _answer(row[name]) for name in COST_NAMES}
     return {
-        "Comparison": f"{row['technique']} v {row['baseline']}{say.place(frame, row)}",
+        "Comparison": f"{row['technique']} v {row['baseline']}{words.arm_and_attribute_suffix(frame, row)}",
         "Metric": row["metric"],
         **answers,
         "Accuracy difference": fmt.points(row["accuracy_difference"], signed=True),
@@ -179,20 +178,20 @@ def _answer(text: str) -> str:
 
 
 def _study(row: pd.Series) -> str:
-    """The costs by the study's labels, in words."""
-    found = [TOLD[name] for name in COST_NAMES if row[f"{name}_study"] == "yes"]
+    """Return the costs by the study's labels, in words."""
+    found = [COSTS[name] for name in COST_NAMES if row[f"{name}_study"] == "yes"]
     return ", ".join(found) or "no cost"
 
 
 def pareto_view(rows: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Accuracy, bias, churn and place on the front of every technique, for one metric."""
+    """Return accuracy, bias, churn and place on the front of every technique, for one metric."""
     return pd.DataFrame([_pareto_row(row, rows) for _, row in rows.iterrows()])
 
 
 def _pareto_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     by = row["dominated_by"].split("; ") if row["dominated_by"] else []
     return {
-        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Technique": words.technique_label(frame, row),
         "Accuracy": fmt.points(row["accuracy_mean"]),
         "SD of accuracy": sd_cell(row["accuracy_sd"]),
         row["metric"]: fmt.points(row["bias_mean"]),
@@ -213,12 +212,12 @@ def costs_table(comparisons: pd.DataFrame) -> ReaderTable:
 
 
 def caption_costs(comparisons: pd.DataFrame, plan: Mapping, costs: pd.DataFrame) -> str:
-    """Under the table of costs."""
+    """Caption the table of costs."""
     fell = int((costs["decrease"] == "yes").sum())
     shown = min(fell, MOST_ROWS)
     part = f" Shown: {shown} of {fell} pairs." if shown < fell else ""
     sizes = costs["accuracy_family_size"].dropna()
-    family, of_bias = int(sizes.max()) if len(sizes) else 0, say.family(comparisons, "family_size_variance")
+    family, of_bias = int(sizes.max()) if len(sizes) else 0, words.family(comparisons, "family_size_variance")
     about = (
         "Pairs of technique and distinct metric with the verdict fairer; accuracy in points. Lower accuracy: 95 % "
         "interval of the difference of means (Welch; paired by run where a training is shared) below 0. Larger spread: "
@@ -229,7 +228,7 @@ def caption_costs(comparisons: pd.DataFrame, plan: Mapping, costs: pd.DataFrame)
 
 
 def caption_plane(plan: Mapping, shown: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """Under the plane."""
+    """Caption the plane."""
     arm = f"Arm {shown['arm'].iloc[0]}. " if rows["arm"].nunique() > 1 else ""
     about = (
         f"{arm}Means over runs with Hotelling's 95 % confidence region of the mean vector (runs normal); small dots: "

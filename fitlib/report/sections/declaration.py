@@ -9,21 +9,21 @@ import pandas as pd
 from fitlib import formatting as fmt
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report import provenance
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption
-from fitlib.report.notebook_display import Page, tell
+from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section: when the plan was fixed, every deviation, techniques and analysis as declared."""
-    tell([*provenance.deviations(plan), *provenance.notes(plan), *provenance.protected_use(plan)])
+    show_text([*provenance.deviations(plan), *provenance.notes(plan), *provenance.protected_use(plan)])
     page.show(TECHNIQUES, frames["summary"])
     page.show(ANALYSIS, frames["summary"])
 
 
 def techniques_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Every technique as planned."""
+    """Return every technique as planned."""
     names = {"technique": "Technique", "baseline": "Baseline", "method": "Method", "inference": "Inference"}
     names |= {"training": "Training", "uses_protected": "Uses the protected attribute"}
     rows = [{shown: str(t.get(key) or "–") for key, shown in names.items()} for t in plan["techniques"]]
@@ -31,13 +31,13 @@ def techniques_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 
 
 def analysis_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """The declared analysis."""
+    """Return the declared analysis."""
     analysis, favourable = plan["analysis"], plan["analysis"].get("favourable")
     rows = {
         "Smallest effect": f"{fmt.points(analysis['smallest_effect'])} points",
         "α": f"{analysis['alpha']:g}",
         "Family of tests": fmt.listed(analysis.get("family") or BIAS_METRICS, 7),
-        "Favourable class": "none declared" if favourable is None else say.class_name(plan, favourable),
+        "Favourable class": "none declared" if favourable is None else words.class_name(plan, favourable),
         "Reading of the metrics": analysis["reading"],
         "Protocol of the tests": analysis["protocol"],
         "Classes": fmt.listed(plan.get("classes") or [], 20),

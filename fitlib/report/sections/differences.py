@@ -8,10 +8,10 @@ import pandas as pd
 
 from fitlib import formatting as fmt
 from fitlib.report import sentences, table_files
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import caption, run_counts
 from fitlib.report.figures import differences, style
-from fitlib.report.notebook_display import Page, heading, tell
+from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import (
     CORRECTIONS,
     ReaderTable,
@@ -26,6 +26,7 @@ PROPORTIONAL = (
     "∝: proportional to another metric in all runs, so it shows that metric's tests and counts once; its verdict is of "
     "its own size."
 )
+BAND = "A bar wholly beyond the grey band decides; one that touches it leaves it open, unless it lies wholly inside."
 PAPER = (
     "Protocol paper was declared: the study's own tests (one-sided in the direction of the means, Levene's on values / "
     "mean, uncorrected) stand in tables/stat_tests.csv and tables/raw_data.csv. Verdicts and tests below are fitlib's."
@@ -36,13 +37,13 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     """Display the section; without any comparison only the sentences that say so."""
     comparisons = frames["comparisons"]
     if plan["analysis"].get("protocol") == "paper":
-        tell(PAPER)
-    tell("On which metrics did bias fall or rise, by more than the smallest effect that was declared to count?")
+        show_text(PAPER)
+    show_text("On which metrics did bias fall or rise, by more than the smallest effect that was declared to count?")
     for attribute, rows in _by_attribute(comparisons, plan):
         figures = differences.heat_maps(rows, plan)
         page.figures("comparisons", attribute, figures, differences.alt_heat_map(rows), caption_heat_map(plan, rows))
-    told = [sentences.significance(comparisons, plan), sentences.redundant(comparisons)]
-    tell([*told, *sentences.dropped(comparisons)])
+    texts = [sentences.significance(comparisons, plan), sentences.redundant(comparisons)]
+    show_text([*texts, *sentences.dropped(comparisons)])
     if len(comparisons):
         _effects(page, comparisons, plan)
         _spread(page, comparisons, plan)
@@ -55,20 +56,20 @@ def _by_attribute(comparisons: pd.DataFrame, plan: Mapping) -> list[tuple[str, p
 
 def _effects(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
     heading("How large are the differences, and how surely are they known?")
-    tell("A bar wholly beyond the grey band decides; one that touches it leaves it open, unless it lies wholly inside.")
+    show_text(BAND)
     for attribute, rows in _by_attribute(comparisons, plan):
         figures, alt = differences.effects_figures(rows, plan), differences.alt_effects(rows)
         page.figures("effects", attribute, figures, alt, caption_effects(plan, rows))
-    told = [sentences.undecided(comparisons, plan), *sentences.reversals(comparisons, plan)]
-    tell([*told, *sentences.accuracy(comparisons)])
+    texts = [sentences.undecided(comparisons, plan), *sentences.reversals(comparisons, plan)]
+    show_text([*texts, *sentences.accuracy(comparisons)])
     page.show(DIFFERENCES, comparisons)
     page.show(TESTS, comparisons)
 
 
 def _spread(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
     heading("Does a technique make the runs more alike, or less?")
-    tell("A technique can lower bias on average and yet make a single training less predictable.")
-    tell(sentences.spread(comparisons, plan))
+    show_text("A technique can lower bias on average and yet make a single training less predictable.")
+    show_text(sentences.spread(comparisons, plan))
     page.show(SPREAD, comparisons)
 
 
@@ -76,21 +77,21 @@ def _spread(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
 
 
 def caption_heat_map(plan: Mapping, comparisons: pd.DataFrame) -> str:
-    """Under the heat map: how to read a cell, the family of tests and the smallest attainable p."""
-    smallest, alpha = say.distinct(comparisons)["p_mean_smallest"].dropna(), float(plan["analysis"]["alpha"])
+    """Caption the heat map: how to read a cell, the tests corrected together and the smallest attainable p."""
+    smallest, alpha = words.distinct(comparisons)["p_mean_smallest"].dropna(), float(plan["analysis"]["alpha"])
     attainable = (
         f"smallest attainable before correction: {fmt.ranged(smallest)}" if len(smallest) else "no test was made"
     )
     about = (
         "In each cell: difference of means, technique − baseline, in points (minus and blue: bias fell); verdict "
         f"against ±{fmt.points(plan['analysis']['smallest_effect'])} points; p of the exact rank test after Holm's "
-        f"correction over {say.family(comparisons)} tests (*: at most {alpha:g}; {attainable})."
+        f"correction over {words.family(comparisons)} tests (*: at most {alpha:g}; {attainable})."
     )
     return caption(plan, run_counts(comparisons), about)
 
 
 def caption_effects(plan: Mapping, comparisons: pd.DataFrame) -> str:
-    """Under the interval plots."""
+    """Caption the interval plots."""
     band = f"grey band: ±{fmt.points(plan['analysis']['smallest_effect'])} points"
     return caption(
         plan, run_counts(comparisons), f"Differences of means with Welch's 95 % intervals; {band}. No test is shown."
@@ -98,22 +99,22 @@ def caption_effects(plan: Mapping, comparisons: pd.DataFrame) -> str:
 
 
 def caption_differences(plan: Mapping, comparisons: pd.DataFrame) -> str:
-    """Under the table of differences between means."""
+    """Caption the table of differences between means."""
     paired = "; paired by run where a training is shared" if (comparisons["design"] == "paired by run").any() else ""
+    trained = words.retraining_conditions(plan)
     return caption(
         plan,
         run_counts(comparisons),
         f"In points. Difference = technique − baseline with Welch's 95 % interval{paired}; verdict against a smallest "
         f"effect of ±{fmt.points(plan['analysis']['smallest_effect'])} points. Intervals and verdicts are not "
-        f"corrected for their number. P(reversal): one new run of each, trained {say.again(plan)}, points the other "
-        "way (Newcombe's "
-        "95 % interval), where a direction is established (the 95 % interval of the difference excludes 0). d: "
-        f"Cohen's, with Bonett's 95 % interval. {PROPORTIONAL} No test is made here.",
+        f"corrected for their number. P(reversal): one new run of each, trained {trained}, points the other way "
+        "(Newcombe's 95 % interval), where a direction is established (the 95 % interval of the difference excludes "
+        f"0). d: Cohen's, with Bonett's 95 % interval. {PROPORTIONAL} No test is made here.",
     )
 
 
 def caption_tests(plan: Mapping, comparisons: pd.DataFrame) -> str:
-    """Under the table of tests of the means."""
+    """Caption the table of tests of the means."""
     paired = (comparisons["design"] == "paired by run").any()
     test = "Mann-Whitney on mid-ranks" + (", signed ranks where runs are paired" if paired else "")
     return caption(
@@ -123,20 +124,20 @@ def caption_tests(plan: Mapping, comparisons: pd.DataFrame) -> str:
         "corrected by Holm, Benjamini-Hochberg (BH) and Benjamini-Yekutieli (BY). p (studentised): permutation test of "
         "the means by Welch's t, uncorrected, beside it for unequal spreads (in brackets: its smallest attainable p). "
         "The correction covers "
-        f"{say.family(comparisons)} tests; accuracy stands outside. Power: to show a difference of "
+        f"{words.family(comparisons)} tests; accuracy stands outside. Power: to show a difference of "
         f"{fmt.points(plan['analysis']['smallest_effect'])} points at the corrected α; 0 where no p could reach it. "
         f"{PROPORTIONAL}",
     )
 
 
 def caption_spread(plan: Mapping, comparisons: pd.DataFrame) -> str:
-    """Under the table of differences in spread."""
+    """Caption the table of differences in spread."""
     paired = " (paired by run where a training is shared)" if (comparisons["design"] == "paired by run").any() else ""
     return caption(
         plan,
         run_counts(comparisons),
         f"SD in points. p: Brown-Forsythe test{paired} on raw values (it has no smallest attainable value), beside the "
-        f"values corrected by Holm, BH and BY over {say.family(comparisons, 'family_size_variance')} tests; on "
+        f"values corrected by Holm, BH and BY over {words.family(comparisons, 'family_size_variance')} tests; on "
         "values / mean only for comparison, as a lower mean alone raises it. Power: to show an SD 1.5 times as large "
         "at the corrected α.",
     )
@@ -146,7 +147,7 @@ def caption_spread(plan: Mapping, comparisons: pd.DataFrame) -> str:
 
 
 def effects_view(comparisons: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Differences between means, each beside its interval, with the verdict."""
+    """Return the differences between means, each beside its interval, with the verdict."""
     return pd.DataFrame([_effect_row(row, comparisons) for _, row in comparisons.iterrows()])
 
 
@@ -165,7 +166,7 @@ def _effect_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
 
 
 def tests_view(comparisons: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Tests of the means: each p beside its smallest attainable value, its corrected values and the power.
+    """Return the tests of the means: each p beside its smallest attainable and corrected values, with the power.
 
     Empty where nothing was tested.
     """
@@ -188,13 +189,13 @@ def _test_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
 
 
 def _studentised(row: pd.Series) -> str:
-    """p with its smallest attainable value in brackets."""
+    """Return p with its smallest attainable value in brackets."""
     p, smallest = (fmt.probability(row[f"p_mean_studentised{end}"]) for end in ("", "_smallest"))
     return p if fmt.missing(row["p_mean_studentised"]) else f"{p} ({smallest})"
 
 
 def spread_view(comparisons: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Differences in the spread between runs; empty where nothing was tested."""
+    """Return the differences in the spread between runs; empty where nothing was tested."""
     if comparisons["p_variance_raw"].isna().all():
         return pd.DataFrame()
     return pd.DataFrame([_spread_row(row, comparisons) for _, row in comparisons.iterrows()])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from fitlib import formatting as fmt
 from fitlib.report import provenance
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, finished_counts
-from fitlib.report.notebook_display import Page, tell
+from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.statistics import run_identity
 from fitlib.tables.metric_series import main_arms
@@ -24,22 +25,22 @@ PARTS = ReaderTable("Identity part by part", CAPTION)
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section: sentences, and two tables where the runs recorded anything."""
     proof = [*provenance.identities(plan, evidence), *provenance.controls(plan, evidence)]
-    tell([*proof, *provenance.missing_runs(evidence)])
+    show_text([*proof, *provenance.missing_runs(evidence)])
     if evidence:
         page.show(TRAININGS, frames["runs"], view=trainings_view(plan, evidence))
         page.show(PARTS, frames["runs"], view=parts_view(plan, evidence))
 
 
 def trainings_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
-    """Identity of the runs, one row per training and main arm."""
+    """Return the identity of the runs, one row per training and main arm."""
     arms = [arm["arm"] for arm in main_arms(plan)]
-    rows = [_training_row(t, names, arm, evidence) for t, names in say.trainings(plan).items() for arm in arms]
+    rows = [_training_row(t, names, arm, evidence) for t, names in words.trainings(plan).items() for arm in arms]
     return pd.DataFrame(rows)
 
 
 def _training_row(training: str, names: list[str], arm: str, evidence: Sequence[Mapping]) -> dict[str, str]:
     found = run_identity.check_fit(evidence, training, arm)
-    runs = run_identity.done_runs(evidence, training, arm)
+    runs: Sequence[Mapping[str, Any]] = run_identity.done_runs(evidence, training, arm)
     parts = len({part for run in runs for part in run["parts"]})
     different, n = run_identity.distinct_finals(evidence, training, arm)
     compared = "" if run_identity.weights_known(runs) else " (predictions)"
@@ -56,31 +57,31 @@ def _training_row(training: str, names: list[str], arm: str, evidence: Sequence[
 
 
 def _of_control(control: run_identity.Control, runs: Sequence[Mapping]) -> str:
-    """Its outcome; for runs at a seed that has no control arm, at which seed there is one."""
+    """Return the outcome of a control arm; for runs at a seed without one, also the seed that has it."""
     elsewhere = control.seeds and not {run["seed"] for run in runs} & set(control.seeds)
     text = control.text.replace(f" ({control.compared})", "")
     return f"{text}, at seed {fmt.listed(control.seeds)}" if elsewhere else text
 
 
 def parts_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
-    """The proof, part by part: value, and in how many runs it is equal; trainings that agree share a row."""
-    told: dict[tuple[str, str, str], dict[str, list[str]]] = {}
-    shared, arms = say.trainings(plan), main_arms(plan)
+    """Return the proof part by part: value, and in how many runs it is equal; trainings that agree share a row."""
+    holders: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+    shared, arms = words.trainings(plan), main_arms(plan)
     for part in dict.fromkeys(part for e in evidence for part in e["parts"]):
         for training in shared:
             for arm in arms:
                 runs = run_identity.done_runs(evidence, training, arm["arm"])
                 if runs:
-                    told.setdefault((part, *_part(runs, part)), {}).setdefault(training, []).append(arm["arm"])
+                    holders.setdefault((part, *_part(runs, part)), {}).setdefault(training, []).append(arm["arm"])
     rows = [
         {"Part": part, "Training": _whose(where, len(shared), len(arms)), "Value": value, "Equal": equal}
-        for (part, value, equal), where in told.items()
+        for (part, value, equal), where in holders.items()
     ]
     return pd.DataFrame(rows, columns=["Part", "Training", "Value", "Equal"])
 
 
 def _whose(where: Mapping[str, list[str]], trainings: int, arms: int) -> str:
-    """Trainings, "all" of several; and their arms where a value is not that of all arms."""
+    """Name trainings, "all" of several; and their arms where a value is not that of all arms."""
     names = "all" if len(where) == trainings > 1 else fmt.listed(where, 3)
     of = list(dict.fromkeys(arm for found in where.values() for arm in found))
     return names if len(of) == arms else f"{names}, {'arm' if len(of) == 1 else 'arms'} {fmt.listed(of, 3)}"

@@ -8,10 +8,10 @@ import pandas as pd
 
 from fitlib import formatting as fmt
 from fitlib.report import sentences, table_files
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import caption
 from fitlib.report.figures import classes, impact_ratio, style
-from fitlib.report.notebook_display import Page, tell
+from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable, estimate_cell
 
 QUESTION = (
@@ -24,16 +24,16 @@ MOST_ROWS = 60  # of the table; of more, those below 0.8 in most runs
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section: sides of 0.8, every run's ratio, sentences, the table."""
     risk = frames["risk"]
-    tell(QUESTION)
+    show_text(QUESTION)
     for attribute in plan["groups"]:
         _figures(page, frames["metrics"], risk[risk["attribute"] == attribute], plan, attribute)
-    tell(sentences.landmark(risk, plan))
+    show_text(sentences.landmark(risk, plan))
     page.show(RISK, risk)
 
 
 def _figures(page: Page, metrics: pd.DataFrame, risk: pd.DataFrame, plan: Mapping, attribute: str) -> None:
     if len(classes.worst_rows(risk)):
-        figure, alt = impact_ratio.sides(risk, plan).figure, impact_ratio.alt_sides(risk, plan)
+        figure, alt = style.figure_of(impact_ratio.sides(risk, plan)), impact_ratio.alt_sides(risk, plan)
         page.figure("impact-ratio-sides", attribute, figure, alt, caption_sides(plan, risk))
     values = style.select(metrics, plan, attribute)
     figures, alt = impact_ratio.impact_ratios_figures(values, plan), impact_ratio.alt_impact_ratios(values, plan)
@@ -42,7 +42,7 @@ def _figures(page: Page, metrics: pd.DataFrame, risk: pd.DataFrame, plan: Mappin
 
 
 def caption_sides(plan: Mapping, risk: pd.DataFrame) -> str:
-    """Under the shares of runs on each side of 0.8."""
+    """Caption the shares of runs on each side of 0.8."""
     rows = classes.worst_rows(risk)
     if (rows["rule"] == "four-fifths").any():
         about = "Share of runs that violate four fifths for the favourable class, with Clopper-Pearson's 95 % interval."
@@ -58,7 +58,7 @@ def caption_sides(plan: Mapping, risk: pd.DataFrame) -> str:
 
 
 def risk_view(risk: pd.DataFrame, plan: Mapping, most: int = MOST_ROWS) -> pd.DataFrame:
-    """Impact ratio against 0.8 by technique and class; of more than `most` rows, those below 0.8 in most runs."""
+    """Return impact ratios against 0.8 by technique and class; of more than `most`, those below 0.8 in most runs."""
     return pd.DataFrame([_risk_row(row, risk, plan) for _, row in _shown(risk, most).iterrows()])
 
 
@@ -70,8 +70,8 @@ def _shown(risk: pd.DataFrame, most: int) -> pd.DataFrame:
 def _risk_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
     worst = fmt.span(row["p_violated_low_bonferroni"], row["p_violated_high_bonferroni"], 1)
     return {
-        "Technique": f"{row['technique']}{say.place(frame, row)}",
-        "Class": say.class_name(plan, row["target"]),
+        "Technique": words.technique_label(frame, row),
+        "Class": words.class_name(plan, row["target"]),
         "Rule": row["rule"].replace("four-fifths", "four fifths"),
         "Runs below": f"{row['violated']} of {row['n']}",
         "Turned by one": f"{row['flips']} of {row['n']}",
@@ -85,7 +85,7 @@ def _risk_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, s
 
 
 def caption_risk(plan: Mapping, risk: pd.DataFrame, most: int = MOST_ROWS) -> str:
-    """Under the risk table, of which `most` rows are shown at most."""
+    """Caption the risk table, of which at most `most` rows are shown."""
     shown = len(_shown(risk, most))
     worst = int(risk["worst_of"].max()) if len(risk) else 0
     which = "some run" if shown == (risk["violated"] > 0).sum() else "most runs"

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
 from fitlib.report import table_files
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption
 from fitlib.report.figures import style as style_figures
 from fitlib.report.figures.style import BLUE, INK, VERMILION, WIDTH, styled
-from fitlib.report.notebook_display import Page, tell
+from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
 
 NO_TABLE = "How many decisions change is not known: the metrics of these techniques were made without it."
@@ -30,9 +30,9 @@ COLOURS, MARKERS, DASHES = (BLUE, VERMILION, INK), "o^sDvPX", ("-", "--", ":", "
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section: churn by group, the groups that four fifths compares, and thresholds where scores exist."""
-    table, risk, swept = (frames.get(name, pd.DataFrame()) for name in ("individuals", "risk", "thresholds"))
+    table, risk, thresholds = (frames.get(name, pd.DataFrame()) for name in ("individuals", "risk", "thresholds"))
     if table.empty:
-        tell(NO_TABLE)
+        show_text(NO_TABLE)
     else:
         for attribute in plan["groups"]:
             rows = overall(table[table["attribute"] == attribute])
@@ -42,16 +42,16 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
                 page.figures("churn", attribute, figures, text, DISTRIBUTION(plan, rows))
         if overall(table)["churn"].notna().any():
             page.show(CHURN, table)
-        tell(sentences(table, plan))
+        show_text(sentences(table, plan))
     if len(risk):
         page.show(GROUPS, risk)
-    if len(swept):
-        page.show(THRESHOLDS, swept)
-        tell(threshold_sentences(swept, plan))
+    if len(thresholds):
+        page.show(THRESHOLDS, thresholds)
+        show_text(threshold_sentences(thresholds, plan))
 
 
 def overall(individuals: pd.DataFrame) -> pd.DataFrame:
-    """Rows over all true classes."""
+    """Return the rows over all true classes."""
     return individuals[individuals["target"] == "overall"]
 
 
@@ -59,17 +59,17 @@ def overall(individuals: pd.DataFrame) -> pd.DataFrame:
 
 
 def sentences(individuals: pd.DataFrame, plan: Mapping) -> list[str]:
-    """How many decisions change, whose, and how sure the difference between groups is."""
+    """Return how many decisions change, whose, and how sure the difference between groups is."""
     rows = overall(individuals)
     everybody = rows[rows["group"].isna()]
-    told = [_told(row, rows, plan) for _, row in everybody.head(MOST).iterrows()]
+    texts = [_sentence(row, rows, plan) for _, row in everybody.head(MOST).iterrows()]
     if len(everybody) > MOST:
-        told.append(f"{len(everybody) - MOST} more stand in the table.")
-    return [text for text in [*told, _ambiguity(everybody), _classes(individuals, plan)] if text]
+        texts.append(f"{len(everybody) - MOST} more stand in the table.")
+    return [text for text in [*texts, _ambiguity(everybody), _classes(individuals, plan)] if text]
 
 
-def _told(row: pd.Series, rows: pd.DataFrame, plan: Mapping) -> str:
-    who = f"{row['technique']}{say.place(rows, row)}"
+def _sentence(row: pd.Series, rows: pd.DataFrame, plan: Mapping) -> str:
+    who = words.technique_label(rows, row)
     if fmt.missing(row["churn"]):
         return f"{who}: how many decisions change is {row['note'] or fmt.NOT_ESTIMABLE}."
     if row["churn"] == 0:
@@ -87,14 +87,14 @@ def _told(row: pd.Series, rows: pd.DataFrame, plan: Mapping) -> str:
 
 
 def _gap(groups: pd.DataFrame, plan: Mapping) -> str:
-    """The largest gap; of more than two groups it was chosen for being the largest."""
+    """Describe the largest gap; of more than two groups it was chosen for being the largest."""
     top = groups.loc[groups["gap"].idxmax()]
     chosen = f", the largest of {len(groups)} groups," if len(groups) > 2 else ""
     ends = (top["gap_low"], top["gap_high"])
-    told = f"{group_name(plan, top)} − others{chosen} {fmt.points(top['gap'], signed=True)} points {_interval(*ends)}"
+    texts = f"{group_name(plan, top)} − others{chosen} {fmt.points(top['gap'], signed=True)} points {_interval(*ends)}"
     if any(map(fmt.missing, ends)):
-        return told
-    return told if ends[0] > 0 or ends[1] < 0 else f"{told}: a difference between groups is not established"
+        return texts
+    return texts if ends[0] > 0 or ends[1] < 0 else f"{texts}: a difference between groups is not established"
 
 
 def _interval(low: float, high: float) -> str:
@@ -112,7 +112,7 @@ def _ambiguity(everybody: pd.DataFrame) -> str:
 
 
 def _classes(individuals: pd.DataFrame, plan: Mapping) -> str:
-    """How often the gap within one true class is established."""
+    """Return how often the gap within one true class is established."""
     rows = individuals[(individuals["target"] != "overall") & individuals["group"].notna()]
     sizes = {name: len(groups) for name, groups in plan["groups"].items()}
     # of two groups, one gap is the other's negative
@@ -127,32 +127,29 @@ def _classes(individuals: pd.DataFrame, plan: Mapping) -> str:
 
 
 def threshold_sentences(thresholds: pd.DataFrame, plan: Mapping) -> list[str]:
-    """Whether the comparison with 0.8 hangs on the threshold."""
+    """Return whether the comparison with 0.8 depends on the threshold."""
     rule = "violates four fifths" if plan["analysis"].get("favourable") is not None else "has an impact ratio below 0.8"
-    rows, told = thresholds.dropna(subset=["below_four_fifths"]), []
+    rows, texts = thresholds.dropna(subset=["below_four_fifths"]), []
     for _, group in list(rows.groupby(["technique", "arm", "attribute"], sort=False))[:MOST]:
-        some, name = (
-            group[group["below_four_fifths"] > 0],
-            f"{group.iloc[0]['technique']}{say.place(rows, group.iloc[0])}",
-        )
+        some, name = group[group["below_four_fifths"] > 0], words.technique_label(rows, group.iloc[0])
         at = f"at {len(some)} of {len(group)} thresholds" if len(some) else f"at none of {len(group)} thresholds"
-        told.append(f"{name}, class {say.class_name(plan, group['target'].iloc[0])}: some run {rule} {at}.")
+        texts.append(f"{name}, class {words.class_name(plan, group['target'].iloc[0])}: some run {rule} {at}.")
     notes = thresholds[thresholds["note"].str.contains("outside")]
-    return told + [f"{row['technique']}{say.place(thresholds, row)}: {row['note']}." for _, row in notes.iterrows()]
+    return texts + [f"{words.technique_label(thresholds, row)}: {row['note']}." for _, row in notes.iterrows()]
 
 
 # Tables for readers
 
 
 def churn_view(individuals: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Churn of everybody and by group, with gap and intervals; of many rows, the extreme groups."""
+    """Return churn of everybody and by group, with gap and intervals; of many rows, the extreme groups."""
     rows = overall(individuals)
     shown = rows if len(rows) <= MOST_ROWS else _extremes(rows)
     return pd.DataFrame([_churn_row(row, rows, plan) for _, row in shown.iterrows()])
 
 
 def _extremes(rows: pd.DataFrame) -> pd.DataFrame:
-    """Everybody, and the groups with the smallest and the largest churn, of each technique, arm and attribute."""
+    """Return everybody, and the groups with the smallest and largest churn, of each technique, arm and attribute."""
     known = rows[rows["group"].notna()].dropna(subset=["churn"])
     by = known.groupby(["technique", "arm", "attribute"], sort=False)["churn"]
     kept = {*rows.index[rows["group"].isna()], *by.idxmin(), *by.idxmax()}
@@ -162,7 +159,7 @@ def _extremes(rows: pd.DataFrame) -> pd.DataFrame:
 def _churn_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
     everybody = fmt.missing(row["group"])
     return {
-        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Technique": words.technique_label(frame, row),
         "Group": "everybody" if everybody else group_name(plan, row),
         "Cases": str(row["rows"]),
         "Churn, %": fmt.points(row["churn"]),
@@ -175,7 +172,7 @@ def _churn_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, 
 
 
 def threshold_view(thresholds: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Accuracy, bias and impact ratio at some thresholds."""
+    """Return accuracy, bias and impact ratio at some thresholds."""
     rows = thresholds[thresholds["threshold"].isin(SHOWN)]
     return pd.DataFrame([_threshold_row(row, rows) for _, row in rows.iterrows()])
 
@@ -183,7 +180,7 @@ def threshold_view(thresholds: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 def _threshold_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     ratio = "–" if fmt.missing(row["ratio"]) else fmt.decimals(row["ratio"])
     return {
-        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Technique": words.technique_label(frame, row),
         "Threshold": f"{row['threshold']:.2f}",
         "Accuracy, %": fmt.points(row["accuracy"]),
         **{name: fmt.points(row[name]) for name in ("DP", "EOFP", "EOTP")},
@@ -194,7 +191,7 @@ def _threshold_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
 
 
 def groups_view(risk: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Lowest and highest group of the favourable class by technique, and in how many runs they differ."""
+    """Return the lowest and highest group of the favourable class by technique, and in how many runs they differ."""
     rows = risk[(risk["rule"] == "four-fifths") & (risk["lowest_group"] != "")]
     return pd.DataFrame([_groups_row(row, rows, plan) for _, row in rows.iterrows()])
 
@@ -202,8 +199,8 @@ def groups_view(risk: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 def _groups_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
     tests = {"p < .05": row["significant"], "Beyond 2 SD": row["beyond_two_sd"]}
     return {
-        "Technique": f"{row['technique']}{say.place(frame, row)}",
-        "Class": say.class_name(plan, row["target"]),
+        "Technique": words.technique_label(frame, row),
+        "Class": words.class_name(plan, row["target"]),
         "Lowest group": f"{row['lowest_group']} (n = {row['size_lowest']})",
         "its rate, %": fmt.points(row["rate_lowest"]),
         "Highest group": f"{row['highest_group']} (n = {row['size_highest']})",
@@ -217,7 +214,7 @@ def _groups_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str,
 
 
 def group_name(plan: Mapping, row: Mapping) -> str:
-    """The name that the plan gives to a row's group."""
+    """Return the name that the plan gives to a row's group."""
     return str(plan["groups"][row["attribute"]][int(row["group"])])
 
 
@@ -225,7 +222,7 @@ def group_name(plan: Mapping, row: Mapping) -> str:
 
 
 def caption_churn(plan: Mapping, individuals: pd.DataFrame) -> str:
-    """Under the table of churn."""
+    """Caption the table of churn."""
     unequal = individuals["n_runs"].nunique() > 1
     extreme = len(overall(individuals)) > MOST_ROWS
     return caption(
@@ -241,8 +238,8 @@ def caption_churn(plan: Mapping, individuals: pd.DataFrame) -> str:
 
 
 def caption_thresholds(plan: Mapping, thresholds: pd.DataFrame) -> str:
-    """Under the table of thresholds."""
-    target = say.class_name(plan, thresholds["target"].iloc[0])
+    """Caption the table of thresholds."""
+    target = words.class_name(plan, thresholds["target"].iloc[0])
     return caption(
         plan,
         thresholds["n"],
@@ -274,14 +271,14 @@ DISTRIBUTION = Caption(
 
 
 def distribution_figures(individuals: pd.DataFrame, plan: Mapping, attribute: str) -> list[Figure]:
-    """The distributions of all techniques, in as many figures as fit printed pages."""
+    """Draw the distributions of all techniques, in as many figures as fit printed pages."""
     parts = style_figures.parted(style_figures.row_labels(individuals), MOST_PANELS)
-    return [distribution_figure(style_figures.among(individuals, part), plan, attribute) for part in parts]
+    return [distribution_figure(style_figures.rows_with_labels(individuals, part), plan, attribute) for part in parts]
 
 
 @styled
 def distribution_figure(individuals: pd.DataFrame, plan: Mapping, attribute: str) -> Figure:
-    """One panel per technique and arm, one line per group."""
+    """Draw one panel per technique and arm, one line per group."""
     panels = list(individuals.groupby(["technique", "arm"], sort=False))
     across = min(4, len(panels))
     down = -(-len(panels) // across)
@@ -291,7 +288,7 @@ def distribution_figure(individuals: pd.DataFrame, plan: Mapping, attribute: str
         ax.set_visible(False)
     for (_, rows), ax in zip(panels, axes, strict=False):
         distribution(rows, plan["groups"][attribute], ax)
-        ax.set_title(f"{rows.iloc[0]['technique']}{say.place(individuals, rows.iloc[0])}".replace("$", r"\$"))
+        ax.set_title(words.technique_label(individuals, rows.iloc[0]).replace("$", r"\$"))
     axes[0].set_ylim(bottom=0)
     for row in range(down):
         axes[row * across].set_ylabel("% of the group's cases")
@@ -304,7 +301,7 @@ def distribution_figure(individuals: pd.DataFrame, plan: Mapping, attribute: str
 
 @styled
 def distribution(individuals: pd.DataFrame, names: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Share of cases (%) beyond a churn, by group, of one technique and arm; markers and dashes tell groups apart."""
+    """Draw the share of cases (%) beyond a churn by group, of one technique and arm; groups differ also by marker."""
     ax = ax or Figure(figsize=(5, 3), layout="constrained").subplots()
     groups = individuals[individuals["group"].notna()]
     ax.set(xlim=(-0.02, 0.52))
@@ -319,12 +316,12 @@ def distribution(individuals: pd.DataFrame, names: Sequence[str], ax: Axes | Non
 
 
 def _shares(row: Mapping) -> list[float]:
-    """% of a group's cases beyond each churn in `ABOVE`."""
+    """Return the share, in %, of a group's cases beyond each churn in `ABOVE`."""
     return [100 * (1 - row[name] if name == "share_never" else row[name]) for name in ABOVE.values()]
 
 
 def _range_over_groups(groups: pd.DataFrame, ax: Axes) -> Axes:
-    """Smallest to largest share over many groups, and their median."""
+    """Draw the smallest to the largest share over many groups, and their median."""
     shares = pd.DataFrame([_shares(row) for _, row in groups.iterrows()], columns=list(ABOVE))
     label = f"{len(groups)} groups, smallest to largest"
     ax.fill_between(list(ABOVE), shares.min(), shares.max(), color=BLUE, alpha=0.18, linewidth=0, label=label)
@@ -333,10 +330,10 @@ def _range_over_groups(groups: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def alt_distribution(individuals: pd.DataFrame, plan: Mapping, attribute: str) -> str:
-    """What the figure shows, in words."""
+    """Describe the figure in words."""
     rows = individuals[individuals["group"].notna()].dropna(subset=["share_never"])
-    told = [
-        f"{row['technique']}{say.place(individuals, row)}, {group_name(plan, row)}: "
+    texts = [
+        f"{words.technique_label(individuals, row)}, {group_name(plan, row)}: "
         f"{fmt.points(1 - row['share_never'])} % change in some pair of runs, {fmt.points(row['share_coin_flip'])} % "
         "in at least half."
         for _, row in rows.head(12).iterrows()
@@ -345,4 +342,4 @@ def alt_distribution(individuals: pd.DataFrame, plan: Mapping, attribute: str) -
     what = (
         f"Lines of the share of cases whose decision changes, by churn and group ({attribute}), a panel per technique."
     )
-    return f"{what} {' '.join(told)}{more}"
+    return f"{what} {' '.join(texts)}{more}"

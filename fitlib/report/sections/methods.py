@@ -8,22 +8,22 @@ import pandas as pd
 
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report import provenance, sentences
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption
-from fitlib.report.notebook_display import Page, tell
+from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section."""
-    tell([provenance.what_varied(plan), *sentences.METHOD_LIMITS])
+    show_text([provenance.what_varied(plan), *sentences.METHOD_LIMITS])
     page.show(METRICS, frames["summary"])
 
 
 def metrics_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """The bias metrics in words."""
+    """Return the bias metrics in words."""
     rows = [
-        {"Metric": m, "Name": say.METRIC_NAMES[m], "What it is, for one class": say.METRIC_MEANINGS[m]}
+        {"Metric": m, "Name": words.METRIC_NAMES[m], "What it is, for one class": words.METRIC_MEANINGS[m]}
         for m in BIAS_METRICS
     ]
     return pd.DataFrame(rows)

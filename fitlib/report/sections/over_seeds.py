@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,9 @@ from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
 from fitlib.report import table_files
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.figures.style import BLUE, GREY, INK, PALE, ROW, WIDTH, styled
-from fitlib.report.notebook_display import Page, tell
+from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable, metric_cell, p_cell
 from fitlib.statistics import nested_design
 from fitlib.tables.metric_series import main_arms
@@ -26,64 +27,63 @@ ELSEWHERE = (
     f"That takes an experiment with at least {nested_design.SEEDS} declared seeds and "
     f"{nested_design.RUNS} runs at each."
 )
-TOLD = ("fairer", "less fair", "equivalent", "undecided")
 MARKERS = {"fairer": "<", "less fair": ">", "equivalent": "s"}
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section; with one seed, the sentence on how to get a verdict over seeds."""
     table, seeds = frames["over_seeds"], frames["by_seed"]
-    tell(verdict_sentence(table, plan))
+    show_text(verdict_sentence(table, plan))
     if table.empty:
         return
     for attribute in plan["groups"]:
         rows, points = table[table["attribute"] == attribute], seeds[seeds["attribute"] == attribute]
-        if say.distinct(rows)["difference"].notna().any():
+        if words.distinct(rows)["difference"].notna().any():
             figure = seeds_figure(rows, points, plan)
             page.figure("over-seeds", attribute, figure, alt_seeds(rows, points), caption_figure(plan, rows))
     page.show(OVER_SEEDS, table)
-    tell(sentences(table, frames["comparisons"], plan))
+    show_text(sentences(table, frames["comparisons"], plan))
     page.show(COMPONENTS, table)
-    tell(share_sentences(table))
+    show_text(share_sentences(table))
 
 
 # Sentences
 
 
 def verdict_sentence(over_seeds: pd.DataFrame, plan: Mapping) -> str:
-    """The outcome over seeds, with its scope; qualified unless the design allows an unqualified verdict."""
+    """Return the outcome over seeds with its scope, qualified unless the design allows an unqualified verdict."""
     if over_seeds.empty:
         return _no_verdict(plan)
-    rows = say.distinct(over_seeds)
+    rows = words.distinct(over_seeds)
     if rows.empty:
         return "Over seeds nothing was compared: no comparison of the declared family is estimable."
-    told = [_scoped(scope, group, over_seeds) for scope, group in rows.groupby("scope", sort=False)]
-    return " ".join(told)
+    texts = [_scoped(scope, group, over_seeds) for scope, group in rows.groupby("scope", sort=False)]
+    return " ".join(texts)
 
 
 def _no_verdict(plan: Mapping) -> str:
     arms = main_arms(plan)
     if len(arms) > 1:
         return "No verdict over seeds is possible: nothing stands against a baseline."
-    known = say.seed(arms[0]) if arms else "not recorded"
+    known = words.seed(arms[0]) if arms else "not recorded"
     if known == "not recorded":
         return f"The seeds of these runs are not recorded, so no verdict over seeds is possible. {ELSEWHERE}"
     return f"Only seed {known} was tried, so no verdict over seeds is possible. {HOW}"
 
 
 def _scoped(scope: str, rows: pd.DataFrame, frame: pd.DataFrame) -> str:
-    """One sentence for all comparisons of one scope."""
+    """Return one sentence for all comparisons of one scope."""
     pairs = [group for _, group in rows.groupby(["technique", "noise"], sort=False)]
     outcomes = [_outcome(group, frame) for group in pairs] if len(pairs) <= 4 else list(_grouped(pairs))
     return f"{scope[0].upper()}{scope[1:]}: {'; '.join(outcomes)}."
 
 
 def _outcome(rows: pd.DataFrame, frame: pd.DataFrame) -> str:
-    """ "S-DI2 is fairer than S-Base on 4 of 5 distinct metrics, undecided on 1"."""
-    counts = {name: int((rows["verdict"] == name).sum()) for name in TOLD}
+    """Return "S-DI2 is fairer than S-Base on 4 of 5 distinct metrics, undecided on 1"."""
+    counts = {name: int((rows["verdict"] == name).sum()) for name in words.JUDGED}
     found = [(name, n) for name, n in counts.items() if n]
     row = rows.iloc[0]
-    who = f"{row['technique']}{_noise(frame, row)}"
+    who = f"{row['technique']}{_noise_suffix(frame, row)}"
     if not found:
         return f"no verdict on {who} against {row['baseline']}: {_reason(rows)}"
     link = {"fairer": "fairer than", "less fair": "less fair than", "equivalent": "equivalent to"}
@@ -102,15 +102,15 @@ def _without(n: int) -> Iterator[str]:
 
 def _reason(rows: pd.DataFrame) -> str:
     notes = [note for note in rows["note"] if note]
-    told = notes[0].removeprefix("not estimable: ").split("; ") if notes else ["not estimable"]
-    return "; ".join([part for part in told if not part.endswith(": kept")] or told)
+    texts = notes[0].removeprefix("not estimable: ").split("; ") if notes else ["not estimable"]
+    return "; ".join([part for part in texts if not part.endswith(": kept")] or texts)
 
 
 def _grouped(pairs: Sequence[pd.DataFrame]) -> Iterator[str]:
-    """Many techniques in a few groups, each with its first names."""
+    """Yield many techniques in a few groups, each with its first names."""
     groups: dict[str, list[str]] = {}
     for rows in pairs:
-        found = set(rows["verdict"]) & set(TOLD)
+        found = set(rows["verdict"]) & set(words.JUDGED)
         kind = "without verdict" if not found else "undecided or equivalent on every distinct metric"
         if "fairer" in found:
             kind = f"fairer than the baseline on some metric, less fair on {'some' if 'less fair' in found else 'none'}"
@@ -122,20 +122,20 @@ def _grouped(pairs: Sequence[pd.DataFrame]) -> Iterator[str]:
 
 
 def sentences(over_seeds: pd.DataFrame, comparisons: pd.DataFrame, plan: Mapping) -> list[str]:
-    """What one seed would have said, the power of what is not significant, and seeds left out or worth a note."""
-    told = [_one_seed(over_seeds, comparisons), _power(over_seeds, plan), _left_out(over_seeds), _kept(over_seeds)]
-    return [text for text in told if text]
+    """Return what one seed would have shown, the power of what is not significant, and seeds left out or kept."""
+    texts = [_one_seed(over_seeds, comparisons), _power(over_seeds, plan), _left_out(over_seeds), _kept(over_seeds)]
+    return [text for text in texts if text]
 
 
 def _one_seed(over_seeds: pd.DataFrame, comparisons: pd.DataFrame) -> str:
-    """How often a verdict at one seed is another one than over seeds."""
+    """Return how often a verdict at one seed differs from that over seeds."""
     keys = ["technique", "attribute", "metric"]
-    single, judged = comparisons[comparisons["verdict"].isin(TOLD)], say.judged(over_seeds)
+    single, judged = comparisons[comparisons["verdict"].isin(words.JUDGED)], words.judged(over_seeds)
     if judged["noise"].nunique() != 1 or single.empty:
         return ""
     both = single.merge(judged[[*keys, "verdict"]], on=keys, suffixes=("", "_over"))
     other = both[both["verdict"] != both["verdict_over"]]
-    opposite = other[other["verdict"].isin(TOLD[:2]) & other["verdict_over"].isin(TOLD[:2])]
+    opposite = other[other["verdict"].isin(words.JUDGED[:2]) & other["verdict_over"].isin(words.JUDGED[:2])]
     against = f", {len(opposite)} of them the opposite" if len(opposite) else ""
     return (
         f"Of {fmt.count(len(both), 'verdict')} at one seed (distinct metrics, each seed alone), {len(other)} "
@@ -146,7 +146,7 @@ def _one_seed(over_seeds: pd.DataFrame, comparisons: pd.DataFrame) -> str:
 
 
 def _power(over_seeds: pd.DataFrame, plan: Mapping) -> str:
-    rows = say.judged(over_seeds)
+    rows = words.judged(over_seeds)
     rows = rows[(rows["p_holm"] > rows["alpha"]) & rows["power"].notna()]
     if rows.empty:
         return ""
@@ -174,7 +174,7 @@ def _noted(over_seeds: pd.DataFrame, ending: str) -> list[str]:
 
 
 def share_sentences(over_seeds: pd.DataFrame) -> list[str]:
-    """How much of the variance the seed makes, where the design can tell."""
+    """Return how much of the variance is due to the seed, where the design can estimate it."""
     shares = components(over_seeds).dropna(subset=["share"])
     if shares.empty:
         few = over_seeds["note"].str.contains(nested_design.FEW_FOR_SHARES, regex=False).any()
@@ -195,7 +195,7 @@ def _percent(value: float) -> str:
 
 
 def over_view(over_seeds: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Differences over seeds with interval, verdict, p-values and power."""
+    """Return the differences over seeds with interval, verdict, p-values and power."""
     return pd.DataFrame([_over_row(row, over_seeds) for _, row in over_seeds.iterrows()])
 
 
@@ -204,7 +204,7 @@ def _over_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     if not fmt.missing(row["p_signed_rank"]):
         ranks += f" ({fmt.probability(row['p_signed_rank_smallest'])})"
     return {
-        "Comparison": f"{row['technique']} v {row['baseline']}{_place(frame, row)}",
+        "Comparison": f"{row['technique']} v {row['baseline']}{_noise_and_attribute_suffix(frame, row)}",
         "Metric": metric_cell(row),
         "Difference": fmt.points(row["difference"], signed=True),
         "95 % interval": fmt.span(row["low"], row["high"]),
@@ -217,7 +217,7 @@ def _over_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
 
 
 def components_view(over_seeds: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """SD between seeds and between runs of a seed, of every technique; shares only where some are estimable."""
+    """Return the SD between seeds and between runs of a seed, by technique; shares where some are estimable."""
     rows = components(over_seeds).dropna(subset=["sd_run"])
     view = pd.DataFrame([_component_row(row, over_seeds) for _, row in rows.iterrows()])
     return (
@@ -227,7 +227,7 @@ def components_view(over_seeds: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 
 def _component_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     return {
-        "Technique": f"{row['technique']}{_place(frame, row)}",
+        "Technique": f"{row['technique']}{_noise_and_attribute_suffix(frame, row)}",
         "Metric": row["metric"],
         "SD between seeds": "≤ 0" if row["sd_seed"] == 0 else fmt.points(row["sd_seed"]),
         "SD between runs of a seed": "constant" if row["sd_run"] == 0 else fmt.points(row["sd_run"]),
@@ -241,7 +241,7 @@ def _share(value: float) -> str:
 
 
 def components(over_seeds: pd.DataFrame) -> pd.DataFrame:
-    """Long form of the variance components: one row per technique, noise, attribute and metric; repeated ones left out.
+    """Return the variance components in long form: a row per technique, noise, attribute and distinct metric.
 
     Columns technique, noise, attribute, metric, sd_seed, sd_run, share, low, high. A baseline of several techniques
     is taken from its first comparison.
@@ -257,14 +257,14 @@ def components(over_seeds: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).drop_duplicates(["technique", "noise", "attribute", "metric"])
 
 
-def _place(frame: pd.DataFrame, row: Mapping) -> str:
-    """Noise and protected attribute of a row, told only where there are several."""
-    told = [f"noise {row['noise']}"] if frame["noise"].nunique() > 1 else []
-    told += [f"by {row['attribute']}"] if frame["attribute"].nunique() > 1 else []
-    return f" ({', '.join(told)})" if told else ""
+def _noise_and_attribute_suffix(frame: pd.DataFrame, row: Mapping) -> str:
+    """Return noise and protected attribute of a row, where there are several of them."""
+    parts = [f"noise {row['noise']}"] if frame["noise"].nunique() > 1 else []
+    parts += [f"by {row['attribute']}"] if frame["attribute"].nunique() > 1 else []
+    return f" ({', '.join(parts)})" if parts else ""
 
 
-def _noise(frame: pd.DataFrame, row: Mapping) -> str:
+def _noise_suffix(frame: pd.DataFrame, row: Mapping) -> str:
     return f" (noise {row['noise']})" if frame["noise"].nunique() > 1 else ""
 
 
@@ -272,14 +272,14 @@ def _noise(frame: pd.DataFrame, row: Mapping) -> str:
 
 
 def caption(plan: Mapping, over_seeds: pd.DataFrame, extra: str) -> str:
-    """The line under a table or figure over seeds: seeds and runs, what varied, what was fixed, and `extra`."""
+    """Return the line under a table or figure over seeds: seeds and runs, what varied, what was fixed, and `extra`."""
     seeds, runs = (_range(over_seeds[name]) for name in ("n_seeds", "n_runs"))
-    varied = fmt.listed(dict.fromkeys(map(say.noise, main_arms(plan))))
-    data = say.data_name(plan)
-    fixed = f"{say.trained_on(plan)}, test set{f' of {data}' if data else ''}"
+    varied = fmt.listed(dict.fromkeys(map(words.noise, main_arms(plan))))
+    data = words.data_name(plan)
+    fixed = f"{words.trained_on(plan)}, test set{f' of {data}' if data else ''}"
     return (
         f"n = {seeds} seeds × {runs} runs of each technique. Varied: seed (a random factor) and noise {varied}. "
-        f"Fixed: {fixed}{say.epoch(plan)}. {extra}"
+        f"Fixed: {fixed}{words.epoch(plan)}. {extra}"
     )
 
 
@@ -294,20 +294,20 @@ def _qualified(over_seeds: pd.DataFrame) -> str:
 
 
 def caption_over(plan: Mapping, over_seeds: pd.DataFrame) -> str:
-    """Under the table of differences over seeds."""
+    """Caption the table of differences over seeds."""
     return caption(
         plan,
         over_seeds,
         "In points. Difference = technique − baseline, mean of the seeds' differences, with Student's 95 % interval "
         f"paired by seed; verdict against ±{fmt.points(plan['analysis']['smallest_effect'])} points. p: paired t over "
-        f"seeds (it has no smallest attainable value), corrected by Holm over {say.family(over_seeds)} tests (BH, BY "
+        f"seeds (it has no smallest attainable value), corrected by Holm over {words.family(over_seeds)} tests (BH, BY "
         "in the file); of ranks: exact signed ranks, in brackets the smallest attainable. Power: for the smallest "
         f"effect at the corrected α. ∝: proportional to another metric, counted once.{_qualified(over_seeds)}",
     )
 
 
 def caption_components(plan: Mapping, over_seeds: pd.DataFrame) -> str:
-    """Under the table of components."""
+    """Caption the table of components."""
     return caption(
         plan,
         over_seeds,
@@ -322,7 +322,7 @@ COMPONENTS = ReaderTable("Seed and run", caption_components, components_view, ta
 
 
 def caption_figure(plan: Mapping, over_seeds: pd.DataFrame) -> str:
-    """Under the figure."""
+    """Caption the figure."""
     band = fmt.points(plan["analysis"]["smallest_effect"])
     return caption(
         plan,
@@ -338,11 +338,11 @@ def caption_figure(plan: Mapping, over_seeds: pd.DataFrame) -> str:
 
 @styled
 def seeds_figure(over_seeds: pd.DataFrame, by_seed: pd.DataFrame, plan: Mapping) -> Figure:
-    """One panel per distinct metric: the difference at every seed, and over seeds; rows are techniques.
+    """Draw a panel per distinct metric: the difference at every seed, and over seeds; rows are techniques.
 
     `over_seeds`, `by_seed`: rows of one protected attribute.
     """
-    rows = say.distinct(over_seeds)
+    rows = words.distinct(over_seeds)
     metrics, labels = list(dict.fromkeys(rows["metric"])), _labels(rows)
     across = min(3, len(metrics))
     down = -(-len(metrics) // across)
@@ -381,13 +381,13 @@ def _draw_seeds(ax: Axes, height: int, seeds: pd.DataFrame) -> None:
 def _draw_mean(ax: Axes, height: int, row: pd.Series) -> None:
     if fmt.missing(row["difference"]):
         return
-    marker, height = MARKERS.get(row["verdict"], "o"), height + 0.32
+    marker, at = MARKERS.get(row["verdict"], "o"), height + 0.32
     if not fmt.missing(row["low"]):
-        ax.plot([100 * row["low"], 100 * row["high"]], [height] * 2, color=BLUE, linewidth=2.2)
+        ax.plot([100 * row["low"], 100 * row["high"]], [at] * 2, color=BLUE, linewidth=2.2)
     filled = BLUE if row["verdict"] in MARKERS else "white"
-    ax.plot(100 * row["difference"], height, marker, color=BLUE, markerfacecolor=filled, markersize=7)
-    place = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
-    ax.annotate(row["verdict"], (1, height), (3, 0), va="center", fontsize=7.5, color=INK, **place)
+    ax.plot(100 * row["difference"], at, marker, color=BLUE, markerfacecolor=filled, markersize=7)
+    place: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
+    ax.annotate(row["verdict"], (1, at), (3, 0), va="center", fontsize=7.5, color=INK, **place)
 
 
 def _labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
@@ -400,12 +400,12 @@ def _labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def alt_seeds(over_seeds: pd.DataFrame, by_seed: pd.DataFrame) -> str:
-    """What the figure shows, in words."""
-    rows, used = say.distinct(over_seeds), by_seed[by_seed["used"] == "yes"]
-    told = [_alt_row(row, used) for _, row in rows.head(12).iterrows() if not fmt.missing(row["difference"])]
+    """Describe the figure in words."""
+    rows, used = words.distinct(over_seeds), by_seed[by_seed["used"] == "yes"]
+    texts = [_alt_row(row, used) for _, row in rows.head(12).iterrows() if not fmt.missing(row["difference"])]
     more = " Further comparisons are in the table." if len(rows) > 12 else ""
     what = "Dot plots of the difference at each seed and its mean over seeds, one panel per metric."
-    return f"{what} {' '.join(told)}{more}"
+    return f"{what} {' '.join(texts)}{more}"
 
 
 def _alt_row(row: pd.Series, used: pd.DataFrame) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib.report import vocabulary as say
-from fitlib.report.notebook_display import Page, tell
+from fitlib.report import vocabulary as words
+from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.sections.costs import first_metric
 from fitlib.statistics.run_identity import SEEN, all_recorded, check_fit
 from fitlib.tables.metric_series import main_arms
@@ -59,12 +60,12 @@ SINGLE = (
     "intervals: Student's t, Bonett's; MaxDiff grows with n); device: {device}. Nothing was compared."
 )
 NO_RUNS = "There is nothing to report: no run has metrics."
-RUNS_CALLED = {
+RUNS_BY_FIT = {
     "yes": "fixed-seed identical training (FIT) runs, shown by their digests to differ in nothing but the noise",
     "no": "runs that are not FIT: their records show that they were not identical",
     "unknown": "runs, with no record of whether they were identical",
 }
-SEEN_CALLED = f"fixed-seed identical training (FIT) runs as far as can be told ({SEEN})"
+RUNS_SEEN_FROM_OUTSIDE = f"fixed-seed identical training (FIT) runs as far as can be told ({SEEN})"
 MOST_PACKAGES = 6
 COMPUTING = (
     "torch", "torchvision", "lightning", "pytorch-lightning", "tensorflow", "jax", "numpy", "scipy", "pandas",
@@ -75,11 +76,11 @@ Values = dict[str, str]
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the paragraph."""
-    tell([how_to_report(frames, plan, evidence)], paragraphs=True)
+    show_text([how_to_report(frames, plan, evidence)], paragraphs=True)
 
 
 def how_to_report(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> str:
-    """The paragraph on the first technique's comparison on DI, or else on the first distinct metric.
+    """Return the paragraph on the first technique's comparison on DI, or else on the first distinct metric.
 
     ``frames`` holds "comparisons" and "summary", and "over_seeds" where there is one. Without a comparison: on the
     first technique alone. What is not estimable or was not tested is said so; a verdict always carries its seed.
@@ -89,17 +90,17 @@ def how_to_report(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: S
         return _alone(frames["summary"], plan, evidence)
     arm = next(arm for arm in main_arms(plan) if arm["arm"] == row["arm"])
     values = _setting(row, arm, plan, evidence) | _of_both(row, frames["summary"])
-    told = [SETTING, SPREAD]
+    texts = [SETTING, SPREAD]
     if fmt.missing(row["difference_low"]):
-        told.append(f"No test and no verdict: {_why(row)}.")
-        return " ".join([*(_filled(text, values) for text in told), SCOPE])
+        texts.append(f"No test and no verdict: {_why(row)}.")
+        return " ".join([*(_filled(text, values) for text in texts), SCOPE])
     values |= _difference(row, plan)
-    told += [DIFFERENCE, *_tests(row, values), *_reversal(row, values)]
-    return " ".join([*(_filled(text, values) for text in told), _over_seeds(frames, row)])
+    texts += [DIFFERENCE, *_tests(row, values), *_reversal(row, values)]
+    return " ".join([*(_filled(text, values) for text in texts), _over_seeds(frames, row)])
 
 
 def _chosen(comparisons: pd.DataFrame) -> pd.Series | None:
-    """The first row on the metric of interest; a comparison that was estimable before one that was not."""
+    """Return the first row on the metric of interest; an estimable comparison before one that is not."""
     rows = comparisons[comparisons["metric"] == first_metric(comparisons)] if len(comparisons) else comparisons
     known = rows.dropna(subset=["difference_low"])
     rows = known if len(known) else rows
@@ -122,13 +123,13 @@ def _setting(row: Mapping, arm: Mapping, plan: Mapping, evidence: Sequence[Mappi
         "technique": str(row["technique"]),
         "baseline": str(row.get("baseline", "")),
         "metric": f"{row['metric']}{by}",
-        "metric name": say.METRIC_NAMES[row["metric"]],
+        "metric name": words.METRIC_NAMES[row["metric"]],
         "reading": str(row["reading"]),
-        "runs": SEEN_CALLED if row["fit"] == "yes" and not recorded else RUNS_CALLED[row["fit"]],
+        "runs": RUNS_SEEN_FROM_OUTSIDE if row["fit"] == "yes" and not recorded else RUNS_BY_FIT[row["fit"]],
         "noise": _noise(arm),
         "seed": _seed(arm),
-        "data": say.data_name(plan) or "not named",
-        "with the same seed": say.again(plan),
+        "data": words.data_name(plan) or "not named",
+        "with the same seed": words.retraining_conditions(plan),
         "device": _device(evidence, named, arm["arm"]),
     }
 
@@ -141,12 +142,12 @@ def _noise(arm: Mapping) -> str:
 
 
 def _seed(arm: Mapping) -> str:
-    known = say.seed(arm)
+    known = words.seed(arm)
     return "one seed (not recorded)" if known == "not recorded" else f"seed {known}"
 
 
 def _device(evidence: Sequence[Mapping], trainings: Sequence[str], arm: str) -> str:
-    """The machine that the runs recorded; several where they differ."""
+    """Return the machine that the runs recorded; several where they differ."""
     parts = [e["parts"] for e in evidence if e["training"] in trainings and e["arm"] == arm and e.get("parts")]
     found = dict.fromkeys(_machine(p) for p in parts)
     return fmt.listed((name for name in found if name), 3) if any(found) else "not recorded"
@@ -159,7 +160,7 @@ def _machine(parts: Mapping[str, str]) -> str:
 
 
 def _packages(text: str) -> str:
-    """Name and version of each package, as recorded; of many those that compute."""
+    """Return name and version of each package, as recorded; of many those that compute."""
     packages = text.split(", ")
     chosen = [package for package in packages if package.partition(" ")[0] in COMPUTING]
     return ", ".join(chosen) if len(packages) > MOST_PACKAGES else text
@@ -173,9 +174,9 @@ def _of_both(row: Mapping, summary: pd.DataFrame) -> Values:
 
 
 def _moments(row: Mapping, name: str, role: str, summary: pd.DataFrame) -> Values:
-    """Mean, SD and MaxDiff of one technique, with their intervals."""
+    """Return mean, SD and MaxDiff of one technique, with their intervals."""
     at = {"technique": name, "arm": row["arm"], "attribute": row["attribute"], "metric": row["metric"]}
-    found = say.overall_rows(summary)
+    found = words.overall_rows(summary)
     for column, value in at.items():
         found = found[found[column] == value]
     s = found.iloc[0] if len(found) else pd.Series(dtype=object)
@@ -193,12 +194,12 @@ def _moments(row: Mapping, name: str, role: str, summary: pd.DataFrame) -> Value
 
 
 def _interval(row: Mapping, name: str, scale: float = 100.0) -> str:
-    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    return f"(interval {fmt.NOT_ESTIMABLE})" if fmt.missing(low) or fmt.missing(high) else fmt.span(low, high, scale)
+    ends: tuple[Any, Any] = (row.get(f"{name}_low"), row.get(f"{name}_high"))
+    return f"(interval {fmt.NOT_ESTIMABLE})" if any(map(fmt.missing, ends)) else fmt.span(*ends, scale)
 
 
 def _difference(row: Mapping, plan: Mapping) -> Values:
-    before, changed = plan.get("declared_before_first_run"), say.changed_later(plan, "smallest_effect")
+    before, changed = plan.get("declared_before_first_run"), words.changed_later(plan, "smallest_effect")
     left_out = f", without {row['dropped_classes']}, which some run leaves undefined" if row["dropped_classes"] else ""
     return {
         "difference": fmt.points(row["difference"], signed=True),
@@ -212,11 +213,11 @@ def _difference(row: Mapping, plan: Mapping) -> Values:
 
 
 def _tests(row: Mapping, values: Values) -> list[str]:
-    """The two tests, each only where it was made; fills their blanks."""
-    told = []
+    """Return the sentences of the two tests, each only where it was made, and fill in their values."""
+    texts = []
     alpha, size = float(row["alpha"]), row["family_size"]
     if fmt.missing(row["p_mean"]) or fmt.missing(size):
-        told.append("No test of the means was made.")
+        texts.append("No test of the means was made.")
     else:
         values |= {
             "p": fmt.probability(row["p_mean"]), "p holm": fmt.probability(row["p_mean_holm"]),
@@ -224,7 +225,7 @@ def _tests(row: Mapping, values: Values) -> list[str]:
             "power": _power(row["power_mean"]), "corrected alpha": fmt.probability(alpha / int(size)),
         }  # fmt: skip
         above = "No test possible at this n: the smallest attainable p exceeds α. "
-        told.append((above if row["p_mean_smallest"] > alpha else "") + TEST)
+        texts.append((above if row["p_mean_smallest"] > alpha else "") + TEST)
     if not (fmt.missing(row["p_variance_raw"]) or fmt.missing(row["p_variance_raw_holm"])):
         values |= {
             "p variance": fmt.probability(row["p_variance_raw"]),
@@ -232,8 +233,8 @@ def _tests(row: Mapping, values: Values) -> list[str]:
             "variance family size": str(int(row["family_size_variance"])),
             "power variance": _power(row["power_variance"]),
         }
-        told.append(VARIANCE)
-    return told
+        texts.append(VARIANCE)
+    return texts
 
 
 def _power(value: float) -> str:
@@ -253,7 +254,7 @@ def _why(row: Mapping) -> str:
 
 
 def _over_seeds(frames: Mapping[str, pd.DataFrame], row: Mapping) -> str:
-    """The verdict over seeds with its scope where several were tried, else what one seed cannot show."""
+    """Return the verdict over seeds with its scope where several were tried, else what one seed cannot show."""
     table = frames.get("over_seeds")
     if table is None or table.empty:
         return SCOPE
@@ -269,7 +270,7 @@ def _over_seeds(frames: Mapping[str, pd.DataFrame], row: Mapping) -> str:
 
 
 def _alone(summary: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping]) -> str:
-    rows = say.overall_rows(summary).dropna(subset=["mean"])
+    rows = words.overall_rows(summary).dropna(subset=["mean"])
     rows = rows[rows["technique"] == rows["technique"].iloc[0]] if len(rows) else rows
     if rows.empty:
         return NO_RUNS

@@ -8,11 +8,11 @@ import pandas as pd
 
 from fitlib import formatting as fmt
 from fitlib.report import table_files
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import caption, run_counts
 from fitlib.report.figures import runs_needed as runs_needed_figures
 from fitlib.report.figures import style
-from fitlib.report.notebook_display import Page, tell
+from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
 
 QUESTION = (
@@ -25,13 +25,13 @@ KEYS = ["technique", "baseline", "arm", "attribute"]
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section; nothing but a sentence where there is no comparison."""
     comparisons, reversal, needed = frames["comparisons"], frames["reversal"], frames["runs_needed"]
-    if say.distinct(comparisons).empty:
-        tell("Nothing was compared, so no verdict can change with other runs.")
+    if words.distinct(comparisons).empty:
+        show_text("Nothing was compared, so no verdict can change with other runs.")
         return
-    tell(QUESTION)
-    tell(stability(comparisons))
+    show_text(QUESTION)
+    show_text(stability(comparisons))
     page.show(REVERSAL, reversal)
-    tell([*reversals(reversal, plan), *looks(frames["sequential"], plan)])
+    show_text([*reversals(reversal, plan), *looks(frames["sequential"], plan)])
     for attribute in plan["groups"]:
         rows = style.select(comparisons, plan, attribute)
         if len(runs_needed_figures.power_curves(rows, plan)):
@@ -41,15 +41,15 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
             )
             page.figure("how-many-runs", attribute, figure, alt, caption_curves(plan, rows))
     page.show(NEEDED, needed)
-    tell(runs_needed(needed, plan))
+    show_text(runs_needed(needed, plan))
 
 
 # Sentences
 
 
 def stability(comparisons: pd.DataFrame, most: int = 6) -> list[str]:
-    """How many verdicts hang on a single run, and which."""
-    rows = say.judged(comparisons).dropna(subset=["verdict_changes"])
+    """Return how many verdicts depend on a single run, and which."""
+    rows = words.judged(comparisons).dropna(subset=["verdict_changes"])
     if rows.empty:
         return ["Leaving out a run is not possible here: no verdict rests on three runs or more of each technique."]
     fragile = rows[rows["verdict_changes"] > 0]
@@ -68,10 +68,10 @@ def _fragile(row: pd.Series, frame: pd.DataFrame) -> str:
     paired = row["design"] == "paired by run"
     deletions = int(row["n_technique"]) + (0 if paired else int(row["n_baseline"]))
     others = fmt.listed(row["verdict_without_one"].split("; "))
+    where = words.arm_and_attribute_suffix(frame, row)
     return (
-        f"{row['technique']} against {row['baseline']}{say.place(frame, row)} on {row['metric']}: {row['verdict']}, "
-        f"but {others} without {_any_of(int(row['verdict_changes']))} of the {deletions} "
-        f"{'pairs of runs' if paired else 'runs'}."
+        f"{row['technique']} against {row['baseline']}{where} on {row['metric']}: {row['verdict']}, but {others} "
+        f"without {_any_of(int(row['verdict_changes']))} of the {deletions} {'pairs of runs' if paired else 'runs'}."
     )
 
 
@@ -80,32 +80,33 @@ def _any_of(n: int) -> str:
 
 
 def reversals(reversal: pd.DataFrame, plan: Mapping) -> list[str]:
-    """How the probability of a reversed verdict falls with k, and where no direction is established."""
+    """Return how the probability of a reversed verdict falls with k, and where no direction is established."""
     if reversal.empty:
         return []
     known, first = reversal.dropna(subset=["value"]), reversal[reversal["k"] == 1]
-    told = [_by_k(known, plan)] if len(known) else []
+    texts = [_by_k(known, plan)] if len(known) else []
     unclear = int(first["note"].str.startswith("direction not established").sum())
     if unclear:
-        told.append(
+        texts.append(
             f"In {unclear} of {fmt.count(len(first), 'comparison')} the direction is not established: new runs may "
             "point the other way with a probability of up to ½."
         )
     paired = int(first["note"].str.contains("share one training").sum())
     if paired:
-        told.append(
+        texts.append(
             f"Reversal is not computed for {fmt.count(paired, 'comparison')} of techniques that share one training."
         )
-    return told
+    return texts
 
 
 def _by_k(known: pd.DataFrame, plan: Mapping) -> str:
     largest = known.loc[known.groupby("k")["high"].idxmax()]
     parts = [f"{_chance(row['value'])} {_chances(row)} for k = {int(row['k'])}" for _, row in largest.iterrows()]
     return (
-        f"Where a direction is established, the means of k new runs of both, trained {say.again(plan)}, point the "
-        f"other way with a probability of {fmt.listed(parts, 8)} (the comparison with the largest upper end at each "
-        "k). Upper ends rise with k because fewer blocks of k runs were seen."
+        f"Where a direction is established, the means of k new runs of both, trained "
+        f"{words.retraining_conditions(plan)}, point the other way with a probability of {fmt.listed(parts, 8)} (the "
+        "comparison with the largest upper end at each k). Upper ends rise with k because fewer blocks of k runs "
+        "were seen."
     )
 
 
@@ -118,7 +119,7 @@ def _chances(row: Mapping) -> str:
 
 
 def looks(sequential: pd.DataFrame, plan: Mapping) -> list[str]:
-    """What the declared looks decided; nothing where none was declared."""
+    """Return what the declared looks decided; nothing where none was declared."""
     at = plan["analysis"].get("looks")
     if not at or sequential.empty:
         return []
@@ -137,7 +138,7 @@ def _looks_head(made: pd.DataFrame, at: Sequence[int], plan: Mapping) -> str:
         f"{plan['analysis']['alpha']:g} at most (Pocock's level, α divided by the number of comparisons)."
         + (
             " They were declared after runs had finished, so this does not hold."
-            if say.changed_later(plan, "looks")
+            if words.changed_later(plan, "looks")
             else ""
         )
     )
@@ -159,24 +160,24 @@ def _unreachable(made: pd.DataFrame) -> Iterator[str]:
 
 
 def runs_needed(needed: pd.DataFrame, plan: Mapping) -> list[str]:
-    """How many runs the declared effect takes, beside how many there are."""
+    """Return how many runs the declared effect takes, beside the number of present runs."""
     effect = fmt.points(plan["analysis"]["smallest_effect"])
-    told, known = [], needed.dropna(subset=["runs_for_mean"])
+    texts, known = [], needed.dropna(subset=["runs_for_mean"])
     if len(known):
         enough = int((known["runs_for_mean"] <= known[["n_baseline", "n_technique"]].min(axis=1)).sum())
-        told.append(
+        texts.append(
             f"To show a true difference of {effect} points with power .8 at the corrected α takes "
             f"{_spread_of(known['runs_for_mean'])} runs of each technique, by metric; "
             f"{enough} of {fmt.count(len(known), 'comparison')} {'has' if enough == 1 else 'have'} that many."
         )
     variance = needed["runs_for_variance"].dropna()
     if len(variance):
-        told.append(
+        texts.append(
             f"To show a standard deviation 1.5 times as large takes {_spread_of(variance)} runs of each, so fewer "
             "cannot show that the spread is unchanged."
         )
     beyond = int(needed["note"].str.startswith("more than").sum())
-    return [*told, f"For {fmt.count(beyond, 'comparison')} 10,000 runs would not do."] if beyond else told
+    return [*texts, f"For {fmt.count(beyond, 'comparison')} 10,000 runs would not do."] if beyond else texts
 
 
 def _spread_of(numbers: pd.Series) -> str:
@@ -188,7 +189,7 @@ def _spread_of(numbers: pd.Series) -> str:
 
 
 def reversal_view(reversal: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """P(reversal) by k for each technique: the distinct metric with the largest upper end, and unclear directions.
+    """Return P(reversal) by k for each technique: the distinct metric with the largest upper end.
 
     Empty where no direction is established at all.
     """
@@ -201,23 +202,23 @@ def reversal_view(reversal: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 def _reversal_row(group: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
     row, known = group.iloc[0], group.dropna(subset=["value"])
     first = group[group["k"] == 1]
-    told = {
-        "Comparison": f"{row['technique']} v {row['baseline']}{say.place(frame, row)}",
+    texts = {
+        "Comparison": f"{row['technique']} v {row['baseline']}{words.arm_and_attribute_suffix(frame, row)}",
         "Direction established": f"{len(first.dropna(subset=['value']))} of {fmt.count(len(first), 'metric')}",
     }
     if known.empty:
-        return told
+        return texts
     one = known[known["k"] == 1]
     metric = one.loc[one["high"].idxmax(), "metric"]
     values = {
         f"k = {int(r['k'])}": f"{_chance(r['value'])} {_chances(r)}"
         for _, r in known[known["metric"] == metric].iterrows()
     }
-    return told | {"Most doubtful metric": metric} | values
+    return texts | {"Most doubtful metric": metric} | values
 
 
 def needed_view(needed: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Runs needed by technique: metrics with the fewest and with the most, beside the runs there are.
+    """Return the runs needed by technique: metrics with the fewest and with the most, beside the present runs.
 
     Empty where nothing was tested.
     """
@@ -231,7 +232,7 @@ def _needed_row(group: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
     row = group.iloc[0]
     n = {int(row["n_baseline"]), int(row["n_technique"])}
     return {
-        "Comparison": f"{row['technique']} v {row['baseline']}{say.place(frame, row)}",
+        "Comparison": f"{row['technique']} v {row['baseline']}{words.arm_and_attribute_suffix(frame, row)}",
         "Runs now": " v ".join(map(str, sorted(n))),
         "For the mean": _by_metric(group, "runs_for_mean"),
         "For an interval within ± the effect": _by_metric(group, "runs_for_width"),
@@ -242,7 +243,7 @@ def _needed_row(group: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
 
 
 def _by_metric(group: pd.DataFrame, column: str) -> str:
-    """ "7 (DP) to 41 (BA)"; the metrics are left out where all take the same."""
+    """Return "7 (DP) to 41 (BA)", without the metrics where all take the same."""
     known = group.dropna(subset=[column])
     beyond = column != "runs_for_variance" and group["note"].str.startswith("more than").any()
     if known.empty:
@@ -263,7 +264,7 @@ def _powers(values: pd.Series) -> str:
 
 
 def caption_reversal(plan: Mapping, reversal: pd.DataFrame) -> str:
-    """Under the table of reversals."""
+    """Caption the table of reversals."""
     return caption(
         plan,
         run_counts(reversal),
@@ -275,27 +276,27 @@ def caption_reversal(plan: Mapping, reversal: pd.DataFrame) -> str:
 
 
 def caption_curves(plan: Mapping, comparisons: pd.DataFrame) -> str:
-    """Under the figure."""
+    """Caption the figure."""
     return caption(
         plan,
         run_counts(comparisons),
         "Grey: the runs there are. Left: Welch's t test (paired where a training is shared) at the SDs seen and at α "
-        f"{plan['analysis']['alpha']:g} divided by {say.family(comparisons)} tests; dotted: power .8. Right: normal "
+        f"{plan['analysis']['alpha']:g} divided by {words.family(comparisons)} tests; dotted: power .8. Right: normal "
         "runs; MaxDiff grows with n by itself.",
     )
 
 
 def caption_needed(plan: Mapping, needed: pd.DataFrame) -> str:
-    """Under the table of runs needed."""
+    """Caption the table of runs needed."""
     effect = fmt.points(plan["analysis"]["smallest_effect"])
     return caption(
         plan,
         run_counts(needed),
         f"Runs of each technique, at the SDs seen, for power .8 to show {effect} points (Welch's t; paired t where a "
-        f"training is shared) at α divided by {say.family(needed)} tests; until the 95 % interval of the difference is "
-        f"at most ±{effect} points; and for power .8 of the Brown-Forsythe test at α divided by "
-        f"{say.family(needed, 'family_size_variance')} (simulated normal runs). In brackets: the distinct metric. The "
-        "SDs are themselves estimates.",
+        f"training is shared) at α divided by {words.family(needed)} tests; until the 95 % interval of the difference "
+        f"is at most ±{effect} points; and for power .8 of the Brown-Forsythe test at α divided by "
+        f"{words.family(needed, 'family_size_variance')} (simulated normal runs). In brackets: the distinct metric. "
+        "The SDs are themselves estimates.",
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from fitlib import formatting as fmt
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report import table_files
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, finished_counts
 from fitlib.report.notebook_display import Page
 from fitlib.report.reader_tables import ReaderTable
@@ -21,14 +21,14 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
 
 
 def runs_view(runs: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Every planned run: state, overall values, and the first digits of what identifies it."""
+    """Return every planned run: state, overall values, and the first digits of what identifies it."""
     return pd.DataFrame([_run_row(row, runs) for _, row in runs.iterrows()])
 
 
 def _run_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     digests = {"initial_weights": "Initial weights", "final_weights": "Final weights", "predictions": "Predictions"}
     return {
-        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Technique": words.technique_label(frame, row),
         "Run": f"run-{int(row['run']):02d}",
         "State": row["status"],
         "FIT": row["fit"],
@@ -38,7 +38,7 @@ def _run_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
 
 
 def run_links(runs: pd.DataFrame, evidence: Sequence[Mapping]) -> list[str]:
-    """For each row of the table of runs, the address of its executed notebook ("" where there is none)."""
+    """Return, for each row of the table of runs, the address of its executed notebook ("" where there is none)."""
     known = {(e["training"], e["arm"], e["run"]): str(e.get("link") or "") for e in evidence if e["status"] == "done"}
     return [known.get((row.training, row.arm, row.run), "") for row in runs.itertuples()]
 

@@ -10,10 +10,10 @@ from fitlib import formatting as fmt
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.testset import COMPONENT_METRICS
 from fitlib.report import table_files
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, overall_counts
-from fitlib.report.figures import epochs, testset
-from fitlib.report.notebook_display import Page, tell
+from fitlib.report.figures import testset
+from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
 
 KEYS = ["technique", "arm", "attribute"]
@@ -30,19 +30,19 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     """Display the section: overall values beside chance, components of the largest spreads, selection, direction."""
     summary, components, selection = (frames[name] for name in ("summary", "components", "selection"))
     if summary["expectation"].isna().all() and components.empty:
-        tell(NO_TABLE)
+        show_text(NO_TABLE)
         return
-    tell(QUESTION)
-    tell([*chance_sentences(summary), denominator_sentence(summary, plan)])
+    show_text(QUESTION)
+    show_text([*chance_sentences(summary), denominator_sentence(summary, plan)])
     page.show(CHANCE, summary)
-    tell([*component_sentences(components, plan)])
+    show_text([*component_sentences(components, plan)])
     _components(page, components, plan)
     page.show(COMPONENTS, components)
-    tell([direction_sentence(summary, plan), *selection_sentences(selection)])
+    show_text([direction_sentence(summary, plan), *selection_sentences(selection)])
 
 
 def _components(page: Page, components: pd.DataFrame, plan: Mapping) -> None:
-    widest = epochs.widest(components)
+    widest = testset.widest(components)
     for attribute in plan["groups"]:
         rows = widest[(widest["attribute"] == attribute) & (widest["sd_between_runs"] >= ROUNDING)]
         if len(rows):
@@ -54,8 +54,8 @@ def _components(page: Page, components: pd.DataFrame, plan: Mapping) -> None:
 
 
 def chance_sentences(summary: pd.DataFrame) -> list[str]:
-    """Which overall values are no larger than chance alone gives on this test set; else the one that comes closest."""
-    rows = say.overall_rows(summary).dropna(subset=["mean", "expectation"])
+    """Return which overall values are no larger than chance alone gives on this test set; else the closest one."""
+    rows = words.overall_rows(summary).dropna(subset=["mean", "expectation"])
     rows = rows[rows["expectation"] > 0]
     if rows.empty:
         return ["What chance alone gives is not estimable here: no overall value is defined."]
@@ -67,7 +67,7 @@ def chance_sentences(summary: pd.DataFrame) -> list[str]:
     )
     if within.empty:
         row = rows.loc[ratio.idxmin()]
-        closest = f"{row['metric']} of {row['technique']}{say.place(summary, row)}"
+        closest = f"{row['metric']} of {words.technique_label(summary, row)}"
         return [about, f"Every overall value lies above it; closest comes {closest}: {_against(row)}."]
     named = fmt.listed(_named(row, summary) for _, row in within.iterrows())
     n = f"{len(within)} of {fmt.count(len(rows), 'overall value')}"
@@ -75,7 +75,7 @@ def chance_sentences(summary: pd.DataFrame) -> list[str]:
 
 
 def _named(row: pd.Series, frame: pd.DataFrame) -> str:
-    return f"{row['metric']} of {row['technique']}{say.place(frame, row)} ({_against(row)})"
+    return f"{row['metric']} of {words.technique_label(frame, row)} ({_against(row)})"
 
 
 def _against(row: pd.Series) -> str:
@@ -83,9 +83,9 @@ def _against(row: pd.Series) -> str:
 
 
 def denominator_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
-    """How many classes have a denominator below the declared `min_group`, and where the smallest is."""
+    """Return how many classes have a denominator below the declared `min_group`, and where the smallest is."""
     limit = int(plan["analysis"].get("min_group", 0))
-    rows = say.bias_rows(summary)
+    rows = words.bias_rows(summary)
     rows = rows[(rows["target"] != "overall") & rows["smallest_denominator"].notna()]
     few = rows[rows["smallest_denominator"] < limit]
     if rows.empty:
@@ -96,7 +96,7 @@ def denominator_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
     return (
         f"{len(few)} of {len(rows)} values of a class rest on a denominator below the declared {limit} (noted in the "
         f"table's file); the smallest is {row['smallest_denominator']}: {row['metric']} of {row['technique']}"
-        f"{say.place(summary, row)}, class {say.class_name(plan, row['target'])}."
+        f"{words.arm_and_attribute_suffix(summary, row)}, class {words.class_name(plan, row['target'])}."
     )
 
 
@@ -104,7 +104,7 @@ def denominator_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
 
 
 def component_sentences(components: pd.DataFrame, plan: Mapping) -> list[str]:
-    """For the largest spread between runs: against another test set, and against independent flips."""
+    """Compare the largest spread between runs with that of another test set, and with independent flips."""
     rows = components.dropna(subset=["sd_between_runs"])
     if rows.empty:
         return ["Components of the spread are not estimable: no technique has two runs or more."]
@@ -112,8 +112,7 @@ def component_sentences(components: pd.DataFrame, plan: Mapping) -> list[str]:
     if row["sd_between_runs"] < ROUNDING:
         return ["No signed difference changed between runs: the spread has no components."]
     where = (
-        f"{row['metric']} of {row['technique']}{say.place(components, row)}, class "
-        f"{say.class_name(plan, row['target'])}"
+        f"{row['metric']} of {words.technique_label(components, row)}, class {words.class_name(plan, row['target'])}"
     )
     first = (
         f"The signed difference that spreads most over {int(row['n'])} runs is {where}: SD "
@@ -145,7 +144,7 @@ def _of_flips(row: pd.Series) -> str:
 
 
 def _sd(row: pd.Series, name: str) -> str:
-    """An SD in points; "≤ 0" where the variance was estimated as negative."""
+    """Return an SD in points; "≤ 0" where the variance was estimated as negative."""
     variance = row[f"variance_{name}"]
     if fmt.missing(variance):
         return fmt.NOT_ESTIMABLE
@@ -156,7 +155,7 @@ def _sd(row: pd.Series, name: str) -> str:
 
 
 def direction_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
-    """In how many classes the group with the lower rate changed from run to run; with the most frequent change."""
+    """Return in how many classes the group with the lower rate changed between runs, with the most frequent change."""
     rows = summary[summary["metric"].isin(COMPONENT_METRICS) & (summary["target"] != "overall")]
     rows = rows[(rows["lower_group"] != "") & (rows["n"] > 1)]
     if rows.empty:
@@ -168,21 +167,21 @@ def direction_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
     row = changed.loc[changed["lower_group_changes"].astype(int).idxmax()]
     return (
         f"In {len(changed)} of {signed} the group with the lowest rate was not the same in all runs; most often in "
-        f"{row['metric']} of {row['technique']}{say.place(summary, row)}, class "
-        f"{say.class_name(plan, row['target'])}: {row['lower_group']} has the lowest {RATE_NAMES[row['metric']]} on "
+        f"{row['metric']} of {words.technique_label(summary, row)}, class "
+        f"{words.class_name(plan, row['target'])}: {row['lower_group']} has the lowest {RATE_NAMES[row['metric']]} on "
         f"average, another group in {int(row['lower_group_changes'])} of {int(row['n'])} runs."
     )
 
 
 def selection_sentences(selection: pd.DataFrame) -> list[str]:
-    """What the fairest of n runs would have looked like on test data that did not choose it."""
+    """Return what the fairest of n runs would have looked like on test data that did not choose it."""
     rows = selection.dropna(subset=["regression"])
     if rows.empty:
         return ["What becomes of the fairest run is not estimable: no technique has two runs or more."]
     row = rows.loc[rows["regression"].idxmax()]
     if row["regression"] < ROUNDING:
         return ["No run was fairer than the others on either half of the test set, so there was none to choose."]
-    named = f"{row['metric']} of {row['technique']}{say.place(selection, row)}"
+    named = f"{row['metric']} of {words.technique_label(selection, row)}"
     kept = (rows["selected_off"] < rows["mean"]).sum()
     return [
         f"The fairest of {int(row['n'])} runs regresses, most for {named}: chosen on half of the test set it has "
@@ -198,13 +197,13 @@ def selection_sentences(selection: pd.DataFrame) -> list[str]:
 
 
 def chance_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Overall value and its expectation without disparity, one row per technique, arm and attribute."""
-    rows = say.overall_rows(summary)
+    """Return overall values and their expectation without disparity, one row per technique, arm and attribute."""
+    rows = words.overall_rows(summary)
     view = []
     for _, group in rows.groupby(KEYS, sort=False):
         found = {row["metric"]: _found_and_expected(row) for _, row in group.iterrows()}
         first = group.iloc[0]
-        name = {"Technique": f"{first['technique']}{say.place(summary, first)}"}
+        name = {"Technique": words.technique_label(summary, first)}
         view.append(name | {metric: found.get(metric, fmt.NOT_ESTIMABLE) for metric in BIAS_METRICS})
     return pd.DataFrame(view)
 
@@ -217,8 +216,8 @@ def _found_and_expected(row: pd.Series) -> str:
 
 
 def components_view(components: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Components of the largest spread between runs of each technique, arm and attribute."""
-    widest = epochs.widest(components)
+    """Return the components of the largest spread between runs of each technique, arm and attribute."""
+    widest = testset.widest(components)
     return pd.DataFrame([_component_row(row, components, plan) for _, row in widest.iterrows()])
 
 
@@ -226,9 +225,9 @@ def _component_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[s
     spread = row["sd_between_runs"]
     constant = spread < ROUNDING
     return {
-        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Technique": words.technique_label(frame, row),
         "Metric": row["metric"],
-        "Class": say.class_name(plan, row["target"]),
+        "Class": words.class_name(plan, row["target"]),
         "Between runs": f"constant in all {int(row['n'])} runs" if constant else fmt.points(spread),
         "Run": "–" if constant else _sd(row, "run"),
         "Test set": _sd(row, "test_set"),

@@ -8,11 +8,11 @@ import pandas as pd
 
 from fitlib import formatting as fmt
 from fitlib.report import sentences, table_files
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption, overall_counts
 from fitlib.report.figures import distributions, spread_by_runs, style
 from fitlib.report.figures import epochs as epochs_figures
-from fitlib.report.notebook_display import Page, heading, tell
+from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections.costs import first_metric
 from fitlib.tables.epochs import still_growing
@@ -42,10 +42,10 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
             distributions.alt_distributions(means),
         )
         page.figures("distributions", attribute, figures, alt, DISTRIBUTIONS(plan, means))
-    tell([*sentences.largest_difference(summary, plan, evidence), *sentences.constants(summary)])
-    tell([sentences.next_run(summary), *sentences.intervals(summary)])
+    show_text([*sentences.largest_difference(summary, plan, evidence), *sentences.constants(summary)])
+    show_text([sentences.next_run(summary), *sentences.intervals(summary)])
     page.show(SUMMARY, summary)
-    tell(sentences.undefined_values(summary, plan))
+    show_text(sentences.undefined_values(summary, plan))
     _numbers_of_runs(page, frames, plan)
     _epochs(page, frames, plan)
 
@@ -60,7 +60,7 @@ def _numbers_of_runs(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mappi
 
 
 def caption_by_runs(plan: Mapping, table: pd.DataFrame, metric: str) -> str:
-    """Under the curves against the number of runs."""
+    """Caption the curves against the number of runs."""
     return caption(
         plan,
         table.groupby(["technique", "arm"])["n"].max(),
@@ -84,15 +84,15 @@ def _epochs(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping) -> No
     page.figures("training-curves", attribute, figures, alt, CURVES(plan, epochs))
     figure, alt = epochs_figures.divergence_figure(epochs), epochs_figures.alt_divergence(epochs)
     page.figure("divergence", attribute, figure, alt, DIVERGENCE(plan, epochs))
-    tell(still_growing(epochs))
+    show_text(still_growing(epochs))
 
 
 # Table for readers
 
 
 def summary_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Overall values by technique and metric, with the class whose values differ most between runs."""
-    overall = pd.concat([say.overall_rows(summary), _accuracy_rows(summary)]).sort_index()
+    """Return overall values by technique and metric, with the class whose values differ most between runs."""
+    overall = pd.concat([words.overall_rows(summary), _accuracy_rows(summary)]).sort_index()
     classes = summary[summary["target"] != "overall"].dropna(subset=["maxdiff"])
     keys = ["technique", "arm", "attribute", "metric"]
     widest = classes.loc[classes.groupby(keys)["maxdiff"].idxmax()].set_index(keys) if len(classes) else classes
@@ -113,10 +113,10 @@ def _summary_row(row: pd.Series, frame: pd.DataFrame, widest: pd.Series | None, 
     worst = (
         "–"
         if widest is None or constant
-        else f"{say.class_name(plan, widest['target'])}: {fmt.points(widest['maxdiff'])}"
+        else f"{words.class_name(plan, widest['target'])}: {fmt.points(widest['maxdiff'])}"
     )
     return {
-        "Technique": f"{row['technique']}{say.place(frame, row)}",
+        "Technique": words.technique_label(frame, row),
         "Metric": row["metric"],
         "n": str(row["n"]),
         "Mean": fmt.points(row["mean"]),

@@ -8,9 +8,9 @@ import pandas as pd
 
 from fitlib import formatting as fmt
 from fitlib.report import sentences
-from fitlib.report import vocabulary as say
+from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, overall_counts
-from fitlib.report.notebook_display import Page, tell
+from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections import over_seeds as over_seeds_sections
 from fitlib.statistics import run_identity
@@ -24,37 +24,37 @@ GLANCE = ReaderTable(
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the verdict and the table at a glance."""
-    tell(verdict(frames, plan, evidence), paragraphs=True)
+    show_text(verdict(frames, plan, evidence), paragraphs=True)
     page.show(GLANCE, frames["summary"], view=glance_view(plan, evidence, frames["comparisons"]))
 
 
 def verdict(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
-    """The outcome, how much equal runs differ, and what limits both; over seeds where the design has several."""
-    told = sentences.verdict(frames["comparisons"], frames["summary"], plan, evidence)
+    """Return the outcome, how much equal runs differ, and what limits both; over seeds where the design has several."""
+    texts = sentences.verdict(frames["comparisons"], frames["summary"], plan, evidence)
     over_seeds = frames["over_seeds"]
-    return told if over_seeds.empty else [over_seeds_sections.verdict_sentence(over_seeds, plan), *told[1:]]
+    return texts if over_seeds.empty else [over_seeds_sections.verdict_sentence(over_seeds, plan), *texts[1:]]
 
 
 # The table at a glance
 
 
 def glance_view(plan: Mapping, evidence: Sequence[Mapping], comparisons: pd.DataFrame) -> pd.DataFrame:
-    """What an auditor asks first, in one small table."""
+    """Return what an auditor asks first, in one small table."""
     against = dict.fromkeys(t["baseline"] for t in plan["techniques"] if t["baseline"])
     techniques = [t["technique"] for t in plan["techniques"] if t["baseline"]]
     done = sum(e["status"] == "done" for e in evidence)
     rows = {
         "Compared": f"{fmt.listed(techniques, 8)} against {fmt.listed(against, 8)}" if against else "nothing",
-        "Test set": say.data_name(plan) or "not named",
+        "Test set": words.data_name(plan) or "not named",
         "Runs of each technique at a seed": fmt.listed(dict.fromkeys(str(arm["runs"]) for arm in main_arms(plan))),
-        "What differs between runs": say.noise_explained(plan),
-        "Seeds": fmt.listed(dict.fromkeys(map(say.seed, main_arms(plan))), 16),
+        "What differs between runs": words.noise_explained(plan),
+        "Seeds": fmt.listed(dict.fromkeys(map(words.seed, main_arms(plan))), 16),
         "Finished": f"{done} of {len(evidence)} planned runs" if evidence else str(plan.get("source", "")),
         "Same code, data and start in all runs": _answer_on_fit(plan, evidence),
         "Same result where nothing differs (control arm)": _answer_on_control(plan, evidence),
         "Smallest effect that counts": f"{fmt.points(plan['analysis']['smallest_effect'])} points of a metric",
-        "Tests that the correction covers": f"{say.family(comparisons)} of means, "
-        f"{say.family(comparisons, 'family_size_variance')} of spread",
+        "Tests that the correction covers": f"{words.family(comparisons)} of means, "
+        f"{words.family(comparisons, 'family_size_variance')} of spread",
         "Plan": "declared before the first run" if plan.get("declared_before_first_run") else "not declared beforehand",
         "Deviations from the plan": _answer_on_deviations(plan),
     }
@@ -68,7 +68,7 @@ def _answer_on_deviations(plan: Mapping) -> str:
 
 def _answer_on_fit(plan: Mapping, evidence: Sequence[Mapping]) -> str:
     arms = [arm["arm"] for arm in main_arms(plan)]
-    checked = [run_identity.check_fit(evidence, training, arm) for training in say.trainings(plan) for arm in arms]
+    checked = [run_identity.check_fit(evidence, training, arm) for training in words.trainings(plan) for arm in arms]
     found = [one.fit if one.recorded else "outside" for one in checked]
     known = {
         "proven": found.count(True),
@@ -80,7 +80,7 @@ def _answer_on_fit(plan: Mapping, evidence: Sequence[Mapping]) -> str:
 
 
 def _answer_on_control(plan: Mapping, evidence: Sequence[Mapping]) -> str:
-    found = [run_identity.check_control(evidence, training).identical for training in say.trainings(plan)]
+    found = [run_identity.check_control(evidence, training).identical for training in words.trainings(plan)]
     known = {"bit-identical": found.count(True), "failed": found.count(False), "not available": found.count(None)}
     return _shares(known, len(found), "training")
 

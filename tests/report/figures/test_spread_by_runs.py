@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from fitlib.report.figures import epochs as epochs_figures
-from fitlib.report.figures import spread_by_runs, style, testset
+from fitlib.report.figures import lines, spread_by_runs, style, testset
 from fitlib.tables.epochs import epochs_table
 
 NAMES = ["gray", "$x$"]
@@ -100,7 +100,7 @@ def test_every_technique_is_in_the_key_or_in_the_range(techniques: int) -> None:
     table = spread_by_runs.against_runs(metrics(techniques=techniques), "DI")
     figure = spread_by_runs.by_runs_figure(table)
     told = figure.legends[0].get_texts()
-    assert len(told) == (techniques if techniques <= spread_by_runs.MOST_LINES else 2)
+    assert len(told) == (techniques if techniques <= lines.MOST_LINES else 2)
     assert techniques < 27 or "27 rows, smallest to largest" in words(figure)
 
 
@@ -146,7 +146,7 @@ def test_components_stand_side_by_side_with_signs_of_their_own() -> None:
 
 def test_widest_takes_one_row_of_each_technique() -> None:
     rows = pd.concat([components(), components().assign(sd_between_runs=0.5, target=0)], ignore_index=True)
-    assert epochs_figures.widest(rows)["target"].tolist() == [0, 0, 0]
+    assert testset.widest(rows)["target"].tolist() == [0, 0, 0]
 
 
 def test_the_same_tables_give_the_same_bytes(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def shown(frames: dict, plan: dict, monkeypatch: pytest.MonkeyPatch) -> list[str
         def figure(self, name: str, attribute: str, figure: object, alt: str, caption: str) -> None:
             told.extend([name, alt, caption])
 
-    monkeypatch.setattr(section, "tell", lambda said: told.extend([said] if isinstance(said, str) else said))
+    monkeypatch.setattr(section, "show_text", lambda said: told.extend([said] if isinstance(said, str) else said))
     section.show(Page(), frames, plan, [])
     return told
 
