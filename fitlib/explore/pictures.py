@@ -1,4 +1,4 @@
-"""What `explore.ipynb` shows of an experiment, without widgets: distributions, a run, and what if.
+"""The content of `explore.ipynb` without widgets: distributions, single runs, and what-if questions.
 
 Every function takes a `fitlib.results.loaded.LoadedExperiment` and a choice, and returns a `Picture` or a table. What
 if: other numbers of runs at the standard deviations that were found, other landmarks than 0.8 at the runs there are.
@@ -390,7 +390,11 @@ def _with_interval(share: Estimate) -> str:
 
 
 def below(found: np.ndarray, landmark: float) -> int:
-    """Count the runs with a ratio below a landmark; one of exactly the landmark may have been rounded down."""
+    """Count the runs with a ratio below a landmark; one of exactly the landmark may have been rounded down.
+
+    >>> below(np.array([0.7, 0.8, 0.9]), landmark=0.8)
+    1
+    """
     return int((found < landmark - 1e-12).sum())
 
 

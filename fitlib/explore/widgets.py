@@ -1,4 +1,4 @@
-"""The widgets of `explore.ipynb`: choices above, what they choose below; `pictures` draws what is shown."""
+"""The widgets of `explore.ipynb`: choices, and the views that depend on them, drawn by `pictures`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import ipywidgets as widgets
 from fitlib.errors import FitlibError
 from fitlib.explore import pictures
 from fitlib.explore.pictures import Choice
-from fitlib.report.notebook_display import shown
+from fitlib.report.notebook_display import notebook_html
 from fitlib.results.loaded import LoadedExperiment, experiments, load
 from fitlib.tables.metric_series import main_arms
 
@@ -20,7 +20,7 @@ NARROW, CELL = widgets.Layout(width="22em"), widgets.Layout(margin="0")
 LABEL = {"description_width": "7em"}
 MOST_RUNS = 128
 SIMULATED = "simulated example"
-WHOLE = -1  # stands for None among a drop-down's values, where None means that nothing is chosen
+WHOLE = -1  # in place of None in a drop-down, where None means that nothing is chosen
 
 
 def to_explore(name: str = "", outputs: str = "") -> dict[str, LoadedExperiment]:
@@ -172,7 +172,7 @@ class Explorer:
         where = (self.loaded, self.technique.value, self.arm.value, number)
         curves = pictures.run_curves(*where)
         parts = [pictures.run_link(*where), curves._repr_html_() if curves else "", pictures.run_digests(*where)]
-        data = {"text/html": shown("".join(parts)), "text/plain": f"run-{number:02d}"}
+        data = {"text/html": notebook_html("".join(parts)), "text/plain": f"run-{number:02d}"}
         self.run.outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
 
 

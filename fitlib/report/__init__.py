@@ -1,1 +1,1 @@
-"""What people read: figures, sections, captions, sentences, pages."""
+"""The report: figures, sections, captions, sentences, pages."""

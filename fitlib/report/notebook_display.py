@@ -1,4 +1,4 @@
-"""What a notebook shows: sentences, tables and figures.
+"""Display sentences, tables and figures in a notebook.
 
 Names that users give (classes, groups) are text everywhere: whatever reaches HTML or Markdown is escaped here.
 """
@@ -30,7 +30,11 @@ Links = Mapping[str, Sequence[str]]
 
 
 def markdown(text: str) -> str:
-    """Return Markdown that shows exactly this text: active characters become character references."""
+    """Return Markdown that shows exactly this text: active characters become character references.
+
+    >>> markdown("a_b <c>")
+    'a&#95;b &#60;c&#62;'
+    """
     return MARKDOWN.sub(lambda found: f"&#{ord(found.group())};", " ".join(str(text).split()))
 
 
@@ -106,7 +110,7 @@ def table_html(title: str, frame: pd.DataFrame, caption: str, source: str = "", 
     """Return a table of strings as HTML, with a caption, and with column and row headings that have their scope.
 
     Equal neighbours in the first column merge. `links` maps a column to one relative address per row ("" for none).
-    Columns that are not numbers stand left.
+    Columns of text are aligned left.
     """
     links, columns = links or {}, list(frame.columns)
     text = {c for c in columns if _is_text([str(value) for value in frame[c]])}
@@ -131,8 +135,8 @@ def _shape(frame: pd.DataFrame) -> str:
     return _class(bool(names), names)
 
 
-def shown(content: str) -> str:
-    """HTML for a notebook that is worked in: what is text stands left, as on the pages that have a style sheet."""
+def notebook_html(content: str) -> str:
+    """Return HTML for a live notebook: text is aligned left, as on the pages that have a style sheet."""
     return f'<div class="fitlib"><style>{IN_NOTEBOOKS}</style>{content}</div>'
 
 
@@ -177,7 +181,11 @@ def _class(holds: bool, name: str = "text") -> str:
 
 
 def address(link: str) -> str:
-    """Return a relative address, quoted. Raises ValueError for one that names a scheme or a host."""
+    """Return a relative address, quoted. Raises ValueError for one that names a scheme or a host.
+
+    >>> address("runs/a b/train.html")
+    'runs/a%20b/train.html'
+    """
     parts = urlsplit(link)
     if parts.scheme or parts.netloc or link.startswith(("/", "\\")):
         raise ValueError(f"link = {link!r}: not a relative address")

@@ -1,4 +1,4 @@
-"""Words and numbers that sentences, captions, tables for readers and figures share.
+"""Words that sentences, captions, tables for readers and figures share.
 
 A value that is not there reads "not estimable"; no NaN is ever printed. Points are percentage points.
 """
@@ -15,7 +15,7 @@ from fitlib.formatting import NOT_ESTIMABLE, listed, missing
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.tables.metric_series import main_arms, retraining
 
-OWN_DATA = ("table", "images")  # kinds of data set that say nothing of what is in them
+OWN_DATA = ("table", "images")  # kinds of data set whose name does not describe the content
 METRIC_NAMES = {
     "DP": "demographic parity",
     "DI": "disparate impact",
@@ -42,16 +42,13 @@ NOISE_MEANINGS = {
     "threads": "the number of threads, drawn at every step",
     "primitives": "the choice among equivalent primitives, drawn at every step",
 }
-EPOCHS = {  # by `training.select`; own: trained by somebody's own code
+EPOCHS = {  # by `training.select`; own: a custom training
     "last": "last epoch",
     "best-f1": "epoch with the best validation macro-F1",
     "own": "epoch as the own training chose",
 }
 JUDGED = ("fairer", "less fair", "equivalent", "undecided")
 VERDICTS = (*JUDGED, "not FIT", NOT_ESTIMABLE)
-
-
-# Numbers as text
 
 
 # Names from the plan
@@ -93,7 +90,7 @@ def data_name(plan: Mapping) -> str:
     """Return the name of the data set, of a user's table or images that of the file or folder; "" without one."""
     data = plan.get("data") or {}
     name, place = str(data.get("name") or ""), data.get("file") or data.get("root") or ""
-    if name in OWN_DATA and place:  # the file's own name tells more than the kind of data set
+    if name in OWN_DATA and place:  # the file's name says more than the kind of data set
         name = PurePath(str(place)).name
     return "" if name == "unknown" else name
 

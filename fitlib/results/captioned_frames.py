@@ -1,7 +1,7 @@
-"""Tables of an experiment as pandas frames that say under which conditions their numbers hold.
+"""Tables of an experiment as pandas frames with a caption on the conditions under which their numbers hold.
 
-A `Frame` is a pandas frame; shown in a notebook it has a caption: n, what varied, what was fixed, which intervals and
-tests. Rows that are chosen from it keep the caption, with the n of those rows; what is computed from it has none.
+A `Frame` is a pandas frame that a notebook displays with a caption: n, what varied, what was fixed, which intervals
+and tests. Rows selected from it keep the caption, with the n of those rows; what is computed from it has none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 from fitlib.errors import InputError, did_you_mean
 from fitlib.formatting import count
 from fitlib.report.captions import caption
-from fitlib.report.notebook_display import shown
+from fitlib.report.notebook_display import notebook_html
 from fitlib.report.table_files import TABLE_FILES
 from fitlib.tables import schemas
 from fitlib.tables.metric_series import main_arms
@@ -62,9 +62,9 @@ class Frame(pd.DataFrame):
 
 def frame(rows: pd.DataFrame, plan: Mapping | None, table: str) -> Frame:
     """Return ``rows`` as a frame with a caption."""
-    made = Frame(rows)
-    made.plan, made.table = plan, table
-    return made
+    captioned = Frame(rows)
+    captioned.plan, captioned.table = plan, table
+    return captioned
 
 
 def _sizes(rows: pd.DataFrame) -> list:
@@ -93,7 +93,7 @@ class Tables(Mapping[str, Frame]):
 
     def __getitem__(self, name: str) -> Frame:
         if name not in self._files:
-            otherwise = f"there is {', '.join(self._files) or 'none'}"
+            otherwise = f"available: {', '.join(self._files) or 'none'}"
             remedy = did_you_mean(str(name), self._files, otherwise)
             raise InputError(str(self._folder), "table", name, "no such table", remedy)
         if name not in self._read:
@@ -102,7 +102,7 @@ class Tables(Mapping[str, Frame]):
 
     def __getattr__(self, name: str) -> Frame:
         if name.startswith("_") or name not in self._files:
-            raise AttributeError(f"no table {name!r}; there is {', '.join(self._files) or 'none'}")
+            raise AttributeError(f"no table {name!r}; available: {', '.join(self._files) or 'none'}")
         return self[name]
 
     def __contains__(self, name: object) -> bool:
@@ -128,7 +128,7 @@ class Tables(Mapping[str, Frame]):
             f'<tr><th scope="row"><code>{name}</code></th><td class="text">{about}</td></tr>'
             for name, about in ((html.escape(name), html.escape(_about(name))) for name in self._files)
         )
-        return shown(f"<table><caption>{count(len(self), 'table')}</caption>{rows}</table>")
+        return notebook_html(f"<table><caption>{count(len(self), 'table')}</caption>{rows}</table>")
 
 
 def _about(name: str) -> str:

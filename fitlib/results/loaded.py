@@ -1,4 +1,4 @@
-"""Experiments to look at in a notebook: `fitlib.load("quickstart")`. Only files are read, nothing is computed again."""
+"""Results of an experiment, loaded lazily from its folder: `fitlib.load("quickstart")`. Nothing is recomputed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fitlib.errors import InputError, did_you_mean
 from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.notebooks import injected_parameters
 from fitlib.formatting import count, listed
-from fitlib.report.notebook_display import address, shown, table_html
+from fitlib.report.notebook_display import address, notebook_html, table_html
 from fitlib.results.captioned_frames import Frame, Tables, frame
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.journal import deviations
@@ -42,7 +42,7 @@ def load(name: str | Path, outputs: str | Path | None = None) -> LoadedExperimen
     InputError where there is no such experiment.
 
     The result has `tables` (`tables.summary`, `tables.comparisons`, …), `runs`, `history`, `digests`, `fingerprints`,
-    `predictions(technique)`, `plan`, `verdict`, `report`; shown in a notebook it tells the verdict.
+    `predictions(technique)`, `plan`, `verdict`, `report`; in a notebook it displays its verdict.
     """
     folder, path = _outputs(outputs), Path(name)
     for place in ([folder / path] if folder and path.name == str(path) else []) + [path]:
@@ -52,9 +52,9 @@ def load(name: str | Path, outputs: str | Path | None = None) -> LoadedExperimen
     if path.suffix == ".zip" and path.is_file():
         problem, remedy = "an archive, not a folder", f"unpack it first: python -m zipfile -e {path.name} FOLDER"
         raise InputError(where, "name", str(name), problem, remedy)
-    known = experiments(outputs)
-    there = f"there is: {', '.join(known)}" if known else "fitlib run params/quickstart.yaml makes one"
-    raise InputError(where, "name", str(name), "no such experiment", did_you_mean(str(name), known, there))
+    names = experiments(outputs)
+    remedy = f"available: {', '.join(names)}" if names else "create one with fitlib run params/quickstart.yaml"
+    raise InputError(where, "name", str(name), "no such experiment", did_you_mean(str(name), names, remedy))
 
 
 def _outputs(outputs: str | Path | None) -> Path | None:
@@ -128,7 +128,7 @@ class LoadedExperiment:
         if not self._place.statistics.is_file():
             done = len(list(self.root.glob(f"runs/*/*/run-*/{RECORD}")))
             problem = f"not finished: {count(done, 'run')} done, no tables yet"
-            raise InputError(str(self.root), "experiment", self.name, problem, "fitlib run finishes it")
+            raise InputError(str(self.root), "experiment", self.name, problem, "finish it with fitlib run")
         cells = json.loads(self._place.statistics.read_text(encoding="utf-8"))["cells"]
         given: Mapping[str, Any] = injected_parameters(cells) or {}
         return given["plan"], given["evidence"]
@@ -137,7 +137,7 @@ class LoadedExperiment:
         if self.families:
             names = ", ".join(self.families)
             problem = f"it has {len(self.families)} families of techniques, each with its own results"
-            raise InputError(str(self.root), "experiment", self.name, problem, f"choose of .families: {names}")
+            raise InputError(str(self.root), "experiment", self.name, problem, f"choose one of .families: {names}")
 
     @property
     def plan(self) -> Mapping:
@@ -168,7 +168,7 @@ class LoadedExperiment:
         """Return integers by run, group, true and predicted class (of labels: cells of each label), without zeros."""
         path = self._place.technique(self._technique(technique)) / "counts.parquet"
         if not path.is_file():
-            raise InputError(str(path), "counts", technique, "no counts are here", "fitlib report makes them again")
+            raise InputError(str(path), "counts", technique, "no such file", "recreate it with fitlib report")
         return self._frame(pd.read_parquet(path), "counts")
 
     @cached_property
@@ -207,9 +207,9 @@ class LoadedExperiment:
         for keys, folder in self._folders:
             if (keys["training"], keys["arm"], keys["run"]) == (training, arm, int(run)):
                 return LoadedRun(folder)
-        there = [f"{k['training']}/{k['arm']}/run-{k['run']:02d}" for k, _ in self._folders]
+        names = [f"{k['training']}/{k['arm']}/run-{k['run']:02d}" for k, _ in self._folders]
         wanted = f"{training}/{arm}/run-{int(run):02d}"
-        raise InputError(str(self.root), "run", wanted, "no such run", f"there is {listed(there, 6)}")
+        raise InputError(str(self.root), "run", wanted, "no such run", f"available: {listed(names, 6)}")
 
     @property
     def history(self) -> Frame:
@@ -243,7 +243,7 @@ class LoadedExperiment:
         files = [(a, r, path) for a, r, path in found if arm in (None, a) and run in (None, r)]
         if not files:
             problem = "no predictions of these runs are here (an export leaves them out)"
-            raise InputError(str(self.root), "predictions", technique, problem, "see .runs for what there is")
+            raise InputError(str(self.root), "predictions", technique, problem, "see .runs for those available")
         parts = [read_predictions(path).assign(technique=technique, arm=a, run=r) for a, r, path in files]
         rows = pd.concat(parts, ignore_index=True)
         keys = ["technique", "arm", "run"]
@@ -252,7 +252,7 @@ class LoadedExperiment:
     def _technique(self, name: str) -> str:
         names = [t["technique"] for t in self.plan["techniques"]]
         if name not in names:
-            remedy = did_you_mean(name, names, f"there is {', '.join(names)}")
+            remedy = did_you_mean(name, names, f"available: {', '.join(names)}")
             raise InputError(str(self.root), "technique", name, "no such technique", remedy)
         return name
 
@@ -266,7 +266,7 @@ class LoadedExperiment:
     def _frame(self, rows: pd.DataFrame, table: str) -> Frame:
         return frame(rows, self.plan if self._known or self._place.statistics.is_file() else None, table)
 
-    # Shown
+    # Display
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.startswith("_") or name.startswith("__")]
@@ -284,7 +284,7 @@ class LoadedExperiment:
             names = "".join(f"<li><code>.families[{html.escape(repr(name))}]</code></li>" for name in self.families)
             return f"{title}<p>Families of techniques, each with results of its own:</p><ul>{names}</ul>"
         if not self.finished:
-            return f"{title}<p>{html.escape(repr(self)[1:-1])}. <code>fitlib run</code> finishes it.</p>"
+            return f"{title}<p>{html.escape(repr(self)[1:-1])}. Finish it with <code>fitlib run</code>.</p>"
         from fitlib.report.sections.verdict import GLANCE, glance_view  # seaborn takes a second
 
         texts = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self.verdict)
@@ -293,7 +293,7 @@ class LoadedExperiment:
         glance = table_html(GLANCE.title, view, GLANCE.caption(self.plan, summary))
         names = ", ".join(f"<code>{html.escape(name)}</code>" for name in self.tables)
         link = _link(self.report, "report") if self.report.is_file() else ""
-        return shown(f"{title}{texts}{glance}<p><code>tables</code>: {names}</p>{link}")
+        return notebook_html(f"{title}{texts}{glance}<p><code>tables</code>: {names}</p>{link}")
 
 
 class LoadedRun:

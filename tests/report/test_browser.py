@@ -17,7 +17,7 @@ import pytest
 
 from fitlib.report import pages as pages_report
 from fitlib.report.overview import write_overview
-from tests.support.page_examples import made
+from tests.support.page_examples import report_page
 from tests.support.report_examples import SCRIPT, Experiment, experiment
 
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is missing: pip install selenium")
@@ -56,7 +56,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = renamed(found, "S-T2", NASTY[1])
     found.plan["data"] = {"name": "table", "file": f"data/{NASTY[1]}.csv"}
     with pytest.MonkeyPatch.context() as patch:
-        made(found, folder, patch)
+        report_page(found, folder, patch)
     executed = nbformat.read(folder / "statistics.ipynb", as_version=4)
     long = nbformat.v4.new_output("stream", name="stdout", text=f"{'a long line ' * 50}\n" * 100)
     executed.cells.append(nbformat.v4.new_code_cell(f"text = '{'long ' * 99}'", outputs=[long]))

@@ -14,11 +14,11 @@ from fitlib.report.overview import experiments, rows_of, verdict_of, write_overv
 from fitlib.storage.lock import locked
 from fitlib.storage.paths import ExperimentPaths
 from tests.support.page_examples import Page, without_script
-from tests.support.report_examples import SCRIPT, Experiment, elsewhere, experiment, without
+from tests.support.report_examples import SCRIPT, Experiment, experiment, without, without_record
 
 
-def executed(folder: Path, found: Experiment, verdict: str) -> None:
-    """What the page reads of an executed statistics notebook."""
+def write_executed_notebook(folder: Path, found: Experiment, verdict: str) -> None:
+    """Write what the page reads of an executed statistics notebook."""
     folder.mkdir(parents=True)
     told = {"output_type": "display_data", "data": {"text/markdown": f"{markdown(verdict)}\n\nAnother sentence."}}
     cells = [
@@ -34,11 +34,11 @@ def executed(folder: Path, found: Experiment, verdict: str) -> None:
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> Path:
-    executed(tmp_path / "good", experiment(runs=6), "S-T1 is fairer.")
-    executed(tmp_path / "odd", without(experiment(runs=5), "S-T1", 2, "ValueError"), SCRIPT)
-    executed(tmp_path / "outside", elsewhere(experiment()), "No verdict.")
-    executed(tmp_path / "two" / "families" / "S", experiment(), "First family.")
-    executed(tmp_path / "two" / "families" / "N", experiment(), "Second family.")
+    write_executed_notebook(tmp_path / "good", experiment(runs=6), "S-T1 is fairer.")
+    write_executed_notebook(tmp_path / "odd", without(experiment(runs=5), "S-T1", 2, "ValueError"), SCRIPT)
+    write_executed_notebook(tmp_path / "outside", without_record(experiment()), "No verdict.")
+    write_executed_notebook(tmp_path / "two" / "families" / "S", experiment(), "First family.")
+    write_executed_notebook(tmp_path / "two" / "families" / "N", experiment(), "Second family.")
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "experiment.yaml").write_text("name: begun\n")
     (tmp_path / "two" / "experiment.yaml").write_text("name: two\n")
@@ -84,9 +84,9 @@ def test_running_experiment_says_so(outputs: Path) -> None:
 
 
 def test_verdict_of_a_report_is_its_first_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.support.page_examples import executed as executed_report
+    from tests.support.page_examples import executed_notebook
 
-    path = executed_report(experiment(runs=5), tmp_path, monkeypatch)
+    path = executed_notebook(experiment(runs=5), tmp_path, monkeypatch)
     told = verdict_of(json.loads(path.read_text(encoding="utf-8")))
     assert re.match(r"At seed 0, on this test set, S-T1 is .* S-Base on ", told) and told == html.unescape(told)
 

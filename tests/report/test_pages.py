@@ -27,16 +27,16 @@ from fitlib.report import notebook_display, pages
 from fitlib.report.figures import style as plots
 from fitlib.report.sections import differences, identity, impact, methods, runs, variation, verdict
 from fitlib.tables.schemas import SCHEMAS
-from tests.support.page_examples import NOTEBOOK, Page, made, without_script, write_metrics
+from tests.support.page_examples import NOTEBOOK, Page, report_page, without_script, write_metrics
 from tests.support.report_examples import (
     SCRIPT,
     Experiment,
     constant,
     digest,
-    elsewhere,
     experiment,
     with_parts,
     without,
+    without_record,
 )
 
 NASTY = [SCRIPT, "a & b", "$x^2$ *bold* [link](https://evil.example)"]
@@ -47,7 +47,7 @@ def nasty(tmp_path_factory: pytest.TempPathFactory) -> Page:
     """A report in which class, group and attribute names try to be markup."""
     found = experiment(classes=NASTY, attributes={SCRIPT: [SCRIPT, "$y$"]}, favourable=0, runs=5)
     with pytest.MonkeyPatch.context() as patch:
-        return made(found, tmp_path_factory.mktemp("nasty"), patch)
+        return report_page(found, tmp_path_factory.mktemp("nasty"), patch)
 
 
 # One report with a kernel, as a batch makes it
@@ -80,12 +80,14 @@ def test_report_of_64_runs_is_below_5_megabytes(batch: Path) -> None:
 
 
 def test_cells_run_here_as_they_do_in_a_kernel(batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert made(usual_batch(), tmp_path, monkeypatch).source == (batch / "report.html").read_text(encoding="utf-8")
+    assert report_page(usual_batch(), tmp_path, monkeypatch).source == (batch / "report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_notebook_runs_by_hand_on_a_simulated_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    page = made(None, tmp_path, monkeypatch)
+    page = report_page(None, tmp_path, monkeypatch)
     assert "the predictions below are simulated, and no model was trained" in page.text
     assert "whether they were identical is unknown" in page.text
 
@@ -197,7 +199,10 @@ CASES = {
         lambda: experiment(alter=constant("S-T1")),
         ["constant in all 6 runs", "bit-identical in 6 of 6 runs"],
     ),
-    "elsewhere": (lambda: elsewhere(experiment()), ["whether they were identical is unknown", "noise not recorded"]),
+    "elsewhere": (
+        lambda: without_record(experiment()),
+        ["whether they were identical is unknown", "noise not recorded"],
+    ),
 }
 
 
@@ -205,7 +210,7 @@ CASES = {
 def test_unusual_experiments_read_correctly(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make, phrases = CASES[case]
     monkeypatch.setattr(plots, "save", blank)
-    page = made(make(), tmp_path, monkeypatch)
+    page = report_page(make(), tmp_path, monkeypatch)
     for phrase in phrases:
         assert phrase in page.text, phrase
     assert not re.search(r"\b(nan|NaN|inf|<NA>)\b|0\.000? ± 0\.00", page.text)

@@ -15,10 +15,10 @@ from tests.support.report_examples import (
     Experiment,
     constant,
     digest,
-    elsewhere,
     experiment,
     with_parts,
     without,
+    without_record,
 )
 
 
@@ -64,7 +64,7 @@ CASES = {
     "all constant": lambda: experiment(alter=lambda name, values: values * 0),
     "failed": lambda: without(experiment(), "S-T1", 2, "Traceback\n  …\nValueError: loss is not finite"),
     "not FIT": lambda: with_parts(experiment(), "S-T1", 2, initial_weights=digest("another start")),
-    "elsewhere": lambda: elsewhere(experiment()),
+    "elsewhere": lambda: without_record(experiment()),
     "two attributes": lambda: experiment(attributes={"sex": ["f", "m"], "race": ["a", "b"]}),
     "many techniques": lambda: experiment(techniques=8, units=60),
 }

@@ -148,8 +148,8 @@ def one_line(work, *words):
 
 def test_a_mistake_is_one_line_that_names_the_remedy(loaded, outputs, tmp_path):
     one_line(lambda: fitlib.load("smi", outputs), "did you mean 'sim'")
-    one_line(lambda: fitlib.load("other", outputs), "no such experiment", "there is: sim")
-    one_line(lambda: fitlib.load("other", tmp_path), "fitlib run params/quickstart.yaml makes one")
+    one_line(lambda: fitlib.load("other", outputs), "no such experiment", "available: sim")
+    one_line(lambda: fitlib.load("other", tmp_path), "create one with fitlib run params/quickstart.yaml")
     one_line(lambda: loaded.tables["sumary"], "did you mean 'summary'")
     one_line(lambda: loaded.predictions("base"), "did you mean 'Base'")
     one_line(lambda: loaded.run("simulated-base", "unknown", 77), "no such run", "run-00")
@@ -157,7 +157,7 @@ def test_a_mistake_is_one_line_that_names_the_remedy(loaded, outputs, tmp_path):
     one_line(lambda: fitlib.load(tmp_path / "e.zip", outputs), "an archive", "unpack it first")
     error = one_line(lambda: fitlib.load("smi", outputs))
     assert error._render_traceback_() == [f"InputError: {error}"]
-    with pytest.raises(AttributeError, match="there is by_seed, cause_churn"):
+    with pytest.raises(AttributeError, match="available: by_seed, cause_churn"):
         loaded.tables.sumary  # noqa: B018 - the look-up is the test
 
 
@@ -168,7 +168,7 @@ def test_an_unfinished_experiment_shows_its_runs_and_says_what_is_missing(output
     experiment = fitlib.load(root)
     assert "not finished" in repr(experiment) and "not finished" in experiment._repr_html_()
     assert len(experiment.runs) == 10 and "<table" in experiment.runs._repr_html_()
-    one_line(lambda: experiment.tables, "not finished: 10 runs done", "fitlib run finishes it")
+    one_line(lambda: experiment.tables, "not finished: 10 runs done", "finish it with fitlib run")
 
 
 def test_predictions_that_an_export_left_out_are_told(outputs, tmp_path):
@@ -186,4 +186,4 @@ def test_families_are_loaded_one_by_one(outputs, tmp_path):
     experiment = fitlib.load(root)
     assert list(experiment.families) == ["one", "other"] and experiment.families["one"].name == "two/one"
     assert "families[" in experiment._repr_html_() and len(experiment.families["other"].tables.summary)
-    one_line(lambda: experiment.tables, "2 families", "choose of .families: one, other")
+    one_line(lambda: experiment.tables, "2 families", "choose one of .families: one, other")

@@ -1,4 +1,4 @@
-"""Pages made of the statistics notebook, executed in this process, and a parser that checks them."""
+"""Pages of the statistics notebook, executed in this process, and a parser that checks them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import pytest
 
 from fitlib.report import pages
 from fitlib.storage.predictions import write_table
-from tests.support.report_examples import (
-    Experiment,
-)
+from tests.support.report_examples import Experiment
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "statistics.ipynb"
 
@@ -22,7 +20,7 @@ VOID = {"meta", "link", "img", "br", "hr"}
 
 
 class Page(HTMLParser):
-    """What a test asks of a page: its elements, its text, and whether elements nest."""
+    """A parsed page: its elements and its text; raises where elements do not nest."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -48,10 +46,12 @@ class Page(HTMLParser):
         return [attrs for name, attrs in self.elements if name == tag]
 
 
-def executed(found: Experiment | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The statistics notebook with outputs; its cells run here, since a kernel takes seconds to start."""
+def executed_notebook(found: Experiment | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the statistics notebook with outputs; its cells run here, since a kernel takes seconds to start."""
     outputs: list = []
-    monkeypatch.setattr(IPython.display, "display", lambda *given, **options: outputs.extend(shown(given, options)))
+    monkeypatch.setattr(
+        IPython.display, "display", lambda *given, **options: outputs.extend(outputs_of(given, options))
+    )
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     space: dict = {}
     for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
@@ -64,7 +64,7 @@ def executed(found: Experiment | None, folder: Path, monkeypatch: pytest.MonkeyP
     return folder / "statistics.ipynb"
 
 
-def shown(given: tuple, options: dict) -> list:
+def outputs_of(given: tuple, options: dict) -> list:
     bundles = [(item, {}) if options.get("raw") else _bundle(item) for item in given]
     metadata = options.get("metadata", {})
     return [nbformat.v4.new_output("display_data", data, metadata=metadata or more) for data, more in bundles]
@@ -76,7 +76,7 @@ def _bundle(item: object) -> tuple[dict, dict]:
 
 
 def write_metrics(found: Experiment, folder: Path) -> dict:
-    """The files that the notebook reads, and its parameters."""
+    """Write the files that the notebook reads, and return its parameters."""
     for name in (t["technique"] for t in found.plan["techniques"]):
         (folder / "techniques" / name).mkdir(parents=True)
         for kind, frame in (("metrics", found.metrics), ("counts", found.counts)):
@@ -84,11 +84,11 @@ def write_metrics(found: Experiment, folder: Path) -> dict:
     return {"experiment_dir": str(folder), "out_dir": "", "plan": found.plan, "evidence": found.evidence}
 
 
-def made(found: Experiment | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
-    pages.write_report(executed(found, folder, monkeypatch), folder / "report.html")
+def report_page(found: Experiment | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
+    pages.write_report(executed_notebook(found, folder, monkeypatch), folder / "report.html")
     return Page(folder / "report.html")
 
 
 def without_script(page: Page) -> str:
-    """The page's source but for fitlib's own script."""
+    """Return the page's source without fitlib's script."""
     return page.source.replace(f"<script>{(pages.TEMPLATES / 'tables.js').read_text(encoding='utf-8')}</script>", "")

@@ -54,7 +54,7 @@ def make_plan(techniques: int, runs: int, classes: list[str], groups: dict[str, 
     ulp = {"arm": "ulp", "noise": "ulp", "kind": "emulated", "role": "main", "seed": 0, "runs": runs, "options": {}}
     control = {**ulp, "arm": "none", "noise": "none", "kind": "control", "role": "control", "runs": 2}
     return {
-        "techniques": [planned(name) for name in names],
+        "techniques": [planned_technique(name) for name in names],
         "arms": [ulp, control],
         "data": {"name": "digits-s"},
         "classes": classes,
@@ -67,14 +67,14 @@ def make_plan(techniques: int, runs: int, classes: list[str], groups: dict[str, 
     }
 
 
-def planned(name: str) -> dict:
+def planned_technique(name: str) -> dict:
     baseline = None if name == "S-Base" else "S-Base"
     known = {"technique": name, "training": f"training-{name}", "baseline": baseline, "method": "simulated"}
     return {**known, "inference": "argmax", "uses_protected": "no"}
 
 
 def predictions(rng: np.random.Generator, level: int, truth: np.ndarray, group: np.ndarray, runs: int) -> np.ndarray:
-    """Wrong predictions of group 1 tend to class 0, less so at a higher level; each run changes some."""
+    """Draw predictions: errors in group 1 tend to class 0, less so at a higher level; each run changes some."""
     n_classes = truth.max() + 1
     wrong = rng.random(truth.size) < np.where(group == 1, 0.30 - 0.05 * level, 0.12)
     mistaken = np.where((group == 1) & (rng.random(truth.size) < 0.5), 0, rng.integers(0, n_classes, truth.size))
@@ -102,7 +102,7 @@ def experiment(
     units: int = 300,
     **analysis: object,
 ) -> Experiment:
-    """Simulated predictions, their tables and evidence; `alter` changes the predictions (runs, rows) of a technique."""
+    """Simulate predictions, their tables and evidence; `alter` changes the predictions (runs, rows) of a technique."""
     rng = np.random.default_rng(7)
     plan = make_plan(techniques, runs, list(classes), attributes or {"protected": ["gray", "tinted"]}, **analysis)
     truth, group = np.tile(np.arange(units) % len(classes), 2), np.repeat([0, 1], units)
@@ -119,7 +119,7 @@ def experiment(
 
 
 def without(found: Experiment, name: str, run: int, error: str) -> Experiment:
-    """The same experiment where one run failed."""
+    """Return the same experiment where one run failed."""
     gone = {"status": "failed", "error": error, "fingerprint": "", "parts": {}, "final_weights": "", "predictions": {}}
     ours = lambda e: (e["training"], e["arm"], e["run"]) == (f"training-{name}", "ulp", run)  # noqa: E731
     evidence = [{**e, **gone} if ours(e) else e for e in found.evidence]
@@ -128,15 +128,15 @@ def without(found: Experiment, name: str, run: int, error: str) -> Experiment:
 
 
 def with_parts(found: Experiment, name: str, run: int, **parts: str) -> Experiment:
-    """The same experiment where one run recorded other parts (underscores stand for blanks)."""
+    """Return the same experiment where one run recorded other parts (underscores in place of blanks)."""
     changed = {part.replace("_", " "): value for part, value in parts.items()}
     ours = lambda e: (e["training"], e["arm"], e["run"]) == (f"training-{name}", "ulp", run)  # noqa: E731
     evidence = [{**e, "parts": {**e["parts"], **changed}} if ours(e) else e for e in found.evidence]
     return replace(found, evidence=evidence)
 
 
-def elsewhere(found: Experiment) -> Experiment:
-    """The same predictions, of which nobody recorded how they were made."""
+def without_record(found: Experiment) -> Experiment:
+    """Return the same predictions without any record of how they were made."""
     arm = {**found.plan["arms"][0], "noise": "unknown", "kind": "unknown"}
     source = {"source": "predictions made elsewhere", "declared_before_first_run": False}
     return replace(found, plan={**found.plan, "arms": [arm], **source}, evidence=[])

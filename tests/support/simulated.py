@@ -1,4 +1,4 @@
-"""A simulated experiment on disk as a finished one lies there, without executing anything."""
+"""A simulated experiment on disk, as a finished one, without executing anything."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "languag
 
 
 def write_simulated(outputs: Path, name: str = "sim", change: Mapping | None = None, runs: int = 5) -> Path:
-    """Write it to `outputs/name`; ``change``: fields of the plan that are other than the example's."""
-    made = example_experiment(outputs / name, runs=runs)
-    plan = {**made.plan, **(change or {})}
-    for folder in made.root.glob("runs/*/*/run-*"):
+    """Write the experiment to `outputs/name`; ``change``: fields of the plan that differ from the example's."""
+    example = example_experiment(outputs / name, runs=runs)
+    plan = {**example.plan, **(change or {})}
+    for folder in example.root.glob("runs/*/*/run-*"):
         (folder / "train.ipynb").write_text(json.dumps(notebook("print('trained')")))
-    cell = f"plan = {plan!r}\nevidence = {made.evidence!r}"
-    (made.root / "statistics.ipynb").write_text(json.dumps(notebook(cell, "injected-parameters")))
-    return made.root
+    cell = f"plan = {plan!r}\nevidence = {example.evidence!r}"
+    (example.root / "statistics.ipynb").write_text(json.dumps(notebook(cell, "injected-parameters")))
+    return example.root
 
 
 def notebook(source: str, *tags: str) -> dict:
-    """A notebook of one executed code cell."""
+    """Return a notebook of one executed code cell."""
     cell = {
         "cell_type": "code",
         "metadata": {"tags": list(tags)},

@@ -1,8 +1,7 @@
-"""Pictures class by class: a metric of every class and run, and on which side of 0.8 the runs' impact ratios lie.
+"""A metric class by class: every class and run.
 
-Figures as in `fitlib.report.figures.style`: tidy tables in, axes out. Up to `FEW` classes stand in rows with their
-names; of more, every technique is a ridge over all classes, which keep one order. `alt_…` functions say in words what a
-figure shows.
+Up to `FEW` classes are rows with their names; of more, every technique is a ridge over all classes, which keep one
+order.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ FEW = 24  # classes with a row and a name of their own
 NAMED = 6  # classes named on the axis of ridges
 MOST_RIDGES = 14  # techniques in one figure
 RIDGE = 0.62  # height of a ridge, inches
-BELOW = "#f3cfb4"  # pale vermilion, hatched
 
 
 def class_values(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -153,15 +151,3 @@ def alt_per_class(metrics: pd.DataFrame, metric: str, plan: Mapping) -> str:
         f"over runs: {fmt.decimals(spread.loc[wide, 'min'])} to {fmt.decimals(spread.loc[wide, 'max'])} points "
         f"({wide[0]}, class {words.class_name(plan, wide[2])})."
     )
-
-
-# On which side of 0.8
-
-
-def worst_rows(risk: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per technique and arm: the favourable class where one is declared, else that most often below."""
-    rows = risk[risk["n"] > 0]
-    if (rows["rule"] == "four-fifths").any():
-        return rows[rows["rule"] == "four-fifths"]
-    ranked = rows.sort_values(["p_violated", "ratio_mean"], ascending=[False, True], kind="stable")
-    return ranked.drop_duplicates(["technique", "arm", "attribute"]).sort_index()

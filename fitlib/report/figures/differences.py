@@ -20,23 +20,23 @@ from fitlib.report.figures.style import (
     DIVERGING,
     GREY,
     INK,
-    MOST_HEAT_ROWS,
     PALE,
     WIDTH,
-    comparison_labels,
     figure_of,
     in_figures,
-    metric_label,
     name_rows,
     new_axes,
     panels,
     parted,
     plain,
+    row_labels,
     rows_of,
     rows_with_labels,
     styled,
 )
 from fitlib.report.vocabulary import bias_rows
+
+MOST_HEAT_ROWS = 17  # of a heat map in one figure
 
 
 @styled
@@ -46,7 +46,7 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None, l
     ``limit``: the difference in points of the strongest colour; default: the largest, at least the smallest effect.
     """
     rows = bias_rows(comparisons)
-    labels = comparison_labels(rows)
+    labels = _comparison_labels(rows)
     names = [m for m in BIAS_METRICS if (rows["metric"] == m).any()]
     ax = ax if ax is not None else new_axes(2.1 * len(labels), width=1.15 * len(names) + 1.6)
     if rows.empty:
@@ -57,7 +57,7 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None, l
     grid = 100 * cells["difference"].astype(float).unstack().reindex(index=list(labels), columns=names)
     limit = limit or _strongest(rows, plan)
     look = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit, "cbar": False, "linewidths": 2}
-    across, down = [metric_label(rows, name) for name in names], [plain(label) for label in labels.values()]
+    across, down = [_metric_label(rows, name) for name in names], [plain(label) for label in labels.values()]
     seaborn.heatmap(grid.to_numpy(), xticklabels=across, yticklabels=down, ax=ax, **look)
     ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0, labelrotation=0)
     ax.grid(False)
@@ -73,7 +73,7 @@ def heat_maps(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
     """Draw the heat map, its rows in as many figures as fit printed pages, all with the same colours."""
     rows = bias_rows(comparisons)
     limit = _strongest(rows, plan)
-    parts = parted(comparison_labels(rows), MOST_HEAT_ROWS) or [{}]
+    parts = parted(_comparison_labels(rows), MOST_HEAT_ROWS) or [{}]
     return [figure_of(heat_map(rows_with_labels(rows, part), plan, limit=limit)) for part in parts]
 
 
@@ -98,7 +98,7 @@ def alt_heat_map(comparisons: pd.DataFrame) -> str:
     """Describe the heat map in words."""
     rows = bias_rows(comparisons)
     texts = []
-    for key, label in comparison_labels(rows).items():
+    for key, label in _comparison_labels(rows).items():
         counts = rows_of(rows, key)["verdict"].value_counts(sort=False)
         texts.append(f"{label.splitlines()[0]}: {listed((f'{name} on {n}' for name, n in counts.items()), 6)}")
     return f"Heat map of techniques by metrics. {'. '.join(texts)}." if texts else "Heat map without comparisons."
@@ -108,7 +108,7 @@ def alt_heat_map(comparisons: pd.DataFrame) -> str:
 def effect(comparisons: pd.DataFrame, metric: str, plan: Mapping, ax: Axes | None = None) -> Axes:
     """Draw the difference of means with its interval for each comparison on one metric; band: ± the smallest effect."""
     rows = comparisons[comparisons["metric"] == metric]
-    labels = comparison_labels(rows)
+    labels = _comparison_labels(rows)
     ax = ax if ax is not None else new_axes(len(labels))
     delta = 100 * float(plan["analysis"]["smallest_effect"])
     ax.axvspan(-delta, delta, color=PALE, linewidth=0)
@@ -118,7 +118,7 @@ def effect(comparisons: pd.DataFrame, metric: str, plan: Mapping, ax: Axes | Non
     baselines = list(dict.fromkeys(rows["baseline"]))
     alone = len(baselines) == 1
     name_rows(ax, [label.split("\n")[0] if alone else label.replace("\n", " ") for label in labels.values()])
-    ax.set_title(metric_label(rows, metric).replace("\n", " "))
+    ax.set_title(_metric_label(rows, metric).replace("\n", " "))
     ax.set_xlabel(f"points (technique − {plain(baselines[0]) if alone else 'baseline'})")
     return ax
 
@@ -138,7 +138,7 @@ def _effect_row(ax: Axes, height: int, row: pd.Series) -> None:
 def effects_figures(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
     """Draw a panel of effects per bias metric, and one that explains the markers, in figures that fit printed pages."""
     names = [m for m in BIAS_METRICS if (comparisons["metric"] == m).any()]
-    rows = len(comparison_labels(bias_rows(comparisons)))
+    rows = len(_comparison_labels(bias_rows(comparisons)))
     return [_effects(comparisons, plan, part, rows) for part in in_figures([*names, ""], rows)]
 
 
@@ -174,3 +174,16 @@ def alt_effects(comparisons: pd.DataFrame) -> str:
         for what, row in (("Lowest", low), ("Highest", high))
     ]
     return f"Interval plots of differences from the baseline, one panel per metric. {' '.join(ends)}"
+
+
+# Labels
+
+
+def _comparison_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
+    against = {(r.technique, r.arm): r.baseline for r in rows.itertuples()}
+    return {key: f"{label}\nv {against[key]}" for key, label in row_labels(rows).items()}
+
+
+def _metric_label(rows: pd.DataFrame, metric: str) -> str:
+    repeated = [name for name in rows.loc[rows["metric"] == metric, "redundant_with"] if name]
+    return f"{metric}\n(repeats {repeated[0]})" if repeated else metric

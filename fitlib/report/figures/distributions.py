@@ -8,15 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fitlib.formatting import points
+from fitlib.formatting import missing, points
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report.figures.style import (
-    _mean,
-    _widen,
+    INK,
     in_figures,
     name_rows,
     new_axes,
-    overall_or_accuracy,
     panels,
     row_labels,
     rows_of,
@@ -43,7 +41,7 @@ def distribution(
         values = 100 * rows_of(rows, key).sort_values("run")["value"].to_numpy(float)
         hollow = key[0] in baselines
         ax.plot(values, height + stacked(len(values)), **run_points(hollow))
-        _mean(ax, height, rows_of(overall_or_accuracy(summary, metric), key))
+        _draw_mean(ax, height, rows_of(_overall_rows(summary, metric), key))
     name_rows(ax, list(labels.values()))
     _widen(ax)
     ax.set_title(metric)
@@ -88,3 +86,22 @@ def _range_of(metric: str, group: pd.DataFrame) -> str:
         f"{metric}: means from {points(low['mean'])} ({low['technique']}) to {points(high['mean'])} points "
         f"({high['technique']})."
     )
+
+
+def _overall_rows(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the overall rows of one metric, accuracy included (its per-group rows left out)."""
+    return summary[(summary["metric"] == metric) & (summary["target"] == "overall") & summary["group"].isna()]
+
+
+def _draw_mean(ax: Axes, height: int, rows: pd.DataFrame) -> None:
+    for _, row in rows.head(1).iterrows():
+        if not missing(row["mean"]):
+            ax.plot(100 * row["mean"], height, "|", color=INK, markersize=13, markeredgewidth=1.6)
+        if not (missing(row["mean_low"]) or missing(row["mean_high"])):
+            ax.plot([100 * row["mean_low"], 100 * row["mean_high"]], [height] * 2, color=INK, linewidth=1.6)
+
+
+def _widen(ax: Axes) -> None:
+    """Leave half a point to either side where all values are equal, so that rounding is not magnified."""
+    if 0 <= ax.dataLim.width < 1e-6:  # without any value the width is -inf
+        ax.set_xlim(ax.dataLim.x0 - 0.5, ax.dataLim.x0 + 0.5)

@@ -13,11 +13,9 @@ from fitlib import formatting as fmt
 from fitlib.formatting import decimals, listed
 from fitlib.report import vocabulary as words
 from fitlib.report.figures import style
-from fitlib.report.figures.classes import BELOW, worst_rows
 from fitlib.report.figures.style import (
     GREY,
     INK,
-    MOST_CLASSES,
     PALE,
     VERMILION,
     in_figures,
@@ -29,6 +27,9 @@ from fitlib.report.figures.style import (
     stacked,
     styled,
 )
+
+MOST_CLASSES = 15  # impact ratios of more classes than this are limited to the lowest
+BELOW = "#f3cfb4"  # pale vermilion, hatched
 
 
 @styled
@@ -118,6 +119,15 @@ def _ratios(metrics: pd.DataFrame) -> pd.DataFrame:
 def _class_label(plan: Mapping, target: int) -> str:
     name = words.class_name(plan, target)
     return f"{name} (four fifths)" if plan["analysis"].get("favourable") == target else name
+
+
+def worst_rows(risk: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per technique and arm: the favourable class where one is declared, else that most often below."""
+    rows = risk[risk["n"] > 0]
+    if (rows["rule"] == "four-fifths").any():
+        return rows[rows["rule"] == "four-fifths"]
+    ranked = rows.sort_values(["p_violated", "ratio_mean"], ascending=[False, True], kind="stable")
+    return ranked.drop_duplicates(["technique", "arm", "attribute"]).sort_index()
 
 
 @styled

@@ -21,6 +21,9 @@ def expected_maxdiff(values: np.ndarray, k: int) -> float:
     """Return the mean MaxDiff of all choices of `k` of the runs (runs,).
 
     Σ x₍ᵢ₎ (C(i−1, k−1) − C(n−i, k−1)) / C(n, k) over the sorted values.
+
+    >>> expected_maxdiff(np.array([1.0, 2.0, 4.0]), k=2)
+    2.0
     """
     x, n = np.sort(np.asarray(values, float)), len(values)
     weights = [(comb(i, k - 1) - comb(n - 1 - i, k - 1)) / comb(n, k) for i in range(n)]

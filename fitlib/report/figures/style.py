@@ -19,8 +19,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fitlib.formatting import missing
-
 BLUE, VERMILION, GREY, INK, PALE = "#0072b2", "#c44900", "#6b6b6b", "#1f1f1f", "#e4e4e4"  # Okabe and Ito, darkened
 DIVERGING = mpl.colormaps["RdBu_r"].with_extremes(bad="#efefef")
 STYLE: dict[str, Any] = {
@@ -48,8 +46,6 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "path",
     "path.simplify": False,
 }
-MOST_CLASSES = 15  # impact ratios of more classes than this are limited to the lowest
-MOST_HEAT_ROWS = 17  # of a heat map in one figure
 ROW = 0.27  # height of a row, inches
 WIDTH = 9.0  # of a full figure, inches
 TALLEST = 11.0  # inches: what still fits a printed page at WIDTH; more becomes several figures
@@ -102,20 +98,6 @@ def stem(name: str, plan: Mapping, attribute: str) -> str:
     return name if len(attributes) == 1 else f"{name}-{attributes.index(attribute) + 1}"
 
 
-# Distributions
-
-
-def overall_or_accuracy(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the overall rows of one metric, accuracy included (its per-group rows left out)."""
-    return summary[(summary["metric"] == metric) & (summary["target"] == "overall") & summary["group"].isna()]
-
-
-# Impact ratios
-
-
-# Comparisons
-
-
 def rows_with_labels(rows: pd.DataFrame, labels: Collection[tuple[str, str]]) -> pd.DataFrame:
     """Return the rows of the techniques and arms in `labels`."""
     kept = [key in labels for key in zip(rows["technique"], rows["arm"], strict=True)]
@@ -126,7 +108,11 @@ def rows_with_labels(rows: pd.DataFrame, labels: Collection[tuple[str, str]]) ->
 
 
 def parted(labels: Mapping, most: int) -> list[dict]:
-    """Split rows or panels into portions of nearly equal size, each at most `most`."""
+    """Split rows or panels into portions of nearly equal size, each at most `most`.
+
+    >>> parted({"a": 1, "b": 2, "c": 3}, most=2)
+    [{'a': 1, 'b': 2}, {'c': 3}]
+    """
     items, n = list(labels.items()), -(-len(labels) // most)
     size = -(-len(items) // max(n, 1))
     return [dict(items[i : i + size]) for i in range(0, len(items), max(size, 1))]
@@ -161,16 +147,6 @@ def row_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
     return {key: f"{key[0]} · {key[1]}" if several else key[0] for key in keys}
 
 
-def comparison_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
-    against = {(r.technique, r.arm): r.baseline for r in rows.itertuples()}
-    return {key: f"{label}\nv {against[key]}" for key, label in row_labels(rows).items()}
-
-
-def metric_label(rows: pd.DataFrame, metric: str) -> str:
-    repeated = [name for name in rows.loc[rows["metric"] == metric, "redundant_with"] if name]
-    return f"{metric}\n(repeats {repeated[0]})" if repeated else metric
-
-
 def rows_of(rows: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
     """Return the rows of one technique and arm."""
     return rows[(rows["technique"] == key[0]) & (rows["arm"] == key[1])]
@@ -189,25 +165,11 @@ def run_points(hollow: bool) -> dict:
     return {**size, "color": BLUE, "alpha": 0.55, "markeredgewidth": 0}
 
 
-def _mean(ax: Axes, height: int, rows: pd.DataFrame) -> None:
-    for _, row in rows.head(1).iterrows():
-        if not missing(row["mean"]):
-            ax.plot(100 * row["mean"], height, "|", color=INK, markersize=13, markeredgewidth=1.6)
-        if not (missing(row["mean_low"]) or missing(row["mean_high"])):
-            ax.plot([100 * row["mean_low"], 100 * row["mean_high"]], [height] * 2, color=INK, linewidth=1.6)
-
-
 def name_rows(ax: Axes, labels: list[str]) -> None:
     """Write names at the left, the first row on top."""
     ax.set_yticks(range(len(labels)), [plain(label) for label in labels])
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.grid(False, axis="y")
-
-
-def _widen(ax: Axes) -> None:
-    """Leave half a point to either side where all values are equal, so that rounding is not magnified."""
-    if 0 <= ax.dataLim.width < 1e-6:  # without any value the width is -inf
-        ax.set_xlim(ax.dataLim.x0 - 0.5, ax.dataLim.x0 + 0.5)
 
 
 def plain(text: str, most: int = 24) -> str:

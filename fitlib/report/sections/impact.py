@@ -10,7 +10,7 @@ from fitlib import formatting as fmt
 from fitlib.report import sentences, table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import caption
-from fitlib.report.figures import classes, impact_ratio, style
+from fitlib.report.figures import impact_ratio, style
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable, estimate_cell
 
@@ -32,7 +32,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
 
 
 def _figures(page: Page, metrics: pd.DataFrame, risk: pd.DataFrame, plan: Mapping, attribute: str) -> None:
-    if len(classes.worst_rows(risk)):
+    if len(impact_ratio.worst_rows(risk)):
         figure, alt = style.figure_of(impact_ratio.sides(risk, plan)), impact_ratio.alt_sides(risk, plan)
         page.figure("impact-ratio-sides", attribute, figure, alt, caption_sides(plan, risk))
     values = style.select(metrics, plan, attribute)
@@ -43,7 +43,7 @@ def _figures(page: Page, metrics: pd.DataFrame, risk: pd.DataFrame, plan: Mappin
 
 def caption_sides(plan: Mapping, risk: pd.DataFrame) -> str:
     """Caption the shares of runs on each side of 0.8."""
-    rows = classes.worst_rows(risk)
+    rows = impact_ratio.worst_rows(risk)
     if (rows["rule"] == "four-fifths").any():
         about = "Share of runs that violate four fifths for the favourable class, with Clopper-Pearson's 95 % interval."
     else:

@@ -77,7 +77,7 @@ def test_ridge_reaches_from_the_smallest_run_to_the_largest() -> None:
 
 
 def test_sides_name_the_runs_on_each_and_show_the_interval(usual: Experiment) -> None:
-    rows = classes_figures.worst_rows(usual.risk)
+    rows = impact_ratio.worst_rows(usual.risk)
     text = words(impact_ratio.sides(usual.risk, usual.plan).figure)
     assert len(rows) == 3
     for row in rows.to_dict("records"):
@@ -87,12 +87,12 @@ def test_sides_name_the_runs_on_each_and_show_the_interval(usual: Experiment) ->
 
 def test_four_fifths_is_said_of_the_favourable_class_only() -> None:
     found = experiment(favourable=1)
-    rows = classes_figures.worst_rows(found.risk)
+    rows = impact_ratio.worst_rows(found.risk)
     assert set(rows["target"]) == {1} and "four fifths" in words(impact_ratio.sides(found.risk, found.plan).figure)
 
 
 def test_worst_class_is_the_one_most_often_below(usual: Experiment) -> None:
-    rows = classes_figures.worst_rows(usual.risk)
+    rows = impact_ratio.worst_rows(usual.risk)
     largest = usual.risk.groupby("technique")["p_violated"].max()
     assert all(largest[row["technique"]] == row["p_violated"] for row in rows.to_dict("records"))
 

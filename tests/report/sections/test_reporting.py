@@ -9,7 +9,7 @@ import pytest
 
 from fitlib import formatting as fmt
 from fitlib.report.sections import reporting
-from tests.support.report_examples import Experiment, constant, elsewhere, experiment, with_parts
+from tests.support.report_examples import Experiment, constant, experiment, with_parts, without_record
 from tests.support.seed_examples import over, over_row
 
 
@@ -80,7 +80,7 @@ def test_runs_that_are_not_fit_are_not_called_fit(usual: Experiment) -> None:
         everybody = with_parts(everybody, name, 1, first_batch="another")
     told = told_of(everybody)
     assert "runs that are not FIT" in told and "identical training (FIT)" not in told and "No test" in told
-    unknown = told_of(elsewhere(usual))
+    unknown = told_of(without_record(usual))
     assert "with no record of whether they were identical" in unknown and "identical training (FIT)" not in unknown
     assert "Noise: not recorded" in unknown and "device: not recorded" in unknown
 
