@@ -1,5 +1,6 @@
-"""The simulated experiment of `fitlib.metrics.simulated_experiment` as if its runs had been recorded: curves, digests
-and fingerprints.
+"""A simulated experiment with recorded runs: curves, digests and fingerprints.
+
+It adds them to the predictions of `fitlib.metrics.simulated_experiment`.
 
 SIMULATED: no network stands behind these curves, and what is digested are the simulated predictions.
 """

@@ -73,7 +73,7 @@ class Page:
     ) -> None:
         """Display a table for readers of `frame`; `view`: its cells, where the section has made them."""
         cells = table.cells(frame, self.plan) if view is None else view
-        if len(cells):  # captions of some tables need rows
+        if len(cells):  # some captions need a row, so none is made for an empty table
             self.table(table.title, cells, table.caption(self.plan, frame), table.source, links)
 
     def table(self, title: str, view: pd.DataFrame, caption: str, source: str = "", links: Links | None = None) -> None:

@@ -238,7 +238,7 @@ class LoadedExperiment:
         return self._frame(pd.DataFrame(rows, columns=[*RUN_KEYS, "part", "value"]), "fingerprints")
 
     def predictions(self, technique: str, arm: str | None = None, run: int | None = None) -> Frame:
-        """Return all rows of a technique's runs (of one arm, of one run): technique, arm, run, idx, ground_truth, …"""
+        """Return all rows of a technique's runs (of one arm, of one run): technique, arm, run, then the predictions."""
         found = self._predicted(self._technique(technique))
         files = [(a, r, path) for a, r, path in found if arm in (None, a) and run in (None, r)]
         if not files:

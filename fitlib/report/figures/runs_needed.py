@@ -169,11 +169,11 @@ def alt_how_many_runs(frame: pd.DataFrame, plan: Mapping) -> str:
     )
     if curves.empty:
         return f"Curves against the number of runs. Left: no test was made. {spread}"
-    texts = [_told(curves, n) for n in (8, 16, 64)]
+    texts = [_powers_at(curves, n) for n in (8, 16, 64)]
     return f"Curves against the number of runs. Left: power for the metric of median SD, {fmt.listed(texts)}. {spread}"
 
 
-def _told(curves: pd.DataFrame, n: int) -> str:
+def _powers_at(curves: pd.DataFrame, n: int) -> str:
     found = curves[(curves["n"] == n) & (curves["which"] == "typical")]["power"]
     return f"{fmt.ranged(found, fmt.power)} at {n} runs"
 

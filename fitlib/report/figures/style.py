@@ -1,9 +1,9 @@
-"""Pictures of the tables, in one visual language that does not depend on colour.
+"""The style that all figures share: one visual language that does not depend on colour.
 
 Every function draws a tidy table on `ax` (a new axes where None) and returns the axes; `…_figure` functions arrange
-several. Techniques stand in rows, so that 2 and 27 of them read alike. Metrics are shown in points (percentage
+several. Techniques are rows, so that 2 and 27 of them read alike. Metrics are shown in points (percentage
 points). The baseline is hollow and grey, a technique filled and blue; what fell below a landmark is a vermilion
-triangle. `alt_…` functions say in words, from the data, what a figure shows.
+triangle. `alt_…` functions describe a figure in words, from the data.
 """
 
 from __future__ import annotations

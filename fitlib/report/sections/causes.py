@@ -200,7 +200,7 @@ def _compared_arms(plan: Mapping) -> list[dict]:
 # Tables for readers
 
 
-def views_view(table: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+def sources_view(table: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Return control, implementation, algorithm and both (after Zhuang et al.): the first arm of each, SD by metric."""
     found = []
     for (technique, attribute), rows in table[table["metric"] != ""].groupby(["technique", "attribute"], sort=False):
@@ -323,7 +323,7 @@ SOURCES = ReaderTable(
         "2022). Causes are compared, never added up. No test is made here.",
         line=_caption,
     ),
-    views_view,
+    sources_view,
     table_files.CAUSES,
 )
 SPREAD = ReaderTable(

@@ -73,10 +73,10 @@ def _sentence(group: pd.DataFrame, rows: pd.DataFrame, plan: Mapping) -> str:
 
 def class_table(metric: str) -> ReaderTable:
     """Return the table of one metric class by class."""
-    return ReaderTable(f"{metric} by class", partial(caption_table, metric), view_of, table_files.SUMMARY)
+    return ReaderTable(f"{metric} by class", partial(caption_table, metric), classes_view, table_files.SUMMARY)
 
 
-def view_of(rows: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+def classes_view(rows: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Return every class of every technique; of more than `MOST_ROWS`, those with the largest MaxDiff."""
     if len(rows) > MOST_ROWS:
         rows = rows.sort_values("maxdiff", ascending=False, kind="stable").head(MOST_ROWS).sort_index()

@@ -43,7 +43,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
 def _show_planes(page: Page, rows: pd.DataFrame, runs: pd.DataFrame, plan: Mapping) -> None:
     arm = rows["arm"].iloc[0]
     for attribute in plan["groups"]:
-        chosen = planes_rows(rows, arm, attribute)
+        chosen = plane_rows(rows, arm, attribute)
         where = (runs["arm"] == arm) & (runs["attribute"] == attribute) & (runs["metric"] == rows["metric"].iloc[0])
         if len(chosen):
             figure = accuracy_bias_plane.plane_figure(chosen, runs[where])
@@ -52,7 +52,7 @@ def _show_planes(page: Page, rows: pd.DataFrame, runs: pd.DataFrame, plan: Mappi
             )
 
 
-def planes_rows(rows: pd.DataFrame, arm: str, attribute: str) -> pd.DataFrame:
+def plane_rows(rows: pd.DataFrame, arm: str, attribute: str) -> pd.DataFrame:
     """Return the rows that one plane shows: one arm and attribute, with both means."""
     chosen = rows[(rows["arm"] == arm) & (rows["attribute"] == attribute)]
     return chosen.dropna(subset=["accuracy_mean", "bias_mean"])

@@ -18,9 +18,9 @@ from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
 
 NO_TABLE = "How many decisions change is not known: the metrics of these techniques were made without it."
-MOST = 4  # techniques told one by one
+MOST = 4  # techniques described one by one
 MOST_PANELS = 16  # in one figure
-MOST_GROUPS = 3  # groups told one by one
+MOST_GROUPS = 3  # groups listed one by one
 MOST_LINES = 8  # groups with a line of their own; of more, the range over groups is drawn
 MOST_ROWS = 90  # rows of the table; of more, the groups with the smallest and the largest churn
 SHOWN = (0.25, 0.4, 0.5, 0.6, 0.75)  # thresholds in the table for readers

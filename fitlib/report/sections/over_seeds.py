@@ -194,7 +194,7 @@ def _percent(value: float) -> str:
 # Tables for readers
 
 
-def over_view(over_seeds: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
+def over_seeds_view(over_seeds: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Return the differences over seeds with interval, verdict, p-values and power."""
     return pd.DataFrame([_over_row(row, over_seeds) for _, row in over_seeds.iterrows()])
 
@@ -317,7 +317,7 @@ def caption_components(plan: Mapping, over_seeds: pd.DataFrame) -> str:
     )
 
 
-OVER_SEEDS = ReaderTable("Over seeds", caption_over, over_view, table_files.OVER_SEEDS)
+OVER_SEEDS = ReaderTable("Over seeds", caption_over, over_seeds_view, table_files.OVER_SEEDS)
 COMPONENTS = ReaderTable("Seed and run", caption_components, components_view, table_files.OVER_SEEDS)
 
 

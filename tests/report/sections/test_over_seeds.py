@@ -159,7 +159,7 @@ def test_captions_say_n_what_varied_family_and_method():
 
 def test_the_table_has_text_in_every_cell_and_few_columns():
     empty = over_row("DI", verdict="not estimable", difference=None, low=None, high=None, p=None, p_holm=None)
-    view = over_seeds.over_view(
+    view = over_seeds.over_seeds_view(
         over(over_row(), empty | {"p_signed_rank": None, "power": None, "family_size": None}), plan_of()
     )
     assert view.map(lambda cell: isinstance(cell, str) and cell and "nan" not in cell.lower()).all(axis=None)
