@@ -54,12 +54,12 @@ def plan(options: argparse.Namespace) -> int:
 def run(options: argparse.Namespace) -> int:
     """Execute an experiment."""
     experiment, paths = experiment_from_file(options)
-    from fitlib.execution.executors.base import Choice
+    from fitlib.execution.executors.base import ExecutorChoice
     from fitlib.execution.limits import Limits
     from fitlib.execution.run_experiment import Conditions, default_jobs, run_experiment
 
     _print_notes(experiment, sys.stderr)
-    choice = Choice(options.executor, options.address, tuple(options.settings))
+    choice = ExecutorChoice(options.executor, options.address, tuple(options.settings))
     conditions = Conditions(choice, Limits(options.timeout, options.memory), options.retries)
     jobs = options.jobs or default_jobs(experiment.declared["threads"])
     outcome = run_experiment(experiment, paths, jobs, options.only, options.replace, conditions=conditions)

@@ -47,11 +47,11 @@ def status(options: argparse.Namespace) -> int:
 
 def logs(options: argparse.Namespace) -> int:
     """Print the logs of a run."""
-    from fitlib.execution.logs import logs
+    from fitlib.execution.logs import log_lines
     from fitlib.experiment.plan import Plan
 
     plan = Plan(*experiment_from_outputs(options.outputs, options.experiment))
-    print("\n".join(logs(plan, options.run)))
+    print("\n".join(log_lines(plan, options.run)))
     return 0
 
 

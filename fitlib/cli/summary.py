@@ -24,7 +24,7 @@ def print_summary(outputs: Path, paths: ExperimentPaths, outcome: Outcome) -> in
 
         write_overview(outputs)
     reports = paths.reports()
-    for line in determinism_cost.write(paths):
+    for line in determinism_cost.write_costs(paths):
         print(line)
     for report in reports:
         print(f"report: {report}")

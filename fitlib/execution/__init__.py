@@ -1,1 +1,1 @@
-"""Execution: tasks and their scheduler, attempts, progress, status, logs."""
+"""Execution of experiments: tasks and their scheduler, attempts, progress, status, logs."""

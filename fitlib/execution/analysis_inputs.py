@@ -11,8 +11,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from fitlib.execution.analysis_tasks import DERIVED, REPORT, STATISTICS, AnalysisInputs, Outcome, conclude, tasks_of
+from fitlib.errors import RunFailed
+from fitlib.execution.analysis_tasks import (
+    DERIVED,
+    REPORT,
+    STATISTICS,
+    AnalysisInputs,
+    Outcome,
+    make_tasks,
+    write_reports,
+)
 from fitlib.execution.progress import Progress
 from fitlib.execution.scheduler import Result, Task
 from fitlib.experiment.declaration import read_declared
@@ -36,7 +46,7 @@ class ExperimentAnalysis:
         self._inputs: dict[str, AnalysisInputs] = {}
 
     def tasks(self, waiting: Iterable[PlannedRun] = ()) -> list[Task]:
-        """Metrics of each technique and statistics of each family, after those of the `waiting` runs that they need."""
+        """Make the tasks, metrics of techniques and statistics of families, to follow the `waiting` runs they need."""
         names: dict[str, set[str]] = {}
         for run in waiting:
             names.setdefault(run.spec.name, set()).add(run.name)
@@ -47,17 +57,17 @@ class ExperimentAnalysis:
             ordered = [t.name for t in self._experiment.techniques if t.name in needs]
             of_technique, of_family = partial(self._technique_inputs, family), partial(self._family_inputs, family)
             label = family.name if several else ""
-            found += tasks_of(ordered, of_technique, of_family, needs, frozenset().union(*needs.values()), label)
+            found += make_tasks(ordered, of_technique, of_family, needs, frozenset().union(*needs.values()), label)
         return found
 
-    def conclude(self, result: Result, progress: Progress, show_code: bool = False) -> Outcome:
-        """Pages and manifests of every family, after its tasks."""
+    def write_reports(self, result: Result, progress: Progress, show_code: bool = False) -> Outcome:
+        """Write pages and manifests of every family, after its tasks."""
         paths, analyses = self._paths, [self._family_inputs(family) for family in self._experiment.families]
-        _remove_others(paths, [inputs.paths for inputs in analyses])
+        _remove_stale_results(paths, [inputs.paths for inputs in analyses])
         if len(analyses) == 1:
-            return conclude(analyses, result, progress, show_code)
-        paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
-        outcome = conclude(analyses, result, progress, show_code)
+            return write_reports(analyses, result, progress, show_code)
+        paths.manifest.unlink(missing_ok=True)  # it does not describe the folder until it is written again
+        outcome = write_reports(analyses, result, progress, show_code)
         _write_index(paths, analyses)
         return Outcome(outcome.executed, outcome.failures, write_manifest(paths))
 
@@ -65,10 +75,10 @@ class ExperimentAnalysis:
         """Collect what the metrics of one technique need: its predictions, and the names of classes and groups."""
         experiment, paths = self._experiment, self._paths
         states = self._plan.states([spec for spec in family.trainings if technique in spec.techniques])
-        named = _named(experiment, family, _done(states))
+        named = _with_saved_names(experiment, family, _done(states))
         predictions, hashes = _predictions(experiment, states)
-        facts = experiment_plan(experiment, named, [], read_declared(paths))
-        return AnalysisInputs(_place(experiment, paths, family), facts, [], predictions, hashes)
+        facts = experiment_plan(experiment, named, [], _declared_plan(paths))
+        return AnalysisInputs(_results_paths(experiment, paths, family), facts, [], predictions, hashes)
 
     def _family_inputs(self, family: Family) -> AnalysisInputs:
         if family.name not in self._inputs:
@@ -81,39 +91,46 @@ def _done(states: States) -> list[PlannedRun]:
     return [run for run, state in states if state.done]
 
 
-def _place(experiment: Experiment, paths: ExperimentPaths, family: Family) -> ExperimentPaths:
-    """The experiment's own folder, or that of the family where there are several."""
+def _results_paths(experiment: Experiment, paths: ExperimentPaths, family: Family) -> ExperimentPaths:
+    """Return the paths of a family's results: the experiment's, or a folder of its own where there are several."""
     return paths if len(experiment.families) == 1 else paths.family(family.name)
+
+
+def _declared_plan(paths: ExperimentPaths) -> dict[str, Any]:
+    declared = read_declared(paths)
+    if declared is None:
+        raise RunFailed(f"{paths.declared}: no plan was declared")
+    return declared
 
 
 def family_inputs(plan: Plan, family: Family, states: States) -> AnalysisInputs:
     """Collect what the analysis of a family needs from the finished runs on disk."""
     experiment, paths = plan.experiment, plan.paths
-    place = _place(experiment, paths, family)
-    own = [(run, state) for run, state in states if run.spec in family.trainings]
-    family = _named(experiment, family, _done(own))
-    predictions, hashes = _predictions(experiment, own)
-    told = [*deviations(paths), *_other_data(experiment, family), *_other_rows(experiment, family, predictions)]
-    told += _unplanned(_done(own))
+    results = _results_paths(experiment, paths, family)
+    of_family = [(run, state) for run, state in states if run.spec in family.trainings]
+    family = _with_saved_names(experiment, family, _done(of_family))
+    predictions, hashes = _predictions(experiment, of_family)
+    remarks = [*deviations(paths), *_other_data(experiment, family), *_other_rows(experiment, family, predictions)]
+    remarks += _unplanned(_done(of_family))
     return AnalysisInputs(
-        place,
-        experiment_plan(experiment, family, told, read_declared(paths)),
-        collect(own, place.root),
+        results,
+        experiment_plan(experiment, family, remarks, _declared_plan(paths)),
+        collect(of_family, results.root),
         {t.name: predictions[t.name] for t in experiment.techniques if t.name in predictions},
         hashes,
-        [_row(run, state) for run, state in own],
+        [_row(run, state) for run, state in of_family],
     )
 
 
 def _predictions(experiment: Experiment, states: States) -> tuple[dict[str, dict], dict[str, dict]]:
-    """Files and hashes of the predictions of finished main runs, as `AnalysisInputs` holds them."""
+    """Return files and hashes of the predictions of finished main runs, in the shape of `AnalysisInputs`."""
     predictions: dict[str, dict] = {}
     hashes: dict[str, dict] = {}
     order = {arm.name: i for i, arm in enumerate(experiment.arms)}
     for run, state in sorted(states, key=lambda pair: (order[pair[0].arm.name], pair[0].index)):
         if not state.done or run.arm.role == "control":
             continue
-        found = prediction_hashes(read_record(run.folder))
+        found = _recorded_hashes(run)
         for technique in run.spec.techniques:
             arm = predictions.setdefault(technique, {}).setdefault(run.arm.name, {"seed": run.arm.seed})
             path = run.folder / "predictions" / f"{technique}.parquet"
@@ -122,10 +139,18 @@ def _predictions(experiment: Experiment, states: States) -> tuple[dict[str, dict
     return predictions, hashes
 
 
-def _named(experiment: Experiment, family: Family, done: list[PlannedRun]) -> Family:
-    """The family under names that its finished runs saved, where experiment file and data have none.
+def _recorded_hashes(run: PlannedRun) -> dict[str, str]:
+    """Return the SHA-256 of each technique's predictions of a finished run."""
+    record = read_record(run.folder)
+    if record is None:
+        raise RunFailed(f"{run.name}: its record or an output has changed while it was read")
+    return prediction_hashes(record)
 
-    RunFailed where the runs saved different names; InputError where the analysis names what there is not.
+
+def _with_saved_names(experiment: Experiment, family: Family, done: list[PlannedRun]) -> Family:
+    """Return the family with the names that its finished runs saved, where experiment file and data have none.
+
+    RunFailed where the runs saved different names; InputError where the analysis uses a name that they lack.
     """
     found = {run.name: read_names(run.folder) for run in done} if not family.has_names else {}
     names = agreed_names({name: names for name, names in found.items() if names})
@@ -137,7 +162,7 @@ def _named(experiment: Experiment, family: Family, done: list[PlannedRun]) -> Fa
 
 
 def _other_data(experiment: Experiment, family: Family) -> list[str]:
-    """Sentences about techniques whose data settings are not their baseline's."""
+    """Return a sentence for each technique whose data settings are not its baseline's."""
     data = {name: spec.source.data for spec in family.trainings for name in spec.techniques}
     return [
         f"{t.name} and its baseline {t.baseline} have different data settings: their test sets may differ"
@@ -146,23 +171,23 @@ def _other_data(experiment: Experiment, family: Family) -> list[str]:
     ]
 
 
-def _other_rows(experiment: Experiment, family: Family, predictions: dict[str, dict]) -> list[str]:
-    """Sentences about own trainings that predicted other test rows than their baseline."""
-    own = {name for spec in family.trainings if spec.source.checked for name in spec.techniques}
+def _other_rows(experiment: Experiment, family: Family, predictions: dict[str, dict[str, Any]]) -> list[str]:
+    """Return a sentence for each custom training that predicted other test rows than its baseline."""
+    custom = {name for spec in family.trainings if spec.source.checked for name in spec.techniques}
     files = {name: next(iter(next(iter(arms.values()))["predictions"].values())) for name, arms in predictions.items()}
     pairs = [(t.name, t.baseline) for t in experiment.techniques if t.baseline in files and t.name in files]
     return [
         f"{name} was tested on other rows than {baseline}: the test set differs with the technique"
         for name, baseline in pairs
-        if {name, baseline} & own and other_rows(Path(files[name]), Path(files[baseline]))
+        if {name, baseline} & custom and other_rows(Path(files[name]), Path(files[baseline]))
     ]
 
 
 def _unplanned(done: list[PlannedRun]) -> list[str]:
-    """Sentences about predictions that own trainings saved and nobody planned."""
+    """Return a sentence for each custom training that saved predictions of techniques outside the plan."""
     found: dict[str, set[str]] = {}
     for run in (run for run in done if run.spec.source.checked):
-        saved = prediction_hashes(read_record(run.folder))
+        saved = _recorded_hashes(run)
         found.setdefault(run.spec.name, set()).update(set(saved) - set(run.spec.techniques))
     return [
         f"{training} also saved predictions of {', '.join(sorted(names))}: no technique of the plan, so left out"
@@ -171,16 +196,16 @@ def _unplanned(done: list[PlannedRun]) -> list[str]:
     ]
 
 
-def _row(run: PlannedRun, state: State) -> dict:
-    shown = state.state if state.state in ("done", "failed") else "missing"
+def _row(run: PlannedRun, state: State) -> dict[str, Any]:
+    status = state.state if state.state in ("done", "failed") else "missing"
     notebook = run.folder / "train.ipynb"
     group = f"Runs of {run.spec.name}"
-    return {"group": group, "task": run.name, "state": shown, "notebook": notebook, "note": state.reason}
+    return {"group": group, "task": run.name, "state": status, "notebook": notebook, "note": state.reason}
 
 
-def _remove_others(paths: ExperimentPaths, current: list[ExperimentPaths]) -> None:
-    """Remove results that lie where none of today's families has its own: the families were others once."""
-    kept = {place.root for place in current}
+def _remove_stale_results(paths: ExperimentPaths, current: list[ExperimentPaths]) -> None:
+    """Remove the results of earlier families that the experiment no longer has."""
+    kept = {results.root for results in current}
     stale = [folder for folder in paths.root.glob("families/*") if folder not in kept]
     if paths.root not in kept:
         stale += [paths.root / name for name in (*DERIVED, "techniques", "report.html", STATISTICS, REPORT)]
@@ -189,15 +214,17 @@ def _remove_others(paths: ExperimentPaths, current: list[ExperimentPaths]) -> No
 
 
 def _write_index(paths: ExperimentPaths, analyses: list[AnalysisInputs]) -> None:
-    """The page that leads to each family's report."""
+    """Write the page that links to each family's report."""
     from fitlib.report import pages
 
     pages.write_assets(paths.assets)
     rows = []
     for inputs in analyses:
-        place = inputs.paths.root.relative_to(paths.root)
-        there = inputs.paths.report.is_file()
-        links = [("report", f"{place}/report.html"), ("everything executed", f"{place}/index.html")] if there else []
+        folder = inputs.paths.root.relative_to(paths.root)
+        has_report = inputs.paths.report.is_file()
+        links = (
+            [("report", f"{folder}/report.html"), ("everything executed", f"{folder}/index.html")] if has_report else []
+        )
         names = ", ".join(t["technique"] for t in inputs.plan["techniques"])
-        rows.append({"group": "Families", "task": names, "state": "done" if there else "missing", "links": links})
+        rows.append({"group": "Families", "task": names, "state": "done" if has_report else "missing", "links": links})
     pages.write_index(paths.index, rows, title="Families of techniques")

@@ -1,7 +1,7 @@
-"""From predictions to report: metrics per technique, statistics, pages. The same for fitlib's runs and for others'.
+"""Tasks from predictions to report: metrics per technique, statistics, pages; whoever made the predictions.
 
-All of it can be derived again from the predictions, so older results are replaced as a whole; each has a record with
-its key, so that nothing is computed twice and nothing half-written is believed.
+All results can be derived again from the predictions, so older ones are replaced as a whole. Each has a record with its
+key, so that nothing is computed twice and nothing half-written is used.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from fitlib.digest import cached_file_digest
 from fitlib.errors import RunFailed
-from fitlib.execution.event_log import told
-from fitlib.execution.executors.base import opened
+from fitlib.execution.event_log import recording_events
 from fitlib.execution.executors.local import Local
-from fitlib.execution.jobs import Done, Job
+from fitlib.execution.jobs import AttemptResult, Job
 from fitlib.execution.progress import Progress
-from fitlib.execution.scheduler import Result, Task, work_off
+from fitlib.execution.scheduler import Result, Task, execute_tasks
 from fitlib.experiment import plan as plans
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.storage.atomic_files import read_json
@@ -44,16 +45,16 @@ class AnalysisInputs:
     """
 
     paths: ExperimentPaths
-    plan: dict
-    evidence: list[dict]
-    predictions: Mapping[str, Mapping[str, Mapping]]
+    plan: dict[str, Any]
+    evidence: list[dict[str, Any]]
+    predictions: Mapping[str, Mapping[str, Mapping[str, Any]]]
     hashes: Mapping[str, object]
-    notebooks: list[dict] = field(default_factory=list)
+    notebooks: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
 class Outcome:
-    """What an analysis did: tasks executed, failures in words, root hash of the manifest."""
+    """The outcome of an analysis: number of tasks executed, failures, root hash of the manifest."""
 
     executed: int = 0
     failures: list[str] = field(default_factory=list)
@@ -62,13 +63,13 @@ class Outcome:
 
 def analyse(inputs: AnalysisInputs, jobs: int, progress: Progress, show_code: bool = False) -> Outcome:
     """Bring metrics, statistics, report, index and manifest of one analysis up to date, `jobs` notebooks at once."""
-    tasks = tasks_of(inputs.predictions, lambda technique: inputs, lambda: inputs)
-    with told(inputs.paths, progress) as teller, opened(Local(jobs)) as executor:
-        result = work_off(tasks, executor, teller)
-    return conclude([inputs], result, progress, show_code)
+    tasks = make_tasks(inputs.predictions, lambda technique: inputs, lambda: inputs)
+    with recording_events(inputs.paths, progress) as listener, closing(Local(jobs)) as executor:
+        result = execute_tasks(tasks, executor, listener)
+    return write_reports([inputs], result, progress, show_code)
 
 
-def tasks_of(
+def make_tasks(
     techniques: Iterable[str],
     technique_inputs: Callable[[str], AnalysisInputs],
     family_inputs: Callable[[], AnalysisInputs],
@@ -76,7 +77,7 @@ def tasks_of(
     also: frozenset[str] = frozenset(),
     label: str = "",
 ) -> list[Task]:
-    """Metrics of each technique and the statistics after them, as the workflow takes them.
+    """Make the scheduler's tasks: metrics of each technique, then the statistics.
 
     technique_inputs: returns inputs with at least one technique's predictions, called when its metrics can run;
     family_inputs: returns all inputs, called when the statistics can run; needs: names of the tasks that a technique's
@@ -96,11 +97,11 @@ def _metrics_task(technique: str, inputs_of: Callable[[str], AnalysisInputs], ne
         waiting = technique in latest[0].predictions and not _metrics_state(latest[0], technique).done
         return _metrics_job(latest[0], technique) if waiting else None
 
-    def accept(done: Done) -> str:
-        if not done.error:
-            replace_folder(Path(done.folder), latest[0].paths.technique(technique))
-        elif done.folder:
-            keep_failed(latest[0].paths, Path(done.folder), f"techniques/{technique}")
+    def accept(result: AttemptResult) -> str:
+        if not result.error:
+            replace_folder(Path(result.folder), latest[0].paths.technique(technique))
+        elif result.folder:
+            keep_failed(latest[0].paths, Path(result.folder), f"techniques/{technique}")
         return ""
 
     return Task(f"metrics {technique}", "metrics", needs, job, accept)
@@ -111,44 +112,46 @@ def _statistics_task(name: str, inputs_of: Callable[[], AnalysisInputs], needs: 
 
     def job() -> Job | None:
         latest[:] = [inputs_of()]
-        current = _current(latest[0])
-        for technique in set(_known(latest[0])) - set(current):  # what stands there is of other runs
+        current = _current_techniques(latest[0])
+        for technique in set(_technique_names(latest[0])) - set(
+            current
+        ):  # results of runs that are no longer the technique's
             shutil.rmtree(latest[0].paths.technique(technique), ignore_errors=True)
         parts = _statistics_parts(latest[0])
         done = plans.folder_state(latest[0].paths.root, parts, STATISTICS).done
         return _statistics_job(latest[0], parts) if current and not done else None
 
-    def accept(done: Done) -> str:
-        if not done.error:
-            _put_statistics(latest[0], Path(done.folder))
-        elif done.folder:
-            keep_failed(latest[0].paths, Path(done.folder), "statistics")
+    def accept(result: AttemptResult) -> str:
+        if not result.error:
+            _commit_statistics(latest[0], Path(result.folder))
+        elif result.folder:
+            keep_failed(latest[0].paths, Path(result.folder), "statistics")
         return ""
 
     return Task(name, "statistics", needs, job, accept)
 
 
-def conclude(
+def write_reports(
     analyses: Sequence[AnalysisInputs], result: Result, progress: Progress, show_code: bool = False
 ) -> Outcome:
-    """Report, index and manifest of each analysis, after its tasks; the root hash is that of the last one."""
+    """Write report, index and manifest of each analysis, after its tasks; the root hash is that of the last one."""
     outcome = Outcome(result.executed, list(result.failures))
     for inputs in analyses:
-        if _current(inputs) and inputs.paths.statistics.exists():
-            _pages_if_needed(outcome, progress, inputs, show_code)
+        if _current_techniques(inputs) and inputs.paths.statistics.exists():
+            _update_pages(outcome, progress, inputs, show_code)
         if outcome.executed or outcome.failures or not inputs.paths.manifest.exists():
             write_manifest(inputs.paths)
         outcome.root = (read_json(inputs.paths.manifest) or {}).get("root", "")
     return outcome
 
 
-def _pages_if_needed(outcome: Outcome, progress: Progress, inputs: AnalysisInputs, show_code: bool) -> None:
+def _update_pages(outcome: Outcome, progress: Progress, inputs: AnalysisInputs, show_code: bool) -> None:
     if plans.folder_state(inputs.paths.root, _report_parts(inputs, show_code), REPORT).done:
         return
-    inputs.paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
+    inputs.paths.manifest.unlink(missing_ok=True)  # it does not describe the folder until it is written again
     progress.expect("report", 1)
     try:
-        _pages(inputs, show_code)
+        _write_pages(inputs, show_code)
         outcome.executed += 1
         progress.done("report", "pages")
     except (RunFailed, OSError) as error:
@@ -156,22 +159,22 @@ def _pages_if_needed(outcome: Outcome, progress: Progress, inputs: AnalysisInput
         progress.failed("report", "pages", str(error))
 
 
-def _known(inputs: AnalysisInputs) -> list[str]:
+def _technique_names(inputs: AnalysisInputs) -> list[str]:
     return [t["technique"] for t in inputs.plan["techniques"]]
 
 
-def _current(inputs: AnalysisInputs) -> list[str]:
-    """Techniques whose metrics are those of their runs."""
+def _current_techniques(inputs: AnalysisInputs) -> list[str]:
+    """Return the techniques whose metrics are those of their current runs."""
     return [t for t in inputs.predictions if _metrics_state(inputs, t).done]
 
 
-def description(plan: Mapping) -> dict:
-    """Classes and groups of a plan, as `metrics.ipynb` takes them."""
+def description(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return classes and groups of a plan as the parameters of `metrics.ipynb`."""
     groups, cross = plan["groups"], plan["analysis"].get("cross") or []
-    made = {crossed_name(names) for names in cross}  # by the notebook, so files do not hold them
+    crossed = {crossed_name(names) for names in cross}  # made by the notebook: no column of the predictions
     return {
         "n_classes": len(plan["classes"]),
-        "n_groups": {attribute: len(names) for attribute, names in groups.items() if attribute not in made},
+        "n_groups": {attribute: len(names) for attribute, names in groups.items() if attribute not in crossed},
         "classes": plan["classes"],
         "groups": groups,
         "cross": cross,
@@ -187,7 +190,7 @@ def _metrics_state(inputs: AnalysisInputs, technique: str) -> plans.State:
 
 
 def _metrics_job(inputs: AnalysisInputs, technique: str) -> Job:
-    inputs.paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
+    inputs.paths.manifest.unlink(missing_ok=True)  # it does not describe the folder until it is written again
     parameters = {"technique": technique, "predictions": inputs.predictions[technique], **description(inputs.plan)}
     target, parts = inputs.paths.technique(technique).absolute(), _metrics_parts(inputs, technique)
     notebook = str(notebook_path("metrics"))
@@ -195,7 +198,7 @@ def _metrics_job(inputs: AnalysisInputs, technique: str) -> Job:
 
 
 def _statistics_parts(inputs: AnalysisInputs) -> dict[str, str]:
-    records = {t: read_record(inputs.paths.technique(t)) for t in _known(inputs)}
+    records = {t: read_record(inputs.paths.technique(t)) for t in _technique_names(inputs)}
     outputs = {t: record and record["outputs"] for t, record in records.items()}
     return plans.statistics_key_parts(inputs.plan, inputs.evidence, outputs)
 
@@ -209,9 +212,11 @@ def _statistics_job(inputs: AnalysisInputs, parts: Mapping[str, str]) -> Job:
     return Job("statistics", "statistics", notebook, target, "out_dir", parameters, dict(ONE_THREAD), parts)
 
 
-def _put_statistics(inputs: AnalysisInputs, folder: Path) -> None:
-    """Put what a finished attempt made in the place of the older statistics, and their record last."""
-    paths, parts = inputs.paths, read_record(folder)["key_parts"]
+def _commit_statistics(inputs: AnalysisInputs, folder: Path) -> None:
+    """Replace the statistics by those of a finished attempt; their record is written last."""
+    paths, record = inputs.paths, read_record(folder)
+    if record is None:
+        raise RunFailed(f"{folder}: no valid record")
     (paths.root / STATISTICS).unlink(missing_ok=True)
     for name in DERIVED:
         target = paths.root / name
@@ -220,13 +225,13 @@ def _put_statistics(inputs: AnalysisInputs, folder: Path) -> None:
     shutil.rmtree(folder)
     files = [p for name in DERIVED for p in [paths.root / name, *(paths.root / name).rglob("*")] if p.is_file()]
     names = sorted(str(p.relative_to(paths.root)) for p in files)
-    write_record(paths.root, "statistics", parts, names, STATISTICS)
+    write_record(paths.root, "statistics", record["key_parts"], names, STATISTICS)
 
 
-def _executed(inputs: AnalysisInputs) -> list[dict]:
-    """Executed notebooks of runs and techniques that stand on disk, as rows of the index."""
+def _index_rows(inputs: AnalysisInputs) -> list[dict[str, Any]]:
+    """Return the notebooks of runs and techniques as rows of the index, executed ones first."""
     rows = list(inputs.notebooks)
-    for technique in _known(inputs):
+    for technique in _technique_names(inputs):
         state = "done" if read_record(inputs.paths.technique(technique)) else "missing"
         notebook = inputs.paths.technique(technique) / "metrics.ipynb"
         rows.append({"group": "Metrics of each technique", "task": technique, "state": state, "notebook": notebook})
@@ -234,21 +239,21 @@ def _executed(inputs: AnalysisInputs) -> list[dict]:
 
 
 def _report_parts(inputs: AnalysisInputs, show_code: bool) -> dict[str, str]:
-    present = [row["notebook"] for row in _executed(inputs) if row["notebook"].is_file()]
+    present = [row["notebook"] for row in _index_rows(inputs) if row["notebook"].is_file()]
     digests = [cached_file_digest(p) for p in [inputs.paths.statistics, *present]]
     return plans.report_key_parts(digests, {"show_code": show_code})
 
 
-def _pages(inputs: AnalysisInputs, show_code: bool) -> None:
-    """Report, index and rendered notebooks; only what changed is rendered."""
+def _write_pages(inputs: AnalysisInputs, show_code: bool) -> None:
+    """Write report, index and rendered notebooks; only what changed is rendered."""
     from fitlib.report import pages as pages_report
 
     paths, parts = inputs.paths, _report_parts(inputs, show_code)
     (paths.root / REPORT).unlink(missing_ok=True)
     pages_report.write_assets(paths.assets)
     pages_report.write_report(paths.statistics, paths.report, show_code)
-    pages, rows = [paths.report, paths.index], [_front(paths)]
-    for row in _executed(inputs):
+    pages, rows = [paths.report, paths.index], [_results_row(paths)]
+    for row in _index_rows(inputs):
         links = []
         if row["notebook"].is_file():
             page = row["notebook"].with_suffix(".html")
@@ -260,7 +265,7 @@ def _pages(inputs: AnalysisInputs, show_code: bool) -> None:
     write_record(paths.root, "report", parts, sorted(_relative(paths, p) for p in pages), REPORT)
 
 
-def _front(paths: ExperimentPaths) -> dict:
+def _results_row(paths: ExperimentPaths) -> dict[str, Any]:
     tables = sorted(p for p in paths.tables.glob("*") if p.is_file())
     links = [("report", "report.html"), *((p.name, _relative(paths, p)) for p in tables)]
     return {"group": "Results", "task": "report and tables", "state": "done", "links": links}

@@ -1,4 +1,4 @@
-"""Removing what no result rests on: runs that were replaced or failed, interrupted attempts, cached data."""
+"""Removal of what no result depends on: superseded and failed runs, interrupted attempts, cached data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Leftover:
-    """A folder that can go, with the reason, the number of its files and their bytes."""
+    """A folder that can be removed, with the reason, the number of its files and their bytes."""
 
     folder: Path
     reason: str
@@ -30,24 +30,24 @@ class Leftover:
 
 
 def leftovers(paths: ExperimentPaths, with_cache: bool = False) -> list[Leftover]:
-    """What `clean` would remove; attempts count whether or not somebody works on them."""
+    """List what `clean` would remove, attempts of a live process included."""
     found = [(paths.superseded, "replaced or failed earlier")] if paths.superseded.is_dir() else []
     failed = (marked.parent for marked in sorted(paths.root.glob(f"runs/*/*/run-*/{FAILED}")))
     found += [(folder, "failed") for folder in failed if not (folder / RECORD).exists()]
     found += [(folder, "interrupted") for folder in paths.attempts() if not (folder / FAILED).exists()]
     found += [(folder, "cached data of all experiments") for folder, _ in cache.entries()] if with_cache else []
-    return [Leftover(folder, reason, *_measured(folder)) for folder, reason in found]
+    return [Leftover(folder, reason, *_size(folder)) for folder, reason in found]
 
 
-def clean(paths: ExperimentPaths, found: Iterable[Leftover]) -> str:
-    """Remove it, under the experiment's lock; returns the root hash of the manifest, which named superseded runs."""
+def clean(paths: ExperimentPaths, removable: Iterable[Leftover]) -> str:
+    """Remove the leftovers under the experiment's lock; return the root hash of the renewed manifest."""
     with locked(paths):
         paths.manifest.unlink(missing_ok=True)
-        for leftover in found:
+        for leftover in removable:
             shutil.rmtree(leftover.folder, ignore_errors=True)
         return write_manifest(paths)
 
 
-def _measured(folder: Path) -> tuple[int, int]:
+def _size(folder: Path) -> tuple[int, int]:
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     return len(sizes), sum(sizes)

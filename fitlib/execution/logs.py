@@ -1,11 +1,12 @@
-"""What a run told: the line that it shows while it works, its error, the output of its cells and of its kernel."""
+"""Logs of a run: the line that it shows while it works, its error, the output of its cells and of its kernel."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from fitlib.errors import InputError, did_you_mean
 from fitlib.execution.attempt import LOG
@@ -17,38 +18,40 @@ from fitlib.storage.records import FAILED
 ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def logs(plan: Plan, name: str) -> list[str]:
-    """Everything that the run (or technique) `name` and its earlier attempts told; InputError where there is none."""
+def log_lines(plan: Plan, name: str) -> list[str]:
+    """Return all output of the run or technique `name` and of its earlier attempts; InputError if it does not exist."""
     paths = plan.paths
-    known = {run.name: run.folder for run in plan.runs}
+    folders = {run.name: run.folder for run in plan.runs}
     arms = {run.name: run.name.partition("/")[2] for run in plan.runs}
-    known |= {f"{t}/{arms[run.name]}": run.folder for run in plan.runs for t in run.spec.techniques}
-    known |= {t.name: folder for t in plan.experiment.techniques for folder in _techniques(paths, t.name)}
-    chosen = [name] if name in known else [full for full in known if full.endswith(f"/{name}")]
+    folders |= {f"{t}/{arms[run.name]}": run.folder for run in plan.runs for t in run.spec.techniques}
+    folders |= {t.name: folder for t in plan.experiment.techniques for folder in _technique_folders(paths, t.name)}
+    chosen = [name] if name in folders else [full for full in folders if full.endswith(f"/{name}")]
     if not chosen:
-        remedy = did_you_mean(name, known, f"for example {next(iter(known))}")
+        remedy = did_you_mean(name, folders, f"for example {next(iter(folders))}")
         raise InputError(str(paths.root), "RUN", name, "no such run", remedy)
-    if len({known[full] for full in chosen}) > 1:
-        raise InputError(str(paths.root), "RUN", name, f"{len(chosen)} runs end so", f"say which: {chosen[0]} …")
-    told = [line for folder in _folders(paths, known[chosen[0]]) for line in _told(folder)]
-    return told or [f"{chosen[0]}: nothing yet"]
+    if len({folders[full] for full in chosen}) > 1:
+        raise InputError(
+            str(paths.root), "RUN", name, f"{len(chosen)} runs match", f"give the full name: {chosen[0]} …"
+        )
+    lines = [line for folder in _attempt_folders(paths, folders[chosen[0]]) for line in _log_of(folder)]
+    return lines or [f"{chosen[0]}: nothing yet"]
 
 
-def _techniques(paths: ExperimentPaths, technique: str) -> list[Path]:
-    """Where the metrics of a technique stand, of whichever family it is."""
+def _technique_folders(paths: ExperimentPaths, technique: str) -> list[Path]:
+    """Return the folders of a technique's metrics, whichever family it belongs to."""
     places = [paths, *(ExperimentPaths(folder) for folder in sorted(paths.root.glob("families/*")))]
     found = [place.technique(technique) for place in places]
     return [folder for folder in found if folder.is_dir()] or found[:1]
 
 
-def _folders(paths: ExperimentPaths, folder: Path) -> list[Path]:
-    """The folder of a task, attempts in progress beside it, and earlier attempts that were kept; the oldest first."""
+def _attempt_folders(paths: ExperimentPaths, folder: Path) -> list[Path]:
+    """Return earlier attempts that were kept, the folder of the task, and attempts in progress, oldest first."""
     earlier = sorted((paths.superseded / folder.relative_to(paths.root)).parent.glob(f"{folder.name}-*"))
     attempts = sorted(p for p in paths.attempts() if p.parent == folder.parent and p.stem.lstrip(".") == folder.name)
     return [found for found in [*earlier, folder, *attempts] if found.is_dir()]
 
 
-def _told(folder: Path) -> Iterator[str]:
+def _log_of(folder: Path) -> Iterator[str]:
     yield f"== {folder}"
     if (folder / PROGRESS).is_file():
         yield (folder / PROGRESS).read_text(encoding="utf-8", errors="replace").strip()
@@ -62,7 +65,7 @@ def _told(folder: Path) -> Iterator[str]:
 
 
 def _outputs(notebook: Path) -> Iterator[str]:
-    """The text of every cell's output; nothing of a notebook that was torn."""
+    """Yield the text of every cell's output; nothing of a torn notebook."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError):
@@ -74,9 +77,9 @@ def _outputs(notebook: Path) -> Iterator[str]:
             yield from found
 
 
-def _text(output: dict) -> list[str]:
+def _text(output: Mapping[str, Any]) -> list[str]:
     if output.get("output_type") == "error":
-        text: object = "\n".join(output.get("traceback", ()))
+        text = "\n".join(output.get("traceback", ()))
     else:
         text = output.get("text") or output.get("data", {}).get("text/plain", "")
     return ESCAPES.sub("", text if isinstance(text, str) else "".join(text)).splitlines()

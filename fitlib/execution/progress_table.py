@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fitlib.experiment.plan import PlannedRun, States
 
 EPOCH = re.compile(r"epoch (\d+) of (\d+)")
-SHOWN = 4  # running runs that a row names
+SHOWN = 4  # running runs whose epoch a row shows
 
 
 @dataclass
@@ -25,15 +25,15 @@ class Row:
     seconds: list[float] = field(default_factory=list)
 
     def running(self, running: Mapping[str, str]) -> dict[str, str]:
-        """Those that are executed, with the line that each shows."""
+        """Return those of the row that are being executed, with the line that each shows."""
         return {name: line for name, line in running.items() if name in self.waiting}
 
 
-class Board:
-    """What the runs of an experiment are up to.
+class ProgressTable:
+    """The progress of an experiment's runs, one row for each training.
 
     states: of all runs; waiting: those that are not done and will be executed (None: all that are not done); seconds:
-    how long earlier runs took, by name.
+    wall time of earlier runs, by name.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Board:
             else:
                 row.waiting.add(run.name)
         for name, value in (seconds or {}).items():
-            if row := self._row(name):
-                row.seconds.append(value)
+            if earlier := self._row(name):
+                earlier.seconds.append(value)
 
     def done(self, kind: str, name: str, seconds: float) -> None:
-        """A run is done."""
+        """Count a run as done."""
         row = self._row(name) if kind == "train" else None
         if row:
             row.waiting.discard(name)
@@ -65,28 +65,28 @@ class Board:
             row.seconds.append(seconds)
 
     def failed(self, kind: str, name: str) -> None:
-        """A run failed for good."""
+        """Count a run as failed, without another attempt."""
         row = self._row(name) if kind == "train" else None
         if row:
             row.waiting.discard(name)
             row.failed += 1
 
     def left(self, running: Mapping[str, str]) -> float | None:
-        """Seconds until all is done, by the mean time of each training's runs; None where nothing tells."""
-        known = [second for row in self.rows.values() for second in row.seconds]
+        """Return the seconds until all is done, by the mean time of each training's runs; None if unknown."""
+        measured = [second for row in self.rows.values() for second in row.seconds]
         at_once = sum(len(row.running(running)) for row in self.rows.values())
-        if not known or not at_once:
+        if not measured or not at_once:
             return None
-        mean = sum(known) / len(known)
+        mean = sum(measured) / len(measured)
         return sum(_mean(row.seconds, mean) * len(row.waiting) for row in self.rows.values()) / at_once
 
-    def table(self, running: Mapping[str, str], title: str = "") -> Any:
-        """A table of rich, one row for each training."""
+    def render(self, running: Mapping[str, str], title: str = "") -> Any:
+        """Return a rich table with one row for each training."""
         from rich.table import Table
 
         left = self.left(running)
-        told = f"about {duration(left)} left" if left is not None else ""
-        table = Table(caption=", ".join(part for part in (title, told) if part), caption_justify="left")
+        estimate = f"about {duration(left)} left" if left is not None else ""
+        table = Table(caption=", ".join(part for part in (title, estimate) if part), caption_justify="left")
         table.add_column("technique", overflow="fold")
         for name in ("done", "running", "failed", "left", "time left"):
             table.add_column(name, justify="left" if name == "running" else "right")
@@ -109,7 +109,11 @@ class Board:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 42 s, 3 min 20 s, 2 h 5 min."""
+    """Format seconds as 42 s, 3 min 20 s or 2 h 5 min.
+
+    >>> duration(7500)
+    '2 h 5 min'
+    """
     seconds = round(max(seconds, 0))
     if seconds < 60:
         return f"{seconds} s"
@@ -118,7 +122,7 @@ def duration(seconds: float) -> str:
 
 
 def _running(now: Mapping[str, str]) -> str:
-    """How many run, and the epochs of the first of them: `2 (epoch 3/24, 5/24)`."""
+    """Return the number of running runs and the epochs of the first ones: `2 (epoch 3/24, 5/24)`."""
     if not now:
         return "0"
     epochs = [f"{found[1]}/{found[2]}" for found in map(EPOCH.search, now.values()) if found]
@@ -127,5 +131,5 @@ def _running(now: Mapping[str, str]) -> str:
     return f"{len(now)} (epoch {', '.join(epochs[:SHOWN])}{' …' if len(epochs) > SHOWN else ''})"
 
 
-def _mean(values: list[float], otherwise: float) -> float:
-    return sum(values) / len(values) if values else otherwise
+def _mean(values: list[float], default: float) -> float:
+    return sum(values) / len(values) if values else default

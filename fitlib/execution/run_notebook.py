@@ -1,4 +1,4 @@
-"""Executing notebooks: where they are, what they accept, and whether every cell of a copy really ran."""
+"""Execution of one notebook with papermill, in a kernel of its own."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitlib.errors import Crashed, RunFailed
 from fitlib.experiment.notebooks import check_executed
+
+if TYPE_CHECKING:
+    from papermill.exceptions import PapermillExecutionError
 
 ADDRESS_GRAMMAR = "rfc3987_syntax"  # jsonschema's optional check of internationalised addresses: slow to build
 ENGINE = "fitlib"
@@ -23,15 +26,15 @@ def execute(
     parameters: Mapping[str, object],
     environment: Mapping[str, str],
     log: Path | None = None,
-    started: Callable[[int], None] = lambda pid: None,
+    on_start: Callable[[int], None] = lambda pid: None,
     modules: Sequence[str] = (),
-    told: Callable[[Mapping[str, Any]], None] | None = None,
+    on_output: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> None:
     """Execute a notebook with papermill in a kernel of its own; the executed copy is `target`.
 
-    `started` is told the kernel's pid; `modules` are imported before its first cell (`fitlib.execution.kernels`);
-    `told` hears what it shows. Raises RunFailed with the last lines of the traceback, Crashed where the kernel was
-    gone.
+    `on_start` is called with the kernel's pid, `on_output` with every message of its output; `modules` are imported
+    before its first cell (`fitlib.execution.kernels`). RunFailed with the last lines of the traceback where a cell
+    raised; Crashed where the kernel was gone.
     """
     papermill = _papermill()
     from papermill.exceptions import PapermillExecutionError
@@ -48,29 +51,29 @@ def execute(
             engine_name=ENGINE,
             autosave_cell_every=0,
             kernel_name="python3",
-            language="python",  # a notebook need not say so
+            language="python",  # a notebook need not declare it
             start_timeout=START_SECONDS,
             shutdown_kernel="immediate",  # all outputs are here; a graceful end waits and polls for a second
-            kernel_manager_class=manager_class(environment, log, started, modules, told),
+            kernel_manager_class=manager_class(environment, log, on_start, modules, on_output),
         )
     except PapermillExecutionError as error:
         raise RunFailed(_tail(error)) from None
     except OSError:
         raise
-    except Exception as error:  # nbclient has many names for a kernel that is gone
+    except Exception as error:  # nbclient has many errors for a kernel that is gone
         detail = " ".join(f"{type(error).__name__}: {error}".split())
         raise Crashed(f"the kernel died or never answered: it was killed, or memory ran out ({detail})") from None
     check_executed(target)
 
 
 def _papermill() -> ModuleType:
-    """papermill, imported without a grammar of addresses that takes longer than all the rest and no notebook needs.
+    """Import papermill without a grammar of addresses that takes longer than all the rest and no notebook needs.
 
-    jsonschema does without a module that is not there.
+    jsonschema does without the grammar where its module cannot be imported.
     """
-    unknown = ADDRESS_GRAMMAR not in sys.modules
-    if unknown:
-        sys.modules[ADDRESS_GRAMMAR] = None
+    hide = ADDRESS_GRAMMAR not in sys.modules
+    if hide:
+        sys.modules[ADDRESS_GRAMMAR] = None  # type: ignore[assignment]  # None makes its import fail
     try:
         import papermill
         from papermill.engines import papermill_engines
@@ -80,11 +83,11 @@ def _papermill() -> ModuleType:
         papermill_engines.register(ENGINE, FitlibEngine)
         return papermill
     finally:
-        if unknown:
+        if hide:
             del sys.modules[ADDRESS_GRAMMAR]
 
 
-def _tail(error: object) -> str:
+def _tail(error: PapermillExecutionError) -> str:
     lines = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback)).strip().splitlines()
     last = f"{error.ename}: {error.evalue}"
     return "\n".join([*lines[-TAIL_LINES:], *([] if lines and lines[-1].strip() == last.strip() else [last])])

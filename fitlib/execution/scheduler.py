@@ -1,7 +1,7 @@
-"""Working tasks off as soon as they can run, on whatever takes a function and gives a future.
+"""The task scheduler: runs each task as soon as those that it needs have ended, on any executor.
 
-The process that calls this holds the experiment's lock. It hands jobs out, sleeps, and puts finished attempts in their
-place; everything that computes happens where the executor has its workers.
+The calling process holds the experiment's lock. It submits jobs, sleeps, and commits finished attempts; all computation
+happens in the executor's workers.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Protocol
 
 from fitlib.errors import FitlibError, InputError, RunFailed
 from fitlib.execution.executors.base import Executor
-from fitlib.execution.jobs import Done, Job, perform
+from fitlib.execution.jobs import AttemptResult, Job, perform
 from fitlib.storage.lock import BEAT
 
-RANKS = {"train": 1}  # whatever else can run goes first: it is short, and somebody waits for it
+RANKS = {"train": 1}  # all other kinds (rank 0) go first: they are short, and users wait for their results
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task of the plan as the workflow sees it.
+    """A task of the plan as the scheduler sees it.
 
-    needs: names of tasks that have to end first, done or failed; job: what is to be done, made when it can be (None:
-    nothing); accept: puts a finished attempt in its place and returns the error, if it failed after all; again: clears
+    needs: names of the tasks that have to end first, done or failed; job: makes the job once those have ended (None:
+    nothing to do); accept: commits a finished attempt and returns its error, "" if it is good; prepare_retry: clears
     the way for another attempt after a crash, given the error.
     """
 
@@ -35,36 +35,42 @@ class Task:
     kind: str
     needs: frozenset[str]
     job: Callable[[], Job | None]
-    accept: Callable[[Done], str]
-    again: Callable[[str], None] = lambda error: None
+    accept: Callable[[AttemptResult], str]
+    prepare_retry: Callable[[str], None] = lambda error: None
 
 
 class Listener(Protocol):
-    """Who is told what happens."""
+    """An observer of task events."""
 
-    def started(self, task: Task) -> None: ...
+    def started(self, task: Task) -> None:
+        """Observe that a job was submitted."""
+        ...
 
-    def done(self, task: Task, done: Done) -> None: ...
+    def done(self, task: Task, result: AttemptResult) -> None:
+        """Observe that a task is done."""
+        ...
 
-    def failed(self, task: Task, done: Done, error: str, again: bool) -> None: ...
+    def failed(self, task: Task, result: AttemptResult, error: str, will_retry: bool) -> None:
+        """Observe that an attempt failed."""
+        ...
 
 
 @dataclass
 class Result:
-    """How many tasks were executed, and the failures in words."""
+    """The number of tasks executed, and a description of each failure."""
 
     executed: int = 0
     failures: list[str] = field(default_factory=list)
 
 
-def work_off(
+def execute_tasks(
     tasks: Sequence[Task], executor: Executor, listener: Listener, retries: int = 1, check: Callable = lambda: None
 ) -> Result:
-    """Work off all tasks, each when those that it needs have ended; `check` is called now and then and may raise.
+    """Execute all tasks, each when those that it needs have ended; `check` is called periodically and may raise.
 
-    A crash (the kernel or worker was gone) is tried again up to `retries` times; what failed by itself is not. A task
-    whose kernel failed does not stop the others. InputError where a worker refuses its job; then, and whenever
-    something else is raised here, jobs in hand are ended first.
+    A task that crashed (its kernel or worker was gone) is retried up to `retries` times, one that failed by itself is
+    not. A failed task does not stop the others. InputError where a worker refuses its job; then, and whenever
+    something else is raised here, running jobs are ended first.
     """
     workflow = _Workflow(tasks, executor, listener, retries)
     try:
@@ -80,7 +86,8 @@ def work_off(
 class _Workflow:
     def __init__(self, tasks: Sequence[Task], executor: Executor, listener: Listener, retries: int):
         self.executor, self.listener, self.retries = executor, listener, retries
-        self.result, self.running, self.ready = Result(), 0, []
+        self.result, self.running = Result(), 0
+        self.ready: list[tuple[int, int, Task]] = []  # a heap by rank, then order in the plan
         self._order = {task.name: (RANKS.get(task.kind, 0), number) for number, task in enumerate(tasks)}
         self._unmet = {task.name: set(task.needs) & self._order.keys() for task in tasks}
         self._needed_by: dict[str, list[Task]] = {}
@@ -93,13 +100,13 @@ class _Workflow:
                 self._push(task)
 
     def submit(self) -> None:
-        """Hand out what can run, as far as the executor has room."""
+        """Submit tasks that can run, as far as the executor has free slots."""
         with self.executor.batch():
             while self.ready and (self.executor.slots is None or self.running < self.executor.slots):
                 self._start(heapq.heappop(self.ready)[-1])
 
     def wait(self, check: Callable) -> None:
-        """Sleep until something has ended."""
+        """Sleep until a task has ended."""
         while self.running:
             check()
             try:
@@ -115,10 +122,10 @@ class _Workflow:
         try:
             job = task.job()
         except (RunFailed, OSError) as error:
-            self._failed(task, Done("", str(error)), str(error))
+            self._fail(task, AttemptResult("", str(error)), str(error))
             return
         if job is None:
-            self._free(task)
+            self._release_dependents(task)
             return
         self.listener.started(task)
         self.running += 1
@@ -127,43 +134,43 @@ class _Workflow:
 
     def _end(self, task: Task, future: Future) -> None:
         self.running -= 1
-        done = _outcome(future)
-        error = task.accept(done) or done.error
+        attempt = _result_of(future)
+        error = task.accept(attempt) or attempt.error
         if not error:
             self.result.executed += 1
-            self.listener.done(task, done)
-            self._free(task)
-        elif done.crashed and self._crashes[task.name] < self.retries:
+            self.listener.done(task, attempt)
+            self._release_dependents(task)
+        elif attempt.crashed and self._crashes[task.name] < self.retries:
             self._crashes[task.name] += 1
-            self.listener.failed(task, done, error, again=True)
-            task.again(error)
+            self.listener.failed(task, attempt, error, will_retry=True)
+            task.prepare_retry(error)
             self._push(task)
         else:
-            self._failed(task, done, error)
+            self._fail(task, attempt, error)
 
-    def _failed(self, task: Task, done: Done, error: str) -> None:
+    def _fail(self, task: Task, attempt: AttemptResult, error: str) -> None:
         self.result.failures.append(f"{task.name}: {error}")
-        self.listener.failed(task, done, error, again=False)
-        self._free(task)
+        self.listener.failed(task, attempt, error, will_retry=False)
+        self._release_dependents(task)
 
-    def _free(self, task: Task) -> None:
-        """The task has ended: what needed nothing but it can run."""
+    def _release_dependents(self, task: Task) -> None:
+        """Queue the tasks that waited for this one only."""
         for other in self._needed_by.pop(task.name, ()):
             self._unmet[other.name].discard(task.name)
             if not self._unmet[other.name]:
                 self._push(other)
 
 
-def _outcome(future: Future) -> Done:
-    """What a worker returned, or what its loss comes to."""
+def _result_of(future: Future) -> AttemptResult:
+    """Return what a worker returned, or a crash where the worker was lost."""
     try:
         return future.result()
     except CancelledError:
-        raise RunFailed("the executor dropped a job that nobody cancelled: is its scheduler still there?") from None
+        raise RunFailed("the executor dropped a job that was not cancelled: is its scheduler still running?") from None
     except InputError:
         raise
     except (FitlibError, OSError) as error:
-        return Done("", str(error))
-    except Exception as error:  # each executor has its own names for a worker that is gone
-        told = (str(error).strip().splitlines() or [""])[0]
-        return Done("", f"its worker was lost ({type(error).__name__}: {told})", crashed=True)
+        return AttemptResult("", str(error))
+    except Exception as error:  # each executor has errors of its own for a worker that is gone
+        reason = (str(error).strip().splitlines() or [""])[0]
+        return AttemptResult("", f"its worker was lost ({type(error).__name__}: {reason})", crashed=True)

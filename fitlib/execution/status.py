@@ -8,36 +8,37 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fitlib.execution import determinism_cost
-from fitlib.execution.progress_table import Board, duration
+from fitlib.execution.progress_table import ProgressTable, duration
 from fitlib.experiment.plan import Plan, States
 from fitlib.storage.lock import is_locked
 from fitlib.storage.paths import PROGRESS, ExperimentPaths
 
-INTERVAL = 2.0  # seconds between two looks of `watch`
+INTERVAL = 2.0  # seconds between two updates of `watch`
 
 
 def lines(plan: Plan) -> list[str]:
-    """What `fitlib status` prints of one experiment: a summary, then a line for each training and arm."""
+    """Return the lines of `fitlib status` for one experiment: a summary, then one for each training and arm."""
     states, paths = plan.states(), plan.paths
-    now = _now(paths)
+    now = _running_now(paths)
     total = Counter("running" if run.name in now else _short(state.state) for run, state in states)
-    shown = ", ".join(f"{total[name]} {name}" for name in ("done", "running", "failed", "left") if total[name])
-    head = f"{plan.experiment.name}: {shown} of {len(states)} runs{_time_left(paths, total, is_locked(paths))}"
-    costs = [f"  {line}" for line in determinism_cost.told(determinism_cost.gather(paths))]
+    counts = ", ".join(f"{total[name]} {name}" for name in ("done", "running", "failed", "left") if total[name])
+    head = f"{plan.experiment.name}: {counts} of {len(states)} runs{_time_left(paths, total, is_locked(paths))}"
+    costs = [f"  {line}" for line in determinism_cost.sentences(determinism_cost.read_costs(paths))]
     return [head, *_by_arm(states), *_epochs(now), *costs, *(f"  report: {report}" for report in paths.reports())]
 
 
 def watch(plan: Plan, show: Callable[[str], None] = print) -> None:
-    """Show the state again and again while somebody works: a table on a terminal, changed lines elsewhere."""
+    """Keep showing the state while the experiment is executed: a table on a terminal, changed lines elsewhere."""
     if not sys.stdout.isatty():
-        told = ""
+        last_shown = ""
         while True:
             head = lines(plan)[0]
-            if head != told:
+            if head != last_shown:
                 show(head)
-            told = head
+            last_shown = head
             if not is_locked(plan.paths):
                 return
             time.sleep(INTERVAL)
@@ -50,27 +51,27 @@ def watch(plan: Plan, show: Callable[[str], None] = print) -> None:
 
 
 def running(paths: ExperimentPaths) -> dict[str, str]:
-    """Full names, such as `training/arm/run-07`, of the runs that have an attempt, with the last line each shows."""
+    """Return the names, such as `training/arm/run-07`, of runs with an attempt, and the last line each shows."""
     runs = paths.root / "runs"
     attempts = [p for p in paths.attempts() if p.is_relative_to(runs)]
-    return {p.relative_to(runs).with_suffix("").as_posix(): _shown(p) for p in attempts}
+    return {p.relative_to(runs).with_suffix("").as_posix(): _last_line(p) for p in attempts}
 
 
-def _shown(attempt: Path) -> str:
+def _last_line(attempt: Path) -> str:
     try:
         return (attempt / PROGRESS).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return ""
 
 
-def _now(paths: ExperimentPaths) -> dict[str, str]:
-    """Attempts that somebody works on."""
+def _running_now(paths: ExperimentPaths) -> dict[str, str]:
+    """Return the attempts of a live process; without a lock those on disk are interrupted."""
     return running(paths) if is_locked(paths) else {}
 
 
-def _table(plan: Plan) -> object:
-    now = _now(plan.paths)
-    return Board(plan.states(), None, _wall_times(plan.paths.timings)).table(now, plan.experiment.name)
+def _table(plan: Plan) -> Any:
+    now = _running_now(plan.paths)
+    return ProgressTable(plan.states(), None, _wall_times(plan.paths.timings)).render(now, plan.experiment.name)
 
 
 def _epochs(now: dict[str, str]) -> list[str]:
@@ -89,17 +90,17 @@ def _short(state: str) -> str:
     return state if state in ("done", "failed") else "left"
 
 
-def _time_left(paths: ExperimentPaths, total: Counter, working: bool) -> str:
-    """Time left from the mean wall time of earlier runs and the number that run at once."""
+def _time_left(paths: ExperimentPaths, total: Counter, active: bool) -> str:
+    """Estimate the time left from the mean wall time of earlier runs and the number of running ones."""
     waiting = total["left"] + total["running"]
-    seconds = list(_wall_times(paths.timings).values()) if working and waiting else []
+    seconds = list(_wall_times(paths.timings).values()) if active and waiting else []
     if not seconds:
         return ""
     return f", about {duration(sum(seconds) / len(seconds) * waiting / max(total['running'], 1))} left"
 
 
 def _wall_times(timings: Path) -> dict[str, float]:
-    """Seconds of each earlier run, the last one of a name; lines that a crash tore are passed over."""
+    """Read the seconds of each run, the last entry of a name; lines torn by a crash are skipped."""
     if not timings.exists():
         return {}
     found = {}

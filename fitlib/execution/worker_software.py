@@ -1,4 +1,4 @@
-"""What a worker computes with, so that one with other versions is refused before it changes any number."""
+"""Software of a worker, so that one with other versions is refused before it changes any number."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FITLIB = "fitlib source"
 
 
 @cache
-def software() -> Mapping[str, str]:
-    """Python, the packages that tasks compute with, and fitlib's own sources, as this process would use them."""
+def software_versions() -> Mapping[str, str]:
+    """Return the versions of Python, of the packages that tasks compute with, and of fitlib's source."""
     packages = sorted({"ipykernel", *(name for names in NUMERIC.values() for name in names)})
     found = {"python": platform.python_version(), **{name: _version(name) for name in packages}}
     sources = sorted(path for path in PACKAGE.rglob("*.py"))
@@ -26,16 +26,16 @@ def software() -> Mapping[str, str]:
 
 
 def refuse_other_software(expected: Mapping[str, str], found: Mapping[str, str], worker: str) -> None:
-    """InputError that names every package of which a worker has another version."""
+    """Raise InputError listing every package of which a worker has another version."""
     other = [name for name in expected if found.get(name) != expected[name]]
     if other:
-        told = ", ".join(f"{name} {found.get(name, 'missing')} instead of {expected[name]}" for name in other)
+        differences = ", ".join(f"{name} {found.get(name, 'missing')} instead of {expected[name]}" for name in other)
         remedy = "install the same requirements.lock and fitlib there"
-        raise InputError("worker", "versions", worker, f"it has {told}", remedy)
+        raise InputError("worker", "versions", worker, f"it has {differences}", remedy)
 
 
 def refuse_without_kernel() -> None:
-    """InputError where this Python has no kernel that could execute a notebook."""
+    """Raise InputError where this Python has no kernel that could execute a notebook."""
     if find_spec("ipykernel") is None:
         raise InputError("kernel", "ipykernel", None, "this Python has no kernel", "pip install ipykernel")
 

@@ -57,7 +57,7 @@ def analyze(
     with locked(paths):
         _sweep(paths)
         for note in notes:
-            progress.say(note)
+            progress.print_line(note)
         write()
         return analyse(_inputs(paths, found, baseline, analysis), jobs, progress)
 

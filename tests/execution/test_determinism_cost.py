@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from fitlib.execution.determinism_cost import gather, told, write
+from fitlib.execution.determinism_cost import read_costs, sentences, write_costs
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.machine import STEP_COST_MIME
 from fitlib.storage.manifest import OUTSIDE
@@ -57,14 +57,14 @@ def test_costs_are_gathered_from_the_first_runs_by_hardware(tmp_path):
     )
     (tmp_path / "runs/baseline/torn/run-00").mkdir(parents=True)
     (tmp_path / "runs/baseline/torn/run-00/train.ipynb").write_text("{")
-    lines = write(paths)
+    lines = write_costs(paths)
     assert lines == [
         "deterministic algorithms: a step takes 1.30 times as long (1.10 to 1.50 in 2 measurements); cpu 1",
         "cost of determinism not measured: no put_; cpu 2",
     ]
-    assert lines == told(gather(paths)) and paths.determinism.name in OUTSIDE
+    assert lines == sentences(read_costs(paths)) and paths.determinism.name in OUTSIDE
     assert paths.determinism.read_text().splitlines()[2].startswith("baseline,other,cpu 2,3.0,2.0,,")
 
 
 def test_nothing_is_written_where_nothing_was_measured(tmp_path):
-    assert write(ExperimentPaths(tmp_path)) == [] and not (tmp_path / "determinism.csv").exists()
+    assert write_costs(ExperimentPaths(tmp_path)) == [] and not (tmp_path / "determinism.csv").exists()

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from fitlib.execution import limits as limits_execution
-from fitlib.execution.limits import ORPHANED, Lease, LeaseWatch, Limits, Watch, memory_of
+from fitlib.execution.limits import ORPHANED, Lease, LeaseMonitor, Limits, Watchdog, memory_in_use
 from fitlib.storage.lock import Holder
 
 HOLDING = "import time; held = b'x' * {size}; print('ready', flush=True); time.sleep(60)"
@@ -33,8 +33,8 @@ def process():
 
 def ended(victim, limits, lease=None):
     """Watch a process until it is dead; the reason."""
-    with Watch(limits, lease) as watching:
-        watching.kernel(victim.pid)
+    with Watchdog(limits, lease) as watching:
+        watching.watch(victim.pid)
         victim.wait(timeout=30)
     return watching.reason
 
@@ -50,8 +50,8 @@ def test_a_kernel_that_holds_too_much_is_ended(process):
 
 def test_a_kernel_within_its_limits_is_left_alone(process):
     victim = process(HOLDING.format(size=1))
-    with Watch(Limits(seconds=60, memory=1000 * MIB)) as watching:
-        watching.kernel(victim.pid)
+    with Watchdog(Limits(seconds=60, memory=1000 * MIB)) as watching:
+        watching.watch(victim.pid)
         time.sleep(3 * limits_execution.INTERVAL)
     assert watching.reason == "" and victim.poll() is None
 
@@ -69,24 +69,24 @@ def test_a_lease_holds_as_long_as_the_lock_is_the_batchs_and_changes(tmp_path, m
     lock, now = tmp_path / "lock", [1000.0]
     monkeypatch.setattr(limits_execution.time, "monotonic", lambda: now[0])
     _holder(lock, "mine")
-    lease = LeaseWatch(Lease(str(lock), "mine"))
-    assert lease.holds()
+    lease = LeaseMonitor(Lease(str(lock), "mine"))
+    assert lease.is_held()
     now[0] += 3 * limits_execution.STALE
     os.utime(lock, (1, 1))  # another time than before: a heartbeat, whatever the clocks say
-    assert lease.holds()
+    assert lease.is_held()
     now[0] += 3 * limits_execution.STALE
-    assert not lease.holds()
+    assert not lease.is_held()
     _holder(lock, "somebody else's")
-    assert not lease.holds()
+    assert not lease.is_held()
 
 
 def test_one_look_at_a_missing_lock_does_not_end_a_lease(tmp_path):
-    assert LeaseWatch(Lease(str(tmp_path / "lock"), "mine")).holds()
+    assert LeaseMonitor(Lease(str(tmp_path / "lock"), "mine")).is_held()
 
 
 SHARING = """
 import multiprocessing, os
-from fitlib.execution.limits import memory_of
+from fitlib.execution.limits import memory_in_use
 
 held = bytearray(os.urandom(300 << 20))
 fork = multiprocessing.get_context("fork")
@@ -94,14 +94,14 @@ everybody, told, proceed = fork.Barrier(3), fork.Queue(), fork.Event()
 
 def share():
     everybody.wait()
-    told.put(memory_of(os.getpid()))
+    told.put(memory_in_use(os.getpid()))
     proceed.wait()
 
 children = [fork.Process(target=share) for _ in range(3)]
 for child in children:
     child.start()
 largest = max(told.get(timeout=60) for _ in children)
-print(largest, memory_of(os.getpid()))  # the latter with its children
+print(largest, memory_in_use(os.getpid()))  # the latter with its children
 proceed.set()
 for child in children:
     child.join()
@@ -120,7 +120,7 @@ def test_a_process_that_is_gone_holds_nothing(process):
     victim = process(HOLDING.format(size=1))
     victim.kill()
     victim.wait()
-    assert memory_of(victim.pid) == 0
+    assert memory_in_use(victim.pid) == 0
 
 
 def test_every_holding_has_a_token_of_its_own():

@@ -9,7 +9,7 @@ from rich.console import Console
 from fitlib.execution import status
 from fitlib.execution.kernels.last_line import LastLine, shown_line
 from fitlib.execution.progress import Progress
-from fitlib.execution.progress_table import Board, duration
+from fitlib.execution.progress_table import ProgressTable, duration
 from fitlib.execution.run_notebook import execute
 from fitlib.execution.scheduler import Task
 from fitlib.experiment.parse import make_experiment
@@ -38,7 +38,7 @@ def states(plan, **given):
 
 def shown(board, running):
     console = Console(file=io.StringIO(), width=100)
-    console.print(board.table(running))
+    console.print(board.render(running))
     return console.file.getvalue()
 
 
@@ -48,31 +48,31 @@ def row(text, label):
 
 def test_a_row_counts_what_is_done_running_failed_and_left(plan):
     found = states(plan, baseline__ulp__run_00="done", baseline__ulp__run_01="failed")
-    told = row(shown(Board(found), {"baseline/ulp/run-02": "epoch 3 of 24, training loss 0.1"}), "S-Base")
+    told = row(shown(ProgressTable(found), {"baseline/ulp/run-02": "epoch 3 of 24, training loss 0.1"}), "S-Base")
     assert told == ["S-Base", "1", "1 (epoch 3/24)", "1", "1", ""]
 
 
 def test_techniques_that_share_a_training_share_a_row(plan):
-    text = shown(Board(states(plan)), {})
+    text = shown(ProgressTable(states(plan)), {})
     assert row(text, "S-DI1")[0] == "S-DI1, S-DI2" and text.count("S-DI2") == 1
 
 
 def test_a_failed_run_that_is_made_again_is_waiting(plan):
     found = states(plan, baseline__ulp__run_01="failed")
-    board = Board(found, [task for task, _ in found])
+    board = ProgressTable(found, [task for task, _ in found])
     assert row(shown(board, {}), "S-Base") == ["S-Base", "0", "0", "0", "4", ""]
 
 
 def test_time_left_is_the_mean_of_each_training_shared_by_those_at_work(plan):
     found = states(plan, baseline__ulp__run_00="done")
-    board = Board(found, None, {"baseline/ulp/run-00": 10.0, "domain-independent/ulp/run-09": 30.0})
+    board = ProgressTable(found, None, {"baseline/ulp/run-00": 10.0, "domain-independent/ulp/run-09": 30.0})
     running = dict.fromkeys(("baseline/ulp/run-01", "domain-independent/ulp/run-00"), "")
     assert board.left(running) == (10 * 3 + 30 * 4) / 2
-    assert board.left({}) is None and Board(found).left(running) is None
+    assert board.left({}) is None and ProgressTable(found).left(running) is None
 
 
 def test_what_ends_moves_from_waiting_to_done_or_failed(plan):
-    board = Board(states(plan))
+    board = ProgressTable(states(plan))
     board.done("train", "baseline/ulp/run-00", 1.0)
     board.failed("train", "baseline/ulp/run-01")
     board.done("metrics", "metrics S-Base", 1.0)
@@ -88,7 +88,7 @@ def test_without_a_terminal_every_task_is_a_line(plan):
     progress, found = Progress(stream), states(plan)
     progress.begin(found, [t for t, _ in found], [task("baseline/ulp/run-00", "train"), task("m", "metrics")], dict)
     progress.done("train", "baseline/ulp/run-00", 2.0)
-    progress.failed("metrics", "m", "Traceback\nValueError: bad", again=True)
+    progress.failed("metrics", "m", "Traceback\nValueError: bad", will_retry=True)
     progress.failed("metrics", "m", "Traceback\nValueError: bad")
     progress.close()
     lines = stream.getvalue().splitlines()
@@ -162,8 +162,8 @@ def test_a_line_is_written_now_and_then_and_forgotten_in_the_end(tmp_path):
     for text in ("epoch 1 of 8", "epoch 2 of 8"):
         line(display(text))
     assert (tmp_path / PROGRESS).read_text() == "epoch 1 of 8"  # the second came within a second
-    line.forget()
-    line.forget()
+    line.remove()
+    line.remove()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -173,5 +173,5 @@ def test_a_kernel_is_heard_while_it_works(tmp_path):
     notebook.cells += [nbformat.v4.new_code_cell("print('epoch 1 of 8')")]
     nbformat.write(notebook, tmp_path / "n.ipynb")
     heard = []
-    execute(tmp_path / "n.ipynb", tmp_path / "done.ipynb", {}, {}, told=lambda m: heard.append(shown_line(m)))
+    execute(tmp_path / "n.ipynb", tmp_path / "done.ipynb", {}, {}, on_output=lambda m: heard.append(shown_line(m)))
     assert "epoch 1 of 8" in heard

@@ -519,7 +519,7 @@ def test_a_control_arm_without_weights_compares_predictions(here):
 def without_analysis(monkeypatch):
     monkeypatch.setattr("fitlib.execution.analysis_inputs.ExperimentAnalysis.tasks", lambda *_: [])
     monkeypatch.setattr(
-        "fitlib.execution.analysis_inputs.ExperimentAnalysis.conclude",
+        "fitlib.execution.analysis_inputs.ExperimentAnalysis.write_reports",
         lambda _, result, *__: Outcome(failures=result.failures),
     )
 

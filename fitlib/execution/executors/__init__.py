@@ -1,1 +1,1 @@
-"""Executors: where jobs run, one adapter for each place (threads, Dask, SLURM)."""
+"""Executors of jobs: one adapter each for threads of this process, Dask and SLURM."""

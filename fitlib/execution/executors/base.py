@@ -1,10 +1,10 @@
-"""Where the plan's tasks are executed: anything that takes a function and returns a future, behind one interface."""
+"""The interface of executors: anything that takes a function and returns a future, with its choice and settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -13,44 +13,59 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fitlib.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    from fitlib.execution.jobs import Done, Job, Terms
+    from fitlib.execution.jobs import AttemptResult, Job, Terms
 
 ADAPTERS = {"local": "local", "dask": "dask_cluster", "slurm": "slurm"}
 
 
 class Executor(Protocol):
-    """Executes jobs. `slots`: how many it takes at once, None if it keeps a queue of its own; `remote`: elsewhere?"""
+    """An executor of jobs.
 
-    slots: int | None
-    remote: bool
+    `slots`: how many jobs it takes at once, None if it has a queue of its own; `remote`: whether its workers may be on
+    other machines.
+    """
 
-    def ready(self, terms: Terms) -> str:
-        """Check the workers against the terms as far as they are there; a sentence that says what works."""
+    @property
+    def slots(self) -> int | None:
+        """Return how many jobs it takes at once."""
         ...
 
-    def submit(self, function: Callable[[Job], Done], job: Job) -> Future[Done]: ...
+    @property
+    def remote(self) -> bool:
+        """Return whether workers may be on other machines."""
+        ...
+
+    def check_workers(self, terms: Terms) -> str:
+        """Check existing workers against the terms; return a sentence that describes the workers."""
+        ...
+
+    def submit(self, function: Callable[[Job], AttemptResult], job: Job) -> Future[AttemptResult]:
+        """Execute a job in a worker."""
+        ...
 
     def batch(self) -> AbstractContextManager:
-        """Whatever is submitted inside may be handed on together."""
+        """Return a context; jobs submitted inside it may be handed on together."""
         ...
 
     def cancel(self) -> None:
-        """End what runs, forget what waits."""
+        """End running jobs, forget waiting ones."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release the workers."""
+        ...
 
 
 @dataclass(frozen=True)
-class Choice:
-    """An executor as a user names it: its name, the address of its scheduler, settings `key=value`."""
+class ExecutorChoice:
+    """A user's choice of an executor: its name, the address of its scheduler, settings `key=value`."""
 
     name: str = "local"
     address: str | None = None
     settings: Sequence[str] = field(default_factory=tuple)
 
-    def checked(self) -> Any:
-        """The settings as the adapter's own model; InputError for an unknown executor, setting or value."""
+    def validated_settings(self) -> Any:
+        """Return the settings as the adapter's model; InputError for an unknown executor, setting or value."""
         from fitlib.experiment.schema import validated
 
         if self.name not in ADAPTERS:
@@ -58,17 +73,17 @@ class Choice:
             raise InputError("run", "--executor", self.name, "unknown executor", remedy)
         if self.address and self.name != "dask":
             raise InputError("run", "--address", self.address, f"executor {self.name} has no scheduler", "leave it out")
-        return validated(self._adapter().Settings, _mapping(self.settings), "run", "--with ")
+        return validated(self._adapter().Settings, _parse_settings(self.settings), "run", "--with ")
 
     def open(self, jobs: int, device: str, folder: Path) -> Executor:
-        """The executor itself: `jobs` at once where it is up to fitlib, for trainings on `device`."""
-        return self._adapter().connect(self.checked(), self.address, jobs, device, folder)
+        """Open the executor: `jobs` at once where fitlib decides that, for trainings on `device`."""
+        return self._adapter().connect(self.validated_settings(), self.address, jobs, device, folder)
 
     def _adapter(self) -> Any:
         return import_module(f"fitlib.execution.executors.{ADAPTERS[self.name]}")
 
 
-def _mapping(settings: Sequence[str]) -> Mapping[str, object]:
+def _parse_settings(settings: Sequence[str]) -> Mapping[str, object]:
     from fitlib.yaml_files import parse_yaml
 
     found = {}
@@ -80,16 +95,7 @@ def _mapping(settings: Sequence[str]) -> Mapping[str, object]:
     return found
 
 
-@contextmanager
-def opened(executor: Executor) -> Iterator[Executor]:
-    """The executor, closed at the end."""
-    try:
-        yield executor
-    finally:
-        executor.close()
-
-
-def missing(package: str, extra: str) -> InputError:
-    """The error where an optional package is not installed."""
+def missing_package(package: str, extra: str) -> InputError:
+    """Return the error for an optional package that is not installed."""
     remedy = f'pip install "fitlib[{extra}]"'
     return InputError("run", "--executor", extra, f"the package {package} is not installed", remedy)

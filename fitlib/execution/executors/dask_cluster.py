@@ -1,4 +1,4 @@
-"""Dask: a running scheduler with its workers, or a cluster of processes on this machine."""
+"""The Dask executor: a running scheduler with its workers, or a cluster of processes on this machine."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from fitlib.errors import InputError
-from fitlib.execution.executors.base import missing
-from fitlib.execution.jobs import Done, Job, Terms, fulfil
+from fitlib.execution.executors.base import missing_package
+from fitlib.execution.jobs import AttemptResult, Job, Terms, fulfil
 from fitlib.options import Options
 
 PATIENCE = 10  # seconds to wait for a scheduler
 
 
 def _resources(value: object) -> object:
-    """`GPU=1,MEMORY=8` as a mapping."""
+    """Parse `GPU=1,MEMORY=8` as a mapping."""
     if not isinstance(value, str):
         return value
     pairs = [pair.partition("=") for pair in value.split(",")]
@@ -36,16 +36,17 @@ class Settings(Options):
 
 
 class Dask:
-    """A client's executor; trainings ask for `resources` of their worker."""
+    """The executor of a Dask client; trainings ask for `resources` of their worker."""
 
-    slots, remote = None, True  # the scheduler keeps the queue
+    slots: int | None = None  # the scheduler keeps the queue
+    remote = True
 
     def __init__(self, client: Any, cluster: Any | None, resources: dict[str, float]):
         self._client, self._cluster, self._resources = client, cluster, resources
         self._executor = client.get_executor(pure=False)
 
-    def ready(self, terms: Terms) -> str:
-        """Refuse workers with other software or without the folder, and a cluster without any worker."""
+    def check_workers(self, terms: Terms) -> str:
+        """Raise InputError for workers with other software or without the folder, and for a cluster without workers."""
         where, dashboard = self._client.scheduler.address, self._client.dashboard_link
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         if not workers:
@@ -59,23 +60,23 @@ class Dask:
         threads = sum(worker["nthreads"] for worker in workers.values())
         return f"{threads} at once by {len(workers)} workers of {where}; dashboard: {dashboard}"
 
-    def submit(self, function: Callable[[Job], Done], job: Job) -> Future[Done]:
-        """Hand a job to the scheduler; what is no training goes first and needs no resources."""
+    def submit(self, function: Callable[[Job], AttemptResult], job: Job) -> Future[AttemptResult]:
+        """Submit a job to the scheduler; all but trainings go first and need no resources."""
         if job.kind == "train":
             return self._executor.submit(function, job, resources=self._resources)
         return self._executor.submit(function, job, priority=10)
 
     def batch(self) -> AbstractContextManager:
-        """Jobs are submitted one by one."""
+        """Return an empty context: jobs are submitted one by one."""
         return nullcontext()
 
     def cancel(self) -> None:
-        """Forget what waits; what runs ends by itself when the batch's lock is gone."""
+        """Forget waiting jobs; running ones end by themselves when the batch's lock is gone."""
         self._executor.shutdown(wait=False)
         self.close()
 
     def close(self) -> None:
-        """Leave the scheduler; end the cluster if it is ours."""
+        """Disconnect from the scheduler; end the cluster if it was started here."""
         self._client.close()
         if self._cluster:
             self._cluster.close()
@@ -84,15 +85,15 @@ class Dask:
         for name, amount in self._resources.items():
             if all(worker["resources"].get(name, 0) < amount for worker in workers):
                 remedy = f"start workers with --resources {name}={amount:g}"
-                raise InputError("run", "--with resources", f"{name}={amount:g}", "no worker has so much", remedy)
+                raise InputError("run", "--with resources", f"{name}={amount:g}", "no worker has that much", remedy)
 
 
 def connect(settings: Settings, address: str | None, jobs: int, device: str, folder: Path) -> Dask:
-    """The scheduler at `address`, within ten seconds; without one `jobs` processes of this machine, one job each."""
+    """Connect to the scheduler at `address`, within ten seconds; without one start `jobs` processes on this machine."""
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        raise missing("distributed", "dask") from None
+        raise missing_package("distributed", "dask") from None
     if address is None:
         cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, resources=settings.resources or None)
         return Dask(Client(cluster), cluster, settings.resources)

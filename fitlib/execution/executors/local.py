@@ -1,7 +1,7 @@
-"""Threads of this process, each with one kernel at a time; on GPUs each kernel sees one device.
+"""The local executor: threads of this process, each with one kernel at a time; on GPUs each kernel sees one device.
 
-A pool of processes would gain nothing (the kernels are processes already), and one that is killed breaks every future
-that still waits.
+A pool of processes would gain nothing: the kernels are processes already, and a killed process of a pool breaks all its
+pending futures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from fitlib.execution.jobs import Done, Job, Terms
+from fitlib.execution.jobs import AttemptResult, Job, Terms
 from fitlib.execution.kernels import manager
 from fitlib.options import Options
 
@@ -31,8 +31,9 @@ class Settings(Options):
 
 
 class Local:
-    """`jobs` threads; trainings take turns on `slots_on_devices`, one entry for each that may run on a device."""
+    """A pool of `jobs` threads; trainings take turns on `slots_on_devices`, one entry for each at once on a device."""
 
+    slots: int | None
     remote = False
 
     def __init__(self, jobs: int, slots_on_devices: Sequence[str] = ()):
@@ -43,20 +44,20 @@ class Local:
         for device in slots_on_devices:
             self._devices.put(device)
 
-    def ready(self, terms: Terms) -> str:
-        """Nothing to check: it is this process."""
+    def check_workers(self, terms: Terms) -> str:
+        """Check nothing: the worker is this process."""
         return f"{self.slots} at once on this machine"
 
-    def submit(self, function: Callable[[Job], Done], job: Job) -> Future[Done]:
+    def submit(self, function: Callable[[Job], AttemptResult], job: Job) -> Future[AttemptResult]:
         """Execute a job in one of the threads."""
         return self._pool.submit(self._work, function, job)
 
     def batch(self) -> AbstractContextManager:
-        """Jobs are submitted one by one."""
+        """Return an empty context: jobs are submitted one by one."""
         return nullcontext()
 
     def cancel(self) -> None:
-        """Kill the kernels and wait for their threads, which then have nothing left to do."""
+        """Kill the kernels and wait for their threads, which end with them."""
         manager.end_all()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -64,7 +65,7 @@ class Local:
         """End the threads."""
         self._pool.shutdown()
 
-    def _work(self, function: Callable[[Job], Done], job: Job) -> Done:
+    def _work(self, function: Callable[[Job], AttemptResult], job: Job) -> AttemptResult:
         if not (self._on_devices and job.kind == "train"):
             return function(job)
         device = self._devices.get()
@@ -75,13 +76,13 @@ class Local:
 
 
 def connect(settings: Settings, address: str | None, jobs: int, device: str, folder: Path) -> Local:
-    """Threads; with `device` cuda as many as there are places on the GPUs, whatever `jobs` says beyond that."""
-    slots = [gpu for _ in range(settings.per_gpu) for gpu in gpus()] if device == "cuda" else []
+    """Start `jobs` threads; on `device` cuda at most as many as the GPUs have slots."""
+    slots = [gpu for _ in range(settings.per_gpu) for gpu in visible_gpus()] if device == "cuda" else []
     return Local(min(jobs, len(slots)) if slots else jobs, slots)
 
 
-def gpus() -> list[str]:
-    """GPUs that this process may use: as its environment says, else all that the driver lists."""
+def visible_gpus() -> list[str]:
+    """List the GPUs that this process may use: those in CUDA_VISIBLE_DEVICES, else all that the driver lists."""
     if os.environ.get(VISIBLE) is not None:
         return [name.strip() for name in os.environ[VISIBLE].split(",") if name.strip() not in ("", "-1")]
     command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]

@@ -1,4 +1,4 @@
-"""SLURM through submitit: every job is a job of the cluster, many that can run at once are one array."""
+"""The SLURM executor, through submitit: each job is a job of the cluster; jobs that can run at once form an array."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fitlib.errors import InputError
-from fitlib.execution.executors.base import missing
-from fitlib.execution.jobs import Done, Job, Terms
+from fitlib.execution.executors.base import missing_package
+from fitlib.execution.jobs import AttemptResult, Job, Terms
 from fitlib.options import Options
 
-LOOK = 1.0  # seconds between two looks at the results
-QUEUE = 5.0  # seconds between two looks at the queue
+RESULT_INTERVAL = 1.0  # seconds between two checks for results
+QUEUE_INTERVAL = 5.0  # seconds between two checks of the queue
 FOLDER = ".submitit"
 
 
 class Settings(Options):
-    """Settings of SLURM; None: as the cluster has it."""
+    """Settings of SLURM; None: the cluster's default."""
 
     partition: str | None = None
     account: str | None = None
@@ -34,14 +34,15 @@ class Settings(Options):
     cpus: int = Field(default=1, ge=1)
     memory: float | None = Field(default=None, gt=0)  # GiB
     array: int = Field(default=256, ge=1)  # jobs of an array at once
-    array_size: int = Field(default=1000, ge=1)  # jobs in an array; clusters allow 1001 unless told otherwise
-    cluster: Literal["slurm", "local"] = "slurm"  # local: processes of this machine, to try it out
+    array_size: int = Field(default=1000, ge=1)  # jobs in an array; clusters allow 1001 by default
+    cluster: Literal["slurm", "local"] = "slurm"  # local: processes on this machine, for trying it out
 
 
 class Slurm:
-    """Submits jobs in arrays and watches for their results."""
+    """An executor that submits jobs in arrays and polls for their results."""
 
-    slots, remote = None, True  # the cluster keeps the queue
+    slots: int | None = None  # the cluster keeps the queue
+    remote = True
 
     def __init__(self, make: Callable[[bool], Any], settings: Settings, folder: Path):
         self._trainings, self._others = make(True), make(False)
@@ -49,23 +50,23 @@ class Slurm:
         self._collected: list[tuple[Callable, Job, Future]] = []
         self._waiting: dict[Future, Any] = {}
         self._guard, self._ended = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._poll, daemon=True)
         self._thread.start()
 
-    def ready(self, terms: Terms) -> str:
-        """Workers do not exist before their jobs: each job checks the terms itself, before anything else."""
+    def check_workers(self, terms: Terms) -> str:
+        """Describe the workers; as none exists before its job, each job checks the terms itself at its start."""
         partition = f"partition {self._settings.partition}" if self._settings.partition else "the default partition"
         return f"up to {self._settings.array} at once in {partition} of {self._settings.cluster}"
 
-    def submit(self, function: Callable[[Job], Done], job: Job) -> Future[Done]:
-        """Take a job; it is handed on at the end of the batch."""
-        future: Future[Done] = Future()
+    def submit(self, function: Callable[[Job], AttemptResult], job: Job) -> Future[AttemptResult]:
+        """Collect a job; it is submitted at the end of the batch."""
+        future: Future[AttemptResult] = Future()
         self._collected.append((function, job, future))
         return future
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Hand on what is submitted inside, as arrays."""
+        """Submit the jobs collected inside as arrays."""
         yield
         collected, self._collected = self._collected, []
         for executor, kind in ((self._trainings, True), (self._others, False)):
@@ -74,7 +75,7 @@ class Slurm:
                 self._submit(executor, chosen[start : start + self._settings.array_size])
 
     def cancel(self) -> None:
-        """Cancel everything that waits or runs."""
+        """Cancel all waiting and running jobs."""
         with self._guard:
             left = list(self._waiting.values())
         for job in left:
@@ -83,7 +84,7 @@ class Slurm:
         self.close()
 
     def close(self) -> None:
-        """Stop watching, and remove what submitit keeps for its jobs."""
+        """Stop polling, and remove the files of submitit's jobs."""
         self._ended.set()
         self._thread.join()
         rmtree(self._folder, ignore_errors=True)
@@ -94,38 +95,38 @@ class Slurm:
         with self._guard:
             self._waiting |= {future: job for (_, _, future), job in zip(part, jobs, strict=True)}
 
-    def _watch(self) -> None:
+    def _poll(self) -> None:
         missed: set[str] = set()
         looked = time.monotonic()
-        while not self._ended.wait(LOOK):
+        while not self._ended.wait(RESULT_INTERVAL):
             with self._guard:
                 waiting = dict(self._waiting)
             gone: set[str] = set()
-            if waiting and self._settings.cluster == "slurm" and time.monotonic() - looked > QUEUE:
-                looked, absent = time.monotonic(), _absent({job.job_id for job in waiting.values()})
-                gone, missed = absent & missed, absent  # absent twice: a result may be slow to be seen
+            if waiting and self._settings.cluster == "slurm" and time.monotonic() - looked > QUEUE_INTERVAL:
+                looked, absent = time.monotonic(), _jobs_not_queued({job.job_id for job in waiting.values()})
+                gone, missed = absent & missed, absent  # absent twice: a result can take a moment to become visible
             for future, job in waiting.items():
                 if not self._ended.is_set() and (self._has_ended(job) or job.job_id in gone):
                     with self._guard:
                         del self._waiting[future]
-                    _settle(future, job)
+                    _resolve(future, job)
 
     def _has_ended(self, job: Any) -> bool:
-        """By its result alone: submitit would ask for the cluster's accounts, which not every cluster keeps."""
+        """Return whether a job has a result; submitit would query the job accounting, which not every cluster has."""
         return job.done() if self._settings.cluster == "local" else job.paths.result_pickle.exists()
 
 
-def _absent(known: set[str]) -> set[str]:
-    """Jobs that are in the cluster's queue no more."""
+def _jobs_not_queued(submitted: set[str]) -> set[str]:
+    """Return the jobs that are no longer in the cluster's queue."""
     command = ["squeue", "--me", "--noheader", "--array", "--format=%i"]
     try:
-        return known - set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+        return submitted - set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     except (OSError, subprocess.SubprocessError):
-        return set()  # it does not answer just now
+        return set()  # it does not answer at the moment
 
 
-def _settle(future: Future, job: Any) -> None:
-    """Pass a job's result or exception on."""
+def _resolve(future: Future, job: Any) -> None:
+    """Set a future to its job's result or exception."""
     try:
         if not job.paths.result_pickle.exists():
             raise RuntimeError(f"job {job.job_id} left no result: killed, out of time or of memory")
@@ -137,18 +138,18 @@ def _settle(future: Future, job: Any) -> None:
 
 
 def connect(settings: Settings, address: str | None, jobs: int, device: str, folder: Path) -> Slurm:
-    """The cluster to which this machine can submit."""
+    """Connect to the cluster to which this machine can submit jobs."""
     try:
         import submitit
     except ImportError:
-        raise missing("submitit", "slurm") from None
+        raise missing_package("submitit", "slurm") from None
     if settings.cluster == "slurm" and which("sbatch") is None:
         problem, remedy = "this machine has no sbatch", "run it on a login node of the cluster"
         raise InputError("run", "--executor", "slurm", problem, remedy)
-    place = folder / FOLDER / f"{time.time_ns():x}"
+    files = folder / FOLDER / f"{time.time_ns():x}"
 
     def make(training: bool) -> Any:
-        executor = submitit.AutoExecutor(place, cluster=settings.cluster)
+        executor = submitit.AutoExecutor(files, cluster=settings.cluster)
         executor.update_parameters(**_parameters(settings, training))
         return executor
 
@@ -156,7 +157,7 @@ def connect(settings: Settings, address: str | None, jobs: int, device: str, fol
 
 
 def _parameters(settings: Settings, training: bool) -> dict[str, object]:
-    """What submitit is told; only trainings ask for GPUs."""
+    """Return the parameters for submitit; only trainings ask for GPUs."""
     chosen = {
         "name": "fitlib",
         "timeout_min": settings.time,

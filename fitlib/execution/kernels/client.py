@@ -1,4 +1,4 @@
-"""A kernel manager and its client that wait for the kernel, and for nothing else: no fixed pause, no polling."""
+"""A kernel manager and a client that wait for kernel events instead of polling or pausing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from queue import Empty
 from jupyter_client import AsyncKernelManager
 from jupyter_client.asynchronous import AsyncKernelClient
 
-NUDGE_SECONDS = 1  # after this time without an answer, look whether the kernel lives, and ask again
+NUDGE_SECONDS = 1  # without an answer for so long, check that the kernel is alive and ask again
 
 
-class PromptClient(AsyncKernelClient):
+class WaitingKernelClient(AsyncKernelClient):
     """A client that is ready as soon as the kernel has answered.
 
-    The kernel greets whoever subscribes to its output; what it writes after that greeting cannot be missed.
+    The kernel sends a welcome message to each subscriber of its output; nothing that it sends afterwards is missed.
     """
 
     async def _async_wait_for_ready(self, timeout: float | None = None) -> None:
@@ -28,25 +28,25 @@ class PromptClient(AsyncKernelClient):
     wait_for_ready = _async_wait_for_ready
 
     async def _answers(self) -> bool:
-        asked = self.kernel_info()
+        request = self.kernel_info()
         try:
             await self.iopub_channel.get_msg(timeout=NUDGE_SECONDS)
             while True:
                 reply = await self.shell_channel.get_msg(timeout=NUDGE_SECONDS)
-                if reply["parent_header"].get("msg_id") == asked:
+                if reply["parent_header"].get("msg_id") == request:
                     self._handle_kernel_info_reply(reply)
                     return True
         except Empty:
             return False
 
 
-class PromptManager(AsyncKernelManager):
-    """A kernel manager that is told when its kernel has ended."""
+class WaitingKernelManager(AsyncKernelManager):
+    """A kernel manager that waits for the end of its kernel's process."""
 
     def __init__(self, **kwargs: object):
         super().__init__(**kwargs)
-        self.client_factory = PromptClient
+        self.client_factory = WaitingKernelClient
 
     async def _async_wait(self, pollinterval: float = 0.1) -> None:
-        if self.has_kernel:
+        if self.has_kernel and self.provisioner:
             await self.provisioner.wait()

@@ -16,11 +16,11 @@ import pytest
 import yaml
 
 from fitlib.errors import InputError
-from fitlib.execution.executors.base import ADAPTERS, Choice
-from fitlib.execution.executors.local import Local, gpus
-from fitlib.execution.jobs import Done, Job, Terms, fulfil, perform
+from fitlib.execution.executors.base import ADAPTERS, ExecutorChoice
+from fitlib.execution.executors.local import Local, visible_gpus
+from fitlib.execution.jobs import AttemptResult, Job, Terms, fulfil, perform
 from fitlib.execution.limits import Lease
-from fitlib.execution.worker_software import refuse_other_software, software
+from fitlib.execution.worker_software import refuse_other_software, software_versions
 
 TRAINING = """
 import time
@@ -68,30 +68,36 @@ def tables(root: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("choice", "told"),
     [
-        (Choice("dusk"), "--executor = 'dusk': unknown executor; did you mean 'dask'"),
-        (Choice("cloud"), "known: local, dask, slurm"),
-        (Choice("local", "tcp://a:1"), "--address = 'tcp://a:1': executor local has no scheduler"),
-        (Choice("slurm", settings=("partiton=gpu",)), "partiton = 'gpu': unknown field; did you mean 'partition'"),
-        (Choice("slurm", settings=("time=soon",)), "--with time = 'soon': invalid value"),
-        (Choice("slurm", settings=("time",)), "not of the form key=value"),
-        (Choice("local", settings=("per_gpu=0",)), "--with per_gpu = 0"),
-        (Choice("dask", settings=("resources=GPU",)), "NAME=NUMBER"),
+        (ExecutorChoice("dusk"), "--executor = 'dusk': unknown executor; did you mean 'dask'"),
+        (ExecutorChoice("cloud"), "known: local, dask, slurm"),
+        (ExecutorChoice("local", "tcp://a:1"), "--address = 'tcp://a:1': executor local has no scheduler"),
+        (
+            ExecutorChoice("slurm", settings=("partiton=gpu",)),
+            "partiton = 'gpu': unknown field; did you mean 'partition'",
+        ),
+        (ExecutorChoice("slurm", settings=("time=soon",)), "--with time = 'soon': invalid value"),
+        (ExecutorChoice("slurm", settings=("time",)), "not of the form key=value"),
+        (ExecutorChoice("local", settings=("per_gpu=0",)), "--with per_gpu = 0"),
+        (ExecutorChoice("dask", settings=("resources=GPU",)), "NAME=NUMBER"),
     ],
 )
 def test_a_choice_that_cannot_be_is_refused(choice, told):
     with pytest.raises(InputError, match=re.escape(told)):
-        choice.checked()
+        choice.validated_settings()
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_every_executor_works_without_settings(name):
-    assert Choice(name).checked()
+    assert ExecutorChoice(name).validated_settings()
 
 
 def test_settings_are_read_as_what_they_are():
-    slurm = Choice("slurm", settings=("partition=gpu", "gpus=2", "memory=7.5")).checked()
+    slurm = ExecutorChoice("slurm", settings=("partition=gpu", "gpus=2", "memory=7.5")).validated_settings()
     assert (slurm.partition, slurm.gpus, slurm.memory) == ("gpu", 2, 7.5)
-    assert Choice("dask", settings=("resources=GPU=1,MEMORY=8",)).checked().resources == {"GPU": 1, "MEMORY": 8}
+    assert ExecutorChoice("dask", settings=("resources=GPU=1,MEMORY=8",)).validated_settings().resources == {
+        "GPU": 1,
+        "MEMORY": 8,
+    }
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch, tmp_path):
@@ -101,27 +107,27 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch, tmp_path):
         free.bind(("127.0.0.1", 0))  # and nobody listens
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(InputError, match=f"--address = '{address}': no scheduler answers there within 1 s"):
-            Choice("dask", address).open(1, "cpu", tmp_path)
+            ExecutorChoice("dask", address).open(1, "cpu", tmp_path)
 
 
 def test_a_cluster_without_the_package_is_told_how_to_get_it(monkeypatch, tmp_path):
     for package, name in (("distributed", "dask"), ("submitit", "slurm")):
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(InputError, match=rf'{package} is not installed; pip install "fitlib\[{name}\]"'):
-            Choice(name).open(1, "cpu", tmp_path)
+            ExecutorChoice(name).open(1, "cpu", tmp_path)
 
 
 def test_a_machine_that_cannot_submit_says_so(monkeypatch, tmp_path):
     pytest.importorskip("submitit", reason='not installed: pip install "fitlib[slurm]"')
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="no sbatch; run it on a login node"):
-        Choice("slurm").open(1, "cpu", tmp_path)
+        ExecutorChoice("slurm").open(1, "cpu", tmp_path)
 
 
 def test_a_worker_with_other_versions_is_refused_and_they_are_named():
-    other = {**software(), "numpy": "1.0", "torch": "missing"}
+    other = {**software_versions(), "numpy": "1.0", "torch": "missing"}
     with pytest.raises(InputError) as refused:
-        refuse_other_software(software(), other, "process 7 on far")
+        refuse_other_software(software_versions(), other, "process 7 on far")
     told = str(refused.value)
     assert "numpy 1.0 instead of" in told and "torch missing instead of" in told and "process 7 on far" in told
     assert "pyarrow" not in told
@@ -130,7 +136,7 @@ def test_a_worker_with_other_versions_is_refused_and_they_are_named():
 def terms(place: Path, **changes) -> Terms:
     (place / "token").touch()
     (place / "lock").write_text(json.dumps({"host": "far", "pid": 1, "boot": "b", "token": "t"}))
-    made = {"token": str(place / "token"), "software": software(), "folder": str(place)}
+    made = {"token": str(place / "token"), "software": software_versions(), "folder": str(place)}
     return Terms(**{**made, "lease": Lease(str(place / "lock"), "t"), **changes})
 
 
@@ -139,7 +145,7 @@ def test_a_worker_that_does_not_see_the_folder_is_refused(tmp_path, monkeypatch)
     with pytest.raises(InputError, match="does not see it; fitlib needs a file system that all workers share"):
         perform(job(terms=terms(tmp_path, token=str(tmp_path / "elsewhere" / "token"))))
     with pytest.raises(InputError, match=r"numpy .* instead of 0"):
-        perform(job(terms=terms(tmp_path, software={**software(), "numpy": "0"})))
+        perform(job(terms=terms(tmp_path, software={**software_versions(), "numpy": "0"})))
     assert sorted(os.listdir(tmp_path)) == ["lock", "token"]
 
 
@@ -186,15 +192,15 @@ def test_code_that_cannot_be_called_is_refused_before_anything_runs(here, fitlib
 
 def test_gpus_are_those_that_the_environment_names(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-7")
-    assert gpus() == ["2", "GPU-7"]
+    assert visible_gpus() == ["2", "GPU-7"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert gpus() == []
+    assert visible_gpus() == []
 
 
 def test_a_training_sees_one_device_that_no_other_one_has_meanwhile():
     held, twice, guard = set(), [], threading.Lock()
 
-    def work(one: Job) -> Done:
+    def work(one: Job) -> AttemptResult:
         device = one.environment["CUDA_VISIBLE_DEVICES"]
         with guard:
             twice.append(device in held)
@@ -202,7 +208,7 @@ def test_a_training_sees_one_device_that_no_other_one_has_meanwhile():
         time.sleep(0.02)
         with guard:
             held.discard(device)
-        return Done(one.name, device=device)
+        return AttemptResult(one.name, device=device)
 
     local = Local(4, ["0", "1"])
     found = [future.result() for future in [local.submit(work, job(str(i))) for i in range(12)]]
@@ -218,10 +224,10 @@ def test_metrics_take_no_device():
 
 def test_per_gpu_says_how_many_share_a_device(monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    local = Choice(settings=("per_gpu=2",)).open(16, "cuda", tmp_path)
+    local = ExecutorChoice(settings=("per_gpu=2",)).open(16, "cuda", tmp_path)
     assert local.slots == 4
     local.close()
-    assert Choice().open(3, "cpu", tmp_path).slots == 3
+    assert ExecutorChoice().open(3, "cpu", tmp_path).slots == 3
 
 
 # SLURM, by submitit's executor for one machine
@@ -233,7 +239,7 @@ def slurm(tmp_path):
     import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # jobs do not import tests
-    executor = Choice("slurm", settings=("cluster=local", "array_size=2")).open(2, "cpu", tmp_path)
+    executor = ExecutorChoice("slurm", settings=("cluster=local", "array_size=2")).open(2, "cpu", tmp_path)
     yield executor
     executor.close()
 
@@ -320,14 +326,14 @@ def test_an_experiment_survives_a_killed_worker_of_dask_with_the_tables_of_a_loc
 
 @pytest.mark.slow
 def test_a_worker_with_other_versions_and_a_resource_that_none_has_are_refused(cluster, here, fitlib_command):
-    executor = Choice("dask", cluster[0]).open(1, "cpu", here)
+    executor = ExecutorChoice("dask", cluster[0]).open(1, "cpu", here)
     executor._client.wait_for_workers(1, timeout=60)
     with pytest.raises(InputError, match=r"numpy .* instead of 0"):
-        executor.ready(terms(here, software={**software(), "numpy": "0"}))
+        executor.check_workers(terms(here, software={**software_versions(), "numpy": "0"}))
     executor.close()
     arguments = ["run", "e.yaml", "--executor", "dask", "--address", cluster[0], "--with", "resources=GPU=1"]
     end, done = time.monotonic() + 60, None
     while (done is None or "has no workers" in done.stderr) and time.monotonic() < end:
         done = fitlib_command(*arguments, cwd=here)
-    assert done.returncode == 2 and "GPU=1': no worker has so much; start workers with --resources" in done.stderr
+    assert done.returncode == 2 and "GPU=1': no worker has that much; start workers with --resources" in done.stderr
     assert not (here / "outputs/e/experiment.yaml").exists()
