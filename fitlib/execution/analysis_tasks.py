@@ -113,9 +113,8 @@ def _statistics_task(name: str, inputs_of: Callable[[], AnalysisInputs], needs: 
     def job() -> Job | None:
         latest[:] = [inputs_of()]
         current = _current_techniques(latest[0])
-        for technique in set(_technique_names(latest[0])) - set(
-            current
-        ):  # results of runs that are no longer the technique's
+        outdated = set(_technique_names(latest[0])) - set(current)  # their metrics are those of other runs
+        for technique in outdated:
             shutil.rmtree(latest[0].paths.technique(technique), ignore_errors=True)
         parts = _statistics_parts(latest[0])
         done = plans.folder_state(latest[0].paths.root, parts, STATISTICS).done

@@ -106,10 +106,10 @@ def clean_workspace(paths: ExperimentPaths) -> Iterator[None]:
 def report_experiment(
     experiment: Experiment, paths: ExperimentPaths, jobs: int, progress: Progress, show_code: bool = False
 ) -> Outcome:
-    """Metrics, statistics and report again from the runs that are there.
+    """Compute metrics, statistics and report again from the finished runs.
 
     InputError where finished runs are of other code, parameters or data than now (a report must not mix them), or where
-    what they or the metrics left behind was altered since.
+    files of runs or metrics were altered since.
     """
     manager.begin()
     with closing(progress), locked(paths) as lock, clean_workspace(paths):
@@ -117,9 +117,7 @@ def report_experiment(
         states = plan.states()
         changed = [(run, state) for run, state in states if state.state == "changed"]
         if changed:
-            problem = (
-                f"{len(changed)} finished runs were made with another fitlib or experiment: {changed[0][1].reason}"
-            )
+            problem = f"{len(changed)} finished runs are of another fitlib or experiment: {changed[0][1].reason}"
             remedy = "go back to that one, or run fitlib run --replace"
             raise InputError("report", "runs", len(changed), problem, remedy)
         _refuse_altered(paths, states)

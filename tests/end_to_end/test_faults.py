@@ -162,7 +162,7 @@ def test_a_run_whose_kernel_is_killed_too_often_fails_and_the_others_go_on(undis
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("limit", "told"), [("--timeout=2s", "took longer than 2 s"), ("--memory=30M", "held ")])
+@pytest.mark.parametrize(("limit", "told"), [("--timeout=2s", "took longer than 2 s"), ("--memory=30M", "used ")])
 def test_a_run_beyond_its_limit_is_ended_and_not_tried_again(undisturbed, tmp_path, fitlib_command, limit, told):
     shutil.copy(undisturbed / "e.yaml", tmp_path)
     arguments = ("--only", "S-Base", "--runs", 1, "--set", "training.epochs=5000", limit)

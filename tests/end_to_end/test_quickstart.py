@@ -219,7 +219,7 @@ def test_code_is_shown_when_asked_for(copy, fitlib_command):
         (["run", "tiny.yaml", "--set", "noise=ulps"], "did you mean 'ulp'?"),
         (["run", "tiny.yaml", "--outputs", "tiny.yaml"], "not writable"),
         (["run", "tiny.yaml", "--jobs", "0"], "whole number"),
-        (["status", "nothing"], "there is: tiny"),
+        (["status", "nothing"], "existing experiments: tiny"),
         (["report", "../tiny"], "no such experiment"),
     ],
 )
