@@ -221,10 +221,8 @@ def _write_index(paths: ExperimentPaths, analyses: list[AnalysisInputs]) -> None
     rows = []
     for inputs in analyses:
         folder = inputs.paths.root.relative_to(paths.root)
-        has_report = inputs.paths.report.is_file()
-        links = (
-            [("report", f"{folder}/report.html"), ("everything executed", f"{folder}/index.html")] if has_report else []
-        )
+        state = "done" if inputs.paths.report.is_file() else "missing"
+        links = [("report", f"{folder}/report.html"), ("everything executed", f"{folder}/index.html")]
         names = ", ".join(t["technique"] for t in inputs.plan["techniques"])
-        rows.append({"group": "Families", "task": names, "state": "done" if has_report else "missing", "links": links})
+        rows.append({"group": "Families", "task": names, "state": state, "links": links if state == "done" else []})
     pages.write_index(paths.index, rows, title="Families of techniques")

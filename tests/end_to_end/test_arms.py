@@ -65,16 +65,16 @@ def test_a_seed_noise_varies_its_own_part_and_verify_names_any_other(root, tmp_p
 
 @pytest.mark.slow
 def test_the_first_run_of_an_arm_tells_what_a_deterministic_step_costs(root):
-    def told(run):
+    def costs(run):
         notebook = json.loads((root / f"runs/baseline/none/run-0{run}/train.ipynb").read_text())
         shown = [output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", ())]
         return [data[STEP_COST_MIME] for data in shown if STEP_COST_MIME in data]
 
-    (cost,) = told(0)
+    (cost,) = costs(0)
     with (root / "determinism.csv").open() as stream:
         gathered = pd.read_csv(stream)
     assert set(gathered["arm"]) == set(ARMS) and gathered["ratio"].notna().all()
-    assert cost["on"] > 0 and cost["off"] > 0 and cost["low"] <= cost["ratio"] <= cost["high"] and not told(1)
+    assert cost["on"] > 0 and cost["off"] > 0 and cost["low"] <= cost["ratio"] <= cost["high"] and not costs(1)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Kill anything and say the same command again: nothing finished is lost, nothing half-written is kept."""
+"""Kill anything and run the same command again: nothing finished is lost, nothing half-written is kept."""
 
 import json
 import os
@@ -71,10 +71,10 @@ def records(folder: Path) -> dict[Path, int]:
 def kernels(process: subprocess.Popen) -> list[psutil.Process]:
     """Its kernels, forked ones and cold ones."""
     found = psutil.Process(process.pid).children(recursive=True)
-    return [p for p in found if "fitlib-kernel" in said_by(p) or "ipykernel_launcher" in said_by(p)]
+    return [p for p in found if "fitlib-kernel" in command_line_of(p) or "ipykernel_launcher" in command_line_of(p)]
 
 
-def said_by(process: psutil.Process) -> str:
+def command_line_of(process: psutil.Process) -> str:
     """Its name and command line; empty where it ended since it was listed."""
     try:
         return " ".join([process.name(), *process.cmdline()])
@@ -162,12 +162,12 @@ def test_a_run_whose_kernel_is_killed_too_often_fails_and_the_others_go_on(undis
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("limit", "told"), [("--timeout=2s", "took longer than 2 s"), ("--memory=30M", "used ")])
-def test_a_run_beyond_its_limit_is_ended_and_not_tried_again(undisturbed, tmp_path, fitlib_command, limit, told):
+@pytest.mark.parametrize(("limit", "message"), [("--timeout=2s", "took longer than 2 s"), ("--memory=30M", "used ")])
+def test_a_run_beyond_its_limit_is_ended_and_not_tried_again(undisturbed, tmp_path, fitlib_command, limit, message):
     shutil.copy(undisturbed / "e.yaml", tmp_path)
     arguments = ("--only", "S-Base", "--runs", 1, "--set", "training.epochs=5000", limit)
     done = fitlib_command("run", "e.yaml", *arguments, cwd=tmp_path)
-    assert done.returncode == 1 and told in done.stderr and "tried again" not in done.stderr
+    assert done.returncode == 1 and message in done.stderr and "tried again" not in done.stderr
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ def test_the_notebook_runs_in_jupyterlab_and_its_figures_follow_the_widgets(lab,
         page.find(".jp-Notebook .jp-MarkdownCell", "Explore an experiment")
         page.menu("Run", "Run All Cells")
         first = page.picture("Dot plot of DI by technique")
-        page.find(".jp-OutputArea-output", "by technique, metric and class")  # e.tables tells what each table is
+        page.find(".jp-OutputArea-output", "by technique, metric and class")  # e.tables describes what each table is
         assert "Experiments: sim" in page.find(".jp-OutputArea-output", "Experiments:").text
         page.photograph("lab-1-run")
 
@@ -134,6 +134,6 @@ def test_the_notebook_runs_in_jupyterlab_and_its_figures_follow_the_widgets(lab,
 
 
 def test_make_lab_starts_jupyterlab_on_the_whole_project():
-    told = subprocess.run(["make", "-n", "lab", "LAB_OPTIONS=--port=1"], cwd=ROOT, capture_output=True, text=True)
-    line = next(line for line in told.stdout.splitlines() if "jupyter lab" in line)
+    done = subprocess.run(["make", "-n", "lab", "LAB_OPTIONS=--port=1"], cwd=ROOT, capture_output=True, text=True)
+    line = next(line for line in done.stdout.splitlines() if "jupyter lab" in line)
     assert f'root_dir="{ROOT}"' in line and "notebooks/explore.ipynb" in line and line.endswith("--port=1")

@@ -38,7 +38,7 @@ def test_an_added_seed_is_run_and_the_others_are_kept(tmp_path, fitlib_command):
     assert set(runs["seed"]) == {0, 3, 5} and set(runs["status"]) == {"done"}
     assert runs.groupby("technique")["initial_weights"].nunique().eq(3).all()
     deviations = [json.loads(line) for line in (root / "deviations.jsonl").read_text().splitlines()]
-    assert any("seeds was [0, 3], is [0, 3, 5]" in str(told) for told in deviations)
+    assert any("seeds was [0, 3], is [0, 3, 5]" in str(entry) for entry in deviations)
     status = fitlib_command("status", "nested", cwd=tmp_path)
     assert verify(root).deviations == []
     assert "6 done of 6 runs" in status.stdout and "baseline/seed5.ulp" in status.stdout

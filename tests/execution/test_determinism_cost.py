@@ -1,4 +1,4 @@
-"""What deterministic algorithms cost is measured on the run's own network, and told outside all tables."""
+"""The cost of deterministic algorithms is measured on the run's own network and reported outside all tables."""
 
 import json
 

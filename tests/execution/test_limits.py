@@ -1,4 +1,4 @@
-"""A kernel that outgrows its limits or outlives its batch is ended, and the reason is told."""
+"""A kernel that outgrows its limits or outlives its batch is killed, and the reason is reported."""
 
 import os
 import subprocess
@@ -76,7 +76,7 @@ def test_a_lease_holds_as_long_as_the_lock_is_the_batchs_and_changes(tmp_path, m
     assert lease.is_held()
     now[0] += 3 * limits_execution.STALE
     assert not lease.is_held()
-    _holder(lock, "somebody else's")
+    _holder(lock, "another holder's")
     assert not lease.is_held()
 
 
@@ -90,17 +90,17 @@ from fitlib.execution.limits import memory_in_use
 
 held = bytearray(os.urandom(300 << 20))
 fork = multiprocessing.get_context("fork")
-everybody, told, proceed = fork.Barrier(3), fork.Queue(), fork.Event()
+everybody, measured, proceed = fork.Barrier(3), fork.Queue(), fork.Event()
 
 def share():
     everybody.wait()
-    told.put(memory_in_use(os.getpid()))
+    measured.put(memory_in_use(os.getpid()))
     proceed.wait()
 
 children = [fork.Process(target=share) for _ in range(3)]
 for child in children:
     child.start()
-largest = max(told.get(timeout=60) for _ in children)
+largest = max(measured.get(timeout=60) for _ in children)
 print(largest, memory_in_use(os.getpid()))  # the latter with its children
 proceed.set()
 for child in children:
@@ -108,7 +108,7 @@ for child in children:
 """
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="this system does not tell shared pages")
+@pytest.mark.skipif(not os.path.exists("/proc/self/smaps_rollup"), reason="this system does not count shared pages")
 def test_pages_that_forked_processes_share_are_counted_in_parts():
     done = subprocess.run([sys.executable, "-c", SHARING], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What a run told can be read whether it works, is done, failed, or was tried before; what is left can be removed."""
+"""The output of a run can be read while it works, when it is done or failed; leftovers can be removed."""
 
 import json
 
@@ -56,13 +56,13 @@ def failed(plan, paths):
 
 @pytest.mark.parametrize("name", ["baseline/ulp/run-00", "S-Base/ulp/run-00"])
 def test_a_failed_run_tells_everything_the_oldest_attempt_first(plan, paths, failed, name):
-    told = log_lines(plan, name)
-    assert [line for line in told if line.startswith("==")] == [
+    lines = log_lines(plan, name)
+    assert [line for line in lines if line.startswith("==")] == [
         f"== {paths.superseded / 'runs/baseline/ulp/run-00-1'}",
         f"== {failed.folder}",
     ]
-    assert told.index("gone") < told.index("ValueError: last") and told.count("Killed") == 2
-    assert {"first", "second", "-- train.ipynb, cell 0"} <= set(told) and not any("\x1b" in line for line in told)
+    assert lines.index("gone") < lines.index("ValueError: last") and lines.count("Killed") == 2
+    assert {"first", "second", "-- train.ipynb, cell 0"} <= set(lines) and not any("\x1b" in line for line in lines)
 
 
 def test_a_run_at_work_tells_the_line_that_it_shows(plan, paths):

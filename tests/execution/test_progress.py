@@ -48,8 +48,8 @@ def row(text, label):
 
 def test_a_row_counts_what_is_done_running_failed_and_left(plan):
     found = states(plan, baseline__ulp__run_00="done", baseline__ulp__run_01="failed")
-    told = row(shown(ProgressTable(found), {"baseline/ulp/run-02": "epoch 3 of 24, training loss 0.1"}), "S-Base")
-    assert told == ["S-Base", "1", "1 (epoch 3/24)", "1", "1", ""]
+    cells = row(shown(ProgressTable(found), {"baseline/ulp/run-02": "epoch 3 of 24, training loss 0.1"}), "S-Base")
+    assert cells == ["S-Base", "1", "1 (epoch 3/24)", "1", "1", ""]
 
 
 def test_techniques_that_share_a_training_share_a_row(plan):
@@ -122,20 +122,20 @@ def test_the_line_that_a_run_shows_is_found_on_disk(plan):
 
 
 def test_watching_ends_with_the_work_and_tells_only_what_changed(plan, monkeypatch):
-    told = []
+    shown_lines = []
     looks = iter([True, True, True, False])
     monkeypatch.setattr(status, "is_locked", lambda paths: next(looks))
     monkeypatch.setattr(status, "lines", lambda *_: ["x: 8 left of 8 runs"])
     monkeypatch.setattr(status, "INTERVAL", 0)
-    status.watch(plan, told.append)
-    assert told == ["x: 8 left of 8 runs"]
+    status.watch(plan, shown_lines.append)
+    assert shown_lines == ["x: 8 left of 8 runs"]
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(-3, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (3599.6, "1 h 0 min")]
+    ("seconds", "text"), [(-3, "0 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (3599.6, "1 h 0 min")]
 )
-def test_durations_are_said_as_people_say_them(seconds, told):
-    assert duration(seconds) == told
+def test_durations_are_said_as_people_say_them(seconds, text):
+    assert duration(seconds) == text
 
 
 def display(text, kind="update_display_data", transient=True):
@@ -172,6 +172,6 @@ def test_a_kernel_is_heard_while_it_works(tmp_path):
     notebook.cells = [nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["parameters"]})]
     notebook.cells += [nbformat.v4.new_code_cell("print('epoch 1 of 8')")]
     nbformat.write(notebook, tmp_path / "n.ipynb")
-    heard = []
-    execute(tmp_path / "n.ipynb", tmp_path / "done.ipynb", {}, {}, on_output=lambda m: heard.append(shown_line(m)))
-    assert "epoch 1 of 8" in heard
+    lines = []
+    execute(tmp_path / "n.ipynb", tmp_path / "done.ipynb", {}, {}, on_output=lambda m: lines.append(shown_line(m)))
+    assert "epoch 1 of 8" in lines

@@ -1,4 +1,4 @@
-"""Status is told from disk in every stage, whatever a crash left there."""
+"""Status is read from disk at every stage, whatever a crash left there."""
 
 import pytest
 

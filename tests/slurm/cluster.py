@@ -94,14 +94,14 @@ def _daemons(folder: Path) -> list[list[str]]:
 
 
 def _wait_for_node(environment: dict[str, str], seconds: float = 60) -> None:
-    end, told = time.monotonic() + seconds, ""
+    end, state = time.monotonic() + seconds, ""
     while time.monotonic() < end:
         found = subprocess.run(["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True)
-        told = (found.stdout + found.stderr).strip()
-        if told == "idle":
+        state = (found.stdout + found.stderr).strip()
+        if state == "idle":
             return
         time.sleep(0.5)
-    raise RuntimeError(f"the node of the cluster is not idle but: {told}")
+    raise RuntimeError(f"the node of the cluster is not idle but: {state}")
 
 
 def _free_ports() -> list[int]:

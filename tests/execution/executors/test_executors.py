@@ -66,7 +66,7 @@ def tables(root: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("choice", "told"),
+    ("choice", "message"),
     [
         (ExecutorChoice("dusk"), "--executor = 'dusk': unknown executor; did you mean 'dask'"),
         (ExecutorChoice("cloud"), "known: local, dask, slurm"),
@@ -81,8 +81,8 @@ def tables(root: Path) -> dict[str, bytes]:
         (ExecutorChoice("dask", settings=("resources=GPU",)), "NAME=NUMBER"),
     ],
 )
-def test_a_choice_that_cannot_be_is_refused(choice, told):
-    with pytest.raises(InputError, match=re.escape(told)):
+def test_a_choice_that_cannot_be_is_refused(choice, message):
+    with pytest.raises(InputError, match=re.escape(message)):
         choice.validated_settings()
 
 
@@ -128,9 +128,9 @@ def test_a_worker_with_other_versions_is_refused_and_they_are_named():
     other = {**software_versions(), "numpy": "1.0", "torch": "missing"}
     with pytest.raises(InputError) as refused:
         refuse_other_software(software_versions(), other, "process 7 on far")
-    told = str(refused.value)
-    assert "numpy 1.0 instead of" in told and "torch missing instead of" in told and "process 7 on far" in told
-    assert "pyarrow" not in told
+    message = str(refused.value)
+    assert "numpy 1.0 instead of" in message and "torch missing instead of" in message and "process 7 on far" in message
+    assert "pyarrow" not in message
 
 
 def terms(place: Path, **changes) -> Terms:
@@ -173,17 +173,17 @@ def test_a_refusal_reaches_the_command_as_it_was():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"callable": "made:nothing"}, "nothing"),
         ({"callable": "elsewhere:train"}, "elsewhere"),
         ({"parameters": {"speed": 1}}, "parameters.speed = 1: callable made:train has no such parameter"),
     ],
 )
-def test_code_that_cannot_be_called_is_refused_before_anything_runs(here, fitlib_command, change, told):
+def test_code_that_cannot_be_called_is_refused_before_anything_runs(here, fitlib_command, change, message):
     (here / "e.yaml").write_text(yaml.safe_dump({**FIELDS, **change}))
     done = fitlib_command("run", "e.yaml", cwd=here)
-    assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert not (here / "outputs").exists()
 
 
