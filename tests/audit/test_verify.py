@@ -547,7 +547,9 @@ def test_the_command_names_deviations_line_by_line_path_first(finished, copy, fi
     assert bad.stdout.count("\n") == 1
 
 
-@pytest.mark.parametrize(("arguments", "words"), [(["none"], "there is: e"), (["e", "--root", "12"], "64 hexadecimal")])
+@pytest.mark.parametrize(
+    ("arguments", "words"), [(["none"], "existing experiments: e"), (["e", "--root", "12"], "64 hexadecimal")]
+)
 def test_bad_arguments_exit_2(finished, fitlib_command, arguments, words):
     done = fitlib_command("verify", *arguments, "--outputs", finished.parent, cwd=finished)
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
