@@ -147,7 +147,7 @@ def test_the_claims_hold_in_the_tables() -> None:
 QUOTED = [
     ("One seed, asked about seeds", "exact U", ["0.65"], '"different" in {} % of cases if runs make .65'),
     ("One seed, asked about seeds", "exact U", ["0.41"], "and in {} % if they make .41"),
-    ("A lower mean alone (Q24)", '"+" on values/mean', ["0.5"], 'says "variance rose" in {} % of cases'),
+    ("A lower mean alone (Q24)", '"+" on values/mean', ["0.5"], 'reports "variance rose" in {} % of cases'),
     ("Power of the variance test", "power", ["16", "1.5"], "finds an SD ratio of 1.5 in {} %"),
     ("Power of the variance test", "power", ["16", "2.0"], "and a ratio of 2 in {} % of cases"),
     ("Power of the variance test", "power", ["16", "1.5"], "at a power of {} % for an SD ratio of 1.5"),
