@@ -1,5 +1,5 @@
 # make quickstart | make paper-smoke | make test | make test-all | make test-slurm | make browser | make lint | make lab
-# Needed beforehand: Python 3.11 or later, pip, make, git. Everything else goes into .venv, once.
+# Requires Python 3.11 or later, pip, make and git. Everything else is installed into .venv, once.
 
 PYTHON ?= python3
 PIP_OPTIONS ?=
@@ -7,7 +7,7 @@ LAB_OPTIONS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# The examples in docstrings. Left out: the engine, which papermill imports, and a script that a process is started from.
+# The examples in docstrings, except in the engine, which papermill imports, and in a script that runs as a process.
 DOCTEST := $(BIN)/python -m pytest -q --doctest-modules fitlib \
 	--ignore=fitlib/execution/kernels/papermill_engine.py --ignore=fitlib/execution/kernels/template_process.py
 
@@ -17,8 +17,8 @@ quickstart: $(READY)
 	$(BIN)/fitlib run params/quickstart.yaml
 	@echo "open outputs/quickstart/report.html"
 
-# All 27 techniques end to end, two runs each, next to no training: about 12 minutes on two cores. FITLIB_DATA_DIR names
-# the folder of the data, see the head of the file.
+# All 27 techniques end to end, two runs each, with almost no training: about 12 minutes on two cores. FITLIB_DATA_DIR is
+# the folder of the data; see the head of the experiment file.
 paper-smoke: $(READY)
 	$(BIN)/fitlib run params/paper-smoke.yaml
 	@echo "open outputs/paper-smoke/index.html"
@@ -31,11 +31,12 @@ test-all: $(READY)
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 	$(DOCTEST)
 
-# Chromium and axe-core for the tests of pages in a real browser: installed if root, else said; those tests skip without.
+# Chromium and axe-core for the tests of pages in a real browser, which are skipped without them. Needs root to install
+# Chromium; otherwise it prints the command.
 browser: $(READY)
 	tests/support/browser.sh
 
-# On a real SLURM that is started for it in a temporary folder; Debian: apt-get install slurmctld slurmd munge slurm-client
+# Starts a real SLURM in a temporary folder. On Debian: apt-get install slurmctld slurmd munge slurm-client
 test-slurm: $(READY)
 	$(BIN)/python -m pytest -q tests/slurm
 
@@ -46,7 +47,7 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# JupyterLab on the whole project, so that links from notebooks to outputs/ lead somewhere. LAB_OPTIONS: jupyter's own.
+# JupyterLab on the whole project, so that links from notebooks to outputs/ work. LAB_OPTIONS are passed to jupyter lab.
 lab: $(READY)
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/explore.ipynb $(LAB_OPTIONS)
 

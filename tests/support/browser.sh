@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the tests of pages need beyond Python: Chromium with its driver (Debian's packages) and axe-core (npm), which looks
-# for barriers. Installs what is missing as far as it may; without it those tests are skipped and say so.
+# Install what the tests of pages need beyond Python: Chromium with its driver (Debian packages) and axe-core (npm), an
+# accessibility checker. What cannot be installed is reported; the tests that need it are skipped with a reason.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 missing=()
@@ -11,7 +11,7 @@ if [ ${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null; then
   if [ "$(id -u)" = 0 ]; then
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   else
-    echo "missing: ${missing[*]}. Install with: sudo apt-get install ${missing[*]}"
+    echo "missing: ${missing[*]}; install with: sudo apt-get install ${missing[*]}"
   fi
 fi
 if command -v npm >/dev/null && [ ! -f .venv/node_modules/axe-core/axe.min.js ]; then
