@@ -17,8 +17,8 @@ quickstart: $(READY)
 	$(BIN)/fitlib run params/quickstart.yaml
 	@echo "open outputs/quickstart/report.html"
 
-# All 27 techniques end to end, two runs each, with almost no training: about 12 minutes on two cores. FITLIB_DATA_DIR is
-# the folder of the data; see the head of the experiment file.
+# All 27 techniques end to end, two runs each, with almost no training: about 12 minutes on two cores. Data:
+# FITLIB_DATA_DIR, see the head of the experiment file.
 paper-smoke: $(READY)
 	$(BIN)/fitlib run params/paper-smoke.yaml
 	@echo "open outputs/paper-smoke/index.html"
