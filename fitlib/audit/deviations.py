@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fitlib.errors import InputError
 from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.prediction_columns import one_line
 
 if TYPE_CHECKING:
     from fitlib.execution.analysis_tasks import AnalysisInputs
@@ -117,5 +118,4 @@ class Place:
 
 def shown(value: object) -> str:
     """A value in one short line."""
-    text = " ".join((value if isinstance(value, str) else repr(value)).split())
-    return text if len(text) <= SHORT else text[: SHORT - 3] + "..."
+    return one_line(value if isinstance(value, str) else repr(value), SHORT)

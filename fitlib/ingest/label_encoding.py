@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fitlib import formatting
 from fitlib.datasets.tabular.columns import Levels, levels_of, text_of
 from fitlib.errors import InputError
 from fitlib.storage.prediction_columns import one_line
@@ -135,10 +136,7 @@ def key_of(value: object) -> Hashable:
 
 def listed(values: Iterable[object], most: int = 8) -> str:
     """Values in a row: "a, b and c", the first of many."""
-    shown = [one_line(value, 40) for value in values]
-    if len(shown) > most:
-        return f"{', '.join(shown[:most])} and {len(shown) - most} more"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    return formatting.listed((one_line(value, 40) for value in values), most)
 
 
 def _text(value: object) -> str:
