@@ -1,1 +1,1 @@
-"""Verification: is a folder what its runs left behind, and an archive (RO-Crate) to share it and to check it."""
+"""Verification of result folders, and their export as an archive (RO-Crate) that can be verified in turn."""

@@ -1,4 +1,4 @@
-"""What a verification knows so far: which files are there, and every deviation in a line that begins with a path."""
+"""The state of a verification: hashes of the files present, and deviations, each a line that begins with a path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fitlib.errors import InputError
 from fitlib.storage.paths import ExperimentPaths
@@ -15,100 +15,100 @@ from fitlib.storage.prediction_columns import one_line
 if TYPE_CHECKING:
     from fitlib.execution.analysis_tasks import AnalysisInputs
 
-SHORT = 60  # characters of a value that a line shows
-Json = dict[str, object]
+MAX_VALUE_LENGTH = 60  # characters
+Json = dict[str, Any]
 
 
 @dataclass
 class Verification:
-    """Deviations, and remarks on what was not or not fully compared, of one experiment's folder.
+    """The deviations found in one experiment's folder, and remarks on what was not or not fully compared.
 
-    ``hashes``: SHA-256 of every file that is there, by name relative to the folder; ``altered`` and ``gone``: names of
-    files that are not as MANIFEST.json or a record says, and of files or whole folders that are missing.
+    ``hashes``: SHA-256 of every file present, by its name relative to the folder; ``altered`` and ``missing``: names of
+    files that differ from MANIFEST.json or a record, and of files or whole folders that are missing.
     """
 
     paths: ExperimentPaths
     full: bool = False
     hashes: dict[str, str] = field(default_factory=dict)
     altered: set[str] = field(default_factory=set)
-    gone: set[str] = field(default_factory=set)
+    missing: set[str] = field(default_factory=set)
     deviations: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    root: str = ""  # hash of the manifest's list, as recomputed
-    counted: dict[str, int] = field(default_factory=dict)  # what was compared: files, runs, notebooks, tables
-    shown: Path | None = None  # where lines say that the folder lies; None: where it does
-    left_out: frozenset[str] = frozenset()  # names of files that this copy does without
+    root: str = ""  # hash of the manifest's file list, recomputed
+    counted: dict[str, int] = field(default_factory=dict)  # how many files, runs, notebooks and tables were compared
+    displayed_as: Path | None = None  # the root that lines begin with; None: that of `paths`
+    left_out: frozenset[str] = frozenset()  # names of files deliberately absent from this copy
 
     @property
     def intact(self) -> bool:
-        """No deviation?"""
+        """Whether no deviation was found."""
         return not self.deviations
 
     @property
-    def place(self) -> Path:
-        """Where lines say that the folder lies."""
-        return self.shown or self.paths.root
+    def display_root(self) -> Path:
+        """The folder as lines name it."""
+        return self.displayed_as or self.paths.root
 
-    def deviates(self, path: Path | str, text: str) -> None:
-        """Name a deviation; the same line is told once."""
-        self._tell(self.deviations, path, text)
+    def add_deviation(self, path: Path | str, text: str) -> None:
+        """Add a deviation; a repeated line is kept once."""
+        self._add_line(self.deviations, path, text)
 
-    def remark(self, path: Path | str, text: str) -> None:
-        """Say what was not compared, or how else; no deviation."""
-        self._tell(self.remarks, path, text)
+    def add_remark(self, path: Path | str, text: str) -> None:
+        """Add a remark on what was not compared, or was compared differently; it is no deviation."""
+        self._add_line(self.remarks, path, text)
 
-    def _tell(self, lines: list[str], path: Path | str, text: str) -> None:
-        line = " ".join(f"{self.place / path}: {text}".encode(errors="replace").decode().split())
+    def _add_line(self, lines: list[str], path: Path | str, text: str) -> None:
+        line = " ".join(f"{self.display_root / path}: {text}".encode(errors="replace").decode().split())
         if line not in lines:
             lines.append(line)
 
     def count(self, what: str, number: int = 1) -> None:
-        """Add to what was compared."""
+        """Count something as compared."""
         self.counted[what] = self.counted.get(what, 0) + number
 
-    def name(self, path: Path) -> str:
-        """A path as MANIFEST.json names it."""
+    def name_of(self, path: Path) -> str:
+        """Return the name of a path in MANIFEST.json."""
         return path.relative_to(self.paths.root).as_posix()
 
-    def unaltered(self, path: Path) -> bool:
-        """Is the file there with the bytes that manifest and record name? Only then are binary files parsed."""
-        name = self.name(path)
+    def is_unaltered(self, path: Path) -> bool:
+        """Return whether a file has the recorded bytes; binary files are parsed only then."""
+        name = self.name_of(path)
         return name in self.hashes and name not in self.altered
 
-    def without(self, path: Path) -> bool:
-        """Is it a file that this copy does without?"""
-        return self.name(path) in self.left_out
+    def is_left_out(self, path: Path) -> bool:
+        """Return whether a file is deliberately absent from this copy."""
+        return self.name_of(path) in self.left_out
 
-    def is_gone(self, path: Path) -> bool:
-        """Was the file, or a folder that holds it, already named as missing?"""
-        name = self.name(path)
-        return any(name == lost or name.startswith(f"{lost}/") for lost in self.gone)
+    def is_missing(self, path: Path) -> bool:
+        """Return whether the file, or a folder that contains it, is already reported as missing."""
+        name = self.name_of(path)
+        return any(name == lost or name.startswith(f"{lost}/") for lost in self.missing)
 
     @contextlib.contextmanager
     def reading(self, path: Path) -> Iterator[None]:
-        """Whatever goes wrong while a file is read or compared is a deviation of that file, and no crash."""
+        """Turn any error while a file is read or compared into a deviation of that file."""
         try:
             yield
         except InputError as error:
-            self.deviates(self.name(path), f"{error.field}: {error.problem}")
-        except Exception as error:  # a forged file may stumble anything that reads it
-            self.deviates(self.name(path), f"cannot be read as what it should be ({type(error).__name__}: {error})")
+            self.add_deviation(self.name_of(path), f"{error.field}: {error.problem}")
+        except Exception as error:  # a forged file may break any of its readers in any way
+            self.add_deviation(self.name_of(path), f"cannot be parsed ({type(error).__name__}: {error})")
 
 
 @dataclass
-class Place:
-    """Where the results of one family (or of an analysis) stand, and what they were made from.
+class ResultFolder:
+    """The folder with the results of one family (or of an analysis), and what they were computed from.
 
-    ``predictions``: {technique: {arm: {"seed": int, "predictions": {run: path}}}}; techniques whose files are not here,
-    or not what was recorded, are left out.
+    ``predictions``: {technique: {arm: {"seed": int, "predictions": {run: path}}}}, without techniques whose files are
+    missing or altered.
     """
 
     paths: ExperimentPaths
     plan: Json
     evidence: list[Json]
     description: Json
-    predictions: dict[str, dict[str, dict]] = field(default_factory=dict)
-    analysed: AnalysisInputs | None = None  # predictions made elsewhere, as they were analysed
+    predictions: dict[str, Json] = field(default_factory=dict)
+    analysed: AnalysisInputs | None = None  # the inputs of an analysis of predictions made elsewhere
 
     @property
     def techniques(self) -> list[str]:
@@ -116,6 +116,10 @@ class Place:
         return [t["technique"] for t in self.plan["techniques"]]
 
 
-def shown(value: object) -> str:
-    """A value in one short line."""
-    return one_line(value if isinstance(value, str) else repr(value), SHORT)
+def shorten(value: object) -> str:
+    r"""Format a value as one short line, unprintable characters as "?".
+
+    >>> shorten("two\nlines"), shorten(0.5), shorten("\x1b[2J")
+    ('two lines', '0.5', '?[2J')
+    """
+    return one_line(value if isinstance(value, str) else repr(value), MAX_VALUE_LENGTH)

@@ -1,7 +1,7 @@
-"""An experiment in one file to share: its folder as it is, the notebooks, the software, and an RO-Crate about it all.
+"""Export of an experiment as one file: its folder unchanged, the notebooks, the software, and RO-Crate metadata.
 
-Left out unless asked for are the files with a row for each person tested (`store.personal`). The archive has fixed
-dates and sorted names, so that equal content gives equal bytes.
+Files with a row for each person tested (`fitlib.storage.manifest.personal`) are left out by default. The archive has
+fixed dates and sorted names, so that equal content gives equal bytes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import fitlib
+from fitlib.audit.deviations import Json
 from fitlib.audit.lineage import actions_of, events, moment
 from fitlib.audit.ro_crate import Contents, Packed, metadata
 from fitlib.audit.verify import check_files
 from fitlib.digest import digest_file, digest_json
-from fitlib.errors import InputError
+from fitlib.errors import InputError, RunFailed
 from fitlib.execution.analysis_tasks import STATISTICS
 from fitlib.experiment.notebooks import injected_parameters, notebook_path, read_notebook
 from fitlib.formatting import count, listed
@@ -34,24 +35,24 @@ from fitlib.storage.records import RECORD
 from fitlib.tables.metric_series import main_arms
 
 ENVIRONMENT, REQUIREMENTS, METADATA = "environment.json", "requirements.txt", "ro-crate-metadata.json"
-FOLDER = "outputs"  # of the experiment's folder in the archive, as in a project
+FOLDER = "outputs"  # where the experiment's folder is in the archive, as in a project
 SCHEMA = 1  # of the archive
 NOTEBOOKS = ("train", "metrics", "statistics")
-DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip file knows
-PACKED = (".parquet", ".png")  # compressed already
-LARGE = 1 << 31
-SEEN = ("python", "packages", "torch build", "machine", "gpu")  # parts of fingerprints that tell software and hardware
+DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
+COMPRESSED = (".parquet", ".png")  # stored as they are
+LARGE = 1 << 31  # bytes; beyond, a member needs zip64
+SOFTWARE_PARTS = ("python", "packages", "torch build", "machine", "gpu")  # of fingerprints
 KEPT_OUT = (
     "Left out: {} with rows of persons (predictions, votes), which can be personal data; --predictions takes them "
     "along. MANIFEST.json has their SHA-256; metrics cannot be derived again without them"
 )
-Members = dict[str, Path | str]  # name in the archive -> file, or text
-Place = tuple[dict, list[dict]]  # plan and evidence of one family
+Members = Mapping[str, Path | str]  # name in the archive -> file, or text
+PlanAndEvidence = tuple[Json, list[Json]]  # of one family, or of the whole experiment
 
 
 @dataclass(frozen=True)
-class Exported:
-    """What was written: files, bytes, and how many files with rows of persons stand in it or were left out."""
+class ExportedArchive:
+    """A written archive: its files, bytes, and how many files with rows of persons it contains or lacks."""
 
     path: Path
     files: int
@@ -61,29 +62,29 @@ class Exported:
     root: str
 
 
-def export(paths: ExperimentPaths, target: Path, predictions: bool = False) -> Exported:
+def export(paths: ExperimentPaths, target: Path, predictions: bool = False) -> ExportedArchive:
     """Write the experiment (or the analysis) in ``paths`` to the zip file ``target``.
 
-    Raises InputError where it is not finished or was altered, where somebody works in it, or where ``target`` is there.
+    Raises InputError if it is unfinished, altered or in use, or if ``target`` exists.
     """
     _check_target(target)
     _check_finished(paths)
     names = [*covered(paths), paths.manifest.name]
     rows = [name for name in names if personal(name)]
     kept = names if predictions else [name for name in names if not personal(name)]
-    places = list(_places(paths))
-    beside = _beside(paths, places)
+    analyses = list(_analyses(paths))
+    beside = _beside(paths, analyses)
     members = {**{f"{_folder(paths)}/{name}": paths.root / name for name in kept}, **beside}
-    told = _description([plan for plan, _ in places], rows, predictions)
-    described = metadata(_contents(paths, places, kept, [] if predictions else rows, beside, told))
+    text = _description([plan for plan, _ in analyses], rows, predictions)
+    described = metadata(_contents(paths, analyses, kept, [] if predictions else rows, beside, text))
     _write(target, {**members, METADATA: described})
     left_out = 0 if predictions else len(rows)
-    root = read_json(paths.manifest)["root"]
-    return Exported(target, len(members) + 1, target.stat().st_size, len(rows) - left_out, left_out, root)
+    root = _manifest(paths)["root"]
+    return ExportedArchive(target, len(members) + 1, target.stat().st_size, len(rows) - left_out, left_out, root)
 
 
 def _folder(paths: ExperimentPaths) -> str:
-    """The experiment's folder in the archive; that of an analysis may have a name that not every system takes."""
+    """Return the experiment's folder in the archive, its name reduced to characters that every system accepts."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", paths.root.resolve().name).strip("-.")
     return f"{FOLDER}/{name or 'experiment'}"
 
@@ -92,58 +93,58 @@ def _check_target(target: Path) -> None:
     if target.suffix != ".zip":
         raise InputError("export", "--to", str(target), "not the name of a zip file", "end it with .zip")
     if target.exists():
-        raise InputError("export", "--to", str(target), "there is such a file", "remove it, or choose another name")
+        raise InputError("export", "--to", str(target), "the file exists", "remove it, or choose another name")
     if not target.parent.is_dir():
-        raise InputError("export", "--to", str(target), "its folder is not there", f"make {target.parent} first")
+        raise InputError("export", "--to", str(target), "its folder does not exist", f"create {target.parent} first")
 
 
 def _check_finished(paths: ExperimentPaths) -> None:
-    """Only what stands as it was finished is shared."""
+    """Refuse to export what is in use, unfinished or altered since."""
     where, name = str(paths.root), paths.root.name
     if is_locked(paths):
-        raise InputError(where, "EXPERIMENT", name, "somebody works in it", "wait until it is done")
+        raise InputError(where, "EXPERIMENT", name, "in use by another process", "wait until it is done")
     if not paths.manifest.is_file() or not paths.reports():
-        raise InputError(where, "EXPERIMENT", name, "it is not finished", "fitlib run finishes it")
+        raise InputError(where, "EXPERIMENT", name, "not finished", "fitlib run finishes it")
     found = check_files(paths.root)
     if found.deviations:
         problem = f"altered since it was finished: {count(len(found.deviations), 'deviation')}, {found.deviations[0]}"
-        raise InputError(where, "EXPERIMENT", name, problem, "fitlib verify names them all")
-    missing = [e for _, evidence in _places(paths) for e in evidence if e["status"] == "missing"]
+        raise InputError(where, "EXPERIMENT", name, problem, "fitlib verify lists them all")
+    missing = [e for _, evidence in _analyses(paths) for e in evidence if e["status"] == "missing"]
     if missing:
-        problem = f"it is not finished: {count(len(missing), 'planned run')} missing"
+        problem = f"not finished: {count(len(missing), 'planned run')} missing"
         raise InputError(where, "EXPERIMENT", name, problem, "fitlib run finishes it")
 
 
-# What is told of it
+# Description
 
 
-def _places(paths: ExperimentPaths) -> Iterator[Place]:
-    """Plan and evidence that each of the statistics was made with."""
+def _analyses(paths: ExperimentPaths) -> Iterator[PlanAndEvidence]:
+    """Read the plan and evidence that each of the statistics was computed with."""
     for report in paths.reports():
         cells = read_notebook(report.with_name("statistics.ipynb"), "export")["cells"]
-        given = injected_parameters(cells) or {}
+        given: Json = injected_parameters(cells) or {}
         yield given["plan"], given["evidence"]
 
 
 def _contents(
     paths: ExperimentPaths,
-    places: Sequence[Place],
+    analyses: Sequence[PlanAndEvidence],
     kept: Sequence[str],
     absent: Sequence[str],
     beside: Members,
-    told: str,
+    text: str,
 ) -> Contents:
-    folder, hashes = _folder(paths), read_json(paths.manifest)["files"]
+    folder, hashes = _folder(paths), _manifest(paths)["files"]
     files = [_packed(f"{folder}/{name}", paths.root / name, hashes.get(name)) for name in kept]
     files += [_packed(name, content) for name, content in beside.items()]
     return Contents(
         title=f"{PurePosixPath(folder).name}: fairness over repeated identical training",
-        description=told,
+        description=text,
         published=_published(paths),
         folder=folder,
         files=tuple(files),
         actions=tuple(actions_of(paths, kept)),
-        data=tuple(dict.fromkeys(name for plan, _ in places if (name := data_name(plan)))),
+        data=tuple(dict.fromkeys(name for plan, _ in analyses if (name := data_name(plan)))),
         absent={name: hashes[name] for name in absent},
         software={"fitlib": fitlib.__version__, "python": versions("statistics")["python"]},
     )
@@ -158,9 +159,9 @@ def _packed(name: str, content: Path | str, sha256: str | None = None) -> Packed
 
 
 def _published(paths: ExperimentPaths) -> str:
-    """When the experiment was finished: of equal content, equal bytes."""
-    known = [event["time"] for event in events(paths)] or [paths.manifest.stat().st_mtime]
-    return moment(known[-1])
+    """Return when the experiment was finished, not when it is exported: equal content gives equal bytes."""
+    times = [event["time"] for event in events(paths)] or [paths.manifest.stat().st_mtime]
+    return moment(times[-1])
 
 
 def _description(plans: Sequence[Mapping], rows: Sequence[str], predictions: bool) -> str:
@@ -168,10 +169,10 @@ def _description(plans: Sequence[Mapping], rows: Sequence[str], predictions: boo
     arms = list(dict.fromkeys(f"{noise(arm)}, seed {seed(arm)}" for plan in plans for arm in main_arms(plan)))
     runs = listed(dict.fromkeys(str(arm["runs"]) for plan in plans for arm in main_arms(plan)))
     held = f"It holds {count(len(rows), 'file')} with rows of persons (predictions, votes): they can be personal data."
-    told = held if predictions else f"{_kept_out(len(rows))}." if rows else "It holds no rows of persons."
+    rows_held = held if predictions else f"{_kept_out(len(rows))}." if rows else "It holds no rows of persons."
     return (
         f"{runs} planned runs of each of {count(len(techniques), 'technique')} ({listed(techniques, 30)}). What varied "
-        f"between runs: noise {listed(arms, 8)}. Open report.html; fitlib verify checks everything again. {told}"
+        f"between runs: noise {listed(arms, 8)}. Open report.html; fitlib verify checks everything again. {rows_held}"
     )
 
 
@@ -179,47 +180,56 @@ def _kept_out(number: int) -> str:
     return KEPT_OUT.format(count(number, "file"))
 
 
-def told(done: Exported) -> list[str]:
-    """What the command says in the end."""
+def told(done: ExportedArchive) -> list[str]:
+    """Return the lines that the command prints: archive, root hash, and what was left out."""
     size = f"{done.size / 1e6:.1f} MB"
     lines = [f"{done.path}: {count(done.files, 'file')}, {size}; root hash of MANIFEST.json: {done.root}"]
     if done.left_out:
         lines.append(_kept_out(done.left_out))
     if done.personal:
-        lines.append(f"it holds {count(done.personal, 'file')} with rows of persons: share it only with whom you may")
+        lines.append(
+            f"it holds {count(done.personal, 'file')} with rows of persons: share it only where that is permitted"
+        )
     return lines
 
 
-# What lies beside the experiment
+# Notebooks and software
 
 
-def _beside(paths: ExperimentPaths, places: Sequence[Place]) -> Members:
-    """Notebooks that tasks were executed from, and the software."""
-    evidence = [entry for _, entries in places for entry in entries]
+def _beside(paths: ExperimentPaths, analyses: Sequence[PlanAndEvidence]) -> Members:
+    """Collect the notebooks that tasks were executed from, and descriptions of the software."""
+    evidence = [entry for _, entries in analyses for entry in entries]
     found = environment(paths, evidence)
-    used = {read_json(path)["key_parts"].get("notebook") for path in _records(paths)}
+    used = {record["key_parts"].get("notebook") for record in _records(paths)}
     notebooks = {path: digest_file(path) for path in map(notebook_path, NOTEBOOKS) if path.is_file()}
-    own = {f"notebooks/{path.name}": path for path, digest in notebooks.items() if digest in used}
-    return {**own, ENVIRONMENT: json_text(found), REQUIREMENTS: _requirements(found)}
+    copies = {f"notebooks/{path.name}": path for path, digest in notebooks.items() if digest in used}
+    return {**copies, ENVIRONMENT: json_text(found), REQUIREMENTS: _requirements(found)}
 
 
-def _records(paths: ExperimentPaths) -> list[Path]:
-    names = (RECORD, STATISTICS)
-    found = (path for name in names for path in paths.root.rglob(name))
-    return sorted(path for path in found if "superseded" not in path.parts and read_json(path))
+def _records(paths: ExperimentPaths) -> list[Json]:
+    found = (path for name in (RECORD, STATISTICS) for path in paths.root.rglob(name))
+    return [record for path in found if "superseded" not in path.parts and (record := read_json(path))]
 
 
-def environment(paths: ExperimentPaths, evidence: Iterable[Mapping]) -> dict[str, object]:
-    """Software and hardware: of the runs, as their fingerprints tell; of the statistics, where it is today's."""
+def _manifest(paths: ExperimentPaths) -> Json:
+    """Read the manifest, whose presence and hashes `_check_finished` has verified."""
+    manifest = read_json(paths.manifest)
+    if manifest is None:
+        raise RunFailed(f"{paths.manifest}: removed or damaged during the export; run the command again")
+    return manifest
+
+
+def environment(paths: ExperimentPaths, evidence: Iterable[Mapping]) -> Json:
+    """Describe software and hardware: of the runs by their fingerprints; of the statistics if it is the current one."""
     parts = [entry["parts"] for entry in evidence if entry["status"] == "done"]
-    seen = {name: sorted({str(part[name]) for part in parts if name in part}) for name in SEEN}
-    own, records = versions("statistics"), [read_json(path) or {} for path in paths.root.rglob(STATISTICS)]
-    same = any(record.get("key_parts", {}).get("versions") == digest_json(own) for record in records)
-    return {"schema": SCHEMA, "fitlib": fitlib.__version__, "runs": seen, "statistics": own if same else {}}
+    seen = {name: sorted({str(part[name]) for part in parts if name in part}) for name in SOFTWARE_PARTS}
+    current, records = versions("statistics"), [read_json(path) or {} for path in paths.root.rglob(STATISTICS)]
+    same = any(record.get("key_parts", {}).get("versions") == digest_json(current) for record in records)
+    return {"schema": SCHEMA, "fitlib": fitlib.__version__, "runs": seen, "statistics": current if same else {}}
 
 
 def _requirements(found: Mapping) -> str:
-    """Packages with their versions, for pip; of several versions all but the first are comments."""
+    """Return a requirements file for pip; of a package with several versions, one version is listed."""
     packages = dict(text.rpartition(" ")[::2] for line in found["runs"]["packages"] for text in line.split(", "))
     packages |= {name: text for name, text in found["statistics"].items() if name not in (*packages, "python")}
     lines = [f"{name}=={text}" for name, text in sorted(packages.items())]
@@ -231,7 +241,7 @@ def _requirements(found: Mapping) -> str:
 
 
 def _write(target: Path, members: Members) -> None:
-    """Write all members, sorted by name; ``target`` appears when it is whole."""
+    """Write all members, sorted by name; ``target`` appears only when complete."""
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -246,7 +256,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: Path | str) -> None:
     member = zipfile.ZipInfo(name, DATE)
     member.create_system = 3  # Unix, wherever it is written
     member.external_attr = 0o644 << 16
-    member.compress_type = zipfile.ZIP_STORED if name.endswith(PACKED) else zipfile.ZIP_DEFLATED
+    member.compress_type = zipfile.ZIP_STORED if name.endswith(COMPRESSED) else zipfile.ZIP_DEFLATED
     if isinstance(content, str):
         archive.writestr(member, content.encode())
         return

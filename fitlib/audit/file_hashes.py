@@ -1,4 +1,4 @@
-"""Are all files those that MANIFEST.json and the records name? Re-hashes every artifact; nothing is parsed but JSON."""
+"""Comparison of every file with its hash in MANIFEST.json and the records. Nothing is parsed but JSON."""
 
 from __future__ import annotations
 
@@ -15,69 +15,71 @@ from fitlib.storage.atomic_files import json_text
 from fitlib.storage.manifest import OUTSIDE, covered, manifest_of
 from fitlib.storage.records import RECORD, well_formed
 
-HASH = 12  # hex digits of a hash that a line shows
+HASH = 12  # hex digits shown of a hash
 
 
 def hash_files(found: Verification) -> None:
-    """Hash every file that the promises cover; hidden ones are named as passed over."""
+    """Hash every file that the manifest covers; remark on hidden ones, which are ignored."""
     for name in (name for name in covered(found.paths) if name not in found.left_out):
         with found.reading(found.paths.root / name):
             found.hashes[name] = digest_file(found.paths.root / name)
-    files = (found.name(path) for path in found.paths.root.rglob("*") if path.is_file())
+    files = (found.name_of(path) for path in found.paths.root.rglob("*") if path.is_file())
     for name in sorted(files):
         if any(part.startswith(".") for part in PurePosixPath(name).parts):
-            found.remark(name, "hidden: no part of the experiment, and not compared")
+            found.add_remark(name, "hidden: not part of the experiment, not compared")
     found.count("files", len(found.hashes))
 
 
 def check_manifest(found: Verification, kept: str | None = None) -> None:
-    """Compare all files with MANIFEST.json, and its root hash with the one that somebody kept."""
+    """Compare all files with MANIFEST.json, and its root hash with the expected one (``kept``), if any."""
     manifest = _manifest(found)
     if manifest is None:
         if kept:
-            found.deviates("MANIFEST.json", f"there is no list with the root hash {kept[:HASH]}… that was kept")
+            found.add_deviation(
+                "MANIFEST.json", f"missing, so the expected root hash {kept[:HASH]}… cannot be compared"
+            )
         return
     if kept and found.root != kept:
-        found.deviates("MANIFEST.json", f"its root hash is {found.root}, not {kept} as was kept")
-    _name_missing(found, [name for name in manifest if name not in found.hashes and name not in found.left_out])
+        found.add_deviation("MANIFEST.json", f"its root hash is {found.root}, expected {kept}")
+    _report_missing(found, [name for name in manifest if name not in found.hashes and name not in found.left_out])
     for name, digest in found.hashes.items():
         if name not in manifest:
-            found.deviates(name, "MANIFEST.json does not list this file")
+            found.add_deviation(name, "MANIFEST.json does not list this file")
         elif digest != manifest[name]:
-            _alter(found, name, "MANIFEST.json", manifest[name])
+            _report_altered(found, name, "MANIFEST.json", manifest[name])
 
 
 def _manifest(found: Verification) -> dict[str, str] | None:
-    """The manifest's list {name: SHA-256}; whatever is wrong with the file itself is named."""
+    """Read the manifest's list {name: SHA-256}; report whatever is wrong with the file itself."""
     path = found.paths.manifest
     if not path.is_file():
-        text = "missing: nothing says which files belong to the experiment (fitlib run writes it when all else is done)"
-        found.deviates("MANIFEST.json", text)
+        text = "missing: which files belong to the experiment is not recorded (fitlib run writes it last)"
+        found.add_deviation("MANIFEST.json", text)
         return None
     with found.reading(path):
         text = path.read_text(encoding="utf-8")
         manifest = json.loads(text)
         files = manifest["files"]
         if not all(isinstance(digest, str) for digest in files.values()):
-            raise ValueError("a hash is no text")
+            raise ValueError("a hash is not text")
         expected = manifest_of(files)
         found.root = str(expected["root"])
         if manifest.get("root") != found.root:
-            found.deviates("MANIFEST.json", "its root hash is not the hash of its list")
+            found.add_deviation("MANIFEST.json", "its root hash is not the hash of its list")
         elif text != json_text(expected):
-            found.deviates("MANIFEST.json", "not byte for byte as fitlib writes this list")
+            found.add_deviation("MANIFEST.json", "not formatted byte for byte as fitlib writes it")
         return dict(files)
     return None
 
 
-def _name_missing(found: Verification, names: list[str]) -> None:
-    """One line for each missing file, or for the outermost folder that is missing with all its files."""
-    places = Counter(_outermost(found.paths.root, name) for name in names)
-    for place, number in places.items():
-        found.gone.add(place)
-        files = "" if place in names else f", with its {number} files that MANIFEST.json lists"
-        what = "the run is missing" if PurePosixPath(place).name.startswith("run-") else "missing"
-        found.deviates(place, what + files)
+def _report_missing(found: Verification, names: list[str]) -> None:
+    """Report each missing file, or the outermost folder that is missing with all its files, in one line."""
+    outermost = Counter(_outermost(found.paths.root, name) for name in names)
+    for path, number in outermost.items():
+        found.missing.add(path)
+        files = "" if path in names else f", with its {number} files that MANIFEST.json lists"
+        what = "the run is missing" if PurePosixPath(path).name.startswith("run-") else "missing"
+        found.add_deviation(path, what + files)
 
 
 def _outermost(root: Path, name: str) -> str:
@@ -85,18 +87,20 @@ def _outermost(root: Path, name: str) -> str:
     return str(missing[-1]) if missing else name
 
 
-def _alter(found: Verification, name: str, witness: str, digest: object) -> None:
+def _report_altered(found: Verification, name: str, source: str, digest: object) -> None:
     found.altered.add(name)
-    found.deviates(name, f"altered: its SHA-256 is {found.hashes[name][:HASH]}…, {witness} says {str(digest)[:HASH]}…")
+    found.add_deviation(
+        name, f"altered: its SHA-256 is {found.hashes[name][:HASH]}…, in {source} it is {str(digest)[:HASH]}…"
+    )
 
 
 # Records
 
 
 def check_records(found: Verification) -> None:
-    """Compare every record's key with its parts, and all outputs with the sizes and hashes that it names.
+    """Compare every record's key with its parts, and all outputs with the recorded sizes and hashes.
 
-    Not those in `superseded/`: a damaged run that was redone is kept there as it was found.
+    Records in `superseded/` are skipped: a damaged run that was redone is kept there, damage included.
     """
     for name in sorted(found.hashes):
         if PurePosixPath(name).name in (RECORD, STATISTICS, REPORT) and not name.startswith("superseded/"):
@@ -107,15 +111,15 @@ def check_records(found: Verification) -> None:
 
 
 def record_of(found: Verification, path: Path) -> Json | None:
-    """A well-formed record; None where there is none, which is named unless it is named already."""
+    """Read a well-formed record; report a missing or malformed one, and return None."""
     if not path.is_file():
-        if not found.is_gone(path):
-            found.deviates(found.name(path), "missing: nothing says what was computed here, and from what")
+        if not found.is_missing(path):
+            found.add_deviation(found.name_of(path), "missing: what was computed here, and from what, is not recorded")
         return None
     with found.reading(path):
         record = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(record, dict) or not well_formed(record):
-            raise ValueError("no record, or its key is not the hash of its parts")
+            raise ValueError("not a record, or its key is not the hash of its parts")
         return record
     return None
 
@@ -127,10 +131,10 @@ def _check_outputs(found: Verification, record_name: str, record: Mapping) -> No
         if name in found.left_out:
             continue
         if name not in found.hashes:
-            if name not in OUTSIDE and not found.is_gone(found.paths.root / name):
-                found.gone.add(name)
-                found.deviates(name, f"missing: {record_name} lists it")
+            if name not in OUTSIDE and not found.is_missing(found.paths.root / name):
+                found.missing.add(name)
+                found.add_deviation(name, f"missing: {record_name} lists it")
         elif found.hashes[name] != described.get("sha256") and name not in found.altered:
-            _alter(found, name, record_name, described.get("sha256"))
+            _report_altered(found, name, record_name, described.get("sha256"))
         elif name not in found.altered and (found.paths.root / name).stat().st_size != described["size"]:
-            found.deviates(name, f"its size is not the one that {record_name} names")
+            found.add_deviation(name, f"its size differs from the one in {record_name}")

@@ -1,8 +1,8 @@
-"""What an exported experiment says of itself: an RO-Crate 1.1 of the profile Process Run Crate 0.5, by `rocrate`.
+"""The metadata of an exported experiment: an RO-Crate 1.1 of the profile Process Run Crate 0.5, by `rocrate`.
 
-Every file is a data entity with its SHA-256; every executed task is a CreateAction: its instrument is the notebook that
-was executed, its objects the plan, parameters and files that it was given, its results the files that it left. No agent
-is named: fitlib does not know who said the command. A time is told where the experiment's events do.
+Every file is a data entity with its SHA-256. Every executed task is a CreateAction: its instrument is the executed
+notebook, its objects are its plan, parameters and input files, its results the files that it left. The crate has no
+agent, as fitlib does not know who ran the command, and times only where the experiment's events have them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fitlib.audit.lineage import Action
 
@@ -38,7 +38,7 @@ FORMATS = {
     ".txt": "text/plain",
     ".log": "text/plain",
 }
-Files = Mapping[str, MutableMapping]  # entities by the names of their files
+Files = Mapping[str, MutableMapping]  # name of a file -> its entity
 KINDS = {
     "train": "One training",
     "metrics": "Bias metrics of one technique, from its predictions",
@@ -49,7 +49,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Packed:
-    """A file of the crate: name within it, size, SHA-256; ``notebook``: is it one that tasks were executed from?"""
+    """A file of the crate: name within it, size, SHA-256; ``notebook``: whether tasks were executed from it."""
 
     name: str
     size: int
@@ -59,8 +59,10 @@ class Packed:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that a crate describes. ``folder``: the experiment's folder within it; ``data``: names of data sets;
-    ``absent``: {file left out: SHA-256}; ``software``: {name: version}, fitlib among them.
+    """Everything that a crate describes.
+
+    ``folder``: the experiment's folder within it; ``data``: names of data sets; ``absent``: {file left out: SHA-256};
+    ``software``: {name: version}, including fitlib.
     """
 
     title: str
@@ -75,8 +77,8 @@ class Contents:
 
 
 def metadata(contents: Contents) -> str:
-    """The text of `ro-crate-metadata.json`; equal contents give equal text."""
-    from rocrate.rocrate import ROCrate  # takes half a second
+    """Return the text of `ro-crate-metadata.json`; equal contents give equal text."""
+    from rocrate.rocrate import ROCrate  # late: takes half a second to import
 
     crate = ROCrate(version=VERSION)
     crate.metadata.extra_contexts.append(CONTEXT)
@@ -100,13 +102,13 @@ def _describe_root(crate: ROCrate, contents: Contents) -> None:
         crate.metadata[name] = value
 
 
-def _file(packed: Packed) -> dict[str, object]:
+def _file(packed: Packed) -> dict[str, Any]:
     kind = ["File", "SoftwareSourceCode"] if packed.notebook else "File"
     name = PurePosixPath(packed.name).name
-    known = {"@type": kind, "name": name, "contentSize": str(packed.size), "sha256": packed.sha256}
+    described: dict[str, Any] = {"@type": kind, "name": name, "contentSize": str(packed.size), "sha256": packed.sha256}
     encoding = FORMATS.get(PurePosixPath(packed.name).suffix)
     version = {"version": packed.sha256[:12]} if packed.notebook else {}
-    return known | ({"encodingFormat": encoding} if encoding else {}) | version
+    return described | ({"encodingFormat": encoding} if encoding else {}) | version
 
 
 def _context(crate: ROCrate, identifier: str, kind: str, **properties: object) -> ContextEntity:
@@ -116,25 +118,27 @@ def _context(crate: ROCrate, identifier: str, kind: str, **properties: object) -
 
 
 def _add_software(crate: ROCrate, contents: Contents, files: Files) -> dict[str, object]:
-    """Every tool by the key that actions name it with: hash of a notebook, or "" for fitlib itself."""
+    """Return every tool by the key that actions refer to it with: hash of a notebook, or "" for fitlib itself."""
     entities = {
         name: _context(crate, f"#{name}", "SoftwareApplication", name=name, softwareVersion=version)
         for name, version in contents.software.items()
     }
     fitlib = entities["fitlib"]
     fitlib["softwareRequirements"] = _single([entity for name, entity in entities.items() if name != "fitlib"])
-    found: dict[str, object] = {"": fitlib}
+    tools: dict[str, object] = {"": fitlib}
     for packed in (packed for packed in contents.files if packed.notebook):
         files[packed.name]["softwareRequirements"] = fitlib
-        found[packed.sha256] = files[packed.name]
-    return found
+        tools[packed.sha256] = files[packed.name]
+    return tools
 
 
 def _tool(crate: ROCrate, action: Action, software: dict[str, object]) -> object:
-    """The notebook of an action; one that is not in the crate is named by its hash."""
+    """Return the notebook of an action; add one that is not in the crate by its hash."""
     if action.notebook not in software:
-        known = {"name": f"{action.kind} notebook that is not in this crate", "version": action.notebook[:12]}
-        entity = _context(crate, f"#notebook/{action.notebook}", "SoftwareSourceCode", sha256=action.notebook, **known)
+        described = {"name": f"{action.kind} notebook that is not in this crate", "version": action.notebook[:12]}
+        entity = _context(
+            crate, f"#notebook/{action.notebook}", "SoftwareSourceCode", sha256=action.notebook, **described
+        )
         software[action.notebook] = entity
     return software[action.notebook]
 
@@ -155,18 +159,18 @@ def _add_action(
         "endTime": action.end,
         "error": action.error,
     }
-    known = {name: value for name, value in described.items() if value not in ("", [])}
-    return _context(crate, f"#{action.kind}/{action.name}", "CreateAction", **known)
+    given = {name: value for name, value in described.items() if value not in ("", [])}
+    return _context(crate, f"#{action.kind}/{action.name}", "CreateAction", **given)
 
 
 def _single(values: list) -> object:
-    """One value stands by itself in JSON-LD."""
+    """Return a single value without its list, as JSON-LD writes it."""
     return values[0] if len(values) == 1 else values
 
 
 def _description(action: Action) -> str:
-    told = {name: action.parameters[name] for name in ("run", "seed", "noise", "method") if name in action.parameters}
-    settings = "; ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in told.items())
+    given = {name: action.parameters[name] for name in ("run", "seed", "noise", "method") if name in action.parameters}
+    settings = "; ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in given.items())
     return f"{KINDS[action.kind]}{f': {settings}' if settings else ''}."
 
 
@@ -175,7 +179,7 @@ def _entities(files: Files, contents: Contents, names: Iterable[str]) -> list:
 
 
 def _given(crate: ROCrate, action: Action) -> list[ContextEntity]:
-    """The parameters that a run was given, as one value."""
+    """Return the parameters of a run as one entity, if any."""
     if not action.parameters:
         return []
     value = json.dumps(dict(action.parameters), sort_keys=True, ensure_ascii=False)
@@ -184,10 +188,10 @@ def _given(crate: ROCrate, action: Action) -> list[ContextEntity]:
 
 
 def _left_out(crate: ROCrate, contents: Contents, action: Action) -> list[ContextEntity]:
-    """Predictions that the metrics of a technique were computed from and that were left out, as one entity."""
+    """Return the predictions that a technique's metrics were computed from as one entity, if they were left out."""
     technique = action.name.rpartition("/")[2]
     if action.used or not contents.absent:
         return []
-    told = "Left out: one row for each person tested. MANIFEST.json has the SHA-256 of every file."
+    text = "Left out: one row for each person tested. MANIFEST.json has the SHA-256 of every file."
     name = f"predictions of {technique}"
-    return [_context(crate, f"#predictions/{technique}", "CreativeWork", name=name, description=told)]
+    return [_context(crate, f"#predictions/{technique}", "CreativeWork", name=name, description=text)]

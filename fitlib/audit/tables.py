@@ -1,7 +1,7 @@
-"""Do the tables follow from the stored predictions? Every table is derived again and compared.
+"""Verification that the tables follow from the stored predictions: every table is derived again and compared.
 
-Byte for byte first; where that fails, value by value. Other software or another processor may change the last digits of
-a number, which is said and is no deviation; anything else is.
+Tables are compared byte for byte, then, if they differ, value by value. Other software or another processor may change
+the last digits of a number, which is a remark and no deviation; any other difference is a deviation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from fitlib.audit.deviations import Place, Verification, shown
+from fitlib.audit.deviations import ResultFolder, Verification, shorten
 from fitlib.digest import digest_json
 from fitlib.execution.analysis_tasks import STATISTICS
 from fitlib.experiment.code_inspection import fitlib_imports
@@ -35,55 +35,57 @@ from fitlib.tables.epochs import gather_history
 from fitlib.tables.schemas import DATA_PACKAGE, package_columns
 
 LONG = ("metrics", "counts", "votes", "testset", "persons")
-DRAWN = {"testset", "persons"}  # hold what is drawn at random
-CLOSE = 1e-9  # relative; two processors or versions agree to more digits
+DRAWN = {"testset", "persons"}  # contain what is drawn at random
+CLOSE = 1e-9  # relative; different processors or versions agree more closely than this
 
 
-def check_tables(found: Verification, place: Place) -> None:
+def check_tables(found: Verification, results: ResultFolder) -> None:
     """Derive the long tables of every technique from its predictions, all other tables from those, and compare."""
     with tempfile.TemporaryDirectory(prefix="fitlib-verify-") as name, threadpool_limits(1):
         derived = ExperimentPaths(Path(name))
-        whole = [_technique(found, place, technique, derived.technique(technique)) for technique in place.techniques]
+        whole = [
+            _technique(found, results, technique, derived.technique(technique)) for technique in results.techniques
+        ]
         if not all(whole):
-            text = "not derived again: what they are made from is altered or missing"
-            found.remark(found.name(place.paths.tables), text)
+            text = "not derived again: their inputs are altered or missing"
+            found.add_remark(found.name_of(results.paths.tables), text)
             return
-        with found.reading(place.paths.tables):
-            _experiment_tables(found, place, derived)
+        with found.reading(results.paths.tables):
+            _experiment_tables(found, results, derived)
 
 
 # Techniques
 
 
-def _technique(found: Verification, place: Place, technique: str, folder: Path) -> bool:
-    """Fill ``folder`` with the technique's long tables, derived where possible, else as stored; False: not whole."""
-    stored = place.paths.technique(technique)
+def _technique(found: Verification, results: ResultFolder, technique: str, folder: Path) -> bool:
+    """Write the technique's long tables to ``folder``, derived if possible, else as stored; return if complete."""
+    stored = results.paths.technique(technique)
     folder.mkdir(parents=True)
-    if not stored.is_dir() and technique not in place.predictions:
-        return True  # no run of it is finished, so nothing stands here and nothing is missing
+    if not stored.is_dir() and technique not in results.predictions:
+        return True  # none of its runs is finished, so nothing is missing
     tables = {name: stored / f"{name}.parquet" for name in LONG}
-    full = found.full or not all(found.unaltered(tables[name]) for name in DRAWN)
-    if technique in place.predictions:
+    full = found.full or not all(found.is_unaltered(tables[name]) for name in DRAWN)
+    if technique in results.predictions:
         with found.reading(stored):
-            _derive(place, technique, folder, full)
+            _derive(results, technique, folder, full)
     else:
         if not found.left_out:
-            found.remark(found.name(stored), "not derived again: its predictions are altered, missing, or not here")
-    same = _same_software(place, stored / RECORD, "metrics")
+            found.add_remark(found.name_of(stored), "not derived again: its predictions are altered or missing")
+    same = _same_software(results, stored / RECORD, "metrics")
     for path in tables.values():
         target = folder / path.name
         if target.is_file() and path.is_file():
             with found.reading(path):
                 _compare_long(found, path, target, same, full)
-        if not target.is_file() and found.unaltered(path):
+        if not target.is_file() and found.is_unaltered(path):
             shutil.copyfile(path, target)
-    return all((folder / path.name).is_file() or found.without(path) for path in tables.values())
+    return all((folder / path.name).is_file() or found.is_left_out(path) for path in tables.values())
 
 
-def _derive(place: Place, technique: str, folder: Path, full: bool) -> None:
-    described = place.description
+def _derive(results: ResultFolder, technique: str, folder: Path, full: bool) -> None:
+    described = results.description
     arms = {}
-    for arm, given in place.predictions[technique].items():
+    for arm, given in results.predictions[technique].items():
         runs = stack(given["predictions"], described["n_classes"], described["n_groups"])
         for names in described["cross"]:
             runs = crossed(runs, names)
@@ -93,64 +95,69 @@ def _derive(place: Place, technique: str, folder: Path, full: bool) -> None:
 
 
 def _compare_long(found: Verification, stored: Path, derived: Path, same: bool, full: bool) -> None:
-    """Compare a long table; without what is drawn at random, its intervals are taken as they are stored."""
+    """Compare a long table; if random draws are not repeated, its stored intervals are taken over unchecked."""
     if full or stored.stem not in DRAWN:
         _compare(found, stored, derived, same)
-    elif found.unaltered(stored):
-        frame, own = pd.read_parquet(stored), pd.read_parquet(derived)
-        if len(frame) == len(own):
-            write_table(derived, own.assign(low=frame["low"], high=frame["high"]), stored.stem)
+    elif found.is_unaltered(stored):
+        frame, fresh = pd.read_parquet(stored), pd.read_parquet(derived)
+        if len(frame) == len(fresh):
+            write_table(derived, fresh.assign(low=frame["low"], high=frame["high"]), stored.stem)
         _compare(found, stored, derived, same)
 
 
 # Tables of the experiment
 
 
-def _experiment_tables(found: Verification, place: Place, derived: ExperimentPaths) -> None:
-    gathered = all_tables.gather(derived.root, place.plan)
-    histories = [found.paths.root / folder / "history.parquet" for folder in _folders(place)]
-    known = all(found.unaltered(path) for path in histories if path.is_file() or found.is_gone(path))
+def _experiment_tables(found: Verification, results: ResultFolder, derived: ExperimentPaths) -> None:
+    gathered = all_tables.gather(derived.root, results.plan)
+    histories = [found.paths.root / folder / "history.parquet" for folder in _folders(results)]
+    known = all(found.is_unaltered(path) for path in histories if path.is_file() or found.is_missing(path))
     if known:
-        gathered["history"] = gather_history(place.paths.root, place.evidence)
-    frames = all_tables.tables_of(gathered, place.plan, place.evidence)
-    all_tables.write({**frames, **all_tables.study_tables(gathered["metrics"], place.plan)}, derived.tables)
+        gathered["history"] = gather_history(results.paths.root, results.evidence)
+    frames = all_tables.tables_of(gathered, results.plan, results.evidence)
+    all_tables.write({**frames, **all_tables.study_tables(gathered["metrics"], results.plan)}, derived.tables)
     write_table(derived.tables / "metrics.parquet", gathered["metrics"], "metrics")
     if not known:
         text = "not derived again: the history of a run is altered or missing"
-        found.remark(found.name(place.paths.tables / "epochs.csv"), text)
+        found.add_remark(found.name_of(results.paths.tables / "epochs.csv"), text)
     unknown = ([] if known else ["epochs.csv"]) + (["pareto.csv"] if found.left_out else [])  # made from votes, too
     for name in unknown:
         (derived.tables / name).unlink()
-    _compare_folders(found, place, derived, unknown)
+    _compare_folders(found, results, derived, unknown)
 
 
-def _folders(place: Place) -> list[str]:
-    done = [entry for entry in place.evidence if entry["status"] == "done"]
+def _folders(results: ResultFolder) -> list[str]:
+    done = [entry for entry in results.evidence if entry["status"] == "done"]
     return [f"runs/{e['training']}/{e['arm']}/run-{int(e['run']):02d}" for e in done]
 
 
-def _compare_folders(found: Verification, place: Place, derived: ExperimentPaths, unknown: Sequence[str]) -> None:
-    """Compare all tables but those ``unknown``, which were not derived."""
-    same = _same_software(place, place.paths.root / STATISTICS, "statistics")
-    stored = {path.name: path for path in place.paths.tables.glob("*") if path.is_file()}
+def _compare_folders(
+    found: Verification, results: ResultFolder, derived: ExperimentPaths, unknown: Sequence[str]
+) -> None:
+    """Compare all tables except the ``unknown`` ones, which were not derived."""
+    same = _same_software(results, results.paths.root / STATISTICS, "statistics")
+    stored = {path.name: path for path in results.paths.tables.glob("*") if path.is_file()}
     for path in sorted(derived.tables.iterdir()):
         if path.name in stored:
             with found.reading(stored[path.name]):
                 _compare(found, stored[path.name], path, same)
-        elif same and not found.is_gone(place.paths.tables / path.name):
-            found.deviates(found.name(place.paths.tables / path.name), "missing: the predictions give this table")
-    told = found.deviates if same else found.remark
+        elif same and not found.is_missing(results.paths.tables / path.name):
+            found.add_deviation(
+                found.name_of(results.paths.tables / path.name), "missing: this table follows from the predictions"
+            )
+    report = found.add_deviation if same else found.add_remark
     for name in sorted(set(stored) - {path.name for path in derived.tables.iterdir()} - set(unknown)):
-        told(found.name(stored[name]), "no table that this fitlib derives from the predictions")
+        report(found.name_of(stored[name]), "not a table that this version of fitlib derives from the predictions")
 
 
-def _same_software(place: Place, record: Path, kind: str) -> bool:
-    """Were these tables made by this fitlib, with these packages, on this kind of processor? Then bytes are equal."""
+def _same_software(results: ResultFolder, record: Path, kind: str) -> bool:
+    """Return whether code, packages and processor are those that made the tables; then even bytes must agree."""
     parts = (read_json(record) or {}).get("key_parts")
-    mine = {"code": code_digest(fitlib_imports(notebook_path(kind))), "versions": digest_json(versions(kind))}
-    machines = {entry["parts"].get("machine") for entry in place.evidence if entry["status"] == "done"}
-    known = isinstance(parts, dict)  # a record that was tampered with says nothing
-    return known and machines == {machine()} and all(parts.get(name) == value for name, value in mine.items())
+    current = {"code": code_digest(fitlib_imports(notebook_path(kind))), "versions": digest_json(versions(kind))}
+    machines = {entry["parts"].get("machine") for entry in results.evidence if entry["status"] == "done"}
+    if not isinstance(parts, dict):  # a missing record, or one tampered with
+        return False
+    return machines == {machine()} and all(parts.get(name) == value for name, value in current.items())
 
 
 # Two files
@@ -161,27 +168,27 @@ def _compare(found: Verification, stored: Path, derived: Path, same: bool) -> No
     found.count("tables")
     if stored.read_bytes() == derived.read_bytes():
         return
-    name, one, other = found.name(stored), cells(stored), cells(derived)
+    name, one, other = found.name_of(stored), cells(stored), cells(derived)
     if len(one) != len(other) or (same and one[0] != other[0]):
         sizes = [f"{len(table) - 1} rows of {len(table[0])} columns" for table in (one, other)]
-        found.deviates(name, f"it has {sizes[0]}, the predictions give {sizes[1]} or other columns")
+        found.add_deviation(name, f"it has {sizes[0]}, the predictions give {sizes[1]} or other columns")
         return
     differing = list(differences(one, other))
     far = [cell for cell in differing if not _close(*cell[2:])]
     if far:
         line, column, value, expected = far[0]
         text = f"{len(far)} values are not what the predictions give; the first, row {line}, {column}: "
-        found.deviates(name, f"{text}{shown(value) or 'nothing'}, not {shown(expected) or 'nothing'}")
+        found.add_deviation(name, f"{text}{shorten(value) or 'nothing'}, not {shorten(expected) or 'nothing'}")
     elif same:
-        what = f"{len(differing)} values in their last digits" if differing else "the way it is written"
-        found.deviates(name, f"{what} not what the same software gives from the predictions")
+        what = f"{len(differing)} values in their last digits" if differing else "its formatting"
+        found.add_deviation(name, f"{what} not what the same software gives from the predictions")
     else:
         agreement = f"to {CLOSE:.0e}, not to the last digit" if differing else "but not byte for byte"
-        found.remark(name, f"equal to what the predictions give {agreement}: made by other software or elsewhere")
+        found.add_remark(name, f"equal to what the predictions give {agreement}: made by other software or elsewhere")
 
 
 def cells(path: Path) -> list[list[str]]:
-    """A table as text, row by row, its columns' names first; numbers as they read back, missing values empty."""
+    """Read a table as text, row by row, column names first; numbers as they read back, missing values empty."""
     if path.suffix == ".csv":
         with open(path, encoding="utf-8", newline="") as stream:
             return list(csv.reader(stream))
@@ -195,12 +202,16 @@ def cells(path: Path) -> list[list[str]]:
 
 
 def differences(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> Iterator[tuple[int, str, str, str]]:
-    """Row, column, and the two values of every differing cell in the columns that both tables have."""
-    places = _shared(one[0], other[0])
+    """Yield row, column and both values of every differing cell, in the columns that both tables have.
+
+    >>> list(differences([["a", "b"], ["1", "2"]], [["a", "b"], ["1", "3"]]))
+    [(1, 'b', '2', '3')]
+    """
+    positions = _shared(one[0], other[0])
     for line, (row, expected) in enumerate(zip(one[1:], other[1:], strict=True), 1):
         if list(row) == list(expected):
             continue
-        for column, (i, j) in places.items():
+        for column, (i, j) in positions.items():
             pair = (row[i] if i < len(row) else "", expected[j] if j < len(expected) else "")
             if pair[0] != pair[1]:
                 yield line, column, *pair

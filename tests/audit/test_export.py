@@ -1,4 +1,4 @@
-"""An exported experiment says what it holds, has no rows of persons unless asked, and is verified as its folder is."""
+"""An exported experiment describes its content, has no rows of persons by default, and verifies as its folder does."""
 
 import hashlib
 import json
@@ -56,7 +56,7 @@ def finish(folder: Path, experiment: dict, fitlib_command) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, fitlib_command):
-    """A finished experiment that nobody changes."""
+    """A finished experiment, not to be changed."""
     return finish(tmp_path_factory.mktemp("export"), EXPERIMENT, fitlib_command)
 
 
@@ -85,7 +85,7 @@ def packed(target: Path, content: dict[str, bytes]) -> Path:
     return target
 
 
-# What the archive says of itself
+# The archive's metadata
 
 
 def test_the_library_reads_every_file_and_every_task_back(archive, tmp_path):
@@ -102,7 +102,7 @@ def test_the_library_reads_every_file_and_every_task_back(archive, tmp_path):
     assert json.loads(crate.get("#parameters/domain-independent/ulp/run-01")["value"])["noise"]["name"] == "ulp"
     timed = [action for action in actions if action.id != "#report/report"]
     assert all(action["startTime"] <= action["endTime"] and "agent" not in action for action in timed)
-    crate.write(tmp_path / "again")  # the library finds the bytes of every file that it was told of
+    crate.write(tmp_path / "again")  # the library finds the bytes of every described file
     assert (tmp_path / "again" / RUN / "train.ipynb").read_bytes() == content[f"{RUN}/train.ipynb"]
 
 
@@ -160,11 +160,11 @@ def test_rows_of_persons_stay_out_unless_they_are_asked_for(archive, finished, t
 # Verification of the archive
 
 
-def test_an_untouched_archive_has_no_deviation_and_what_was_left_out_is_told(archive, finished):
+def test_an_untouched_archive_has_no_deviation_and_a_remark_on_what_was_left_out(archive, finished):
     found, whole = verify_archive(archive), verify(finished)
     assert found.deviations == [] and found.root == whole.root and found.counted["runs"] == 4
-    (told,) = found.remarks
-    assert "10 files with rows of persons left out" in told and "not derived again" in told
+    (remark,) = found.remarks
+    assert "10 files with rows of persons left out" in remark and "not derived again" in remark
     assert verify_archive(archive, kept=whole.root).intact
     assert not verify_archive(archive, kept="0" * 64).intact
 
@@ -207,7 +207,7 @@ def test_a_forger_who_mends_all_hashes_is_found_by_the_tables_themselves(copy, t
     assert any("tables/comparisons.csv" in line for line in verify_archive(forged).deviations)
 
 
-def test_an_archive_of_another_version_is_verified_and_the_version_told(archive, tmp_path):
+def test_an_archive_of_another_version_is_verified_with_a_remark(archive, tmp_path):
     content = members(archive)
     other = {**json.loads(content[ENVIRONMENT]), "fitlib": "0.0.9"}
     content[ENVIRONMENT] = json_text(other).encode()
@@ -219,7 +219,7 @@ def test_an_archive_of_another_version_is_verified_and_the_version_told(archive,
 
 
 @pytest.mark.slow
-def test_own_trainings_are_verified_without_their_predictions(tmp_path, fitlib_command):
+def test_custom_trainings_are_verified_without_their_predictions(tmp_path, fitlib_command):
     root = finish(tmp_path, OWN, fitlib_command)
     expected = [line.removeprefix(str(root)) for line in verify(root).deviations]  # its control runs differ
     for predictions in (False, True):
@@ -240,7 +240,7 @@ def test_an_analysis_of_predictions_made_elsewhere_is_exported_and_verified(tmp_
             Path(path).rename(target)
     done = fitlib_command("analyze", "mine", "--baseline", "Base", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (tmp_path / "out").rename(tmp_path / "my: results")  # a name that not every system takes
+    (tmp_path / "out").rename(tmp_path / "my: results")  # not a valid name on every system
     exported = export(ExperimentPaths(tmp_path / "my: results"), tmp_path / "out.zip")
     found = verify_archive(exported.path)
     assert exported.left_out == 8 and found.deviations == []
@@ -273,11 +273,11 @@ def test_a_name_twice_is_refused(archive, tmp_path):
     shutil.copy(archive, tmp_path / "twice.zip")
     with zipfile.ZipFile(tmp_path / "twice.zip", "a") as made:
         made.writestr(ENVIRONMENT, "{}")
-    with pytest.raises(InputError, match="there twice"):
+    with pytest.raises(InputError, match="in the archive twice"):
         verify_archive(tmp_path / "twice.zip")
 
 
-def test_what_is_no_archive_of_an_experiment_is_said_in_one_line(archive, tmp_path):
+def test_anything_but_an_archive_of_an_experiment_is_refused_in_one_line(archive, tmp_path):
     (tmp_path / "text.zip").write_text("no archive")
     (tmp_path / "cut.zip").write_bytes(archive.read_bytes()[:5000])
     packed(tmp_path / "foreign.zip", {"a.txt": b"1"})
@@ -288,12 +288,12 @@ def test_what_is_no_archive_of_an_experiment_is_said_in_one_line(archive, tmp_pa
         "none": "no such file", "text": "not a zip file", "cut": "or cut off", "foreign": "no archive of fitlib export",
         "other": r"another fitlib \(7.0\)",
     }.items():  # fmt: skip
-        with pytest.raises(InputError, match=text) as told:
+        with pytest.raises(InputError, match=text) as error:
             verify_archive(tmp_path / f"{name}.zip")
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)
 
 
-def test_damaged_bytes_are_said_in_one_line(archive, tmp_path):
+def test_damaged_bytes_are_reported_in_one_line(archive, tmp_path):
     data = bytearray(archive.read_bytes())
     with zipfile.ZipFile(archive) as source:
         member = source.getinfo(f"{RUN}/train.ipynb")
@@ -313,13 +313,13 @@ def test_an_unfinished_or_altered_experiment_is_refused(copy, tmp_path):
         assert not (tmp_path / "e.zip").exists()
 
     with locked(ExperimentPaths(copy)):
-        refused("somebody works in it")
+        refused("in use by another process")
     report = (copy / "report.html").read_text()
     (copy / "report.html").write_text(report + " ")
     refused("altered since it was finished: 1 deviation, .*report.html")
     (copy / "report.html").write_text(report)
     (copy / "MANIFEST.json").unlink()
-    refused("it is not finished; fitlib run finishes it")
+    refused("not finished; fitlib run finishes it")
 
 
 def test_an_experiment_that_lacks_a_planned_run_is_refused(tmp_path, copy):
@@ -349,16 +349,16 @@ def test_a_failed_run_is_an_action_that_failed(copy):
 def test_nothing_is_written_over_and_a_name_is_checked_first(finished, tmp_path):
     (tmp_path / "there.zip").write_text("mine")
     for target, text in {
-        tmp_path / "there.zip": "there is such a file",
+        tmp_path / "there.zip": "the file exists",
         tmp_path / "e.tar": "not the name of a zip file",
-        tmp_path / "no/e.zip": "its folder is not there",
+        tmp_path / "no/e.zip": "its folder does not exist",
     }.items():
         with pytest.raises(InputError, match=text):
             export(ExperimentPaths(finished), target)
     assert (tmp_path / "there.zip").read_text() == "mine"
 
 
-def test_the_commands_say_what_they_did_and_their_exit_status_tells(finished, tmp_path, capsys):
+def test_the_commands_print_what_they_did_and_exit_with_its_status(finished, tmp_path, capsys):
     target = tmp_path / "e.zip"
     assert main(["export", "e", "--to", str(target), "--outputs", str(finished.parent)]) == 0
     assert "Left out: 10 files with rows of persons" in capsys.readouterr().out

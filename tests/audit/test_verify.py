@@ -1,4 +1,4 @@
-"""Whatever is changed in a finished experiment is found and named, and nothing is found where nothing was changed."""
+"""Every change in a finished experiment is found and reported, and an unchanged one has no deviation."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ import yaml
 
 from fitlib.audit.deviations import Verification
 from fitlib.audit.executed_notebooks import Executed, check_cells, read_executed
-from fitlib.audit.runs import Runs, check_sameness, expanded
+from fitlib.audit.runs import Runs, check_sameness, split_packages
 from fitlib.audit.tables import differences
 from fitlib.audit.verify import check_files, verify
 from fitlib.digest import digest_json
@@ -41,7 +41,7 @@ TAMPERINGS = 240
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, fitlib_command):
-    """A finished experiment that nobody changes."""
+    """A finished experiment, not to be changed."""
     folder = tmp_path_factory.mktemp("verified")
     (folder / "e.yaml").write_text(yaml.safe_dump(EXPERIMENT, sort_keys=False))
     done = fitlib_command("run", "e.yaml", "--jobs", 2, cwd=folder)
@@ -56,7 +56,7 @@ def copy(finished, tmp_path):
 
 
 def named(found: Verification, path: str, *words: str) -> bool:
-    """Does a deviation begin with the path and say the words?"""
+    """Return whether a deviation begins with the path and contains the words."""
     lines = [line for line in found.deviations if line.startswith(f"{found.paths.root / path}: ")]
     return any(all(word in line for word in words) for line in lines)
 
@@ -64,7 +64,7 @@ def named(found: Verification, path: str, *words: str) -> bool:
 # Nothing was changed
 
 
-def test_an_untouched_experiment_has_no_deviation_wherever_it_lies(finished, copy):
+def test_an_untouched_experiment_has_no_deviation_wherever_it_is(finished, copy):
     for root in (finished, copy):
         found = verify(root)
         assert found.deviations == [] and found.remarks == []
@@ -72,7 +72,7 @@ def test_an_untouched_experiment_has_no_deviation_wherever_it_lies(finished, cop
     assert found.root == json.loads((finished / "MANIFEST.json").read_text())["root"]
 
 
-def test_whatever_is_drawn_at_random_is_derived_again_when_asked_for(finished):
+def test_what_is_drawn_at_random_is_derived_again_on_request(finished):
     found = verify(finished, full=True)
     assert found.deviations == [] and found.counted["tables"] == verify(finished).counted["tables"] + 2
 
@@ -84,7 +84,7 @@ def test_twenty_untouched_copies_have_no_deviation(finished, tmp_path):
         assert verify(copy, full=number % 2 == 1).deviations == []
 
 
-def test_what_lies_outside_every_promise_is_no_deviation(copy):
+def test_uncovered_files_are_no_deviation(copy):
     for name in ("events.jsonl", "timings.csv", "determinism.csv", "lock"):
         (copy / name).write_text("other")
     (copy / ".DS_Store").write_text("hidden")
@@ -113,7 +113,7 @@ def test_every_changed_byte_and_cell_is_found_in_the_file_that_it_is_in(finished
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in range(1, 30))])
-def test_a_complete_verification_names_a_changed_file_and_does_not_stumble(copy, seed):
+def test_a_complete_verification_names_a_changed_file_and_does_not_crash(copy, seed):
     rng, names = np.random.default_rng(seed), files_of(copy)
     name = names[int(rng.integers(len(names)))]
     (flip_byte if seed % 2 else change_cell)(copy / name, rng)
@@ -167,7 +167,7 @@ def test_the_manifest_is_there_only_when_all_is_done(copy):
     assert named(verify(copy), "MANIFEST.json", "missing")
 
 
-# Whoever mends the hashes
+# Mended hashes
 
 
 @pytest.mark.slow
@@ -228,7 +228,7 @@ def edited(path: Path, change) -> None:
         (lambda cells: cells[3].update(execution_count=9), ("run as number 9",)),
         (lambda cells: cells[2]["outputs"].append({"output_type": "error"}), ("ended with an error",)),
         (lambda cells: cells.clear() or cells, ()),
-        (lambda cells: cells[1].update(source="run = 7\nseed = 3"), ("parameter seed is 3, not 0",)),
+        (lambda cells: cells[1].update(source="run = 7\nseed = 3"), ("parameter seed is 3, but 0",)),
         (lambda cells: cells[1].update(source="import os"), ("something else than values",)),
     ],
 )
@@ -278,8 +278,8 @@ def test_a_run_put_in_the_place_of_another_is_named(copy):
     mend(copy)
     found = verify(copy)
     assert named(found, f"{RUN}/record.json", "not those of the declared plan")
-    assert named(found, f"{RUN}/train.ipynb", "parameter run is 0, not 1")
-    assert named(found, f"{RUN}/fingerprint.json", "noise: run is 0, the plan says 1")
+    assert named(found, f"{RUN}/train.ipynb", "parameter run is 0, but 1 in plan and records")
+    assert named(found, f"{RUN}/fingerprint.json", "noise: run is 0, but 1 in the plan")
 
 
 def test_an_edited_plan_is_named(copy):
@@ -294,13 +294,13 @@ def test_an_edited_plan_is_named(copy):
     assert named(verify(copy), "statistics.ipynb", "parameter plan")
 
 
-def test_who_mends_everything_is_caught_by_the_root_hash_that_was_kept(finished, copy):
+def test_mending_everything_is_found_by_the_root_hash_that_was_kept(finished, copy):
     kept = verify(finished).root
     assert verify(copy, kept).deviations == []
     (copy / "report.html").write_text("another report")
     mend(copy)
     assert verify(copy).deviations == []
-    assert named(verify(copy, kept), "MANIFEST.json", kept, "as was kept")
+    assert named(verify(copy, kept), "MANIFEST.json", f"expected {kept}")
 
 
 # Parts of it
@@ -342,13 +342,13 @@ def test_starts_differ_between_seeds_and_where_a_seed_is_the_noise():
 
 
 def test_packages_are_parts_of_their_own():
-    assert expanded({"packages": "torch 2.13.0+cpu, numpy 2.4"}) == {
+    assert split_packages({"packages": "torch 2.13.0+cpu, numpy 2.4"}) == {
         "package torch": "2.13.0+cpu",
         "package numpy": "2.4",
     }
 
 
-def test_differing_cells_are_told_by_row_and_column():
+def test_differing_cells_are_listed_by_row_and_column():
     one, other = [["a", "b"], ["1", "2"], ["3", "4"]], [["a", "b"], ["1", "2"], ["3", "5"]]
     assert list(differences(one, other)) == [(2, "b", "4", "5")]
     assert list(differences([["a"], ["1"]], [["a", "new"], ["1", "7"]])) == []
@@ -371,8 +371,8 @@ def analysed(finished, tmp_path, fitlib_command):
 
 
 @pytest.mark.slow
-def test_an_analysis_is_verified_wherever_it_lies(analysed):
-    (analysed / "mine").rename(analysed / "elsewhere")  # what was analysed stands in the folder of the result
+def test_an_analysis_is_verified_wherever_it_is(analysed):
+    (analysed / "mine").rename(analysed / "elsewhere")  # the result's folder contains what was analysed
     result = (analysed / "result").rename(analysed / "moved")
     for full in (False, True):
         found = verify(result, full=full)
@@ -384,7 +384,7 @@ def test_an_analysis_is_verified_wherever_it_lies(analysed):
     assert verify(result).deviations[0].startswith(f"{file}: altered") and len(verify(result).deviations) == 1
     mend(result)
     assert named(verify(result), "techniques/S-DI2/record.json", "computed from other predictions")
-    assert named(verify(result, kept), "MANIFEST.json", "as was kept")
+    assert named(verify(result, kept), "MANIFEST.json", f"expected {kept}")
     file.write_bytes(before)
     change_json(result / "predictions/mapping.json", lambda mapping: mapping["classes"].reverse())
     mend(result)
@@ -402,7 +402,7 @@ def test_forged_results_of_an_analysis_are_named(analysed):
     assert named(verify(result), "predictions/record.json", "missing")
 
 
-# Own trainings
+# Custom trainings
 
 
 OWN = Path(__file__).parents[1] / "own"
@@ -410,7 +410,7 @@ OWN = Path(__file__).parents[1] / "own"
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory, fitlib_command):
-    """A folder with finished experiments of a function and of a notebook, that nobody changes."""
+    """A folder with finished experiments of a function and of a notebook, not to be changed."""
     folder = tmp_path_factory.mktemp("own")
     for path in OWN.iterdir():
         if path.is_file():
@@ -437,7 +437,7 @@ def runs_of(root: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_untouched_experiments_of_own_trainings_have_no_deviation(here):
+def test_untouched_experiments_of_custom_trainings_have_no_deviation(here):
     for name in ("called", "executed"):
         found = verify(here / "outputs" / name, full=True)
         assert found.deviations == [] and found.remarks == []
@@ -445,14 +445,16 @@ def test_untouched_experiments_of_own_trainings_have_no_deviation(here):
 
 
 @pytest.mark.slow
-def test_an_own_notebook_that_is_not_here_as_it_ran_is_a_remark(here):
+def test_a_custom_notebook_that_is_not_here_as_it_ran_is_a_remark(here):
     root = here / "outputs/executed"
     path = here / "simulated.ipynb"
     edited(path, lambda cells: cells[0].update(source=cells[0]["source"] + ["\nmore = 1"]))
     for _ in range(2):
         found = verify(root)
         assert found.deviations == []
-        assert len(found.remarks) == 2 and all("notebook simulated.ipynb is not here" in r for r in found.remarks)
+        assert len(found.remarks) == 2 and all(
+            "notebook simulated.ipynb is missing or has changed" in r for r in found.remarks
+        )
         path.unlink(missing_ok=True)
     run = runs_of(root)[1]
     edited(root / run / "train.ipynb", lambda cells: cells[2].update(source="share = 0"))
@@ -463,12 +465,14 @@ def test_an_own_notebook_that_is_not_here_as_it_ran_is_a_remark(here):
     for name in root.glob("runs/*/none/*"):
         edited(name / "train.ipynb", lambda cells: cells[2].update(source="share = 0"))
     mend(root)
-    assert all(named(verify(root), f"{name}/train.ipynb", "record has the hash of") for name in runs_of(root)[:1])
+    assert all(
+        named(verify(root), f"{name}/train.ipynb", "do not have the hash in its record") for name in runs_of(root)[:1]
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["called", "executed"])
-def test_what_is_changed_in_an_own_training_is_found(here, name):
+def test_what_is_changed_in_a_custom_training_is_found(here, name):
     root = here / "outputs" / name
     run = runs_of(root)[1]
     notebook, whole = root / run / "train.ipynb", (root / run / "train.ipynb").read_bytes()
@@ -483,7 +487,7 @@ def test_what_is_changed_in_an_own_training_is_found(here, name):
     assert named(verify(root), f"{run}/train.ipynb", "altered")
     for change, words in (
         (lambda cells: cells[-1].update(source="print(0)"), ("code cell", "print(0)")),
-        (lambda cells: cells[1].update(source="seed = 7"), ("parameter seed is 7, not 0",)),
+        (lambda cells: cells[1].update(source="seed = 7"), ("parameter seed is 7, but 0",)),
         (lambda cells: cells[2].update(execution_count=None), ("was not run",)),
     ):
         notebook.write_bytes(whole)
@@ -501,12 +505,14 @@ def test_names_that_runs_saved_differently_are_a_deviation(here):
     assert named(verify(root), "runs", "classes")
 
 
-def test_an_own_notebook_without_its_original_is_compared_with_the_hash_of_its_code_cells(tmp_path):
+def test_a_custom_notebook_without_its_original_is_compared_with_the_hash_of_its_code_cells(tmp_path):
     cells = (("markdown", "# Text"), ("code", "a = 1"), ("code", "b = 2"))
     code = cells_digest({"source": source} for kind, source in cells if kind == "code")
 
-    def told(*changed, own=True):
-        copies = [Executed(f"runs/{i}/train.ipynb", c, {}, code, digest, own) for i, (c, digest) in enumerate(changed)]
+    def deviations(*changed, custom=True):
+        copies = [
+            Executed(f"runs/{i}/train.ipynb", c, {}, code, digest, custom) for i, (c, digest) in enumerate(changed)
+        ]
         found = Verification(ExperimentPaths(Path("e")))
         check_cells(found, copies)
         assert found.remarks == []
@@ -514,14 +520,15 @@ def test_an_own_notebook_without_its_original_is_compared_with_the_hash_of_its_c
 
     other = (cells[0], cells[1], ("code", "b = 3"))
     text = (("markdown", "# Other text"), *cells[1:])
-    assert told((cells, code), (text, code)) == told((cells, code), own=False) == []
-    assert told((cells, code), (other, "0")) == [
-        "e/runs/1/train.ipynb: code cell 1 beside its parameters is not that of its notebook: b = 3 instead of b = 2"
+    assert deviations((cells, code), (text, code)) == deviations((cells, code), custom=False) == []
+    assert deviations((cells, code), (other, "0")) == [
+        "e/runs/1/train.ipynb: code cell 1 besides its parameters differs from the original notebook: "
+        "b = 3 instead of b = 2"
     ]
-    assert told((other, "0")) == ["e/runs/0/train.ipynb: its code cells are not those that its record has the hash of"]
+    assert deviations((other, "0")) == ["e/runs/0/train.ipynb: its code cells do not have the hash in its record"]
 
 
-def test_runs_of_own_trainings_start_at_their_seed_and_have_packages_of_their_own():
+def test_runs_of_custom_trainings_start_at_their_seed_and_have_packages_of_their_own():
     mine, other = ({"random numbers": f"r{i}", "random numbers of NumPy": f"n{i}"} for i in range(2))
     assert sameness([entry(0, **mine), entry(0, arm="seed1.ulp", seed=1, **other)]) == []
     assert len(sameness([entry(0, **mine), entry(1, **mine), entry(2, **other)])) == len(other)
