@@ -1,1 +1,1 @@
-"""Predictions made elsewhere: files found, columns and labels mapped, rows aligned."""
+"""Reading of predictions made elsewhere: finding files, mapping columns and labels, aligning rows."""

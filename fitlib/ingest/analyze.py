@@ -1,7 +1,7 @@
-"""Somebody else's predictions to the same tables and report: `DIR/<technique>/*.csv|parquet`, one file per run.
+"""Analysis of predictions made elsewhere: `DIR/<technique>/*.csv|parquet`, one file per run, to tables and report.
 
-What people have is first brought into one form (`fitlib.ingest.normalise`); what was guessed on the way is said on
-stderr and in the report.
+Files are first normalised (`fitlib.ingest.normalise`); everything guessed on the way is listed on stderr and in the
+report.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
@@ -19,7 +20,7 @@ from fitlib.experiment.parse import NAME, NAME_REMEDY
 from fitlib.experiment.schema import Analysis
 from fitlib.ingest.column_roles import suggestion
 from fitlib.ingest.label_encoding import key_of
-from fitlib.ingest.normalise import FOLDER, MAPPING, Choices, normalised
+from fitlib.ingest.normalise import FOLDER, MAPPING, Choices, normalise_predictions
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.lock import locked
 from fitlib.storage.manifest import OUTSIDE
@@ -28,7 +29,7 @@ from fitlib.storage.predictions import with_crossed
 from fitlib.storage.records import RECORD
 
 ARM = "runs"
-COUNTED = "intervals and tests count every file as a run"
+ALL_COUNTED = "intervals and tests count every file as a run"
 
 
 def analyze(
@@ -42,45 +43,44 @@ def analyze(
 ) -> Outcome:
     """Read and check all predictions of `folder`, then write metrics, statistics and report to `out`.
 
-    `choices`: what the user said about columns, classes and the favourable class (by name or number). Raises InputError
-    before any work for anything that is wrong with the predictions, and for an `out` that holds something else than an
-    earlier analysis.
+    `choices`: columns, classes and the favourable class (by name or number) given by the user. Raises InputError before
+    any work for anything wrong with the predictions, and for an `out` that contains anything but an earlier analysis.
     """
     _check_out(folder, out)
     paths, choices = ExperimentPaths(out), choices or Choices()
-    found, write = normalised(folder, paths, choices)
+    found, write = normalise_predictions(folder, paths, choices)
     _check_names(folder, found["runs"])
-    baseline = _baseline(list(found["runs"]), baseline, folder)
+    baseline = _choose_baseline(list(found["runs"]), baseline, folder)
     analysis, notes = _with_favourable(analysis, choices.favourable, found["classes"])
     _check_cross(analysis, list(found["groups"]))
     notes = [*found["notes"], *notes]
     with locked(paths):
-        _sweep(paths)
+        _remove_leftovers(paths)
         for note in notes:
             progress.print_line(note)
         write()
         return analyse(_inputs(paths, found, baseline, analysis), jobs, progress)
 
 
-def _sweep(paths: ExperimentPaths) -> None:
+def _remove_leftovers(paths: ExperimentPaths) -> None:
     paths.sweep()
     for leftover in paths.root.glob(f".{FOLDER}.*"):
         shutil.rmtree(leftover)
 
 
 def _check_out(folder: Path, out: Path) -> None:
-    """Refuse to write where something else than an earlier analysis lies: results there are replaced as a whole."""
+    """Refuse a folder with anything but an earlier analysis, as results in it are replaced as a whole."""
     remedy = "choose another --out"
     if (out / "experiment.yaml").exists():
         raise InputError("analyze", "--out", str(out), "the folder belongs to an experiment", remedy)
     if folder.resolve().is_relative_to(out.resolve()):
-        raise InputError("analyze", "--out", str(out), "the folder holds the predictions", remedy)
+        raise InputError("analyze", "--out", str(out), "the folder contains the predictions", remedy)
     if out.is_dir() and not _is_analysis(out):
-        raise InputError("analyze", "--out", str(out), "the folder is not empty and no earlier analysis", remedy)
+        raise InputError("analyze", "--out", str(out), "the folder is neither empty nor an earlier analysis", remedy)
 
 
 def _is_analysis(out: Path) -> bool:
-    """Has an earlier analysis, perhaps an interrupted one, made this folder, or is it empty?"""
+    """Return whether the folder is empty or that of an earlier, perhaps interrupted, analysis."""
     names = {path.name for path in out.iterdir()}
     return FOLDER in names or all(name in OUTSIDE or name.startswith(f".{FOLDER}.") for name in names)
 
@@ -93,17 +93,17 @@ def _check_names(folder: Path, names: Iterable[str]) -> None:
             raise InputError(str(folder), "technique", name, "not a valid name", remedy)
 
 
-def _baseline(techniques: Sequence[str], baseline: str | None, folder: Path) -> str:
+def _choose_baseline(techniques: Sequence[str], baseline: str | None, folder: Path) -> str:
     if baseline is None and len(techniques) == 1:
         return techniques[0]
-    if baseline not in techniques:
+    if baseline is None or baseline not in techniques:
         problem = "not among the techniques" if baseline else "no baseline among several techniques"
         raise InputError(str(folder), "--baseline", baseline, problem, f"choose one of {', '.join(techniques)}")
     return baseline
 
 
 def _with_favourable(analysis: Analysis, given: str | None, classes: Sequence[str]) -> tuple[Analysis, list[str]]:
-    """`analysis` with the number of the favourable class, which may be given by its name, or by its number."""
+    """Return `analysis` with the number of the favourable class, given by name or number, and notes on it."""
     if given is None:
         return analysis, []
     numbers = list(map(str, range(len(classes))))
@@ -118,13 +118,15 @@ def _with_favourable(analysis: Analysis, given: str | None, classes: Sequence[st
 
 
 def _favourable_notes(analysis: Analysis, classes: Sequence[str]) -> list[str]:
-    """The favourable class by its name, where it has another one than its number."""
-    numbered = list(classes) == list(map(str, range(len(classes))))
-    return [] if analysis.favourable is None or numbered else [f"Favourable class: {classes[analysis.favourable]}."]
+    """Return a note with the favourable class by name, if that differs from its number."""
+    number = analysis.favourable
+    if number is None or list(classes) == list(map(str, range(len(classes)))):
+        return []
+    return [f"Favourable class: {classes[int(number)]}."]
 
 
 def _class_number(given: str, classes: Sequence[str]) -> int | None:
-    """A class by its name, whatever its spelling as a number, or (where classes are text) by its number."""
+    """Find a class by its name, in any spelling of a number, or (if all classes are text) by its number."""
     keys = [key_of(name) for name in classes]
     if given in classes or key_of(given) in keys:
         return list(classes).index(given) if given in classes else keys.index(key_of(given))
@@ -134,7 +136,7 @@ def _class_number(given: str, classes: Sequence[str]) -> int | None:
 
 
 def _description(found: Mapping, analysis: Analysis) -> dict:
-    """Classes and groups by name, the groups of crossed attributes included."""
+    """Return the names of classes and groups, including the groups of crossed attributes."""
     groups = {
         attribute: [_group_name(attribute, name, found["numeric"][attribute], analysis) for name in names]
         for attribute, names in found["groups"].items()
@@ -143,7 +145,7 @@ def _description(found: Mapping, analysis: Analysis) -> dict:
 
 
 def _group_name(attribute: str, name: str, numeric: bool, analysis: Analysis) -> str:
-    """A group's name; numbers with their attribute where crossed groups would otherwise read "0 & 0"."""
+    """Return a group's name; numbers get their attribute where crossed groups would otherwise read "0 & 0"."""
     if not numeric and name not in ("False", "True"):
         return name
     return f"{attribute} {name}" if analysis.cross or not numeric else f"group {name}"
@@ -161,18 +163,27 @@ def _check_cross(analysis: Analysis, attributes: list[str]) -> None:
 
 
 def recorded_inputs(paths: ExperimentPaths, plan: Mapping) -> AnalysisInputs:
-    """Return the inputs of the analysis in this folder, by its mapping and the choices that its plan names.
+    """Return the inputs of the analysis in this folder, from its mapping and the choices in its plan.
 
-    Raises InputError (or another exception) where record, mapping or plan are none of an analysis.
+    Raises InputError (or another exception) if record, mapping or plan are not those of an analysis.
     """
     baseline = next(t["technique"] for t in plan["techniques"] if t["baseline"] is None)
-    return _inputs(paths, read_json(paths.root / FOLDER / MAPPING), baseline, Analysis.model_validate(plan["analysis"]))
+    mapping = _read_required(paths.root / FOLDER / MAPPING)
+    return _inputs(paths, mapping, baseline, Analysis.model_validate(plan["analysis"]))
+
+
+def _read_required(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if content is None:
+        raise InputError(str(path.parent), "file", path.name, "missing or damaged", "run fitlib analyze again")
+    return content
 
 
 def _inputs(paths: ExperimentPaths, found: Mapping, baseline: str, analysis: Analysis) -> AnalysisInputs:
     order = [baseline, *(name for name in found["runs"] if name != baseline)]
     written, digests = _hashes(paths, found, order)
-    arm = {"arm": ARM, "noise": "unknown", "kind": "unknown", "role": "main", "seed": None, "options": {}}
+    unknown = dict.fromkeys(("noise", "kind"), "unknown")
+    arm: dict[str, Any] = {"arm": ARM, **unknown, "role": "main", "seed": None, "options": {}}
     plan = {
         "techniques": [_technique(name, baseline) for name in order],
         "arms": [{**arm, "runs": max(map(len, found["runs"].values()))}],
@@ -181,7 +192,7 @@ def _inputs(paths: ExperimentPaths, found: Mapping, baseline: str, analysis: Ana
         "analysis": analysis.model_dump(),
         "declared_hash": digest_json(analysis.model_dump()),
         "declared_before_first_run": False,
-        "deviations": [*_differing_tests(found["rows"], order), *_copies(digests, order)],
+        "deviations": [*_other_test_rows(found["rows"], order), *_copies(digests, order)],
         "notes": [*found["notes"], *_favourable_notes(analysis, found["classes"])],
         "source": "predictions made elsewhere",
         "digests": {name: {ARM: digests[name]} for name in order},
@@ -196,17 +207,17 @@ def _inputs(paths: ExperimentPaths, found: Mapping, baseline: str, analysis: Ana
 
 
 def _hashes(paths: ExperimentPaths, found: Mapping, order: Sequence[str]) -> tuple[dict, dict]:
-    """Per technique, SHA-256 of what was written for every run, and of the file it came from.
+    """Return, per technique, the SHA-256 of what was written for every run, and of the file that it was read from.
 
-    Where a file holds several runs, a run has no file of its own: what was written stands for it.
+    A run read from a file with several runs is identified by what was written for it.
     """
-    outputs = read_json(paths.root / FOLDER / RECORD)["outputs"]
+    outputs = _read_required(paths.root / FOLDER / RECORD)["outputs"]
     sources = [source["file"] for runs in found["runs"].values() for source in runs]
     written = {n: [outputs[f"{n}/run-{r:02d}.parquet"]["sha256"] for r in range(len(found["runs"][n]))] for n in order}
     digests = {
         name: [
-            source["sha256"] if sources.count(source["file"]) == 1 else own
-            for source, own in zip(found["runs"][name], written[name], strict=True)
+            source["sha256"] if sources.count(source["file"]) == 1 else digest
+            for source, digest in zip(found["runs"][name], written[name], strict=True)
         ]
         for name in order
     }
@@ -224,8 +235,8 @@ def _technique(name: str, baseline: str) -> dict:
     }
 
 
-def _differing_tests(rows: Mapping[str, str], order: Sequence[str]) -> list[str]:
-    """Sentences about techniques that were tested on other rows than the baseline."""
+def _other_test_rows(rows: Mapping[str, str], order: Sequence[str]) -> list[str]:
+    """Return a sentence for each technique that was tested on other rows than the baseline."""
     return [
         f"{name} was tested on other rows than {order[0]}: the test set differs with the technique"
         for name in order[1:]
@@ -234,10 +245,10 @@ def _differing_tests(rows: Mapping[str, str], order: Sequence[str]) -> list[str]
 
 
 def _copies(hashes: dict[str, list[str]], order: list[str]) -> list[str]:
-    """Sentences about techniques with files that are equal byte for byte: fewer runs than there are files."""
+    """Return a sentence for each technique with files that are equal byte for byte, so with fewer runs than files."""
     return [
         f"{name}: only {len(set(hashes[name]))} of {len(hashes[name])} files differ (SHA-256), so some are copies or "
-        f"runs that did not vary; {'they enter no test' if len(set(hashes[name])) == 1 else COUNTED}"
+        f"runs that did not vary; {'they enter no test' if len(set(hashes[name])) == 1 else ALL_COUNTED}"
         for name in order
         if len(set(hashes[name])) < len(hashes[name])
     ]

@@ -1,4 +1,4 @@
-"""Which column of somebody's predictions is what: as the command line says, by fitlib's headings, or by usual names.
+"""The roles of columns in a file of predictions: as given by the user, by fitlib's headings, or by common names.
 
 A role is idx, ground_truth, prediction, protected (or protected.<attribute>), score (or score.<class>), unit, run or
 technique.
@@ -15,7 +15,7 @@ from fitlib.storage.prediction_columns import one_line
 from fitlib.storage.predictions import HEADINGS
 
 ROLES = ("idx", "ground_truth", "prediction", "protected", "score", "unit", "run", "technique")
-USUAL = {  # lower case, letters and digits only; where two are there, the earlier one is meant (idx, run) or none
+COMMON_NAMES = {  # folded by `fold_name`; of two in a file, the earlier one is used (FIRST_WINS) or an error raised
     "idx": ("id", "index", "rowid", "rowindex", "rownumber", "row", "sampleid", "exampleid", "instanceid", "caseid",
             "imageid", "imagename", "filename", "sample", "example", "instance", "image", "file"),
     "ground_truth": ("ytrue", "groundtruth", "truth", "gt", "actual", "truelabel", "truelabels", "trueclass",
@@ -31,7 +31,7 @@ USUAL = {  # lower case, letters and digits only; where two are there, the earli
     "technique": ("method", "model", "modelname", "algorithm", "approach"),
 }  # fmt: skip
 FIRST_WINS = ("idx", "unit", "run", "technique")
-SCORE = re.compile(  # "score", "proba_1", "P(yes)", "prob.>50K"; of: the class
+SCORE = re.compile(  # "score", "proba_1", "P(yes)", "prob.>50K"; group "of": the class
     r"(?:(?:predict(?:ed|ion)?|pred|y|model)[ _.]?)?(?:scores?|prob|proba|probabilit(?:y|ies)|p)"
     r"(?:(?:[ _.:|/(\[=]+|-(?!\d))(?P<of>.*?)[\])]?)?",
     re.IGNORECASE,
@@ -39,10 +39,13 @@ SCORE = re.compile(  # "score", "proba_1", "P(yes)", "prob.>50K"; of: the class
 
 
 def declared_roles(given: Sequence[str]) -> dict[str, str]:
-    """{role: column} from "ROLE=COLUMN", as ["ground_truth=y", "protected.sex=Gender"].
+    """Parse values of `--column`, "ROLE=COLUMN", into {role: column}.
 
-    `protected=Gender` is short for `protected.Gender=Gender`. Raises InputError for what is not of this form, an
-    unknown role, or one given twice.
+    `protected=Gender` is short for `protected.Gender=Gender`. Raises InputError for any other form, an unknown role, or
+    a role given twice.
+
+    >>> declared_roles(["ground_truth=y", "protected=Gender"])
+    {'ground_truth': 'y', 'protected.Gender': 'Gender'}
     """
     roles: dict[str, str] = {}
     for text in given:
@@ -59,10 +62,13 @@ def declared_roles(given: Sequence[str]) -> dict[str, str]:
 
 
 def roles_of(where: str, columns: Sequence[str], given: Mapping[str, str], optional: Iterable[str]) -> dict[str, str]:
-    """{role: column} of one file; `given` wins over fitlib's headings, these over usual names such as y_true.
+    """Return {role: column} of one file; `given` wins over fitlib's headings, these over common names such as y_true.
 
-    `optional`: which of run and technique are looked for. Raises InputError for a column that is not there, and where
-    ground truth, prediction or protected attribute are not found, or two columns could be meant.
+    `optional`: which of run and technique to look for. Raises InputError for a given column that does not exist, and if
+    ground truth, prediction or protected attribute are missing or ambiguous.
+
+    >>> roles_of("a.csv", ["id", "y_true", "y_pred", "sex"], {}, ())
+    {'idx': 'id', 'ground_truth': 'y_true', 'prediction': 'y_pred', 'protected.sex': 'sex'}
     """
     for role, column in given.items():
         if column not in columns:
@@ -73,7 +79,7 @@ def roles_of(where: str, columns: Sequence[str], given: Mapping[str, str], optio
     for role in ("idx", "ground_truth", "prediction", "protected", "score", "unit", *optional):
         if role not in {name.partition(".")[0] for name in found}:
             free = [c for c in columns if c not in found.values()]
-            found |= _scores(free) if role == "score" else _usual(where, role, free)
+            found |= _score_columns(free) if role == "score" else _by_common_name(where, role, free)
     for role in ("ground_truth", "prediction", "protected"):
         if not any(name == role or name.startswith(f"{role}.") for name in found):
             remedy = f"name it with --column {role}=NAME; the file has {one_line(', '.join(columns))}"
@@ -82,21 +88,25 @@ def roles_of(where: str, columns: Sequence[str], given: Mapping[str, str], optio
     return {name: column for name, column in found.items() if name.partition(".")[0] in wanted}
 
 
-def guessed(roles: Mapping[str, str]) -> dict[str, str]:
-    """The roles whose columns have other names than fitlib's headings."""
+def guessed_roles(roles: Mapping[str, str]) -> dict[str, str]:
+    """Return the roles whose columns have other names than fitlib's headings."""
     return {role: column for role, column in roles.items() if HEADINGS.get(column, column) != role}
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The nearest of the known names, or all of them."""
+    """Return a remedy with the nearest of the known names, or all of them."""
     names = list(known)
     folded = {n.casefold(): n for n in reversed(names)}
     close = difflib.get_close_matches(name.casefold(), list(folded), n=1)
     return f"did you mean {folded[close[0]]!r}?" if close else f"there is {one_line(', '.join(names))}"
 
 
-def squeezed(name: str) -> str:
-    """Lower case, letters and digits only: "Y True" and "y_true" are one."""
+def fold_name(name: str) -> str:
+    """Reduce a name to lower-case letters and digits.
+
+    >>> fold_name("Y True"), fold_name("y_true")
+    ('ytrue', 'ytrue')
+    """
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
@@ -106,7 +116,7 @@ def _attribute(column: str) -> str:
 
 
 def _by_heading(where: str, columns: Sequence[str], taken: set[str]) -> dict[str, str]:
-    """Columns that have fitlib's headings, or the study's, for roles that are not taken."""
+    """Return the columns with fitlib's headings, or the study's, for roles that are not taken."""
     found: dict[str, str] = {}
     for column in columns:
         role = HEADINGS.get(column, column)
@@ -116,26 +126,26 @@ def _by_heading(where: str, columns: Sequence[str], taken: set[str]) -> dict[str
         if role == "protected.":
             raise InputError(where, "column", column, "no attribute after the dot", "write it like protected.sex")
         if role in found:
-            raise InputError(where, "column", column, f"{found[role]} is {role} too", "keep one of them")
+            raise InputError(where, "column", column, f"{found[role]} is also {role}", "keep one of them")
         found[role] = column
     if "protected" in found and "protected.protected" in found:
         raise InputError(where, "column", "protected.protected", "the attribute of column protected", "rename one")
     return found
 
 
-def _usual(where: str, role: str, columns: Sequence[str]) -> dict[str, str]:
-    order = {name: place for place, name in enumerate((squeezed(role), *USUAL[role]))}
-    fitting = sorted((c for c in columns if squeezed(c) in order), key=lambda c: order[squeezed(c)])
+def _by_common_name(where: str, role: str, columns: Sequence[str]) -> dict[str, str]:
+    order = {name: rank for rank, name in enumerate((fold_name(role), *COMMON_NAMES[role]))}
+    fitting = sorted((c for c in columns if fold_name(c) in order), key=lambda c: order[fold_name(c)])
     if role == "protected":
         return {_attribute(column): column for column in columns if column in fitting}
     if len(fitting) > 1 and role not in FIRST_WINS:
         problem = f"{' and '.join(fitting)} could each be the {role.replace('_', ' ')}"
-        raise InputError(where, "column", role, problem, f"say which: --column {role}={fitting[0]}")
+        raise InputError(where, "column", role, problem, f"choose one: --column {role}={fitting[0]}")
     return {role: fitting[0]} if fitting else {}
 
 
-def _scores(columns: Sequence[str]) -> dict[str, str]:
-    """Score columns: a plain one as "score", those that name a class ("proba_yes", "P(yes)") as "score.yes"."""
+def _score_columns(columns: Sequence[str]) -> dict[str, str]:
+    """Return score columns: a plain one as "score", those that name a class ("proba_yes", "P(yes)") as "score.yes"."""
     named = {c: (match["of"] or "").strip() for c in columns if (match := SCORE.fullmatch(c))}
     plain = [c for c, of in named.items() if not of and c.casefold() not in ("p", "y_p")]
     return {"score": plain[0]} if plain else {f"score.{of}": c for c, of in named.items() if of}

@@ -1,17 +1,18 @@
-"""Somebody else's predictions brought into one form: read, mapped, aligned, checked, and written as parquet.
+"""Normalisation of predictions made elsewhere: read, mapped, aligned, checked, and written as parquet.
 
     DIR/<technique>/*.csv ... -> OUT/predictions/<technique>/run-00.parquet, and OUT/predictions/mapping.json,
-    which says what was read as what.
+    which lists how columns and values were read.
 
-The same files and choices are read once: the record beside the mapping has their key.
+The same files and choices are read once: the record next to the mapping has their key.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,11 @@ from numpy.typing import NDArray
 from fitlib.datasets.tabular.cells import counted
 from fitlib.digest import digest_arrays, digest_file, digest_json
 from fitlib.errors import InputError
-from fitlib.ingest.column_roles import squeezed
-from fitlib.ingest.label_encoding import Mapped, listed
-from fitlib.ingest.prediction_files import HERE, Read, Reader, find, passed_over
-from fitlib.ingest.row_alignment import aligned, check_unique, order_of
-from fitlib.ingest.score_columns import Used, check_declared, score_of, used_scores
+from fitlib.ingest.column_roles import fold_name
+from fitlib.ingest.label_encoding import LabelMapping, list_values
+from fitlib.ingest.prediction_files import UNNAMED_TECHNIQUE, Reader, RunPredictions, find_files, unread_note
+from fitlib.ingest.row_alignment import align_rows, check_unique, row_order
+from fitlib.ingest.score_columns import Used, check_declared, score_of, usable_scores
 from fitlib.storage.atomic_files import read_json, write_json
 from fitlib.storage.code_digest import code_digest
 from fitlib.storage.keys import versions
@@ -32,12 +33,14 @@ from fitlib.storage.predictions import write
 from fitlib.storage.records import read_record, write_record
 
 FOLDER, MAPPING = "predictions", "mapping.json"
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user said about the files: {role: column}, all classes (None: those of the ground truth), and the
-    favourable class.
+    """The user's choices about the files: columns, classes and the favourable class.
+
+    ``columns``: {role: column}; ``classes``: all of them (None: those of the ground truth).
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -47,33 +50,33 @@ class Choices:
 
 @dataclass
 class _Technique:
-    """Runs of a technique: rows, ground truth and groups once, predictions and scores of every run."""
+    """The runs of a technique: rows, ground truth and groups once, predictions and scores of every run."""
 
-    first: Read
-    runs: list[Read] = field(default_factory=list)
+    first: RunPredictions
+    runs: list[RunPredictions] = field(default_factory=list)
 
 
-def normalised(folder: Path, paths: ExperimentPaths, choices: Choices) -> tuple[dict, object]:
-    """What the predictions of `folder` are, as mapping.json says it, and a function that writes them.
+def normalise_predictions(folder: Path, paths: ExperimentPaths, choices: Choices) -> tuple[Json, Callable[[], None]]:
+    """Return the content of mapping.json for the predictions of `folder`, and a function that writes them.
 
-    The function is to be called under the lock; it does nothing where they stand already. Raises InputError before
-    anything is written.
+    Call the function under the lock; it does nothing if they are already written. Raises InputError before anything is
+    written.
     """
-    files = find(folder)
+    files = find_files(folder)
     parts = _key_parts(folder, files, choices)
     target = paths.root / FOLDER
-    record, known = read_record(target), read_json(target / MAPPING)
-    if known is not None and record is not None and record["key_parts"] == parts:
-        return known, lambda: None
+    record, written = read_record(target), read_json(target / MAPPING)
+    if written is not None and record is not None and record["key_parts"] == parts:
+        return written, lambda: None
     techniques, reader = _read(folder, files, choices)
-    mapping, forms = _mapped(techniques, reader, choices)
-    mapping["notes"] = [*passed_over(folder, files), *mapping["notes"]]
+    mapping, forms = _mapping_and_forms(techniques, reader, choices)
+    mapping["notes"] = [*unread_note(folder, files), *mapping["notes"]]
     mapping["runs"] = {name: [_source(folder, run) for run in t.runs] for name, t in techniques.items()}
     return mapping, lambda: _write(paths, mapping, forms, parts)
 
 
 def default_name(folder: Path) -> str:
-    """The name of a folder, or of a file without its endings, in letters that a technique's name may have."""
+    """Return the name of a folder, or of a file without its suffixes, reduced to valid characters of a technique."""
     path = folder.resolve()
     name = path.name.partition(".")[0] if path.is_file() else path.name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-") or FOLDER
@@ -83,11 +86,11 @@ def default_name(folder: Path) -> str:
 
 
 def _key_parts(folder: Path, files: Mapping[str, Sequence[Path]], choices: Choices) -> dict[str, str]:
-    """Hashes of all that decides about what is written."""
+    """Return the hashes of everything that determines what is written."""
     named = [[name, _relative(folder, str(path)), digest_file(path)] for name, paths in files.items() for path in paths]
     options = [sorted(choices.columns.items()), choices.classes, choices.favourable, default_name(folder)]
     return {
-        "inputs": digest_json([named, passed_over(folder, files)]),
+        "inputs": digest_json([named, unread_note(folder, files)]),
         "parameters": digest_json(options),
         "code": code_digest((__name__,)),
         "versions": digest_json({n: v for n, v in versions("metrics").items() if n != "pandas"}),
@@ -99,45 +102,46 @@ def _relative(folder: Path, path: str) -> str:
 
 
 def _read(folder: Path, files: Mapping[str, Sequence[Path]], choices: Choices) -> tuple[dict[str, _Technique], Reader]:
-    reader, techniques, moved = Reader(choices.columns), {}, []
+    reader, moved = Reader(choices.columns), []
+    techniques: dict[str, _Technique] = {}
     for name, paths in files.items():
         for path in paths:
             for run in reader.runs(name, path):
-                run = run if run.technique != HERE else replace(run, technique=default_name(folder))
+                run = run if run.technique != UNNAMED_TECHNIQUE else replace(run, technique=default_name(folder))
                 if _add(techniques, run, reader):
                     moved.append(str(path))
-    _tell(reader, folder, [path for paths in files.values() for path in paths], moved)
+    _finish_notes(reader, folder, [path for paths in files.values() for path in paths], moved)
     return techniques, reader
 
 
-def _add(techniques: dict[str, _Technique], run: Read, reader: Reader) -> bool:
-    """Put a run to its technique, rows in the order of the first run; was another order found?"""
+def _add(techniques: dict[str, _Technique], run: RunPredictions, reader: Reader) -> bool:
+    """Add a run to its technique, rows in the order of the first run; return whether they had to be moved."""
     names = list(reader.names["idx"])
     if run.technique in techniques:
         technique = techniques[run.technique]
-        run, moved = aligned(run, technique.first, names)
+        run, moved = align_rows(run, technique.first, names)
     else:
         check_unique(run, names)
         first = next((t.first for t in techniques.values()), run)
-        order = None if run.idx is None else order_of(run, first)
+        order = None if run.idx is None else row_order(run, first)
         moved = order is not None and len(order) > 0
-        run = run.take(order) if moved else run
+        run = run.take(order) if order is not None and moved else run
         technique = techniques[run.technique] = _Technique(run)
-    # Of later runs only what differs is kept: many runs of many rows would not fit.
+    # Of later runs only what differs is kept: many runs of many rows would not fit in memory.
     technique.runs.append(replace(run, idx=None, truth=technique.first.truth[:0], protected={}, unit=None))
     return moved
 
 
-def _tell(reader: Reader, folder: Path, files: Sequence[Path], moved: Sequence[str]) -> None:
-    """What was guessed in how many files, as sentences with nothing in `reader.notes` left but their files."""
+def _finish_notes(reader: Reader, folder: Path, files: Sequence[Path], moved: Sequence[str]) -> None:
+    """Add to every note in how many files it holds, unless that is all of them."""
     if moved:
         reader.notes[f"Rows put in the order of {_relative(folder, str(files[0]))}, matched by idx."] = list(moved)
-    told = {}
+    notes: dict[str, list[str]] = {}
     for note, where in reader.notes.items():
         some = len(set(where)) < len(files)
         at = "" if len(files) == 1 or not some else f" (in {len(set(where))} of {len(files)} files)"
-        told[f"{note[:-1]}{at}."] = where
-    reader.notes = told
+        notes[f"{note[:-1]}{at}."] = where
+    reader.notes = notes
 
 
 # Mapping
@@ -148,57 +152,60 @@ class _Form:
     """How the runs of a technique are written."""
 
     technique: _Technique
-    classes: Mapped
-    groups: Mapping[str, Mapped]
+    classes: LabelMapping
+    groups: Mapping[str, LabelMapping]
     used: Used
     several: bool
 
 
-def _mapped(techniques: Mapping[str, _Technique], reader: Reader, choices: Choices) -> tuple[dict, dict[str, _Form]]:
-    """mapping.json, and for every technique what is written of it."""
+def _mapping_and_forms(
+    techniques: Mapping[str, _Technique], reader: Reader, choices: Choices
+) -> tuple[Json, dict[str, _Form]]:
+    """Return the content of mapping.json, and for every technique how its runs are written."""
     several = next(iter(techniques.values())).first.truth.ndim == 2
     _check_labels(techniques)
     classes = _labels(techniques) if several else _classes(techniques, reader, choices)
     groups = {attribute: words.finish() for attribute, words in reader.groups.items()}
     notes = [*reader.notes, classes.sentence("Classes"), *classes.remarks]
-    for attribute, found in groups.items():
-        notes += [found.sentence(f"Groups of {attribute}"), *found.remarks]
-    scored, told = {}, {}
+    for attribute, group in groups.items():
+        notes += [group.sentence(f"Groups of {attribute}"), *group.remarks]
+    used: dict[str, Used] = {}
+    sentences: dict[str, list[str]] = {}
     later = classes.numbers == 1
     for name, technique in techniques.items():
         check_declared([*choices.columns], [*technique.first.scores], classes.names, choices.favourable)
-        scored[name], sentence = used_scores(technique.runs, later, classes.names, several, choices.favourable)
-        told.setdefault(sentence, []).append(name)
-    for sentence, names in told.items():
-        notes += [sentence.replace("{}", f" of {listed(names)}" if len(told) > 1 else "")] if sentence else []
-    forms = {name: _Form(t, classes, groups, scored[name], several) for name, t in techniques.items()}
-    found = {
+        used[name], sentence = usable_scores(technique.runs, later, classes.names, several, choices.favourable)
+        sentences.setdefault(sentence, []).append(name)
+    for sentence, names in sentences.items():
+        notes += [sentence.replace("{}", f" of {list_values(names)}" if len(sentences) > 1 else "")] if sentence else []
+    forms = {name: _Form(t, classes, groups, used[name], several) for name, t in techniques.items()}
+    mapping = {
         "classes": list(classes.names),
-        "groups": {attribute: list(found.names) for attribute, found in groups.items()},
-        "numeric": {attribute: found.numeric for attribute, found in groups.items()},
+        "groups": {attribute: list(group.names) for attribute, group in groups.items()},
+        "numeric": {attribute: group.numeric for attribute, group in groups.items()},
         "rows": {name: _rows_digest(t.first) for name, t in techniques.items()},
         "notes": [note for note in notes if note],
     }
-    return found, forms
+    return mapping, forms
 
 
 def _check_labels(techniques: Mapping[str, _Technique]) -> None:
-    """The same number of labels everywhere."""
+    """Raise InputError unless all techniques have the same number of labels."""
     first = next(iter(techniques.values())).first
     for technique in techniques.values():
         if technique.first.truth.shape[1:] != first.truth.shape[1:]:
             problem = f"{first.where} has lists of {first.truth.shape[1]} labels"
             found = technique.first.truth.shape[1]
-            raise InputError(technique.first.where, "labels", found, problem, "analyse different tasks apart")
+            raise InputError(technique.first.where, "labels", found, problem, "analyse different tasks separately")
 
 
-def _labels(techniques: Mapping[str, _Technique]) -> Mapped:
+def _labels(techniques: Mapping[str, _Technique]) -> LabelMapping:
     number = next(iter(techniques.values())).first.truth.shape[1]
-    return Mapped(tuple(map(str, range(number))), np.arange(number), True)
+    return LabelMapping(tuple(map(str, range(number))), np.arange(number), True)
 
 
-def _classes(techniques: Mapping[str, _Technique], reader: Reader, choices: Choices) -> Mapped:
-    """All classes: as declared, or those of the ground truth; InputError for a prediction of another one."""
+def _classes(techniques: Mapping[str, _Technique], reader: Reader, choices: Choices) -> LabelMapping:
+    """Return all classes: as declared, or those of the ground truth; InputError for a prediction of another class."""
     words, declared = reader.classes, _declared(techniques, reader, choices)
     known = np.zeros(len(words.codes) + len(declared or ()), bool)
     if declared is None:
@@ -207,15 +214,15 @@ def _classes(techniques: Mapping[str, _Technique], reader: Reader, choices: Choi
     else:
         known[[words.code(value) for value in declared]] = True
         for technique in techniques.values():
-            _check_known(technique.first.where, "ground_truth", technique.first.truth, known, reader, True)
+            _check_values(technique.first.where, "ground_truth", technique.first.truth, known, reader, True)
     for technique in techniques.values():
         for run in technique.runs:
-            _check_known(run.where, "prediction", run.prediction, known, reader, declared is not None)
+            _check_values(run.where, "prediction", run.prediction, known, reader, declared is not None)
     return words.finish(declared)
 
 
 def _declared(techniques: Mapping[str, _Technique], reader: Reader, choices: Choices) -> Sequence[object] | None:
-    """Classes as declared; whole numbers below the length of a row's scores are classes too, though nobody is of it."""
+    """Return the declared classes; lists of n scores declare 0 … n-1, even where no row is of such a class."""
     if choices.classes is not None:
         return choices.classes
     lengths = [score.shape[1] for t in techniques.values() for score in t.runs[0].scores.values() if score.ndim == 2]
@@ -223,23 +230,23 @@ def _declared(techniques: Mapping[str, _Technique], reader: Reader, choices: Cho
     return list(range(number)) if number and set(reader.classes.codes) <= set(range(number)) else None
 
 
-def _check_known(where: str, column: str, codes: NDArray, known: NDArray, reader: Reader, declared: bool) -> None:
+def _check_values(where: str, column: str, codes: NDArray, known: NDArray, reader: Reader, declared: bool) -> None:
     wrong = ~known[codes]
     if not wrong.any():
         return
     names = [spellings[0] for spellings in reader.classes.spellings.values()]
     row = int(np.argmax(wrong))
-    value, there = names[codes[row]], [name for name, is_known in zip(names, known, strict=False) if is_known]
+    value, valid = names[codes[row]], [name for name, is_known in zip(names, known, strict=False) if is_known]
     seen = "not among --classes" if declared else "never in the ground truth"
-    close = [name for name in there if squeezed(name) == squeezed(value)]
-    remedy = f"did you mean {close[0]!r}?" if close else f"known: {listed(there)}; declare all: --classes A,B,C"
+    close = [name for name in valid if fold_name(name) == fold_name(value)]
+    remedy = f"did you mean {close[0]!r}?" if close else f"known: {list_values(valid)}; declare all: --classes A,B,C"
     raise InputError(
         where, column, value, f"{seen}, in {counted(int(wrong.sum()), 'row')}, the first row {row}", remedy
     )
 
 
-def _rows_digest(first: Read) -> str:
-    """What two techniques share that were tested on the same rows."""
+def _rows_digest(first: RunPredictions) -> str:
+    """Hash what two techniques share if they were tested on the same rows."""
     arrays = {"idx": first.idx, "ground_truth": first.truth, **first.protected}
     return digest_arrays((name, values) for name, values in arrays.items() if values is not None)
 
@@ -247,13 +254,13 @@ def _rows_digest(first: Read) -> str:
 # Writing
 
 
-def _source(folder: Path, run: Read) -> dict[str, str]:
-    """Where a run comes from: file, SHA-256 of the file, and its label in a column of runs."""
+def _source(folder: Path, run: RunPredictions) -> dict[str, str]:
+    """Return the source of a run: file, SHA-256 of the file, and its label in a column of runs."""
     return {"file": _relative(folder, run.where), "sha256": digest_file(run.where), "run": run.run}
 
 
-def _write(paths: ExperimentPaths, mapping: dict, forms: Mapping[str, _Form], parts: Mapping[str, str]) -> None:
-    paths.manifest.unlink(missing_ok=True)  # what it says does not hold until it is written again
+def _write(paths: ExperimentPaths, mapping: Json, forms: Mapping[str, _Form], parts: Mapping[str, str]) -> None:
+    paths.manifest.unlink(missing_ok=True)  # outdated until it is written again
     target = paths.root / FOLDER
     attempt = new_attempt(target, hidden=True)
     names = [MAPPING]
@@ -267,7 +274,7 @@ def _write(paths: ExperimentPaths, mapping: dict, forms: Mapping[str, _Form], pa
     replace_folder(attempt, target)
 
 
-def _write_run(path: Path, form: _Form, run: Read) -> None:
+def _write_run(path: Path, form: _Form, run: RunPredictions) -> None:
     first, numbers = form.technique.first, form.classes.numbers
     write(
         path,

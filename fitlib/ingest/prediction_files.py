@@ -1,4 +1,4 @@
-"""Somebody else's predictions as they lie in a folder: which files there are, and the runs that each of them holds."""
+"""Files of predictions made elsewhere: finding them in a folder, and reading the runs that each contains."""
 
 from __future__ import annotations
 
@@ -16,49 +16,49 @@ from fitlib.datasets.tabular.cells import counted
 from fitlib.datasets.tabular.columns import levels_of
 from fitlib.datasets.tabular.reading import PACKED, read_table
 from fitlib.errors import InputError
-from fitlib.ingest.column_roles import guessed, roles_of
-from fitlib.ingest.label_encoding import Vocabulary, listed
+from fitlib.ingest.column_roles import guessed_roles, roles_of
+from fitlib.ingest.label_encoding import Vocabulary, list_values
 from fitlib.storage.prediction_columns import SCORES, fail_at, is_list, labels, one_line, parse_lists, scores
 from fitlib.storage.predictions import MOST_CLASSES, MOST_GROUPS, SAME_TEST_SET, attribute_of
 
-SUFFIXES = ((".csv", ".tsv", ".parquet"), (".txt",))  # .txt are mostly notes: read where there is nothing else
-HERE = ""  # technique of files that lie directly in the folder
+SUFFIXES = ((".csv", ".tsv", ".parquet"), (".txt",))  # .txt are mostly notes: read only if there is nothing else
+UNNAMED_TECHNIQUE = ""  # technique of files directly in the folder
 LAYOUT = "put one file per run into <technique>/*.csv|parquet, or name a column with --column run=NAME"
 
 
 # Files
 
 
-def find(folder: Path) -> dict[str, list[Path]]:
-    """Files of each technique in natural order of their names (run2 before run10), which is the order of the runs.
+def find_files(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of each technique in natural order of their names (run2 before run10): the order of the runs.
 
-    Files that lie directly in `folder` are of technique `HERE` and count where no folder in it has any; `folder` may
-    also be a file. Hidden files and folders, which editors and file managers leave, are passed over. Raises InputError
-    where there are none, and for two files of the same name.
+    Files directly in `folder` are of technique `UNNAMED_TECHNIQUE`, and are used if no subfolder has any; `folder` may
+    also be a file. Hidden files and folders, which editors and file managers create, are ignored. Raises InputError if
+    there are no files, and for two files of the same name.
     """
     if folder.is_file():
-        return {HERE: [folder]}
+        return {UNNAMED_TECHNIQUE: [folder]}
     if not folder.is_dir():
-        remedy = "name the folder that holds <technique>/*.csv, or a file"
+        remedy = "give the folder that contains <technique>/*.csv, or a file"
         raise InputError(str(folder), "DIR", folder.name, "not a folder", remedy)
     for suffixes in SUFFIXES:
         folders = {sub.name: _tables(sub, suffixes) for sub in sorted(p for p in _visible(folder) if p.is_dir())}
         if found := {name: files for name, files in folders.items() if files}:
             return found
         if here := _tables(folder, suffixes):
-            return {HERE: here}
-    raise InputError(str(folder), "DIR", folder.name, "holds no predictions", LAYOUT)
+            return {UNNAMED_TECHNIQUE: here}
+    raise InputError(str(folder), "DIR", folder.name, "no predictions in it", LAYOUT)
 
 
-def passed_over(folder: Path, files: Mapping[str, Sequence[Path]]) -> list[str]:
-    """A sentence on tables in the folder, or in the folders in it, that are not read."""
+def unread_note(folder: Path, files: Mapping[str, Sequence[Path]]) -> list[str]:
+    """Return a note on tables in the folder, or in its subfolders, that are not read."""
     if folder.is_file():
         return []
     used = {path for paths in files.values() for path in paths}
-    tables = [p for place in (folder, *_visible(folder)) if place.is_dir() for p in _visible(place) if p.is_file()]
+    tables = [p for parent in (folder, *_visible(folder)) if parent.is_dir() for p in _visible(parent) if p.is_file()]
     unused = [p for p in tables if p not in used and any(_suffix(p) in suffixes for suffixes in SUFFIXES)]
     left = sorted(p.relative_to(folder).as_posix() for p in unused)
-    return [f"Not read: {listed(left)}."] if left else []
+    return [f"Not read: {list_values(left)}."] if left else []
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -71,23 +71,27 @@ def _suffix(path: Path) -> str:
 
 
 def _tables(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Tables of these kinds in natural order; InputError for two of the same name."""
-    files = sorted((p for p in _visible(folder) if p.is_file() and _suffix(p) in suffixes), key=_natural)
+    """Return the tables with these suffixes in natural order; InputError for two of the same name."""
+    files = sorted((p for p in _visible(folder) if p.is_file() and _suffix(p) in suffixes), key=_natural_name_key)
     stems = [p.name[: p.name.lower().rindex(_suffix(p))] for p in files]
-    for place, stem in enumerate(stems):
-        if stem in stems[:place]:
+    for i, stem in enumerate(stems):
+        if stem in stems[:i]:
             problem = f"{files[stems.index(stem)].name} has the same name: one run, or two?"
-            raise InputError(str(folder), "file", files[place].name, problem, "keep one, or rename it")
+            raise InputError(str(folder), "file", files[i].name, problem, "keep one, or rename it")
     return files
 
 
-def _natural(path: Path) -> tuple:
-    """Sorting key that compares the numbers in a name as numbers."""
-    return natural(path.name)
+def _natural_name_key(path: Path) -> tuple:
+    """Return a sorting key for a file by the natural order of its name."""
+    return natural_key(path.name)
 
 
-def natural(text: str) -> tuple:
-    """Sorting key of text that compares the numbers in it as numbers: "2" before "10"."""
+def natural_key(text: str) -> tuple:
+    """Return a sorting key for text that compares the numbers in it as numbers.
+
+    >>> sorted(["run10", "run2"], key=natural_key)
+    ['run2', 'run10']
+    """
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)], text
 
 
@@ -95,12 +99,12 @@ def natural(text: str) -> tuple:
 
 
 @dataclass(frozen=True)
-class Read:
-    """The predictions of one run as they were read: R rows.
+class RunPredictions:
+    """The predictions of one run as read: R rows.
 
-    idx int64 (R,), or None without such a column; target: codes int64 (R,), or 0/1 int8 (R, labels); protected
-    {attribute: codes (R,)}; unit int64 (R,) or None; scores {class as the column names it, or "": float64 (R,) or
-    (R, classes)}; run: its label in the column of runs, or "".
+    idx int64 (R,), or None without such a column; truth and prediction: codes int16 (R,), or 0/1 int8 (R, labels);
+    protected {attribute: codes (R,)}; unit int64 (R,) or None; scores {class as its column names it, or "": float64
+    (R,) or (R, classes)}; run: its label in the column of runs, or "".
     """
 
     where: str
@@ -113,8 +117,8 @@ class Read:
     unit: NDArray | None
     scores: dict[str, NDArray]
 
-    def take(self, rows: NDArray) -> Read:
-        """The given rows, in the given order."""
+    def take(self, rows: NDArray) -> RunPredictions:
+        """Return the given rows, in the given order."""
         return replace(
             self,
             idx=None if self.idx is None else self.idx[rows],
@@ -128,54 +132,57 @@ class Read:
 
 @dataclass
 class Reader:
-    """Reads file after file; classes, groups and row names are the same for all of them.
+    """A reader of one file after another, with classes, groups and row names that are the same for all of them.
 
-    `given`: {role: column} of the command line. What was guessed is collected in `notes`: {sentence: files}.
+    `given`: {role: column} of the command line. Everything guessed is collected in `notes`: {sentence: files}.
     """
 
     given: Mapping[str, str]
     classes: Vocabulary = field(default_factory=lambda: Vocabulary("class", MOST_CLASSES))
     groups: dict[str, Vocabulary] = field(default_factory=dict)
-    names: dict[str, dict[str, int]] = field(default_factory=lambda: {"idx": {}, "unit": {}})  # of rows, units: text
+    names: dict[str, dict[str, int]] = field(default_factory=lambda: {"idx": {}, "unit": {}})  # of text, to numbers
     texts: dict[str, tuple[str, bool]] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
     first: tuple[str, tuple[str, ...], bool] | None = None
 
-    def runs(self, technique: str, path: Path) -> Iterator[Read]:
-        """The runs that a file holds: one, or as many as its columns technique and run tell apart."""
+    def runs(self, technique: str, path: Path) -> Iterator[RunPredictions]:
+        """Yield the runs in a file: one, or as many as its columns technique and run distinguish."""
         found, where = read_table(path), str(path)
-        optional = ("run", "technique") if technique == HERE else ("run",)
+        optional = ("run", "technique") if technique == UNNAMED_TECHNIQUE else ("run",)
         roles = roles_of(where, found.table.column_names, self.given, optional)
-        self._tell(where, found.notes, found.table.column_names, roles, found.index is not None)
+        self._add_notes(where, found.notes, found.table.column_names, roles, found.index is not None)
         columns = {role: found.table[name] for role, name in roles.items()}
         if "idx" not in columns and found.index is not None:
             columns["idx"] = found.index
         marked = [note for note in found.notes if "read as missing" in note]
         whole = self._read(where, technique, columns, roles, f" ({'; '.join(marked)})" if marked else "")
-        yield from _parts(whole, columns)
+        yield from _split_runs(whole, columns)
 
-    def _tell(self, where: str, notes: Sequence[str], columns: Sequence[str], roles: Mapping, index: bool) -> None:
-        told = [f"{note[0].upper()}{note[1:]}." for note in notes]
-        other = {role: f"{one_line(column, 40)} is {_meaning(role)}" for role, column in guessed(roles).items()}
-        said = [text for role, text in other.items() if role in self.given]
+    def _add_notes(self, where: str, notes: Sequence[str], columns: Sequence[str], roles: Mapping, index: bool) -> None:
+        sentences = [f"{note[0].upper()}{note[1:]}." for note in notes]
+        other = {
+            role: f"{one_line(column, 40)} is {_role_description(role)}"
+            for role, column in guessed_roles(roles).items()
+        }
+        chosen = [text for role, text in other.items() if role in self.given]
         found = [text for role, text in other.items() if role not in self.given]
-        told += [f"Columns as given: {', '.join(said)}."] if said else []
-        told += [f"Columns found by their names: {', '.join(found)}."] if found else []
+        sentences += [f"Columns as given: {', '.join(chosen)}."] if chosen else []
+        sentences += [f"Columns found by their names: {', '.join(found)}."] if found else []
         unused = [one_line(c, 40) for c in columns if c not in roles.values()]
-        told += [f"Columns not used: {listed(unused, 8)}."] if unused else []
+        sentences += [f"Columns not used: {list_values(unused, 8)}."] if unused else []
         if "idx" not in roles:
             how = "the unnamed first column is idx" if index else "rows are matched by their place in the file"
-            told.append(f"No column idx: {how}.")
-        for note in told:
-            self.notes.setdefault(note, []).append(where)
+            sentences.append(f"No column idx: {how}.")
+        for sentence in sentences:
+            self.notes.setdefault(sentence, []).append(where)
 
-    def _read(self, where: str, technique: str, columns: Mapping, roles: Mapping, missing: str) -> Read:
+    def _read(self, where: str, technique: str, columns: Mapping, roles: Mapping, missing: str) -> RunPredictions:
         names = {role: roles.get(role, role) for role in columns}
         truth, prediction = self._targets(where, columns, names, missing)
         self._check_alike(where, columns, truth.ndim == 2)
         attributes = {attribute_of(r): r for r in columns if r.partition(".")[0] == "protected"}
         scored = {r.partition(".")[2]: r for r in columns if r.partition(".")[0] == "score"}
-        return Read(
+        return RunPredictions(
             where,
             technique,
             "",
@@ -184,7 +191,7 @@ class Reader:
             prediction,
             {a: self._group(where, a, names[r], columns[r], missing) for a, r in attributes.items()},
             self._names(where, "unit", names["unit"], columns["unit"]) if "unit" in columns else None,
-            {of: _score(where, names[r], columns[r]) for of, r in scored.items()},
+            {of: _score_values(where, names[r], columns[r]) for of, r in scored.items()},
         )
 
     def _group(self, where: str, attribute: str, name: str, column: pa.ChunkedArray, missing: str) -> NDArray:
@@ -209,11 +216,11 @@ class Reader:
                 problem = f"lists of another length than in {named[0]} ({truth.shape[1]})"
                 raise InputError(where, named[1], prediction.shape[1], problem, "write one list of 0 and 1 per row")
             return truth, prediction
-        truth, prediction = (self.classes.encode(where, *both, missing) for both in zip(named, pair, strict=True))
-        return truth, prediction
+        codes = [self.classes.encode(where, *both, missing) for both in zip(named, pair, strict=True)]
+        return codes[0], codes[1]
 
     def _names(self, where: str, role: str, name: str, column: pa.ChunkedArray) -> NDArray[np.int64]:
-        """Names of rows or units as whole numbers; text gets numbers in the order of its appearance."""
+        """Return names of rows or units as whole numbers; text is numbered in the order of its appearance."""
         if column.null_count:
             row = pc.index(column.is_null(), True).as_py()
             problem = f"missing in {counted(column.null_count, 'row')}, the first row {row}"
@@ -221,34 +228,34 @@ class Reader:
         try:
             text, numbers = False, column.cast(pa.int64()).to_numpy()
         except pa.ArrowException:
-            text, numbers = True, _numbered(column, self.names[role])
+            text, numbers = True, _number_text(column, self.names[role])
         first, expected = self.texts.setdefault(role, (where, text))
         if text != expected:
             problem = f"{'text' if text else 'whole numbers'}, but not in {first}"
-            raise InputError(where, name, column[0].as_py(), problem, "write it alike in all files")
+            raise InputError(where, name, column[0].as_py(), problem, "write it in the same way in all files")
         return numbers
 
     def _check_alike(self, where: str, roles: Iterable[str], several: bool) -> None:
-        """All files have columns of the same meaning, scores aside, which only the runs of a technique share."""
+        """Raise InputError unless all files have the same roles, except scores, which may differ between techniques."""
         shared = tuple(r for r in roles if r.partition(".")[0] not in ("score", "run", "technique"))
         first, expected, lists = self.first = self.first or (where, shared, several)
-        odd = sorted(set(shared) ^ set(expected))
-        if odd:
-            one, other = (where, first) if odd[0] in shared else (first, where)
+        differing = sorted(set(shared) ^ set(expected))
+        if differing:
+            one, other = (where, first) if differing[0] in shared else (first, where)
             problem = f"{one} has it, {Path(other).name} does not"
-            raise InputError(where, "column", odd[0], problem, "give all files the same columns, or use --column")
+            raise InputError(where, "column", differing[0], problem, "give all files the same columns, or use --column")
         if several != lists:
             problem = f"{Path(first).name} has {'lists' if lists else 'one class a row'}"
             raise InputError(where, "prediction", "lists" if several else "one class a row", problem, SAME_TEST_SET)
 
 
-def _numbered(column: pa.ChunkedArray, known: dict[str, int]) -> NDArray[np.int64]:
+def _number_text(column: pa.ChunkedArray, names: dict[str, int]) -> NDArray[np.int64]:
     encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    numbers = [known.setdefault(text, len(known)) for text in encoded.dictionary.to_pylist()]
+    numbers = [names.setdefault(text, len(names)) for text in encoded.dictionary.to_pylist()]
     return np.array(numbers, np.int64)[encoded.indices.to_numpy(zero_copy_only=False)]
 
 
-def _meaning(role: str) -> str:
+def _role_description(role: str) -> str:
     head, _, detail = role.partition(".")
     if head == "protected":
         return f"the protected attribute {detail}" if detail else "the protected attribute"
@@ -256,13 +263,13 @@ def _meaning(role: str) -> str:
 
 
 def _lists(where: str, column: pa.ChunkedArray, role: str) -> pa.ChunkedArray:
-    """Text such as "[0, 1, 0]" as lists."""
+    """Parse text such as "[0, 1, 0]" into lists."""
     if column.null_count or is_list(column.type):
         return column
     return parse_lists(where, pa.table({role: column}), role)[role]
 
 
-def _score(where: str, name: str, column: pa.ChunkedArray) -> NDArray[np.float64]:
+def _score_values(where: str, name: str, column: pa.ChunkedArray) -> NDArray[np.float64]:
     column = _lists(where, column, "score")
     if pa.types.is_string(column.type):
         column = _numbers(where, name, column)
@@ -290,27 +297,29 @@ def _is_float(text: str) -> bool:
 # Several runs in a file
 
 
-def _parts(whole: Read, columns: Mapping[str, pa.ChunkedArray]) -> Iterator[Read]:
-    """The runs of a file: technique after technique by name, runs in natural order of their labels."""
-    keyed = {role: _labelled(whole.where, role, columns[role]) for role in ("technique", "run") if role in columns}
-    names, places = keyed.get("technique", ((whole.technique,), 0))
-    run_names, run_places = keyed.get("run", (("",), 0))
-    place = np.broadcast_to(places * len(run_names) + run_places, len(whole.truth))
-    order, counts = np.argsort(place, kind="stable"), np.bincount(place, minlength=len(names) * len(run_names))
+def _split_runs(whole: RunPredictions, columns: Mapping[str, pa.ChunkedArray]) -> Iterator[RunPredictions]:
+    """Yield the runs of a file: techniques by name, the runs of each in natural order of their labels."""
+    keyed = {role: _row_labels(whole.where, role, columns[role]) for role in ("technique", "run") if role in columns}
+    names, codes = keyed.get("technique", ((whole.technique,), 0))
+    run_names, run_codes = keyed.get("run", (("",), 0))
+    # One number per (technique, run), so that a stable sort groups the rows of each run in their order.
+    run_of_row = np.broadcast_to(codes * len(run_names) + run_codes, len(whole.truth))
+    order = np.argsort(run_of_row, kind="stable")
+    counts = np.bincount(run_of_row, minlength=len(names) * len(run_names))
     for number, rows in enumerate(np.split(order, counts.cumsum()[:-1])):
         technique, run = names[number // len(run_names)], run_names[number % len(run_names)]
         if len(rows):
             yield replace(whole if len(rows) == len(order) else whole.take(rows), technique=technique, run=run)
 
 
-def _labelled(where: str, role: str, column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Different labels in natural order, and for every row the place of its label."""
+def _row_labels(where: str, role: str, column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the different labels in natural order, and for every row the position of its label."""
     levels = levels_of(where, role, column)
-    gone = levels.places < 0
-    if gone.any():
-        problem = f"missing in {counted(int(gone.sum()), 'row')}, the first row {int(np.argmax(gone))}"
+    absent = levels.places < 0
+    if absent.any():
+        problem = f"missing in {counted(int(absent.sum()), 'row')}, the first row {int(np.argmax(absent))}"
         raise InputError(where, role, None, problem, "fill it in")
-    order = sorted(range(len(levels.names)), key=lambda place: natural(levels.names[place]))
+    order = sorted(range(len(levels.names)), key=lambda code: natural_key(levels.names[code]))
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    return tuple(levels.names[place] for place in order), rank[levels.places]
+    return tuple(levels.names[code] for code in order), rank[levels.places]

@@ -1,4 +1,4 @@
-"""Rows of several runs in one order: the same idx in every run, with the same ground truth, groups and units."""
+"""Alignment of several runs: the same idx in the same order, with the same ground truth, groups and units."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.cells import counted
 from fitlib.errors import InputError
-from fitlib.ingest.prediction_files import Read
+from fitlib.ingest.prediction_files import RunPredictions
 from fitlib.storage.predictions import SAME_TEST_SET, column_of
 
 
-def check_unique(run: Read, names: list[str]) -> None:
-    """Refuse rows of the same idx; where all repeat equally often, runs may lie below one another.
+def check_unique(run: RunPredictions, names: list[str]) -> None:
+    """Refuse rows with the same idx; if all repeat equally often, the file may contain several runs.
 
-    `names`: the text that an idx of text stands for, by number.
+    `names`: the original text of an idx, by number.
     """
     if run.idx is None:
         return
@@ -27,16 +27,16 @@ def check_unique(run: Read, names: list[str]) -> None:
     remedy = "give every row its own idx"
     if times.min() == times.max():
         remedy = f"every idx is there {times[0]} times: if these are runs, name their column with --column run=NAME"
-    raise InputError(run.where, "idx", _shown(run.idx[row], names), problem, remedy)
+    raise InputError(run.where, "idx", _idx_text(run.idx[row], names), problem, remedy)
 
 
-def aligned(run: Read, first: Read, names: list[str]) -> tuple[Read, bool]:
-    """`run` with its rows in the order of `first`, and whether they had to be moved.
+def align_rows(run: RunPredictions, first: RunPredictions, names: list[str]) -> tuple[RunPredictions, bool]:
+    """Return `run` with its rows in the order of `first`, and whether they had to be moved.
 
-    Raises InputError where rows, ground truth, groups or units differ: how many, and the first idx.
+    Raises InputError if rows, ground truth, groups or units differ: how many, and the first idx.
     """
     _check_columns(run, first)
-    moved = order_of(run, first)
+    moved = row_order(run, first)
     if moved is None:
         check_unique(run, names)
         raise _other_rows(run, first, names)
@@ -45,25 +45,26 @@ def aligned(run: Read, first: Read, names: list[str]) -> tuple[Read, bool]:
     return found, len(moved) > 0
 
 
-def order_of(run: Read, first: Read) -> NDArray[np.int64] | None:
-    """Rows of `run` in the order of `first`; empty where they are in this order, None where the rows are others."""
+def row_order(run: RunPredictions, first: RunPredictions) -> NDArray[np.int64] | None:
+    """Return the rows of `run` in the order of `first`; empty if already so, None if the rows are different ones."""
     if run.idx is None or first.idx is None:
         return np.empty(0, np.int64) if len(run.truth) == len(first.truth) else None
     if np.array_equal(run.idx, first.idx):
         return np.empty(0, np.int64)
-    there, wanted = np.argsort(run.idx, kind="stable"), np.argsort(first.idx, kind="stable")
-    if not np.array_equal(run.idx[there], first.idx[wanted]):
+    # Sorting both by idx pairs equal rows; the inverse of the second sort puts the pairs in the order of `first`.
+    run_order, first_order = np.argsort(run.idx, kind="stable"), np.argsort(first.idx, kind="stable")
+    if not np.array_equal(run.idx[run_order], first.idx[first_order]):
         return None
-    order = np.empty_like(there)
-    order[wanted] = there
+    order = np.empty_like(run_order)
+    order[first_order] = run_order
     return order
 
 
-def _check_columns(run: Read, first: Read) -> None:
-    odd = sorted(run.scores.keys() ^ first.scores.keys())
-    if odd:
-        holder = run if odd[0] in run.scores else first
-        name = f"score.{odd[0]}" if odd[0] else "score"
+def _check_columns(run: RunPredictions, first: RunPredictions) -> None:
+    differing = sorted(run.scores.keys() ^ first.scores.keys())
+    if differing:
+        holder = run if differing[0] in run.scores else first
+        name = f"score.{differing[0]}" if differing[0] else "score"
         raise InputError(run.where, "column", name, f"of two runs only {holder.where} has it", SAME_TEST_SET)
     for name in ("truth", "prediction"):
         expected, found = getattr(first, name).shape[1:], getattr(run, name).shape[1:]
@@ -72,19 +73,19 @@ def _check_columns(run: Read, first: Read) -> None:
             raise InputError(run.where, "labels", found[0], problem, SAME_TEST_SET)
 
 
-def _other_rows(run: Read, first: Read, names: list[str]) -> InputError:
+def _other_rows(run: RunPredictions, first: RunPredictions, names: list[str]) -> InputError:
     if run.idx is None or first.idx is None:
-        problem = f"{first.where} has {len(first.truth):,} rows, and no column idx tells which are missing"
+        problem = f"{first.where} has {len(first.truth):,} rows, and without a column idx the missing ones are unknown"
         return InputError(run.where, "rows", len(run.truth), problem, SAME_TEST_SET)
     extra, missing = np.setdiff1d(run.idx, first.idx), np.setdiff1d(first.idx, run.idx)
     problem = f"{counted(len(missing), 'row')} of {first.where} missing, the first this one"
     if len(extra):
         problem = f"{counted(len(extra), 'row')} not in {first.where}, the first this one"
         problem += f", and {len(missing):,} of its rows missing" if len(missing) else ""
-    return InputError(run.where, "idx", _shown([*extra, *missing][0], names), problem, SAME_TEST_SET)
+    return InputError(run.where, "idx", _idx_text([*extra, *missing][0], names), problem, SAME_TEST_SET)
 
 
-def _check_same(run: Read, first: Read, names: list[str]) -> None:
+def _check_same(run: RunPredictions, first: RunPredictions, names: list[str]) -> None:
     columns = {"ground_truth": (run.truth, first.truth)}
     columns |= {column_of(a): (run.protected[a], first.protected[a]) for a in first.protected}
     columns |= {"unit": (run.unit, first.unit)} if first.unit is not None and run.unit is not None else {}
@@ -92,11 +93,11 @@ def _check_same(run: Read, first: Read, names: list[str]) -> None:
         differs = (found != expected).reshape(len(found), -1).any(axis=1)
         if differs.any():
             row = int(np.argmax(differs))
-            place = f"row {row}" if run.idx is None else f"idx {_shown(run.idx[row], names)}"
+            place = f"row {row}" if run.idx is None else f"idx {_idx_text(run.idx[row], names)}"
             problem = f"differs from {first.where} in {counted(int(differs.sum()), 'row')}, the first at {place}"
             raise InputError(run.where, name, place, problem, SAME_TEST_SET)
 
 
-def _shown(number: int, names: list[str]) -> object:
-    """An idx as it was written."""
+def _idx_text(number: int, names: list[str]) -> object:
+    """Return an idx as it was written in the file."""
     return names[number] if names else int(number)

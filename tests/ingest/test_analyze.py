@@ -1,4 +1,4 @@
-"""Somebody else's predictions to the same tables and report, without torch."""
+"""Predictions made elsewhere give the same tables and report, without torch."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitlib.ingest.prediction_files import find
+from fitlib.ingest.prediction_files import find_files
 from tests.support.finished import TABLES, text_of
 
 N = 400
@@ -136,7 +136,7 @@ def test_bad_predictions_are_one_line_before_any_work(folder, fitlib_command, ca
         (["mine"], "choose one of Fairer, Plain"),
         (["mine", "--baseline", "Plane"], "choose one of Fairer, Plain"),
         (["nothing", "--baseline", "Plain"], "not a folder"),
-        (["empty", "--baseline", "Plain"], "holds no predictions"),
+        (["empty", "--baseline", "Plain"], "no predictions in it"),
         (["mine", "--baseline", "Plain", "--column", "truth=y"], "write ROLE=NAME"),
         (["mine", "--baseline", "Plain", "--favourable", "good"], "from 0 to 2"),
         (["my files", "--baseline", "Plain"], "technique = 'My model': not a valid name"),
@@ -155,13 +155,13 @@ def test_bad_arguments(folder, fitlib_command, arguments, expected):
 
 
 FOREIGN = {
-    "work of the user": (["techniques/.drafts/a.txt", "tables/a.csv"], "not empty and no earlier analysis"),
+    "work of the user": (["techniques/.drafts/a.txt", "tables/a.csv"], "neither empty nor an earlier analysis"),
     "experiment": (["experiment.yaml", "lock", "runs/a/b/run-00.0123abcd/a.txt"], "belongs to an experiment"),
 }
 
 
 @pytest.mark.parametrize("case", FOREIGN)
-def test_an_out_folder_of_somebody_else_is_refused_untouched(folder, fitlib_command, case):
+def test_an_out_folder_with_other_files_is_refused_untouched(folder, fitlib_command, case):
     names, expected = FOREIGN[case]
     for name in names:
         (folder / "out" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ def test_an_out_folder_that_holds_the_predictions_is_refused(folder, fitlib_comm
     (folder / "lock").write_text("")
     for out in (".", "mine"):
         done = fitlib_command("analyze", "mine", "--baseline", "Plain", "--out", out, cwd=folder)
-        assert done.returncode == 2 and "holds the predictions" in done.stderr
+        assert done.returncode == 2 and "contains the predictions" in done.stderr
 
 
 def test_files_come_in_natural_order_without_hidden_ones(tmp_path):
@@ -186,13 +186,13 @@ def test_files_come_in_natural_order_without_hidden_ones(tmp_path):
     for name in [*(f"T/{n}" for n in names), ".ipynb_checkpoints/run1.csv"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    assert {t: [p.name for p in files] for t, files in find(tmp_path).items()} == {
+    assert {t: [p.name for p in files] for t, files in find_files(tmp_path).items()} == {
         "T": ["run1.csv", "run2.csv", "run10.csv"]
     }
 
 
 @pytest.mark.slow
-def test_a_technique_tested_on_other_rows_is_told(folder, fitlib_command):
+def test_a_technique_tested_on_other_rows_is_reported(folder, fitlib_command):
     for path in (folder / "mine/Fairer").iterdir():
         pd.read_parquet(path).assign(idx=lambda t: t.idx + 1000).to_parquet(path, index=False)
     assert fitlib_command("analyze", "mine", "--baseline", "Plain", cwd=folder).returncode == 0
@@ -234,7 +234,7 @@ def test_multi_label_predictions(tmp_path, fitlib_command):
 
 
 @pytest.mark.slow
-def test_names_scores_and_favourable_class_of_a_table_as_people_have_it(tmp_path, fitlib_command):
+def test_names_scores_and_favourable_class_of_a_table_with_other_column_names(tmp_path, fitlib_command):
     for i in range(3):
         for name, error in (("Plain", 0.2), ("Fairer", 0.05)):
             t = predictions(np.random.default_rng(i), error, classes=2)
@@ -247,8 +247,8 @@ def test_names_scores_and_favourable_class_of_a_table_as_people_have_it(tmp_path
     done = fitlib_command(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     page = text_of(tmp_path / "outputs/mine/report.html")
-    for said in ("Classes: 0 is granted, 1 is refused", "Separator ';'", "Scores read as those of class granted"):
-        assert said in done.stderr and said in page
+    for note in ("Classes: 0 is granted, 1 is refused", "Separator ';'", "Scores read as those of class granted"):
+        assert note in done.stderr and note in page
     assert "Selected for class granted" in page and "women" in page and "group 1" not in page
     swept = pd.read_csv(tmp_path / "outputs/mine/tables/thresholds.csv")
     assert set(swept.target) == {0} and swept.threshold.nunique() == 19
@@ -259,19 +259,19 @@ def test_names_scores_and_favourable_class_of_a_table_as_people_have_it(tmp_path
     assert again.stdout == done.stdout and "done" not in again.stderr
 
 
-def test_a_class_is_known_by_its_name_or_number():
+def test_a_class_is_found_by_its_name_or_number():
     from fitlib.ingest.analyze import _class_number
 
     assert [_class_number(given, ["-1", "1"]) for given in ("-1", "1", "1.0", "0")] == [0, 1, 1, None]
     assert [_class_number(given, ["no", "yes"]) for given in ("yes", "1", "2", "Yes")] == [1, 1, None, None]
 
 
-def test_files_that_are_copies_are_told():
+def test_files_that_are_copies_are_reported():
     from fitlib.ingest.analyze import _copies
 
-    told = _copies({"A": ["x", "y"], "B": ["x", "x", "x"], "C": ["x", "x", "y"]}, ["A", "B", "C"])
-    assert told[0].startswith("B: only 1 of 3 files differ (SHA-256)") and "enter no test" in told[0]
-    assert told[1].startswith("C: only 2 of 3 files differ") and "count every file as a run" in told[1]
+    sentences = _copies({"A": ["x", "y"], "B": ["x", "x", "x"], "C": ["x", "x", "y"]}, ["A", "B", "C"])
+    assert sentences[0].startswith("B: only 1 of 3 files differ (SHA-256)") and "enter no test" in sentences[0]
+    assert sentences[1].startswith("C: only 2 of 3 files differ") and "count every file as a run" in sentences[1]
 
 
 def test_equal_files_of_all_runs_are_bit_identical_predictions():

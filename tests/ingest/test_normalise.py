@@ -1,4 +1,4 @@
-"""Predictions as people have them, brought into one form, or refused in one line that says where and what."""
+"""Predictions in any usual form are normalised, or refused in one line with place and problem."""
 
 import json
 
@@ -9,7 +9,7 @@ import pytest
 from fitlib.errors import InputError
 from fitlib.ingest.column_roles import declared_roles, roles_of
 from fitlib.ingest.label_encoding import Vocabulary, key_of
-from fitlib.ingest.normalise import Choices, default_name, normalised
+from fitlib.ingest.normalise import Choices, default_name, normalise_predictions
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import stack
 
@@ -18,7 +18,7 @@ CLASSES, GENDERS, RACES = np.array(["denied", "approved"]), np.array(["f", "m", 
 
 
 def table(seed: int = 0) -> pd.DataFrame:
-    """One run under the names that people use; the score is that of "approved"."""
+    """One run with common column names; the score is that of "approved"."""
     fixed, rng = np.random.default_rng(0), np.random.default_rng(seed)
     truth, gender, race = fixed.integers(0, 2, N), fixed.integers(0, 3, N), fixed.integers(0, 2, N)
     guess = np.where(rng.random(N) < 0.2, 1 - truth, truth)
@@ -50,13 +50,13 @@ def lay(folder, files, **how):
 def read(tmp_path, files, choices=None, **how):
     """mapping.json, and the predictions written for each technique."""
     folder, paths = lay(tmp_path / "mine", files, **how), ExperimentPaths(tmp_path / "out")
-    found, write = normalised(folder, paths, choices or Choices())
+    found, write = normalise_predictions(folder, paths, choices or Choices())
     write()
     written = {name: sorted((paths.root / "predictions" / name).iterdir()) for name in found["runs"]}
     return found, {name: stack(dict(enumerate(files))) for name, files in written.items()}
 
 
-def said(found) -> str:
+def notes_of(found) -> str:
     return " ".join(found["notes"])
 
 
@@ -68,12 +68,12 @@ def test_text_becomes_numbers_that_are_the_same_in_all_files(tmp_path):
     assert (runs["A"].ground_truth == (expected.y_true == "denied")).all()
     assert (runs["A"].prediction[0] == (expected.y_pred == "denied")).all()
     assert (runs["A"].protected["gender"] == expected.gender.map({"f": 0, "m": 1, "x": 2})).all()
-    for told in ("y_true is the ground truth", "gender is the protected attribute gender", "Columns not used: age."):
-        assert told in said(found)
+    for note in ("y_true is the ground truth", "gender is the protected attribute gender", "Columns not used: age."):
+        assert note in notes_of(found)
     assert "Classes: 0 is approved, 1 is denied." in found["notes"]
 
 
-def test_fitlibs_own_headings_and_numbers_stay_as_they_are_and_nothing_is_said(tmp_path):
+def test_fitlibs_own_headings_and_numbers_stay_as_they_are_without_notes(tmp_path):
     plain = pd.DataFrame({"idx": range(4), "ground_truth": [0, 1, 2, 0], "prediction_result": [0, 1, 2, 2]})
     found, runs = read(tmp_path, {"T/a.csv": plain.assign(protected_label=[0, 1, 0, 1])})
     assert found["classes"] == ["0", "1", "2"] and found["groups"] == {"protected": ["0", "1"]}
@@ -105,11 +105,11 @@ def test_one_in_any_spelling_is_one_class(tmp_path):
 @pytest.mark.parametrize(
     "how", [{"sep": ";", "decimal": ","}, {"sep": "\t"}, {"encoding": "utf-16"}, {"encoding": "cp1252"}]
 )
-def test_other_separators_and_encodings_are_read_alike_and_told(tmp_path, how):
+def test_other_separators_and_encodings_are_read_alike_and_noted(tmp_path, how):
     accents = lambda t: t.assign(gender=t.gender.replace("x", "né"))  # noqa: E731
     found, runs = read(tmp_path, four(accents, everywhere=True), **how)
     assert found["groups"]["gender"] == ["f", "m", "né"] and runs["A"].score.max() == 0.75
-    assert ("Separator" in said(found)) == ("sep" in how) and ("Encoding" in said(found)) == ("encoding" in how)
+    assert ("Separator" in notes_of(found)) == ("sep" in how) and ("Encoding" in notes_of(found)) == ("encoding" in how)
 
 
 def test_rows_in_another_order_are_matched_by_idx(tmp_path):
@@ -127,16 +127,16 @@ def test_text_may_name_the_rows(tmp_path):
     assert (runs["Bee"].prediction[1] == (table(13).y_pred == "denied")).all()
 
 
-def test_without_idx_rows_are_matched_by_place_and_told(tmp_path):
+def test_without_idx_rows_are_matched_by_position_with_a_note(tmp_path):
     found, runs = read(tmp_path, four(lambda t: t.drop(columns="id"), everywhere=True))
-    assert "rows are matched by their place" in said(found) and runs["A"].idx.tolist() == list(range(N))
+    assert "rows are matched by their place" in notes_of(found) and runs["A"].idx.tolist() == list(range(N))
 
 
 def test_row_numbers_of_pandas_are_the_idx(tmp_path):
     frames = four(lambda t: t.drop(columns="id").iloc[::-1])
     frames = {k: t.drop(columns="id", errors="ignore") for k, t in frames.items()}
     found, runs = read(tmp_path, {name: t.to_csv() for name, t in frames.items()})
-    assert (runs["A"].prediction[1] == (table(11).y_pred == "denied")).all() and "idx" in said(found)
+    assert (runs["A"].prediction[1] == (table(11).y_pred == "denied")).all() and "idx" in notes_of(found)
 
 
 @pytest.mark.parametrize("to_one_file", [False, True])
@@ -144,7 +144,7 @@ def test_one_file_with_columns_run_and_technique_holds_all_runs(tmp_path, to_one
     parts = [table(i).assign(run=i, model=name) for name in ("m1", "m2") for i in range(12)]
     folder = lay(tmp_path / "mine", {"all.csv": pd.concat(parts).sample(frac=1, random_state=0)})
     paths = ExperimentPaths(tmp_path / "out")
-    found, write = normalised(folder / "all.csv" if to_one_file else folder, paths, Choices())
+    found, write = normalise_predictions(folder / "all.csv" if to_one_file else folder, paths, Choices())
     write()
     assert [run["run"] for run in found["runs"]["m2"]] == [str(i) for i in range(12)]
     last = pd.read_parquet(tmp_path / "out/predictions/m2/run-11.parquet").sort_values("idx")
@@ -157,7 +157,7 @@ def test_files_directly_in_the_folder_are_one_technique(tmp_path):
     assert default_name(tmp_path / "my results (2)") == "my-results-2"
 
 
-def test_tables_that_are_not_read_are_told(tmp_path):
+def test_tables_that_are_not_read_are_listed(tmp_path):
     found, _ = read(tmp_path, {**four(), "summary.csv": table(), "A/notes.txt": "x"})
     assert "Not read: A/notes.txt and summary.csv." in found["notes"]
 
@@ -180,12 +180,12 @@ def test_a_score_belongs_to_the_class_that_it_is_higher_for(tmp_path):
 
 
 @pytest.mark.parametrize(("column", "of_denied"), [("proba_approved", False), ("P(denied)", True), ("score", None)])
-def test_the_name_of_a_column_of_scores_says_the_class(tmp_path, column, of_denied):
+def test_the_name_of_a_column_of_scores_gives_the_class(tmp_path, column, of_denied):
     files = four(lambda t: t.assign(proba=0.5 + t.index % 2 / 4).rename(columns={"proba": column}), everywhere=True)
     found, runs = read(tmp_path, files)
     score = 0.5 + np.arange(N) % 2 / 4
     if of_denied is not None:
-        assert np.allclose(runs["A"].score[0], score if of_denied else 1 - score) and "columns say" in said(found)
+        assert np.allclose(runs["A"].score[0], score if of_denied else 1 - score) and "columns say" in notes_of(found)
 
 
 def test_scores_of_every_class_are_put_in_the_order_of_the_classes(tmp_path):
@@ -196,7 +196,7 @@ def test_scores_of_every_class_are_put_in_the_order_of_the_classes(tmp_path):
     assert runs["A"].score.shape == (2, N, 3) and np.allclose(runs["A"].score[0][0], [0.1, table(1).proba[0], 0.2])
 
 
-def test_a_score_that_cannot_be_used_is_told(tmp_path):
+def test_a_score_that_cannot_be_used_is_noted(tmp_path):
     found, runs = read(tmp_path, four(), Choices(classes=("denied", "unclear", "approved")))
     assert runs["A"].score is None and "Scores not used: one number a row, but there are 3 classes." in found["notes"]
 
@@ -215,9 +215,9 @@ def test_declared_classes_may_be_predicted_though_never_true(tmp_path):
     assert found["classes"] == ["denied", "unclear", "approved"] and runs["A"].prediction[1][9] == 1
 
 
-def test_labels_that_differ_in_case_only_are_told(tmp_path):
+def test_labels_that_differ_in_case_only_are_noted(tmp_path):
     found, _ = read(tmp_path, four(lambda t: t.assign(race=t.race.where(t.id % 5 > 0, t.race.str.upper())), True))
-    assert found["groups"]["race"] == ["A", "B", "a", "b"] and "'A' and 'a' differ in case" in said(found)
+    assert found["groups"]["race"] == ["A", "B", "a", "b"] and "'A' and 'a' differ in case" in notes_of(found)
 
 
 # Nothing is done twice
@@ -226,11 +226,13 @@ def test_labels_that_differ_in_case_only_are_told(tmp_path):
 def test_the_same_files_and_choices_are_read_once(tmp_path, monkeypatch):
     first, _ = read(tmp_path, four())
     monkeypatch.setattr("fitlib.ingest.normalise.Reader", None)
-    found, write = normalised(tmp_path / "mine", ExperimentPaths(tmp_path / "out"), Choices())
+    found, write = normalise_predictions(tmp_path / "mine", ExperimentPaths(tmp_path / "out"), Choices())
     write()
     assert found == first
     with pytest.raises(TypeError):
-        normalised(tmp_path / "mine", ExperimentPaths(tmp_path / "out"), Choices(classes=("denied", "approved")))
+        normalise_predictions(
+            tmp_path / "mine", ExperimentPaths(tmp_path / "out"), Choices(classes=("denied", "approved"))
+        )
 
 
 # Refusals
@@ -295,7 +297,7 @@ def test_what_cannot_be_used_is_one_line(tmp_path, case):
 
 FOLDERS = {
     "runs without a column": ({"all.csv": pd.concat([table()] * 3)}, ["every idx is there 3 times", "--column run="]),
-    "no files": ({"A/report.html": "x"}, ["holds no predictions"]),
+    "no files": ({"A/report.html": "x"}, ["no predictions in it"]),
     "the same name twice": ({"A/r0.csv": table(), "A/r0.parquet": table()}, ["r0.parquet", "same name"]),
     "lists in one technique": (
         {"A/r.csv": table(), "B/r.csv": table().assign(y_true="[0, 1]", y_pred="[1, 1]")}, ["lists", "one class a row"]
@@ -340,7 +342,7 @@ def test_what_is_no_role_and_column_is_refused(given):
         ("P(yes)", "score.yes"),
     ],
 )
-def test_columns_of_scores_are_known_by_their_names(column, role):
+def test_columns_of_scores_are_found_by_their_names(column, role):
     assert role in roles_of("f", ["y_true", "y_pred", "sex", column], {}, ())
     assert not any("score" in r for r in roles_of("f", ["y_true", "y_pred", "sex", "problem", "price", "p"], {}, ()))
 
