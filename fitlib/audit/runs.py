@@ -26,11 +26,8 @@ from fitlib.storage.atomic_files import read_json
 from fitlib.storage.records import FAILED, RECORD, read_record
 
 START = ("initial weights", "first batch", "data order")  # of one seed
-GENERATORS = (
-    "random numbers",
-    "random numbers of Python",
-    "random numbers of NumPy",
-)  # states at the start of a custom training
+# States of the generators at the start of a custom training
+GENERATORS = ("random numbers", "random numbers of Python", "random numbers of NumPy")
 SEEDED = (*START, "seed", *GENERATORS)
 DECLARED = ("parameters", "backends", "threads", "fitlib source")  # may differ between arms: they contain the noise
 EVERYWHERE = ("python", "torch build", "machine", "gpu")  # equal in all runs of an experiment, as are packages

@@ -111,19 +111,20 @@ def _compare_long(found: Verification, stored: Path, derived: Path, same: bool, 
 def _experiment_tables(found: Verification, results: ResultFolder, derived: ExperimentPaths) -> None:
     gathered = all_tables.gather(derived.root, results.plan)
     histories = [found.paths.root / folder / "history.parquet" for folder in _folders(results)]
-    known = all(found.is_unaltered(path) for path in histories if path.is_file() or found.is_missing(path))
-    if known:
+    histories_intact = all(found.is_unaltered(path) for path in histories if path.is_file() or found.is_missing(path))
+    if histories_intact:
         gathered["history"] = gather_history(results.paths.root, results.evidence)
     frames = all_tables.tables_of(gathered, results.plan, results.evidence)
     all_tables.write({**frames, **all_tables.study_tables(gathered["metrics"], results.plan)}, derived.tables)
     write_table(derived.tables / "metrics.parquet", gathered["metrics"], "metrics")
-    if not known:
+    if not histories_intact:
         text = "not derived again: the history of a run is altered or missing"
         found.add_remark(found.name_of(results.paths.tables / "epochs.csv"), text)
-    unknown = ([] if known else ["epochs.csv"]) + (["pareto.csv"] if found.left_out else [])  # made from votes, too
-    for name in unknown:
+    not_derived = [] if histories_intact else ["epochs.csv"]
+    not_derived += ["pareto.csv"] if found.left_out else []  # it is made from votes, too
+    for name in not_derived:
         (derived.tables / name).unlink()
-    _compare_folders(found, results, derived, unknown)
+    _compare_folders(found, results, derived, not_derived)
 
 
 def _folders(results: ResultFolder) -> list[str]:
@@ -132,9 +133,9 @@ def _folders(results: ResultFolder) -> list[str]:
 
 
 def _compare_folders(
-    found: Verification, results: ResultFolder, derived: ExperimentPaths, unknown: Sequence[str]
+    found: Verification, results: ResultFolder, derived: ExperimentPaths, not_derived: Sequence[str]
 ) -> None:
-    """Compare all tables except the ``unknown`` ones, which were not derived."""
+    """Compare all tables except those ``not_derived``."""
     same = _same_software(results, results.paths.root / STATISTICS, "statistics")
     stored = {path.name: path for path in results.paths.tables.glob("*") if path.is_file()}
     for path in sorted(derived.tables.iterdir()):
@@ -146,7 +147,7 @@ def _compare_folders(
                 found.name_of(results.paths.tables / path.name), "missing: this table follows from the predictions"
             )
     report = found.add_deviation if same else found.add_remark
-    for name in sorted(set(stored) - {path.name for path in derived.tables.iterdir()} - set(unknown)):
+    for name in sorted(set(stored) - {path.name for path in derived.tables.iterdir()} - set(not_derived)):
         report(found.name_of(stored[name]), "not a table that this version of fitlib derives from the predictions")
 
 
