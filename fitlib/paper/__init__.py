@@ -1,1 +1,1 @@
-"""The published study: its files, tables and figures recomputed, and what its defects change."""
+"""The published study (Qian et al.): its files, its tables and figures recomputed, and the effects of its defects."""

@@ -1,4 +1,4 @@
-"""The command `paper`: the published study recomputed, as an executed notebook with its tables, figures and report."""
+"""The command `paper`: recompute the published study in a notebook that writes tables, figures and a report."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from fitlib.paper.published_files import contents, locate
 from fitlib.storage.paths import new_attempt
 
 NOTEBOOK, REPORT = "paper.ipynb", "report.html"
-MADE = ("tables", "figures", NOTEBOOK, REPORT)  # replaced as a whole; nothing else in the folder is touched
+OUTPUTS = ("tables", "figures", NOTEBOOK, REPORT)  # replaced as a whole; nothing else in the folder is touched
 
 
-def recompute(data: Path | None, out: Path, tell: Callable[[str], None]) -> list[Path]:
-    """Execute the paper notebook on the published numbers and put what it makes into `out`; returns what is there.
+def recompute(data: Path | None, out: Path, report: Callable[[str], None]) -> list[Path]:
+    """Execute the paper notebook on the published numbers and write its outputs to `out`; return their paths.
 
-    InputError, before any work, where the numbers are missing or are not the published ones, or `out` is something
-    else's folder; RunFailed where a download or the notebook fails: then `out` stays as it was.
+    `report` is called with each line of progress. Raises InputError, before any work, if the numbers are missing or
+    altered, or if `out` contains anything else; RunFailed if a download or the notebook fails, leaving `out` unchanged.
     """
     _check_out(out)
-    folder = locate(data, tell).resolve()
+    folder = locate(data, report).resolve()
     contents(folder)
     notebook = notebook_path("paper")
     attempt = new_attempt(out.resolve() / "paper", hidden=True)
@@ -35,9 +35,9 @@ def recompute(data: Path | None, out: Path, tell: Callable[[str], None]) -> list
         parameters = {"data_dir": str(folder), "out_dir": str(attempt)}
         check_parameters(notebook, parameters)
         manager.begin()
-        Thread(target=_report, daemon=True).start()
+        Thread(target=_import_pages, daemon=True).start()
         execute(notebook, attempt / NOTEBOOK, parameters, ONE_THREAD)
-        _report().write_report(attempt / NOTEBOOK, attempt / REPORT)
+        _import_pages().write_report(attempt / NOTEBOOK, attempt / REPORT)
         return _replace(attempt, out)
     except KeyboardInterrupt:
         manager.end_all()
@@ -46,8 +46,8 @@ def recompute(data: Path | None, out: Path, tell: Callable[[str], None]) -> list
         shutil.rmtree(attempt, ignore_errors=True)
 
 
-def _report() -> ModuleType:
-    """Everything that makes the page, imported while the kernel works."""
+def _import_pages() -> ModuleType:
+    """Import everything that makes the page; called in a thread, so that it is ready when the kernel is done."""
     import nbconvert.exporters  # noqa: F401
 
     from fitlib.report import pages as report
@@ -56,16 +56,16 @@ def _report() -> ModuleType:
 
 
 def _check_out(out: Path) -> None:
-    if not next(place for place in (out, *out.absolute().parents) if place.exists()).is_dir():
+    if not next(path for path in (out, *out.absolute().parents) if path.exists()).is_dir():
         raise InputError("paper", "--out", str(out), "not a folder", "choose another --out")
     others = [p for p in out.glob("*") if not p.name.startswith(".")] if out.is_dir() else []
     if others and not (out / NOTEBOOK).is_file():
-        problem = "the folder is not empty and holds no earlier recomputation"
+        problem = "the folder is not empty and contains no earlier recomputation"
         raise InputError("paper", "--out", str(out), problem, "choose another --out")
 
 
 def _replace(attempt: Path, out: Path) -> list[Path]:
-    made = [name for name in MADE if (attempt / name).exists()]
+    made = [name for name in OUTPUTS if (attempt / name).exists()]
     for name in made:
         old = out / name
         shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)

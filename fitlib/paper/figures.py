@@ -1,8 +1,8 @@
-"""The study's figures redrawn in fitlib's visual language (`fitlib.report.figures.style`): signs say what colours say.
+"""The study's figures redrawn in fitlib's style (`fitlib.report.figures.style`): signs repeat what colours show.
 
-Every function draws a tidy table of `fitlib.statistics.paper_protocol` on `ax` (a new axes where None) and returns the
-axes. Techniques stand in rows, a line between tasks. ▼ bias fell, ▲ bias rose (the study's d is positive where bias
-fell; arrows cannot be misread). `alt_…` functions say in words, from the data, what a figure shows.
+Every function draws a tidy table of `fitlib.statistics.paper_protocol` on `ax` (new axes if None) and returns the axes.
+Techniques are rows, with a line between tasks. ▼ bias fell, ▲ bias rose (the study's d is positive where bias fell;
+arrows cannot be misread). The `alt_…` functions describe in words, from the data, what a figure shows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fitlib.statistics.paper_protocol import COSTS
 EDGES = (0.2, 0.5, 0.8, 1.2, 2.0)  # of |d|; an edge belongs to the outer bin
 BINS = 2 * len(EDGES) + 1
 BOX = "#9ec7e6"  # fill of a technique's box; a baseline's is hollow
-OWN_TARGET, BALANCED = "*", "o"  # the technique's own target; BA of the tasks whose evaluation sets were balanced
+OWN_TARGET, BALANCED = "*", "o"  # the technique's target; BA of tasks with balanced evaluation sets
 BOX_TECHNIQUES = ("S-Base", "S-GR", "A-Base", "A-L2", "A-ALM", "N-Base", "N-Flow")
 COST_NAMES = {
     "cost_accuracy": "Accuracy",
@@ -48,7 +48,11 @@ COLOURS = ListedColormap(
 
 
 def effect_bin(d: float, label: str) -> int:
-    """Bin of a Cohen's d of the study (positive: bias fell), −5 … 5: negative where bias fell, 0 where small or NS."""
+    """Return the bin, −5 … 5, of the study's Cohen's d (positive: bias fell): negative if bias fell, 0 if small or NS.
+
+    >>> effect_bin(0.9, "-"), effect_bin(-0.9, "+"), effect_bin(0.9, "NS")
+    (-3, 3, 0)
+    """
     if label == "NS" or np.isnan(d):
         return 0
     return int(-np.sign(d) * np.searchsorted(EDGES, abs(d), side="right"))
@@ -56,7 +60,7 @@ def effect_bin(d: float, label: str) -> int:
 
 @styled
 def mean_bias(labels: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Technique × metric: |d| with its direction, NS where not significant; * and o as in the study."""
+    """Draw technique × metric: |d| with its direction, NS where not significant; * and o as in the study."""
     names = _techniques(labels)
     cells = {(r["technique"], r["metric"]): r for r in labels.to_dict("records")}
     ax = ax if ax is not None else _axes(len(names), 8.4, extra=0.75)
@@ -65,12 +69,12 @@ def mean_bias(labels: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for i, technique in enumerate(names):
         for j, metric in enumerate(BIAS_METRICS):
             _mark(ax, i, j, target_mark(technique, metric), grid[i][j])
-    _bins_key(ax)
+    _add_bins_key(ax)
     return ax
 
 
 def target_mark(technique: str, metric: str) -> str:
-    """`*` on the metric that the task aims at, `o` on BA of C and I, whose evaluation sets were balanced."""
+    """Return `*` for the metric that the task aims at, `o` for BA of C and I, whose evaluation sets were balanced."""
     task = TASKS.get(technique[:1])
     if task is not None and task.target == metric:
         return OWN_TARGET
@@ -89,27 +93,27 @@ def _arrow(label: str) -> str:
 
 
 def alt_mean_bias(labels: pd.DataFrame) -> str:
-    """What the heat map of mean bias shows, in words."""
+    """Describe the heat map of mean bias."""
     fell, rose, still = ((labels["label_mean"] == sign).sum() for sign in ("-", "+", "NS"))
-    told = [f"Bias fell in {fell}, rose in {rose} and did not change significantly in {still} cells."]
+    sentences = [f"Bias fell in {fell}, rose in {rose} and did not change significantly in {still} cells."]
     for sign, what in (("-", "largest fall"), ("+", "largest rise")):
         rows = labels[labels["label_mean"] == sign]
         if len(rows):
             top = rows.loc[rows["d"].abs().idxmax()]
-            told.append(f"The {what}: {top['technique']} on {top['metric']}, d {decimals(abs(top['d']))}.")
+            sentences.append(f"The {what}: {top['technique']} on {top['metric']}, d {decimals(abs(top['d']))}.")
     aimed = labels[
         [target_mark(*pair) == OWN_TARGET for pair in zip(labels["technique"], labels["metric"], strict=True)]
     ]
-    told.append(
+    sentences.append(
         f"On their own target {(aimed['label_mean'] == '-').sum()} of {count(len(aimed), 'technique')} lower bias."
     )
     size = f"{labels['technique'].nunique()} techniques by {labels['metric'].nunique()} metrics"
-    return f"Heat map of Cohen's d, {size}. {' '.join(told)}"
+    return f"Heat map of Cohen's d, {size}. {' '.join(sentences)}"
 
 
 @styled
 def variance(labels: pd.DataFrame, ax: Axes | None = None, raw: bool = False) -> Axes:
-    """Technique × metric: variance label; X where it is significant and the mean label is not "−".
+    """Draw technique × metric: variance label; X where it is significant and the mean label is not "−".
 
     ``raw``: labels of raw values instead of values divided by their mean.
     """
@@ -124,7 +128,7 @@ def variance(labels: pd.DataFrame, ax: Axes | None = None, raw: bool = False) ->
 
 @styled
 def variance_figure(labels: pd.DataFrame) -> Figure:
-    """The variance labels as published beside those of raw values."""
+    """Draw the variance labels as published next to those of raw values."""
     figure = Figure(figsize=(10.2, 1.1 + ROW * labels["technique"].nunique()))
     axes = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.03})
     for ax, raw, title in zip(axes, (False, True), ("As published: values / mean", "Raw values"), strict=True):
@@ -143,22 +147,22 @@ def _signed(label: str, crossed: bool) -> str:
 
 
 def _strength(signs: Sequence[Sequence[str]], better: str = "-") -> np.ndarray:
-    """Bins for signs: as strong as a large effect, cold for what is better."""
+    """Return bins for signs: as strong as a large effect, cold for what is better."""
     return np.array([[0 if s not in ("+", "-") else -4 if s == better else 4 for s in row] for row in signs])
 
 
 def alt_variance(labels: pd.DataFrame) -> str:
-    """What the heat maps of variance labels show, in words."""
-    told = []
+    """Describe the heat maps of variance labels."""
+    sentences = []
     for name, column in (("values divided by their mean", "label_variance"), ("raw values", "label_variance_raw")):
         rose, fell = ((labels[column] == sign).sum() for sign in ("+", "-"))
         crossed = sum(_crossed(row, column) for row in labels.to_dict("records"))
-        told.append(
+        sentences.append(
             f"On {name} the variance rises in {rose} and falls in {fell} of {len(labels)} cells ({crossed} crossed)."
         )
     changed = labels[labels["label_variance"] != labels["label_variance_raw"]]
     most = listed(changed["technique"].value_counts(sort=True).index[:3])
-    return f"Two heat maps of variance labels. {' '.join(told)} {len(changed)} labels differ, most of {most}."
+    return f"Two heat maps of variance labels. {' '.join(sentences)} {len(changed)} labels differ, most of {most}."
 
 
 # Accuracy
@@ -166,9 +170,10 @@ def alt_variance(labels: pd.DataFrame) -> str:
 
 @styled
 def accuracy(frame: pd.DataFrame, labels: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Technique × accuracy and its variance: label, and mean or SD of the technique (baseline's in brackets).
+    """Draw technique × accuracy and its variance: label, and mean or SD of the technique (baseline's in brackets).
 
-    ``frame``: `published.accuracy_frame`. X where a label is significant and the technique lowers bias on no metric.
+    ``frame``: of `fitlib.statistics.paper_protocol.accuracy_frame`. X where a label is significant and the technique
+    lowers bias on no metric.
     """
     rows = frame[frame["label_mean"] != ""].to_dict("records")
     names = [row["technique"] for row in rows]
@@ -192,13 +197,15 @@ def _accuracy_texts(row: Mapping, frame: pd.DataFrame, useless: bool) -> list[st
 
 
 def alt_accuracy(frame: pd.DataFrame) -> str:
-    """What the heat map of accuracy shows, in words."""
+    """Describe the heat map of accuracy."""
     rows = frame[frame["label_mean"] != ""]
-    told = []
+    sentences = []
     for what, column in (("Accuracy", "label_mean"), ("Its variance", "label_variance")):
         up, down = (rows.loc[rows[column] == sign, "technique"] for sign in ("+", "-"))
-        told.append(f"{what} rises for {listed(up, 5)} and falls for {listed(down, 5)}, of {len(rows)} techniques.")
-    return f"Heat map of accuracy and accuracy-variance labels. {' '.join(told)}"
+        sentences.append(
+            f"{what} rises for {listed(up, 5)} and falls for {listed(down, 5)}, of {len(rows)} techniques."
+        )
+    return f"Heat map of accuracy and accuracy-variance labels. {' '.join(sentences)}"
 
 
 # Costs
@@ -206,7 +213,10 @@ def alt_accuracy(frame: pd.DataFrame) -> str:
 
 @styled
 def costs_venn(venn: pd.DataFrame, ax: Axes | None = None, judged: str = "published") -> Axes:
-    """Three unweighted circles: in how many cases lower bias came with which costs (`published.venn_frame`)."""
+    """Draw three unweighted circles: in how many cases lower bias came with which costs.
+
+    ``venn``: of `fitlib.statistics.paper_protocol.venn_frame`.
+    """
     ax = ax if ax is not None else Figure(figsize=(5.0, 4.3)).subplots()
     regions = _regions(venn, judged)
     ax.set(xlim=(-2.75, 2.75), ylim=(-2.35, 2.15), aspect="equal")
@@ -226,7 +236,7 @@ def costs_venn(venn: pd.DataFrame, ax: Axes | None = None, judged: str = "publis
 
 @styled
 def costs_figure(venn: pd.DataFrame) -> Figure:
-    """The Venn diagram as published beside the one with variances judged on raw values."""
+    """Draw the Venn diagram as published next to the one with variances judged on raw values."""
     figure = Figure(figsize=(10.2, 4.4))
     for ax, judged in zip(figure.subplots(1, 2), ("published", "raw"), strict=True):
         costs_venn(venn, ax, judged).set_title({"published": "As published", "raw": "Raw variances"}[judged])
@@ -248,14 +258,16 @@ def _regions(venn: pd.DataFrame, judged: str) -> dict[tuple[bool, ...], int]:
 
 
 def alt_costs(venn: pd.DataFrame) -> str:
-    """What the Venn diagrams show, in words."""
-    told = []
+    """Describe the Venn diagrams."""
+    sentences = []
     for judged, name in (("published", "As published"), ("raw", "With variances judged on raw values")):
         regions = _regions(venn, judged)
         costs = [f"{sum(n for r, n in regions.items() if r[i])} with {_WORSE[c]}" for i, c in enumerate(COSTS)]
         every, free = sum(regions.values()), regions[False, False, False]
-        told.append(f"{name}, {listed(costs)}, of {count(every, 'case')} of lower bias; {free} with none of these.")
-    return f"Venn diagrams of three costs. {' '.join(told)}"
+        sentences.append(
+            f"{name}, {listed(costs)}, of {count(every, 'case')} of lower bias; {free} with none of these."
+        )
+    return f"Venn diagrams of three costs. {' '.join(sentences)}"
 
 
 # Runs
@@ -265,7 +277,7 @@ def alt_costs(venn: pd.DataFrame) -> str:
 def box_plots_figure(
     overall: Mapping[str, Mapping[str, np.ndarray]], techniques: Sequence[str] = BOX_TECHNIQUES
 ) -> Figure:
-    """Overall values of all runs: a row of panels per metric, a column per task, horizontal boxes by technique."""
+    """Draw the overall values of all runs: a row of panels per metric, a column per task, boxes by technique."""
     tasks = list(dict.fromkeys(technique[0] for technique in techniques))
     figure = Figure(figsize=(10.2, 0.5 + 0.98 * len(BIAS_METRICS)))
     axes = figure.subplots(len(BIAS_METRICS), len(tasks), squeeze=False, gridspec_kw={"hspace": 0.42, "wspace": 0.26})
@@ -304,7 +316,7 @@ def _boxes(ax: Axes, overall: Mapping, names: Sequence[str], metric: str, first:
 
 
 def alt_box_plots(overall: Mapping[str, Mapping[str, np.ndarray]], techniques: Sequence[str] = BOX_TECHNIQUES) -> str:
-    """What the box plots show, in words."""
+    """Describe the box plots."""
     ranges = {(t, m): float(np.ptp(overall[t][m])) for t in techniques for m in BIAS_METRICS}
     (technique, metric), widest = max(ranges.items(), key=lambda item: item[1])
     still = [t for t in techniques if all(ranges[t, m] == 0 for m in BIAS_METRICS)]
@@ -329,7 +341,7 @@ def _axes(rows: int, width: float, extra: float = 0.0) -> Axes:
 def _grid(
     ax: Axes, bins: np.ndarray, texts: Sequence[Sequence[str]], rows: Sequence[str], columns: Sequence[str]
 ) -> None:
-    """A heat map of bins −5 … 5 with a text in every cell, and a line between tasks."""
+    """Draw a heat map of bins −5 … 5 with a text in every cell, and a line between tasks."""
     ax.pcolormesh(bins, cmap=COLOURS, norm=BoundaryNorm(np.arange(BINS + 1) - BINS / 2, BINS), edgecolor="white")
     ax.set_xticks(np.arange(len(columns)) + 0.5, list(columns))
     ax.set_yticks(np.arange(len(rows)) + 0.5, list(rows))
@@ -354,8 +366,8 @@ def _mark(ax: Axes, i: int, j: int, mark: str, level: int) -> None:
         ax.text(j + 0.9, i + 0.5, mark, ha="center", va="center", fontsize=9, fontweight="bold", color=_ink(level))
 
 
-def _bins_key(ax: Axes) -> None:
-    """What the colours mean, under the heat map: sizes of d on both sides of "small"."""
+def _add_bins_key(ax: Axes) -> None:
+    """Add a colour key under the heat map: sizes of d on both sides of "small"."""
     image = ax.collections[0]
     bar = ax.figure.colorbar(image, ax=ax, location="bottom", aspect=45, pad=0.02, shrink=0.9)
     inner = [f"{edge:g}" for edge in EDGES]

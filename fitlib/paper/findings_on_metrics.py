@@ -1,8 +1,7 @@
-"""What changes in the published study, quirk by quirk: metrics by class. `fitlib.paper.findings_on_tests` goes on with
-the tests.
+"""Findings on the study's metrics by class, quirk by quirk; `fitlib.paper.findings_on_tests` has those on its tests.
 
 Every function takes a `fitlib.paper.review.Review` and returns a `Finding`; its numbers come from the published values
-alone. Points are percentage points. Where a defect has two honest repairs, both are shown.
+alone. Points are percentage points. If a defect has two reasonable repairs, both are shown.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import pandas as pd
 
 from fitlib.formatting import count, decimals, listed, points
 from fitlib.paper.review import Review, balanced_by_ratio, samples
-from fitlib.paper.strict_reading import Values, forced_to_zero, nobody_predicted, shared_weights, strict_values
+from fitlib.paper.strict_reading import Values, forced_to_zero, never_predicted, shared_weights, strict_values
 from fitlib.statistics.paper_protocol import compare
 
 LABELS_METHOD = (
@@ -27,7 +26,7 @@ EOTP_MOVED = "C-R2 from − to NS, I-R1 from + to NS, and I-R2, I-R3, I-A4 and I
 
 @dataclass(frozen=True)
 class Finding:
-    """What a defect changes: ``sentences`` in plain words, ``frame`` text for readers, ``method`` below it."""
+    """The effect of a defect: ``sentences``, a ``frame`` of text for readers, and the ``method`` as its caption."""
 
     quirk: str
     title: str
@@ -36,25 +35,29 @@ class Finding:
     method: str = LABELS_METHOD
 
 
-def signed(label: str) -> str:
-    """A label as readers see it."""
+def display_label(label: str) -> str:
+    """Return a label with a minus sign instead of a hyphen."""
     return label.replace("-", "−")
 
 
 def both_labels(baseline: Values, technique: Values) -> str:
-    """Mean and variance label by protocol `paper`: "−, NS"."""
+    """Return mean and variance label by protocol `paper`: "−, NS"."""
     found = compare(baseline, technique)
-    return signed(f"{found.label_mean}, {found.label_variance}")
+    return display_label(f"{found.label_mean}, {found.label_variance}")
 
 
-def several(changes: list[str], most: int = 6) -> str:
-    """Changes one after the other; "none" without one."""
+def join_changes(changes: list[str], most: int = 6) -> str:
+    """Join changes with semicolons; beyond `most` the rest is counted, and no changes are "none".
+
+    >>> join_changes(["a", "b", "c"], most=2), join_changes([])
+    ('a; b; 1 more', 'none')
+    """
     more = [f"{len(changes) - most} more"] if len(changes) > most else []
     return "; ".join([*changes[:most], *more]) or "none"
 
 
-def relabelled(review: Review, metric: str) -> list[str]:
-    """ "C-A5: −, NS becomes −, +" for each technique whose labels of `metric` move on strict values."""
+def label_changes(review: Review, metric: str) -> list[str]:
+    """List changes such as "C-A5: −, NS becomes −, +" for techniques whose labels of `metric` move on strict values."""
     changes = []
     for technique, baseline in review.baselines.items():
         published = both_labels(review.overall[baseline][metric], review.overall[technique][metric])
@@ -67,7 +70,7 @@ def relabelled(review: Review, metric: str) -> list[str]:
 
 
 def forced_zeros(review: Review) -> Finding:
-    """Q4: EOFP and EOTP are 0 wherever group 1's rate is 0, however large group 0's is."""
+    """Review Q4: EOFP and EOTP are 0 wherever group 1's rate is 0, however large group 0's is."""
     quirk, title = "Q4", "Equalised odds forced to zero"
     rows = [row for technique in review.per_class if (row := _zeros(review, technique))]
     total = sum(int(_forced(review, technique).sum()) for technique in review.per_class)
@@ -76,7 +79,8 @@ def forced_zeros(review: Review) -> Finding:
         f"{total} values of EOFP are 0 although FPSF, the same gap times a weight, is not: the gap was lost. FPSF "
         f"divided by the weight gives it back, exactly for {total - stood_in}; for {stood_in} the class never shows "
         "its weight, and the middle weight of the other classes stands in.",
-        f"Labels of EOFP (mean, variance) that move: {several(relabelled(review, 'EOFP'))}. {_other_weights(review)}",
+        f"Labels of EOFP (mean, variance) that move: {join_changes(label_changes(review, 'EOFP'))}. "
+        f"{_other_weights(review)}",
         "Which zeros of EOTP are lost gaps cannot be told: no other metric holds that gap, so it takes the "
         "predictions. EOTP stays as published in everything below. Only told here, from the project's register of "
         f"quirks: with these gaps no mean label of EOTP moves, but variance labels do: {EOTP_MOVED}.",
@@ -89,7 +93,7 @@ def _forced(review: Review, technique: str) -> np.ndarray:
 
 
 def _zeros(review: Review, technique: str) -> dict[str, str]:
-    """A row of the table; empty where no value is 0."""
+    """Return a technique's row of the table; empty if no value is 0."""
     eofp, eotp = (review.per_class[technique][metric] for metric in ("EOFP", "EOTP"))
     if eofp.all() and eotp.all():
         return {}
@@ -106,12 +110,12 @@ def _zeros(review: Review, technique: str) -> dict[str, str]:
 
 
 def _other_weights(review: Review) -> str:
-    """Whether the weights that stood in decide any label."""
-    middle = relabelled(review, "EOFP")
+    """Return a sentence on whether the substituted weights decide any label."""
+    middle = label_changes(review, "EOFP")
     for stand_in in (np.min, np.max):
         other = Review(review.overall, review.per_class, review.performance, review.baselines)
         vars(other)["strict"] = strict_values(review.per_class, review.baselines, stand_in)
-        if relabelled(other, "EOFP") != middle:
+        if label_changes(other, "EOFP") != middle:
             return "With the smallest or largest weight standing in, other labels move: so this is not settled."
     return "The same move with the smallest and with the largest weight standing in."
 
@@ -120,7 +124,7 @@ def _other_weights(review: Review) -> str:
 
 
 def unpredicted_classes(review: Review) -> Finding:
-    """Q5: DI is 1, the worst, for a class that nobody predicts; strictly it is undefined there."""
+    """Review Q5: DI is 1, the worst, for a class that is never predicted; strictly it is undefined there."""
     quirk, title = "Q5", "Classes that nobody predicts"
     undefined = _undefined(review)
     rows = [_unpredicted(review, technique, cells) for technique, cells in undefined.items()]
@@ -134,14 +138,14 @@ def unpredicted_classes(review: Review) -> Finding:
         f"{listed(undefined, 9)} have classes that nobody predicts, on average up to {top['Unpredicted a run']} a run "
         f"({top['Technique']}). The study gave them a DI of 1, as unfair as can be; nothing can be said of them. Left "
         f"out, overall DI of {top['Technique']} is {top['left out']} instead of {top['DI']} points.",
-        f"Labels that move if they are left out: {several(relabelled(review, 'DI'))}; if 0 is written in their place: "
-        f"{several(zero)}. Leaving out keeps to the classes that both techniques predict in every run.",
+        f"Labels that move if they are left out: {join_changes(label_changes(review, 'DI'))}; if 0 is written in their "
+        f"place: {join_changes(zero)}. Leaving out keeps to the classes that both techniques predict in every run.",
     )
     return Finding(quirk, title, sentences, pd.DataFrame(rows), f"DI in points. {LABELS_METHOD}")
 
 
 def _undefined(review: Review) -> dict[str, np.ndarray]:
-    found = {t: nobody_predicted(values["DP"], values["DI"]) for t, values in review.per_class.items()}
+    found = {t: never_predicted(values["DP"], values["DI"]) for t, values in review.per_class.items()}
     return {technique: cells for technique, cells in found.items() if cells.any()}
 
 
@@ -153,7 +157,7 @@ def _unpredicted(review: Review, technique: str, undefined: np.ndarray) -> dict[
         "Unpredicted a run": decimals(undefined.sum(axis=1).mean(), 1),
         "DI": points(review.overall[technique]["DI"].mean()),
         "left out": points(left_out.mean()),
-        "as 0": points(_with_zero(review, technique).mean()),
+        "as 0": points(_di_with_zero(review, technique).mean()),
     }
     if technique not in review.baselines:
         return row | dict.fromkeys(("Labels", "left out ", "with 0"), "–")
@@ -161,20 +165,20 @@ def _unpredicted(review: Review, technique: str, undefined: np.ndarray) -> dict[
     return row | {
         "Labels": both_labels(review.overall[baseline]["DI"], review.overall[technique]["DI"]),
         "left out ": both_labels(*samples(review, technique, "DI")),
-        "with 0": both_labels(_with_zero(review, baseline), _with_zero(review, technique)),
+        "with 0": both_labels(_di_with_zero(review, baseline), _di_with_zero(review, technique)),
     }
 
 
-def _with_zero(review: Review, technique: str) -> Values:
+def _di_with_zero(review: Review, technique: str) -> Values:
     values = review.per_class[technique]
-    return np.where(nobody_predicted(values["DP"], values["DI"]), 0.0, values["DI"]).mean(axis=1)
+    return np.where(never_predicted(values["DP"], values["DI"]), 0.0, values["DI"]).mean(axis=1)
 
 
 # Q6
 
 
 def misaligned_classes(review: Review) -> Finding:
-    """Q6: BA of a class that nobody predicts was skipped, so all later classes slid down by one."""
+    """Review Q6: BA of a class that is never predicted was skipped, so all later classes moved up by one position."""
     quirk, title = "Q6", "BA at the wrong class"
     rows = [_misaligned(review, technique, cells) for technique, cells in _undefined(review).items()]
     if not rows:
@@ -208,7 +212,7 @@ def _misaligned(review: Review, technique: str, undefined: np.ndarray) -> dict[s
 
 
 def _defined_range(values: Values) -> Values:
-    """Largest minus smallest defined value of each class; 0 where none is defined."""
+    """Return the largest minus the smallest defined value of each class; 0 if none is defined."""
     undefined = np.isnan(values)
     high, low = np.where(undefined, -1.0, values).max(axis=0), np.where(undefined, 2.0, values).min(axis=0)
     return np.where(undefined.all(axis=0), 0.0, high - low)
@@ -218,7 +222,7 @@ def _defined_range(values: Values) -> Values:
 
 
 def other_composition(review: Review) -> Finding:
-    """Q12: BA of the ratio techniques was computed against the composition of the baseline's evaluation set."""
+    """Review Q12: BA of the ratio techniques was computed with the composition of the baseline's evaluation set."""
     rows = [
         {
             "Technique": t,
@@ -241,7 +245,7 @@ def other_composition(review: Review) -> Finding:
 
 
 def metric_weights(review: Review) -> Finding:
-    """Q18: FPSF weighs groups by their share of "not of the class", where its description says by their share."""
+    """Review Q18: FPSF weights groups by their share of "not of the class", its description by their overall share."""
     weights = shared_weights(review.per_class, review.baselines)
     rows = list(_weight_rows(weights))
     sentences = (
@@ -255,11 +259,15 @@ def metric_weights(review: Review) -> Finding:
 
 def _weight_rows(weights: dict[str, Values]) -> Iterable[dict[str, str]]:
     for task in dict.fromkeys(technique[0] for technique in weights):
-        known = np.concatenate([w[~np.isnan(w)] for technique, w in weights.items() if technique[0] == task])
-        if known.size:
-            yield {"Task": task, "Smallest FPSF / EOFP": decimals(known.min(), 3), "largest": decimals(known.max(), 3)}
+        defined = np.concatenate([w[~np.isnan(w)] for technique, w in weights.items() if technique[0] == task])
+        if defined.size:
+            yield {
+                "Task": task,
+                "Smallest FPSF / EOFP": decimals(defined.min(), 3),
+                "largest": decimals(defined.max(), 3),
+            }
 
 
 def runs_of(review: Review) -> str:
-    """ "16 runs": of each technique."""
+    """Return the number of runs of each technique as text, such as "16 runs"."""
     return count(len(next(iter(review.performance.values()))), "run")

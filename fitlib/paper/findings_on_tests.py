@@ -1,6 +1,6 @@
-"""What changes in the published study, quirk by quirk: its tests and counts; all findings; its headline claims.
+"""Findings on the study's tests and counts, quirk by quirk; the list of all findings; its headline claims.
 
-As in `fitlib.paper.findings_on_metrics`: a `fitlib.paper.review.Review` in, a `Finding` out.
+As in `fitlib.paper.findings_on_metrics`, functions take a `fitlib.paper.review.Review` and return a `Finding`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from fitlib.formatting import count, decimals, listed, points, probability
 from fitlib.paper.findings_on_metrics import (
     NO_TEST_MADE,
     Finding,
+    display_label,
     forced_zeros,
     metric_weights,
     misaligned_classes,
     other_composition,
     runs_of,
-    signed,
     unpredicted_classes,
 )
 from fitlib.paper.review import Review, distinct_metrics
@@ -36,7 +36,7 @@ POWER_SEED = 2006  # power of the variance test is simulated from this seed
 
 
 def accuracy_variance(review: Review) -> Finding:
-    """Q7: the sign of an accuracy-variance label compares a raw variance with a variance of values/mean."""
+    """Review Q7: the sign of an accuracy-variance label compares a raw variance with a variance of values/mean."""
     rows = []
     for row in review.accuracy[review.accuracy["label_mean"] != ""].to_dict("records"):
         b, t = review.performance[review.baselines[row["technique"]]], review.performance[row["technique"]]
@@ -44,7 +44,7 @@ def accuracy_variance(review: Review) -> Finding:
         labels = {"Published": row["label_variance"], "both / mean": relative, "both raw": row["label_variance_raw"]}
         if len(set(labels.values())) > 1:
             sds = {"SD of the baseline": decimals(float(st.sds(b)), 4), "SD": decimals(float(st.sds(t)), 4)}
-            rows.append({"Technique": row["technique"]} | sds | {k: signed(v) for k, v in labels.items()})
+            rows.append({"Technique": row["technique"]} | sds | {k: display_label(v) for k, v in labels.items()})
     changed = [f"{row['Technique']} from {row['Published']} to {row['both raw']}" for row in rows]
     costs = review.costs.groupby("judged", sort=False)["cost_accuracy_variance"].sum()
     turned = f"Labels on one scale, raw: {listed(changed, 9)}." if changed else "No label depends on the scale."
@@ -62,24 +62,29 @@ def accuracy_variance(review: Review) -> Finding:
 
 
 def chosen_side(review: Review) -> Finding:
-    """Q13: one-sided tests on the side seen, no correction, redundant metrics counted again."""
+    """Review Q13: one-sided tests on the side seen, no correction, redundant metrics counted repeatedly."""
     labels, table = review.labels, review.table
     exact = pd.Series([_exact(review, *pair) for pair in zip(labels["technique"], labels["metric"], strict=True)])
     alpha, distinct = review.alpha, table[table["redundant_with"] == ""]
     rows = [
-        _as_one_family("Mean: one-sided U, as published", labels["p_mean"], alpha),
-        _as_one_family("Mean: two-sided exact U", exact, alpha),
-        _by_task("Mean: strict, distinct metrics, by task", distinct, "p_exact", "p_holm", alpha),
-        _as_one_family("Variance: on values/mean, as published", labels["p_variance"], alpha),
-        _by_task("Variance: raw, strict, distinct, by task", distinct, "p_variance_raw", "p_variance_raw_holm", alpha),
+        _corrected_together("Mean: one-sided U, as published", labels["p_mean"], alpha),
+        _corrected_together("Mean: two-sided exact U", exact, alpha),
+        _corrected_by_task("Mean: strict, distinct metrics, by task", distinct, "p_exact", "p_holm", alpha),
+        _corrected_together("Variance: on values/mean, as published", labels["p_variance"], alpha),
+        _corrected_by_task(
+            "Variance: raw, strict, distinct, by task", distinct, "p_variance_raw", "p_variance_raw_holm", alpha
+        ),
     ]
     moved = labels[(exact > review.alpha) != (labels["label_mean"] == "NS")]
     named = f" ({listed(moved['technique'] + ' on ' + moved['metric'])})" if len(moved) else ""
+    holm_rises, bh_rises = (
+        _significant_rises(labels, correct, alpha) for correct in (sig.holm, sig.benjamini_hochberg)
+    )
     sentences = (
         f"Tested two-sided and exactly, {count(len(moved), 'mean label')} of {len(labels)} would differ{named}.",
         f"Of {rows[3]['p ≤ α']} significant variance labels {rows[3]['Holm']} survive Holm's correction over "
-        f"{rows[3]['Tests']} tests, {_rising(labels, sig.holm, alpha)} of them +; {rows[3]['Benjamini-Hochberg']} that "
-        f"of Benjamini and Hochberg, {_rising(labels, sig.benjamini_hochberg, alpha)} of them +.",
+        f"{rows[3]['Tests']} tests, {holm_rises} of them +; "
+        f"{rows[3]['Benjamini-Hochberg']} that of Benjamini and Hochberg, {bh_rises} of them +.",
         f"Metrics that repeat another one in all runs of a task add tests, not evidence: {_repeated(review)}.",
     )
     method = (
@@ -88,31 +93,34 @@ def chosen_side(review: Review) -> Finding:
     return Finding("Q13", "The side chosen after looking, nothing corrected", sentences, pd.DataFrame(rows), method)
 
 
-def _rising(labels: pd.DataFrame, correct: Callable, alpha: float) -> int:
-    """How many variance labels "+" stay significant after a correction over all variance tests."""
+def _significant_rises(labels: pd.DataFrame, correct: Callable, alpha: float) -> int:
+    """Count the variance labels "+" that stay significant after a correction over all variance tests."""
     tested = labels.dropna(subset=["p_variance"])
     return int(((tested["label_variance"] == "+") & (correct(tested["p_variance"].to_numpy()) <= alpha)).sum())
 
 
 def _exact(review: Review, technique: str, metric: str) -> float:
     baseline = review.overall[review.baselines[technique]][metric]
-    return sig.mann_whitney_exact(baseline, review.overall[technique][metric]).p
+    p = sig.mann_whitney_exact(baseline, review.overall[technique][metric]).p
+    return np.nan if p is None else p
 
 
-def _as_one_family(name: str, p: pd.Series, alpha: float) -> dict[str, str]:
-    """How many p stay at or below alpha, as they are and corrected for all of them."""
-    p = p.dropna().to_numpy(float)
-    return _hits(name, alpha, p, sig.holm(p), sig.benjamini_hochberg(p))
+def _corrected_together(name: str, p: pd.Series, alpha: float) -> dict[str, str]:
+    """Count the p at or below alpha, as they are and corrected together."""
+    tested = p.dropna().to_numpy(float)
+    return _significant_counts(name, alpha, tested, sig.holm(tested), sig.benjamini_hochberg(tested))
 
 
-def _by_task(name: str, rows: pd.DataFrame, p: str, p_holm: str, alpha: float) -> dict[str, str]:
-    """The same, each task corrected by itself."""
+def _corrected_by_task(name: str, rows: pd.DataFrame, p: str, p_holm: str, alpha: float) -> dict[str, str]:
+    """Count the p at or below alpha, as they are and corrected task by task."""
     tested = rows.dropna(subset=[p])
     bh = [sig.benjamini_hochberg(part[p].to_numpy()) for _, part in tested.groupby("baseline", sort=False)]
-    return _hits(name, alpha, tested[p].to_numpy(), tested[p_holm].to_numpy(), np.concatenate([*bh, np.empty(0)]))
+    return _significant_counts(
+        name, alpha, tested[p].to_numpy(), tested[p_holm].to_numpy(), np.concatenate([*bh, np.empty(0)])
+    )
 
 
-def _hits(name: str, alpha: float, *p: np.ndarray) -> dict[str, str]:
+def _significant_counts(name: str, alpha: float, *p: np.ndarray) -> dict[str, str]:
     counts = [str(int((values <= alpha).sum())) for values in p]
     columns = ("p ≤ α", "Holm", "Benjamini-Hochberg")
     return {"Test": name, "Tests": str(p[0].size), **dict(zip(columns, counts, strict=True))}
@@ -120,17 +128,17 @@ def _hits(name: str, alpha: float, *p: np.ndarray) -> dict[str, str]:
 
 def _repeated(review: Review) -> str:
     tasks = {b: distinct_metrics(review, b)[1] for b in dict.fromkeys(review.table["baseline"])}
-    told = [
+    repeats = [
         f"{b[0]}: {listed((f'{m} ∝ {first}' for m, first in pairs.items()), 7)}" for b, pairs in tasks.items() if pairs
     ]
-    return "; ".join(told) or "none"
+    return "; ".join(repeats) or "none"
 
 
 # Q20, with Q8
 
 
 def constant_baseline(review: Review) -> Finding:
-    """Q20, with Q8: against a baseline whose runs are all equal, every variance label is "+" by construction."""
+    """Review Q20, with Q8: against a baseline whose runs are all equal, every variance label is "+" by construction."""
     quirk, title = "Q20, Q8", "A baseline that never changes"
     baselines = dict.fromkeys(review.baselines.values())
     constant = [b for b in baselines if all(map(st.is_constant, review.overall[b].values()))]
@@ -157,7 +165,7 @@ def _constant_row(review: Review, row: dict) -> dict[str, str]:
         "Metric": row["metric"],
         "SD of the baseline": f"constant in all {runs_of(review)}",
         "SD": points(float(st.sds(values))),
-        "Published": f"{signed(row['label_variance'])} (p = {probability(row['p_variance'])})",
+        "Published": f"{display_label(row['label_variance'])} (p = {probability(row['p_variance'])})",
         "fitlib": "no test",
     }
 
@@ -166,7 +174,7 @@ def _constant_row(review: Review, row: dict) -> dict[str, str]:
 
 
 def counted_techniques(review: Review) -> Finding:
-    """Q23: how many techniques have a variance "+" on some metric, and how many a mean "+"."""
+    """Review Q23: how many techniques have a variance "+" on some metric, and how many a mean "+"."""
     labels, every = review.labels, review.labels["technique"].nunique()
     columns = {"label_variance": "variance +", "label_mean": "mean +", "label_variance_raw": "variance +, raw values"}
     found = {name: labels.loc[labels[column] == "+", "technique"].unique() for column, name in columns.items()}
@@ -184,7 +192,7 @@ def counted_techniques(review: Review) -> Finding:
 
 
 def relative_variance(review: Review) -> Finding:
-    """Q24: spread judged on values divided by their mean rises when bias falls, with nothing varying more."""
+    """Review Q24: spread of values divided by their mean rises when bias falls, though nothing varies more."""
     labels, costs = review.labels, review.costs.groupby("judged", sort=False)["cost_bias_variance"].sum()
     rows = [_label_counts(technique, part) for technique, part in labels.groupby("technique", sort=False)]
     before, after = (int((labels[column] == "+").sum()) for column in ("label_variance", "label_variance_raw"))
@@ -201,13 +209,13 @@ def relative_variance(review: Review) -> Finding:
         f"From + to − on all metrics: {listed(every)}.",
     )
     method = "Labels counted over the metrics, where the counts differ. Levene about medians, α = 0.05, not corrected."
-    shown = pd.DataFrame([row for row in rows if row["Published"] != row["Raw values"]])
-    return Finding("Q24", "Variance of values divided by their mean", sentences, shown, method)
+    frame = pd.DataFrame([row for row in rows if row["Published"] != row["Raw values"]])
+    return Finding("Q24", "Variance of values divided by their mean", sentences, frame, method)
 
 
 def _label_counts(technique: str, part: pd.DataFrame) -> dict[str, str]:
     def counts(column: str) -> str:
-        return ", ".join(f"{signed(sign)} {(part[column] == sign).sum()}" for sign in ("+", "-", "NS"))
+        return ", ".join(f"{display_label(sign)} {(part[column] == sign).sum()}" for sign in ("+", "-", "NS"))
 
     return {"Technique": technique, "Published": counts("label_variance"), "Raw values": counts("label_variance_raw")}
 
@@ -216,11 +224,12 @@ def _label_counts(technique: str, part: pd.DataFrame) -> dict[str, str]:
 
 
 def effects(review: Review) -> Finding:
-    """What labels leave out: how large the differences are, and what "NS" can and cannot mean."""
-    table, delta = review.table, f"{count_points(review.smallest_effect)}"
+    """Review what labels leave out: how large the differences are, and what "NS" can and cannot mean."""
+    table, delta = review.table, f"{points_text(review.smallest_effect)}"
     counted = table.groupby(["label_mean", "verdict"]).size()
     rows = [
-        {"Mean label": signed(found)} | {verdict: str(int(counted.get((found, verdict), 0))) for verdict in JUDGED}
+        {"Mean label": display_label(found)}
+        | {verdict: str(int(counted.get((found, verdict), 0))) for verdict in JUDGED}
         for found in ("-", "+", "NS")
     ]
     significant = table[table["label_mean"].isin(("+", "-"))]
@@ -237,13 +246,17 @@ def effects(review: Review) -> Finding:
     return Finding("Effects", "Significant is not large", sentences, pd.DataFrame(rows), method)
 
 
-def count_points(effect: float) -> str:
-    """0.01 is "1 point"."""
+def points_text(effect: float) -> str:
+    """Format an effect in percentage points.
+
+    >>> points_text(0.01), points_text(0.005)
+    ('1 point', '0.5 points')
+    """
     return f"{100 * effect:g} point{'' if np.isclose(effect, 0.01) else 's'}"
 
 
 def _power(review: Review) -> str:
-    """What the labels NS of the variances could have shown."""
+    """Return a sentence on the power of the variance tests, and so on what NS can show."""
     labels, n = review.labels, len(next(iter(review.performance.values())))
     quiet, family = int((labels["label_variance"] == "NS").sum()), int(review.table["family_size"].max())
     single, corrected = (
@@ -285,12 +298,12 @@ NOT_RECOMPUTED = (
 
 
 def findings(review: Review, *quirks: str) -> list[Finding]:
-    """The findings on some entries of the register, or all."""
+    """Return the findings on some entries of the register, or on all."""
     return [REGISTER[quirk](review) for quirk in quirks or REGISTER]
 
 
 def claims(review: Review) -> pd.DataFrame:
-    """The study's headline numbers beside what comes out here, and whether they are the same."""
+    """Compare the study's headline numbers with the recomputed ones: a table of text."""
     labels = review.labels
     ranges = {(t, m): float(np.ptp(x)) for t, metrics in review.overall.items() for m, x in metrics.items()}
     (widest_t, widest_m), widest = max(ranges.items(), key=lambda item: item[1])
@@ -310,15 +323,15 @@ def claims(review: Review) -> pd.DataFrame:
     return frame.assign(Same=["yes" if study == made else "no" for _, study, made in rows])
 
 
-def told(claims: pd.DataFrame) -> str:
-    """How many of `claims` come out the same, and which do not."""
+def claims_summary(claims: pd.DataFrame) -> str:
+    """Return a sentence on how many of `claims` come out the same, and which do not."""
     same = claims["Same"] == "yes"
     others = f"; not so: {listed(claims.loc[~same, 'Claim'], 9)}" if not same.all() else ""
     return f"{same.sum()} of {len(claims)} headline claims come out the same{others}."
 
 
 def caption(review: Review, method: str = NO_TEST_MADE, note: str = "") -> str:
-    """Under a table or figure: n, what varied, what was fixed, and `method`; ``note``: that numbers are simulated."""
+    """Return a caption: n, what varied, what was fixed, and `method`; ``note``: that numbers are simulated."""
     varied = (
         "a random draw" if note else "what hardware and software did by themselves (in S also the initial weights, Q1)"
     )
@@ -329,16 +342,16 @@ def caption(review: Review, method: str = NO_TEST_MADE, note: str = "") -> str:
 
 
 def labels_and_verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """Technique × metric: the published mean label and fitlib's verdict in every cell, as text."""
+    """Return technique × metric as text: the published mean label and fitlib's verdict in every cell."""
     space = "\N{NO-BREAK SPACE}"
-    cells = table["label_mean"].map(signed) + f"{space}·{space}" + table["verdict"].str.replace(" ", space)
+    cells = table["label_mean"].map(display_label) + f"{space}·{space}" + table["verdict"].str.replace(" ", space)
     wide = cells.groupby([table["technique"], table["metric"]], sort=False).first().unstack("metric")
     order = [table["technique"].unique(), table["metric"].unique()]
     return wide.loc[order[0], order[1]].rename_axis(index=None, columns=None).reset_index(names="Technique")
 
 
 def costs_view(costs: pd.DataFrame) -> pd.DataFrame:
-    """How often lower bias came with each cost, with any, and with none, by way of judging variances; as text."""
+    """Count how often lower bias came with each cost, with any and with none, by way of judging variances."""
     names = {"cost_accuracy": "lower accuracy", "cost_accuracy_variance": "accuracy varies more",
              "cost_bias_variance": "bias varies more", "any": "any of them"}  # fmt: skip
     rows = []
@@ -350,8 +363,8 @@ def costs_view(costs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def overlaps(overlap: pd.DataFrame) -> str:
-    """How often the ranges of technique and baseline overlap, so that one run of each may mislead."""
+def overlap_summary(overlap: pd.DataFrame) -> str:
+    """Return a sentence on how often the ranges of technique and baseline overlap, so that single runs mislead."""
     rows, bad = int(overlap["overlap"].sum()), int(overlap["overlap_bad"].sum())
     return (
         f"In {rows} of {len(overlap)} comparisons the ranges of the runs overlap: one run of each could show either as "

@@ -1,7 +1,7 @@
-"""The files of the published study: where they are, and that they are the published ones.
+"""The files of the published study: finding or downloading them, and verifying that they are the published ones.
 
-The source is the study's public repository at one commit; `paper.sha256` lists all files (made by `sha256sum`). What
-has another SHA-256 is never used.
+The source is the study's public repository at one commit; `published_files.sha256` lists all files (made by
+`sha256sum`). A file with another SHA-256 is never used.
 """
 
 from __future__ import annotations
@@ -18,36 +18,37 @@ from fitlib.errors import InputError, RunFailed
 COMMIT = "c2cc2d3e1f8a8c833eab19be8922d4a606a1d8a3"
 BASE_URL = f"https://raw.githubusercontent.com/lin-tan/fairness-variance/{COMMIT}/"
 HASHES = Path(__file__).with_name("published_files.sha256")
-FOLDERS = {"model_perf": "dlfairness/other/bias_result_display/model_perf"}  # here -> there, where they differ
-DOWNLOADS = 8  # at once
+# Local folder -> folder in the repository, where they differ
+FOLDERS = {"model_perf": "dlfairness/other/bias_result_display/model_perf"}
+DOWNLOADS = 8  # in parallel
 REMEDY = "give a folder with the published numbers: --data DIR, or FITLIB_DATA_DIR with a folder paper in it"
 
 
-def locate(data: Path | str | None = None, tell: Callable[[str], None] = lambda line: None) -> Path:
-    """Folder with the published numbers: `data`, else FITLIB_DATA_DIR/paper, else the user's cache, filled if need be.
+def locate(data: Path | str | None = None, report: Callable[[str], None] = lambda line: None) -> Path:
+    """Return the folder with the published numbers: `data`, else FITLIB_DATA_DIR/paper, else the user's filled cache.
 
-    InputError where a given folder holds nothing of the kind; RunFailed where a download fails. `tell` is called with
-    a line before anything is downloaded.
+    `report` is called with a line before anything is downloaded. Raises InputError if a given folder does not exist,
+    RunFailed if a download fails.
     """
     if data is not None:
         return _given(Path(data), "--data")
     if os.environ.get("FITLIB_DATA_DIR"):
         return _given(Path(os.environ["FITLIB_DATA_DIR"]) / "paper", "FITLIB_DATA_DIR")
-    return download(cache(), tell)
+    return download(cache(), report)
 
 
 def cache() -> Path:
-    """Folder of the user's cache that keeps downloaded numbers."""
+    """Return the folder in the user's cache for downloaded numbers."""
     import pooch
 
     return Path(pooch.os_cache("fitlib")) / "paper"
 
 
-def download(folder: Path, tell: Callable[[str], None] = lambda line: None) -> Path:
-    """Bring every file that is not there, or not the published one, from the public repository; several at once."""
-    missing = [name for name in hashes() if not _sound(folder / name, hashes()[name])]
+def download(folder: Path, report: Callable[[str], None] = lambda line: None) -> Path:
+    """Download every file that is missing or altered from the public repository, several in parallel."""
+    missing = [name for name in hashes() if not _is_published(folder / name, hashes()[name])]
     if missing:
-        tell(f"fetching {len(missing)} of {len(hashes())} files of the published study from {BASE_URL} into {folder}")
+        report(f"fetching {len(missing)} of {len(hashes())} files of the published study from {BASE_URL} into {folder}")
         _download(folder, missing)
     return folder
 
@@ -60,22 +61,22 @@ def _download(folder: Path, names: list[str]) -> None:
     registry = {name: f"sha256:{hashes()[name]}" for name in names}
     source = pooch.create(path=folder, base_url=BASE_URL, registry=registry, urls=urls)
     get = pooch.HTTPDownloader(timeout=20)
-    for place in {(folder / name).parent for name in names}:  # pooch's own making of folders is not for several threads
-        place.mkdir(parents=True, exist_ok=True)
+    for parent in {(folder / name).parent for name in names}:  # pooch's own creation of folders is not thread-safe
+        parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(DOWNLOADS) as pool:
         waiting = {pool.submit(source.fetch, name, downloader=get): name for name in names}
         for future, name in waiting.items():
             try:
                 future.result()
-            except Exception as error:  # requests, urllib3, pooch and the file system each have their own
+            except Exception as error:  # requests, urllib3, pooch and the file system raise different ones
                 pool.shutdown(wait=True, cancel_futures=True)
-                raise RunFailed(f"{urls[name]}: {_why(error)}, or {REMEDY}") from None
+                raise RunFailed(f"{urls[name]}: {_reason(error)}, or {REMEDY}") from None
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, ValueError) and "hash" in str(error):
-        return "what came has another SHA-256 than the published file, so it is not used; try again later"
-    return f"cannot be fetched ({type(error).__name__}); try again with a network"
+        return "the download has another SHA-256 than the published file, so it is not used; try again later"
+    return f"cannot be fetched ({type(error).__name__}); check the network and try again"
 
 
 def _given(folder: Path, field: str) -> Path:
@@ -92,25 +93,25 @@ def _remote(name: str) -> str:
 
 @lru_cache
 def hashes() -> dict[str, str]:
-    """Path of every published file -> SHA-256."""
+    """Return {path: SHA-256} of every published file."""
     lines = HASHES.read_text(encoding="utf-8").splitlines()
     return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
 
 
-def _sound(path: Path, digest: str) -> bool:
+def _is_published(path: Path, digest: str) -> bool:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest() == digest
     except OSError:
         return False
 
 
-# What they hold
+# Contents
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Path of every published file -> its bytes, from a folder laid out as downloaded or as the public repository.
+    """Read {path: bytes} of every published file, from a folder laid out as downloaded or as the public repository.
 
-    Every file is compared with its SHA-256. InputError names the first that is missing or is not the published one.
+    Every file is compared with its SHA-256. Raises InputError for the first that is missing or altered.
     """
     return {name: _checked(folder, name, digest) for name, digest in hashes().items()}
 

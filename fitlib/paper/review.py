@@ -1,9 +1,9 @@
-"""The published study judged twice, technique by technique and metric by metric.
+"""The published study judged by two protocols, technique by technique and metric by metric.
 
-Protocol `paper` (`fitlib.statistics.paper_protocol`) stands beside reading `strict` (`fitlib.paper.strict_reading`) and
-protocol `fitlib` (`fitlib.statistics.significance`, `fitlib.statistics.estimates`), computed from the same published
-values. Each of the study's five tasks is an experiment of its own, and so has its own family of tests.
-`fitlib.paper.findings_on_metrics` tells what changes, quirk by quirk.
+Protocol `paper` (`fitlib.statistics.paper_protocol`) is compared with reading `strict` (`fitlib.paper.strict_reading`)
+and protocol `fitlib` (`fitlib.statistics.significance`, `fitlib.statistics.estimates`) on the same published values.
+Each of the study's five tasks is a separate experiment, so its tests are corrected separately.
+`fitlib.paper.findings_on_metrics` and `fitlib.paper.findings_on_tests` describe what changes, quirk by quirk.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ AGREE = {"-": ("fairer",), "+": ("less fair",), "NS": ("equivalent", "undecided"
 
 @dataclass(frozen=True)
 class Review:
-    """The published values with what both protocols make of them, each computed once.
+    """The published values and the results of both protocols, each computed once.
 
     ``overall`` {technique: {metric: (runs,)}}, ``per_class`` {technique: {metric: (runs, classes)}}, ``performance``
     {technique: (runs,)}, ``baselines`` {technique: its baseline} for those that have one; all in the order of rows.
@@ -61,27 +61,27 @@ class Review:
 
     @cached_property
     def labels(self) -> pd.DataFrame:
-        """Protocol `paper`: see `published.labels_frame`."""
+        """Protocol `paper`: see `fitlib.statistics.paper_protocol.labels_frame`."""
         return labels_frame(self.overall, self.baselines)
 
     @cached_property
     def accuracy(self) -> pd.DataFrame:
-        """Protocol `paper`: see `published.accuracy_frame`."""
+        """Protocol `paper`: see `fitlib.statistics.paper_protocol.accuracy_frame`."""
         return accuracy_frame(self.performance, self.baselines)
 
     @cached_property
     def costs(self) -> pd.DataFrame:
-        """Protocol `paper`: see `published.costs_of`."""
+        """Protocol `paper`: see `fitlib.statistics.paper_protocol.costs_of`."""
         return costs_of(self.labels, self.accuracy)
 
     @cached_property
     def venn(self) -> pd.DataFrame:
-        """Protocol `paper`: see `published.venn_frame`."""
+        """Protocol `paper`: see `fitlib.statistics.paper_protocol.venn_frame`."""
         return venn_frame(self.costs)
 
     @cached_property
     def overlap(self) -> pd.DataFrame:
-        """Protocol `paper`: see `published.overlap_frame`."""
+        """Protocol `paper`: see `fitlib.statistics.paper_protocol.overlap_frame`."""
         return overlap_frame(self.overall, self.baselines)
 
     @cached_property
@@ -94,12 +94,12 @@ class Review:
 
 
 def review_table(review: Review) -> pd.DataFrame:
-    """One row per technique and metric: labels and p as published, and what fitlib says of the same values.
+    """Return one row per technique and metric: labels and p as published, and fitlib's results on the same values.
 
     difference = technique - baseline over common classes, with Welch's interval and the verdict against the
     smallest effect; exact two-sided U with Holm's correction over the task's techniques x distinct metrics;
     Brown-Forsythe on raw values, not tested where the baseline never changes. ``agreement_*``: whether label and
-    verdict (raw label) say the same; ``note``: what could not be recomputed.
+    verdict (raw label) agree; ``note``: what could not be recomputed.
     """
     rows = [_row(review, row) for row in review.labels.to_dict("records")]
     table = table_of(rows, REVIEW)
@@ -112,22 +112,22 @@ def _row(review: Review, row: Json) -> Json:
     technique, metric = row["technique"], row["metric"]
     b, t = samples(review, technique, metric)
     shared = ("technique", "metric", "label_mean", "p_mean", "d", "label_variance", "p_variance")
-    keys = {name: row[name] for name in shared} | {"baseline": review.baselines[technique], "n": b.size + t.size}
+    keys: Json = {name: row[name] for name in shared} | {"baseline": review.baselines[technique], "n": b.size + t.size}
     keys |= {"smallest_effect": review.smallest_effect}
     if not b.size:
         return keys | {"verdict": "not estimable", "note": "no class is defined in every run of both"}
     difference, verdict = st.welch(b, t), st.verdict(b, t, review.smallest_effect)
-    found = {"difference": difference.value, "difference_low": difference.low, "difference_high": difference.high}
+    found: Json = {"difference": difference.value, "difference_low": difference.low, "difference_high": difference.high}
     found |= {"verdict": verdict, "p_exact": sig.mann_whitney_exact(b, t).p, **_raw_variance(b, t)}
     agrees = {
-        "agreement_mean": _yes(verdict in AGREE.get(row["label_mean"], ())),
-        "agreement_variance": _yes(row["label_variance"] == found["label_variance_raw"]),
+        "agreement_mean": _yes_or_no(verdict in AGREE.get(row["label_mean"], ())),
+        "agreement_variance": _yes_or_no(row["label_variance"] == found["label_variance_raw"]),
     }
     return keys | found | agrees | {"note": _not_recomputed(review, technique, metric, b)}
 
 
 def samples(review: Review, technique: str, metric: str) -> tuple[Values, Values]:
-    """Overall values of baseline and technique, strict reading, over the classes defined in every run of both."""
+    """Return overall values of baseline and technique, strict reading, over classes defined in every run of both."""
     values = review.strict.per_class
     return over_common_classes(values[review.baselines[technique]][metric], values[technique][metric])
 
@@ -153,16 +153,16 @@ def _not_recomputed(review: Review, technique: str, metric: str, b: Values) -> s
 
 
 def balanced_by_ratio(technique: str) -> bool:
-    """Whether a technique is one of C and I that balances the training set to a ratio, with its own evaluation set."""
+    """Return whether a technique of C or I balances training to a ratio, and so has its own evaluation set."""
     return technique[:3] in ("C-R", "I-R")
 
 
-def _yes(holds: bool) -> str:
+def _yes_or_no(holds: bool) -> str:
     return "yes" if holds else "no"
 
 
 def _correct(review: Review, table: pd.DataFrame, task: pd.Series) -> None:
-    """Holm's correction of the rows of one task; a metric that repeats another shows its p and counts once."""
+    """Apply Holm's correction to the rows of one task; a metric that repeats another gets its p and counts once."""
     repeated = distinct_metrics(review, table.loc[task, "baseline"].iloc[0])[1]
     member = task & ~table["metric"].isin(list(repeated))
     tests = {"p_exact": "p_holm", "p_variance_raw": "p_variance_raw_holm"}
@@ -177,9 +177,10 @@ def _correct(review: Review, table: pd.DataFrame, task: pd.Series) -> None:
 
 
 def distinct_metrics(review: Review, baseline: str) -> tuple[list[str], dict[str, str]]:
-    """Metrics of a task that say something of their own, and the others with the one that each repeats.
+    """Return the distinct metrics of a task, and {redundant metric: the one it repeats}.
 
-    Proportional in all runs of every comparison of the task counts as repeating, as in `fitlib.tables.comparisons`.
+    A metric repeats another if they are proportional in all runs of every comparison of the task, as in
+    `fitlib.tables.comparisons`.
     """
     techniques = [t for t, b in review.baselines.items() if b == baseline and t != baseline]
     values = {m: np.concatenate([np.concatenate(samples(review, t, m)) for t in techniques]) for m in BIAS_METRICS}
@@ -191,9 +192,9 @@ def distinct_metrics(review: Review, baseline: str) -> tuple[list[str], dict[str
 
 
 def agreement(made: Mapping[str, str | PathLike[str]], folder: str | PathLike[str]) -> dict[str, tuple[int, int]]:
-    """Per table (name -> file), how many of the published rows in `folder` stand in it as text, and of how many.
+    """Return, per table (name -> file), how many of the published rows in `folder` it has as text, and of how many.
 
-    Compared are the rows of expected_<table>*.csv, where such a file is there, with as many first rows of the table.
+    The rows of expected_<table>*.csv, if there is such a file, are compared with as many first rows of the table.
     """
     found = {}
     for name, path in made.items():
@@ -203,12 +204,16 @@ def agreement(made: Mapping[str, str | PathLike[str]], folder: str | PathLike[st
 
 
 def equal_rows(published: Sequence[Sequence[str]], made: Sequence[Sequence[str]]) -> tuple[int, int]:
-    """How many published rows are the same in the table made, at the same place; and of how many."""
+    """Count the published rows that the recomputed table has at the same position; return that and their number.
+
+    >>> equal_rows([["a", "1"], ["b", "2"]], [["a", "1"], ["b", "3"]])
+    (1, 2)
+    """
     return sum(list(row) == list(other) for row, other in zip(published, made, strict=False)), len(published)
 
 
 def _rows(path: str | PathLike[str]) -> list[list[str]]:
-    """Rows of a table of text without its header lines (two where the first one starts with an empty cell)."""
+    """Read the rows of a table of text without its header lines (two if the first one starts with an empty cell)."""
     with Path(path).open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     return rows[2 if not rows[0][0] else 1 :]

@@ -1,7 +1,7 @@
-"""SIMULATED numbers shaped like the study's, to read its notebook by hand where the published ones are not there.
+"""SIMULATED numbers shaped like the study's, for running its notebook without the published ones.
 
-No network stands behind them: true and false positives of two groups are drawn from rates, and each run draws again.
-They show what the tables and figures look like, and nothing about any technique.
+No network is involved: true and false positives of two groups are drawn from rates, independently for each run. They
+show what the tables and figures look like, and nothing about any technique.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from fitlib.metrics.bias_metrics import PUBLISHED, overall
 from fitlib.metrics.counts import Cells
 from fitlib.paper.study import RUNS, TASKS, Published
 
-CLASSES = {"S": 10, "C": 20, "I": 30, "A": 2, "N": 2}  # fewer than the study's 79 and 211, so that it takes no time
+CLASSES = {"S": 10, "C": 20, "I": 30, "A": 2, "N": 2}  # fewer than the study's 79 and 211, for speed
 GROUP = 400  # rows of each group
 
 
-def simulated(rng: np.random.Generator) -> Published:
-    """Numbers of all 27 techniques in the shapes of `study.read`; only the numbers of classes are smaller."""
+def simulate(rng: np.random.Generator) -> Published:
+    """Draw numbers for all 27 techniques in the shapes of `study.read`, with fewer classes."""
     per_class, performance = {}, {}
     for task in TASKS.values():
         truth = rng.integers(4, GROUP // CLASSES[task.name] + 4, size=(1, 2, CLASSES[task.name]))
@@ -31,10 +31,10 @@ def simulated(rng: np.random.Generator) -> Published:
 
 
 def _cells(truth: np.ndarray, rates: np.ndarray, rng: np.random.Generator, constant: bool) -> Cells:
-    """Counts of a technique, (runs, 2, classes): its own rates, some classes hardly ever predicted."""
-    own = np.clip(rates + rng.normal(0, 0.05, size=rates.shape), 0.01, 0.99)
+    """Draw the counts of a technique, (runs, 2, classes), with some classes hardly ever predicted."""
+    shifted = np.clip(rates + rng.normal(0, 0.05, size=rates.shape), 0.01, 0.99)
     rare = (rng.random(rates.shape[-1]) < 0.1) & (rates.shape[-1] > 10)
-    true_rate, false_rate = np.where(rare, 0.02, own), np.where(rare, 0.0003, 0.1 * (1 - own))
+    true_rate, false_rate = np.where(rare, 0.02, shifted), np.where(rare, 0.0003, 0.1 * (1 - shifted))
     shape = (1 if constant else RUNS, *rates.shape[1:])
     tp = rng.binomial(truth, true_rate, size=shape)
     fp = rng.binomial(GROUP - truth, false_rate, size=shape)

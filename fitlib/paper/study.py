@@ -1,7 +1,7 @@
-"""The published study: its tasks and techniques, its numbers, and its tables made of them
-(`fitlib.statistics.paper_protocol`).
+"""The published study: its tasks, techniques and numbers, and its tables recomputed from them.
 
-Where the numbers come from, and that they are the published ones, is `fitlib.paper.published_files`' business.
+Tables are computed by `fitlib.statistics.paper_protocol`; `fitlib.paper.published_files` finds and verifies
+the numbers.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ RUNS = 16
 
 @dataclass(frozen=True)
 class Task:
-    """One task of the study: techniques in published order, the metric that they aim at, and where performance is.
+    """A task of the study: techniques in published order, their target metric, and where their performance is stored.
 
-    ``performance`` technique -> key in the file model_perf/``file``; ``scale``: what 1 (all correct) is there.
+    ``performance`` technique -> key in the file model_perf/``file``; ``scale``: the value of all correct in that file.
     """
 
     name: str
@@ -87,7 +87,7 @@ BASELINES = {t: task.baseline for task in TASKS.values() for t in task.technique
 
 @dataclass(frozen=True)
 class Published:
-    """The study's numbers under fitlib's names of the metrics, techniques and metrics in published order.
+    """The study's numbers by fitlib's names of the metrics, with techniques and metrics in published order.
 
     ``overall`` {technique: {metric: (16,)}}, ``per_class`` {technique: {metric: (16, classes)}}, ``performance``
     {technique: (16,)} in the task's own unit (S percent, the others shares).
@@ -102,13 +102,14 @@ class Published:
 
 
 def read(folder: Path | str) -> Published:
-    """The published numbers in a folder laid out as downloaded, or in a checkout of the public repository.
+    """Read the published numbers from a folder laid out as downloaded, or from a checkout of the public repository.
 
-    Every file is compared with its SHA-256 before it is parsed. InputError names the first file
-    that is missing or is not the published one.
+    Every file is compared with its SHA-256 before it is parsed. Raises InputError for the first file that is missing or
+    altered.
     """
     content = contents(Path(folder))
-    overall, per_class, performance = {}, {}, {}
+    overall, per_class = {}, {}
+    performance: dict[str, np.ndarray] = {}
     for technique in TECHNIQUES:
         overall[technique] = _metrics(_parse(content[f"raw_bias_numbers/overall/{technique}.yaml"]))
         runs = [_parse(content[f"raw_bias_numbers/per_class/{technique}/run_{i:02d}.yaml"]) for i in range(RUNS)]
@@ -120,18 +121,20 @@ def read(folder: Path | str) -> Published:
 
 
 def _parse(content: bytes) -> dict[str, list[str]]:
-    """Key -> its list of numbers as text, from YAML's events, which takes a quarter of the time of `yaml.load`.
+    """Parse lists of numbers by key, as text, from YAML's events: in a quarter of the time of `yaml.load`.
 
-    No object is ever made of what a file says; ValueError for a tag or for anything but lists by key.
+    No object is ever constructed from a file's content. Raises ValueError for tags and aliases.
     """
     lists: dict[str, list[str]] = {}
-    key, values = "", None
+    key = ""
+    values: list[str] | None = None
     for event in yaml.parse(content, Loader=_LOADER):
         if getattr(event, "tag", None) is not None or isinstance(event, yaml.AliasEvent):
-            raise ValueError(f"line {event.start_mark.line + 1}: neither tags nor aliases are read")
+            line = event.start_mark.line + 1 if event.start_mark else "unknown"
+            raise ValueError(f"line {line}: neither tags nor aliases are read")
         if isinstance(event, yaml.ScalarEvent) and values is None:
             key = event.value
-        elif isinstance(event, yaml.ScalarEvent):
+        elif isinstance(event, yaml.ScalarEvent) and values is not None:
             values.append(event.value)
         elif isinstance(event, yaml.SequenceStartEvent):
             values = lists[key] = []
@@ -151,7 +154,7 @@ def _metrics(values: dict[str, list]) -> dict[str, np.ndarray]:
 
 
 def frames(numbers: Published) -> dict[str, pd.DataFrame]:
-    """Every table of the study by its file's name: the published two as text, the others tidy."""
+    """Compute every table of the study, by its file's name: the two published ones as text, the others tidy."""
     labels = protocol.labels_frame(numbers.overall, BASELINES)
     accuracies = protocol.accuracy_frame(numbers.performance, BASELINES)
     costs = protocol.costs_of(labels, accuracies)
@@ -167,7 +170,7 @@ def frames(numbers: Published) -> dict[str, pd.DataFrame]:
 
 
 def write_tables(numbers: Published, out: Path | str) -> dict[str, Path]:
-    """Write every table of `frames` into `out`/tables; returns name -> file."""
+    """Write every table of `frames` to `out`/tables; return name -> file."""
     folder = Path(out) / "tables"
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
@@ -178,5 +181,5 @@ def write_tables(numbers: Published, out: Path | str) -> dict[str, Path]:
 
 
 def write_raw_data(frame: pd.DataFrame, path: Path) -> None:
-    """Write the table of summaries with its two header lines and, as published, lines that end in CR LF."""
+    """Write the table of summaries with its two header lines and, as published, CR LF line ends."""
     write_atomically(path, protocol.raw_data_text(frame))

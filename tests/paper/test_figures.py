@@ -7,14 +7,14 @@ import pytest
 
 from fitlib.paper import figures, study
 from fitlib.paper.review import Review
-from fitlib.paper.simulated_numbers import simulated
+from fitlib.paper.simulated_numbers import simulate
 from fitlib.report import vocabulary
 from fitlib.report.figures import style
 
 
 @pytest.fixture(scope="module")
 def example() -> Review:
-    return Review(**vars(simulated(np.random.default_rng(1))), baselines=study.BASELINES)
+    return Review(**vars(simulate(np.random.default_rng(1))), baselines=study.BASELINES)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_there_are_eleven_bins_with_grey_in_the_middle_and_mirrored_ends():
     assert (colours[:5, 2] > colours[:5, 0]).all() and (colours[6:, 0] > colours[6:, 2]).all()
 
 
-def test_marks_stand_on_the_own_target_and_on_ba_of_balanced_sets():
+def test_marks_are_on_the_target_of_the_task_and_on_ba_of_balanced_sets():
     targets = {
         t: [m for m in vocabulary.BIAS_METRICS if figures.target_mark(t, m) == "*"] for t in ("S-GR", "A-L2", "N-Flow")
     }
@@ -54,7 +54,7 @@ def test_marks_stand_on_the_own_target_and_on_ba_of_balanced_sets():
     assert figures.target_mark("A-L2", "BA") == ""
 
 
-def test_every_cell_of_the_bias_map_says_its_direction(example):
+def test_every_cell_of_the_bias_map_shows_its_direction(example):
     ax = figures.mean_bias(example.labels)
     cells = [text for text in texts(ax) if text not in ("*", "o")]
     assert len(cells) == 22 * 7
@@ -64,7 +64,7 @@ def test_every_cell_of_the_bias_map_says_its_direction(example):
     assert [label.get_text() for label in ax.get_yticklabels()] == list(study.BASELINES)
 
 
-def test_every_cell_of_the_variance_map_says_its_label_and_crosses_what_helps_no_mean(example):
+def test_every_cell_of_the_variance_map_shows_its_label_and_crosses_what_helps_no_mean(example):
     ax = figures.variance(example.labels)
     signs = {"+": "▲ +", "-": "▼ −", "NS": "NS"}
     for text, row in zip(texts(ax), example.labels.to_dict("records"), strict=True):
@@ -99,7 +99,7 @@ def test_venn_regions_add_up_to_all_cases_of_lower_bias(example, judged):
     assert f"Bias variance\n{fell['cost_bias_variance'].sum()}" in texts(ax)
 
 
-def test_circles_overlap_and_numbers_stand_in_their_region():
+def test_circles_overlap_and_numbers_are_in_their_region():
     for region, point in figures._PLACES.items():
         inside = [np.hypot(point[0] - x, point[1] - y) < 1.15 for x, y in figures._CENTRES]
         assert tuple(inside) == region

@@ -1,12 +1,14 @@
-"""The published study's tables come out as published, its files are the published ones or refused by name."""
+"""The study's tables are recomputed as published; its files are the published ones, or refused by name."""
 
 import functools
+import gc
 import hashlib
 import http.server
 import shutil
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +19,7 @@ import yaml
 
 from fitlib.errors import InputError, RunFailed
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.paper import command as paper_run
-from fitlib.paper import published_files as paper_files
-from fitlib.paper import study
+from fitlib.paper import command, published_files, study
 from fitlib.statistics.paper_protocol import COSTS, compare
 from fitlib.statistics.significance import benjamini_hochberg, holm
 
@@ -140,8 +140,8 @@ def test_one_comparison_alone_is_the_row_of_the_table(numbers, frames):
 
 
 def test_every_published_file_is_listed_once_with_its_hash():
-    names = list(paper_files.hashes())
-    assert len(names) == 27 + 27 * 16 + 5 == len(paper_files.HASHES.read_text().splitlines())
+    names = list(published_files.hashes())
+    assert len(names) == 27 + 27 * 16 + 5 == len(published_files.HASHES.read_text().splitlines())
     for technique in study.TECHNIQUES:
         assert f"raw_bias_numbers/overall/{technique}.yaml" in names
         assert sum(name.startswith(f"raw_bias_numbers/per_class/{technique}/") for name in names) == 16
@@ -159,7 +159,7 @@ CONTENT = {
 def small(monkeypatch) -> None:
     """A study of a few files."""
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
-    monkeypatch.setattr(paper_files, "hashes", lambda: digests)
+    monkeypatch.setattr(published_files, "hashes", lambda: digests)
     monkeypatch.delenv("FITLIB_DATA_DIR", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
@@ -174,15 +174,18 @@ def put(folder: Path, place=lambda name: name) -> Path:
 
 @pytest.fixture
 def server(tmp_path, monkeypatch, small):
-    """The public repository, served from a folder of this machine; returns that folder."""
-    root = put(tmp_path / "repository", paper_files._remote)
+    """The folder of a local server in place of the public repository."""
+    root = put(tmp_path / "repository", published_files._remote)
     handler = functools.partial(Quiet, directory=str(root))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
         threading.Thread(target=web.serve_forever, args=(0.01,), daemon=True).start()
-        monkeypatch.setattr(paper_files, "BASE_URL", f"http://127.0.0.1:{web.server_port}/")
-        monkeypatch.setattr(paper_files, "cache", lambda: tmp_path / "cache")
+        monkeypatch.setattr(published_files, "BASE_URL", f"http://127.0.0.1:{web.server_port}/")
+        monkeypatch.setattr(published_files, "cache", lambda: tmp_path / "cache")
         yield root
         web.shutdown()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # pooch leaves the response of a failed download open
+        gc.collect()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -191,68 +194,68 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def test_files_are_fetched_once_and_kept(server, tmp_path):
-    told = []
-    folder = paper_files.locate(None, told.append)
-    assert paper_files.contents(folder) == CONTENT
-    assert len(told) == 1 and f"{len(CONTENT)} files" in told[0]
+    lines_reported = []
+    folder = published_files.locate(None, lines_reported.append)
+    assert published_files.contents(folder) == CONTENT
+    assert len(lines_reported) == 1 and f"{len(CONTENT)} files" in lines_reported[0]
     shutil.rmtree(server)
-    assert paper_files.locate(None, told.append) == folder == tmp_path / "cache"
-    assert len(told) == 1
+    assert published_files.locate(None, lines_reported.append) == folder == tmp_path / "cache"
+    assert len(lines_reported) == 1
 
 
-def test_folders_are_there_before_files_are_fetched_side_by_side(server, monkeypatch):
+def test_folders_are_there_before_files_are_fetched_in_parallel(server, monkeypatch):
     there = []
     monkeypatch.setattr(
         pooch.Pooch, "fetch", lambda source, name, **_: there.append((source.abspath / name).parent.is_dir())
     )
-    paper_files.locate()
+    published_files.locate()
     assert there == [True] * len(CONTENT)
 
 
 def test_an_altered_file_of_the_cache_is_fetched_again(server, tmp_path):
-    folder = paper_files.locate()
+    folder = published_files.locate()
     (folder / "model_perf/cifar-10s.yaml").write_bytes(b"baseline/: [99.9]\n")
-    assert paper_files.contents(paper_files.locate()) == CONTENT
+    assert published_files.contents(published_files.locate()) == CONTENT
 
 
 def test_a_fetched_file_with_another_hash_is_never_kept(server, tmp_path):
     (server / "raw_bias_numbers/overall/S-Base.yaml").write_bytes(b"DP: [0.2]\n")
     with pytest.raises(RunFailed, match=r"overall/S-Base\.yaml: .*another SHA-256.*--data") as error:
-        paper_files.locate()
+        published_files.locate()
     assert "\n" not in str(error.value)
     assert not (tmp_path / "cache/raw_bias_numbers/overall/S-Base.yaml").exists()
 
 
 def test_a_file_that_the_server_does_not_have_is_named(server):
-    (server / paper_files._remote("model_perf/cifar-10s.yaml")).unlink()
+    (server / published_files._remote("model_perf/cifar-10s.yaml")).unlink()
     with pytest.raises(RunFailed, match=r"model_perf/cifar-10s\.yaml: cannot be fetched.*--data DIR"):
-        paper_files.locate()
+        published_files.locate()
 
 
-def test_without_a_network_the_remedy_is_told_in_one_line(server, monkeypatch):
-    monkeypatch.setattr(paper_files, "BASE_URL", "http://127.0.0.1:9/")
+def test_without_a_network_the_remedy_is_given_in_one_line(server, monkeypatch):
+    monkeypatch.setattr(published_files, "BASE_URL", "http://127.0.0.1:9/")
     with pytest.raises(RunFailed, match=r"cannot be fetched.*FITLIB_DATA_DIR") as error:
-        paper_files.locate()
+        published_files.locate()
     assert "\n" not in str(error.value)
 
 
 def test_a_local_copy_goes_before_the_cache(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(paper_files, "cache", lambda: pytest.fail("the cache was asked"))
+    monkeypatch.setattr(published_files, "cache", lambda: pytest.fail("the cache was asked"))
     put(tmp_path / "data/paper")
     monkeypatch.setenv("FITLIB_DATA_DIR", str(tmp_path / "data"))
-    assert paper_files.locate() == tmp_path / "data/paper"
-    assert paper_files.locate(put(tmp_path / "other")) == tmp_path / "other"
+    assert published_files.locate() == tmp_path / "data/paper"
+    assert published_files.locate(put(tmp_path / "other")) == tmp_path / "other"
 
 
 def test_a_checkout_of_the_public_repository_can_be_read(small, tmp_path):
-    assert paper_files.contents(put(tmp_path, paper_files._remote)) == CONTENT
+    assert published_files.contents(put(tmp_path, published_files._remote)) == CONTENT
 
 
 @pytest.mark.parametrize("given", ["--data", "FITLIB_DATA_DIR"])
 def test_a_folder_that_is_not_there_is_named(small, tmp_path, monkeypatch, given):
     monkeypatch.setenv("FITLIB_DATA_DIR", str(tmp_path / "none"))
     with pytest.raises(InputError, match=rf"none.*{given}.*no such folder"):
-        paper_files.locate(tmp_path / "none" if given == "--data" else None)
+        published_files.locate(tmp_path / "none" if given == "--data" else None)
 
 
 def test_missing_altered_truncated_and_unreadable_files_are_named(small, tmp_path):
@@ -260,19 +263,19 @@ def test_missing_altered_truncated_and_unreadable_files_are_named(small, tmp_pat
     for damage, problem in ((b"baseline/: [88.6]\n", "altered"), (path.read_bytes()[:-3], "truncated")):
         path.write_bytes(damage)
         with pytest.raises(InputError, match=rf"model_perf/cifar-10s\.yaml.*{problem}.*--data"):
-            paper_files.contents(tmp_path)
+            published_files.contents(tmp_path)
     path.unlink()
     with pytest.raises(InputError, match=r"model_perf/cifar-10s\.yaml'?: missing"):
-        paper_files.contents(tmp_path)
+        published_files.contents(tmp_path)
     path.mkdir()
     with pytest.raises(InputError, match="cannot be read"):
-        paper_files.contents(tmp_path)
+        published_files.contents(tmp_path)
 
 
 @pytest.mark.parametrize(
     "value", ["!!python/object/apply:os.system ['touch made']", "[!!python/name:os.system '']", "&a [1.0]\nDI: *a"]
 )
-def test_nothing_but_plain_lists_is_read_and_no_tag_is_obeyed(tmp_path, monkeypatch, value):
+def test_nothing_but_plain_lists_is_read_and_no_tag_is_followed(tmp_path, monkeypatch, value):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="neither tags nor aliases"):
         study._parse(f"DP: {value}\n".encode())
@@ -301,22 +304,22 @@ def test_wrong_data_end_the_command_with_2_and_one_line(fitlib_command, tmp_path
     assert not (tmp_path / "outputs").exists()
 
 
-def test_a_folder_of_something_else_is_not_written_into(small, tmp_path):
+def test_a_folder_with_other_files_is_not_written_to(small, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"--out.*not empty"):
-        paper_run.recompute(put(tmp_path / "numbers"), tmp_path / "out", print)
+        command.recompute(put(tmp_path / "numbers"), tmp_path / "out", print)
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["notes.txt"]
 
 
-def test_a_file_is_neither_a_folder_of_numbers_nor_one_to_write_into(small, tmp_path):
+def test_a_file_is_neither_a_folder_of_numbers_nor_one_to_write_to(small, tmp_path):
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(InputError, match=r"--data.*not a folder"):
-        paper_files.locate(file)
+        published_files.locate(file)
     for out in (file, file / "out"):
         with pytest.raises(InputError, match=r"--out.*not a folder"):
-            paper_run.recompute(put(tmp_path / "numbers"), out, print)
+            command.recompute(put(tmp_path / "numbers"), out, print)
 
 
 def test_papermill_is_there_without_the_slow_grammar_of_addresses():
@@ -344,11 +347,11 @@ def notebook(path: Path, work: str) -> Path:
 def test_what_the_notebook_makes_replaces_what_an_earlier_one_made(small, tmp_path, monkeypatch):
     data, out = put(tmp_path / "numbers"), tmp_path / "out"
     work = "import pathlib\nout = pathlib.Path(out_dir, 'tables')\nout.mkdir()\n(out / 'a.csv').write_text('a')"
-    monkeypatch.setattr(paper_run, "notebook_path", lambda name: notebook(tmp_path / "paper.ipynb", work))
+    monkeypatch.setattr(command, "notebook_path", lambda name: notebook(tmp_path / "paper.ipynb", work))
     (out / "tables").mkdir(parents=True)
     (out / "tables/old.csv").write_text("old")
     (out / "paper.ipynb").write_text("{}")
-    made = paper_run.recompute(data, out, print)
+    made = command.recompute(data, out, print)
     assert [p.name for p in made] == ["tables", "paper.ipynb", "report.html"]
     assert sorted(p.name for p in out.iterdir()) == ["paper.ipynb", "report.html", "tables"]
     assert [p.name for p in (out / "tables").iterdir()] == ["a.csv"]
@@ -356,9 +359,9 @@ def test_what_the_notebook_makes_replaces_what_an_earlier_one_made(small, tmp_pa
 
 def test_a_notebook_that_fails_leaves_the_folder_as_it_was(small, tmp_path, monkeypatch):
     data, out = put(tmp_path / "numbers"), tmp_path / "out"
-    monkeypatch.setattr(paper_run, "notebook_path", lambda name: notebook(tmp_path / "paper.ipynb", "1 / 0"))
+    monkeypatch.setattr(command, "notebook_path", lambda name: notebook(tmp_path / "paper.ipynb", "1 / 0"))
     with pytest.raises(RunFailed, match="ZeroDivisionError"):
-        paper_run.recompute(data, out, print)
+        command.recompute(data, out, print)
     assert list(out.iterdir()) == []
 
 

@@ -1,13 +1,13 @@
-"""The published numbers judged twice: what the project's register of quirks says, recomputed; and simulated numbers."""
+"""The published numbers judged by both protocols, as in the project's register of quirks; and simulated numbers."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from fitlib.paper import findings_on_tests, study
-from fitlib.paper.findings_on_metrics import relabelled
+from fitlib.paper.findings_on_metrics import label_changes
 from fitlib.paper.review import Review, agreement, equal_rows, samples
-from fitlib.paper.simulated_numbers import simulated
+from fitlib.paper.simulated_numbers import simulate
 from fitlib.report import vocabulary
 from fitlib.tables import schemas
 
@@ -23,7 +23,7 @@ def published(data_dir) -> Review:
 
 @pytest.fixture(scope="module")
 def example() -> Review:
-    return review_of(simulated(np.random.default_rng(1)))
+    return review_of(simulate(np.random.default_rng(1)))
 
 
 def finding(review: Review, quirk: str):
@@ -38,7 +38,7 @@ def test_forced_zeros_of_eofp_are_found_and_the_labels_that_they_moved(published
     frame, text = finding(published, "Q4")
     touched = frame.loc[frame["forced"] != "0", "forced"].astype(float)
     assert (touched.min(), touched.max()) == (1.1, 5.4)
-    assert relabelled(published, "EOFP") == ["C-A5: −, NS becomes −, +", "I-R3: +, + becomes +, NS"]
+    assert label_changes(published, "EOFP") == ["C-A5: −, NS becomes −, +", "I-R3: +, + becomes +, NS"]
     assert "The same move with the smallest and with the largest weight" in text and "EOTP stays as published" in text
 
 
@@ -96,7 +96,7 @@ def test_counts_of_techniques_and_of_variance_labels(published):
 def test_headline_claims_hold_but_for_the_number_of_techniques(published):
     claims = findings_on_tests.claims(published).set_index("Claim")
     assert claims.index[claims["Same"] == "no"].tolist() == ["Techniques with a variance label +"]
-    assert findings_on_tests.told(claims.reset_index()) == (
+    assert findings_on_tests.claims_summary(claims.reset_index()) == (
         "4 of 5 headline claims come out the same; not so: Techniques with a variance label +."
     )
 
@@ -125,7 +125,7 @@ def test_the_table_has_its_schema_and_reads_back_equal(example, tmp_path):
     assert len(example.table) == 22 * 7 and example.table.columns.tolist() == list(schemas.REVIEW)
 
 
-def test_agreement_says_whether_label_and_verdict_are_the_same(example):
+def test_agreement_is_whether_label_and_verdict_are_the_same(example):
     same = {("-", "fairer"), ("+", "less fair"), ("NS", "equivalent"), ("NS", "undecided")}
     pairs = zip(example.table["label_mean"], example.table["verdict"], strict=True)
     assert [pair in same for pair in pairs] == (example.table["agreement_mean"] == "yes").tolist()
@@ -168,7 +168,7 @@ def test_what_stays_as_published_is_noted(example):
 # Findings
 
 
-def test_every_finding_speaks_in_sentences_without_nan(example):
+def test_every_finding_consists_of_sentences_without_nan(example):
     for found in findings_on_tests.findings(example):
         cells = found.frame.astype(str).to_numpy().ravel().tolist()
         text = " ".join([*found.sentences, *cells, found.method])
@@ -177,7 +177,7 @@ def test_every_finding_speaks_in_sentences_without_nan(example):
     assert [f.quirk for f in findings_on_tests.findings(example, "Q6", "Q4")] == ["Q6", "Q4"]
 
 
-def test_numbers_without_defects_have_nothing_to_tell():
+def test_numbers_without_defects_have_no_findings():
     rng = np.random.default_rng(0)
     values = {
         t: {m: rng.uniform(0.2, 0.4, size=(8, 3)) for m in vocabulary.BIAS_METRICS} for t in ("S-Base", "S-GR", "S-DI2")
@@ -185,9 +185,15 @@ def test_numbers_without_defects_have_nothing_to_tell():
     overall = {t: {m: x.mean(axis=1) for m, x in metrics.items()} for t, metrics in values.items()}
     performance = {t: rng.uniform(0.7, 0.8, size=8) for t in values}
     review = Review(overall, values, performance, {"S-GR": "S-Base", "S-DI2": "S-Base"})
-    said = {f.quirk: f.sentences[0] for f in findings_on_tests.findings(review, "Q4", "Q5", "Q6", "Q20")}
-    assert said["Q4"] == "No value was forced to zero." and said["Q5"] == "Every class is predicted in every run."
-    assert said["Q6"] == "No value of BA is out of place." and said["Q20, Q8"] == "No baseline is constant."
+    first_sentences = {f.quirk: f.sentences[0] for f in findings_on_tests.findings(review, "Q4", "Q5", "Q6", "Q20")}
+    assert (
+        first_sentences["Q4"] == "No value was forced to zero."
+        and first_sentences["Q5"] == "Every class is predicted in every run."
+    )
+    assert (
+        first_sentences["Q6"] == "No value of BA is out of place."
+        and first_sentences["Q20, Q8"] == "No baseline is constant."
+    )
 
 
 def test_views_show_a_cell_per_technique_and_metric(example):
@@ -198,7 +204,7 @@ def test_views_show_a_cell_per_technique_and_metric(example):
     assert (costs["Bias fell"].astype(int) == costs["any of them"].astype(int) + costs["none"].astype(int)).all()
 
 
-def test_captions_say_n_what_varied_and_that_numbers_are_simulated(example):
+def test_captions_have_n_what_varied_and_that_numbers_are_simulated(example):
     text = findings_on_tests.caption(example, note="SIMULATED numbers.")
     assert text.startswith("SIMULATED numbers. n = 16 runs per technique. Varied: ") and "Fixed: one seed." in text
 

@@ -1,4 +1,4 @@
-"""The strict reading recovered from published values: made from counts, where the truth is known."""
+"""The strict reading is recovered from published values, here computed from counts, so that the truth is known."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,10 @@ import pytest
 from fitlib.metrics.bias_metrics import METRICS, PUBLISHED
 from fitlib.metrics.counts import Cells
 from fitlib.paper import study
-from fitlib.paper.simulated_numbers import simulated
+from fitlib.paper.simulated_numbers import simulate
 from fitlib.paper.strict_reading import (
     fpsf_weights,
-    nobody_predicted,
+    never_predicted,
     over_common_classes,
     realigned_ba,
     recovered_eofp,
@@ -36,7 +36,7 @@ def both(cells: Cells, metric: str) -> tuple[np.ndarray, np.ndarray]:
 
 def test_classes_that_nobody_predicts_are_exactly_the_undefined_ones(cells):
     (dp, _), (di, strict) = both(cells, "DP"), both(cells, "DI")
-    assert np.isnan(strict).any() and np.array_equal(nobody_predicted(dp, di), np.isnan(strict))
+    assert np.isnan(strict).any() and np.array_equal(never_predicted(dp, di), np.isnan(strict))
     assert np.array_equal(strict_di(dp, di), strict, equal_nan=True)
 
 
@@ -52,7 +52,7 @@ def test_ba_with_more_values_than_defined_classes_is_refused():
         realigned_ba(np.full((2, 3), 0.1), np.array([[False, True, False]] * 2))
 
 
-def test_eofp_lost_to_a_zero_is_had_back_from_fpsf(cells):
+def test_eofp_lost_to_a_zero_is_recovered_from_fpsf(cells):
     (eofp, strict), (fpsf, _) = both(cells, "EOFP"), both(cells, "FPSF")
     weights = fpsf_weights(eofp, fpsf)
     recovered, stood_in = recovered_eofp(eofp, fpsf, weights)
@@ -60,7 +60,7 @@ def test_eofp_lost_to_a_zero_is_had_back_from_fpsf(cells):
     assert recovered[~stood_in] == pytest.approx(strict[~stood_in], rel=1e-12)
 
 
-def test_a_weight_that_no_run_shows_is_stood_in_for(cells):
+def test_a_weight_that_no_run_shows_is_substituted(cells):
     (eofp, strict), (fpsf, _) = both(cells, "EOFP"), both(cells, "FPSF")
     eofp = np.where(np.arange(12) == 2, 0.0, eofp)
     weights = fpsf_weights(eofp, fpsf)
@@ -84,7 +84,7 @@ def test_common_classes_are_those_defined_in_every_run_of_both():
 
 
 def test_techniques_on_one_evaluation_set_share_their_weights():
-    numbers = simulated(np.random.default_rng(2))
+    numbers = simulate(np.random.default_rng(2))
     weights = shared_weights(numbers.per_class, study.BASELINES)
     assert weights["C-A4"] is weights["C-Base"] and weights["C-R1"] is not weights["C-Base"]
     strict = strict_values(numbers.per_class, study.BASELINES)
@@ -92,7 +92,7 @@ def test_techniques_on_one_evaluation_set_share_their_weights():
 
 
 def test_simulated_numbers_have_the_shapes_of_the_published_ones():
-    numbers, again = simulated(np.random.default_rng(0)), simulated(np.random.default_rng(0))
+    numbers, again = simulate(np.random.default_rng(0)), simulate(np.random.default_rng(0))
     assert list(numbers.overall) == list(numbers.per_class) == list(numbers.performance) == list(study.TECHNIQUES)
     for technique, metrics in numbers.per_class.items():
         assert np.array_equal(metrics["BA"], again.per_class[technique]["BA"])
