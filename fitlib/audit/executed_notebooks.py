@@ -104,6 +104,7 @@ def check_cells(found: Verification, notebooks: Sequence[Executed], custom: Iter
     """
     custom_originals = _custom_originals(custom)
     originals = {digest_file(path): _cells(path) for path in map(notebook_path, KINDS) if path.is_file()}
+    # Grouped by source, so that without the original the most frequent copy can take its place.
     groups: dict[tuple[str, str], list[Executed]] = {}
     for notebook in notebooks:
         groups.setdefault((notebook.kind, notebook.source), []).append(notebook)
@@ -134,6 +135,7 @@ def _custom_originals(paths: Iterable[Path]) -> dict[str, tuple[Cell, ...]]:
 
 def _check_custom_cells(found: Verification, copies: Sequence[Executed], original: tuple[Cell, ...] | None) -> None:
     """Compare the code cells of copies; the text between them is not part of the recorded hash."""
+    # A copy whose code cells still have the recorded hash is as good as the original.
     whole = next((copy.cells for copy in copies if copy.code == copy.source), ())
     for copy in (copy for copy in copies if copy.code != copy.source):
         if not original and not whole:

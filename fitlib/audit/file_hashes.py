@@ -66,6 +66,7 @@ def _manifest(found: Verification) -> dict[str, str] | None:
         found.root = str(expected["root"])
         if manifest.get("root") != found.root:
             found.add_deviation("MANIFEST.json", "its root hash is not the hash of its list")
+        # The text too: a duplicate key, for example, would not survive parsing.
         elif text != json_text(expected):
             found.add_deviation("MANIFEST.json", "not formatted byte for byte as fitlib writes it")
         return dict(files)

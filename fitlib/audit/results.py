@@ -57,6 +57,7 @@ def _result_folder(
     """Return plan and evidence, from the declared plan and records if readable, else from the executed statistics."""
     given = statistics.parameters if statistics else {}
     claimed = [entry for entry in given.get("evidence") or [] if isinstance(entry, dict)]
+    # What the statistics claim is the fallback, replaced below by what the records give.
     plan, evidence, inputs = given.get("plan"), claimed, None
     if runs.experiment and found.left_out and any(spec.source.checked for spec in runs.experiment.trainings):
         found.add_remark(
@@ -144,6 +145,7 @@ def _metrics(found: Verification, results: ResultFolder, technique: str, trained
         return None  # none of its runs is finished
     executed = read_executed(found, folder / "metrics.ipynb", folder / RECORD)
     if executed and (trained or files):
+        # Only the files' places within the folder are compared, as the folder may have been moved.
         given = _relocated(executed.parameters.get("predictions"), RUN_PATH if trained else ANALYSED_PATH)
         relocated = Executed(executed.name, (), {**executed.parameters, "predictions": given}, "")
         expected = {arm: {**g, "predictions": _relative(found, g["predictions"])} for arm, g in files.items()}

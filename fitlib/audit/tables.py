@@ -64,6 +64,7 @@ def _technique(found: Verification, results: ResultFolder, technique: str, folde
     if not stored.is_dir() and technique not in results.predictions:
         return True  # none of its runs is finished, so nothing is missing
     tables = {name: stored / f"{name}.parquet" for name in LONG}
+    # An altered table of random draws cannot be taken over as stored, so it is derived like the others.
     full = found.full or not all(found.is_unaltered(tables[name]) for name in DRAWN)
     if technique in results.predictions:
         with found.reading(stored):

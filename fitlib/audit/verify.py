@@ -43,6 +43,7 @@ def verify(
         )
     if is_locked(paths):
         raise RunFailed(f"{root} is in use: wait until it is done")
+    # Files first: an altered one is reported once, and later steps do not rely on it.
     found = check_files(root, kept, full, displayed_as, left_out)
     trained = any(path.exists() or found.is_missing(path) for path in (paths.declared, root / "runs"))
     runs = check_runs(found) if trained else Runs()

@@ -47,6 +47,7 @@ def analyze(
     any work for anything wrong with the predictions, and for an `out` that contains anything but an earlier analysis.
     """
     _check_out(folder, out)
+    # Everything is read and checked before the folder is locked and anything in it replaced.
     paths, choices = ExperimentPaths(out), choices or Choices()
     found, write = normalise_predictions(folder, paths, choices)
     _check_names(folder, found["runs"])

@@ -74,6 +74,7 @@ def roles_of(where: str, columns: Sequence[str], given: Mapping[str, str], optio
         if column not in columns:
             problem = f"no column {one_line(column, 40)!r} ({role})"
             raise InputError(where, "--column", f"{role}={column}", problem, suggestion(column, columns))
+    # Given columns first, then fitlib's headings, then common names: each step sees only the columns left.
     heads = {role.partition(".")[0] for role in given}
     found = dict(given) | _by_heading(where, [c for c in columns if c not in given.values()], heads)
     for role in ("idx", "ground_truth", "prediction", "protected", "score", "unit", *optional):

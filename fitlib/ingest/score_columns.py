@@ -39,6 +39,7 @@ def usable_scores(
     if not found or several or (len(names) > 2 and len(found) < len(names)):
         problem = f"their columns name {list_values(scores)}, the classes are {list_values(names)}"
         return {}, f"Scores{{}} not used: {problem}."
+    # With two classes the score of the later one is enough; the other's is its complement.
     used = {1: found[1]} if len(names) == 2 and 1 in found else dict(sorted(found.items()))
     whose = f"class {names[next(iter(used))]}" if len(used) == 1 else "the classes"
     return used, f"Scores{{}} read as those of {whose}, as the names of their columns say."

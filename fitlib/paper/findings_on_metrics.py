@@ -114,6 +114,7 @@ def _other_weights(review: Review) -> str:
     middle = label_changes(review, "EOFP")
     for stand_in in (np.min, np.max):
         other = Review(review.overall, review.per_class, review.performance, review.baselines)
+        # Fill the cached property, so that labels are recomputed with the other weights.
         vars(other)["strict"] = strict_values(review.per_class, review.baselines, stand_in)
         if label_changes(other, "EOFP") != middle:
             return "With the smallest or largest weight standing in, other labels move: so this is not settled."
@@ -207,6 +208,7 @@ def _misaligned(review: Review, technique: str, undefined: np.ndarray) -> dict[s
         }.items()
     ):
         worst = int(np.argmax(ranges))
+        # Columns need distinct names; trailing spaces keep the header the same for readers.
         row |= {name: points(ranges[worst]), "class" + " " * spaces: str(worst)}
     return row
 
@@ -214,6 +216,7 @@ def _misaligned(review: Review, technique: str, undefined: np.ndarray) -> dict[s
 def _defined_range(values: Values) -> Values:
     """Return the largest minus the smallest defined value of each class; 0 if none is defined."""
     undefined = np.isnan(values)
+    # -1 and 2 are outside the metric's range, so they are never the extreme of a class with a defined value.
     high, low = np.where(undefined, -1.0, values).max(axis=0), np.where(undefined, 2.0, values).min(axis=0)
     return np.where(undefined.all(axis=0), 0.0, high - low)
 

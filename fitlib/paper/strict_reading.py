@@ -54,6 +54,7 @@ def realigned_ba(ba: Values, undefined: NDArray[np.bool_]) -> Values:
     """
     if (ba[np.arange(ba.shape[1]) >= (~undefined).sum(axis=1, keepdims=True)] != 0).any():
         raise ValueError("BA has more values than defined classes")
+    # The k-th defined class has the k-th published value.
     position = np.cumsum(~undefined, axis=1) - 1
     return np.where(undefined, np.nan, np.take_along_axis(ba, np.maximum(position, 0), axis=1))
 
@@ -70,6 +71,7 @@ def fpsf_weights(eofp: Values, fpsf: Values) -> Values:
     group), so all runs on one set share it.
     """
     ratio = np.divide(fpsf, eofp, out=np.full(eofp.shape, np.nan), where=eofp > 0)
+    # NaN sorts last, so the first n_defined values are the defined ones; the lower middle is one that occurred.
     n_defined, ordered = (~np.isnan(ratio)).sum(axis=0), np.sort(ratio, axis=0)
     middle = np.maximum(n_defined - 1, 0) // 2
     return np.take_along_axis(ordered, middle[None], axis=0)[0]

@@ -132,6 +132,7 @@ def _parse(content: bytes) -> dict[str, list[str]]:
         if getattr(event, "tag", None) is not None or isinstance(event, yaml.AliasEvent):
             line = event.start_mark.line + 1 if event.start_mark else "unknown"
             raise ValueError(f"line {line}: neither tags nor aliases are read")
+        # A scalar is a key outside a sequence, and a value inside one.
         if isinstance(event, yaml.ScalarEvent) and values is None:
             key = event.value
         elif isinstance(event, yaml.ScalarEvent) and values is not None:
