@@ -34,7 +34,7 @@ import psutil
 import yaml
 
 from fitlib.storage.paths import ExperimentPaths
-from fitlib.storage.records import altered, read_record
+from fitlib.storage.records import altered_outputs, read_record
 
 TRAINING = """
 import time
@@ -238,7 +238,7 @@ def _check(place: Place, before: dict[str, str], family: list[psutil.Process], o
     """Note what was lost, made again, believed though it was half, or left behind."""
     after = place.finished()
     outcome.wrong += [f"{name} was lost or made again" for name, record in before.items() if after.get(name) != record]
-    halves = [name for name in after if altered(place.root / name, read_record(place.root / name))]
+    halves = [name for name in after if altered_outputs(place.root / name, read_record(place.root / name))]
     outcome.wrong += [f"{name} counts as done, but is half" for name in halves]
     _, alive = psutil.wait_procs(family, timeout=10)
     outcome.wrong += [f"process {p.pid} was left: {_told(p)}" for p in alive if _told(p)]

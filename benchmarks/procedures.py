@@ -114,7 +114,7 @@ def studentised(b: Values, t: Values, rng: np.random.Generator, permutations: in
     return np.concatenate([_studentised(b[part], t[part], ways) for part, ways in zip(parts, dealt, strict=True)])
 
 
-def _studentised(b: Values, t: Values, dealt: permutation.Dealt) -> Values:
+def _studentised(b: Values, t: Values, dealt: permutation.Assignments) -> Values:
     values = np.concatenate([b, t], axis=1)
     values = values - values.mean(axis=1, keepdims=True)
     observed = (np.arange(values.shape[1]) >= b.shape[1])[None]

@@ -19,7 +19,7 @@ import numpy as np
 from measure import machine, ratio, spread, table
 
 from fitlib.report import pages
-from fitlib.storage.predictions import write
+from fitlib.storage.predictions import write_predictions
 
 MOST_MB = 20
 REPETITIONS = 3
@@ -37,7 +37,7 @@ def simulate(folder: Path, techniques: int, runs: int, classes: int, rows: int) 
         for run in range(runs):
             changed = rng.random(rows) < 0.04
             predicted = np.where(changed, rng.integers(0, classes, rows), usual)
-            write(place / f"run-{run:02d}.parquet", np.arange(rows), truth, predicted, group)
+            write_predictions(place / f"run-{run:02d}.parquet", np.arange(rows), truth, predicted, group)
 
 
 def analyse(folder: Path, out: Path) -> str:

@@ -53,12 +53,12 @@ def _file_digest(path: str, size: int, modified: int) -> str:
     return digest_file(path)
 
 
-def left_out(module: str) -> bool:
+def is_excluded(module: str) -> bool:
     """Return whether a module of fitlib is excluded from keys and fingerprints.
 
     No number depends on the registry: it looks code up by name, and whatever it finds has a digest of its own.
 
-    >>> left_out("fitlib.experiment.registry.methods"), left_out("fitlib.metrics.counts")
+    >>> is_excluded("fitlib.experiment.registry.methods"), is_excluded("fitlib.metrics.counts")
     (True, False)
     """
     return module in EXCLUDED or f"{module}.".startswith(f"{REGISTRY}.")

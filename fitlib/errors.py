@@ -52,7 +52,7 @@ def did_you_mean(name: str, names: Iterable[str], otherwise: str) -> str:
     return f"did you mean '{close[0]}'?" if close else otherwise
 
 
-def known(where: str, field: str, name: str, names: Iterable[str]) -> str:
+def one_of(where: str, field: str, name: str, names: Iterable[str]) -> str:
     """Return `name` if it is one of `names`; raise InputError with the nearest of them otherwise."""
     names = list(names)
     if name in names:

@@ -13,7 +13,7 @@ NOT_ESTIMABLE, NO_TEST = "not estimable", "no test"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def missing(value: object) -> bool:
+def is_missing(value: object) -> bool:
     """Return whether a value is None, NaN, pandas' NA or the empty string."""
     return value is None or value == "" if isinstance(value, str) or value is None else bool(pd.isna(value))
 
@@ -24,7 +24,7 @@ def decimals(value: float, places: int = 2, signed: bool = False) -> str:
     >>> decimals(-1.234), decimals(0.0004), decimals(0.0), decimals(float("nan"))
     ('−1.23', '0.0004', '0', 'not estimable')
     """
-    if missing(value):
+    if is_missing(value):
         return NOT_ESTIMABLE
     value = float(value)
     text = f"{abs(value):.{places}f}"
@@ -40,7 +40,7 @@ def points(value: float, signed: bool = False) -> str:
     >>> points(0.0321), points(0.0321, signed=True)
     ('3.21', '+3.21')
     """
-    return NOT_ESTIMABLE if missing(value) else decimals(100 * float(value), signed=signed)
+    return NOT_ESTIMABLE if is_missing(value) else decimals(100 * float(value), signed=signed)
 
 
 def scientific(value: float) -> str:
@@ -59,7 +59,7 @@ def probability(p: float) -> str:
     >>> [probability(p) for p in (0.0000033, 0.0123, 0.5, 0.999, None)]
     ['3.3×10⁻⁶', '0.012', '0.50', '> 0.99', 'no test']
     """
-    if missing(p):
+    if is_missing(p):
         return NO_TEST
     p = float(p)
     if p in (0.0, 1.0):
@@ -73,15 +73,15 @@ def span(low: float, high: float, scale: float = 100.0, places: int = 2) -> str:
     >>> span(-0.012, 0.0031)
     '[−1.20, 0.31]'
     """
-    if missing(low) or missing(high):
+    if is_missing(low) or is_missing(high):
         return NOT_ESTIMABLE
     return f"[{decimals(scale * float(low), places)}, {decimals(scale * float(high), places)}]"
 
 
-def listed(items: Iterable[object], most: int = 4) -> str:
+def join_items(items: Iterable[object], most: int = 4) -> str:
     """Join items as in a sentence; beyond `most` the rest is counted, and no items are "none".
 
-    >>> listed("abc"), listed("abcdefg"), listed([])
+    >>> join_items("abc"), join_items("abcdefg"), join_items([])
     ('a, b and c', 'a, b, c, d and 3 more', 'none')
     """
     names = [str(item) for item in items]
@@ -101,13 +101,13 @@ def count(n: int, noun: str, plural: str = "") -> str:
 
 def power(value: float) -> str:
     """Format the power of a test: never as certainty, and "–" where there is none."""
-    return "> 0.99" if not missing(value) and value > 0.99 else "–" if missing(value) else probability(value)
+    return "> 0.99" if not is_missing(value) and value > 0.99 else "–" if is_missing(value) else probability(value)
 
 
-def ranged(values: pd.Series, show: Callable[[float], str] = probability) -> str:
+def value_range(values: pd.Series, show: Callable[[float], str] = probability) -> str:
     """Format the range of values, probabilities by default.
 
-    >>> ranged(pd.Series([0.64, 0.12, 0.3]))
+    >>> value_range(pd.Series([0.64, 0.12, 0.3]))
     '0.12 to 0.64'
     """
     low, high = show(values.min()), show(values.max())

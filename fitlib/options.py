@@ -16,7 +16,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-def expanded(path: str) -> str:
+def expand_path(path: str) -> str:
     """Return a path with `$NAME`, `${NAME}` and `~` filled in; raise ValueError if a variable is not set."""
     full = os.path.expanduser(os.path.expandvars(path))
     missing = re.search(r"\$\{?(\w+)\}?", full)
@@ -26,7 +26,7 @@ def expanded(path: str) -> str:
 
 
 def _check_expandable(path: str) -> str:
-    expanded(path)
+    expand_path(path)
     return path
 
 

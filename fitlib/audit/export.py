@@ -1,6 +1,6 @@
 """Export of an experiment as one file: its folder unchanged, the notebooks, the software, and RO-Crate metadata.
 
-Files with a row for each person tested (`fitlib.storage.manifest.personal`) are left out by default. The archive has
+Files with a row for each person tested (`fitlib.storage.manifest.is_personal`) are left out by default. The archive has
 fixed dates and sorted names, so that equal content gives equal bytes.
 """
 
@@ -24,12 +24,12 @@ from fitlib.digest import digest_file, digest_json
 from fitlib.errors import InputError, RunFailed
 from fitlib.execution.analysis_tasks import STATISTICS
 from fitlib.experiment.notebooks import injected_parameters, notebook_path, read_notebook
-from fitlib.formatting import count, listed
+from fitlib.formatting import count, join_items
 from fitlib.report.vocabulary import data_name, noise, seed
 from fitlib.storage.atomic_files import json_text, read_json
 from fitlib.storage.keys import versions
 from fitlib.storage.lock import is_locked
-from fitlib.storage.manifest import covered, personal
+from fitlib.storage.manifest import covered_files, is_personal
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import RECORD
 from fitlib.tables.metric_series import main_arms
@@ -69,9 +69,9 @@ def export(paths: ExperimentPaths, target: Path, predictions: bool = False) -> E
     """
     _check_target(target)
     _check_finished(paths)
-    names = [*covered(paths), paths.manifest.name]
-    rows = [name for name in names if personal(name)]
-    kept = names if predictions else [name for name in names if not personal(name)]
+    names = [*covered_files(paths), paths.manifest.name]
+    rows = [name for name in names if is_personal(name)]
+    kept = names if predictions else [name for name in names if not is_personal(name)]
     analyses = list(_analyses(paths))
     beside = _beside(paths, analyses)
     members = {**{f"{_folder(paths)}/{name}": paths.root / name for name in kept}, **beside}
@@ -167,12 +167,14 @@ def _published(paths: ExperimentPaths) -> str:
 def _description(plans: Sequence[Mapping], rows: Sequence[str], predictions: bool) -> str:
     techniques = [technique["technique"] for plan in plans for technique in plan["techniques"]]
     arms = list(dict.fromkeys(f"{noise(arm)}, seed {seed(arm)}" for plan in plans for arm in main_arms(plan)))
-    runs = listed(dict.fromkeys(str(arm["runs"]) for plan in plans for arm in main_arms(plan)))
+    runs = join_items(dict.fromkeys(str(arm["runs"]) for plan in plans for arm in main_arms(plan)))
     held = f"It holds {count(len(rows), 'file')} with rows of persons (predictions, votes): they can be personal data."
     rows_held = held if predictions else f"{_kept_out(len(rows))}." if rows else "It holds no rows of persons."
     return (
-        f"{runs} planned runs of each of {count(len(techniques), 'technique')} ({listed(techniques, 30)}). What varied "
-        f"between runs: noise {listed(arms, 8)}. Open report.html; fitlib verify checks everything again. {rows_held}"
+        f"{runs} planned runs of each of {count(len(techniques), 'technique')} ({join_items(techniques, 30)}). "
+        "What varied "
+        f"between runs: noise {join_items(arms, 8)}. Open report.html; fitlib verify checks everything again. "
+        f"{rows_held}"
     )
 
 
@@ -180,7 +182,7 @@ def _kept_out(number: int) -> str:
     return KEPT_OUT.format(count(number, "file"))
 
 
-def told(done: ExportedArchive) -> list[str]:
+def export_summary(done: ExportedArchive) -> list[str]:
     """Return the lines that the command prints: archive, root hash, and what was left out."""
     size = f"{done.size / 1e6:.1f} MB"
     lines = [f"{done.path}: {count(done.files, 'file')}, {size}; root hash of MANIFEST.json: {done.root}"]
@@ -233,7 +235,7 @@ def _requirements(found: Mapping) -> str:
     packages = dict(text.rpartition(" ")[::2] for line in found["runs"]["packages"] for text in line.split(", "))
     packages |= {name: text for name, text in found["statistics"].items() if name not in (*packages, "python")}
     lines = [f"{name}=={text}" for name, text in sorted(packages.items())]
-    python = listed(found["runs"]["python"] or [found["statistics"].get("python", "not recorded")])
+    python = join_items(found["runs"]["python"] or [found["statistics"].get("python", "not recorded")])
     return "\n".join([f"# fitlib {found['fitlib']}; Python of the runs: {python}", *lines]) + "\n"
 
 

@@ -12,15 +12,15 @@ from fitlib.audit.deviations import Json, Verification
 from fitlib.digest import digest_file
 from fitlib.execution.analysis_tasks import REPORT, STATISTICS
 from fitlib.storage.atomic_files import json_text
-from fitlib.storage.manifest import OUTSIDE, covered, manifest_of
-from fitlib.storage.records import RECORD, well_formed
+from fitlib.storage.manifest import UNCOVERED_FILES, covered_files, manifest_of
+from fitlib.storage.records import RECORD, is_well_formed
 
 HASH = 12  # hex digits shown of a hash
 
 
 def hash_files(found: Verification) -> None:
     """Hash every file that the manifest covers; remark on hidden ones, which are ignored."""
-    for name in (name for name in covered(found.paths) if name not in found.left_out):
+    for name in (name for name in covered_files(found.paths) if name not in found.left_out):
         with found.reading(found.paths.root / name):
             found.hashes[name] = digest_file(found.paths.root / name)
     files = (found.name_of(path) for path in found.paths.root.rglob("*") if path.is_file())
@@ -119,7 +119,7 @@ def record_of(found: Verification, path: Path) -> Json | None:
         return None
     with found.reading(path):
         record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict) or not well_formed(record):
+        if not isinstance(record, dict) or not is_well_formed(record):
             raise ValueError("not a record, or its key is not the hash of its parts")
         return record
     return None
@@ -132,7 +132,7 @@ def _check_outputs(found: Verification, record_name: str, record: Mapping) -> No
         if name in found.left_out:
             continue
         if name not in found.hashes:
-            if name not in OUTSIDE and not found.is_missing(found.paths.root / name):
+            if name not in UNCOVERED_FILES and not found.is_missing(found.paths.root / name):
                 found.missing.add(name)
                 found.add_deviation(name, f"missing: {record_name} lists it")
         elif found.hashes[name] != described.get("sha256") and name not in found.altered:

@@ -16,7 +16,7 @@ from fitlib.execution.analysis_tasks import STATISTICS, AnalysisInputs, descript
 from fitlib.experiment.plan import State
 from fitlib.ingest.analyze import recorded_inputs
 from fitlib.ingest.normalise import MAPPING
-from fitlib.statistics.run_identity import done_runs
+from fitlib.statistics.run_identity import finished_runs
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import RECORD, read_record
 
@@ -166,7 +166,7 @@ def _recorded_predictions(
     files: dict[str, Json] = {}
     hashes: dict[str, str] = {}
     for arm in results.plan["arms"]:
-        for entry in done_runs(results.evidence, training, arm["arm"]) if arm["role"] != "control" else ():
+        for entry in finished_runs(results.evidence, training, arm["arm"]) if arm["role"] != "control" else ():
             given = files.setdefault(arm["arm"], {"seed": arm["seed"], "predictions": {}})
             path = found.paths.root / folder_name(entry) / "predictions" / f"{technique}.parquet"
             given["predictions"][str(entry["run"])] = path

@@ -28,7 +28,7 @@ from fitlib.storage.atomic_files import read_json
 from fitlib.storage.code_digest import code_digest
 from fitlib.storage.keys import versions
 from fitlib.storage.paths import ExperimentPaths
-from fitlib.storage.predictions import crossed, stack, write_table
+from fitlib.storage.predictions import cross_attributes, stack, write_table
 from fitlib.storage.records import RECORD
 from fitlib.tables import all_tables
 from fitlib.tables.epochs import gather_history
@@ -89,7 +89,7 @@ def _derive(results: ResultFolder, technique: str, folder: Path, full: bool) -> 
     for arm, given in results.predictions[technique].items():
         runs = stack(given["predictions"], described["n_classes"], described["n_groups"])
         for names in described["cross"]:
-            runs = crossed(runs, names)
+            runs = cross_attributes(runs, names)
         arms[arm] = (given["seed"], runs)
     for name, table in technique_tables(technique, arms, full).items():
         write_table(folder / f"{name}.parquet", table, name)

@@ -26,7 +26,7 @@ from fitlib.digest import digest_file
 from fitlib.errors import InputError, RunFailed
 from fitlib.formatting import count
 from fitlib.storage.atomic_files import read_json
-from fitlib.storage.manifest import personal
+from fitlib.storage.manifest import is_personal
 from fitlib.storage.records import RECORD
 
 FETCH_AGAIN = "fetch the file again"
@@ -148,7 +148,7 @@ def _experiments(archive: Path, folder: Path) -> list[Path]:
 def left_out_of(root: Path) -> list[str]:
     """Return the files with rows of persons in the manifest; none if any of them exists, as then all should."""
     files = (read_json(root / "MANIFEST.json") or {}).get("files")
-    listed = sorted(name for name in files if personal(name)) if isinstance(files, dict) else []
+    listed = sorted(name for name in files if is_personal(name)) if isinstance(files, dict) else []
     return [] if any((root / name).exists() for name in listed) else [name for name in listed if _within(root, name)]
 
 

@@ -87,9 +87,9 @@ def init(options: argparse.Namespace) -> int:
 
 def _print_notes(experiment: Experiment, stream: TextIO) -> None:
     """Print notes on the data (rows left out, values filled in or guessed, duplicates) before anything is trained."""
-    from fitlib.experiment.families import notes_on
+    from fitlib.experiment.families import data_notes
 
-    for note in dict.fromkeys(note for family in experiment.families for note in notes_on(family)):
+    for note in dict.fromkeys(note for family in experiment.families for note in data_notes(family)):
         print(f"data: {note}", file=stream)
 
 

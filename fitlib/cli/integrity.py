@@ -52,9 +52,9 @@ def verify(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """Write an RO-Crate and print what it contains."""
-    from fitlib.audit.export import export, told
+    from fitlib.audit.export import export, export_summary
     from fitlib.storage.paths import ExperimentPaths
 
     done = export(ExperimentPaths(result_folder(options)), options.to, options.predictions)
-    print("\n".join(told(done)))
+    print("\n".join(export_summary(done)))
     return 0

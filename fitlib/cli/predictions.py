@@ -44,10 +44,10 @@ def analyze(options: argparse.Namespace) -> int:
     analysis = validated(Analysis, {name: getattr(options, name) for name in fields}, "analyze")
     # imported only now: a wrong value is reported without waiting for pandas
     from fitlib.ingest.analyze import analyze
-    from fitlib.ingest.column_roles import declared_roles
+    from fitlib.ingest.column_roles import parse_column_roles
     from fitlib.ingest.normalise import Choices, default_name
 
-    columns, classes = declared_roles(options.column), options.classes and tuple(options.classes)
+    columns, classes = parse_column_roles(options.column), options.classes and tuple(options.classes)
     choices = Choices(columns, classes, options.favourable)
     name = default_name(options.folder) if options.folder.is_file() else options.folder.resolve().name
     out = options.out or options.outputs / name

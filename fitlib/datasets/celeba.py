@@ -15,7 +15,7 @@ import numpy as np
 
 from fitlib.datasets.dataset import Dataset, Split
 from fitlib.datasets.images.decoding import Decoding, FileSource, decode, select_rows
-from fitlib.errors import InputError, known
+from fitlib.errors import InputError, one_of
 
 if TYPE_CHECKING:  # a data set's module does not need pydantic to be imported
     from fitlib.datasets.options import CelebAOptions
@@ -71,7 +71,7 @@ def attributes(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
     """Read columns of the attribute list, each int64 0/1 (images,); InputError where it lacks a name."""
     lines = _lines(path)
     header = lines[1].split() if len(lines) > 1 else []
-    columns = [1 + header.index(known(str(path), "attribute", name, header)) for name in names]
+    columns = [1 + header.index(one_of(str(path), "attribute", name, header)) for name in names]
     rows = _cells(path, lines, 2, 1 + len(header))
     table = np.array([[row[column] == "1" for column in columns] for row in rows], np.int64)
     return list(table.reshape(-1, len(columns)).T)
@@ -81,7 +81,7 @@ def partition(path: Path) -> np.ndarray:
     """Read the number of the official part of each image, int64 (images,): 0 training, 1 validation, 2 test."""
     numbers = {str(number): number for number in OFFICIAL.values()}
     cells = [row[1] for row in _cells(path, _lines(path), 0, 2)]
-    return np.array([numbers[known(str(path), "part", cell, numbers)] for cell in cells], np.int64)
+    return np.array([numbers[one_of(str(path), "part", cell, numbers)] for cell in cells], np.int64)
 
 
 def official_parts(part: np.ndarray) -> dict[str, np.ndarray]:

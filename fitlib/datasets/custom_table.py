@@ -46,7 +46,7 @@ from fitlib.datasets.tabular.splitting import (
     parts_of_column,
 )
 from fitlib.digest import cached_file_digest, digest_json
-from fitlib.errors import InputError, RunFailed, known
+from fitlib.errors import InputError, RunFailed, one_of
 from fitlib.storage.code_digest import code_digest
 
 ENCODERS = ("scikit-learn", "numpy")  # packages that decide on the last bit of an encoded cell
@@ -196,7 +196,7 @@ def _check_roles(where: str, columns: list[str], options: TableOptions, protecte
     for role, name in named:
         if name is None:
             continue
-        known(where, role, name, columns)
+        one_of(where, role, name, columns)
         if name in roles:
             raise InputError(where, role, name, f"this column is also the {roles[name]}", "choose another column")
         roles[name] = role

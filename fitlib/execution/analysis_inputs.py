@@ -26,12 +26,12 @@ from fitlib.execution.analysis_tasks import (
 from fitlib.execution.progress import Progress
 from fitlib.execution.scheduler import Result, Task
 from fitlib.experiment.declaration import read_declared
-from fitlib.experiment.evidence import collect, experiment_plan, prediction_hashes
+from fitlib.experiment.evidence import collect_evidence, experiment_plan, prediction_hashes
 from fitlib.experiment.families import Family
 from fitlib.experiment.model import Experiment
 from fitlib.experiment.parse import check_names
 from fitlib.experiment.plan import Plan, PlannedRun, State, States
-from fitlib.recording.saved_outputs import agreed_names, other_rows, read_names
+from fitlib.recording.saved_outputs import agreed_names, read_names, rows_differ
 from fitlib.storage.journal import deviations
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths
@@ -115,7 +115,7 @@ def family_inputs(plan: Plan, family: Family, states: States) -> AnalysisInputs:
     return AnalysisInputs(
         results,
         experiment_plan(experiment, family, remarks, _declared_plan(paths)),
-        collect(of_family, results.root),
+        collect_evidence(of_family, results.root),
         {t.name: predictions[t.name] for t in experiment.techniques if t.name in predictions},
         hashes,
         [_row(run, state) for run, state in of_family],
@@ -179,7 +179,7 @@ def _other_rows(experiment: Experiment, family: Family, predictions: dict[str, d
     return [
         f"{name} was tested on other rows than {baseline}: the test set differs with the technique"
         for name, baseline in pairs
-        if {name, baseline} & custom and other_rows(Path(files[name]), Path(files[baseline]))
+        if {name, baseline} & custom and rows_differ(Path(files[name]), Path(files[baseline]))
     ]
 
 

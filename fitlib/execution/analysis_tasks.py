@@ -26,7 +26,7 @@ from fitlib.experiment import plan as plans
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.manifest import write_manifest
-from fitlib.storage.paths import ExperimentPaths, keep_failed, replace_folder
+from fitlib.storage.paths import ExperimentPaths, move_to_superseded, replace_folder
 from fitlib.storage.predictions import crossed_name
 from fitlib.storage.records import read_record, write_record
 
@@ -101,7 +101,7 @@ def _metrics_task(technique: str, inputs_of: Callable[[str], AnalysisInputs], ne
         if not result.error:
             replace_folder(Path(result.folder), latest[0].paths.technique(technique))
         elif result.folder:
-            keep_failed(latest[0].paths, Path(result.folder), f"techniques/{technique}")
+            move_to_superseded(latest[0].paths, Path(result.folder), f"techniques/{technique}")
         return ""
 
     return Task(f"metrics {technique}", "metrics", needs, job, accept)
@@ -124,7 +124,7 @@ def _statistics_task(name: str, inputs_of: Callable[[], AnalysisInputs], needs: 
         if not result.error:
             _commit_statistics(latest[0], Path(result.folder))
         elif result.folder:
-            keep_failed(latest[0].paths, Path(result.folder), "statistics")
+            move_to_superseded(latest[0].paths, Path(result.folder), "statistics")
         return ""
 
     return Task(name, "statistics", needs, job, accept)

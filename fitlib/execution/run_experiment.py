@@ -30,11 +30,11 @@ from fitlib.experiment.model import Experiment
 from fitlib.experiment.notebooks import check_parameters
 from fitlib.experiment.plan import Plan, PlannedRun, States, folder_state, selected
 from fitlib.recording import saved_outputs
-from fitlib.recording.saved_outputs import Finished
+from fitlib.recording.saved_outputs import FinishedRuns
 from fitlib.storage.journal import log_event, note_deviation
 from fitlib.storage.lock import Lock, locked
-from fitlib.storage.paths import ExperimentPaths, new_attempt, new_token, settle, supersede
-from fitlib.storage.records import FAILED, altered, read_record
+from fitlib.storage.paths import ExperimentPaths, commit_attempt, new_attempt, new_token, supersede
+from fitlib.storage.records import FAILED, altered_outputs, read_record
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def run_experiment(
             if only:
                 note_deviation(paths, f"executed in part: only {', '.join(only)}")
             done = [run for run, state in everything if state.done and run.spec.source.checked]
-            runs = Runs(plan, Finished(experiment.families, done), conditions.limits, terms)
+            runs = Runs(plan, FinishedRuns(experiment.families, done), conditions.limits, terms)
             waiting = runs.prepare([(run, state) for run, state in states if not state.done])
             analysis = ExperimentAnalysis(plan)
             tasks = [*map(runs.task, waiting), *(with_terms(task, terms) for task in analysis.tasks(waiting))]
@@ -164,7 +164,7 @@ def _refuse_altered(paths: ExperimentPaths, states: States) -> None:
     folders += sorted(folder for place in ("", "families/*/") for folder in paths.root.glob(f"{place}techniques/*"))
     for folder in folders:
         record = read_record(folder)
-        for name in altered(folder, record) if record else ():
+        for name in altered_outputs(folder, record) if record else ():
             problem = "altered since it was written: its SHA-256 is not the one in its record"
             remedy = "restore it, or remove its folder and run fitlib run; fitlib verify lists every deviation"
             raise InputError("report", "file", str(folder / name), problem, remedy)
@@ -176,7 +176,7 @@ class Runs:
     finished: what earlier runs saved, with which custom trainings must agree; terms: of remote workers.
     """
 
-    def __init__(self, plan: Plan, finished: Finished, limits: Limits, terms: Terms | None):
+    def __init__(self, plan: Plan, finished: FinishedRuns, limits: Limits, terms: Terms | None):
         self._experiment, self._paths, self._finished = plan.experiment, plan.paths, finished
         self._limits, self._terms = limits, terms
 
@@ -219,7 +219,7 @@ class Runs:
         error = result.error or self._fault(run, folder)
         if error and not (folder / FAILED).exists():
             mark_failed(folder, error, run.key_parts)
-        settle(folder, run.folder)
+        commit_attempt(folder, run.folder)
         return error
 
     def _fault(self, run: PlannedRun, folder: Path) -> str:
@@ -229,7 +229,7 @@ class Runs:
                 return "its record or an output is damaged: its content is not what the run produced"
             run.spec.source.check_unchanged()
             if run.spec.source.checked:
-                saved_outputs.check(folder, run, self._finished)
+                saved_outputs.check_outputs(folder, run, self._finished)
         except (RunFailed, OSError) as error:
             return str(error)
         return ""
@@ -238,7 +238,7 @@ class Runs:
         """Commit an attempt that was finished, with the current key, when its process was killed; return whether."""
         if attempt is None or self._fault(run, attempt):
             return False
-        settle(attempt, run.folder)
+        commit_attempt(attempt, run.folder)
         log_event(self._paths, "done", task=run.name, kind="train")
         return True
 

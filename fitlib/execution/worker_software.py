@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from fitlib.digest import PACKAGE, digest_file, digest_json
 from fitlib.errors import InputError
-from fitlib.storage.keys import NUMERIC
+from fitlib.storage.keys import NUMERIC_PACKAGES
 
 FITLIB = "fitlib source"
 
@@ -18,7 +18,7 @@ FITLIB = "fitlib source"
 @cache
 def software_versions() -> Mapping[str, str]:
     """Return the versions of Python, of the packages that tasks compute with, and of fitlib's source."""
-    packages = sorted({"ipykernel", *(name for names in NUMERIC.values() for name in names)})
+    packages = sorted({"ipykernel", *(name for names in NUMERIC_PACKAGES.values() for name in names)})
     found = {"python": platform.python_version(), **{name: _version(name) for name in packages}}
     sources = sorted(path for path in PACKAGE.rglob("*.py"))
     digest = digest_json([[str(p.relative_to(PACKAGE)), digest_file(p)] for p in sources])

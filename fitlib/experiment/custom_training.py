@@ -25,7 +25,7 @@ from fitlib.experiment.code_inspection import fitlib_imports
 from fitlib.experiment.custom_fields import FITLIB_PARAMETERS
 from fitlib.experiment.notebooks import Signature, notebook_path, suggested
 from fitlib.experiment.registry.datasets import DATASETS
-from fitlib.options import expanded, options_of
+from fitlib.options import expand_path, options_of
 from fitlib.storage.code_digest import code_digest, is_module
 from fitlib.storage.keys import changed_parts, versions
 
@@ -63,7 +63,7 @@ class CustomNotebook:
     """A notebook with a `parameters` cell, which receives those of fitlib's parameters that the cell defines."""
 
     def __init__(self, given: str):
-        self.executed = Path(expanded(given))
+        self.executed = Path(expand_path(given))
         self.label, self.stem = f"notebook {self.executed.name}", self.executed.stem
 
     def signature(self, where: str) -> Signature:
@@ -240,7 +240,7 @@ class CustomTraining:
             return "", {}, set()
 
     def _inputs(self) -> list[Path]:
-        return [Path(expanded(path)) for path in self._settings.get("inputs", ())]
+        return [Path(expand_path(path)) for path in self._settings.get("inputs", ())]
 
     def _named_files(self) -> list[Path]:
         """Return the files that parameters name."""

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from fitlib.digest import digest_json
 from fitlib.errors import RunFailed
-from fitlib.experiment.families import Family, class_number, notes_on
+from fitlib.experiment.families import Family, class_number, data_notes
 from fitlib.experiment.model import Experiment, Technique
 from fitlib.experiment.plan import PlannedRun, State, States, last_line
 from fitlib.storage.atomic_files import read_json
@@ -20,7 +20,7 @@ from fitlib.storage.records import FAILED, read_record
 from fitlib.storage.run_files import FINGERPRINT_FILE
 
 
-def collect(states: States, report: Path) -> list[dict]:
+def collect_evidence(states: States, report: Path) -> list[dict]:
     """Collect one dictionary per run, as `fitlib.statistics.run_identity` expects; `status`: done, failed or missing.
 
     report: the folder of the report, which the links to the runs are relative to.
@@ -130,7 +130,7 @@ def experiment_plan(experiment: Experiment, family: Family, deviations: list[str
         "declared_hash": declared["declared_hash"],
         "declared_before_first_run": declared["finished_runs_at_declaration"] == 0,
         "deviations": deviations,
-        "notes": notes_on(family),
+        "notes": data_notes(family),
         "source": "fitlib",
     }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fitlib.digest import digest_json
-from fitlib.errors import InputError, known
+from fitlib.errors import InputError, one_of
 from fitlib.experiment.registry.datasets import DATASETS
 from fitlib.options import options_of
 
@@ -72,14 +72,14 @@ def class_number(favourable: int | str | None, classes: Sequence[str], where: st
     """
     field = "analysis.favourable"
     if isinstance(favourable, str):
-        return classes.index(known(where, field, favourable, classes))
+        return classes.index(one_of(where, field, favourable, classes))
     if favourable is not None and favourable >= len(classes):
         remedy = f"use its name, or a class number from 0 to {len(classes) - 1}"
         raise InputError(where, field, favourable, "class outside the range", remedy)
     return favourable
 
 
-def notes_on(family: Family) -> list[str]:
+def data_notes(family: Family) -> list[str]:
     """Return the remarks of a family's data sets (rows left out, values mapped), each sentence once."""
     remarks = [describe(spec.source.data).get("notes", []) for spec in family.trainings if spec.source.data]
     return list(dict.fromkeys(note for notes in remarks for note in notes))

@@ -14,12 +14,12 @@ import yaml
 from numpy.typing import NDArray
 
 from fitlib.datasets.tabular import column_guesses
-from fitlib.datasets.tabular.cells import counted
-from fitlib.datasets.tabular.column_guesses import Groups, Guess, Look, text_of
+from fitlib.datasets.tabular.cells import quantity
+from fitlib.datasets.tabular.column_guesses import ColumnProfile, Groups, Guess, text_of
 from fitlib.datasets.tabular.column_vocabulary import listing
-from fitlib.datasets.tabular.reading import PACKED, TableFile, read_table
+from fitlib.datasets.tabular.reading import DECOMPRESSORS, TableFile, read_table
 from fitlib.errors import InputError
-from fitlib.options import expanded
+from fitlib.options import expand_path
 from fitlib.storage.prediction_columns import one_line
 from fitlib.yaml_files import parse_yaml
 
@@ -34,17 +34,17 @@ class TableGuesses:
 
     file: str
     read: TableFile
-    looks: list[Look]
+    looks: list[ColumnProfile]
     target: Guess
     cut: str | None
     classes: dict[str, int]
     favourable: tuple[str | None, str]
     protected: list[Guess]
     groups: list[Groups]
-    split: tuple[Look, dict[str, list[str]]] | None
-    unit: Look | None
+    split: tuple[ColumnProfile, dict[str, list[str]]] | None
+    unit: ColumnProfile | None
     dropped: dict[str, str]
-    categorical: list[Look]
+    categorical: list[ColumnProfile]
 
     @property
     def positive(self) -> int:
@@ -53,7 +53,7 @@ class TableGuesses:
         return 1 if name is None else list(self.classes).index(name)
 
     @property
-    def features(self) -> list[Look]:
+    def features(self) -> list[ColumnProfile]:
         """The columns that have no other role and are not left out."""
         taken = {self.target.look.name, *self.dropped, *(guess.look.name for guess in self.protected)}
         taken |= {look.name for look in ((self.split[0] if self.split else None), self.unit) if look}
@@ -91,7 +91,7 @@ def inspect_table(table: Path, target: str | None, protected: Sequence[str]) -> 
     if read.table.num_columns < 2:
         problem, remedy = "only one column was found", "separate the columns by a comma, semicolon, tab or |"
         raise InputError(where, "columns", read.table.column_names[0], problem, remedy)
-    looks = [column_guesses.look_at(name, read.table[name]) for name in read.table.column_names]
+    looks = [column_guesses.profile_column(name, read.table[name]) for name in read.table.column_names]
     goal = _named(where, "--target", target, looks) if target else column_guesses.guess_target(where, looks)
     cut = _cut(where, goal.look)
     chosen = [_named(where, "--protected", name, looks) for name in protected]
@@ -102,8 +102,8 @@ def inspect_table(table: Path, target: str | None, protected: Sequence[str]) -> 
     roles = [goal.look.name, *(guess.look.name for guess in chosen)]
     unit = None if split else column_guesses.guess_unit(looks, roles)
     rest = [look for look in looks if look.name not in roles and look is not unit and not (split and look is split[0])]
-    dropped = {look.name: why for look in rest if (why := column_guesses.unfit(look, goal.look, cut))}
-    codes = [look for look in rest if look.name not in dropped and column_guesses.categorical(look)]
+    dropped = {look.name: why for look in rest if (why := column_guesses.exclusion_reason(look, goal.look, cut))}
+    codes = [look for look in rest if look.name not in dropped and column_guesses.is_categorical(look)]
     classes = _classes(goal.look, cut)
     favourable = column_guesses.favourable_of(goal.look, list(classes))
     found = TableGuesses(file, read, looks, goal, cut, classes, favourable, chosen, groups, split, unit, dropped, codes)
@@ -117,15 +117,15 @@ def _with_features(where: str, found: TableGuesses) -> TableGuesses:
     raise InputError(where, "features", [], f"no column is left as a feature ({why})", "add columns to the table")
 
 
-def _named(where: str, option: str, name: str, looks: list[Look]) -> Guess:
-    from fitlib.errors import known
+def _named(where: str, option: str, name: str, looks: list[ColumnProfile]) -> Guess:
+    from fitlib.errors import one_of
 
     plain = unicodedata.normalize("NFC", " ".join(name.split()))
-    found = known(where, option, plain, [look.name for look in looks])
+    found = one_of(where, option, plain, [look.name for look in looks])
     return Guess(next(look for look in looks if look.name == found), f"given by {option}", given=True)
 
 
-def _cut(where: str, target: Look) -> str | None:
+def _cut(where: str, target: ColumnProfile) -> str | None:
     if target.kind in ("date", "other") or target.distinct < 2:
         problem = "dates and lists are no classes" if target.distinct > 1 else "it has fewer than two values"
         raise InputError(where, "--target", target.name, problem, "choose a column with two values or more")
@@ -135,7 +135,7 @@ def _cut(where: str, target: Look) -> str | None:
     return None if column_guesses.needs_no_cut(target) else column_guesses.cut_of(target)
 
 
-def _classes(target: Look, cut: str | None) -> dict[str, int]:
+def _classes(target: ColumnProfile, cut: str | None) -> dict[str, int]:
     """Return the rows of each class by name, in the order of the class numbers."""
     if cut is None:
         return {text_of(value): rows for value, rows in target.counts}
@@ -143,7 +143,7 @@ def _classes(target: Look, cut: str | None) -> dict[str, int]:
     return {f"<={cut[1:]}": below, cut: above}
 
 
-def _check_protected(where: str, chosen: list[Guess], target: Look) -> None:
+def _check_protected(where: str, chosen: list[Guess], target: ColumnProfile) -> None:
     for place, guess in enumerate(chosen):
         twice = any(guess.look is other.look for other in chosen[:place])
         if twice or guess.look is target:
@@ -154,13 +154,13 @@ def _check_protected(where: str, chosen: list[Guess], target: Look) -> None:
             raise InputError(where, "--protected", guess.look.name, "dates and lists are no groups", remedy)
 
 
-def _split(looks: list[Look], taken: list[Look]) -> tuple[Look, dict[str, list[str]]] | None:
+def _split(looks: list[ColumnProfile], taken: list[ColumnProfile]) -> tuple[ColumnProfile, dict[str, list[str]]] | None:
     pairs = [(look, column_guesses.parts_of(look)) for look in looks if look not in taken]
     return next(((look, parts) for look, parts in pairs if parts), None)
 
 
 def _groups(
-    where: str, chosen: list[Guess], split: tuple[Look, dict] | None, given: bool
+    where: str, chosen: list[Guess], split: tuple[ColumnProfile, dict] | None, given: bool
 ) -> tuple[list[Groups], list[Guess]]:
     """Return the groups of every chosen column; drop a guessed column that does not give two groups."""
     test_rows = _test_rows(*split) if split else None
@@ -175,7 +175,7 @@ def _groups(
     return made, kept
 
 
-def _test_rows(look: Look, parts: dict[str, list[str]]) -> NDArray[np.bool_]:
+def _test_rows(look: ColumnProfile, parts: dict[str, list[str]]) -> NDArray[np.bool_]:
     return np.isin(look.codes, [code for code, (value, _) in enumerate(look.counts) if value in parts["test"]])
 
 
@@ -184,7 +184,7 @@ def _test_rows(look: Look, parts: dict[str, list[str]]) -> NDArray[np.bool_]:
 
 def describe_guesses(found: TableGuesses) -> list[str]:
     """Return a line for each guess: what, why, and the alternatives."""
-    shape = f"{counted(found.read.table.num_rows, 'row')}, {counted(len(found.looks), 'column')}"
+    shape = f"{quantity(found.read.table.num_rows, 'row')}, {quantity(len(found.looks), 'column')}"
     lines = [f"{found.file}: {'; '.join([shape, *found.read.notes])}", f"target: {_describe_target(found)}"]
     for guess, groups in zip(found.protected, found.groups, strict=True):
         lines.append(f"protected: {guess.look.name} ({_describe_protected(guess, groups)})")
@@ -219,7 +219,7 @@ def _describe_protected(guess: Guess, groups: Groups) -> str:
 
 
 def _missing(rows: int) -> list[str]:
-    return [f"{counted(rows, 'row')} without it left out"] if rows else []
+    return [f"{quantity(rows, 'row')} without it left out"] if rows else []
 
 
 def _why(guess: Guess) -> str:
@@ -263,7 +263,7 @@ def scalar(value: object) -> str:
 
 
 def _head(found: TableGuesses, path: Path) -> list[str]:
-    read = [f"{counted(found.read.table.num_rows, 'row')}, {counted(len(found.looks), 'column')}", *found.read.notes]
+    read = [f"{quantity(found.read.table.num_rows, 'row')}, {quantity(len(found.looks), 'column')}", *found.read.notes]
     return [
         *_comment(f"Made by fitlib init from {found.file}: {'; '.join(read)}."),
         "# Guesses are marked as such: correct what is wrong, then",
@@ -407,7 +407,7 @@ def _declared_path(table: Path) -> str:
     """Return the path as written in the experiment file; InputError where `$` or `~` in it would be expanded."""
     text = table.as_posix()
     try:
-        plain = expanded(text) == text
+        plain = expand_path(text) == text
     except ValueError:
         plain = False
     if not plain:
@@ -417,7 +417,7 @@ def _declared_path(table: Path) -> str:
 
 def _slug(table: Path) -> str:
     """Return a table's name as the name of an experiment: letters, digits, dots, dashes."""
-    stem = table.with_suffix("").stem if table.suffix.lower() in PACKED else table.stem
+    stem = table.with_suffix("").stem if table.suffix.lower() in DECOMPRESSORS else table.stem
     letters = unicodedata.normalize("NFKD", stem.replace("ß", "ss"))
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._") or "table"

@@ -18,7 +18,7 @@ from fitlib.experiment.registry.datasets import DATASETS
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.registry.networks import NETWORKS
 from fitlib.experiment.registry.noises import NOISES
-from fitlib.options import expanded, options_of
+from fitlib.options import expand_path, options_of
 from fitlib.storage.keys import key_parts
 
 
@@ -92,7 +92,7 @@ def _weights(network: dict) -> list[Path]:
     """Return the weight file that a network starts from, if any."""
     if not network.get("weights"):
         return []
-    path = Path(expanded(network["weights"]))
+    path = Path(expand_path(network["weights"]))
     if not path.is_file():
         remedy = "correct the path, or download torchvision's weight file to it"
         raise InputError("plan", "network.weights", network["weights"], "no such file", remedy)

@@ -162,7 +162,7 @@ def distribution(experiment: LoadedExperiment, choice: Choice) -> Picture:
         ax.set_xlabel("% of the group")
     about = "Every point is a run; mean and its 95 % interval (Student's t). No test is made here."
     texts = [f"{row.technique}: mean {fmt.points(row.mean)}" for row in summary.itertuples(index=False)]
-    alt = f"Dot plot of {_title(experiment.plan, choice)} by technique, in points. {fmt.listed(texts, 8)}."
+    alt = f"Dot plot of {_title(experiment.plan, choice)} by technique, in points. {fmt.join_items(texts, 8)}."
     return Picture(style_figures.figure_of(ax), alt, captions.caption(experiment.plan, summary["n"], about))
 
 
@@ -200,7 +200,7 @@ def run_curves(experiment: LoadedExperiment, technique: str, arm: str, run: int)
         f"{name}: {fmt.points(v)} %"
         for name, v in zip(_names(experiment.plan, last), last["test_accuracy"], strict=False)
     ]
-    alt = f"Accuracy of run-{run:02d} by epoch and group. At the end {fmt.listed(texts, 8)}."
+    alt = f"Accuracy of run-{run:02d} by epoch and group. At the end {fmt.join_items(texts, 8)}."
     return Picture(style_figures.figure_of(ax), alt, captions.caption(experiment.plan, [number], about))
 
 
@@ -320,7 +320,7 @@ def _half_width(row: Mapping, n: int) -> float:
 
 
 def _power(row: Mapping, n: int, plan: Mapping) -> float | None:
-    return None if fmt.missing(row["family_size"]) else power_at(row, n, plan["analysis"])
+    return None if fmt.is_missing(row["family_size"]) else power_at(row, n, plan["analysis"])
 
 
 @style_figures.styled

@@ -23,7 +23,7 @@ from fitlib.ingest.label_encoding import key_of
 from fitlib.ingest.normalise import FOLDER, MAPPING, Choices, normalise_predictions
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.lock import locked
-from fitlib.storage.manifest import OUTSIDE
+from fitlib.storage.manifest import UNCOVERED_FILES
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import with_crossed
 from fitlib.storage.records import RECORD
@@ -83,7 +83,7 @@ def _check_out(folder: Path, out: Path) -> None:
 def _is_analysis(out: Path) -> bool:
     """Return whether the folder is empty or that of an earlier, perhaps interrupted, analysis."""
     names = {path.name for path in out.iterdir()}
-    return FOLDER in names or all(name in OUTSIDE or name.startswith(f".{FOLDER}.") for name in names)
+    return FOLDER in names or all(name in UNCOVERED_FILES or name.startswith(f".{FOLDER}.") for name in names)
 
 
 def _check_names(folder: Path, names: Iterable[str]) -> None:

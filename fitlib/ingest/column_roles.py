@@ -38,7 +38,7 @@ SCORE = re.compile(  # "score", "proba_1", "P(yes)", "prob.>50K"; group "of": th
 )
 
 
-def declared_roles(given: Sequence[str]) -> dict[str, str]:
+def parse_column_roles(given: Sequence[str]) -> dict[str, str]:
     """Parse values of `--column`, "ROLE=COLUMN", into {role: column}.
 
     `protected=Gender` is short for `protected.Gender=Gender`. Raises InputError for any other form, an unknown role, or

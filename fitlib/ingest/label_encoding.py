@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.columns import Levels, levels_of, text_of
 from fitlib.errors import InputError
-from fitlib.formatting import listed
+from fitlib.formatting import join_items
 from fitlib.storage.prediction_columns import one_line
 
 Codes = NDArray[np.int16]  # 16 bits, as many runs are held in memory at once
@@ -142,7 +142,7 @@ def key_of(value: object) -> Hashable:
 
 def list_values(values: Iterable[object], most: int = 8) -> str:
     """Join values of a file as in a sentence, each shortened to one line."""
-    return listed((one_line(value, 40) for value in values), most)
+    return join_items((one_line(value, 40) for value in values), most)
 
 
 def _text(value: object) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.datasets.tabular.cells import counted
+from fitlib.datasets.tabular.cells import quantity
 from fitlib.digest import digest_arrays, digest_file, digest_json
 from fitlib.errors import InputError
 from fitlib.ingest.column_roles import fold_name
@@ -29,7 +29,7 @@ from fitlib.storage.atomic_files import read_json, write_json
 from fitlib.storage.code_digest import code_digest
 from fitlib.storage.keys import versions
 from fitlib.storage.paths import ExperimentPaths, new_attempt, replace_folder
-from fitlib.storage.predictions import write
+from fitlib.storage.predictions import write_predictions
 from fitlib.storage.records import read_record, write_record
 
 FOLDER, MAPPING = "predictions", "mapping.json"
@@ -241,7 +241,7 @@ def _check_values(where: str, column: str, codes: NDArray, known: NDArray, reade
     close = [name for name in valid if fold_name(name) == fold_name(value)]
     remedy = f"did you mean {close[0]!r}?" if close else f"known: {list_values(valid)}; declare all: --classes A,B,C"
     raise InputError(
-        where, column, value, f"{seen}, in {counted(int(wrong.sum()), 'row')}, the first row {row}", remedy
+        where, column, value, f"{seen}, in {quantity(int(wrong.sum()), 'row')}, the first row {row}", remedy
     )
 
 
@@ -276,7 +276,7 @@ def _write(paths: ExperimentPaths, mapping: Json, forms: Mapping[str, _Form], pa
 
 def _write_run(path: Path, form: _Form, run: RunPredictions) -> None:
     first, numbers = form.technique.first, form.classes.numbers
-    write(
+    write_predictions(
         path,
         np.arange(len(first.truth)) if first.idx is None else first.idx,
         first.truth if form.several else numbers[first.truth],

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fitlib.datasets.tabular.cells import counted
+from fitlib.datasets.tabular.cells import quantity
 from fitlib.datasets.tabular.columns import levels_of
-from fitlib.datasets.tabular.reading import PACKED, read_table
+from fitlib.datasets.tabular.reading import DECOMPRESSORS, read_table
 from fitlib.errors import InputError
 from fitlib.ingest.column_roles import guessed_roles, roles_of
 from fitlib.ingest.label_encoding import Vocabulary, list_values
 from fitlib.storage.prediction_columns import SCORES, fail_at, is_list, labels, one_line, parse_lists, scores
-from fitlib.storage.predictions import MOST_CLASSES, MOST_GROUPS, SAME_TEST_SET, attribute_of
+from fitlib.storage.predictions import MAX_CLASSES, MAX_GROUPS, SAME_TEST_SET, attribute_of
 
 SUFFIXES = ((".csv", ".tsv", ".parquet"), (".txt",))  # .txt are mostly notes: read only if there is nothing else
 UNNAMED_TECHNIQUE = ""  # technique of files directly in the folder
@@ -66,7 +66,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _suffix(path: Path) -> str:
-    bare = path.with_suffix("") if path.suffix.lower() in PACKED else path
+    bare = path.with_suffix("") if path.suffix.lower() in DECOMPRESSORS else path
     return bare.suffix.lower()
 
 
@@ -138,7 +138,7 @@ class Reader:
     """
 
     given: Mapping[str, str]
-    classes: Vocabulary = field(default_factory=lambda: Vocabulary("class", MOST_CLASSES))
+    classes: Vocabulary = field(default_factory=lambda: Vocabulary("class", MAX_CLASSES))
     groups: dict[str, Vocabulary] = field(default_factory=dict)
     names: dict[str, dict[str, int]] = field(default_factory=lambda: {"idx": {}, "unit": {}})  # of text, to numbers
     texts: dict[str, tuple[str, bool]] = field(default_factory=dict)
@@ -195,7 +195,7 @@ class Reader:
         )
 
     def _group(self, where: str, attribute: str, name: str, column: pa.ChunkedArray, missing: str) -> NDArray:
-        words = self.groups.setdefault(attribute, Vocabulary(f"group of {attribute}", MOST_GROUPS))
+        words = self.groups.setdefault(attribute, Vocabulary(f"group of {attribute}", MAX_GROUPS))
         codes = words.encode(where, name, column, missing)
         if codes.min() == codes.max():
             remedy = "give predictions for at least two groups"
@@ -223,7 +223,7 @@ class Reader:
         """Return names of rows or units as whole numbers; text is numbered in the order of its appearance."""
         if column.null_count:
             row = pc.index(column.is_null(), True).as_py()
-            problem = f"missing in {counted(column.null_count, 'row')}, the first row {row}"
+            problem = f"missing in {quantity(column.null_count, 'row')}, the first row {row}"
             raise InputError(where, name, None, problem, "fill it in")
         try:
             text, numbers = False, column.cast(pa.int64()).to_numpy()
@@ -317,7 +317,7 @@ def _row_labels(where: str, role: str, column: pa.ChunkedArray) -> tuple[tuple[s
     levels = levels_of(where, role, column)
     absent = levels.places < 0
     if absent.any():
-        problem = f"missing in {counted(int(absent.sum()), 'row')}, the first row {int(np.argmax(absent))}"
+        problem = f"missing in {quantity(int(absent.sum()), 'row')}, the first row {int(np.argmax(absent))}"
         raise InputError(where, role, None, problem, "fill it in")
     order = sorted(range(len(levels.names)), key=lambda code: natural_key(levels.names[code]))
     rank = np.empty(len(order), np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.datasets.tabular.cells import counted
+from fitlib.datasets.tabular.cells import quantity
 from fitlib.errors import InputError
 from fitlib.ingest.prediction_files import RunPredictions
 from fitlib.storage.predictions import SAME_TEST_SET, column_of
@@ -23,7 +23,7 @@ def check_unique(run: RunPredictions, names: list[str]) -> None:
     if not repeated.size:
         return
     row, times = int(repeated.min()), np.bincount(np.unique(run.idx, return_inverse=True)[1])
-    problem = f"the same idx as an earlier row, in row {row}; {counted(repeated.size, 'row')} of this kind"
+    problem = f"the same idx as an earlier row, in row {row}; {quantity(repeated.size, 'row')} of this kind"
     remedy = "give every row its own idx"
     if times.min() == times.max():
         remedy = f"every idx is there {times[0]} times: if these are runs, name their column with --column run=NAME"
@@ -78,9 +78,9 @@ def _other_rows(run: RunPredictions, first: RunPredictions, names: list[str]) ->
         problem = f"{first.where} has {len(first.truth):,} rows, and without a column idx the missing ones are unknown"
         return InputError(run.where, "rows", len(run.truth), problem, SAME_TEST_SET)
     extra, missing = np.setdiff1d(run.idx, first.idx), np.setdiff1d(first.idx, run.idx)
-    problem = f"{counted(len(missing), 'row')} of {first.where} missing, the first this one"
+    problem = f"{quantity(len(missing), 'row')} of {first.where} missing, the first this one"
     if len(extra):
-        problem = f"{counted(len(extra), 'row')} not in {first.where}, the first this one"
+        problem = f"{quantity(len(extra), 'row')} not in {first.where}, the first this one"
         problem += f", and {len(missing):,} of its rows missing" if len(missing) else ""
     return InputError(run.where, "idx", _idx_text([*extra, *missing][0], names), problem, SAME_TEST_SET)
 
@@ -94,7 +94,7 @@ def _check_same(run: RunPredictions, first: RunPredictions, names: list[str]) ->
         if differs.any():
             row = int(np.argmax(differs))
             place = f"row {row}" if run.idx is None else f"idx {_idx_text(run.idx[row], names)}"
-            problem = f"differs from {first.where} in {counted(int(differs.sum()), 'row')}, the first at {place}"
+            problem = f"differs from {first.where} in {quantity(int(differs.sum()), 'row')}, the first at {place}"
             raise InputError(run.where, name, place, problem, SAME_TEST_SET)
 
 

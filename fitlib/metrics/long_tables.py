@@ -52,7 +52,7 @@ def technique_tables(
         for attribute in predictions.protected:
             counts = count(predictions, attribute)
             shared = (technique, arm, seed, predictions.runs, counts, predictions.multilabel, attribute)
-            metrics.append(long_table(*shared))
+            metrics.append(metrics_table(*shared))
             counted.append(counts_table(*shared))
             tested += [testset_table(technique, arm, seed, predictions, attribute)] if drawn else []
             persons.append(person_table(technique, arm, seed, predictions, attribute, RESAMPLES if drawn else 0))
@@ -64,7 +64,7 @@ def technique_tables(
 # Metrics
 
 
-def long_table(
+def metrics_table(
     technique: str,
     arm: str,
     seed: int,

@@ -55,7 +55,7 @@ RATES: dict[str, Callable[[Cells], Values]] = {
 
 
 @dataclass(frozen=True)
-class Signed:
+class SignedDifferences:
     """Signed differences of one metric, class by class.
 
     values (runs, classes): NaN where undefined. lower, higher (classes,): the groups lowest and highest on average.
@@ -73,7 +73,7 @@ class Signed:
     changes: Counts
 
 
-def signed_difference(rates: Values, size: Counts) -> Signed:
+def signed_difference(rates: Values, size: Counts) -> SignedDifferences:
     """Return the signed differences of rates (runs, groups, classes); size: the groups' rows, of the same shape.
 
     Groups without rows are left out. A class is undefined in runs where the rate of any other group is, and always with
@@ -93,7 +93,7 @@ def signed_difference(rates: Values, size: Counts) -> Signed:
     directed = defined.any(axis=0) & (rate_of(mean[None], higher)[0] - rate_of(mean[None], lower)[0] > TIED)
     lowest = _lowest(kept, lower, defined)
     changes = (directed & defined & (lowest != lower)).sum(axis=0)
-    return Signed(values, lower, higher, directed, lowest, changes)
+    return SignedDifferences(values, lower, higher, directed, lowest, changes)
 
 
 def _extreme_groups(mean: Values, present: NDArray[np.bool_]) -> tuple[Counts, Counts]:
@@ -116,7 +116,7 @@ def _lowest(rates: Values, usual: Counts, defined: NDArray[np.bool_]) -> Counts:
     return np.where(defined, np.where(tied, usual, filled.argmin(axis=1)), -1)
 
 
-def signed_of(cells: Cells) -> dict[str, Signed]:
+def signed_of(cells: Cells) -> dict[str, SignedDifferences]:
     """Return the `signed_difference` of every bias metric, from `Cells` (runs, groups, classes)."""
     by_rate = {function: signed_difference(function(cells), cells.size) for function in dict.fromkeys(RATES.values())}
     return {metric: by_rate[function] for metric, function in RATES.items()}

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.metrics.long_tables import technique_tables
-from fitlib.storage.predictions import stack, write, write_table
+from fitlib.storage.predictions import stack, write_predictions, write_table
 
 CLASSES = [str(digit) for digit in range(10)]
 GROUPS = {"protected": ["group 0", "group 1"]}
@@ -104,7 +104,7 @@ def _write_runs(files: list[Path], predictions: NDArray[np.int64]) -> None:
     rows = np.arange(2 * UNITS)
     for path, prediction in zip(files, predictions, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, rows, truth, prediction, group, unit=rows % UNITS)
+        write_predictions(path, rows, truth, prediction, group, unit=rows % UNITS)
 
 
 def _plan(runs: int) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from scipy import sparse
 from fitlib.metrics.bias_metrics import METRICS, Values, rate
 from fitlib.metrics.chance_level import class_masks
 from fitlib.metrics.counts import Cells, Counts, cells_of, count, unit_numbers
-from fitlib.metrics.signed_differences import RATES, Signed, rate_of, signed_difference
+from fitlib.metrics.signed_differences import RATES, SignedDifferences, rate_of, signed_difference
 
 if TYPE_CHECKING:
     from fitlib.storage.predictions import Predictions
@@ -165,7 +165,7 @@ class Components:
 class RunCovariance:
     """Covariance over runs of the signed differences on both halves, accumulated over batches of splits."""
 
-    def __init__(self, signed: dict[str, Signed]):
+    def __init__(self, signed: dict[str, SignedDifferences]):
         self.signed = signed
         self.total = {metric: np.zeros(signed[metric].values.shape[1]) for metric in COMPONENT_METRICS}
         self.number = {metric: np.zeros(signed[metric].values.shape[1]) for metric in COMPONENT_METRICS}
@@ -187,7 +187,7 @@ class RunCovariance:
         return rate(self.total[metric], self.number[metric])
 
 
-def _difference(cells: Cells, metric: str, signed: Signed) -> Values:
+def _difference(cells: Cells, metric: str, signed: SignedDifferences) -> Values:
     rates = RATES[metric](cells)
     return rate_of(rates, signed.lower) - rate_of(rates, signed.higher)
 
@@ -197,7 +197,7 @@ def _centred(values: Values) -> Values:
 
 
 def components(
-    predictions: Predictions, attribute: str, signed: dict[str, Signed], run: RunCovariance
+    predictions: Predictions, attribute: str, signed: dict[str, SignedDifferences], run: RunCovariance
 ) -> dict[str, Components]:
     """Return the components of DP, EOFP and EOTP: metric -> `Components`.
 
@@ -217,7 +217,7 @@ def components(
 
 
 def _sampling_and_floor(
-    predictions: Predictions, attribute: str, cells: Cells, signed: dict[str, Signed]
+    predictions: Predictions, attribute: str, cells: Cells, signed: dict[str, SignedDifferences]
 ) -> tuple[dict[str, Values], dict[str, Values]]:
     """Return the variance of the mean over runs, linearised over units, and the floor: metric -> (classes,) each."""
     group, unit, n = predictions.protected[attribute], unit_numbers(predictions), len(predictions.prediction)

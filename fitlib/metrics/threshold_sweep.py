@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 GRID = tuple(round(t / 20, 2) for t in range(1, 20))
-SWEPT = ("accuracy", "DP", "EOFP", "EOTP", "impact ratio")
+SWEEP_METRICS = ("accuracy", "DP", "EOFP", "EOTP", "impact ratio")
 FIGURES = ("mean", "sd", "min", "max")
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Integers = NDArray[np.int64]
 
 INDEPENDENT, PAIRED, REPEATED = "independent", "paired", "repeated"
-ALPHA, TWO = 0.05, 2.0  # level and number of SDs that agencies and courts use in tests beside the four-fifths rule
+ALPHA, TWO_SDS = 0.05, 2.0  # level and number of SDs that agencies and courts use in tests beside the four-fifths rule
 
 
 def extreme_groups(selected: NDArray, size: NDArray) -> tuple[int, int] | None:
@@ -61,7 +61,7 @@ def design_of(unit: Integers | None, group: Integers, pair: tuple[int, int]) -> 
     return PAIRED if alone and np.array_equal(np.sort(a), np.sort(b)) else REPEATED
 
 
-def discordant(
+def discordant_counts(
     chosen: NDArray[np.bool_], unit: Integers, group: Integers, pair: tuple[int, int]
 ) -> tuple[Integers, Integers]:
     """Count the units selected in the first group of a "paired" `pair` only, and in the second only, each (runs,).
@@ -109,7 +109,7 @@ def unit_rows(predictions: Predictions, attribute: str) -> list[dict[str, object
         design = designs[frozenset(pair)]
         rows.append(person_row(f"units {design}", target, pair[0], len(chosen)))
         if design == PAIRED:
-            rows += _paired_rows(discordant(chosen, unit, group, pair), target, pair[0])
+            rows += _paired_rows(discordant_counts(chosen, unit, group, pair), target, pair[0])
     return rows
 
 
@@ -118,7 +118,7 @@ def _selected(chosen: NDArray[np.bool_], group: Integers, n_groups: int) -> Inte
 
 
 def _paired_rows(counts: tuple[Integers, Integers], target: int, lowest: int) -> list[dict[str, object]]:
-    significant, apart = (mcnemar(*counts) < ALPHA).sum(), (np.abs(paired_z(*counts)) > TWO).sum()
+    significant, apart = (mcnemar(*counts) < ALPHA).sum(), (np.abs(paired_z(*counts)) > TWO_SDS).sum()
     return [
         person_row("units paired: p < .05", target, lowest, significant),
         person_row("units paired: |z| > 2", target, lowest, apart),

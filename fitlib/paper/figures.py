@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 
-from fitlib.formatting import count, decimals, listed, points
+from fitlib.formatting import count, decimals, join_items, points
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.paper.study import TASKS
 from fitlib.report.figures.style import BLUE, DIVERGING, GREY, INK, PALE, ROW, VERMILION, styled
@@ -161,7 +161,7 @@ def alt_variance(labels: pd.DataFrame) -> str:
             f"On {name} the variance rises in {rose} and falls in {fell} of {len(labels)} cells ({crossed} crossed)."
         )
     changed = labels[labels["label_variance"] != labels["label_variance_raw"]]
-    most = listed(changed["technique"].value_counts(sort=True).index[:3])
+    most = join_items(changed["technique"].value_counts(sort=True).index[:3])
     return f"Two heat maps of variance labels. {' '.join(sentences)} {len(changed)} labels differ, most of {most}."
 
 
@@ -203,7 +203,7 @@ def alt_accuracy(frame: pd.DataFrame) -> str:
     for what, column in (("Accuracy", "label_mean"), ("Its variance", "label_variance")):
         up, down = (rows.loc[rows[column] == sign, "technique"] for sign in ("+", "-"))
         sentences.append(
-            f"{what} rises for {listed(up, 5)} and falls for {listed(down, 5)}, of {len(rows)} techniques."
+            f"{what} rises for {join_items(up, 5)} and falls for {join_items(down, 5)}, of {len(rows)} techniques."
         )
     return f"Heat map of accuracy and accuracy-variance labels. {' '.join(sentences)}"
 
@@ -265,7 +265,7 @@ def alt_costs(venn: pd.DataFrame) -> str:
         costs = [f"{sum(n for r, n in regions.items() if r[i])} with {_WORSE[c]}" for i, c in enumerate(COSTS)]
         every, free = sum(regions.values()), regions[False, False, False]
         sentences.append(
-            f"{name}, {listed(costs)}, of {count(every, 'case')} of lower bias; {free} with none of these."
+            f"{name}, {join_items(costs)}, of {count(every, 'case')} of lower bias; {free} with none of these."
         )
     return f"Venn diagrams of three costs. {' '.join(sentences)}"
 
@@ -320,10 +320,10 @@ def alt_box_plots(overall: Mapping[str, Mapping[str, np.ndarray]], techniques: S
     ranges = {(t, m): float(np.ptp(overall[t][m])) for t in techniques for m in BIAS_METRICS}
     (technique, metric), widest = max(ranges.items(), key=lambda item: item[1])
     still = [t for t in techniques if all(ranges[t, m] == 0 for m in BIAS_METRICS)]
-    constant = f" {listed(still)}: constant in all {len(overall[technique][metric])} runs." if still else ""
+    constant = f" {join_items(still)}: constant in all {len(overall[technique][metric])} runs." if still else ""
     return (
-        f"Box plots of the runs' overall values, {len(BIAS_METRICS)} metrics of {listed(techniques, 9)}. Widest range: "
-        f"{technique} on {metric}, {points(widest)} points between runs that should be equal.{constant}"
+        f"Box plots of the runs' overall values, {len(BIAS_METRICS)} metrics of {join_items(techniques, 9)}. "
+        f"Widest range: {technique} on {metric}, {points(widest)} points between runs that should be equal.{constant}"
     )
 
 

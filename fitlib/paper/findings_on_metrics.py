@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fitlib.formatting import count, decimals, listed, points
+from fitlib.formatting import count, decimals, join_items, points
 from fitlib.paper.review import Review, balanced_by_ratio, samples
 from fitlib.paper.strict_reading import Values, forced_to_zero, never_predicted, shared_weights, strict_values
 from fitlib.statistics.paper_protocol import compare
@@ -136,7 +136,8 @@ def unpredicted_classes(review: Review) -> Finding:
         f"{row['Technique']}: {row['Labels']} becomes {row['with 0']}" for row in rows if row["Labels"] != row["with 0"]
     ]
     sentences = (
-        f"{listed(undefined, 9)} have classes that nobody predicts, on average up to {top['Unpredicted a run']} a run "
+        f"{join_items(undefined, 9)} have classes that nobody predicts, on average up to "
+        f"{top['Unpredicted a run']} a run "
         f"({top['Technique']}). The study gave them a DI of 1, as unfair as can be; nothing can be said of them. Left "
         f"out, overall DI of {top['Technique']} is {top['left out']} instead of {top['DI']} points.",
         f"Labels that move if they are left out: {join_changes(label_changes(review, 'DI'))}; if 0 is written in their "
@@ -188,9 +189,10 @@ def misaligned_classes(review: Review) -> Finding:
     artefact = [row["Technique"] for row in rows if row["in place"] != row["left out"]]
     sentences = (
         "Behind every class that nobody predicts, BA stands at the wrong class. Overall values are not touched; by "
-        f"class, the largest MaxDiff changes for {listed(changed, 9)}, elsewhere only the class that it belongs to.",
+        f"class, the largest MaxDiff changes for {join_items(changed, 9)}, elsewhere only the class that it "
+        "belongs to.",
         "Even in its place, the 0 written where BA is undefined counts as a run without bias. With those runs left out "
-        f"the largest MaxDiff is another one for {listed(artefact, 9)}.",
+        f"the largest MaxDiff is another one for {join_items(artefact, 9)}.",
     )
     return Finding(
         quirk, title, sentences, pd.DataFrame(rows), f"Largest MaxDiff of a class, in points. {NO_TEST_MADE}"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from fitlib.formatting import count, decimals, listed, points, probability
+from fitlib.formatting import count, decimals, join_items, points, probability
 from fitlib.paper.findings_on_metrics import (
     NO_TEST_MADE,
     Finding,
@@ -47,7 +47,7 @@ def accuracy_variance(review: Review) -> Finding:
             rows.append({"Technique": row["technique"]} | sds | {k: display_label(v) for k, v in labels.items()})
     changed = [f"{row['Technique']} from {row['Published']} to {row['both raw']}" for row in rows]
     costs = review.costs.groupby("judged", sort=False)["cost_accuracy_variance"].sum()
-    turned = f"Labels on one scale, raw: {listed(changed, 9)}." if changed else "No label depends on the scale."
+    turned = f"Labels on one scale, raw: {join_items(changed, 9)}." if changed else "No label depends on the scale."
     sentences = (
         f"{turned} Lower bias at the cost of a higher accuracy variance: "
         f"{count(costs['published'], 'case')} as published, {costs['raw']} on raw variances.",
@@ -76,7 +76,7 @@ def chosen_side(review: Review) -> Finding:
         ),
     ]
     moved = labels[(exact > review.alpha) != (labels["label_mean"] == "NS")]
-    named = f" ({listed(moved['technique'] + ' on ' + moved['metric'])})" if len(moved) else ""
+    named = f" ({join_items(moved['technique'] + ' on ' + moved['metric'])})" if len(moved) else ""
     holm_rises, bh_rises = (
         _significant_rises(labels, correct, alpha) for correct in (sig.holm, sig.benjamini_hochberg)
     )
@@ -129,7 +129,9 @@ def _significant_counts(name: str, alpha: float, *p: np.ndarray) -> dict[str, st
 def _repeated(review: Review) -> str:
     tasks = {b: distinct_metrics(review, b)[1] for b in dict.fromkeys(review.table["baseline"])}
     repeats = [
-        f"{b[0]}: {listed((f'{m} ∝ {first}' for m, first in pairs.items()), 7)}" for b, pairs in tasks.items() if pairs
+        f"{b[0]}: {join_items((f'{m} ∝ {first}' for m, first in pairs.items()), 7)}"
+        for b, pairs in tasks.items()
+        if pairs
     ]
     return "; ".join(repeats) or "none"
 
@@ -146,7 +148,7 @@ def constant_baseline(review: Review) -> Finding:
     rows = [_constant_row(review, row) for row in labels.to_dict("records")]
     plus = int((labels["label_variance"] == "+").sum())
     sentences = (
-        f"{listed(constant)} is constant in all {runs_of(review)}; whether bit-identical, only digests could tell. "
+        f"{join_items(constant)} is constant in all {runs_of(review)}; whether bit-identical, only digests could tell. "
         f"Whatever varies at all varies more: {plus} of {len(labels)} variance labels against it are + by "
         "construction. fitlib makes no test there.",
         "Baseline and technique also differ in training distribution, test set and bit depth (Q8): not even the "
@@ -178,7 +180,9 @@ def counted_techniques(review: Review) -> Finding:
     labels, every = review.labels, review.labels["technique"].nunique()
     columns = {"label_variance": "variance +", "label_mean": "mean +", "label_variance_raw": "variance +, raw values"}
     found = {name: labels.loc[labels[column] == "+", "technique"].unique() for column, name in columns.items()}
-    rows = [{"Label on some metric": n, "Techniques": str(len(t)), "Which": listed(t, 30)} for n, t in found.items()]
+    rows = [
+        {"Label on some metric": n, "Techniques": str(len(t)), "Which": join_items(t, 30)} for n, t in found.items()
+    ]
     sentences = (
         f"{len(found['variance +'])} of {every} techniques have a variance label + on some metric, on raw values "
         f"{len(found['variance +, raw values'])}. The study says 15; that is the number with a mean label +: here "
@@ -206,7 +210,7 @@ def relative_variance(review: Review) -> Finding:
         f"{tested} without those against a baseline that never changes.",
         f"Lower bias at the cost of a higher bias variance: {count(costs['published'], 'case')} as published, "
         f"{costs['raw']} on raw values.",
-        f"From + to − on all metrics: {listed(every)}.",
+        f"From + to − on all metrics: {join_items(every)}.",
     )
     method = "Labels counted over the metrics, where the counts differ. Levene about medians, α = 0.05, not corrected."
     frame = pd.DataFrame([row for row in rows if row["Published"] != row["Raw values"]])
@@ -326,7 +330,7 @@ def claims(review: Review) -> pd.DataFrame:
 def claims_summary(claims: pd.DataFrame) -> str:
     """Return a sentence on how many of `claims` come out the same, and which do not."""
     same = claims["Same"] == "yes"
-    others = f"; not so: {listed(claims.loc[~same, 'Claim'], 9)}" if not same.all() else ""
+    others = f"; not so: {join_items(claims.loc[~same, 'Claim'], 9)}" if not same.all() else ""
     return f"{same.sum()} of {len(claims)} headline claims come out the same{others}."
 
 

@@ -32,7 +32,7 @@ from fitlib.statistics.paper_protocol import (
     overlap_frame,
     venn_frame,
 )
-from fitlib.tables.schemas import REVIEW, Json, joined, table_of
+from fitlib.tables.schemas import REVIEW, Json, join_notes, table_of
 
 SMALLEST_EFFECT = 0.01
 CONSTANT = "constant baseline"
@@ -149,7 +149,7 @@ def _not_recomputed(review: Review, technique: str, metric: str, b: Values) -> s
     stood_in = sum(int(review.strict.stand_ins[t].sum()) for t in both)
     if metric == "EOFP" and stood_in:
         notes.append(f"{count(stood_in, 'cell')} from another class's weight (Q4)")
-    return joined(*notes)
+    return join_notes(*notes)
 
 
 def balanced_by_ratio(technique: str) -> bool:

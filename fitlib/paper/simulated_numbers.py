@@ -10,13 +10,13 @@ import numpy as np
 
 from fitlib.metrics.bias_metrics import PUBLISHED, overall
 from fitlib.metrics.counts import Cells
-from fitlib.paper.study import RUNS, TASKS, Published
+from fitlib.paper.study import RUNS, TASKS, StudyNumbers
 
 CLASSES = {"S": 10, "C": 20, "I": 30, "A": 2, "N": 2}  # fewer than the study's 79 and 211, for speed
 GROUP = 400  # rows of each group
 
 
-def simulate(rng: np.random.Generator) -> Published:
+def simulate(rng: np.random.Generator) -> StudyNumbers:
     """Draw numbers for all 27 techniques in the shapes of `study.read`, with fewer classes."""
     per_class, performance = {}, {}
     for task in TASKS.values():
@@ -27,7 +27,7 @@ def simulate(rng: np.random.Generator) -> Published:
             per_class[technique] = {metric: compute(cells) for metric, compute in PUBLISHED.items()}
             performance[technique] = task.scale * _performance(rng, constant=technique == "N-Base")
     everything = {t: {m: overall(v, "published")[0] for m, v in values.items()} for t, values in per_class.items()}
-    return Published(everything, per_class, performance)
+    return StudyNumbers(everything, per_class, performance)
 
 
 def _cells(truth: np.ndarray, rates: np.ndarray, rng: np.random.Generator, constant: bool) -> Cells:

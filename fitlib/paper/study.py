@@ -86,7 +86,7 @@ BASELINES = {t: task.baseline for task in TASKS.values() for t in task.technique
 
 
 @dataclass(frozen=True)
-class Published:
+class StudyNumbers:
     """The study's numbers by fitlib's names of the metrics, with techniques and metrics in published order.
 
     ``overall`` {technique: {metric: (16,)}}, ``per_class`` {technique: {metric: (16, classes)}}, ``performance``
@@ -101,7 +101,7 @@ class Published:
 # Reading
 
 
-def read(folder: Path | str) -> Published:
+def read(folder: Path | str) -> StudyNumbers:
     """Read the published numbers from a folder laid out as downloaded, or from a checkout of the public repository.
 
     Every file is compared with its SHA-256 before it is parsed. Raises InputError for the first file that is missing or
@@ -117,7 +117,7 @@ def read(folder: Path | str) -> Published:
     for task in TASKS.values():
         values = _parse(content[f"model_perf/{task.file}"])
         performance |= {t: np.array(values[key], dtype=np.float64) for t, key in task.performance.items()}
-    return Published(overall, per_class, performance)
+    return StudyNumbers(overall, per_class, performance)
 
 
 def _parse(content: bytes) -> dict[str, list[str]]:
@@ -154,7 +154,7 @@ def _metrics(values: dict[str, list]) -> dict[str, np.ndarray]:
 # Tables
 
 
-def frames(numbers: Published) -> dict[str, pd.DataFrame]:
+def frames(numbers: StudyNumbers) -> dict[str, pd.DataFrame]:
     """Compute every table of the study, by its file's name: the two published ones as text, the others tidy."""
     labels = protocol.labels_frame(numbers.overall, BASELINES)
     accuracies = protocol.accuracy_frame(numbers.performance, BASELINES)
@@ -170,7 +170,7 @@ def frames(numbers: Published) -> dict[str, pd.DataFrame]:
     }
 
 
-def write_tables(numbers: Published, out: Path | str) -> dict[str, Path]:
+def write_tables(numbers: StudyNumbers, out: Path | str) -> dict[str, Path]:
     """Write every table of `frames` to `out`/tables; return name -> file."""
     folder = Path(out) / "tables"
     folder.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from fitlib.digest import digest_arrays, digest_file, digest_json, left_out
+from fitlib.digest import digest_arrays, digest_file, digest_json, is_excluded
 from fitlib.machine import gpu_driver, machine
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _site_folders() -> list[str]:
 
 def source_digest() -> str:
     """Return the hash of the fitlib modules that this process has imported, without those that keys leave out, too."""
-    names = [name for name in sys.modules if name.partition(".")[0] == "fitlib" and not left_out(name)]
+    names = [name for name in sys.modules if name.partition(".")[0] == "fitlib" and not is_excluded(name)]
     return digest_json({name: digest_file(str(sys.modules[name].__file__)) for name in sorted(names)})
 
 

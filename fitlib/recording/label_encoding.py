@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fitlib.errors import InputError
 from fitlib.storage.prediction_columns import one_line
-from fitlib.storage.predictions import MOST_CLASSES, MOST_GROUPS
+from fitlib.storage.predictions import MAX_CLASSES, MAX_GROUPS
 
 WHERE = "save_predictions"
 WHOLE = "give class numbers or names (of scores: argmax), and the scores as score"
@@ -210,7 +210,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _check_count(field: str, count: int) -> None:
-    most = MOST_GROUPS if field.startswith("protected") else MOST_CLASSES
+    most = MAX_GROUPS if field.startswith("protected") else MAX_CLASSES
     if count > most:
         remedy = "identifiers are not classes or groups; if they are, name them all in `classes` or `groups`"
         raise InputError(WHERE, field, count, f"more than {most} different values", remedy)

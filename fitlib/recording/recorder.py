@@ -31,7 +31,7 @@ from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
 from fitlib.options import options_of
 from fitlib.recording.fingerprint import start_parts
 from fitlib.recording.save_predictions import RECORDERS, folder_of
-from fitlib.training.batch_structure import arrays, feed, leaves, smallest
+from fitlib.training.batch_structure import arrays, leaves, smallest_array, update_hash
 from fitlib.training.noise import NoNoise
 
 WHERE = "Recorder"
@@ -175,7 +175,7 @@ class _Epoch:
         if self.number is None:
             self._begin(batch)
         # The smallest tensor, normally the labels: hashing every image of every batch would cost more than the step.
-        feed(self.order, *smallest(batch))
+        update_hash(self.order, *smallest_array(batch))
         disturbed = recorder.noise.before_step(recorder.step, recorder.model, batch)
         recorder.step += 1
         return disturbed

@@ -32,7 +32,7 @@ from fitlib.recording.label_encoding import (
     whole_numbers,
 )
 from fitlib.storage.prediction_columns import one_line
-from fitlib.storage.predictions import attribute_of, column_of, write
+from fitlib.storage.predictions import attribute_of, column_of, write_predictions
 from fitlib.storage.run_files import (
     FINGERPRINT_FILE,
     HISTORY,
@@ -135,7 +135,7 @@ def save_predictions(
     write_fingerprint(folder, mark)
     if epochs or not (folder / HISTORY_FILE).exists():
         write_history(folder, epochs)
-    write(path, rows.idx, rows.ground_truth, rows.prediction, rows.protected, rows.unit, rows.score)
+    write_predictions(path, rows.idx, rows.ground_truth, rows.prediction, rows.protected, rows.unit, rows.score)
     _report(rows, path if is_temporary else None)
     return path
 

@@ -42,7 +42,7 @@ class Names:
         return cls(tuple(classes), {attribute: tuple(names) for attribute, names in groups.items()})
 
 
-class Finished:
+class FinishedRuns:
     """The names and test rows of the finished runs, which later runs are compared with; thread-safe.
 
     families: of the experiment; runs: its finished runs of custom trainings.
@@ -86,7 +86,7 @@ class Finished:
         return found
 
 
-def check(folder: Path, run: PlannedRun, finished: Finished) -> None:
+def check_outputs(folder: Path, run: PlannedRun, finished: FinishedRuns) -> None:
     """Raise RunFailed (one line) where a custom run lacks predictions or noise, or has other names or rows."""
     check_files(folder, list(run.spec.techniques))
     check_noise(read_json(folder / FINGERPRINT_FILE), run)
@@ -237,7 +237,7 @@ def _sorted(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     return rows[np.lexsort(rows.T)]
 
 
-def other_rows(first: Path, second: Path) -> bool:
+def rows_differ(first: Path, second: Path) -> bool:
     """Return whether two files of predictions have different test rows."""
     one, other = (_columns(stack({0: path})) for path in (first, second))
     return list(one) != list(other) or any(not np.array_equal(one[name], other[name]) for name in one)

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fitlib.formatting import listed, missing
+from fitlib.formatting import is_missing, join_items
 from fitlib.report.vocabulary import data_name, epoch, noise, overall_rows, seed, trained_on
 from fitlib.tables.metric_series import main_arms
 
 
 def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
     """Return the line under a table or figure: n, what varied, what was fixed, and `extra`."""
-    known = sorted({int(n) for n in sizes if not missing(n) and n > 0})
+    known = sorted({int(n) for n in sizes if not is_missing(n) and n > 0})
     n = f"{known[0]} to {known[-1]}" if len(known) > 1 else str(known[0]) if known else "0"
     arms, data = main_arms(plan), data_name(plan)
-    varied = listed(dict.fromkeys(noise(arm) for arm in arms))
+    varied = join_items(dict.fromkeys(noise(arm) for arm in arms))
     seeds = list(dict.fromkeys(map(seed, arms)))
     several = len(seeds) > 1
-    fixed = f"{'in each arm one of the seeds ' if several else 'seed '}{listed(seeds, 8)}, {trained_on(plan)}"
+    fixed = f"{'in each arm one of the seeds ' if several else 'seed '}{join_items(seeds, 8)}, {trained_on(plan)}"
     if all(arm["kind"] == "unknown" for arm in arms):
         fixed = "seed and training not recorded"
     test = f"test set{f' of {data}' if data else ''}{epoch(plan)}"

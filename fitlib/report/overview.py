@@ -99,9 +99,9 @@ def _of_plan(plan: Mapping) -> dict[str, str]:
 
 def _several(values: Iterable[object]) -> str:
     """List distinct values in their order, the rest counted."""
-    from fitlib.formatting import listed
+    from fitlib.formatting import join_items
 
-    return listed(dict.fromkeys(values), MOST_NAMED)
+    return join_items(dict.fromkeys(values), MOST_NAMED)
 
 
 def verdict_of(notebook: Mapping) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fitlib.formatting import count, listed
+from fitlib.formatting import count, join_items
 from fitlib.report.vocabulary import noise, seed, trainings
 from fitlib.statistics import nested_design, run_identity
 from fitlib.tables.metric_series import main_arms, noise_name
@@ -42,7 +42,7 @@ def _by_noise(plan: Mapping) -> dict[str, list[Mapping]]:
 
 
 def _runs_and_seeds(arms: Sequence[Mapping]) -> str:
-    runs, seeds = count(arms[0]["runs"], "run"), listed(map(seed, arms), 16)
+    runs, seeds = count(arms[0]["runs"], "run"), join_items(map(seed, arms), 16)
     return f"{runs} at each of the {len(arms)} seeds {seeds}" if len(arms) > 1 else f"{runs}, seed {seeds}"
 
 
@@ -93,9 +93,9 @@ def notes(plan: Mapping) -> list[str]:
 def protected_use(plan: Mapping) -> list[str]:
     """Return who uses the protected attribute, and when; use at prediction may be disparate treatment."""
     used = {when: [t["technique"] for t in plan["techniques"] if t.get("uses_protected") == when] for when in USES}
-    texts = [f"{listed(names, 8)}: {USES[when]}." for when, names in used.items() if names]
+    texts = [f"{join_items(names, 8)}: {USES[when]}." for when, names in used.items() if names]
     unknown = [t["technique"] for t in plan["techniques"] if t.get("uses_protected") not in USES]
-    texts += [f"{listed(unknown, 8)}: use of the protected attribute is not recorded."] if unknown else []
+    texts += [f"{join_items(unknown, 8)}: use of the protected attribute is not recorded."] if unknown else []
     if used["prediction"]:
         texts.append("Treating people differently by group at prediction may be disparate treatment: check before use.")
     return texts
@@ -111,7 +111,7 @@ def identities(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
     found: dict[str, dict[str, list[str]]] = {}
     arms = [arm["arm"] for arm in main_arms(plan)]
     for training, names in trainings(plan).items():
-        shared = f"{listed(names, 8)}{' (one training)' if len(names) > 1 else ''}"
+        shared = f"{join_items(names, 8)}{' (one training)' if len(names) > 1 else ''}"
         for arm in arms:
             found.setdefault(_identity(training, arm, evidence), {}).setdefault(shared, []).append(arm)
     named = {text: [name + _in_arms(where, arms) for name, where in names.items()] for text, names in found.items()}
@@ -120,14 +120,14 @@ def identities(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
 
 def _joined(names: Sequence[str]) -> str:
     """List names; by semicolons where one of them is a list itself: "S-Base; S-DI1 and S-DI2 (one training)"."""
-    return "; ".join(names) if any(" and " in name for name in names) else listed(names, 30)
+    return "; ".join(names) if any(" and " in name for name in names) else join_items(names, 30)
 
 
 def _in_arms(where: Sequence[str], arms: Sequence[str]) -> str:
     """Name those of all `arms` that are meant; nothing where there is but one."""
     if len(where) == len(arms):
         return f" in each of {len(arms)} arms" if len(arms) > 1 else ""
-    return f" in {'arms' if len(where) > 1 else 'arm'} {listed(where, 8)}"
+    return f" in {'arms' if len(where) > 1 else 'arm'} {join_items(where, 8)}"
 
 
 def _identity(training: str, arm: str, evidence: Sequence[Mapping]) -> str:
@@ -143,13 +143,13 @@ def _identity(training: str, arm: str, evidence: Sequence[Mapping]) -> str:
 
 
 def _starts_known(evidence: Sequence[Mapping], training: str, arm: str) -> bool:
-    runs: Sequence[Mapping[str, Any]] = run_identity.done_runs(evidence, training, arm)
+    runs: Sequence[Mapping[str, Any]] = run_identity.finished_runs(evidence, training, arm)
     return all(run["parts"].get(part) for run in runs for part in ("initial weights", "first batch"))
 
 
 def _compared(evidence: Sequence[Mapping], training: str, arm: str) -> str:
     """Return what is compared between runs: weights, or predictions where no weights were recorded."""
-    known = run_identity.weights_known(run_identity.done_runs(evidence, training, arm))
+    known = run_identity.has_final_weights(run_identity.finished_runs(evidence, training, arm))
     return WEIGHTS if known else "predictions"
 
 
@@ -168,13 +168,13 @@ def controls(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
     for training, names in trainings(plan).items() if evidence else ():
         found = run_identity.check_control(evidence, training)
         techniques_of.setdefault(f"{_only_at(found, plan)}: {found.text}", []).extend(names)
-    return [f"Control arm of {listed(names, 30)}{text}." for text, names in techniques_of.items()]
+    return [f"Control arm of {join_items(names, 30)}{text}." for text, names in techniques_of.items()]
 
 
 def _only_at(control: run_identity.Control, plan: Mapping) -> str:
     """Return the seeds of a control arm, where other seeds have none."""
     seeds = {arm["seed"] for arm in main_arms(plan)}
-    return f" (at seed {listed(control.seeds)} only)" if control.seeds and seeds - set(control.seeds) else ""
+    return f" (at seed {join_items(control.seeds)} only)" if control.seeds and seeds - set(control.seeds) else ""
 
 
 def missing_runs(evidence: Sequence[Mapping], most: int = 12) -> list[str]:

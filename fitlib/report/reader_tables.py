@@ -45,14 +45,14 @@ class ReaderTable:
 
 def estimate_cell(row: pd.Series, name: str, show: Callable[[float], str], places: int) -> str:
     """Return an estimate with its interval in one cell: "0.31 [0.17, 0.51]"; a dash where there is none."""
-    if fmt.missing(row[name]):
+    if fmt.is_missing(row[name]):
         return "–"
     return f"{show(row[name])} {fmt.span(row[f'{name}_low'], row[f'{name}_high'], 1, places)}"
 
 
 def sd_cell(value: float) -> str:
     """Return a standard deviation in points, "constant" for 0."""
-    return "constant" if not fmt.missing(value) and value == 0 else fmt.points(value)
+    return "constant" if not fmt.is_missing(value) and value == 0 else fmt.points(value)
 
 
 def comparison_cell(row: pd.Series, frame: pd.DataFrame) -> str:
@@ -69,4 +69,4 @@ def metric_cell(row: pd.Series) -> str:
 
 def p_cell(row: pd.Series, column: str) -> str:
     """Return a corrected p, a dash where no test was made."""
-    return "–" if fmt.missing(row[column]) else fmt.probability(row[column])
+    return "–" if fmt.is_missing(row[column]) else fmt.probability(row[column])

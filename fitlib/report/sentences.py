@@ -13,7 +13,17 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from fitlib.formatting import NOT_ESTIMABLE, count, listed, missing, points, power, probability, ranged, span
+from fitlib.formatting import (
+    NOT_ESTIMABLE,
+    count,
+    is_missing,
+    join_items,
+    points,
+    power,
+    probability,
+    span,
+    value_range,
+)
 from fitlib.report.provenance import limit
 from fitlib.report.vocabulary import (
     JUDGED,
@@ -94,7 +104,8 @@ def constants(summary: pd.DataFrame) -> list[str]:
     rows = rows[(rows["n"] > 1) & (rows["maxdiff"] == 0)]
     groups = rows.groupby(["technique", "arm", "attribute", "n"], sort=False)
     return [
-        f"{technique_label(summary, group.iloc[0])}: {listed(group['metric'], 7)} constant in all {int(key[3])} runs."
+        f"{technique_label(summary, group.iloc[0])}: {join_items(group['metric'], 7)} constant in all "
+        f"{int(key[3])} runs."
         for key, group in groups
     ]
 
@@ -104,7 +115,7 @@ def next_run(summary: pd.DataFrame) -> str:
     rows = overall_rows(summary)
     sizes = sorted({int(n) for n in rows.loc[rows["maxdiff"] > 0, "n"]})
     texts = [f"{probability((n - 1) / (n + 1))} (n = {n})" for n in sizes]
-    return f"The next run falls within the range seen so far with probability {listed(texts)}." if texts else ""
+    return f"The next run falls within the range seen so far with probability {join_items(texts)}." if texts else ""
 
 
 def intervals(summary: pd.DataFrame) -> list[str]:
@@ -112,9 +123,11 @@ def intervals(summary: pd.DataFrame) -> list[str]:
     rows = overall_rows(summary)
     single = list(dict.fromkeys(rows.loc[rows["n"] == 1, "technique"]))
     few = sorted({int(n) for n in rows.loc[rows["n"].between(2, 4), "n"]})
-    texts = [f"{listed(single)}: 1 run, so every interval and standard deviation is not estimable."] if single else []
+    texts = (
+        [f"{join_items(single)}: 1 run, so every interval and standard deviation is not estimable."] if single else []
+    )
     if few:
-        texts.append(f"With {listed(few)} runs the interval of the standard deviation is not estimable (5 needed).")
+        texts.append(f"With {join_items(few)} runs the interval of the standard deviation is not estimable (5 needed).")
     return texts
 
 
@@ -126,9 +139,9 @@ def undefined_values(summary: pd.DataFrame, plan: Mapping) -> str:
         return "Every metric of every class was defined in every run."
     classes = list(dict.fromkeys(class_name(plan, target) for target in rows["target"]))
     return (
-        f"{count(len(classes), 'class', 'classes')} ({listed(classes)}) had undefined values of "
-        f"{listed(dict.fromkeys(rows['metric']), 7)} in some run, for lack of predictions or of true cases. They are "
-        "left out; comparisons use only classes defined in every run of both techniques."
+        f"{count(len(classes), 'class', 'classes')} ({join_items(classes)}) had undefined values of "
+        f"{join_items(dict.fromkeys(rows['metric']), 7)} in some run, for lack of predictions or of true cases. "
+        "They are left out; comparisons use only classes defined in every run of both techniques."
     )
 
 
@@ -157,7 +170,7 @@ def outcomes(comparisons: pd.DataFrame) -> pd.DataFrame:
 def _outcome(comparisons: pd.DataFrame, plan: Mapping) -> str:
     if distinct(comparisons).empty:
         names = [t["technique"] for t in plan["techniques"]]
-        return f"There is no comparison: nothing stands against {listed(names)}."
+        return f"There is no comparison: nothing stands against {join_items(names)}."
     table, arms = outcomes(comparisons), {arm["arm"]: arm for arm in main_arms(plan)}
     nouns = ("distinct metric", "") if comparisons["attribute"].nunique() == 1 else PAIRS
     texts = []
@@ -198,7 +211,7 @@ def _many(table: pd.DataFrame, noun: str) -> str:
         "neither fairer nor less fair on any": ~better & ~worse,
     }
     texts = [
-        f"{int(mask.sum())} {'is' if mask.sum() == 1 else 'are'} {what} ({listed(table.loc[mask, 'technique'])})"
+        f"{int(mask.sum())} {'is' if mask.sum() == 1 else 'are'} {what} ({join_items(table.loc[mask, 'technique'])})"
         for what, mask in groups.items()
         if mask.any()
     ]
@@ -210,10 +223,10 @@ def _refused(row: pd.Series, comparisons: pd.DataFrame) -> str:
     note = comparisons.loc[comparisons["technique"] == row["technique"], "note"].iloc[0]
     if row["not FIT"]:
         parts = dict.fromkeys(re.findall(r"(?:: |; )([^:;]+) differs in", note))
-        return f"{pair}: not FIT runs ({listed(parts)} {'differs' if len(parts) == 1 else 'differ'} between runs)"
+        return f"{pair}: not FIT runs ({join_items(parts)} {'differs' if len(parts) == 1 else 'differ'} between runs)"
     same = re.findall(r"(\w+): ([\w ]+) bit-identical in (\d+ of \d+) runs", note)
     if same:
-        texts = listed(f"{what} of the {role} bit-identical in {runs}" for role, what, runs in same)
+        texts = join_items(f"{what} of the {role} bit-identical in {runs}" for role, what, runs in same)
         return f"{pair}: {texts} runs, and bit-identical runs enter no test"
     return f"{pair}: too few runs or no class defined in all of them, so the difference is not estimable"
 
@@ -227,12 +240,12 @@ def significance(comparisons: pd.DataFrame, plan: Mapping) -> str:
         return "No test of the means was possible: too few runs, or runs that enter no test."
     smallest = rows["p_mean_smallest"]
     if smallest.min() > alpha:
-        return f"No test possible at this n: the smallest attainable p is {ranged(smallest)}, above α = {alpha:g}."
+        return f"No test possible at this n: the smallest attainable p is {value_range(smallest)}, above α = {alpha:g}."
     hits = rows["p_mean_holm"] <= alpha
     return (
         f"The means differ in {int(hits.sum())} of {count(len(rows), 'test')} (exact rank test, p ≤ {alpha:g} after "
-        f"Holm's correction over {family(rows)} tests; smallest attainable p before correction: {ranged(smallest)})."
-        f"{_other_tests(rows[~hits], plan)}"
+        f"Holm's correction over {family(rows)} tests; smallest attainable p before correction: "
+        f"{value_range(smallest)}).{_other_tests(rows[~hits], plan)}"
     )
 
 
@@ -244,7 +257,7 @@ def _other_tests(quiet: pd.DataFrame, plan: Mapping) -> str:
     effect = points(plan["analysis"]["smallest_effect"])
     return (
         f" In {len(quiet)} no difference was shown; the power to show {effect} points at the corrected α was "
-        f"{ranged(powers, power)}."
+        f"{value_range(powers, power)}."
     )
 
 
@@ -255,7 +268,9 @@ def undecided(comparisons: pd.DataFrame, plan: Mapping) -> str:
     if rows.empty:
         return "No verdict is undecided." if all_rows else ""
     powers = rows["power_mean"].dropna()
-    known = f"their power to show it at the corrected α: {ranged(powers, power)}" if len(powers) else "power unknown"
+    known = (
+        f"their power to show it at the corrected α: {value_range(powers, power)}" if len(powers) else "power unknown"
+    )
     many = f"{len(rows)} of {count(all_rows, 'verdict')} {'is' if len(rows) == 1 else 'are'} undecided"
     effect = points(plan["analysis"]["smallest_effect"])
     return (
@@ -276,7 +291,7 @@ def spread(comparisons: pd.DataFrame, plan: Mapping, most: int = 6) -> list[str]
     if quiet.empty:
         return texts
     powers = quiet["power_variance"].dropna()
-    known = f"the power to show a standard deviation 1.5 times as large was {ranged(powers, power)}"
+    known = f"the power to show a standard deviation 1.5 times as large was {value_range(powers, power)}"
     known = known if len(powers) else "the power to show one is not estimable"
     which = f"{len(quiet)} of {count(len(rows), 'test')}"
     return [*texts, f"No difference in spread was shown in {which}; {known}. This does not show equal spread."]
@@ -316,7 +331,7 @@ def redundant(comparisons: pd.DataFrame) -> str:
     rows = bias_rows(comparisons)
     rows = rows[rows["redundant_with"] != ""]
     pairs = dict.fromkeys(f"{row['metric']} repeats {row['redundant_with']}" for _, row in rows.iterrows())
-    return f"Proportional in all runs of all techniques, so counted once: {listed(pairs, 7)}." if pairs else ""
+    return f"Proportional in all runs of all techniques, so counted once: {join_items(pairs, 7)}." if pairs else ""
 
 
 def dropped(comparisons: pd.DataFrame) -> list[str]:
@@ -324,8 +339,8 @@ def dropped(comparisons: pd.DataFrame) -> list[str]:
     rows = bias_rows(comparisons)
     keys = ["technique", "baseline", "dropped_classes"]
     texts = [
-        f"{technique} against {baseline} leaves out {_classes(classes)} for {listed(group['metric'], 7)}: undefined in "
-        "some run."
+        f"{technique} against {baseline} leaves out {_classes(classes)} for {join_items(group['metric'], 7)}: "
+        "undefined in some run."
         for (technique, baseline, classes), group in rows[rows["dropped_classes"] != ""].groupby(keys, sort=False)
     ]
     stopped = rows.loc[rows["stopped_predicting"] != "", ["technique", "baseline", "stopped_predicting"]]
@@ -338,7 +353,7 @@ def dropped(comparisons: pd.DataFrame) -> list[str]:
 
 def _classes(names: str) -> str:
     several = names.split("; ")
-    return f"{'classes' if len(several) > 1 else 'class'} {listed(several, 8)}"
+    return f"{'classes' if len(several) > 1 else 'class'} {join_items(several, 8)}"
 
 
 def reversals(comparisons: pd.DataFrame, plan: Mapping) -> list[str]:
@@ -410,7 +425,7 @@ def _worst(row: pd.Series, name: str) -> str:
 def _beyond(row: pd.Series) -> str:
     """Explain an estimate above its interval: the unbiased share of pairs may exceed ½, 2p(1−p) may not."""
     high = row["p_disagree_high_bonferroni"]
-    if missing(high) or row["p_disagree"] <= high:
+    if is_missing(high) or row["p_disagree"] <= high:
         return ""
     return " (the pairs of these runs; over all runs it is at most ½, hence the interval)"
 
@@ -421,7 +436,7 @@ def four_fifths(risk: pd.DataFrame, plan: Mapping, most: int = 4) -> list[str]:
     texts = [_groups(row, plan, risk) for _, row in rows[rows["disadvantaged"] != ""].head(most).iterrows()]
     small = list(dict.fromkeys(name for names in rows["small_groups"] for name in names.split(", ") if name))
     if small:
-        texts.append(f"Under 2 % of the data, so hardly to be judged by shares: {listed(small)}.")
+        texts.append(f"Under 2 % of the data, so hardly to be judged by shares: {join_items(small)}.")
     if len(rows):
         texts.append(
             f"To claim that fewer than 5 % of runs trained {retraining_conditions(plan)} violate four fifths takes "
@@ -474,4 +489,4 @@ def cautions(plan: Mapping, comparisons: pd.DataFrame, summary: pd.DataFrame) ->
 
 
 def _interval(low: float, high: float, scale: float = 100.0) -> str:
-    return f"(interval {NOT_ESTIMABLE})" if missing(low) or missing(high) else span(low, high, scale)
+    return f"(interval {NOT_ESTIMABLE})" if is_missing(low) or is_missing(high) else span(low, high, scale)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from fitlib.formatting import NOT_ESTIMABLE, listed, missing
+from fitlib.formatting import NOT_ESTIMABLE, is_missing, join_items
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.tables.metric_series import main_arms, retraining
 
@@ -83,7 +83,7 @@ def noise_explained(plan: Mapping) -> str:
 
 def seed(arm: Mapping) -> str:
     """Return the seed of an arm; "not recorded" for external predictions."""
-    return "not recorded" if arm["kind"] == "unknown" or missing(arm.get("seed")) else str(arm["seed"])
+    return "not recorded" if arm["kind"] == "unknown" or is_missing(arm.get("seed")) else str(arm["seed"])
 
 
 def data_name(plan: Mapping) -> str:
@@ -110,7 +110,7 @@ def epoch(plan: Mapping) -> str:
         chosen.setdefault(technique.get("select", "last"), []).append(technique["technique"])
     if len(chosen) < 2:
         return f", {EPOCHS[next(iter(chosen), 'last')]}"
-    return ", " + " or ".join(f"{EPOCHS[rule]} ({listed(names)})" for rule, names in chosen.items())
+    return ", " + " or ".join(f"{EPOCHS[rule]} ({join_items(names)})" for rule, names in chosen.items())
 
 
 def changed_later(plan: Mapping, choice: str) -> bool:
@@ -120,7 +120,7 @@ def changed_later(plan: Mapping, choice: str) -> bool:
 
 def retraining_conditions(plan: Mapping) -> str:
     """Return how the runs of a risk are trained again: "with the same seed", as far as the seed is recorded."""
-    shared = listed(dict.fromkeys(map(retraining, main_arms(plan))))
+    shared = join_items(dict.fromkeys(map(retraining, main_arms(plan))))
     return f"{'under' if 'conditions' in shared else 'with'} the {shared}"
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from fitlib.errors import InputError, did_you_mean
 from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.notebooks import injected_parameters
-from fitlib.formatting import count, listed
+from fitlib.formatting import count, join_items
 from fitlib.report.notebook_display import address, notebook_html, table_html
 from fitlib.results.captioned_frames import Frame, Tables, frame
 from fitlib.storage.atomic_files import read_json
@@ -209,7 +209,7 @@ class LoadedExperiment:
                 return LoadedRun(folder)
         names = [f"{k['training']}/{k['arm']}/run-{k['run']:02d}" for k, _ in self._folders]
         wanted = f"{training}/{arm}/run-{int(run):02d}"
-        raise InputError(str(self.root), "run", wanted, "no such run", f"available: {listed(names, 6)}")
+        raise InputError(str(self.root), "run", wanted, "no such run", f"available: {join_items(names, 6)}")
 
     @property
     def history(self) -> Frame:

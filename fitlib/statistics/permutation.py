@@ -25,7 +25,7 @@ _BLOCK = 4_000_000  # numbers processed at a time, so that memory does not grow 
 
 
 @dataclass(frozen=True)
-class Dealt:
+class Assignments:
     """Ways to assign the runs: ``chosen`` bool (ways, runs), True for the technique's (paired: the flipped) ones."""
 
     chosen: np.ndarray
@@ -43,7 +43,9 @@ class Dealt:
         return extreme / ways if self.complete else (1 + extreme) / (1 + ways)
 
 
-def splits(n_baseline: int, n_technique: int, rng: np.random.Generator, permutations: int = PERMUTATIONS) -> Dealt:
+def splits(
+    n_baseline: int, n_technique: int, rng: np.random.Generator, permutations: int = PERMUTATIONS
+) -> Assignments:
     """Choose ``n_technique`` of all runs in all ways if at most ``permutations``, else in as many random ways.
 
     Can be drawn once and used for every comparison of equal n (``dealt`` below).
@@ -57,17 +59,17 @@ def splits(n_baseline: int, n_technique: int, rng: np.random.Generator, permutat
         chosen = np.zeros((total, n), dtype=bool)
         for row, at in zip(chosen, itertools.combinations(range(n), n_technique), strict=True):
             row[list(at)] = True
-        return Dealt(chosen, True)
+        return Assignments(chosen, True)
     first = np.arange(n) < n_technique
     drawn = [rng.permuted(np.tile(first, (rows, 1)), axis=1) for rows in _rows(permutations, n)]
-    return Dealt(np.concatenate(drawn), False)
+    return Assignments(np.concatenate(drawn), False)
 
 
-def flips(n: int, rng: np.random.Generator, permutations: int = PERMUTATIONS) -> Dealt:
+def flips(n: int, rng: np.random.Generator, permutations: int = PERMUTATIONS) -> Assignments:
     """Flip the signs of ``n`` paired differences in all 2^n ways if at most ``permutations``, else in random ones."""
     if 2**n <= permutations:
-        return Dealt(np.array(list(itertools.product((False, True), repeat=n))), True)
-    return Dealt(np.concatenate([rng.random((rows, n)) < 0.5 for rows in _rows(permutations, n)]), False)
+        return Assignments(np.array(list(itertools.product((False, True), repeat=n))), True)
+    return Assignments(np.concatenate([rng.random((rows, n)) < 0.5 for rows in _rows(permutations, n)]), False)
 
 
 def studentised(
@@ -75,7 +77,7 @@ def studentised(
     technique: np.ndarray,
     rng: np.random.Generator | None = None,
     permutations: int = PERMUTATIONS,
-    dealt: Dealt | None = None,
+    dealt: Assignments | None = None,
 ) -> Test:
     """Test equal means by permutation with Welch's t as statistic, two-sided.
 
@@ -113,7 +115,7 @@ def studentised_paired(
     technique: np.ndarray,
     rng: np.random.Generator | None = None,
     permutations: int = PERMUTATIONS,
-    dealt: Dealt | None = None,
+    dealt: Assignments | None = None,
 ) -> Test:
     """Test a mean difference of 0 by flipping the signs of technique - baseline by run, two-sided.
 
@@ -219,7 +221,7 @@ def _at_least(
     return infinite | reached & (observed_variance > 0)
 
 
-def _smallest(dealt: Dealt, squared: np.ndarray, variance: np.ndarray) -> float:
+def _smallest(dealt: Assignments, squared: np.ndarray, variance: np.ndarray) -> float:
     if not dealt.complete:
         return dealt.p(0)
     t2 = np.divide(squared, variance, out=np.full(squared.shape, np.inf), where=variance > 0)

@@ -22,7 +22,7 @@ BY_DESIGN = {
     "seed-order": ("first batch", "data order"),
     "seed-augmentation": ("first batch",),
 }
-SEEN = "seen from outside only: initial weights, first batch and data order were not recorded"
+SEEN_FROM_OUTSIDE = "seen from outside only: initial weights, first batch and data order were not recorded"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Control:
     seeds: tuple[int | None, ...] = ()
 
 
-def done_runs(evidence: Iterable[Evidence], training: str, arm: str, role: str | None = None) -> list[Evidence]:
+def finished_runs(evidence: Iterable[Evidence], training: str, arm: str, role: str | None = None) -> list[Evidence]:
     """Return the finished runs of a training in an arm (and role), in run order."""
     chosen = [
         e
@@ -86,7 +86,7 @@ def differing_parts(runs: Iterable[Evidence]) -> dict[str, list[str]]:
 
 def check_fit(evidence: Iterable[Evidence], training: str, arm: str) -> Identity:
     """Check whether the runs of (training, arm) are FIT runs: every part of the fingerprint must be equal in all."""
-    runs = done_runs(evidence, training, arm)
+    runs = finished_runs(evidence, training, arm)
     if not runs:
         return Identity(None, 0, {}, "identity unknown: no record of how these runs were trained")
     differing = differing_parts(runs)
@@ -96,7 +96,7 @@ def check_fit(evidence: Iterable[Evidence], training: str, arm: str) -> Identity
     shared, of = len(runs[0]["parts"]), f"{len(runs)} runs" if len(runs) > 1 else "the only run"
     text = f"FIT runs: all {shared} parts of the fingerprint are equal in {of}"
     recorded = all_recorded(runs)
-    return Identity(True, len(runs), {}, text if recorded else f"{text}, {SEEN}", recorded)
+    return Identity(True, len(runs), {}, text if recorded else f"{text}, {SEEN_FROM_OUTSIDE}", recorded)
 
 
 def check_control(evidence: Iterable[Evidence], training: str) -> Control:
@@ -120,7 +120,7 @@ def _control(control: list[Evidence]) -> Control:
     """Return the outcome of one arm."""
     runs = [e for e in control if e["status"] == "done"]
     seeds = tuple(dict.fromkeys(e.get("seed") for e in control))
-    compared = COMPARED if weights_known(runs) else PREDICTIONS
+    compared = COMPARED if has_final_weights(runs) else PREDICTIONS
     if len(runs) < 2:
         reason = next((str(e["error"]) for e in control if e.get("error")), "fewer than 2 finished control runs")
         return Control(None, len(runs), compared, f"not available: {reason}", seeds)
@@ -136,8 +136,8 @@ def _control(control: list[Evidence]) -> Control:
 
 def distinct_finals(evidence: Iterable[Evidence], training: str, arm: str) -> tuple[int, int]:
     """Count the distinct digests of final weights (of predictions, if no weights were recorded), and the runs."""
-    runs = done_runs(evidence, training, arm)
-    if weights_known(runs):
+    runs = finished_runs(evidence, training, arm)
+    if has_final_weights(runs):
         return len({run["final_weights"] for run in runs}), len(runs)
     return len({_results(run) for run in runs}), len(runs)
 
@@ -147,7 +147,7 @@ def distinct_results(runs: Iterable[Evidence]) -> set[tuple]:
     return {_results(run) for run in runs}
 
 
-def weights_known(runs: Iterable[Evidence]) -> bool:
+def has_final_weights(runs: Iterable[Evidence]) -> bool:
     """Return whether every run recorded a digest of its final weights."""
     return all(run["final_weights"] for run in runs)
 

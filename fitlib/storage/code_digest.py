@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from fitlib.digest import PACKAGE, digest_json, left_out
+from fitlib.digest import PACKAGE, digest_json, is_excluded
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SourceTree:
             self._pending.append(name)
             source = self.source(name)
             # Sorted by names, then by digest: neither the order of the imports nor the module's name counts.
-            imports = sorted([names, "" if left_out(of) else self.digest(of)] for names, of in source.imports)
+            imports = sorted([names, "" if is_excluded(of) else self.digest(of)] for names, of in source.imports)
             self._digests[name] = digest_json([source.text, imports])
             self._pending.pop()
         return self._digests[name]
@@ -61,7 +61,7 @@ class SourceTree:
         waiting = list(roots)
         while waiting:
             name = waiting.pop()
-            if name not in found and not left_out(name):
+            if name not in found and not is_excluded(name):
                 found.add(name)
                 waiting += [of for _, of in self.source(name).imports]
         return sorted(found)

@@ -15,7 +15,7 @@ from platform import python_version
 from fitlib.digest import cached_file_digest, digest_json
 from fitlib.storage.code_digest import code_digest
 
-NUMERIC = {
+NUMERIC_PACKAGES = {
     "train": ("torch", "numpy", "pyarrow", "pillow"),
     "own": ("torch", "numpy", "pyarrow", "pandas", "scikit-learn"),
     "metrics": ("numpy", "pandas", "pyarrow"),
@@ -54,4 +54,4 @@ def changed_parts(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 @lru_cache
 def versions(kind: str) -> dict[str, str]:
     """Return the versions of Python and of the numeric packages that a kind of task computes with."""
-    return {"python": python_version(), **{name: version(name) for name in NUMERIC[kind]}}
+    return {"python": python_version(), **{name: version(name) for name in NUMERIC_PACKAGES[kind]}}

@@ -13,20 +13,20 @@ from fitlib.storage.records import SCHEMA
 
 VOTES = "votes.parquet"
 # Files that differ between equal experiments, and the manifest itself
-OUTSIDE = {"events.jsonl", "timings.csv", "determinism.csv", "lock", "MANIFEST.json"}
+UNCOVERED_FILES = {"events.jsonl", "timings.csv", "determinism.csv", "lock", "MANIFEST.json"}
 
 
-def covered(paths: ExperimentPaths) -> list[str]:
+def covered_files(paths: ExperimentPaths) -> list[str]:
     """Return the names of all files that the manifest lists, sorted: all but the hidden ones and `UNCOVERED_FILES`."""
     found = (p.relative_to(paths.root) for p in paths.root.rglob("*") if p.is_file())
     names = sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts))
-    return [name for name in names if name not in OUTSIDE]
+    return [name for name in names if name not in UNCOVERED_FILES]
 
 
-def personal(name: str) -> bool:
+def is_personal(name: str) -> bool:
     """Return whether a file has a row for each person tested: predictions, and the votes of the runs on each.
 
-    >>> personal("techniques/S/votes.parquet"), personal("techniques/S/metrics.parquet")
+    >>> is_personal("techniques/S/votes.parquet"), is_personal("techniques/S/metrics.parquet")
     (True, False)
     """
     path = PurePosixPath(name)
@@ -40,6 +40,6 @@ def manifest_of(files: Mapping[str, str]) -> dict[str, Any]:
 
 def write_manifest(paths: ExperimentPaths) -> str:
     """Write MANIFEST.json with the hash of every file that it covers, and return its root hash."""
-    manifest = manifest_of({name: digest_file(paths.root / name) for name in covered(paths)})
+    manifest = manifest_of({name: digest_file(paths.root / name) for name in covered_files(paths)})
     write_json(paths.manifest, manifest)
     return manifest["root"]

@@ -99,7 +99,7 @@ def new_attempt(target: Path, hidden: bool = False) -> Path:
     return attempt
 
 
-def settle(attempt: Path, target: Path) -> None:
+def commit_attempt(attempt: Path, target: Path) -> None:
     """Give a finished attempt its final name; if another attempt was first, keep that one and discard this one."""
     try:
         attempt.rename(target)
@@ -117,10 +117,10 @@ def replace_folder(attempt: Path, target: Path) -> None:
 
 def supersede(paths: ExperimentPaths, folder: Path) -> Path:
     """Move a run's folder to `superseded/`, under a free name."""
-    return keep_failed(paths, folder, folder.relative_to(paths.root).as_posix())
+    return move_to_superseded(paths, folder, folder.relative_to(paths.root).as_posix())
 
 
-def keep_failed(paths: ExperimentPaths, folder: Path, name: str) -> Path:
+def move_to_superseded(paths: ExperimentPaths, folder: Path, name: str) -> Path:
     """Move a folder to `superseded/` under `name` and the next free number."""
     relative = Path(name)
     number = 1

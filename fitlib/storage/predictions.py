@@ -47,7 +47,7 @@ TEXT_COLUMNS = ("technique", "arm", "reading", "attribute", "metric", "quantity"
 FLOAT_COLUMNS = ("value", "at", "low", "high")
 
 SAME_TEST_SET = "let every run predict the same test set, rows in the same order"
-MOST_CLASSES, MOST_GROUPS = 1000, 100  # more only where they are declared
+MAX_CLASSES, MAX_GROUPS = 1000, 100  # more only where they are declared
 NO_IDENTIFIERS = "identifiers are not classes or groups: number these 0, 1, 2, ..."
 WRITE_AGAIN = "write the file again"
 
@@ -130,7 +130,7 @@ def with_crossed(groups: Mapping[str, Sequence[str]], cross: Sequence[Sequence[s
     return {name: list(of) for name, of in groups.items()} | crossings
 
 
-def crossed(predictions: Predictions, names: Sequence[str]) -> Predictions:
+def cross_attributes(predictions: Predictions, names: Sequence[str]) -> Predictions:
     """Return the predictions with one more protected attribute, the crossing of `names` (see `crossed_groups`).
 
     Groups are all combinations; the metrics leave out those without members, as always. Raises InputError for fewer
@@ -346,8 +346,8 @@ def _check_classes(files: list[_File], n_classes: int | None) -> int:
         return _check_label_count(files[0].where, truth.shape[1], n_classes)
     scored = files[0].columns.get("score", truth).shape[1:]  # a class that has scores exists, even if no row is of it
     limit = max(int(truth.max()) + 1, *scored, 0) if n_classes is None else n_classes
-    if n_classes is None and limit > MOST_CLASSES:
-        problem = f"more than {MOST_CLASSES:,} classes"
+    if n_classes is None and limit > MAX_CLASSES:
+        problem = f"more than {MAX_CLASSES:,} classes"
         fail_at(files[0].where, "ground_truth", int(np.argmax(truth)), limit - 1, problem, NO_IDENTIFIERS)
     source = "in the ground truth" if n_classes is None else "declared"
     for where, name, values in _targets(files):
@@ -384,8 +384,8 @@ def _check_groups(file: _File, declared: Mapping[str, int]) -> dict[str, int]:
 
 def _refuse_identifiers(file: _File, groups: Mapping[str, int]) -> None:
     for attribute, count in groups.items():
-        if count > MOST_GROUPS:
-            row, problem = int(np.argmax(file.protected[attribute])), f"more than {MOST_GROUPS} groups"
+        if count > MAX_GROUPS:
+            row, problem = int(np.argmax(file.protected[attribute])), f"more than {MAX_GROUPS} groups"
             fail_at(file.where, column_of(attribute), row, count - 1, problem, NO_IDENTIFIERS)
 
 
@@ -404,7 +404,7 @@ def _check_group(where: str, attribute: str, rows: Integers, declared: int | Non
 # Writing
 
 
-def write(
+def write_predictions(
     path: File,
     idx: NDArray,
     ground_truth: NDArray,

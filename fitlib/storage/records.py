@@ -17,7 +17,7 @@ RECORD, FAILED = "record.json", "failed.json"
 SCHEMA = 1
 
 
-def measure(folder: Path, names: list[str]) -> dict[str, dict]:
+def measure_files(folder: Path, names: list[str]) -> dict[str, dict]:
     """Return the size and SHA-256 of files in a folder, read back from disk."""
     return {n: {"size": (folder / n).stat().st_size, "sha256": digest_file(folder / n)} for n in names}
 
@@ -25,14 +25,14 @@ def measure(folder: Path, names: list[str]) -> dict[str, dict]:
 def write_record(folder: Path, kind: str, parts: Mapping[str, str], names: list[str], name: str = RECORD) -> None:
     """Write the record of a finished task: last of all, in the process that executed it and read its outputs back."""
     record = {"schema": SCHEMA, "kind": kind, "key": digest_json(dict(parts)), "key_parts": dict(parts)}
-    write_json(folder / name, {**record, "outputs": measure(folder, names)})
+    write_json(folder / name, {**record, "outputs": measure_files(folder, names)})
 
 
 def read_record(folder: Path, name: str = RECORD) -> dict | None:
     """Read a well-formed record whose outputs all exist in the recorded sizes; return None if there is none."""
     record = read_json(folder / name)
     try:
-        if record is None or not well_formed(record):
+        if record is None or not is_well_formed(record):
             return None
         complete = all((folder / n).stat().st_size == o["size"] for n, o in record["outputs"].items())
     except (OSError, ValueError):  # ValueError: a name that no file system accepts, or a key that cannot be encoded
@@ -40,7 +40,7 @@ def read_record(folder: Path, name: str = RECORD) -> dict | None:
     return record if complete else None
 
 
-def well_formed(record: dict) -> bool:
+def is_well_formed(record: dict) -> bool:
     """Return whether a record has all required fields, and its key is the hash of its parts."""
     outputs, parts = record.get("outputs"), record.get("key_parts")
     return (
@@ -54,7 +54,7 @@ def well_formed(record: dict) -> bool:
     )
 
 
-def altered(folder: Path, record: Mapping[str, Any]) -> list[str]:
+def altered_outputs(folder: Path, record: Mapping[str, Any]) -> list[str]:
     """Return the names of a record's outputs that cannot be read or differ from the recorded hash."""
     return [name for name, output in record["outputs"].items() if not _has_digest(folder / name, output.get("sha256"))]
 

@@ -17,11 +17,11 @@ import pandas as pd
 from fitlib.statistics import estimates as st
 from fitlib.statistics import power
 from fitlib.statistics import significance as sig
-from fitlib.statistics.run_identity import BY_DESIGN, check_control, differing_parts, distinct_results, done_runs
+from fitlib.statistics.run_identity import BY_DESIGN, check_control, differing_parts, distinct_results, finished_runs
 from fitlib.tables.comparisons import POWER_SEED, MetricValues, declared_metrics, values_by_key
 from fitlib.tables.individuals import individuals
 from fitlib.tables.metric_series import METRICS, main_arms, series_of
-from fitlib.tables.schemas import CAUSE_CHURN, CAUSE_TESTS, CAUSES, Json, joined, table_of
+from fitlib.tables.schemas import CAUSE_CHURN, CAUSE_TESTS, CAUSES, Json, join_notes, table_of
 
 FACTOR = ("machine", "gpu")  # parts that name the hardware
 IMPLEMENTATION, ALGORITHM, BOTH, CONTROL = "implementation", "algorithm", "both", "control"
@@ -161,7 +161,7 @@ def _spreads(
 
 def _by_hardware(technique: Json, arm: Json, evidence: Sequence[Json]) -> dict[str, list[Run]]:
     """Group the finished runs of an arm by hardware; its name is "" where it is the same in the whole experiment."""
-    runs = done_runs(evidence, technique["training"], arm["arm"])
+    runs = finished_runs(evidence, technique["training"], arm["arm"])
     several = len({_hardware(e) for e in evidence if e["status"] == "done"} - {""}) > 1
     grouped: dict[str, list[Run]] = {}
     for run in runs:
@@ -210,8 +210,12 @@ def _cause_row(spread: Spread) -> Json:
     same = spread.distinct == 1 and values.size > 1
     row |= {"sd": sd.value} if same else {"sd": sd.value, "sd_low": sd.low, "sd_high": sd.high, "interval": sd.method}
     few = f"fewer than {FEWEST} distinct results: enters no test" if 1 < spread.distinct < FEWEST else ""
-    note = "bit-identical (final weights and predictions, by SHA-256): enters no test" if same else joined(few, sd.note)
-    return row | {"note": joined(spread.note, note)}
+    note = (
+        "bit-identical (final weights and predictions, by SHA-256): enters no test"
+        if same
+        else join_notes(few, sd.note)
+    )
+    return row | {"note": join_notes(spread.note, note)}
 
 
 def _keys(technique: str, arm: Json) -> Json:
@@ -223,7 +227,7 @@ def _controls(plan: Json) -> list[Json]:
 
 
 def _control_row(technique: Json, arm: Json, evidence: Sequence[Json]) -> Json:
-    runs = done_runs(evidence, technique["training"], arm["arm"])
+    runs = finished_runs(evidence, technique["training"], arm["arm"])
     control = check_control(evidence, technique["training"])
     numbers = {"n": len(runs), "distinct": len(distinct_results(runs)) if runs else None}
     fit = "unknown" if not runs else "no" if differing_parts(runs) else "yes"
@@ -281,7 +285,7 @@ def _omnibus_row(name: str, members: Sequence[Spread], alpha: float) -> Json:
     row |= {"n_a": min(s.values.size for s in members), "n_b": max(s.values.size for s in members)}
     row |= {"sd_a": min(sds), "sd_b": max(sds), "ratio": max(sds) / min(sds) if min(sds) > 0 else np.nan}
     arms = ", ".join(spread.label for spread in members)
-    return row | {"procedure": test.method, "note": joined(f"arms: {arms}; SDs: smallest and largest", test.note)}
+    return row | {"procedure": test.method, "note": join_notes(f"arms: {arms}; SDs: smallest and largest", test.note)}
 
 
 def _pair_row(a: Spread, b: Spread, alpha: float) -> Json:

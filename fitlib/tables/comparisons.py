@@ -17,7 +17,7 @@ from fitlib.statistics import risk as risks
 from fitlib.statistics import significance as sig
 from fitlib.tables.fit_findings import CheckFit, Findings
 from fitlib.tables.metric_series import METRICS, Series, main_arms, series_of
-from fitlib.tables.schemas import COMPARISONS, Json, integer_column, joined, table_of
+from fitlib.tables.schemas import COMPARISONS, Json, integer_column, join_notes, table_of
 
 # Simulated power and random permutations depend on these seeds and both n only, never on the order of the rows.
 POWER_SEED, PERMUTATION_SEED = 2006, 1997
@@ -234,7 +234,7 @@ def _listed(names: Sequence[str], chosen: np.ndarray) -> str:
 def _why_not(pair: Pair) -> str:
     nothing = not (pair.b.runs.size and pair.t.runs.size)
     why = "no runs" if nothing else "no class is defined in every run of both"
-    return joined(pair.note, st.NOT_ESTIMABLE + why)
+    return join_notes(pair.note, st.NOT_ESTIMABLE + why)
 
 
 def _class_bounds(pair: Pair) -> Json:
@@ -273,7 +273,7 @@ def _studentised(b: np.ndarray, t: np.ndarray, paired: bool) -> sig.Test:
 
 
 @lru_cache(maxsize=16)
-def _dealt(*n: int) -> permutation.Dealt:
+def _dealt(*n: int) -> permutation.Assignments:
     """Draw the permutations of every comparison with these numbers of runs (one number: paired)."""
     rng = np.random.default_rng([PERMUTATION_SEED, *n])
     return permutation.splits(n[0], n[1], rng) if len(n) == 2 else permutation.flips(n[0], rng)
@@ -284,7 +284,7 @@ def _effects(b: np.ndarray, t: np.ndarray, pair: Pair, smallest_effect: float, p
     d, reversal = st.cohens_d(b, t), risks.verdict_reversal(b, t)
     row: Json = {"difference": difference.value, "difference_low": difference.low, "difference_high": difference.high}
     row |= {"d": d.value, "d_low": d.low, "d_high": d.high} if not pair.paired else {}
-    row["note"] = joined(pair.note, difference.note)
+    row["note"] = join_notes(pair.note, difference.note)
     intervals = f"95 % intervals: difference {difference.method}" + ("" if pair.paired else f", d {d.method}")
     row["procedures"] = f"{intervals}; {procedures}"
     without = leave_one_out.leave_one_out(
@@ -425,7 +425,7 @@ def _correlation(row: Json) -> float:
 
 
 def _add_notes(table: pd.DataFrame, alpha: float) -> None:
-    table["note"] = [joined(row["note"], *_test_notes(row, alpha)) for row in table.to_dict("records")]
+    table["note"] = [join_notes(row["note"], *_test_notes(row, alpha)) for row in table.to_dict("records")]
 
 
 def _test_notes(row: Json, alpha: float) -> Iterator[str]:

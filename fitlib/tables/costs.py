@@ -18,7 +18,7 @@ from fitlib.statistics import paper_protocol
 from fitlib.statistics import significance as sig
 from fitlib.tables.comparisons import Pair, pairs_of, variance_power
 from fitlib.tables.fit_findings import CheckFit
-from fitlib.tables.schemas import COSTS, Json, joined, table_of
+from fitlib.tables.schemas import COSTS, Json, join_notes, table_of
 
 COST_NAMES = ("cost_accuracy", "cost_bias_variance", "cost_accuracy_variance")
 Flag = bool | None  # None: cannot be decided
@@ -138,6 +138,6 @@ def _accuracy_power(row: Json) -> float:
 
 def _cost_note(row: Json, answers: Mapping[str, Flag]) -> str:
     if answers["decrease"] is None:
-        return joined(row["verdict"], row["note"])
+        return join_notes(row["verdict"], row["note"])
     unknown = [name.removeprefix("cost_").replace("_", " ") for name in COST_NAMES if answers[name] is None]
     return f"{st.NOT_ESTIMABLE}{', '.join(unknown)}" if answers["decrease"] and unknown else ""

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fitlib.formatting import count, decimals, listed, span
+from fitlib.formatting import count, decimals, join_items, span
 from fitlib.statistics.estimates import FEW, NOT_ESTIMABLE, Estimate, is_constant, means, paired_runs, sd_intervals, sds
 from fitlib.tables.metric_series import main_arms
-from fitlib.tables.schemas import EPOCHS, Json, joined, table_of
+from fitlib.tables.schemas import EPOCHS, Json, join_notes, table_of
 
 HISTORY = ("training", "arm", "seed", "run", "epoch", "group", "n", "train_loss", "test_accuracy")
 GROWTH = 1.5  # an SD larger by less than this factor counts as not growing: the SD ratio that power is computed for
@@ -94,7 +94,7 @@ def growth(low: float, high: float) -> str:
 # Sentences
 
 
-def still_growing(table: pd.DataFrame) -> list[str]:
+def growth_sentences(table: pd.DataFrame) -> list[str]:
     """Report whether the spread was still growing when training stopped: a sentence per measure, [] without epochs."""
     last = table[table["since"].notna()]
     if last.empty:
@@ -110,7 +110,7 @@ def _growth_sentence(last: pd.DataFrame, measure: str, arms: bool) -> str:
         ratio = "" if math.isnan(low) else f" × {decimals(row[f'{measure}_growth'])} {span(low, high, 1)}"
         trainings[growth(low, high)].append(f"{name}{ratio}")
     parts = [
-        f"{how} for {count(len(names), 'training')} ({listed(names)})" for how, names in trainings.items() if names
+        f"{how} for {count(len(names), 'training')} ({join_items(names)})" for how, names in trainings.items() if names
     ]
     return (
         f"Spread between runs of {MEASURES[measure]} at the last epoch, against the start of the last quarter of the "
@@ -135,7 +135,7 @@ def _epoch_rows(history: pd.DataFrame, keys: Mapping) -> list[Json]:
         if i == last and since is not None:
             ratios = {name: paired_sd_ratio(x[since], x[last]) for name, x in values.items()}
             row |= {"since": epochs[since] + 1} | _growth_columns(ratios)
-        rows.append(row | {"note": joined(*notes)})
+        rows.append(row | {"note": join_notes(*notes)})
     return rows
 
 
@@ -151,7 +151,7 @@ def _by_run(history: pd.DataFrame) -> tuple[list[int], dict[str, np.ndarray], st
     wide = {name: x.unstack("run") for name, x in measures.items()}
     complete = wide["accuracy"].notna().all(axis=0)
     missing = [f"run-{run:02d}" for run in complete.index[~complete]]
-    note = f"left out, epochs missing: {listed(missing)}" if missing else ""
+    note = f"left out, epochs missing: {join_items(missing)}" if missing else ""
     epochs = [int(epoch) for epoch in wide["accuracy"].index]
     return epochs, {name: x.loc[:, complete].to_numpy(np.float64) for name, x in wide.items()}, note
 

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fitlib.metrics.unit_overlap import ALPHA, INDEPENDENT, PAIRED, REPEATED, TWO, extreme_groups
+from fitlib.metrics.unit_overlap import ALPHA, INDEPENDENT, PAIRED, REPEATED, TWO_SDS, extreme_groups
 from fitlib.statistics import estimates as st
 from fitlib.statistics import risk as risks
 from fitlib.tables.fit_findings import CheckFit, Findings
 from fitlib.tables.metric_series import main_arms, retraining
-from fitlib.tables.schemas import RISK, Json, joined, table_of
+from fitlib.tables.schemas import RISK, Json, join_notes, table_of
 
 SMALL_GROUP = (2, 100)  # a group under 2 % of the data is flagged
 TESTS = {
@@ -174,7 +174,7 @@ def _risk_row(case: _Case, selections: Mapping, plan: Json, findings: Findings, 
     row |= _groups(selected, size, plan["groups"][case.attribute])
     beside, why = _tests(case, selected, size, designs) if favourable else ({}, "")
     row["disadvantaged"] = row.get("lowest_group", "") if favourable and _rates_differ(row) else ""
-    row["note"] = joined(same and f"{same}: no interval", nobody, few, why)
+    row["note"] = join_notes(same and f"{same}: no interval", nobody, few, why)
     return row | beside | ({} if same else _risk_intervals(k, n, worst_of))
 
 
@@ -207,7 +207,7 @@ def _tests(case: _Case, selected: np.ndarray, size: np.ndarray, designs: Mapping
         numbers = design["units paired: p < .05"], design["units paired: |z| > 2"]
     else:
         z = two_sd(selected[:, two], size[two])
-        numbers = (fisher(selected[:, two], size[two]) < ALPHA).sum(), (np.abs(z) > TWO).sum()
+        numbers = (fisher(selected[:, two], size[two]) < ALPHA).sum(), (np.abs(z) > TWO_SDS).sum()
     chosen = "groups chosen as the extremes of more than two: p too small" if (size > 0).sum() > 2 else ""
     return {"test": TESTS[kind], "significant": int(numbers[0]), "beyond_two_sd": int(numbers[1])}, chosen
 

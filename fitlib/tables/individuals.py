@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from fitlib.metrics.individuals import ABOVE, FEWEST_RUNS
-from fitlib.metrics.threshold_sweep import FIGURES, SWEPT
+from fitlib.metrics.threshold_sweep import FIGURES, SWEEP_METRICS
 from fitlib.statistics.estimates import NOT_ESTIMABLE
 from fitlib.tables.fit_findings import CheckFit, Findings
 from fitlib.tables.metric_series import main_arms
-from fitlib.tables.schemas import INDIVIDUALS, THRESHOLDS, Json, joined, table_of
+from fitlib.tables.schemas import INDIVIDUALS, THRESHOLDS, Json, join_notes, table_of
 
 INTERVAL = "bootstrap over runs and test units (crossed), percentiles, 95 %"
 FEW = f"interval {NOT_ESTIMABLE}fewer than {FEWEST_RUNS} runs"
@@ -140,7 +140,7 @@ def _interval_and_note(row: Json, same: str) -> Json:
         empty = "no rows" if row["rows"] == 0 else "no other group has rows of these classes"
         return {"note": NOT_ESTIMABLE + empty}
     unchanged = f"no decision changed in {row['n_runs']} runs: no interval" if row["churn"] == 0 else ""
-    return {"interval": "" if np.isnan(row["churn_low"]) else INTERVAL, "note": joined(unchanged)}
+    return {"interval": "" if np.isnan(row["churn_low"]) else INTERVAL, "note": join_notes(unchanged)}
 
 
 # Thresholds
@@ -154,7 +154,7 @@ def _grid(cells: Cells, target: int) -> list[float]:
 def _threshold_row(cells: Cells, target: int, at: float) -> Json:
     values = cells[target, ALL]
     row: Json = {}
-    for metric in SWEPT:
+    for metric in SWEEP_METRICS:
         column = "ratio" if metric == "impact ratio" else metric
         names = (column, *(f"{column}_{figure}" for figure in FIGURES[1:]))
         row |= {name: values[f"threshold {f} {metric}", at][0] for name, f in zip(names, FIGURES, strict=True)}

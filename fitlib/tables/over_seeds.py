@@ -19,7 +19,7 @@ from fitlib.statistics.power import power_paired
 from fitlib.tables.comparisons import Pair, declared_metrics, pairs_of
 from fitlib.tables.fit_findings import CheckFit
 from fitlib.tables.metric_series import METRICS, noise_name
-from fitlib.tables.schemas import BY_SEED, OVER_SEEDS, Json, integer_column, joined, table_of
+from fitlib.tables.schemas import BY_SEED, OVER_SEEDS, Json, integer_column, join_notes, table_of
 
 EVERYWHERE_IDENTICAL = st.NOT_ESTIMABLE + "bit-identical runs at every seed enter no test"
 CORRECTIONS = {"p_holm": sig.holm, "p_bh": sig.benjamini_hochberg, "p_by": sig.benjamini_yekutieli}
@@ -143,14 +143,14 @@ def _row(one: _Comparison, plan: Json) -> Json:
     row = _keys(one, plan) | _counts(one, plan)
     b, t = one.samples
     if len(b) < 2:
-        return row | {"verdict": _verdict(one, "not estimable"), "note": joined(_why_not(one), row["note"])}
+        return row | {"verdict": _verdict(one, "not estimable"), "note": join_notes(_why_not(one), row["note"])}
     interval, p, ranks = nested_design.over_seeds(b, t), nested_design.paired_t(b, t), nested_design.signed_rank(b, t)
     means = {
         f"mean_{role}": float(st.means(nested_design.seed_means(x))) for role, x in (("baseline", b), ("technique", t))
     }
     row |= means | {"difference": interval.value}
     if len(one.identical) == len(b):
-        return row | {"verdict": _verdict(one, "not estimable"), "note": joined(EVERYWHERE_IDENTICAL, row["note"])}
+        return row | {"verdict": _verdict(one, "not estimable"), "note": join_notes(EVERYWHERE_IDENTICAL, row["note"])}
     row |= {"low": interval.low, "high": interval.high}
     row |= {"p": p.p, "p_signed_rank": ranks.p, "p_signed_rank_smallest": ranks.smallest_p}
     row["sd_difference"] = float(st.sds(nested_design.seed_means(t) - nested_design.seed_means(b)))
@@ -161,7 +161,7 @@ def _row(one: _Comparison, plan: Json) -> Json:
         f"95 % interval of the difference and p: {interval.method}; p_signed_rank: {ranks.method}; "
         f"95 % interval of the share: {shares[0].share.method}"
     )
-    return row | {"note": joined(interval.note, *_share_notes(*shares), row["note"])}
+    return row | {"note": join_notes(interval.note, *_share_notes(*shares), row["note"])}
 
 
 def _keys(one: _Comparison, plan: Json) -> Json:
@@ -184,7 +184,7 @@ def _counts(one: _Comparison, plan: Json) -> Json:
     noted += [f"bit-identical runs {_at(one.identical)}: kept"] if one.identical else []
     row = {"seeds": "; ".join(str(pair.arm["seed"]) for pair in one.used), "n_seeds": n, "n_runs": one.n_runs}
     row |= {"qualification": nested_design.qualification(n, one.n_runs), "scope": nested_design.scope(n, one.n_runs)}
-    row |= {"alpha": analysis["alpha"], "fit": one.fit, "note": joined(*noted)}
+    row |= {"alpha": analysis["alpha"], "fit": one.fit, "note": join_notes(*noted)}
     if one.metric == "accuracy":
         return row
     dropped = "; ".join(str(plan["classes"][i]) for i in np.flatnonzero(~one.common))

@@ -18,7 +18,7 @@ from fitlib.statistics import estimates as st
 from fitlib.statistics.bootstrap import draw_runs, resampled_means
 from fitlib.tables.comparisons import MetricValues, Pair, pairs_of
 from fitlib.tables.fit_findings import CheckFit, Findings
-from fitlib.tables.schemas import PARETO, Json, joined, table_of
+from fitlib.tables.schemas import PARETO, Json, join_notes, table_of
 
 SHARE_SEED = 1987  # of the resampled runs behind `front_share`
 SHARE_RESAMPLES = 2000
@@ -302,4 +302,4 @@ def _pareto_note(p: Point, candidates: Candidates) -> str:
         notes.append("nothing to compare it with")
     if not p.excluded and not candidates.with_churn:
         notes.append("churn not known of all: front of accuracy and bias only")
-    return joined(p.excluded and f"stands aside: {p.excluded}", *notes)
+    return join_notes(p.excluded and f"stands aside: {p.excluded}", *notes)

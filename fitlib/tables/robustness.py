@@ -19,7 +19,7 @@ from fitlib.statistics.sequential import Look
 from fitlib.tables.comparisons import Pair, distinct_metrics, pairs_of
 from fitlib.tables.fit_findings import CheckFit
 from fitlib.tables.metric_series import retraining
-from fitlib.tables.schemas import REVERSAL, RUNS_NEEDED, SEQUENTIAL, Json, joined, table_of
+from fitlib.tables.schemas import REVERSAL, RUNS_NEEDED, SEQUENTIAL, Json, join_notes, table_of
 
 # Resamples and simulated powers depend on these seeds and the numbers of runs alone.
 REVERSAL_SEED, RUNS_SEED = 2021, 2006
@@ -119,7 +119,7 @@ def _variance(row: Json, note: str) -> Json:
     columns = {"alpha_corrected_variance": alpha, "sd_ratio": power.SD_RATIO}
     if row["design"] == "paired by run":
         paired = "runs for the variance test not computed for techniques that share one training"
-        return columns | {"note": joined(note, paired)}
+        return columns | {"note": join_notes(note, paired)}
     return columns | {"runs_for_variance": _runs_for_variance(alpha), "note": note}
 
 

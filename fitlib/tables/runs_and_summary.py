@@ -15,7 +15,7 @@ import pandas as pd
 from fitlib.statistics import estimates as st
 from fitlib.tables.fit_findings import CheckFit, Findings
 from fitlib.tables.metric_series import METRICS, Series, main_arms, names_of, series_of
-from fitlib.tables.schemas import RUNS, SUMMARY, Json, integer_column, joined, table_of
+from fitlib.tables.schemas import RUNS, SUMMARY, Json, integer_column, join_notes, table_of
 from fitlib.tables.testset import denominator_note, summary_columns
 
 
@@ -62,7 +62,7 @@ def summary(
     columns["n_undefined_max"] = np.maximum(series.undefined, (series.counts > columns["n"]).astype(np.int64))
     numbers = (columns["n"].tolist(), series.counts.tolist(), columns["sd"].tolist())
     notes = zip(*numbers, columns["smallest_denominator"], strict=True)
-    columns["note"] = [joined(_summary_note(*row), denominator_note(smallest, plan)) for *row, smallest in notes]
+    columns["note"] = [join_notes(_summary_note(*row), denominator_note(smallest, plan)) for *row, smallest in notes]
     return table_of({**_summary_keys(series, plan), **columns}, SUMMARY)
 
 
@@ -153,7 +153,7 @@ def _summary_note(n: int, of: int, sd: float) -> str:
     undefined = f"undefined in {of - n} of {of} runs" if n < of else ""
     if n < 2:
         why = "no run is defined" if n == 0 else "fewer than 2 runs"
-        return joined(st.NOT_ESTIMABLE + why, undefined)
+        return join_notes(st.NOT_ESTIMABLE + why, undefined)
     if sd == 0:
-        return joined(f"constant in all {n} runs", undefined)
-    return joined(f"interval of the SD {st.NOT_ESTIMABLE}fewer than 5 runs" if n < 5 else "", undefined)
+        return join_notes(f"constant in all {n} runs", undefined)
+    return join_notes(f"interval of the SD {st.NOT_ESTIMABLE}fewer than 5 runs" if n < 5 else "", undefined)

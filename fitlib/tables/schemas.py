@@ -215,7 +215,7 @@ def integer_column(numbers: np.ndarray, present: np.ndarray) -> pd.arrays.Intege
     return pd.arrays.IntegerArray(numbers.astype(np.int64), ~present)
 
 
-def joined(*notes: str) -> str:
+def join_notes(*notes: str) -> str:
     """Join the notes of a cell with semicolons, leaving out empty ones.
 
     >>> joined("no runs", "", "outside the family")

@@ -13,11 +13,11 @@ import pandas as pd
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.counts import cells_of
 from fitlib.metrics.long_tables import counts_array
-from fitlib.metrics.signed_differences import Signed, signed_of
+from fitlib.metrics.signed_differences import SignedDifferences, signed_of
 from fitlib.metrics.testset import COMPONENT_METRICS
 from fitlib.statistics import estimates as st
 from fitlib.tables.metric_series import Series, main_arms, names_of
-from fitlib.tables.schemas import COMPONENTS, SELECTION, Json, integer_column, joined, table_of
+from fitlib.tables.schemas import COMPONENTS, SELECTION, Json, integer_column, join_notes, table_of
 
 HALF = "on half of the test set, where every metric is larger by chance than on all of it"
 SIGNED = ("signed_mean", "signed_low", "signed_high")
@@ -92,7 +92,7 @@ def _signed_rows(counts: pd.DataFrame | None, plan: Json) -> dict[tuple, Json]:
     return rows
 
 
-def _describe(signed: Signed, names: list[str]) -> list[Json]:
+def _describe(signed: SignedDifferences, names: list[str]) -> list[Json]:
     rows: list[Json] = [dict(zip(SIGNED, ends, strict=True)) for ends in _intervals(signed.values)]
     for target, row in enumerate(rows):
         if signed.directed[target]:
@@ -148,7 +148,9 @@ def _component_row(n: int, metric: str, target: int, quantities: _Values) -> Jso
     row = {sd: float(np.sqrt(max(values[name], 0.0))) for name, sd in _VARIANCES.items()}
     row = {"n": n} | row | {name: values[name] for name in _SOURCES}
     negative = [source for name, source in _SOURCES.items() if values[name] < 0]
-    return row | {"note": joined(_why_missing(n, values), f"estimated ≤ 0: {', '.join(negative)}" if negative else "")}
+    return row | {
+        "note": join_notes(_why_missing(n, values), f"estimated ≤ 0: {', '.join(negative)}" if negative else "")
+    }
 
 
 def _why_missing(n: int, values: Mapping[str, float]) -> str:

@@ -60,7 +60,7 @@ def n_samples(batch: object) -> int:
     return next(iter(lengths))
 
 
-def smallest(batch: object) -> tuple[str, Array]:
+def smallest_array(batch: object) -> tuple[str, Array]:
     """Return name and tensor of the leaf with the fewest bytes, normally the labels; InputError without a tensor."""
     best, fewest = None, (True, 0)  # a tensor without an axis counts only where there is no other
     for name, value in leaves(batch):
@@ -74,7 +74,7 @@ def smallest(batch: object) -> tuple[str, Array]:
     return best
 
 
-def feed(total: hashlib._Hash, name: str, array: Array) -> None:
+def update_hash(total: hashlib._Hash, name: str, array: Array) -> None:
     """Update a hash with name, dtype, shape and bytes of an array; fast for small arrays, as every batch needs it."""
     kind, shape = array.dtype, tuple(array.shape)
     if isinstance(array, Tensor):
@@ -84,7 +84,7 @@ def feed(total: hashlib._Hash, name: str, array: Array) -> None:
     total.update(np.ascontiguousarray(array).data)
 
 
-def take(batch: object, order: Tensor) -> object:
+def take_samples(batch: object, order: Tensor) -> object:
     """Return a copy with the samples reordered; so are lists of as many plain values, anything else is unchanged."""
     order_on = cache(lambda device: order.to(device, non_blocking=True))
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fitlib.errors import InputError, RunFailed
-from fitlib.training.batch_structure import map_tensors, n_samples, take
+from fitlib.training.batch_structure import map_tensors, n_samples, take_samples
 from fitlib.training.compute import compute_dtype
 
 Batch = TypeVar("Batch")  # of fitlib's loop, or of any loader: see `fitlib.training.batch_structure`
@@ -164,7 +164,7 @@ class ReductionOrder(Emulated):
     def before_step(self, step: int, model: nn.Module, batch: Batch) -> Batch:
         """Return the same samples in the run's own order."""
         order = torch.randperm(n_samples(batch), generator=self.generator("order", self.run, step))
-        return cast(Batch, take(batch, order))
+        return cast(Batch, take_samples(batch, order))
 
 
 class Threads(Emulated):

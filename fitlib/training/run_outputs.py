@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fitlib.datasets.dataset import Dataset
-from fitlib.storage.predictions import write
+from fitlib.storage.predictions import write_predictions
 from fitlib.storage.run_files import write_digests, write_fingerprint, write_history
 from fitlib.training.evaluation import Trained
 
@@ -27,5 +27,5 @@ def save_run(
     test = dataset.test
     for technique, prediction in trained.predictions(dict(rules)).items():
         names.append(f"predictions/{technique}.parquet")
-        write(run_dir / names[-1], np.arange(len(test)), test.y, prediction, test.by_attribute(), test.unit)
+        write_predictions(run_dir / names[-1], np.arange(len(test)), test.y, prediction, test.by_attribute(), test.unit)
     return names

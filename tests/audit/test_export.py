@@ -23,7 +23,7 @@ from fitlib.digest import digest_file
 from fitlib.errors import InputError, RunFailed
 from fitlib.storage.atomic_files import json_text
 from fitlib.storage.lock import locked
-from fitlib.storage.manifest import personal
+from fitlib.storage.manifest import is_personal
 from fitlib.storage.paths import ExperimentPaths
 from tests.support.tampering import mend
 
@@ -148,10 +148,10 @@ def test_the_same_experiment_gives_the_same_bytes(archive, finished, tmp_path):
 
 
 def test_rows_of_persons_stay_out_unless_they_are_asked_for(archive, finished, tmp_path):
-    assert not [name for name in members(archive) if personal(name)]
+    assert not [name for name in members(archive) if is_personal(name)]
     assert "Left out: " in json.loads(members(archive)[METADATA])["@graph"][0]["description"]
     done = export(ExperimentPaths(finished), tmp_path / "all.zip", predictions=True)
-    rows = [name for name in members(done.path) if personal(name)]
+    rows = [name for name in members(done.path) if is_personal(name)]
     assert len(rows) == done.personal == 10 and done.left_out == 0
     assert {Path(name).name for name in rows} == {"S-DI1.parquet", "S-DI2.parquet", "votes.parquet"}
     assert "personal data" in json.loads(members(done.path)[METADATA])["@graph"][0]["description"]

@@ -8,7 +8,7 @@ import torch
 from fitlib.execution.determinism_cost import read_costs, sentences, write_costs
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.machine import STEP_COST_MIME
-from fitlib.storage.manifest import OUTSIDE
+from fitlib.storage.manifest import UNCOVERED_FILES
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.training.step_cost import PAIRS, step_cost
 from tests.support.method_examples import Example, configurations, trained
@@ -62,7 +62,7 @@ def test_costs_are_gathered_from_the_first_runs_by_hardware(tmp_path):
         "deterministic algorithms: a step takes 1.30 times as long (1.10 to 1.50 in 2 measurements); cpu 1",
         "cost of determinism not measured: no put_; cpu 2",
     ]
-    assert lines == sentences(read_costs(paths)) and paths.determinism.name in OUTSIDE
+    assert lines == sentences(read_costs(paths)) and paths.determinism.name in UNCOVERED_FILES
     assert paths.determinism.read_text().splitlines()[2].startswith("baseline,other,cpu 2,3.0,2.0,,")
 
 

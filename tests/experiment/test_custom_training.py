@@ -19,15 +19,15 @@ from fitlib.experiment.evidence import compare_shared_epochs
 from fitlib.experiment.parse import make_experiment, read_experiment
 from fitlib.experiment.plan import Plan
 from fitlib.recording.save_predictions import save_predictions
-from fitlib.recording.saved_outputs import Finished, check
+from fitlib.recording.saved_outputs import FinishedRuns, check_outputs
 from fitlib.report.provenance import identities
 from fitlib.report.vocabulary import epoch
-from fitlib.statistics.run_identity import SEEN, check_control, check_fit
+from fitlib.statistics.run_identity import SEEN_FROM_OUTSIDE, check_control, check_fit
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.journal import deviations
 from fitlib.storage.keys import changed_parts
 from fitlib.storage.paths import ExperimentPaths
-from fitlib.storage.predictions import write
+from fitlib.storage.predictions import write_predictions
 from fitlib.storage.records import write_record
 
 OWN = Path(__file__).parents[1] / "own"
@@ -315,7 +315,7 @@ class Runs:
         self.experiment = read(fields, **more)
         self.plan = planned(self.experiment, folder / "out")
         self.main = [run for run in self.plan.runs if run.arm.role == "main"]
-        self.finished = Finished(self.experiment.families, [])
+        self.finished = FinishedRuns(self.experiment.families, [])
 
     def save(self, run, **saved):
         """Save {technique: columns} as a run's outputs; None: without a technique's name."""
@@ -323,7 +323,7 @@ class Runs:
         folder.mkdir(parents=True)
         for technique, found in saved.items():
             save_predictions(folder, technique=None if technique == "unnamed" else technique, **found)
-        check(folder, run, self.finished)
+        check_outputs(folder, run, self.finished)
         write_record(folder, "train", run.key_parts, ["names.json"])
 
 
@@ -405,7 +405,7 @@ def test_another_noise_than_the_declared_one_is_refused(here):
     mark = read_json(folder / "fingerprint.json")
     (folder / "fingerprint.json").write_text(json.dumps(mark | {"noise": {"name": "ulp", "applied": True}}))
     with pytest.raises(RunFailed, match="applied noise ulp, but native was declared"):
-        check(folder, runs.main[0], runs.finished)
+        check_outputs(folder, runs.main[0], runs.finished)
 
 
 @pytest.mark.parametrize(("name", "value"), [("run", 0), ("step", 0)])
@@ -417,27 +417,27 @@ def test_an_emulated_noise_of_another_run_or_other_options_is_refused(name, valu
     mark = read_json(folder / "fingerprint.json")
     applied = {**run.arm.noise, "run": 1, "applied": True}
     (folder / "fingerprint.json").write_text(json.dumps(mark | {"noise": applied}))
-    check(folder, run, runs.finished)
+    check_outputs(folder, run, runs.finished)
     (folder / "fingerprint.json").write_text(json.dumps(mark | {"noise": applied | {name: value}}))
     with pytest.raises(
         RunFailed, match=f"applied noise ulp with {name} 0, not [12]: give the parameters run and noise"
     ):
-        check(folder, run, runs.finished)
+        check_outputs(folder, run, runs.finished)
 
 
 def test_predictions_that_were_written_otherwise_are_no_evidence(here):
     runs = Runs(here, FUNCTION)
     folder = runs.main[0].folder
     (folder / "predictions").mkdir(parents=True)
-    write(folder / "predictions/A.parquet", *(np.arange(4) % 2 for _ in range(4)))
+    write_predictions(folder / "predictions/A.parquet", *(np.arange(4) % 2 for _ in range(4)))
     with pytest.raises(RunFailed, match=r"no fingerprint.json: end with fitlib.save_predictions"):
-        check(folder, runs.main[0], runs.finished)
+        check_outputs(folder, runs.main[0], runs.finished)
 
 
 def test_the_runs_of_an_earlier_command_are_compared_too(here):
     runs = Runs(here, FUNCTION, runs=2)
     runs.save(runs.main[0], A=columns())
-    runs.finished = Finished(runs.experiment.families, runs.main[:1])
+    runs.finished = FinishedRuns(runs.experiment.families, runs.main[:1])
     with pytest.raises(RunFailed, match="30 test rows"):
         runs.save(runs.main[1], A=shorter())
 
@@ -497,7 +497,7 @@ def test_runs_that_were_seen_from_outside_are_never_said_to_be_more(here, declar
         runs.save(run, A=columns())
     inputs = finished_inputs(runs)
     found = check_fit(inputs.evidence, "simulated.train", "native")
-    assert found.fit is True and not found.recorded and found.text.endswith(SEEN)
+    assert found.fit is True and not found.recorded and found.text.endswith(SEEN_FROM_OUTSIDE)
     (told,) = identities(inputs.plan, inputs.evidence)
     assert "all 2 predictions are bit-identical (SHA-256), so the noise changed no prediction" in told
     assert "weights are" not in told and "started from identical" not in told
@@ -581,7 +581,7 @@ def test_a_recorded_training_has_full_identity_and_the_declared_noise(here, fitl
     mark = json.loads(evidence.read_text())
     assert mark["recorded"] and mark["noise"]["applied"] and "initial weights" in mark["parts"]
     report = (here / "outputs/x/report.html").read_text()
-    assert "started from identical weights and data" in report and SEEN not in report
+    assert "started from identical weights and data" in report and SEEN_FROM_OUTSIDE not in report
     again = fitlib_command("run", "x.yaml", "--set", "parameters.recorded=false", "--replace", cwd=here)
     assert again.returncode == 1 and "noise ulp was declared, but the training never applied it" in again.stderr
 
@@ -596,7 +596,7 @@ def test_from_a_function_to_a_report_from_the_command_line(here, fitlib_command)
     assert done.returncode == 0, done.stderr
     root = here / "outputs/x"
     report, index = (root / "report.html").read_text(), (root / "index.html").read_text()
-    assert SEEN in report and "callable simulated:train" in report and "proven" not in report
+    assert SEEN_FROM_OUTSIDE in report and "callable simulated:train" in report and "proven" not in report
     assert "identical in 2 of 2 (predictions, by SHA-256)" in report
     assert "runs/simulated.train/native/run-00/train.html" in index
     assert "runs/simulated.train/native/run-00/train.html" in report

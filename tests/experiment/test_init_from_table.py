@@ -343,12 +343,12 @@ def test_a_path_that_an_experiment_file_would_change_is_refused(tmp_path):
 
 
 def test_looks_know_kinds_missing_values_and_counts():
-    look = column_guesses.look_at("n", pa.chunked_array([pa.array([2.0, None, 1.0, 2.0])]))
+    look = column_guesses.profile_column("n", pa.chunked_array([pa.array([2.0, None, 1.0, 2.0])]))
     assert (look.kind, look.missing, look.counts) == ("whole", 1, ((1.0, 1), (2.0, 2)))
     assert look.codes.tolist() == [1, -1, 0, 1]
-    assert column_guesses.look_at("n", pa.chunked_array([pa.array([0.5])])).kind == "number"
-    assert column_guesses.look_at("n", pa.chunked_array([pa.array([[0, 1]])])).kind == "other"
-    assert column_guesses.look_at("n", pa.chunked_array([pa.array([None, None], pa.string())])).distinct == 0
+    assert column_guesses.profile_column("n", pa.chunked_array([pa.array([0.5])])).kind == "number"
+    assert column_guesses.profile_column("n", pa.chunked_array([pa.array([[0, 1]])])).kind == "other"
+    assert column_guesses.profile_column("n", pa.chunked_array([pa.array([None, None], pa.string())])).distinct == 0
 
 
 def test_the_public_tables_are_understood(data_dir, tmp_path):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fitlib.errors import InputError
-from fitlib.ingest.column_roles import declared_roles, roles_of
+from fitlib.ingest.column_roles import parse_column_roles, roles_of
 from fitlib.ingest.label_encoding import Vocabulary, key_of
 from fitlib.ingest.normalise import Choices, default_name, normalise_predictions
 from fitlib.storage.paths import ExperimentPaths
@@ -318,7 +318,7 @@ def test_a_folder_that_cannot_be_used_is_one_line(tmp_path, case):
 
 
 def test_columns_given_win_over_headings_and_usual_names():
-    given = declared_roles(["ground_truth=két éve", "protected=Sex", "protected.origin=race"])
+    given = parse_column_roles(["ground_truth=két éve", "protected=Sex", "protected.origin=race"])
     found = roles_of("f", ["id", "két éve", "y_true", "y_pred", "Sex", "race", "gender"], given, ())
     assert found == given | {"idx": "id", "prediction": "y_pred"}
     assert given == {"ground_truth": "két éve", "protected.Sex": "Sex", "protected.origin": "race"}
@@ -329,7 +329,7 @@ def test_columns_given_win_over_headings_and_usual_names():
 @pytest.mark.parametrize("given", ["y_true", "truth=y", "prediction.a=b", "idx="])
 def test_what_is_no_role_and_column_is_refused(given):
     with pytest.raises(InputError, match="write ROLE=NAME with a role of idx, ground_truth"):
-        declared_roles([given])
+        parse_column_roles([given])
 
 
 @pytest.mark.parametrize(

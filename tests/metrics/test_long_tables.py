@@ -10,7 +10,7 @@ from fitlib.metrics.long_tables import (
     TEST_SET_SEED,
     counts_array,
     counts_table,
-    long_table,
+    metrics_table,
     technique_tables,
 )
 from fitlib.metrics.testset import COMPONENT_METRICS, contributions
@@ -29,7 +29,7 @@ def value_of(table, **where):
 
 def test_long_table_holds_every_value_in_its_place():
     counts = confusion(*random_rows(np.random.default_rng(13)), 5, 2)
-    table = long_table("S-Base", "ulp", 7, [0, 1, 2, 5], counts)
+    table = metrics_table("S-Base", "ulp", 7, [0, 1, 2, 5], counts)
     assert tuple(table.columns) == LONG_COLUMNS
     assert len(table) == 4 * (2 * 7 * 6 + 3)
     assert set(table["technique"]) == {"S-Base"} and set(table["seed"]) == {7} and set(table["arm"]) == {"ulp"}
@@ -47,7 +47,7 @@ def test_long_table_holds_every_value_in_its_place():
 
 def test_long_table_counts_the_undefined():
     counts = confusion(np.array([0, 1, 2, 0]), np.array([[0, 1, 1, 0]]), np.array([0, 0, 1, 1]), 4, 2)
-    table = long_table("T", "none", 0, [0], counts)
+    table = metrics_table("T", "none", 0, [0], counts)
     key = {"reading": "strict", "metric": "DI"}
     assert value_of(table, target=None, **key)["n_undefined"] == 2
     assert value_of(table, target=3, **key)["n_undefined"] == 1
@@ -56,14 +56,14 @@ def test_long_table_counts_the_undefined():
 
 
 def test_long_table_types_do_not_depend_on_the_values():
-    table = long_table("T", "none", 0, [0], confusion(*random_rows(np.random.default_rng(14), n_runs=1), 5, 2))
+    table = metrics_table("T", "none", 0, [0], confusion(*random_rows(np.random.default_rng(14), n_runs=1), 5, 2))
     assert table[["target", "group", "n_undefined"]].dtypes.eq("Int64").all()
     assert table[["seed", "run"]].dtypes.eq("int64").all() and table["value"].dtype == "float64"
 
 
 def test_long_table_leaves_the_published_reading_out_with_more_than_two_groups():
     counts = confusion(*random_rows(np.random.default_rng(15), n_groups=3), 5, 3)
-    assert set(long_table("T", "none", 0, range(4), counts)["reading"]) == {"strict"}
+    assert set(metrics_table("T", "none", 0, range(4), counts)["reading"]) == {"strict"}
 
 
 def test_counts_table_goes_back_to_the_counts():

@@ -12,7 +12,7 @@ from fitlib.metrics.bias_metrics import BIAS_METRICS, PUBLISHED, overall
 from fitlib.metrics.counts import count, one_vs_rest
 from fitlib.metrics.long_tables import counts_array
 from fitlib.metrics.simulated_experiment import TECHNIQUES, arms_of, write_example, write_metrics, write_technique
-from fitlib.storage.predictions import stack, write
+from fitlib.storage.predictions import stack, write_predictions
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "metrics.ipynb"
 TABLES = ("metrics", "counts", "votes", "testset", "persons")
@@ -135,7 +135,7 @@ def labelled(tmp_path):
     for seed, arm in enumerate(("seed0.ulp", "seed1.ulp")):
         paths = {str(run): str(tmp_path / f"{arm}-{run}.parquet") for run in range(2)}
         for path in paths.values():
-            write(path, np.arange(30), truth, rng.integers(0, 2, (30, 4)) & [1, 1, 1, 0], groups)
+            write_predictions(path, np.arange(30), truth, rng.integers(0, 2, (30, 4)) & [1, 1, 1, 0], groups)
         arms[arm] = {"seed": seed, "predictions": paths}
     return arms
 

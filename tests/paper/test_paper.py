@@ -27,7 +27,7 @@ from fitlib.statistics.significance import benjamini_hochberg, holm
 
 
 @pytest.fixture(scope="module")
-def numbers(data_dir) -> study.Published:
+def numbers(data_dir) -> study.StudyNumbers:
     return study.read(data_dir / "paper")
 
 

@@ -12,7 +12,7 @@ from fitlib.report import vocabulary
 from fitlib.tables import schemas
 
 
-def review_of(numbers: study.Published) -> Review:
+def review_of(numbers: study.StudyNumbers) -> Review:
     return Review(**vars(numbers), baselines=study.BASELINES)
 
 
@@ -111,7 +111,7 @@ def test_most_significant_labels_are_smaller_than_a_point(published):
 
 
 def test_published_rows_are_found_in_the_tables_made(published, data_dir, tmp_path):
-    numbers = study.Published(published.overall, published.per_class, published.performance)
+    numbers = study.StudyNumbers(published.overall, published.per_class, published.performance)
     made = study.write_tables(numbers, tmp_path)
     assert agreement(made, data_dir / "paper") == {"stat_tests": (98, 98), "raw_data": (112, 112)}
 

@@ -19,7 +19,7 @@ import fitlib
 from fitlib.errors import InputError, RunFailed
 from fitlib.recording import save_predictions
 from fitlib.recording.recorder import Recorder
-from fitlib.training.batch_structure import n_samples, take
+from fitlib.training.batch_structure import n_samples, take_samples
 from fitlib.training.batching import Batch
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -217,7 +217,7 @@ def test_batches_of_any_make(tmp_path, make, unpack):
 
 def test_lists_of_plain_values_follow_their_samples():
     batch = {"x": torch.arange(4), "name": ["a", "b", "c", "d"], "split": ("train", 3), "n": torch.tensor(7)}
-    mixed = take(batch, torch.tensor([2, 0, 3, 1]))
+    mixed = take_samples(batch, torch.tensor([2, 0, 3, 1]))
     assert mixed["x"].tolist() == [2, 0, 3, 1] and mixed["name"] == ["c", "a", "d", "b"]
     assert mixed["split"] == ("train", 3) and mixed["n"] == 7 and batch["name"] == ["a", "b", "c", "d"]
 

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from fitlib.errors import InputError
 from fitlib.storage import predictions
-from fitlib.storage.predictions import crossed, crossed_groups, read_predictions, stack, with_crossed, write
+from fitlib.storage.predictions import (
+    cross_attributes,
+    crossed_groups,
+    read_predictions,
+    stack,
+    with_crossed,
+    write_predictions,
+)
 
 ROWS = {
     "idx": [10, 11, 12, 13],
@@ -132,7 +139,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, seed, multilabel):
     truth, prediction = rng.integers(0, 2, (2, *shape))
     groups = {"sex": np.arange(20) % 2, "race": np.arange(20) % 3}
     path = tmp_path_factory.mktemp("written") / "a.parquet"
-    write(path, rng.permutation(100)[:20], truth, prediction, groups, unit=np.arange(20) // 2)
+    write_predictions(path, rng.permutation(100)[:20], truth, prediction, groups, unit=np.arange(20) // 2)
     back = stack({0: path}, n_classes=shape[1] if multilabel else 2)
     assert np.array_equal(back.ground_truth, truth) and np.array_equal(back.prediction[0], prediction)
     assert all(np.array_equal(back.protected[name], groups[name]) for name in groups)
@@ -184,7 +191,7 @@ def test_binary_junk_is_one_line_of_input_error(tmp_path_factory, content, form)
 @given(st.integers(0, 10**6), st.binary(min_size=1, max_size=4))
 def test_damaged_parquet_never_ends_in_another_error(tmp_path_factory, position, junk):
     path = tmp_path_factory.mktemp("damaged") / "a.parquet"
-    write(path, np.arange(50), np.arange(50) % 3, np.arange(50) % 3, np.arange(50) % 2)
+    write_predictions(path, np.arange(50), np.arange(50) % 3, np.arange(50) % 3, np.arange(50) % 2)
     content = bytearray(path.read_bytes())
     start = position % len(content)
     content[start : start + len(junk)] = junk
@@ -383,14 +390,14 @@ def test_runs_with_different_numbers_of_rows_or_columns(save):
 def test_writing_twice_gives_the_same_bytes_and_no_pandas_metadata(tmp_path, columns):
     arrays = [np.array(values) for values in columns.values()]
     for name in ("a.parquet", "b.parquet"):
-        write(tmp_path / name, *arrays)
+        write_predictions(tmp_path / name, *arrays)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     assert pq.read_schema(tmp_path / "a.parquet").metadata == {b"fitlib.schema": b"predictions/1"}
 
 
 def test_floats_are_not_cut_to_integers(tmp_path):
     with pytest.raises(TypeError):
-        write(tmp_path / "a.parquet", np.arange(2), np.arange(2), np.array([0.2, 0.7]), np.arange(2))
+        write_predictions(tmp_path / "a.parquet", np.arange(2), np.arange(2), np.array([0.2, 0.7]), np.arange(2))
 
 
 def test_a_table_keeps_types_where_every_value_is_missing(tmp_path):
@@ -469,7 +476,7 @@ def test_runs_may_differ_in_scores_but_not_in_having_them(save):
 def test_written_scores_read_back_exactly_and_in_the_same_bytes(tmp_path, score):
     arrays = [np.array(BINARY[name]) for name in ("idx", "ground_truth", "prediction", "protected")]
     for name in ("a.parquet", "b.parquet"):
-        write(tmp_path / name, *arrays, unit=np.arange(4), score=score)
+        write_predictions(tmp_path / name, *arrays, unit=np.arange(4), score=score)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     assert np.array_equal(stack({0: tmp_path / "a.parquet"}).score[0], score.astype(np.float64))
 
@@ -483,7 +490,7 @@ def two_attributes(save):
 
 
 def test_crossed_attributes_have_the_groups_of_all_combinations(save):
-    made = crossed(two_attributes(save), ["sex", "race"])
+    made = cross_attributes(two_attributes(save), ["sex", "race"])
     assert made.protected["sex x race"].tolist() == [2, 3, 0, 5] and made.n_groups["sex x race"] == 6
     assert list(made.protected)[-1] == "sex x race" and len(made.protected) == 3
     names = crossed_groups({"sex": ["female", "male"], "race": ["black", "brown", "white"]}, ["sex", "race"])
@@ -508,10 +515,10 @@ def test_crossed_groups_stand_after_the_attributes_they_are_made_of():
 )
 def test_attributes_that_cannot_be_crossed(save, names, problem):
     with pytest.raises(InputError, match=problem):
-        crossed(two_attributes(save), names)
+        cross_attributes(two_attributes(save), names)
 
 
 def test_an_attribute_is_not_crossed_twice(save):
-    once = crossed(two_attributes(save), ["sex", "race"])
+    once = cross_attributes(two_attributes(save), ["sex", "race"])
     with pytest.raises(InputError, match="there is an attribute of this name"):
-        crossed(once, ["sex", "race"])
+        cross_attributes(once, ["sex", "race"])

@@ -10,7 +10,7 @@ from fitlib.experiment.plan import folder_state
 from fitlib.storage.atomic_files import append_line, write_atomically
 from fitlib.storage.journal import deviations, note_deviation
 from fitlib.storage.manifest import write_manifest
-from fitlib.storage.paths import ExperimentPaths, new_attempt, settle, supersede
+from fitlib.storage.paths import ExperimentPaths, commit_attempt, new_attempt, supersede
 from fitlib.storage.records import read_record, write_record
 
 PARTS = {"code": "c", "parameters": "p"}
@@ -100,8 +100,8 @@ def test_the_first_attempt_to_settle_wins(tmp_path):
     first, second = new_attempt(target), new_attempt(target)
     (first / "f").write_text("first")
     (second / "f").write_text("second")
-    settle(first, target)
-    settle(second, target)
+    commit_attempt(first, target)
+    commit_attempt(second, target)
     assert (target / "f").read_text() == "first" and os.listdir(tmp_path) == ["run-00"]
 
 

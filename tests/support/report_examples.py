@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fitlib.metrics.counts import confusion
-from fitlib.metrics.long_tables import counts_table, long_table
+from fitlib.metrics.long_tables import counts_table, metrics_table
 from fitlib.tables import four_fifths, runs_and_summary
 from fitlib.tables.comparisons import compare
 
@@ -111,7 +111,7 @@ def experiment(
         predicted = alter(name, predictions(rng, level, truth, group, runs))
         counted = confusion(truth, predicted, group, len(classes), 2)
         for attribute in plan["groups"]:
-            long.append(long_table(name, "ulp", 0, range(runs), counted, attribute=attribute))
+            long.append(metrics_table(name, "ulp", 0, range(runs), counted, attribute=attribute))
             counts.append(counts_table(name, "ulp", 0, range(runs), counted, False, attribute))
         evidence += [entry(name, run, "ulp", predicted[run].tobytes()) for run in range(runs)]
         evidence += [entry(name, run, "none", "control") for run in range(2)]

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fitlib.storage.atomic_files import json_text
-from fitlib.storage.manifest import OUTSIDE, covered, write_manifest
+from fitlib.storage.manifest import UNCOVERED_FILES, covered_files, write_manifest
 from fitlib.storage.paths import ExperimentPaths
-from fitlib.storage.records import measure
+from fitlib.storage.records import measure_files
 
 RECORDS = ("record.json", "statistics.json", "report.json")
 
@@ -76,7 +76,7 @@ def _json_value(path: Path, rng: np.random.Generator) -> None:
 
 def files_of(root: Path) -> list[str]:
     """Names of all files that the promises cover, MANIFEST.json among them."""
-    return [*covered(ExperimentPaths(root)), "MANIFEST.json"]
+    return [*covered_files(ExperimentPaths(root)), "MANIFEST.json"]
 
 
 def change_json(path: Path, change: Callable[[dict], object]) -> None:
@@ -90,8 +90,8 @@ def mend(root: Path) -> None:
     """What a forger does who knows the format: every record and the manifest name the bytes that are there now."""
     for name in files_of(root):
         path = root / name
-        if path.name in RECORDS and name not in OUTSIDE:
+        if path.name in RECORDS and name not in UNCOVERED_FILES:
             record = json.loads(path.read_text(encoding="utf-8"))
-            record["outputs"] = measure(path.parent, sorted(record["outputs"]))
+            record["outputs"] = measure_files(path.parent, sorted(record["outputs"]))
             path.write_text(json_text(record), encoding="utf-8")
     write_manifest(ExperimentPaths(root))

@@ -17,7 +17,7 @@ from fitlib.statistics import estimates as st
 from fitlib.statistics import power
 from fitlib.statistics import significance as sig
 from fitlib.statistics.run_identity import BY_DESIGN
-from fitlib.storage.predictions import stack, write
+from fitlib.storage.predictions import stack, write_predictions
 from fitlib.tables import causes, schemas
 from tests.support.table_examples import arm, drawn, long_table, plan, record, technique
 
@@ -221,7 +221,7 @@ def churn(tmp_path_factory) -> pd.DataFrame:
         for run in range(6):
             files[str(run)] = folder / f"{name}{run}.parquet"
             drawn_again = np.where(rng.random(90) < changed, rng.integers(0, 3, 90), truth)
-            write(files[str(run)], np.arange(90), truth, drawn_again, group)
+            write_predictions(files[str(run)], np.arange(90), truth, drawn_again, group)
         arms[name] = (0, stack(files, 3, {"protected": 2}))
     persons = technique_tables("Base", arms)["persons"]
     return causes.cause_churn(persons, experiment_plan(), evidence_of())

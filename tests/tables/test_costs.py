@@ -129,11 +129,11 @@ LEVELS = (("Base", 0.3), ("Fair", 0.2))
 
 
 @pytest.fixture(scope="module")
-def numbers(data_dir: object) -> study.Published:
+def numbers(data_dir: object) -> study.StudyNumbers:
     return study.read(data_dir / "paper")
 
 
-def test_the_study_s_counts_come_out_of_its_published_numbers(numbers: study.Published) -> None:
+def test_the_study_s_counts_come_out_of_its_published_numbers(numbers: study.StudyNumbers) -> None:
     rows = []
     for name, base in study.BASELINES.items():
         accuracies = numbers.performance[base], numbers.performance[name]
@@ -146,7 +146,7 @@ def test_the_study_s_counts_come_out_of_its_published_numbers(numbers: study.Pub
     assert int(b.sum()) == 36
 
 
-def _published_counts(numbers: study.Published) -> list[int]:
+def _published_counts(numbers: study.StudyNumbers) -> list[int]:
     """The same nine from the tables of protocol `paper`."""
     frame = paper_protocol.costs_frame(numbers.overall, numbers.performance, study.BASELINES)
     frame = frame[frame["judged"] == "published"]
@@ -155,7 +155,7 @@ def _published_counts(numbers: study.Published) -> list[int]:
     return [int(x.sum()) for x in counts]
 
 
-def test_the_table_holds_the_study_s_counts_for_any_experiment(numbers: study.Published) -> None:
+def test_the_table_holds_the_study_s_counts_for_any_experiment(numbers: study.StudyNumbers) -> None:
     frames = [_long(name, numbers) for name in numbers.overall]
     names = [technique(name, study.BASELINES.get(name)) for name in numbers.overall]
     metrics, plan_ = pd.concat(frames, ignore_index=True), plan(*names, arms=[arm(n=16)])
@@ -166,7 +166,7 @@ def test_the_table_holds_the_study_s_counts_for_any_experiment(numbers: study.Pu
     assert 0 < raw < 20, "raw and corrected: fewer than the 20 that are raw alone"
 
 
-def _long(name: str, numbers: study.Published) -> pd.DataFrame:
+def _long(name: str, numbers: study.StudyNumbers) -> pd.DataFrame:
     """A technique's overall values as those of two equal classes."""
     overall = np.array([numbers.overall[name][metric] for metric in BIAS_METRICS])
     frame = long_table(name, np.repeat(overall[:, :, None], 2, axis=2))

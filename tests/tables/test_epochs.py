@@ -60,14 +60,14 @@ WHERE = (("fair", "ulp"), ("base", "none"), ("base", "ulp"), ("unknown", "ulp"))
 )
 def test_growing_spread_is_distinguished_from_constant_spread(factor: float, sd: float, answer: str) -> None:
     table = ep.epochs_table(history(drawn(factor, sd=sd)), PLAN)
-    sentences = ep.still_growing(table)
+    sentences = ep.growth_sentences(table)
     assert f"{answer} for 1 training (base ×" in sentences[0] and len(sentences) == 2
     assert table["since"].dropna().tolist() == [6] and pd.notna(table["since"].iloc[-1])
 
 
 def test_a_spread_too_noisy_to_judge_is_reported_as_such() -> None:
     values = 0.8 + 0.01 * np.random.default_rng(1).standard_normal((6, EPOCHS_RUN, 2))
-    assert "cannot be told for 1 training" in ep.still_growing(ep.epochs_table(history(values), PLAN))[0]
+    assert "cannot be told for 1 training" in ep.growth_sentences(ep.epochs_table(history(values), PLAN))[0]
 
 
 def test_interval_of_the_sd_ratio_is_the_inverse_of_the_pitman_morgan_test() -> None:
@@ -98,13 +98,13 @@ def test_what_cannot_be_estimated_is_reported_without_nan() -> None:
     assert still["note"].iloc[0] == "accuracy constant in all 3 runs; gap constant in all 3 runs"
     single = ep.epochs_table(history(drawn(runs=1)), PLAN)
     few = ep.epochs_table(history(drawn()[:, :3]), PLAN)
-    assert few["since"].isna().all() and "fewer than 4 epochs" in ep.still_growing(few)[0]
+    assert few["since"].isna().all() and "fewer than 4 epochs" in ep.growth_sentences(few)[0]
     for table in (still, single, few):
-        sentences = " ".join(ep.still_growing(table))
+        sentences = " ".join(ep.growth_sentences(table))
         assert sentences and "nan" not in sentences.lower()
-    assert "cannot be told for 1 training (base)" in ep.still_growing(single)[0]
+    assert "cannot be told for 1 training (base)" in ep.growth_sentences(single)[0]
     nothing = ep.epochs_table(pd.DataFrame(columns=list(ep.HISTORY)), PLAN)
-    assert nothing.empty and list(nothing.columns) == list(EPOCHS) and ep.still_growing(nothing) == []
+    assert nothing.empty and list(nothing.columns) == list(EPOCHS) and ep.growth_sentences(nothing) == []
 
 
 def test_groups_without_members_and_runs_without_all_epochs_are_left_out() -> None:

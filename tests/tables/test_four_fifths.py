@@ -137,7 +137,7 @@ def test_designs_of_units() -> None:
 def test_discordant_units_are_matched_by_unit_not_by_row() -> None:
     group, unit = np.array([1, 0, 0, 1, 0, 1]), np.array([3, 1, 2, 1, 3, 2])
     chosen = np.array([[1, 1, 0, 0, 1, 1], [0, 0, 0, 0, 0, 1]], dtype=bool)
-    b, c = unit_overlap.discordant(chosen, unit, group, (0, 1))
+    b, c = unit_overlap.discordant_counts(chosen, unit, group, (0, 1))
     assert (b.tolist(), c.tolist()) == ([1, 0], [1, 1])  # run 0: unit 1 in group 0 only, unit 2 in group 1 only
 
 

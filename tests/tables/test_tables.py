@@ -12,7 +12,7 @@ import yaml
 from fitlib.errors import InputError
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.counts import confusion
-from fitlib.metrics.long_tables import long_table as computed_table
+from fitlib.metrics.long_tables import metrics_table as computed_table
 from fitlib.statistics import estimates as st
 from fitlib.statistics import permutation, power, risk
 from fitlib.statistics import significance as sig

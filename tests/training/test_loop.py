@@ -9,7 +9,7 @@ import torch
 
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.training_options import Stage, Training
-from fitlib.options import expanded
+from fitlib.options import expand_path
 from fitlib.training.loop import show_history
 from fitlib.training.methods.baseline import Baseline
 from fitlib.training.noise import derived_seed
@@ -157,7 +157,7 @@ def test_classes_that_nobody_has_are_remarked():
 
 def test_paths_are_filled_in_from_the_environment(monkeypatch):
     monkeypatch.setenv("IMAGES", "/data/images")
-    assert expanded("$IMAGES/a") == expanded("${IMAGES}/a") == "/data/images/a"
+    assert expand_path("$IMAGES/a") == expand_path("${IMAGES}/a") == "/data/images/a"
     monkeypatch.delenv("IMAGES")
     with pytest.raises(ValueError, match="IMAGES is not set"):
-        expanded("$IMAGES/a")
+        expand_path("$IMAGES/a")

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from fitlib.datasets.images.decoding import FileSource
 from fitlib.datasets.tabular.reading import TableFile, read_table
-from fitlib.errors import InputError, known
+from fitlib.errors import InputError, one_of
 
 PATH_COLUMNS = (
     *("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "image_name"),
@@ -73,7 +73,7 @@ class ImageFolder:
         """Name of the column of file names."""
         columns = self._content.table.column_names
         if self.path is not None:
-            return known(str(self.file), "path", self.path, columns)
+            return one_of(str(self.file), "path", self.path, columns)
         found = [name for usual in PATH_COLUMNS for name in columns if name.casefold() == usual]
         if not found:
             problem = f"no column of file names among {', '.join(columns[:12])}"
@@ -87,7 +87,7 @@ class ImageFolder:
 
     def cells(self, name: str) -> pa.ChunkedArray:
         """Return a column, null where a row has no value; InputError with the nearest name if there is none."""
-        return self._content.table.column(known(str(self.file), "column", name, self.labels))
+        return self._content.table.column(one_of(str(self.file), "column", name, self.labels))
 
     def names(self, column: str) -> None:
         """Return None: a table declares no names of class numbers."""

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from fitlib.datasets.tabular.columns import levels_of
 from fitlib.digest import cached_file_digest, digest_arrays, digest_json
-from fitlib.errors import InputError, known
+from fitlib.errors import InputError, one_of
 
 IMAGE_COLUMNS = ("image", "img", "jpeg")
 PARTS = {"train": "train", "test": "test", "val": "validation", "dev": "validation"}  # beginning of a name -> part
@@ -52,7 +52,7 @@ class ImageTable:
     def image_column(self) -> str:
         """Name of the column of images; InputError where there is none, or several without a usual name."""
         if self.image is not None:
-            return known(str(self.root), "image", self.image, self.schema.names)
+            return one_of(str(self.root), "image", self.image, self.schema.names)
         encoded = [field.name for field in self.schema if _may_hold_images(field.type)]
         found = [name for name in IMAGE_COLUMNS if name in self.schema.names] or encoded
         if not found or (len(found) > 1 and found[0] not in IMAGE_COLUMNS):
@@ -76,7 +76,7 @@ class ImageTable:
 
     def cells(self, name: str) -> pa.ChunkedArray:
         """Return a column of labels as it is stored, null where a row has no value; InputError if there is none."""
-        return self.chunks(known(str(self.root), "column", name, self.labels))
+        return self.chunks(one_of(str(self.root), "column", name, self.labels))
 
     def column(self, name: str) -> np.ndarray:
         """Return a column's numbers or strings (rows,); InputError where it or one of its values is missing."""

@@ -40,7 +40,7 @@ class Remarks:
 
     def sentences(self) -> list[str]:
         """Return the remarks, one short sentence each."""
-        markers = [f"{marker!r} read as missing in {counted(cells, 'cell')}" for marker, cells in self.missing.items()]
+        markers = [f"{marker!r} read as missing in {quantity(cells, 'cell')}" for marker, cells in self.missing.items()]
         return [f"{notation} in {_columns(names)}" for notation, names in self.notations.items()] + markers
 
     def add(self, notation: str, column: str) -> None:
@@ -172,10 +172,10 @@ def _all(present: pa.Array, pattern: str) -> bool:
 
 
 def _columns(names: list[str]) -> str:
-    return f"{counted(len(names), 'column')} ({', '.join(names[:4])}{' …' if len(names) > 4 else ''})"
+    return f"{quantity(len(names), 'column')} ({', '.join(names[:4])}{' …' if len(names) > 4 else ''})"
 
 
-def counted(number: int, what: str) -> str:
+def quantity(number: int, what: str) -> str:
     """Return a number with its noun, in the singular or the plural.
 
     >>> counted(1, "cell"), counted(1204, "cell")

@@ -37,7 +37,7 @@ AGES = ((25, 45), (30, 50), (40,))
 
 
 @dataclass(frozen=True)
-class Look:
+class ColumnProfile:
     """The profile of one column: its kind and its values.
 
     `kind`: text, boolean, whole (numbers), number, date or other; `counts`: (value, rows) sorted by value, where there
@@ -82,22 +82,24 @@ class Look:
 class Guess:
     """A chosen column, the reason, and the other candidates; `given` where the user named it."""
 
-    look: Look
+    look: ColumnProfile
     why: str
     others: tuple[str, ...] = ()
     given: bool = False
 
 
-def look_at(name: str, column: pa.ChunkedArray) -> Look:
+def profile_column(name: str, column: pa.ChunkedArray) -> ColumnProfile:
     """Return the profile of one column of a table that `reading.read_table` read."""
     kind = _kind(column)
     if kind == "other":
-        return Look(name, kind, column, 0, ())
+        return ColumnProfile(name, kind, column, 0, ())
     distinct = pc.count_distinct(column, mode="only_valid").as_py()
     if distinct > MOST_VALUES:
-        return Look(name, kind, column, distinct, ())
+        return ColumnProfile(name, kind, column, distinct, ())
     entries = pc.value_counts(column.drop_null()).to_pylist()
-    return Look(name, kind, column, distinct, tuple(sorted((entry["values"], entry["counts"]) for entry in entries)))
+    return ColumnProfile(
+        name, kind, column, distinct, tuple(sorted((entry["values"], entry["counts"]) for entry in entries))
+    )
 
 
 def _kind(column: pa.ChunkedArray) -> str:
@@ -117,7 +119,7 @@ def _kind(column: pa.ChunkedArray) -> str:
 # Target
 
 
-def guess_target(where: str, looks: Sequence[Look]) -> Guess:
+def guess_target(where: str, looks: Sequence[ColumnProfile]) -> Guess:
     """Guess the column to predict: by its name, else the only one (or the last one) with two values.
 
     InputError, with the candidates, where both fail.
@@ -140,13 +142,13 @@ def guess_target(where: str, looks: Sequence[Look]) -> Guess:
     return Guess(_of(looks, name), why, tuple(other for other in others if other != name))
 
 
-def _may_be_target(look: Look) -> bool:
+def _may_be_target(look: ColumnProfile) -> bool:
     if look.distinct < 2 or look.kind in ("date", "other") or words.kind_of_attribute(look.name) or parts_of(look):
         return False
     return look.distinct <= MOST_NAMED if look.kind == "text" else not _is_identifier(look)
 
 
-def _target_rank(look: Look) -> int | None:
+def _target_rank(look: ColumnProfile) -> int | None:
     """Rank a name as that of a target, 0 best; None where it is none. Numbers need one of the words in TARGET."""
     if words.fits(look.name, words.TARGET):
         return 0 if needs_no_cut(look) else 2
@@ -154,12 +156,12 @@ def _target_rank(look: Look) -> int | None:
     return 1 if ranked and needs_no_cut(look) else None
 
 
-def needs_no_cut(look: Look) -> bool:
+def needs_no_cut(look: ColumnProfile) -> bool:
     """Return whether every value can be a class."""
     return not look.numeric or (look.kind == "whole" and look.distinct <= MOST_CLASSES)
 
 
-def cut_of(look: Look) -> str:
+def cut_of(look: ColumnProfile) -> str:
     """Return where to cut numbers into two classes, above the median, as a value of `positive`."""
     values = look.numbers
     median = float(np.quantile(values, 0.5, method="lower"))
@@ -168,7 +170,7 @@ def cut_of(look: Look) -> str:
     return f"> {_plain(short if values.min() <= short < values.max() else cut)}"
 
 
-def favourable_of(look: Look, classes: Sequence[str]) -> tuple[str | None, str]:
+def favourable_of(look: ColumnProfile, classes: Sequence[str]) -> tuple[str | None, str]:
     """Return the clearly favourable class, and why; None where the names of column and classes do not suggest one."""
     good = [name for name in classes if words.one_of(name, words.GOOD_VALUES)]
     if len(good) == 1:
@@ -187,7 +189,7 @@ def favourable_of(look: Look, classes: Sequence[str]) -> tuple[str | None, str]:
 # Protected attributes
 
 
-def guess_protected(where: str, looks: Sequence[Look], target: Look) -> list[Guess]:
+def guess_protected(where: str, looks: Sequence[ColumnProfile], target: ColumnProfile) -> list[Guess]:
     """Guess up to three protected attributes by their names; age, or many values, only if there is nothing else.
 
     InputError, with the candidates, where no name suggests one.
@@ -206,18 +208,18 @@ def guess_protected(where: str, looks: Sequence[Look], target: Look) -> list[Gue
     return [Guess(look, "by its name", others) for look in first]
 
 
-def _attribute_kind(look: Look, target: Look) -> str | None:
+def _attribute_kind(look: ColumnProfile, target: ColumnProfile) -> str | None:
     if look is target or not _may_be_protected(look):
         return None
     kind = words.kind_of_attribute(look.name)
     return None if kind and kind != "age" and look.numeric and not needs_no_cut(look) else kind
 
 
-def _handy(look: Look) -> bool:
+def _handy(look: ColumnProfile) -> bool:
     return look.distinct <= MOST_CLASSES and look.present >= MOSTLY * len(look.column)
 
 
-def _may_be_protected(look: Look) -> bool:
+def _may_be_protected(look: ColumnProfile) -> bool:
     return look.distinct > 1 and look.kind not in ("date", "other") and not parts_of(look) and not _is_identifier(look)
 
 
@@ -234,7 +236,7 @@ class Groups:
     left_out: tuple[str, ...] = ()
 
 
-def groups_of(where: str, look: Look, test_rows: NDArray[np.bool_] | None) -> Groups:
+def groups_of(where: str, look: ColumnProfile, test_rows: NDArray[np.bool_] | None) -> Groups:
     """Form groups with members in both parts: rare values are merged, or left out if they are too few.
 
     `test_rows` (rows,) marks the test part; None where it is to be drawn. InputError where fewer than two are left.
@@ -250,7 +252,7 @@ def groups_of(where: str, look: Look, test_rows: NDArray[np.bool_] | None) -> Gr
     return found
 
 
-def _merge_rare(look: Look, members: NDArray[np.float64], enough: int) -> Groups:
+def _merge_rare(look: ColumnProfile, members: NDArray[np.float64], enough: int) -> Groups:
     """Keep the largest groups of `enough` members in each part, and merge the rest into the group "other"."""
     largest = sorted(np.flatnonzero(members >= enough), key=lambda code: -look.counts[code][1])[:MOST_GROUPS]
     if len(largest) == len(look.counts):
@@ -277,7 +279,7 @@ def _smallest_part(members: NDArray[np.bool_], test_rows: NDArray[np.bool_] | No
     return min((members & test_rows).sum(), (members & ~test_rows).sum())
 
 
-def _ranges(where: str, look: Look) -> Groups:
+def _ranges(where: str, look: ColumnProfile) -> Groups:
     """Cut numbers into ranges: an age at usual ages, all else into three parts of equal size, or at the median."""
     values, whole = look.numbers, look.kind == "whole"
     thirds = np.quantile(values, [1 / 3, 2 / 3])
@@ -297,7 +299,7 @@ def _ranges(where: str, look: Look) -> Groups:
 # Parts and units
 
 
-def parts_of(look: Look) -> dict[str, list[str]] | None:
+def parts_of(look: ColumnProfile) -> dict[str, list[str]] | None:
     """Return {"test": values, "train": values, "validation": values} of a column of parts; None for any other."""
     if look.kind != "text" or not 2 <= look.distinct <= 4:
         return None
@@ -306,7 +308,7 @@ def parts_of(look: Look) -> dict[str, list[str]] | None:
     return found if complete else None
 
 
-def guess_unit(looks: Sequence[Look], taken: Sequence[str]) -> Look | None:
+def guess_unit(looks: Sequence[ColumnProfile], taken: Sequence[str]) -> ColumnProfile | None:
     """Guess a column that identifies persons with several rows, who must not be in both parts; None without one."""
     for look in looks:
         repeated = 20 <= look.distinct < 0.9 * look.present and not look.missing and look.kind in ("text", "whole")
@@ -318,7 +320,7 @@ def guess_unit(looks: Sequence[Look], taken: Sequence[str]) -> Look | None:
 # Features
 
 
-def unfit(look: Look, target: Look, cut: str | None) -> str | None:
+def exclusion_reason(look: ColumnProfile, target: ColumnProfile, cut: str | None) -> str | None:
     """Return why a column cannot be a feature; None where it can."""
     if look.kind == "other":
         return "its cells are no single values"
@@ -333,7 +335,7 @@ def unfit(look: Look, target: Look, cut: str | None) -> str | None:
     return "tells the target: each value goes with one class only" if _determines(look, target, cut) else None
 
 
-def _is_identifier(look: Look) -> bool:
+def _is_identifier(look: ColumnProfile) -> bool:
     if look.distinct < len(look.column) or look.kind not in ("whole", "text"):
         return False
     return look.kind == "text" or _is_id_name(look.name) or bool(np.ptp(look.numbers) + 1 == len(look.column))
@@ -343,7 +345,7 @@ def _is_id_name(name: str) -> bool:
     return words.fits(name, words.IDENTIFIER) or name.casefold().endswith("id")
 
 
-def _determines(look: Look, target: Look, cut: str | None) -> bool:
+def _determines(look: ColumnProfile, target: ColumnProfile, cut: str | None) -> bool:
     """Return whether every value has one class only, so often that it is not by chance."""
     classes = target_codes(target, cut)
     rows = (classes >= 0) & look.column.is_valid().to_numpy()
@@ -363,7 +365,7 @@ def _are_separated(values: NDArray[np.float64], classes: NDArray[np.int64]) -> b
     return bool(sides[0].max() < sides[1].min() or sides[1].max() < sides[0].min())
 
 
-def target_codes(target: Look, cut: str | None) -> NDArray[np.int64]:
+def target_codes(target: ColumnProfile, cut: str | None) -> NDArray[np.int64]:
     """Return the class of each row (rows,), -1 where it has none; `cut` as `cut_of` returns it."""
     if cut is None:
         return target.codes
@@ -371,7 +373,7 @@ def target_codes(target: Look, cut: str | None) -> NDArray[np.int64]:
     return np.where(np.isnan(values), -1, values > float(cut.removeprefix("> "))).astype(np.int64)
 
 
-def categorical(look: Look) -> bool:
+def is_categorical(look: ColumnProfile) -> bool:
     """Return whether numbers are codes of categories, by the column's name."""
     return look.kind == "whole" and 2 < look.distinct <= MOST_VALUES and words.fits(look.name, words.CODE)
 
@@ -383,7 +385,7 @@ def _plain(number: float) -> str:
     return text_of(float(f"{number:.12g}"))
 
 
-def _of(looks: Sequence[Look], name: str) -> Look:
+def _of(looks: Sequence[ColumnProfile], name: str) -> ColumnProfile:
     return next(look for look in looks if look.name == name)
 
 

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fitlib.datasets.tabular.cells import counted, text_of
-from fitlib.errors import InputError, known
-from fitlib.storage.predictions import MOST_CLASSES, MOST_GROUPS, crossed_groups, crossed_name
+from fitlib.datasets.tabular.cells import quantity, text_of
+from fitlib.errors import InputError, one_of
+from fitlib.storage.predictions import MAX_CLASSES, MAX_GROUPS, crossed_groups, crossed_name
 
 Values: TypeAlias = NDArray[Any] | pa.ChunkedArray
 Getter: TypeAlias = Callable[[str], Values]
@@ -117,7 +117,7 @@ def classes_of(
         return _binary(where, column, levels, list(positive), notes)
     if classes is not None:
         return _merged(where, "classes", column, levels, classes, notes)
-    if levels.fractional or len(levels.values) > MOST_CLASSES:
+    if levels.fractional or len(levels.values) > MAX_CLASSES:
         kind = "numbers that are not whole" if levels.fractional else "different values"
         problem = f"it is continuous: {len(levels.values)} {kind}, which cannot be a class each"
         raise InputError(where, "target", column, problem, CONTINUOUS if levels.numeric else "choose another column")
@@ -151,8 +151,8 @@ def groups_of(
     if len(levels.values) < 2:
         problem = f"it has {'only the value ' + levels.names[0] if levels.values else 'no value'}: one group only"
         raise InputError(where, "protected", column, problem, "choose a column with two values or more")
-    if len(levels.values) > MOST_GROUPS:
-        problem = f"it has {len(levels.values)} different values, more than {MOST_GROUPS} groups"
+    if len(levels.values) > MAX_GROUPS:
+        problem = f"it has {len(levels.values)} different values, more than {MAX_GROUPS} groups"
         raise InputError(where, "protected", column, problem, MERGE)
     return CodedColumn(levels.names, levels.places, missing)
 
@@ -240,7 +240,7 @@ def _key(value: object) -> tuple[int, Any]:
 
 def _missing(column: str, levels: Levels, role: str) -> tuple[str, ...]:
     n = int((levels.places < 0).sum())
-    return (f"{counted(n, 'row')} without a value of the {role} {column} left out",) if n else ()
+    return (f"{quantity(n, 'row')} without a value of the {role} {column} left out",) if n else ()
 
 
 # Declared values
@@ -254,7 +254,7 @@ def places_of(where: str, field: str, column: str, given: Iterable[object], leve
 def _named(where: str, field: str, value: object, names: tuple[str, ...]) -> str:
     text = text_of(value)
     spelt = [name for name in names if isinstance(value, bool) and name.casefold() in SPELLINGS[value]]
-    return spelt[0] if text not in names and len(spelt) == 1 else known(where, field, text, names)
+    return spelt[0] if text not in names and len(spelt) == 1 else one_of(where, field, text, names)
 
 
 def _binary(where: str, column: str, levels: Levels, positive: list[object], notes: tuple[str, ...]) -> CodedColumn:
@@ -310,7 +310,7 @@ def _others(column: str, levels: Levels, group: NDArray[np.int64]) -> tuple[str,
         return ()
     n = int(np.isin(levels.places, left).sum())
     named = ", ".join(levels.names[place] for place in left[:8]) + (" …" if len(left) > 8 else "")
-    return (f"{counted(n, 'row')} with {column} {named}, which is not declared, left out",)
+    return (f"{quantity(n, 'row')} with {column} {named}, which is not declared, left out",)
 
 
 def _ranges(where: str, column: str, levels: Levels, bins: Sequence[float]) -> CodedColumn:
@@ -347,7 +347,7 @@ def _by_column(
             problem = f"which of the columns {', '.join(columns)} is meant?"
             raise InputError(where, field, given, problem, f"write {field}: {{{columns[0]}: ...}}")
         return {columns[0]: given}
-    return {known(where, field, str(name), columns): declared for name, declared in given.items()}
+    return {one_of(where, field, str(name), columns): declared for name, declared in given.items()}
 
 
 def _cross(name: str, parts: Mapping[str, CodedColumn]) -> CodedColumn:

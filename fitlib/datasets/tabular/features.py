@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fitlib.datasets.options import TableOptions
 from fitlib.datasets.tabular.columns import Levels, levels_of
 from fitlib.datasets.tabular.splitting import TEST, TRAIN
-from fitlib.errors import InputError, known
+from fitlib.errors import InputError, one_of
 
 FEW = 100  # most categories of a column that is checked for a leak
 
@@ -83,14 +83,14 @@ def feature_columns(where: str, columns: list[str], options: TableOptions, prote
     """Return the columns that may be features: those listed, or all without another role."""
     for field in ("drop", "categorical"):
         for name in getattr(options, field):
-            known(where, field, name, columns)
+            one_of(where, field, name, columns)
     roles = {name: "it tells the parts or units" for name in (options.split, options.unit) if name}
     roles |= {} if options.protected_as_features else dict.fromkeys(protected, "protected")
     roles |= {options.target: "it is the target"}
     if options.features is None:
         return [name for name in columns if name not in roles and name not in options.drop]
     for name in options.features:
-        known(where, "features", name, columns)
+        one_of(where, "features", name, columns)
         if name in roles:
             is_protected = roles[name] == "protected"
             problem = "it is a protected attribute" if is_protected else roles[name]

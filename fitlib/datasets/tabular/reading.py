@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from fitlib.datasets.tabular.cells import Remarks, clean, counted, infer_type
+from fitlib.datasets.tabular.cells import Remarks, clean, infer_type, quantity
 from fitlib.errors import InputError
 from fitlib.storage.prediction_columns import one_line
 
-PACKED = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+DECOMPRESSORS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 TEXT_FILES = (".csv", ".tsv", ".txt")
 SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 SAMPLE = 1 << 16  # bytes from which the separator is guessed
@@ -55,7 +55,7 @@ def read_table(path: str | Path) -> TableFile:
     cannot be read, an empty one, a row with too many or too few cells, and names that are empty or repeated.
     """
     path = Path(path)
-    suffix = path.with_suffix("").suffix.lower() if path.suffix.lower() in PACKED else path.suffix.lower()
+    suffix = path.with_suffix("").suffix.lower() if path.suffix.lower() in DECOMPRESSORS else path.suffix.lower()
     if suffix not in (*TEXT_FILES, ".parquet"):
         raise InputError(str(path), "file", path.name, "neither CSV nor parquet by its name", FORMATS)
     content = _content(path)
@@ -70,7 +70,7 @@ def read_table(path: str | Path) -> TableFile:
 def _content(path: Path) -> bytes:
     try:
         content = path.read_bytes()
-        return PACKED.get(path.suffix.lower(), bytes)(content)
+        return DECOMPRESSORS.get(path.suffix.lower(), bytes)(content)
     except FileNotFoundError:
         raise InputError(str(path), "file", path.name, "no such file", "correct the path") from None
     except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
@@ -235,7 +235,7 @@ def _ragged(path: Path, data: bytes, start: int, separator: str, width: int, err
         for row in records:
             if records.position > start and len(row) != width and any(cell.strip() for cell in row):
                 problem = (
-                    f"{counted(len(row), 'cell')} where the first line has {width} (separator {SEPARATORS[separator]})"
+                    f"{quantity(len(row), 'cell')} where the first line has {width} (separator {SEPARATORS[separator]})"
                 )
                 return InputError(str(path), f"line {line}", separator.join(row), problem, remedy)
             line = records.line + 1
@@ -255,12 +255,12 @@ def _finish(path: Path, names: list[str], columns: list[pa.ChunkedArray], notes:
     empty = [place for place, name in enumerate(names) if not name and columns[place].null_count == len(columns[place])]
     if empty:
         names, columns = ([c for i, c in enumerate(of) if i not in empty] for of in (names, columns))
-        notes = [*notes, f"{counted(len(empty), 'unnamed empty column')} left out"]
+        notes = [*notes, f"{quantity(len(empty), 'unnamed empty column')} left out"]
     _check_names(path, names)
     table = pa.table(columns, names)
     kept = _with_values(table)
     if kept.num_rows < table.num_rows:
-        notes = [*notes, f"{counted(table.num_rows - kept.num_rows, 'row')} without any value left out"]
+        notes = [*notes, f"{quantity(table.num_rows - kept.num_rows, 'row')} without any value left out"]
         index = None if index is None else index.filter(_any_value(table))
     return TableFile(kept, tuple(notes), index)
 

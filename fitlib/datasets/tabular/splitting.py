@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.datasets.tabular.cells import counted
+from fitlib.datasets.tabular.cells import quantity
 from fitlib.datasets.tabular.columns import Values, levels_of, places_of
 from fitlib.errors import InputError
 
@@ -34,7 +34,7 @@ def parts_of_column(
     missing = int((levels.places < 0).sum())
     notes = [f"training part: the rows with {column} {', '.join(training)}"] if len(training) > 1 else []
     notes += (
-        [f"{counted(missing, 'row')} without a value of {column}, which tells the parts, left out"] if missing else []
+        [f"{quantity(missing, 'row')} without a value of {column}, which tells the parts, left out"] if missing else []
     )
     return part[levels.places], tuple(notes)
 

@@ -18,7 +18,7 @@ from fitlib.datasets.options import (
     TableOptions,
 )
 from fitlib.experiment.registry.entries import Entry
-from fitlib.options import Options, expanded
+from fitlib.options import Options, expand_path
 
 if TYPE_CHECKING:
     from fitlib.datasets.dataset import Dataset
@@ -45,7 +45,7 @@ class DataEntry(Entry):
         return self._attribute("source_files")(self._checked(options))
 
     def _checked(self, options: Mapping[str, Any]) -> Options:
-        paths = {name: expanded(path) for name, path in options.items() if name in PATHS and isinstance(path, str)}
+        paths = {name: expand_path(path) for name, path in options.items() if name in PATHS and isinstance(path, str)}
         return self.options(**{**options, **paths})
 
 

@@ -19,7 +19,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 from scipy import stats
 
-from fitlib.formatting import count, listed, missing, points
+from fitlib.formatting import count, is_missing, join_items, points
 from fitlib.report.figures.style import BLUE, GREY, INK, figure_of, styled
 from fitlib.statistics.estimates import as_runs
 from fitlib.tables.pareto import dominates
@@ -97,10 +97,10 @@ def alt_plane(rows: pd.DataFrame) -> str:
     metric = shown["metric"].iloc[0]
     on, off = (shown[shown["on_front"] == answer] for answer in ("yes", "no"))
     texts = [f"{r['technique']} ({_numbers(r, metric)})" for r in on.to_dict("records")]
-    front = f"On the Pareto front: {listed(texts, 30)}." if texts else "No Pareto front."
-    dominated = f" Dominated: {listed(off['technique'], 30)}." if len(off) else ""
+    front = f"On the Pareto front: {join_items(texts, 30)}." if texts else "No Pareto front."
+    dominated = f" Dominated: {join_items(off['technique'], 30)}." if len(off) else ""
     aside = shown.loc[shown["on_front"] == "", "technique"]
-    beside = f" Not ranked: {listed(aside, 30)}." if len(aside) else ""
+    beside = f" Not ranked: {join_items(aside, 30)}." if len(aside) else ""
     number = count(len(shown), "technique")
     return f"Scatter plot of mean accuracy and mean {metric} of {number}, with 95 % regions. {front}{dominated}{beside}"
 
@@ -113,7 +113,7 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numbers(row: dict, metric: str) -> str:
-    churn = "" if missing(row["churn_mean"]) else f", churn {points(row['churn_mean'])} %"
+    churn = "" if is_missing(row["churn_mean"]) else f", churn {points(row['churn_mean'])} %"
     return f"accuracy {points(row['accuracy_mean'])} %, {metric} {points(row['bias_mean'])} points{churn}"
 
 
@@ -160,7 +160,7 @@ def _labels(shown: pd.DataFrame) -> list[str]:
 
 
 def _churn(row: Mapping[str, Any]) -> str:
-    return "churn not known" if missing(row["churn_mean"]) else f"churn {points(row['churn_mean'])} %"
+    return "churn not known" if is_missing(row["churn_mean"]) else f"churn {points(row['churn_mean'])} %"
 
 
 def _escaped(name: object, most: int = 22) -> str:

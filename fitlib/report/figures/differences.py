@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fitlib import formatting as fmt
-from fitlib.formatting import listed, missing, points, probability
+from fitlib.formatting import is_missing, join_items, points, probability
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report.figures.style import (
     BLUE,
@@ -79,18 +79,18 @@ def heat_maps(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
 
 def _strongest(rows: pd.DataFrame, plan: Mapping) -> float:
     largest = rows["difference"].astype(float).abs().max()
-    return 100 * max(0.0 if missing(largest) else largest, float(plan["analysis"]["smallest_effect"]))
+    return 100 * max(0.0 if is_missing(largest) else largest, float(plan["analysis"]["smallest_effect"]))
 
 
 def _write_cell(ax: Axes, y: float, x: float, cell: pd.Series, colour: str, alpha: float) -> None:
     p = cell["p_mean_holm"]
-    significant = not missing(p) and float(p) <= alpha
-    effect = points(cell["difference"], signed=True) if not missing(cell["difference"]) else "–"
+    significant = not is_missing(p) and float(p) <= alpha
+    effect = points(cell["difference"], signed=True) if not is_missing(cell["difference"]) else "–"
     verdict = cell["verdict"] or fmt.NOT_ESTIMABLE
     style: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
     ax.text(x, y - 0.27, effect, fontsize=9.5, fontweight="bold", **style)
     ax.text(x, y, verdict, fontsize=7.5, **style)
-    text = f"p {probability(p)}{' *' if significant else ''}" if not missing(p) else fmt.NO_TEST
+    text = f"p {probability(p)}{' *' if significant else ''}" if not is_missing(p) else fmt.NO_TEST
     ax.text(x, y + 0.27, text, fontsize=7, **style)
 
 
@@ -100,7 +100,7 @@ def alt_heat_map(comparisons: pd.DataFrame) -> str:
     texts = []
     for key, label in _comparison_labels(rows).items():
         counts = rows_of(rows, key)["verdict"].value_counts(sort=False)
-        texts.append(f"{label.splitlines()[0]}: {listed((f'{name} on {n}' for name, n in counts.items()), 6)}")
+        texts.append(f"{label.splitlines()[0]}: {join_items((f'{name} on {n}' for name, n in counts.items()), 6)}")
     return f"Heat map of techniques by metrics. {'. '.join(texts)}." if texts else "Heat map without comparisons."
 
 
@@ -125,11 +125,11 @@ def effect(comparisons: pd.DataFrame, metric: str, plan: Mapping, ax: Axes | Non
 
 def _effect_row(ax: Axes, height: int, row: pd.Series) -> None:
     marker = {"fairer": "<", "less fair": ">", "equivalent": "s"}.get(row["verdict"], "o")
-    if not missing(row["difference"]):
+    if not is_missing(row["difference"]):
         filled = BLUE if marker in "<>s" else "white"
         style: dict[str, Any] = {"color": BLUE, "markerfacecolor": filled, "markersize": 5.5, "linestyle": "none"}
         ax.plot(100 * row["difference"], height, marker, **style)
-    if not (missing(row["difference_low"]) or missing(row["difference_high"])):
+    if not (is_missing(row["difference_low"]) or is_missing(row["difference_high"])):
         ax.plot([100 * row["difference_low"], 100 * row["difference_high"]], [height] * 2, color=BLUE, linewidth=1.6)
     ax.annotate(row["verdict"], (1, height), (3, 0), ax.get_yaxis_transform(), "offset points", va="center", fontsize=7)
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fitlib.formatting import missing, points
+from fitlib.formatting import is_missing, points
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report.figures.style import (
     INK,
@@ -95,9 +95,9 @@ def _overall_rows(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def _draw_mean(ax: Axes, height: int, rows: pd.DataFrame) -> None:
     for _, row in rows.head(1).iterrows():
-        if not missing(row["mean"]):
+        if not is_missing(row["mean"]):
             ax.plot(100 * row["mean"], height, "|", color=INK, markersize=13, markeredgewidth=1.6)
-        if not (missing(row["mean_low"]) or missing(row["mean_high"])):
+        if not (is_missing(row["mean_low"]) or is_missing(row["mean_high"])):
             ax.plot([100 * row["mean_low"], 100 * row["mean_high"]], [height] * 2, color=INK, linewidth=1.6)
 
 

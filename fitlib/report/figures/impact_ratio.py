@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
-from fitlib.formatting import decimals, listed
+from fitlib.formatting import decimals, join_items
 from fitlib.report import vocabulary as words
 from fitlib.report.figures import style
 from fitlib.report.figures.style import (
@@ -102,7 +102,7 @@ def alt_impact_ratios(metrics: pd.DataFrame, plan: Mapping) -> str:
     return (
         f"Dot plots of the impact ratio by class, one panel per technique, one dot per run, dashed line at 0.8. "
         f"Lowest: {decimals(low['ratio'])} ({low['technique']}, class {words.class_name(plan, low['target'])}). "
-        f"{listed(texts, 8)}."
+        f"{join_items(texts, 8)}."
     )
 
 
@@ -156,7 +156,7 @@ def _sides_row(ax: Axes, height: int, row: Mapping) -> None:
     ax.barh(height, 1 - share, left=share, height=0.62, color=PALE, linewidth=0)
     end = "" if row["rule"] == "four-fifths" else "_bonferroni"
     low, high = row[f"p_violated_low{end}"], row[f"p_violated_high{end}"]
-    if not (fmt.missing(low) or fmt.missing(high)):
+    if not (fmt.is_missing(low) or fmt.is_missing(high)):
         ax.errorbar(
             [share], [height], xerr=[[share - low], [high - share]], color=INK, capsize=3, fmt="|", linewidth=1.4
         )
@@ -172,4 +172,4 @@ def alt_sides(risk: pd.DataFrame, plan: Mapping) -> str:
         f"{int(r['n'])} runs"
         for _, r in rows.iterrows()
     ]
-    return f"Bars of the share of runs below 0.8 on the impact ratio, by technique. {fmt.listed(texts, 30)}."
+    return f"Bars of the share of runs below 0.8 on the impact ratio, by technique. {fmt.join_items(texts, 30)}."

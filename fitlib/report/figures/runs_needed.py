@@ -170,12 +170,14 @@ def alt_how_many_runs(frame: pd.DataFrame, plan: Mapping) -> str:
     if curves.empty:
         return f"Curves against the number of runs. Left: no test was made. {spread}"
     texts = [_powers_at(curves, n) for n in (8, 16, 64)]
-    return f"Curves against the number of runs. Left: power for the metric of median SD, {fmt.listed(texts)}. {spread}"
+    return (
+        f"Curves against the number of runs. Left: power for the metric of median SD, {fmt.join_items(texts)}. {spread}"
+    )
 
 
 def _powers_at(curves: pd.DataFrame, n: int) -> str:
     found = curves[(curves["n"] == n) & (curves["which"] == "typical")]["power"]
-    return f"{fmt.ranged(found, fmt.power)} at {n} runs"
+    return f"{fmt.value_range(found, fmt.power)} at {n} runs"
 
 
 def _times(n: int) -> str:

@@ -38,7 +38,7 @@ def components(table: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Ax
     """
     ax = ax if ax is not None else style.new_axes(len(table) * 1.4, width=7.0)
     for height, row in enumerate(table.to_dict("records")):
-        values = [(name, 100 * row[name]) for name in COMPONENTS if not fmt.missing(row[name])]
+        values = [(name, 100 * row[name]) for name in COMPONENTS if not fmt.is_missing(row[name])]
         ends = [min(v for _, v in values), max(v for _, v in values)]
         ax.plot(ends, [height] * 2, color=style.PALE, linewidth=4, zorder=1)
         for name, value in values:

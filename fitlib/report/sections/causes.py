@@ -90,11 +90,11 @@ def _by(table: pd.DataFrame, attribute: str) -> str:
 
 def _sd(row: Mapping) -> str:
     """Return an SD with its interval, in points."""
-    if fmt.missing(row["sd"]):
+    if fmt.is_missing(row["sd"]):
         return fmt.NOT_ESTIMABLE
     if row["sd"] == 0:
         return "0 (bit-identical)" if row["distinct"] == 1 else f"constant in all {row['n']} runs"
-    known = not fmt.missing(row["sd_low"])
+    known = not fmt.is_missing(row["sd_low"])
     return f"{fmt.points(row['sd'])} {fmt.span(row['sd_low'], row['sd_high'])}" if known else fmt.points(row["sd"])
 
 
@@ -129,7 +129,7 @@ def _effective(table: pd.DataFrame) -> str:
         return "In every arm all runs ended in different weights or predictions: the effective n is the number of runs."
     several = table["technique"].nunique() > 1
     texts = [_whose(row, several) + f"{_label(row)} {_distinct(row)}" for row in few.to_dict("records")]
-    return f"Effective n (different final weights and predictions), where it is below n: {fmt.listed(texts, 8)}."
+    return f"Effective n (different final weights and predictions), where it is below n: {fmt.join_items(texts, 8)}."
 
 
 def _whose(row: Mapping, several: bool) -> str:
@@ -155,8 +155,8 @@ def _omnibus(tests: pd.DataFrame) -> Iterator[str]:
         first = of.iloc[0]
         yield (
             f"Do the spreads of {first['n_arms']} arms ({name}) differ at all? Corrected p (Holm, "
-            f"{first['family_size']} tests): {fmt.listed(texts, 14)}; power to show one arm with 1.5 times the others' "
-            f"SD: {fmt.ranged(of['power'], fmt.power)}."
+            f"{first['family_size']} tests): {fmt.join_items(texts, 14)}; power to show one arm with 1.5 times the "
+            f"others' SD: {fmt.value_range(of['power'], fmt.power)}."
         )
 
 
@@ -172,7 +172,7 @@ def _pairs(tests: pd.DataFrame) -> str:
     pairs = f"{len(shown)} of {fmt.count(len(rows), 'pair of arms', 'pairs of arms and metric')}"
     return (
         f"After Holm's correction over {int(rows['family_size'].iloc[0])} tests {pairs} differ in their spread; the "
-        f"power of one such test to show an SD ratio of 1.5 was {fmt.ranged(rows['power'], fmt.power)}, so the "
+        f"power of one such test to show an SD ratio of 1.5 was {fmt.value_range(rows['power'], fmt.power)}, so the "
         "others are not shown to be equal."
     )
 
@@ -182,7 +182,8 @@ def _hardware(table: pd.DataFrame) -> str:
     if len(kinds) < 2:
         return ""
     return (
-        f"Runs come from {len(kinds)} kinds of hardware ({fmt.listed(kinds)}): they are kept apart here as a factor, "
+        f"Runs come from {len(kinds)} kinds of hardware ({fmt.join_items(kinds)}): they are kept apart here as a "
+        "factor, "
         "not pooled; runs of an arm that mixes them are no FIT runs and are not compared elsewhere in this report."
     )
 
@@ -231,7 +232,7 @@ def _spread_row(own: pd.DataFrame, table: pd.DataFrame, technique: str, attribut
     row = {"Technique": named} if named else {}
     row |= {"Arm": _label(first), "Noise": words.noise(first), "n": str(first["n"])}
     row |= {"Runs": FITS.get(first["fit"], first["fit"])}
-    row |= {"Distinct": "not known" if fmt.missing(first["distinct"]) else str(first["distinct"])}
+    row |= {"Distinct": "not known" if fmt.is_missing(first["distinct"]) else str(first["distinct"])}
     return row | {r["metric"]: _sd(r) for r in own.to_dict("records") if r["metric"]}
 
 
@@ -242,16 +243,16 @@ def churn_view(churn: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
         row = {"Technique": f"{technique}{_by(churn, attribute)}"} if churn["technique"].nunique() > 1 else {}
         row |= {"Arm": arm}
         for r in rows.to_dict("records"):
-            group = "Everybody" if fmt.missing(r["group"]) else str(plan["groups"][attribute][int(r["group"])])
+            group = "Everybody" if fmt.is_missing(r["group"]) else str(plan["groups"][attribute][int(r["group"])])
             row[group] = _churn(r)
         found.append(row)
     return pd.DataFrame(found).fillna("–")
 
 
 def _churn(row: Mapping) -> str:
-    if fmt.missing(row["churn"]):
+    if fmt.is_missing(row["churn"]):
         return fmt.NOT_ESTIMABLE
-    known = not fmt.missing(row["churn_low"])
+    known = not fmt.is_missing(row["churn_low"])
     return fmt.points(row["churn"]) + (f" {fmt.span(row['churn_low'], row['churn_high'])}" if known else "")
 
 
@@ -384,7 +385,7 @@ def causes_figure(table: pd.DataFrame, tests: pd.DataFrame, churn: pd.DataFrame,
 
 def _draw(ax: Axes, height: int, rows: pd.DataFrame, columns: tuple[str, str, str]) -> None:
     """Draw a value with its interval; words where nothing varies."""
-    if rows.empty or fmt.missing(rows.iloc[0][columns[0]]):
+    if rows.empty or fmt.is_missing(rows.iloc[0][columns[0]]):
         return
     row = rows.iloc[0]
     value, low, high = (100 * float(row[c]) for c in columns)
@@ -403,4 +404,6 @@ def alt_causes(table: pd.DataFrame) -> str:
     rows = table[(table["metric"] != "") & (table["metric"] != "accuracy")]
     metric = rows["metric"].iloc[0] if len(rows) else ""
     texts = [f"{_label(row)} {_sd(row)}" for row in rows[rows["metric"] == metric].to_dict("records")]
-    return f"Dot plots of the SD over runs by arm, one panel per metric. {metric}, in points: {fmt.listed(texts, 20)}."
+    return (
+        f"Dot plots of the SD over runs by arm, one panel per metric. {metric}, in points: {fmt.join_items(texts, 20)}."
+    )

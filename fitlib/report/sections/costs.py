@@ -111,7 +111,9 @@ def power_sentence(costs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     quiet = fell[fell["cost_bias_variance"] == "no"].merge(comparisons[[*keys, "power_variance"]], on=keys)
     bias = quiet["power_variance"].dropna()
     accuracy = fell.loc[fell["cost_accuracy_variance"] == "no", "power_accuracy_variance"].dropna()
-    known = [f"{fmt.ranged(p, fmt.power)} for {of}" for p, of in ((bias, "bias"), (accuracy, "accuracy")) if len(p)]
+    known = [
+        f"{fmt.value_range(p, fmt.power)} for {of}" for p, of in ((bias, "bias"), (accuracy, "accuracy")) if len(p)
+    ]
     if not known:
         return ""
     return (
@@ -129,7 +131,9 @@ def pareto_sentences(rows: pd.DataFrame) -> list[str]:
             texts.append(_front_sentence(on, family, rows))
     aside = rows[rows["on_front"] == ""]
     if len(aside):
-        texts.append(f"Not ranked: {fmt.listed(dict.fromkeys(aside['technique']), 6)} (see the notes in the table).")
+        texts.append(
+            f"Not ranked: {fmt.join_items(dict.fromkeys(aside['technique']), 6)} (see the notes in the table)."
+        )
     return texts
 
 
@@ -141,11 +145,11 @@ def _front_sentence(on: pd.DataFrame, family: pd.DataFrame, frame: pd.DataFrame)
     resampled = on["front_share"].notna().any()
     how = "; in brackets, in how many resamples of the runs it is on the front" if resampled else ""
     metric = f"{first['metric']}{words.arm_and_attribute_suffix(frame, first)}"
-    return f"On the Pareto front of {criteria}, by {metric}, {len(on)} of {ranked}: {fmt.listed(names, 10)}{how}."
+    return f"On the Pareto front of {criteria}, by {metric}, {len(on)} of {ranked}: {fmt.join_items(names, 10)}{how}."
 
 
 def _share(row: Mapping) -> str:
-    return "" if fmt.missing(row["front_share"]) else f" ({100 * row['front_share']:.0f} %)"
+    return "" if fmt.is_missing(row["front_share"]) else f" ({100 * row['front_share']:.0f} %)"
 
 
 # Tables for readers
@@ -196,10 +200,10 @@ def _pareto_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "SD of accuracy": sd_cell(row["accuracy_sd"]),
         row["metric"]: fmt.points(row["bias_mean"]),
         f"SD of {row['metric']}": sd_cell(row["bias_sd"]),
-        "Churn": "not known" if fmt.missing(row["churn_mean"]) else fmt.points(row["churn_mean"]),
+        "Churn": "not known" if fmt.is_missing(row["churn_mean"]) else fmt.points(row["churn_mean"]),
         "On the front": row["on_front"] or "not ranked",
-        "in resamples": "–" if fmt.missing(row["front_share"]) else f"{100 * row['front_share']:.0f} %",
-        "Dominated by, or note": fmt.listed(by, 4) if by else row["note"] or "–",
+        "in resamples": "–" if fmt.is_missing(row["front_share"]) else f"{100 * row['front_share']:.0f} %",
+        "Dominated by, or note": fmt.join_items(by, 4) if by else row["note"] or "–",
     }
 
 

@@ -36,12 +36,12 @@ def analysis_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     rows = {
         "Smallest effect": f"{fmt.points(analysis['smallest_effect'])} points",
         "α": f"{analysis['alpha']:g}",
-        "Family of tests": fmt.listed(analysis.get("family") or BIAS_METRICS, 7),
+        "Family of tests": fmt.join_items(analysis.get("family") or BIAS_METRICS, 7),
         "Favourable class": "none declared" if favourable is None else words.class_name(plan, favourable),
         "Reading of the metrics": analysis["reading"],
         "Protocol of the tests": analysis["protocol"],
-        "Classes": fmt.listed(plan.get("classes") or [], 20),
-        "Groups": "; ".join(f"{name}: {fmt.listed(groups, 12)}" for name, groups in plan["groups"].items()),
+        "Classes": fmt.join_items(plan.get("classes") or [], 20),
+        "Groups": "; ".join(f"{name}: {fmt.join_items(groups, 12)}" for name, groups in plan["groups"].items()),
         "Source": str(plan.get("source", "")),
     }
     return pd.DataFrame({"Declared": list(rows), "Value": list(rows.values())})

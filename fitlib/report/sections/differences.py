@@ -80,7 +80,7 @@ def caption_heat_map(plan: Mapping, comparisons: pd.DataFrame) -> str:
     """Caption the heat map: how to read a cell, the tests corrected together and the smallest attainable p."""
     smallest, alpha = words.distinct(comparisons)["p_mean_smallest"].dropna(), float(plan["analysis"]["alpha"])
     attainable = (
-        f"smallest attainable before correction: {fmt.ranged(smallest)}" if len(smallest) else "no test was made"
+        f"smallest attainable before correction: {fmt.value_range(smallest)}" if len(smallest) else "no test was made"
     )
     about = (
         "In each cell: difference of means, technique − baseline, in points (minus and blue: bias fell); verdict "
@@ -180,7 +180,7 @@ def _test_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Comparison": comparison_cell(row, frame),
         "Metric": metric_cell(row),
         "p": fmt.probability(row["p_mean"]),
-        "Smallest attainable": fmt.probability(row["p_mean_smallest"]) if not fmt.missing(row["p_mean"]) else "–",
+        "Smallest attainable": fmt.probability(row["p_mean_smallest"]) if not fmt.is_missing(row["p_mean"]) else "–",
         "p (studentised)": _studentised(row),
         **{shown: p_cell(row, f"p_mean_{key}") for key, shown in CORRECTIONS.items()},
         "Power": fmt.power(row["power_mean"]),
@@ -191,7 +191,7 @@ def _test_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
 def _studentised(row: pd.Series) -> str:
     """Return p with its smallest attainable value in brackets."""
     p, smallest = (fmt.probability(row[f"p_mean_studentised{end}"]) for end in ("", "_smallest"))
-    return p if fmt.missing(row["p_mean_studentised"]) else f"{p} ({smallest})"
+    return p if fmt.is_missing(row["p_mean_studentised"]) else f"{p} ({smallest})"
 
 
 def spread_view(comparisons: pd.DataFrame, plan: Mapping) -> pd.DataFrame:

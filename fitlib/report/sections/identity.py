@@ -40,17 +40,17 @@ def trainings_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
 
 def _training_row(training: str, names: list[str], arm: str, evidence: Sequence[Mapping]) -> dict[str, str]:
     found = run_identity.check_fit(evidence, training, arm)
-    runs: Sequence[Mapping[str, Any]] = run_identity.done_runs(evidence, training, arm)
+    runs: Sequence[Mapping[str, Any]] = run_identity.finished_runs(evidence, training, arm)
     parts = len({part for run in runs for part in run["parts"]})
     different, n = run_identity.distinct_finals(evidence, training, arm)
-    compared = "" if run_identity.weights_known(runs) else " (predictions)"
+    compared = "" if run_identity.has_final_weights(runs) else " (predictions)"
     return {
         "Training": training,
-        "Techniques": fmt.listed(names, 8),
+        "Techniques": fmt.join_items(names, 8),
         "Arm": arm,
         "Runs": str(n),
         "Parts equal": f"{parts - len(found.differing)} of {parts}",
-        "Parts that differ": fmt.listed(found.differing, 8),
+        "Parts that differ": fmt.join_items(found.differing, 8),
         "Different final weights": f"{different} of {n}{compared}",
         "Control arm": _of_control(run_identity.check_control(evidence, training), runs),
     }
@@ -60,7 +60,7 @@ def _of_control(control: run_identity.Control, runs: Sequence[Mapping]) -> str:
     """Return the outcome of a control arm; for runs at a seed without one, also the seed that has it."""
     elsewhere = control.seeds and not {run["seed"] for run in runs} & set(control.seeds)
     text = control.text.replace(f" ({control.compared})", "")
-    return f"{text}, at seed {fmt.listed(control.seeds)}" if elsewhere else text
+    return f"{text}, at seed {fmt.join_items(control.seeds)}" if elsewhere else text
 
 
 def parts_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
@@ -70,7 +70,7 @@ def parts_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
     for part in dict.fromkeys(part for e in evidence for part in e["parts"]):
         for training in shared:
             for arm in arms:
-                runs = run_identity.done_runs(evidence, training, arm["arm"])
+                runs = run_identity.finished_runs(evidence, training, arm["arm"])
                 if runs:
                     holders.setdefault((part, *_part(runs, part)), {}).setdefault(training, []).append(arm["arm"])
     rows = [
@@ -82,16 +82,16 @@ def parts_view(plan: Mapping, evidence: Sequence[Mapping]) -> pd.DataFrame:
 
 def _whose(where: Mapping[str, list[str]], trainings: int, arms: int) -> str:
     """Name trainings, "all" of several; and their arms where a value is not that of all arms."""
-    names = "all" if len(where) == trainings > 1 else fmt.listed(where, 3)
+    names = "all" if len(where) == trainings > 1 else fmt.join_items(where, 3)
     of = list(dict.fromkeys(arm for found in where.values() for arm in found))
-    return names if len(of) == arms else f"{names}, {'arm' if len(of) == 1 else 'arms'} {fmt.listed(of, 3)}"
+    return names if len(of) == arms else f"{names}, {'arm' if len(of) == 1 else 'arms'} {fmt.join_items(of, 3)}"
 
 
 def _part(runs: Sequence[Mapping], part: str) -> tuple[str, str]:
     odd = run_identity.differing_parts(runs).get(part, [])
     values = list(dict.fromkeys(_shortened(str(run["parts"].get(part, "not recorded"))) for run in runs))
-    equal = f"differs in {fmt.listed(odd)}" if odd else f"in {len(runs)} of {len(runs)} runs"
-    return fmt.listed(values, 2), equal
+    equal = f"differs in {fmt.join_items(odd)}" if odd else f"in {len(runs)} of {len(runs)} runs"
+    return fmt.join_items(values, 2), equal
 
 
 def _shortened(value: str) -> str:

@@ -93,8 +93,8 @@ def caption_risk(plan: Mapping, risk: pd.DataFrame, most: int = MOST_ROWS) -> st
     return caption(
         plan,
         risk["n"],
-        f"Retraining covered: {fmt.listed(dict.fromkeys(risk['retraining']))}. Intervals: Clopper-Pearson 95 %, of two "
-        "runs disagreeing its image under "
+        f"Retraining covered: {fmt.join_items(dict.fromkeys(risk['retraining']))}. Intervals: Clopper-Pearson 95 "
+        "%, of two runs disagreeing its image under "
         f"2p(1−p), so the estimate may lie above its upper end ½; for the worst of "
         f"{worst} pairs of technique and class, Bonferroni's. Turned by one: runs in which one person more or fewer "
         f"selected moves the ratio across 0.8. No test is made here.{part}",

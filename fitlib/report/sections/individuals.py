@@ -70,7 +70,7 @@ def sentences(individuals: pd.DataFrame, plan: Mapping) -> list[str]:
 
 def _sentence(row: pd.Series, rows: pd.DataFrame, plan: Mapping) -> str:
     who = words.technique_label(rows, row)
-    if fmt.missing(row["churn"]):
+    if fmt.is_missing(row["churn"]):
         return f"{who}: how many decisions change is {row['note'] or fmt.NOT_ESTIMABLE}."
     if row["churn"] == 0:
         return f"{who}: {row['note'] or 'no decision changed'}."
@@ -92,13 +92,13 @@ def _gap(groups: pd.DataFrame, plan: Mapping) -> str:
     chosen = f", the largest of {len(groups)} groups," if len(groups) > 2 else ""
     ends = (top["gap_low"], top["gap_high"])
     texts = f"{group_name(plan, top)} − others{chosen} {fmt.points(top['gap'], signed=True)} points {_interval(*ends)}"
-    if any(map(fmt.missing, ends)):
+    if any(map(fmt.is_missing, ends)):
         return texts
     return texts if ends[0] > 0 or ends[1] < 0 else f"{texts}: a difference between groups is not established"
 
 
 def _interval(low: float, high: float) -> str:
-    return f"(interval {fmt.NOT_ESTIMABLE})" if fmt.missing(low) or fmt.missing(high) else fmt.span(low, high)
+    return f"(interval {fmt.NOT_ESTIMABLE})" if fmt.is_missing(low) or fmt.is_missing(high) else fmt.span(low, high)
 
 
 def _ambiguity(everybody: pd.DataFrame) -> str:
@@ -108,7 +108,7 @@ def _ambiguity(everybody: pd.DataFrame) -> str:
         return ""
     runs, shares = int(rows["ambiguity_runs"].iloc[0]), 100 * rows["ambiguity"]
     equal = " (the number of runs that every technique has)" if rows["n_runs"].nunique() > 1 else ""
-    return f"Of {runs} runs{equal}, not all agree about {fmt.ranged(shares, fmt.decimals)} % of cases (ambiguity)."
+    return f"Of {runs} runs{equal}, not all agree about {fmt.value_range(shares, fmt.decimals)} % of cases (ambiguity)."
 
 
 def _classes(individuals: pd.DataFrame, plan: Mapping) -> str:
@@ -157,7 +157,7 @@ def _extremes(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _churn_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
-    everybody = fmt.missing(row["group"])
+    everybody = fmt.is_missing(row["group"])
     return {
         "Technique": words.technique_label(frame, row),
         "Group": "everybody" if everybody else group_name(plan, row),
@@ -178,15 +178,17 @@ def threshold_view(thresholds: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 
 
 def _threshold_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
-    ratio = "–" if fmt.missing(row["ratio"]) else fmt.decimals(row["ratio"])
+    ratio = "–" if fmt.is_missing(row["ratio"]) else fmt.decimals(row["ratio"])
     return {
         "Technique": words.technique_label(frame, row),
         "Threshold": f"{row['threshold']:.2f}",
         "Accuracy, %": fmt.points(row["accuracy"]),
         **{name: fmt.points(row[name]) for name in ("DP", "EOFP", "EOTP")},
         "Impact ratio": ratio,
-        "lowest to highest run": "–" if fmt.missing(row["ratio"]) else fmt.span(row["ratio_min"], row["ratio_max"], 1),
-        "Runs below 0.8, %": "–" if fmt.missing(row["below_four_fifths"]) else fmt.points(row["below_four_fifths"]),
+        "lowest to highest run": "–"
+        if fmt.is_missing(row["ratio"])
+        else fmt.span(row["ratio_min"], row["ratio_max"], 1),
+        "Runs below 0.8, %": "–" if fmt.is_missing(row["below_four_fifths"]) else fmt.points(row["below_four_fifths"]),
     }
 
 
@@ -206,7 +208,7 @@ def _groups_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str,
         "Highest group": f"{row['highest_group']} (n = {row['size_highest']})",
         "its rate, % ": fmt.points(row["rate_highest"]),
         **{
-            name: "no test" if fmt.missing(k) else f"{k} of {row['n'] + row['n_undefined']}"
+            name: "no test" if fmt.is_missing(k) else f"{k} of {row['n'] + row['n_undefined']}"
             for name, k in tests.items()
         },
         "Test": row["test"].split(";")[0] or "–",

@@ -118,7 +118,7 @@ def _grouped(pairs: Sequence[pd.DataFrame]) -> Iterator[str]:
             kind = "less fair on some metric, fairer on none"
         groups.setdefault(kind, []).append(rows.iloc[0]["technique"])
     for kind, names in groups.items():
-        yield f"{len(names)} of {fmt.count(len(pairs), 'technique')} {kind} ({fmt.listed(names)})"
+        yield f"{len(names)} of {fmt.count(len(pairs), 'technique')} {kind} ({fmt.join_items(names)})"
 
 
 def sentences(over_seeds: pd.DataFrame, comparisons: pd.DataFrame, plan: Mapping) -> list[str]:
@@ -153,19 +153,19 @@ def _power(over_seeds: pd.DataFrame, plan: Mapping) -> str:
     effect = fmt.points(plan["analysis"]["smallest_effect"])
     return (
         f"Not significant is not equal: where the corrected p exceeds α ({fmt.count(len(rows), 'test')}), the test "
-        f"over seeds had power {fmt.ranged(rows['power'], fmt.power)} for a true difference of {effect} points."
+        f"over seeds had power {fmt.value_range(rows['power'], fmt.power)} for a true difference of {effect} points."
     )
 
 
 def _left_out(over_seeds: pd.DataFrame) -> str:
     found = _noted(over_seeds, ": left out")
-    return f"Left out of the verdicts over seeds: {fmt.listed(found, 8)}." if found else ""
+    return f"Left out of the verdicts over seeds: {fmt.join_items(found, 8)}." if found else ""
 
 
 def _kept(over_seeds: pd.DataFrame) -> str:
     found = _noted(over_seeds, ": kept")
     why = "over seeds, a seed's mean counts even where its runs do not differ"
-    return f"Kept in the verdicts over seeds: {fmt.listed(found, 8)}; {why}." if found else ""
+    return f"Kept in the verdicts over seeds: {fmt.join_items(found, 8)}; {why}." if found else ""
 
 
 def _noted(over_seeds: pd.DataFrame, ending: str) -> list[str]:
@@ -182,7 +182,8 @@ def share_sentences(over_seeds: pd.DataFrame) -> list[str]:
         return [f"How much of the variance the seed makes up takes {needed}: it is not estimated here."] if few else []
     clear = int((shares["low"] > 0).sum())
     return [
-        f"The seed makes up {fmt.ranged(100 * shares['share'].clip(lower=0), _percent)} of the variance; in {clear} of "
+        f"The seed makes up {fmt.value_range(100 * shares['share'].clip(lower=0), _percent)} of the variance; in "
+        f"{clear} of "
         f"{fmt.count(len(shares), 'case')} the 95 % interval excludes 0. The rest remains where the seed is fixed."
     ]
 
@@ -201,7 +202,7 @@ def over_seeds_view(over_seeds: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 
 def _over_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
     ranks = fmt.probability(row["p_signed_rank"])
-    if not fmt.missing(row["p_signed_rank"]):
+    if not fmt.is_missing(row["p_signed_rank"]):
         ranks += f" ({fmt.probability(row['p_signed_rank_smallest'])})"
     return {
         "Comparison": f"{row['technique']} v {row['baseline']}{_noise_and_attribute_suffix(frame, row)}",
@@ -231,8 +232,8 @@ def _component_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Metric": row["metric"],
         "SD between seeds": "≤ 0" if row["sd_seed"] == 0 else fmt.points(row["sd_seed"]),
         "SD between runs of a seed": "constant" if row["sd_run"] == 0 else fmt.points(row["sd_run"]),
-        "Seed's share": "–" if fmt.missing(row["share"]) else _share(row["share"]),
-        "95 % interval": "–" if fmt.missing(row["low"]) else f"[{_share(row['low'])}, {_share(row['high'])}]",
+        "Seed's share": "–" if fmt.is_missing(row["share"]) else _share(row["share"]),
+        "95 % interval": "–" if fmt.is_missing(row["low"]) else f"[{_share(row['low'])}, {_share(row['high'])}]",
     }
 
 
@@ -274,7 +275,7 @@ def _noise_suffix(frame: pd.DataFrame, row: Mapping) -> str:
 def caption(plan: Mapping, over_seeds: pd.DataFrame, extra: str) -> str:
     """Return the line under a table or figure over seeds: seeds and runs, what varied, what was fixed, and `extra`."""
     seeds, runs = (_range(over_seeds[name]) for name in ("n_seeds", "n_runs"))
-    varied = fmt.listed(dict.fromkeys(map(words.noise, main_arms(plan))))
+    varied = fmt.join_items(dict.fromkeys(map(words.noise, main_arms(plan))))
     data = words.data_name(plan)
     fixed = f"{words.trained_on(plan)}, test set{f' of {data}' if data else ''}"
     return (
@@ -290,7 +291,7 @@ def _range(numbers: pd.Series) -> str:
 
 def _qualified(over_seeds: pd.DataFrame) -> str:
     said = [text for text in dict.fromkeys(over_seeds["qualification"]) if text]
-    return f" Every verdict is qualified: {fmt.listed(said)}." if said else ""
+    return f" Every verdict is qualified: {fmt.join_items(said)}." if said else ""
 
 
 def caption_over(plan: Mapping, over_seeds: pd.DataFrame) -> str:
@@ -379,10 +380,10 @@ def _draw_seeds(ax: Axes, height: int, seeds: pd.DataFrame) -> None:
 
 
 def _draw_mean(ax: Axes, height: int, row: pd.Series) -> None:
-    if fmt.missing(row["difference"]):
+    if fmt.is_missing(row["difference"]):
         return
     marker, at = MARKERS.get(row["verdict"], "o"), height + 0.32
-    if not fmt.missing(row["low"]):
+    if not fmt.is_missing(row["low"]):
         ax.plot([100 * row["low"], 100 * row["high"]], [at] * 2, color=BLUE, linewidth=2.2)
     filled = BLUE if row["verdict"] in MARKERS else "white"
     ax.plot(100 * row["difference"], at, marker, color=BLUE, markerfacecolor=filled, markersize=7)
@@ -402,7 +403,7 @@ def _labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
 def alt_seeds(over_seeds: pd.DataFrame, by_seed: pd.DataFrame) -> str:
     """Describe the figure in words."""
     rows, used = words.distinct(over_seeds), by_seed[by_seed["used"] == "yes"]
-    texts = [_alt_row(row, used) for _, row in rows.head(12).iterrows() if not fmt.missing(row["difference"])]
+    texts = [_alt_row(row, used) for _, row in rows.head(12).iterrows() if not fmt.is_missing(row["difference"])]
     more = " Further comparisons are in the table." if len(rows) > 12 else ""
     what = "Dot plots of the difference at each seed and its mean over seeds, one panel per metric."
     return f"{what} {' '.join(texts)}{more}"

@@ -15,7 +15,7 @@ from fitlib import formatting as fmt
 from fitlib.report import vocabulary as words
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.sections.costs import first_metric
-from fitlib.statistics.run_identity import SEEN, all_recorded, check_fit
+from fitlib.statistics.run_identity import SEEN_FROM_OUTSIDE, all_recorded, check_fit
 from fitlib.tables.metric_series import main_arms
 
 SETTING = (
@@ -65,7 +65,7 @@ RUNS_BY_FIT = {
     "no": "runs that are not FIT: their records show that they were not identical",
     "unknown": "runs, with no record of whether they were identical",
 }
-RUNS_SEEN_FROM_OUTSIDE = f"fixed-seed identical training (FIT) runs as far as can be told ({SEEN})"
+RUNS_SEEN_FROM_OUTSIDE = f"fixed-seed identical training (FIT) runs as far as can be told ({SEEN_FROM_OUTSIDE})"
 MOST_PACKAGES = 6
 COMPUTING = (
     "torch", "torchvision", "lightning", "pytorch-lightning", "tensorflow", "jax", "numpy", "scipy", "pandas",
@@ -91,7 +91,7 @@ def how_to_report(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: S
     arm = next(arm for arm in main_arms(plan) if arm["arm"] == row["arm"])
     values = _setting(row, arm, plan, evidence) | _of_both(row, frames["summary"])
     texts = [SETTING, SPREAD]
-    if fmt.missing(row["difference_low"]):
+    if fmt.is_missing(row["difference_low"]):
         texts.append(f"No test and no verdict: {_why(row)}.")
         return " ".join([*(_filled(text, values) for text in texts), SCOPE])
     values |= _difference(row, plan)
@@ -150,7 +150,7 @@ def _device(evidence: Sequence[Mapping], trainings: Sequence[str], arm: str) -> 
     """Return the machine that the runs recorded; several where they differ."""
     parts = [e["parts"] for e in evidence if e["training"] in trainings and e["arm"] == arm and e.get("parts")]
     found = dict.fromkeys(_machine(p) for p in parts)
-    return fmt.listed((name for name in found if name), 3) if any(found) else "not recorded"
+    return fmt.join_items((name for name in found if name), 3) if any(found) else "not recorded"
 
 
 def _machine(parts: Mapping[str, str]) -> str:
@@ -180,7 +180,7 @@ def _moments(row: Mapping, name: str, role: str, summary: pd.DataFrame) -> Value
     for column, value in at.items():
         found = found[found[column] == value]
     s = found.iloc[0] if len(found) else pd.Series(dtype=object)
-    n = 0 if fmt.missing(s.get("n")) else int(s["n"])
+    n = 0 if fmt.is_missing(s.get("n")) else int(s["n"])
     constant = n > 1 and s["maxdiff"] == 0
     shown = {
         "n": str(n),
@@ -195,7 +195,7 @@ def _moments(row: Mapping, name: str, role: str, summary: pd.DataFrame) -> Value
 
 def _interval(row: Mapping, name: str, scale: float = 100.0) -> str:
     ends: tuple[Any, Any] = (row.get(f"{name}_low"), row.get(f"{name}_high"))
-    return f"(interval {fmt.NOT_ESTIMABLE})" if any(map(fmt.missing, ends)) else fmt.span(*ends, scale)
+    return f"(interval {fmt.NOT_ESTIMABLE})" if any(map(fmt.is_missing, ends)) else fmt.span(*ends, scale)
 
 
 def _difference(row: Mapping, plan: Mapping) -> Values:
@@ -216,7 +216,7 @@ def _tests(row: Mapping, values: Values) -> list[str]:
     """Return the sentences of the two tests, each only where it was made, and fill in their values."""
     texts = []
     alpha, size = float(row["alpha"]), row["family_size"]
-    if fmt.missing(row["p_mean"]) or fmt.missing(size):
+    if fmt.is_missing(row["p_mean"]) or fmt.is_missing(size):
         texts.append("No test of the means was made.")
     else:
         values |= {
@@ -226,7 +226,7 @@ def _tests(row: Mapping, values: Values) -> list[str]:
         }  # fmt: skip
         above = "No test possible at this n: the smallest attainable p exceeds α. "
         texts.append((above if row["p_mean_smallest"] > alpha else "") + TEST)
-    if not (fmt.missing(row["p_variance_raw"]) or fmt.missing(row["p_variance_raw_holm"])):
+    if not (fmt.is_missing(row["p_variance_raw"]) or fmt.is_missing(row["p_variance_raw_holm"])):
         values |= {
             "p variance": fmt.probability(row["p_variance_raw"]),
             "p variance holm": fmt.probability(row["p_variance_raw_holm"]),
@@ -238,11 +238,11 @@ def _tests(row: Mapping, values: Values) -> list[str]:
 
 
 def _power(value: float) -> str:
-    return fmt.NOT_ESTIMABLE if fmt.missing(value) else fmt.power(value)
+    return fmt.NOT_ESTIMABLE if fmt.is_missing(value) else fmt.power(value)
 
 
 def _reversal(row: Mapping, values: Values) -> list[str]:
-    if fmt.missing(row["reversal"]):
+    if fmt.is_missing(row["reversal"]):
         note = row["reversal_note"]
         return [f"P(verdict reversal): {note}."] if note else []
     values |= {"reversal": fmt.probability(row["reversal"]), "reversal interval": _interval(row, "reversal", 1)}
@@ -260,7 +260,7 @@ def _over_seeds(frames: Mapping[str, pd.DataFrame], row: Mapping) -> str:
         return SCOPE
     keys = ("technique", "baseline", "attribute", "metric")
     rows = table[(table[list(keys)] == [row[key] for key in keys]).all(axis=1)]
-    if rows.empty or fmt.missing(rows.iloc[0]["low"]):
+    if rows.empty or fmt.is_missing(rows.iloc[0]["low"]):
         return SCOPE
     over = rows.iloc[0]
     return (

@@ -67,7 +67,7 @@ def stability(comparisons: pd.DataFrame, most: int = 6) -> list[str]:
 def _fragile(row: pd.Series, frame: pd.DataFrame) -> str:
     paired = row["design"] == "paired by run"
     deletions = int(row["n_technique"]) + (0 if paired else int(row["n_baseline"]))
-    others = fmt.listed(row["verdict_without_one"].split("; "))
+    others = fmt.join_items(row["verdict_without_one"].split("; "))
     where = words.arm_and_attribute_suffix(frame, row)
     return (
         f"{row['technique']} against {row['baseline']}{where} on {row['metric']}: {row['verdict']}, but {others} "
@@ -104,7 +104,8 @@ def _by_k(known: pd.DataFrame, plan: Mapping) -> str:
     parts = [f"{_chance(row['value'])} {_chances(row)} for k = {int(row['k'])}" for _, row in largest.iterrows()]
     return (
         f"Where a direction is established, the means of k new runs of both, trained "
-        f"{words.retraining_conditions(plan)}, point the other way with a probability of {fmt.listed(parts, 8)} (the "
+        f"{words.retraining_conditions(plan)}, point the other way with a probability of "
+        f"{fmt.join_items(parts, 8)} (the "
         "comparison with the largest upper end at each k). Upper ends rise with k because fewer blocks of k runs "
         "were seen."
     )
@@ -125,7 +126,7 @@ def looks(sequential: pd.DataFrame, plan: Mapping) -> list[str]:
         return []
     made = sequential.dropna(subset=["p"])
     if made.empty:
-        return [f"Looks were declared at {fmt.listed(at, 8)} runs; none could be made."]
+        return [f"Looks were declared at {fmt.join_items(at, 8)} runs; none could be made."]
     stopped = made[made["decision"].str.startswith("stop")]
     comparisons = sequential.drop_duplicates([*KEYS, "metric"])
     return [_looks_head(made, at, plan), *_stopped(stopped, len(comparisons)), *_unreachable(made)]
@@ -133,7 +134,8 @@ def looks(sequential: pd.DataFrame, plan: Mapping) -> list[str]:
 
 def _looks_head(made: pd.DataFrame, at: Sequence[int], plan: Mapping) -> str:
     return (
-        f"Looks were declared at {fmt.listed(at, 8)} runs: each at level {fmt.probability(made['level'].iloc[0])}, so "
+        f"Looks were declared at {fmt.join_items(at, 8)} runs: each at level "
+        f"{fmt.probability(made['level'].iloc[0])}, so "
         f"that all looks of all {int(made['family_size'].iloc[0])} comparisons together err with probability "
         f"{plan['analysis']['alpha']:g} at most (Pocock's level, α divided by the number of comparisons)."
         + (
@@ -149,14 +151,16 @@ def _stopped(stopped: pd.DataFrame, of: int) -> Iterator[str]:
         yield f"No look at any of {fmt.count(of, 'comparison')} allowed to stop."
         return
     for n, rows in stopped.groupby("n"):
-        named = fmt.listed((f"{r.technique} on {r.metric} ({r.decision.split(': ')[1]})" for r in rows.itertuples()), 6)
+        named = fmt.join_items(
+            (f"{r.technique} on {r.metric} ({r.decision.split(': ')[1]})" for r in rows.itertuples()), 6
+        )
         yield f"At {int(n)} runs, {len(rows)} of {fmt.count(of, 'comparison')} could stop: {named}."
 
 
 def _unreachable(made: pd.DataFrame) -> Iterator[str]:
     blind = sorted({int(n) for n in made.loc[made["p_smallest"] > made["level"], "n"]})
     if blind:
-        yield f"At {fmt.listed(blind, 8)} runs no p could reach the level, so nothing could be decided there."
+        yield f"At {fmt.join_items(blind, 8)} runs no p could reach the level, so nothing could be decided there."
 
 
 def runs_needed(needed: pd.DataFrame, plan: Mapping) -> list[str]:
@@ -257,7 +261,7 @@ def _by_metric(group: pd.DataFrame, column: str) -> str:
 
 def _powers(values: pd.Series) -> str:
     known = values.dropna()
-    return fmt.ranged(known, fmt.power) if len(known) else "–"
+    return fmt.value_range(known, fmt.power) if len(known) else "–"
 
 
 # Captions
@@ -270,8 +274,8 @@ def caption_reversal(plan: Mapping, reversal: pd.DataFrame) -> str:
         run_counts(reversal),
         "Probability that the mean of k new runs of the technique lies on the other side of the mean of k new runs of "
         "the baseline than the difference found, with Newcombe's 95 % interval (of blocks of k runs); k at most half "
-        f"of the runs. Retraining covered: {fmt.listed(dict.fromkeys(reversal['retraining']))}. Shown: the distinct "
-        "metric with the largest upper end at k = 1. No test is made here.",
+        f"of the runs. Retraining covered: {fmt.join_items(dict.fromkeys(reversal['retraining']))}. Shown: the "
+        "distinct metric with the largest upper end at k = 1. No test is made here.",
     )
 
 

@@ -32,7 +32,7 @@ def _run_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Run": f"run-{int(row['run']):02d}",
         "State": row["status"],
         "FIT": row["fit"],
-        **{m: "–" if fmt.missing(row[m]) else fmt.points(row[m]) for m in ("accuracy", *BIAS_METRICS)},
+        **{m: "–" if fmt.is_missing(row[m]) else fmt.points(row[m]) for m in ("accuracy", *BIAS_METRICS)},
         **{shown: row[key][:8] or "–" for key, shown in digests.items()},
     }
 

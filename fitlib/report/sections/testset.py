@@ -69,7 +69,7 @@ def chance_sentences(summary: pd.DataFrame) -> list[str]:
         row = rows.loc[ratio.idxmin()]
         closest = f"{row['metric']} of {words.technique_label(summary, row)}"
         return [about, f"Every overall value lies above it; closest comes {closest}: {_against(row)}."]
-    named = fmt.listed(_named(row, summary) for _, row in within.iterrows())
+    named = fmt.join_items(_named(row, summary) for _, row in within.iterrows())
     n = f"{len(within)} of {fmt.count(len(rows), 'overall value')}"
     return [about, f"{n} {'is' if len(within) == 1 else 'are'} no larger than chance alone gives: {named}."]
 
@@ -122,7 +122,7 @@ def component_sentences(components: pd.DataFrame, plan: Mapping) -> list[str]:
 
 
 def _of_another_test_set(row: pd.Series) -> str:
-    if fmt.missing(row["variance_test_set"]):
+    if fmt.is_missing(row["variance_test_set"]):
         return "The components are not estimable."
     run, test = _component(row, "run"), _component(row, "test_set")
     return f"Of the run, whatever the test set: {run}; of the draw of the test set: {test}."
@@ -134,7 +134,7 @@ def _component(row: pd.Series, name: str) -> str:
 
 def _of_flips(row: pd.Series) -> str:
     floor, spread = row["floor_sd"], row["sd_between_runs"]
-    if fmt.missing(floor):
+    if fmt.is_missing(floor):
         return ""
     share = fmt.decimals(floor**2 / spread**2)
     return (
@@ -146,7 +146,7 @@ def _of_flips(row: pd.Series) -> str:
 def _sd(row: pd.Series, name: str) -> str:
     """Return an SD in points; "≤ 0" where the variance was estimated as negative."""
     variance = row[f"variance_{name}"]
-    if fmt.missing(variance):
+    if fmt.is_missing(variance):
         return fmt.NOT_ESTIMABLE
     return "≤ 0" if variance < 0 else fmt.points(row[f"sd_{name}"])
 
@@ -161,7 +161,9 @@ def direction_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
     if rows.empty:
         return ""
     changed = rows[rows["lower_group_changes"] > 0]
-    signed = f"{fmt.count(len(rows), 'signed difference')} ({fmt.listed(COMPONENT_METRICS)}, by technique and class)"
+    signed = (
+        f"{fmt.count(len(rows), 'signed difference')} ({fmt.join_items(COMPONENT_METRICS)}, by technique and class)"
+    )
     if changed.empty:
         return f"In {signed} the same group had the lowest rate in all runs."
     row = changed.loc[changed["lower_group_changes"].astype(int).idxmax()]
@@ -209,9 +211,9 @@ def chance_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 
 
 def _found_and_expected(row: pd.Series) -> str:
-    if fmt.missing(row["mean"]):
+    if fmt.is_missing(row["mean"]):
         return fmt.NOT_ESTIMABLE
-    expected = "–" if fmt.missing(row["expectation"]) else fmt.points(row["expectation"])
+    expected = "–" if fmt.is_missing(row["expectation"]) else fmt.points(row["expectation"])
     return f"{fmt.points(row['mean'])} / {expected}"
 
 
@@ -232,7 +234,7 @@ def _component_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[s
         "Run": "–" if constant else _sd(row, "run"),
         "Test set": _sd(row, "test_set"),
         "Run × test set": "–" if constant else _sd(row, "interaction"),
-        "Floor": "–" if constant or fmt.missing(row["floor_sd"]) else fmt.points(row["floor_sd"]),
+        "Floor": "–" if constant or fmt.is_missing(row["floor_sd"]) else fmt.points(row["floor_sd"]),
     }
 
 
@@ -249,7 +251,8 @@ CHANCE = ReaderTable(
 COMPONENTS = ReaderTable(
     "Run and test set",
     Caption(
-        f"SDs in points of the signed difference, of the class and metric ({fmt.listed(COMPONENT_METRICS)}) with the "
+        f"SDs in points of the signed difference, of the class and metric ({fmt.join_items(COMPONENT_METRICS)}) "
+        "with the "
         "largest spread between runs. Run: covariance over runs on disjoint random halves of the test units; test set: "
         "sampling of the test units; floor: independent flips of single predictions. ≤ 0: estimated as negative. "
         "No interval, no test."

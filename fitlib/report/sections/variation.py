@@ -15,7 +15,7 @@ from fitlib.report.figures import epochs as epochs_figures
 from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections.costs import first_metric
-from fitlib.tables.epochs import still_growing
+from fitlib.tables.epochs import growth_sentences
 from fitlib.tables.metric_series import main_arms
 
 DISTRIBUTIONS = Caption(
@@ -84,7 +84,7 @@ def _epochs(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping) -> No
     page.figures("training-curves", attribute, figures, alt, CURVES(plan, epochs))
     figure, alt = epochs_figures.divergence_figure(epochs), epochs_figures.alt_divergence(epochs)
     page.figure("divergence", attribute, figure, alt, DIVERGENCE(plan, epochs))
-    show_text(still_growing(epochs))
+    show_text(growth_sentences(epochs))
 
 
 # Table for readers

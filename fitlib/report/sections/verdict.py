@@ -44,11 +44,11 @@ def glance_view(plan: Mapping, evidence: Sequence[Mapping], comparisons: pd.Data
     techniques = [t["technique"] for t in plan["techniques"] if t["baseline"]]
     done = sum(e["status"] == "done" for e in evidence)
     rows = {
-        "Compared": f"{fmt.listed(techniques, 8)} against {fmt.listed(against, 8)}" if against else "nothing",
+        "Compared": f"{fmt.join_items(techniques, 8)} against {fmt.join_items(against, 8)}" if against else "nothing",
         "Test set": words.data_name(plan) or "not named",
-        "Runs of each technique at a seed": fmt.listed(dict.fromkeys(str(arm["runs"]) for arm in main_arms(plan))),
+        "Runs of each technique at a seed": fmt.join_items(dict.fromkeys(str(arm["runs"]) for arm in main_arms(plan))),
         "What differs between runs": words.noise_explained(plan),
-        "Seeds": fmt.listed(dict.fromkeys(map(words.seed, main_arms(plan))), 16),
+        "Seeds": fmt.join_items(dict.fromkeys(map(words.seed, main_arms(plan))), 16),
         "Finished": f"{done} of {len(evidence)} planned runs" if evidence else str(plan.get("source", "")),
         "Same code, data and start in all runs": _answer_on_fit(plan, evidence),
         "Same result where nothing differs (control arm)": _answer_on_control(plan, evidence),

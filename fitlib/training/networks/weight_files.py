@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fitlib.errors import InputError
-from fitlib.options import expanded
+from fitlib.options import expand_path
 
 SHOWN = 3  # tensors named in an error
 
@@ -42,7 +42,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
 
     `$NAME` and `~` in the path are expanded.
     """
-    file = Path(expanded(path))
+    file = Path(expand_path(path))
     if not file.is_file():
         raise InputError("network", "weights", path, "no such file", "give the path of a weight file (.pth)")
     try:
