@@ -44,7 +44,7 @@ def parse_column_roles(given: Sequence[str]) -> dict[str, str]:
     `protected=Gender` is short for `protected.Gender=Gender`. Raises InputError for any other form, an unknown role, or
     a role given twice.
 
-    >>> declared_roles(["ground_truth=y", "protected=Gender"])
+    >>> parse_column_roles(["ground_truth=y", "protected=Gender"])
     {'ground_truth': 'y', 'protected.Gender': 'Gender'}
     """
     roles: dict[str, str] = {}

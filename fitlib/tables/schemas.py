@@ -218,7 +218,7 @@ def integer_column(numbers: np.ndarray, present: np.ndarray) -> pd.arrays.Intege
 def join_notes(*notes: str) -> str:
     """Join the notes of a cell with semicolons, leaving out empty ones.
 
-    >>> joined("no runs", "", "outside the family")
+    >>> join_notes("no runs", "", "outside the family")
     'no runs; outside the family'
     """
     return "; ".join(note for note in notes if note)

@@ -178,7 +178,7 @@ def _columns(names: list[str]) -> str:
 def quantity(number: int, what: str) -> str:
     """Return a number with its noun, in the singular or the plural.
 
-    >>> counted(1, "cell"), counted(1204, "cell")
+    >>> quantity(1, "cell"), quantity(1204, "cell")
     ('1 cell', '1,204 cells')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
