@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nfitlib: interrupted; finished runs are kept, run the same command again to continue", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `fitlib plan … | head`: nobody reads on, which is no error
+    except BrokenPipeError:  # `fitlib plan … | head`: the reader has enough, which is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

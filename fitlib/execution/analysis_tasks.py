@@ -1,4 +1,4 @@
-"""Tasks from predictions to report: metrics per technique, statistics, pages; whoever made the predictions.
+"""Tasks from predictions to report: metrics per technique, statistics, pages; for predictions of any origin.
 
 All results can be derived again from the predictions, so older ones are replaced as a whole. Each has a record with its
 key, so that nothing is computed twice and nothing half-written is used.

@@ -82,7 +82,7 @@ class Watchdog:
 
 
 class LeaseMonitor:
-    """Tells whether the batch that holds a lock is still alive, as far as this machine sees the lock change."""
+    """A monitor of the batch that holds a lock: the batch is alive as long as this machine sees the lock change."""
 
     def __init__(self, lease: Lease):
         self._lease = lease

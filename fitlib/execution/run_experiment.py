@@ -196,8 +196,8 @@ class Runs:
 
     def task(self, run: PlannedRun) -> Task:
         """Return the scheduler's view of a run."""
-        job, accept, prepare_retry = (partial(work, run) for work in (self._job, self._accept, self._prepare_retry))
-        return Task(run.name, "train", frozenset(), job, accept, prepare_retry)
+        job, accept = partial(self._job, run), partial(self._accept, run)
+        return Task(run.name, "train", frozenset(), job, accept, partial(self._prepare_retry, run))
 
     def _job(self, run: PlannedRun) -> Job:
         experiment, source = self._experiment, run.spec.source

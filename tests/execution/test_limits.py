@@ -29,6 +29,7 @@ def process():
     for one in started:
         one.kill()
         one.wait()
+        one.stdout.close()
 
 
 def ended(victim, limits, lease=None):

@@ -1,7 +1,7 @@
-"""Template processes as their owner sees them: started when first needed, asked for kernels, ended with the owner.
+"""Template processes from the side of their owner: started when first needed, asked for kernels, ended with the owner.
 
 One template serves the kernels of one Python, one list of modules and one environment: what libraries read from the
-environment while they are loaded (thread numbers, allocators, back ends) is then what a cold kernel would read.
+environment while they are loaded (thread numbers, allocators, back ends) is then the same as in a cold kernel.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("template_process.py")
-COLD = "FITLIB_COLD_KERNELS"  # set it, and no kernel is forked
+COLD = "FITLIB_COLD_KERNELS"  # where this variable is set, no kernel is forked
 LINUX = sys.platform == "linux"  # macOS has libraries that do not survive a fork, Windows has no fork
-MOST = 4  # templates of one process; the one that was not needed for longest goes
+MOST = 4  # templates of one process; beyond that, the least recently used one ends
 START_SECONDS, FORK_SECONDS = 120, 60
 OF_A_KERNEL = ("JPY_", "PAPERMILL_", "FITLIB_")  # variables that may differ between kernels of one template …
 SINGLE = ("CUDA_VISIBLE_DEVICES", "PWD", "OLDPWD", "SHLVL", "_")  # … since nothing reads them before the fork
 
-# In this order they are imported. torch._dynamo is what torch imports when the first optimiser is made.
+# Imported in this order. torch itself imports torch._dynamo when the first optimiser is made.
 TRAINING = ("numpy", "pyarrow.parquet", "torch", "torch._dynamo", "pydantic")
 ANALYSIS = ("numpy", "pyarrow.parquet", "pandas", "scipy.stats", "matplotlib.pyplot", "seaborn")
 EVERYTHING = tuple(dict.fromkeys((*ANALYSIS, *TRAINING)))
 
 
 def alone(command: Sequence[str], modules: Sequence[str]) -> list[str]:
-    """The command of a cold kernel: it imports the modules before its first cell, as a template before it forks."""
+    """Return the command of a cold kernel that imports the modules before its first cell, as a template does."""
     return [command[0], str(SCRIPT), "alone", json.dumps(list(modules)), *command]
 
 
 def available() -> bool:
-    """Can kernels be forked here, and are they wanted?"""
+    """Return whether kernels can be forked on this system and cold ones were not asked for."""
     return LINUX and not os.environ.get(COLD)
 
 
 class TemplateError(Exception):
-    """There is no template, or it forked no kernel; a cold one can be started instead."""
+    """A template could not be started or did not fork a kernel; a cold one can be started instead."""
 
 
 class NamesTaken(TemplateError):
-    """The kernel's folder holds a module of the name of an imported one: its own code shall be the first to import."""
+    """The kernel's folder contains a module with the name of an imported one, which the kernel must import instead."""
 
 
 class KernelKilled(RuntimeError):
-    """A forked kernel was killed while it started; a cold one would have been, too."""
+    """A forked kernel was killed while it started; a cold one would have been killed, too."""
 
 
 class Template:
-    """One template process; ends when it is closed, or nobody holds it any more."""
+    """One template process; it ends when it is closed or no longer referenced."""
 
     def __init__(self, python: str, modules: Sequence[str], environment: Mapping[str, str]):
         self._sending = threading.Lock()
@@ -69,23 +69,23 @@ class Template:
                 stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
             )  # fmt: skip
             theirs.close()
-            told = _message(self._control, START_SECONDS) or {}
-            if "names" not in told:
+            answer = _receive(self._control, START_SECONDS) or {}
+            if "names" not in answer:
                 self.close()
                 errors.seek(0)
-                said = errors.read().decode(errors="replace").strip().splitlines()
-                raise TemplateError(told.get("error") or (said or ["it ended"])[-1])
-        self.names, self._stamp = frozenset(told["names"]), _stamp(told["path"])
-        self._path = told["path"]
+                lines = errors.read().decode(errors="replace").strip().splitlines()
+                raise TemplateError(answer.get("error") or (lines or ["it ended"])[-1])
+        self.names, self._stamp = frozenset(answer["names"]), _stamp(answer["path"])
+        self._path = answer["path"]
 
     def usable(self) -> bool:
-        """Does it run, and are the installed packages those that it has imported?"""
+        """Return whether it is running and no package was installed or removed since it imported its modules."""
         return self._process.poll() is None and _stamp(self._path) == self._stamp
 
     def fork(
         self, command: Sequence[str], environment: Mapping[str, str], cwd: str, stdout: int, stderr: int
     ) -> ForkedKernel:
-        """A kernel that has bound its sockets; TemplateError where there is none."""
+        """Fork a kernel and return it once it has bound its sockets; TemplateError where that fails."""
         request = json.dumps({"command": list(command), "env": dict(environment), "cwd": cwd}).encode()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         kernel = ForkedKernel(self, ours)
@@ -98,7 +98,7 @@ class Template:
         return kernel
 
     def close(self) -> None:
-        """End the process and its kernels; returns when it is gone."""
+        """End the process and its kernels; the process is gone on return."""
         self.abandon()
         try:
             self._process.wait(5)
@@ -122,13 +122,13 @@ class ForkedKernel:
 
     def __init__(self, template: Template, status: socket.socket):
         self.pid, self.returncode = 0, None
-        self._template = template  # which ends when nobody holds it
+        self._template = template  # it would end if it were not referenced
         self._status, self._reading, self._bound = status, threading.Lock(), False
 
     def wait_until_bound(self) -> None:
-        """Block until the kernel's sockets are bound; TemplateError where it ends before, or takes too long.
+        """Block until the kernel's sockets are bound; TemplateError where it ends before that or takes too long.
 
-        KernelKilled where it was killed: memory ran out, or somebody did not want it.
+        KernelKilled where it was killed, for example because memory ran out.
         """
         end = time.monotonic() + FORK_SECONDS
         while not self._bound:
@@ -140,23 +140,23 @@ class ForkedKernel:
             self._read(max(end - time.monotonic(), 0))
 
     def poll(self) -> int | None:
-        """Exit status as of `subprocess`, or None while it runs."""
+        """Return the exit status as `subprocess` does, None while the kernel is running."""
         while self.returncode is None and self._read(0):
             pass
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Exit status, once it has ended."""
+        """Wait until it has ended and return the exit status; TimeoutExpired where that takes longer than `timeout`."""
         end = None if timeout is None else time.monotonic() + timeout
         while self.returncode is None:
             left = None if end is None else end - time.monotonic()
             if left is not None and left <= 0:
-                raise subprocess.TimeoutExpired("kernel", timeout)
+                raise subprocess.TimeoutExpired("kernel", timeout or 0)
             self._read(left)
         return self.returncode
 
     def fileno(self) -> int:
-        """Readable when something about the kernel is told."""
+        """Return a descriptor that is readable when there is a message about the kernel."""
         return self._status.fileno()
 
     def send_signal(self, signum: int) -> None:
@@ -174,22 +174,22 @@ class ForkedKernel:
         self.send_signal(signal.SIGKILL)
 
     def _read(self, seconds: float | None) -> bool:
-        """Take in the next message, waiting so long for it; False where there was none."""
+        """Process the next message if one arrives within `seconds`; return whether one did."""
         with self._reading:
             if self.returncode is not None:
                 return False
-            told = _message(self._status, seconds)
-            if told is None:
+            message = _receive(self._status, seconds)
+            if message is None:
                 return False
-            self.pid, self._bound = told.get("pid", self.pid), self._bound or "ready" in told
-            if "exit" in told:
-                self.returncode = told["exit"]
+            self.pid, self._bound = message.get("pid", self.pid), self._bound or "ready" in message
+            if "exit" in message:
+                self.returncode = message["exit"]
                 self._status.close()
         return True
 
 
-def _message(channel: socket.socket, seconds: float | None) -> dict | None:
-    """The next message; None where none came in time. A closed channel says that the process was killed."""
+def _receive(channel: socket.socket, seconds: float | None) -> dict | None:
+    """Return the next message; None where none came in time. A closed channel means that the process was killed."""
     channel.settimeout(seconds)
     try:
         data = channel.recv(1 << 20)
@@ -201,11 +201,11 @@ def _message(channel: socket.socket, seconds: float | None) -> dict | None:
 
 
 def _stamp(path: Sequence[str]) -> tuple[int, ...]:
-    """Times at which the folders of installed packages were changed."""
+    """Return the times at which the folders of installed packages were changed."""
     return tuple(os.stat(folder).st_mtime_ns if os.path.isdir(folder) else 0 for folder in path)
 
 
-# The templates of this process
+# Templates of this process
 
 _templates: dict[tuple, Template] = {}
 _failed: set[tuple] = set()
@@ -214,9 +214,9 @@ _guard = threading.Lock()
 
 
 def template(python: str, modules: Sequence[str], environment: Mapping[str, str]) -> Template:
-    """The template for kernels of this Python, with these modules and this environment; started where there is none.
+    """Return the template for this Python, these modules and this environment; start it where there is none.
 
-    TemplateError where it cannot be started; that is not tried again.
+    TemplateError where it cannot be started; a template that failed once is not started again.
     """
     shared = {k: v for k, v in environment.items() if not k.startswith(OF_A_KERNEL) and k not in SINGLE}
     key = (python, tuple(modules), tuple(sorted(shared.items())))
@@ -225,16 +225,16 @@ def template(python: str, modules: Sequence[str], environment: Mapping[str, str]
     with starting:
         found = _templates.get(key)
         if found is None or not found.usable():
-            found = _started(key, shared)
+            found = _start(key, shared)
         with _guard:
             _templates.pop(key, None)
-            _templates[key] = found  # the last one is the one needed last
+            _templates[key] = found  # in order of last use
             for old in list(_templates)[:-MOST]:
                 del _templates[old]
         return found
 
 
-def _started(key: tuple, environment: Mapping[str, str]) -> Template:
+def _start(key: tuple, environment: Mapping[str, str]) -> Template:
     if key in _failed:
         raise TemplateError("it could not be started before")
     try:
@@ -256,7 +256,7 @@ def end_templates() -> None:
 
 
 def _leave_to_parent() -> None:
-    """In a fork of the owner: the templates are not its own, and end with the owner."""
+    """Give up the templates in a fork of their owner: they end with the owner."""
     for each in _templates.values():
         each.abandon()
     _templates.clear()

@@ -37,9 +37,9 @@ class LastLine:
 
 
 def shown_line(message: Mapping[str, Any]) -> str:
-    """Return the last line of text that a message of a kernel displays; "" where it displays none.
+    r"""Return the last line of text that a message of a kernel displays; "" where it displays none.
 
-    >>> shown_line({"msg_type": "stream", "content": {"text": "1 of 3\\r2 of 3\\n"}})
+    >>> shown_line({"msg_type": "stream", "content": {"text": "1 of 3\r2 of 3\n"}})
     '2 of 3'
     """
     content = message.get("content", {})

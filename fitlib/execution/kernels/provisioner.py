@@ -1,4 +1,4 @@
-"""Where Jupyter gets the kernel `fitlib` from: forked from a template process, or started cold."""
+"""The provisioner of the Jupyter kernel `fitlib`: forks it from a template process, or starts it cold."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
 from traitlets import List, Unicode
 
@@ -26,23 +27,23 @@ from fitlib.execution.kernels.sockets import private_folder, socket_path
 
 LAUNCHER = ["-m", "ipykernel_launcher", "-f"]
 UNDERSTOOD = {"env", "cwd", "stdout", "stderr", "stdin", "independent", "kernel_id", "extra_arguments"}
-LOOK_SECONDS = 1  # how often it is looked whether a kernel runs that nothing is told of
+POLL_SECONDS = 1  # how often to check whether a kernel is still running while no message about it arrives
 
 
 class ForkProvisioner(LocalProvisioner):
-    """Forks kernels; registered as `fitlib-fork` among jupyter_client's kernel provisioners.
+    """A provisioner that forks kernels; registered as `fitlib-fork` among jupyter_client's kernel provisioners.
 
-    Where forking is not available (`templates.available`) or fails, a kernel is started that imports the same modules
-    beforehand: nothing that it computes or records tells the two apart. The kernel is started by its command, as any
-    other, on a system other than Linux, where the command is not ipykernel's, and where its folder holds a module of
-    the name of an imported one.
+    Where forking is not available (`fork_server.available`) or fails, it starts a cold kernel that imports the same
+    modules before its first cell: nothing that a kernel computes or records shows which of the two it is. The kernel
+    is started by its own command, like any other, on systems other than Linux, where the command is not ipykernel's,
+    and where its folder contains a module with the name of an imported one.
     """
 
     modules = List(Unicode(), list(EVERYTHING), help="modules that the template process imports").tag(config=True)
     _folder: Path | None = None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Give the kernel Unix sockets in a private folder, unless the manager was told where it shall listen."""
+        """Give the kernel Unix sockets in a private folder, unless the manager has an address of its own choice."""
         manager = self.parent
         if manager is not None and self._folder is None and (manager.transport, manager.ip) == ("tcp", "127.0.0.1"):
             self._folder = private_folder()
@@ -51,8 +52,8 @@ class ForkProvisioner(LocalProvisioner):
                 manager.transport, manager.ip = "ipc", path
         return await super().pre_launch(**kwargs)
 
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Mapping[str, Any]:
-        """Fork a kernel; returns when it has bound its sockets."""
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Fork a kernel, or start a cold one; a forked one has bound its sockets on return."""
         if not LINUX or cmd[1:4] != LAUNCHER:
             return await super().launch_kernel(cmd, **kwargs)
         try:
@@ -64,9 +65,10 @@ class ForkProvisioner(LocalProvisioner):
             self.log.warning("No forked kernel, so a cold one is started: %s", error)
         return await super().launch_kernel(alone(cmd, self.modules), **kwargs)
 
-    async def _launch_forked(self, command: Sequence[str], options: Mapping[str, Any]) -> Mapping[str, Any]:
-        self.process = await asyncio.to_thread(self._fork, command, options)
-        self.pid = self.pgid = self.process.pid
+    async def _launch_forked(self, command: Sequence[str], options: Mapping[str, Any]) -> KernelConnectionInfo:
+        kernel = await asyncio.to_thread(self._fork, command, options)
+        self.process = kernel  # type: ignore[assignment]  # it has the methods of Popen that are used
+        self.pid = self.pgid = kernel.pid
         self.cwd = options.get("cwd") or os.getcwd()
         return self.connection_info
 
@@ -82,34 +84,39 @@ class ForkProvisioner(LocalProvisioner):
         return found.fork(command, environment, cwd, stdout, stderr)
 
     async def wait(self) -> int | None:
-        """Wait for the end of the kernel: told by its template, not polled for."""
+        """Wait until the kernel has ended; a forked one's template reports that, so it is not polled for."""
         if isinstance(self.process, ForkedKernel):
-            await _readable_until_ended(self.process)
+            await _wait_for_end(self.process)
             self.process = None
             return 0
         return await super().wait()
 
     async def cleanup(self, restart: bool = False) -> None:
-        """Give back ports; remove the private folder."""
+        """Release ports; remove the private folder."""
         await super().cleanup(restart)
         if not restart and self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
 
-async def _readable_until_ended(kernel: ForkedKernel) -> None:
+async def _wait_for_end(kernel: ForkedKernel) -> None:
     loop = asyncio.get_running_loop()
     while kernel.poll() is None:
-        told, descriptor = loop.create_future(), kernel.fileno()
-        loop.add_reader(descriptor, lambda future=told: future.done() or future.set_result(None))
+        readable, descriptor = loop.create_future(), kernel.fileno()
+        loop.add_reader(descriptor, _set_done, readable)
         try:
-            await asyncio.wait([told], timeout=LOOK_SECONDS)
+            await asyncio.wait([readable], timeout=POLL_SECONDS)
         finally:
             loop.remove_reader(descriptor)
 
 
+def _set_done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 def _descriptor(stream: Any, default: int) -> int:
-    """Descriptor of a stream that Popen would take; this process's own where none is given."""
+    """Return the descriptor of a stream in any form that Popen accepts; this process's own where none is given."""
     if stream is None:
         return default
     return stream if isinstance(stream, int) and stream >= 0 else stream.fileno()

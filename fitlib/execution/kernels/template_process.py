@@ -1,29 +1,28 @@
-"""The template process: imports what kernels need, then forks a kernel for each request of the process that owns it.
+"""The template process: imports the modules that kernels need, then forks a kernel for each request of its owner.
 
 Its owner starts it with the number of an inherited Unix socket and the names of the modules to import. It answers
-with a message of JSON once it is ready, then reads requests: a message of JSON (`command`, `env`, `cwd`) with three
-descriptors: standard output, standard error, and a socket on which is told what becomes of the kernel (`pid`, `ready`,
-`exit`). It ends, and its kernels with it, when the other end of its socket is closed: when its owner ends, however that
-happens.
+with a JSON message once it is ready, then reads requests: a JSON message (`command`, `env`, `cwd`) with three
+descriptors: standard output, standard error, and a socket for messages about the kernel (`pid`, `ready`, `exit`). It
+ends, and its kernels with it, when the other end of its socket is closed, which happens however its owner ends.
 
-Started with `alone`, the names of the modules and the command of a kernel, this script is that kernel. It imports the
-same modules at the same point, so that what a run computes and records cannot depend on whether a fork succeeded.
+Started with `alone`, the names of the modules and the command of a kernel, this script becomes that kernel. It imports
+the same modules at the same point, so that the results and records of a run cannot depend on whether a fork succeeded.
 
-Nothing here before a fork may open a parallel region, start a thread or touch a GPU: none of them survives a fork.
+Before a fork, no code here may open a parallel region, start a thread or touch a GPU: none of them survives a fork.
 """
 
 import sys
 
-_HERE = sys.path.pop(0) if sys.path and __file__.startswith(sys.path[0]) else None  # as an ordinary kernel's path
+_HERE = sys.path.pop(0) if sys.path and __file__.startswith(sys.path[0]) else None  # not on an ordinary kernel's path
 
 import os  # noqa: E402
-import runpy  # noqa: E402, F401 (python -m, by which an ordinary kernel is started, imports it)
+import runpy  # noqa: E402, F401 (imported by python -m, which starts an ordinary kernel)
 import warnings  # noqa: E402
 
 _ENVIRONMENT = dict(os.environ)
 import ipykernel.kernelapp  # noqa: E402
 
-_BASE = set(sys.modules)  # what an ordinary kernel has before its first cell runs
+_BASE = set(sys.modules)  # the modules of an ordinary kernel before its first cell
 
 import atexit  # noqa: E402
 import builtins  # noqa: E402
@@ -38,16 +37,18 @@ import signal  # noqa: E402
 import socket  # noqa: E402
 import threading  # noqa: E402
 import traceback  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from typing import NoReturn, cast  # noqa: E402
 
-IDLE_SECONDS = 900  # a template without kernels ends after this time
-CHECK_SECONDS = 5  # how often it looks whether its owner is still there, beside the socket
+IDLE_SECONDS = 900  # a template ends after this time without kernels and requests
+CHECK_SECONDS = 5  # how often it checks for its owner's pid, in addition to the socket
 CANARY_SECONDS = 20
 PR_SET_NAME, PR_SET_PDEATHSIG = 15, 1
-INLINE = "module://matplotlib_inline.backend_inline"  # what every kernel sets before its first cell runs
+INLINE = "module://matplotlib_inline.backend_inline"  # set by every kernel before its first cell
 
 
 def main() -> None:
-    """Serve an owner that gave a socket; without one, be a single kernel."""
+    """Serve the owner of the socket, or become a single kernel where there is none."""
     if sys.argv[1] == "alone":
         start_alone(json.loads(sys.argv[2]), sys.argv[3:])
     else:
@@ -55,7 +56,7 @@ def main() -> None:
 
 
 def start_alone(names: list[str], command: list[str]) -> None:
-    """Be a kernel that nobody forked; the ordinary one of the command where its folder holds a name that is taken."""
+    """Become a cold kernel; where its folder contains a module with an imported one's name, run the plain command."""
     prepare(names)
     if set(imported()) & {name.partition(".")[0] for name in os.listdir()}:
         os.execvpe(command[0], command, _ENVIRONMENT)
@@ -64,7 +65,7 @@ def start_alone(names: list[str], command: list[str]) -> None:
 
 
 def serve_owner() -> None:
-    """Prepare, answer, serve; returns in each forked kernel when that has ended, and in the template never."""
+    """Import, answer, serve; in each forked kernel this returns when the kernel has ended, in the template never."""
     control, names = socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2])
     owner = os.getppid()
     _name("fitlib-template")
@@ -72,24 +73,24 @@ def serve_owner() -> None:
         prepare(names)
         _check_fork()
     except BaseException as error:
-        _say(control, {"error": f"{type(error).__name__}: {error}"})
+        _send(control, {"error": f"{type(error).__name__}: {error}"})
         raise
     base = {k: v for k, v in os.environ.items() if _ENVIRONMENT.get(k) != v}
-    _say(control, {"names": imported(), "path": sys.path})
+    _send(control, {"names": imported(), "path": sys.path})
     request = serve(control, owner)
     if request is not None:
         try:
             become_kernel(base, *request)
-        except Exception:  # it was no kernel yet: nobody waits for a tidy end
+        except Exception:  # it was no kernel yet: no client expects an orderly end
             traceback.print_exc()
             os._exit(1)
 
 
 def prepare(names: list[str]) -> None:
-    """Import the modules of the list; missing and broken ones are left out."""
+    """Import the named modules; skip missing and broken ones."""
     os.environ.setdefault("MPLBACKEND", INLINE)
     gc.disable()
-    with pretended_shell():
+    with imitated_shell():
         for name in names:
             with contextlib.suppress(Exception):
                 __import__(name)
@@ -98,23 +99,23 @@ def prepare(names: list[str]) -> None:
 
 
 def imported() -> list[str]:
-    """Names in a kernel's folder that would mean something else, had its own code been first to import them."""
+    """Return the names of imported modules: code of these names in a kernel's folder would be hidden by them."""
     return sorted({name.partition(".")[0] for name in sys.modules.keys() - _BASE} | {"matplotlibrc"})
 
 
 @contextlib.contextmanager
-def pretended_shell():
-    """What modules look at to know that they are imported in a kernel, as pandas does."""
+def imitated_shell() -> Iterator[None]:
+    """Imitate the variables by which modules, such as pandas, recognise that they are imported in a kernel."""
     shell = type("Shell", (), {"kernel": True})()
-    builtins.get_ipython, builtins.__IPYTHON__ = lambda: shell, True
+    builtins.get_ipython, builtins.__IPYTHON__ = lambda: shell, True  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        del builtins.get_ipython, builtins.__IPYTHON__
+        del builtins.get_ipython, builtins.__IPYTHON__  # type: ignore[attr-defined]
 
 
 def _check_fork() -> None:
-    """Fork a canary that computes in parallel: it hangs where a parallel region was open before the fork."""
+    """Fork a canary process that computes in parallel: it hangs where a parallel region was open before the fork."""
     pid = os.fork()
     if pid == 0:
         with contextlib.suppress(BaseException):
@@ -147,7 +148,7 @@ def _compute_in_parallel() -> None:
 
 
 def serve(control: socket.socket, owner: int) -> tuple | None:
-    """Fork for each request until the owner is gone; in a forked process, returns its request and descriptors."""
+    """Fork for each request until the owner is gone; in a forked process, return its request and descriptors."""
     kernels: dict[int, tuple[int, socket.socket]] = {}  # {descriptor of the process: (pid, its status socket)}
     idle = 0
     with selectors.DefaultSelector() as selector:
@@ -163,16 +164,16 @@ def serve(control: socket.socket, owner: int) -> tuple | None:
             received = _receive(control)
             if received is None:
                 break
-            if _forked(kernels, *received):
+            if _fork(kernels, *received):
                 control.close()
                 return received
             selector.register(next(reversed(kernels)), selectors.EVENT_READ)
     _end(kernels)
 
 
-def _forked(kernels: dict, request: dict, descriptors: list[int]) -> bool:
-    """Fork; True in the forked process. The template notes the new kernel in `kernels` and tells its pid."""
-    with warnings.catch_warnings():  # threads that wait for work, as those of OpenBLAS, are started again in the fork
+def _fork(kernels: dict, request: dict, descriptors: list[int]) -> bool:
+    """Fork; return True in the forked process. The template adds the new kernel to `kernels` and reports its pid."""
+    with warnings.catch_warnings():  # idle threads, such as those of OpenBLAS, are started again in the fork
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
@@ -184,12 +185,12 @@ def _forked(kernels: dict, request: dict, descriptors: list[int]) -> bool:
     for descriptor in streams:
         os.close(descriptor)
     kernels[os.pidfd_open(pid)] = (pid, socket.socket(fileno=status))
-    _say(kernels[next(reversed(kernels))][1], {"pid": pid})
+    _send(kernels[next(reversed(kernels))][1], {"pid": pid})
     return False
 
 
 def _receive(control: socket.socket) -> tuple[dict, list[int]] | None:
-    """The next request with its descriptors; None where the other end is closed."""
+    """Return the next request with its descriptors; None where the other end is closed."""
     try:
         data, descriptors, _, _ = socket.recv_fds(control, 1 << 22, 3)
     except OSError:
@@ -199,12 +200,12 @@ def _receive(control: socket.socket) -> tuple[dict, list[int]] | None:
 
 def _reap(watched: int, pid: int, status: socket.socket) -> None:
     os.close(watched)
-    _say(status, {"exit": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])})
+    _send(status, {"exit": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])})
     status.close()
 
 
-def _end(kernels: dict) -> None:
-    """Kill the kernels, with what they started, and end."""
+def _end(kernels: dict) -> NoReturn:
+    """Kill the kernels and the processes that they started, then end."""
     for pid, _ in kernels.values():
         for kill in (os.killpg, os.kill):
             with contextlib.suppress(OSError):
@@ -214,13 +215,13 @@ def _end(kernels: dict) -> None:
     os._exit(0)
 
 
-def _say(to: socket.socket, message: dict) -> None:
-    with contextlib.suppress(OSError):  # whoever asked may be gone
+def _send(to: socket.socket, message: dict) -> None:
+    with contextlib.suppress(OSError):  # the receiver may be gone
         to.send(json.dumps(message).encode())
 
 
 def _name(name: str) -> None:
-    """Name of the process in `ps` and `top`."""
+    """Set the name of the process in `ps` and `top`."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
 
@@ -229,24 +230,25 @@ def _name(name: str) -> None:
 
 
 def _pose_as(command: list[str]) -> None:
-    """The words by which the process was started are those of the command."""
+    """Make the process's recorded command line that of the command."""
     sys.orig_argv[:] = command
-    sys.argv[:] = [importlib.util.find_spec("ipykernel_launcher").origin, *command[3:]]
+    launcher = importlib.util.find_spec("ipykernel_launcher")
+    sys.argv[:] = [launcher.origin, *command[3:]]  # type: ignore[union-attr, list-item]  # it is installed, a file
 
 
 def _kernel_app(parent: int | None = None) -> ipykernel.kernelapp.IPKernelApp:
-    """Ipykernel's application, ready to start; it watches the parent of this pid."""
+    """Return ipykernel's application, ready to start; it ends when `parent`, a pid, is no longer its parent."""
     app = ipykernel.kernelapp.IPKernelApp.instance()
     if parent is not None:
         app.parent_handle = parent  # read from the environment when its class was made
     app.initialize(sys.argv[1:])
-    if "__mp_main__" in sys.modules:  # multiprocessing, imported before, has named this script so
+    if "__mp_main__" in sys.modules:  # the name that multiprocessing, imported before, gave this script
         sys.modules["__mp_main__"] = sys.modules["__main__"]
     return app
 
 
 def become_kernel(base: dict[str, str], request: dict, descriptors: list[int]) -> None:
-    """Turn a forked process into what `start_alone` makes of a new one, and be the kernel until it ends."""
+    """Put a forked process into the state of a cold kernel (`start_alone`) and run the kernel until it ends."""
     template = os.getppid()
     os.setsid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -259,18 +261,18 @@ def become_kernel(base: dict[str, str], request: dict, descriptors: list[int]) -
     os.environ.clear()
     os.environ.update({**base, **request["env"]})
     _pose_as(request["command"])
-    _draw_again()
+    _reseed()
 
     app = _kernel_app(template)
-    with socket.socket(fileno=status) as told:
-        _say(told, {"ready": True})
+    with socket.socket(fileno=status) as owner:
+        _send(owner, {"ready": True})
     app.start()
     _leave()
 
 
 def _leave() -> None:
-    """End as Python does, but without taking the imported modules apart: that would copy most of their pages first."""
-    threading._shutdown()  # waits for threads, as the end of the main thread does
+    """End as Python does, but without deallocating the imported modules, which would first copy most of their pages."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as the end of the main thread does
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
@@ -279,26 +281,27 @@ def _leave() -> None:
 
 
 def _redirect(stdout: int, stderr: int) -> None:
-    """Standard streams that lead where the request says; an empty input."""
+    """Redirect standard output and error to the given descriptors, standard input to an empty file."""
     for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (stdout, 1), (stderr, 2)):
         os.dup2(source, target)
         os.close(source)
-    sys.stdin = sys.__stdin__ = _text(0, "r", sys.__stdin__)
-    sys.stdout = sys.__stdout__ = _text(1, "w", sys.__stdout__)
-    sys.stderr = sys.__stderr__ = _text(2, "w", sys.__stderr__)
+    sys.stdin = sys.__stdin__ = _text(0, "r", sys.__stdin__)  # type: ignore[misc, arg-type]
+    sys.stdout = sys.__stdout__ = _text(1, "w", sys.__stdout__)  # type: ignore[misc, arg-type]
+    sys.stderr = sys.__stderr__ = _text(2, "w", sys.__stderr__)  # type: ignore[misc, arg-type]
     sys.stderr.reconfigure(line_buffering=not sys.stderr.write_through)
 
 
 def _text(descriptor: int, mode: str, like: io.TextIOWrapper) -> io.TextIOWrapper:
-    made = open(descriptor, mode, encoding=like.encoding, errors=like.errors, closefd=False)  # noqa: SIM115
-    made.reconfigure(write_through=like.write_through)
-    return made
+    opened = open(descriptor, mode, encoding=like.encoding, errors=like.errors, closefd=False)  # noqa: SIM115
+    stream = cast(io.TextIOWrapper, opened)
+    stream.reconfigure(write_through=like.write_through)
+    return stream
 
 
-def _draw_again() -> None:
-    """Generators that were seeded from the operating system are seeded again: no two kernels share a state.
+def _reseed() -> None:
+    """Seed generators from the operating system again, so that no two kernels share a state.
 
-    Python's own generator does so by itself.
+    Python's own generator reseeds itself after a fork.
     """
     numpy, torch = sys.modules.get("numpy.random"), sys.modules.get("torch")
     if numpy is not None:
