@@ -105,7 +105,7 @@ class CustomImages:
         """The class of each row; class numbers with names in the data keep their order."""
         column, positive, classes = self.options.target, self.options.positive, self.options.classes
         coded = classes_of(self.where, column, self._cells(column), positive, classes)
-        return reorder(coded, self.rows.names(column) if positive is classes is None else None)
+        return reorder(coded, self.rows.names(column) if positive is None and classes is None else None)
 
     @cached_property
     def attributes(self) -> dict[str, CodedColumn]:
