@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # The examples in docstrings, except in the engine, which papermill imports, and in a script that runs as a process.
 DOCTEST := $(BIN)/python -m pytest -q --doctest-modules fitlib \
-	--ignore=fitlib/execution/kernels/papermill_engine.py --ignore=fitlib/execution/kernels/template_process.py
+	--ignore=fitlib/execution/kernels/papermill_engine.py --ignore=fitlib/execution/kernels/fork_server.py
 
 .PHONY: quickstart paper-smoke test test-all test-slurm browser lint lab clean
 

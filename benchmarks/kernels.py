@@ -32,7 +32,7 @@ def batch(way: str, folder: Path, notebooks: int) -> None:
     for number in range(notebooks):
         target = folder / f"{way}-{number}.ipynb"
         if way == "own":
-            from fitlib.execution.kernels.fork_server import EVERYTHING
+            from fitlib.execution.kernels.fork_client import EVERYTHING
             from fitlib.execution.run_notebook import execute
 
             execute(source, target, {}, {}, modules=EVERYTHING)

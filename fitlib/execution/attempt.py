@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from fitlib.errors import Crashed, RunFailed
 from fitlib.execution.kernels import manager
-from fitlib.execution.kernels.fork_server import ANALYSIS, EVERYTHING, TRAINING
+from fitlib.execution.kernels.fork_client import ANALYSIS, EVERYTHING, TRAINING
 from fitlib.execution.kernels.last_line import LastLine
 from fitlib.execution.limits import Watchdog
 from fitlib.execution.run_notebook import execute

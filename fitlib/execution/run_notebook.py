@@ -39,7 +39,7 @@ def execute(
     papermill = _papermill()
     from papermill.exceptions import PapermillExecutionError
 
-    from fitlib.execution.kernels.fork_server import START_SECONDS
+    from fitlib.execution.kernels.fork_client import START_SECONDS
     from fitlib.execution.kernels.manager import manager_class
 
     try:

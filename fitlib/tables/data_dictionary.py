@@ -3,7 +3,7 @@
 `python -m fitlib.tables.data_dictionary > docs/tables.md` writes it.
 """
 
-from fitlib.tables.columns import column
+from fitlib.tables.column_descriptions import column
 from fitlib.tables.schemas import DESCRIPTIONS, SCHEMAS, TYPES
 
 INTRODUCTION = """# Tables
@@ -19,7 +19,8 @@ missing values empty; `datapackage.json` beside the tables holds the same types 
   other arms with them.
 - `review` is the table of the command `fitlib paper`; all others are those of an experiment.
 
-This page is made from `fitlib.tables.columns`: `python -m fitlib.tables.data_dictionary > docs/tables.md`."""
+This page is made by `python -m fitlib.tables.data_dictionary > docs/tables.md`, from
+`fitlib.tables.column_descriptions`."""
 
 
 def markdown() -> str:

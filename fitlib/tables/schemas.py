@@ -1,7 +1,7 @@
 """Columns, types and files of an experiment's tables.
 
 Every table has an explicit schema, {column: dtype}; missing numbers are NaN, missing text is empty. What a column
-holds, and its type, is in `fitlib.tables.columns`, once for all tables.
+holds, and its type, is in `fitlib.tables.column_descriptions`, once for all tables.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fitlib.tables.columns import column
+from fitlib.tables.column_descriptions import column
 
 Json = dict[str, Any]
 VERSION = "2"  # of all schemas together

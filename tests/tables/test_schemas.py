@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fitlib.tables import data_dictionary
-from fitlib.tables.columns import COLUMNS, column
+from fitlib.tables.column_descriptions import COLUMNS, column
 from fitlib.tables.schemas import DESCRIPTIONS, SCHEMAS, TYPES, data_package
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"

@@ -1,267 +1,314 @@
-"""Template processes from the side of their owner: started when first needed, asked for kernels, ended with the owner.
+"""The template process: imports the modules that kernels need, then forks a kernel for each request of its owner.
 
-One template serves the kernels of one Python, one list of modules and one environment: what libraries read from the
-environment while they are loaded (thread numbers, allocators, back ends) is then the same as in a cold kernel.
+Its owner starts it with the number of an inherited Unix socket and the names of the modules to import. It answers
+with a JSON message once it is ready, then reads requests: a JSON message (`command`, `env`, `cwd`) with three
+descriptors: standard output, standard error, and a socket for messages about the kernel (`pid`, `ready`, `exit`). It
+ends, and its kernels with it, when the other end of its socket is closed, which happens however its owner ends.
+
+Started with `alone`, the names of the modules and the command of a kernel, this script becomes that kernel. It imports
+the same modules at the same point, so that the results and records of a run cannot depend on whether a fork succeeded.
+
+Before a fork, no code here may open a parallel region, start a thread or touch a GPU: none of them survives a fork.
 """
 
-from __future__ import annotations
-
-import atexit
-import contextlib
-import json
-import os
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-SCRIPT = Path(__file__).with_name("template_process.py")
-COLD = "FITLIB_COLD_KERNELS"  # where this variable is set, no kernel is forked
-LINUX = sys.platform == "linux"  # macOS has libraries that do not survive a fork, Windows has no fork
-MOST = 4  # templates of one process; beyond that, the least recently used one ends
-START_SECONDS, FORK_SECONDS = 120, 60
-OF_A_KERNEL = ("JPY_", "PAPERMILL_", "FITLIB_")  # variables that may differ between kernels of one template …
-SINGLE = ("CUDA_VISIBLE_DEVICES", "PWD", "OLDPWD", "SHLVL", "_")  # … since nothing reads them before the fork
+_HERE = sys.path.pop(0) if sys.path and __file__.startswith(sys.path[0]) else None  # not on an ordinary kernel's path
 
-# Imported in this order. torch itself imports torch._dynamo when the first optimiser is made.
-TRAINING = ("numpy", "pyarrow.parquet", "torch", "torch._dynamo", "pydantic")
-ANALYSIS = ("numpy", "pyarrow.parquet", "pandas", "scipy.stats", "matplotlib.pyplot", "seaborn")
-EVERYTHING = tuple(dict.fromkeys((*ANALYSIS, *TRAINING)))
+import os  # noqa: E402
+import runpy  # noqa: E402, F401 (imported by python -m, which starts an ordinary kernel)
+import warnings  # noqa: E402
 
+_ENVIRONMENT = dict(os.environ)
+import ipykernel.kernelapp  # noqa: E402
 
-def alone(command: Sequence[str], modules: Sequence[str]) -> list[str]:
-    """Return the command of a cold kernel that imports the modules before its first cell, as a template does."""
-    return [command[0], str(SCRIPT), "alone", json.dumps(list(modules)), *command]
+_BASE = set(sys.modules)  # the modules of an ordinary kernel before its first cell
 
+import atexit  # noqa: E402
+import builtins  # noqa: E402
+import contextlib  # noqa: E402
+import ctypes  # noqa: E402
+import gc  # noqa: E402
+import importlib.util  # noqa: E402
+import io  # noqa: E402
+import json  # noqa: E402
+import selectors  # noqa: E402
+import signal  # noqa: E402
+import socket  # noqa: E402
+import threading  # noqa: E402
+import traceback  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
+from typing import NoReturn, cast  # noqa: E402
 
-def available() -> bool:
-    """Return whether kernels can be forked on this system and cold ones were not asked for."""
-    return LINUX and not os.environ.get(COLD)
-
-
-class TemplateError(Exception):
-    """A template could not be started or did not fork a kernel; a cold one can be started instead."""
-
-
-class NamesTaken(TemplateError):
-    """The kernel's folder contains a module with the name of an imported one, which the kernel must import instead."""
+IDLE_SECONDS = 900  # a template ends after this time without kernels and requests
+CHECK_SECONDS = 5  # how often it checks for its owner's pid, in addition to the socket
+CANARY_SECONDS = 20
+PR_SET_NAME, PR_SET_PDEATHSIG = 15, 1
+INLINE = "module://matplotlib_inline.backend_inline"  # set by every kernel before its first cell
 
 
-class KernelKilled(RuntimeError):
-    """A forked kernel was killed while it started; a cold one would have been killed, too."""
+def main() -> None:
+    """Serve the owner of the socket, or become a single kernel where there is none."""
+    if sys.argv[1] == "alone":
+        start_alone(json.loads(sys.argv[2]), sys.argv[3:])
+    else:
+        serve_owner()
 
 
-class Template:
-    """One template process; it ends when it is closed or no longer referenced."""
+def start_alone(names: list[str], command: list[str]) -> None:
+    """Become a cold kernel; where its folder contains a module with an imported one's name, run the plain command."""
+    prepare(names)
+    if set(imported()) & {name.partition(".")[0] for name in os.listdir()}:
+        os.execvpe(command[0], command, _ENVIRONMENT)
+    _pose_as(command)
+    _kernel_app().start()
 
-    def __init__(self, python: str, modules: Sequence[str], environment: Mapping[str, str]):
-        self._sending = threading.Lock()
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [python, str(SCRIPT), str(theirs.fileno()), json.dumps(list(modules))]
-        with theirs, tempfile.TemporaryFile() as errors:
-            self._process = subprocess.Popen(
-                command, env=dict(environment), pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
-            )  # fmt: skip
-            theirs.close()
-            answer = _receive(self._control, START_SECONDS) or {}
-            if "names" not in answer:
-                self.close()
-                errors.seek(0)
-                lines = errors.read().decode(errors="replace").strip().splitlines()
-                raise TemplateError(answer.get("error") or (lines or ["it ended"])[-1])
-        self.names, self._stamp = frozenset(answer["names"]), _stamp(answer["path"])
-        self._path = answer["path"]
 
-    def usable(self) -> bool:
-        """Return whether it is running and no package was installed or removed since it imported its modules."""
-        return self._process.poll() is None and _stamp(self._path) == self._stamp
-
-    def fork(
-        self, command: Sequence[str], environment: Mapping[str, str], cwd: str, stdout: int, stderr: int
-    ) -> ForkedKernel:
-        """Fork a kernel and return it once it has bound its sockets; TemplateError where that fails."""
-        request = json.dumps({"command": list(command), "env": dict(environment), "cwd": cwd}).encode()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        kernel = ForkedKernel(self, ours)
+def serve_owner() -> None:
+    """Import, answer, serve; in each forked kernel this returns when the kernel has ended, in the template never."""
+    control, names = socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2])
+    owner = os.getppid()
+    _name("fitlib-template")
+    try:
+        prepare(names)
+        _check_fork()
+    except BaseException as error:
+        _send(control, {"error": f"{type(error).__name__}: {error}"})
+        raise
+    base = {k: v for k, v in os.environ.items() if _ENVIRONMENT.get(k) != v}
+    _send(control, {"names": imported(), "path": sys.path})
+    request = serve(control, owner)
+    if request is not None:
         try:
-            with theirs, self._sending:
-                socket.send_fds(self._control, [request], [stdout, stderr, theirs.fileno()])
-        except OSError as error:
-            raise TemplateError(f"the template cannot be asked: {error}") from None
-        kernel.wait_until_bound()
-        return kernel
-
-    def close(self) -> None:
-        """End the process and its kernels; the process is gone on return."""
-        self.abandon()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def abandon(self) -> None:
-        """Close this end of the socket, which ends the process unless another process holds it too."""
-        self._control.close()
-
-    def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            self.close()
+            become_kernel(base, *request)
+        except Exception:  # it was no kernel yet: no client expects an orderly end
+            traceback.print_exc()
+            os._exit(1)
 
 
-class ForkedKernel:
-    """A forked kernel, with the methods of `subprocess.Popen` that jupyter_client uses."""
+def prepare(names: list[str]) -> None:
+    """Import the named modules; skip missing and broken ones."""
+    os.environ.setdefault("MPLBACKEND", INLINE)
+    gc.disable()
+    with imitated_shell():
+        for name in names:
+            with contextlib.suppress(Exception):
+                __import__(name)
+    gc.freeze()  # so that a collection in a kernel does not copy all pages
+    gc.enable()
 
-    stdin = stdout = stderr = None
 
-    def __init__(self, template: Template, status: socket.socket):
-        self.pid, self.returncode = 0, None
-        self._template = template  # it would end if it were not referenced
-        self._status, self._reading, self._bound = status, threading.Lock(), False
+def imported() -> list[str]:
+    """Return the names of imported modules: code of these names in a kernel's folder would be hidden by them."""
+    return sorted({name.partition(".")[0] for name in sys.modules.keys() - _BASE} | {"matplotlibrc"})
 
-    def wait_until_bound(self) -> None:
-        """Block until the kernel's sockets are bound; TemplateError where it ends before that or takes too long.
 
-        KernelKilled where it was killed, for example because memory ran out.
-        """
-        end = time.monotonic() + FORK_SECONDS
-        while not self._bound:
-            if self.returncode == -signal.SIGKILL and self._template.usable():
-                raise KernelKilled("the kernel was killed while it started")
-            if self.returncode is not None or time.monotonic() > end:
-                self.kill()
-                raise TemplateError(f"the forked kernel did not start (exit status {self.returncode})")
-            self._read(max(end - time.monotonic(), 0))
+@contextlib.contextmanager
+def imitated_shell() -> Iterator[None]:
+    """Imitate the variables by which modules, such as pandas, recognise that they are imported in a kernel."""
+    shell = type("Shell", (), {"kernel": True})()
+    builtins.get_ipython, builtins.__IPYTHON__ = lambda: shell, True  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del builtins.get_ipython, builtins.__IPYTHON__  # type: ignore[attr-defined]
 
-    def poll(self) -> int | None:
-        """Return the exit status as `subprocess` does, None while the kernel is running."""
-        while self.returncode is None and self._read(0):
-            pass
-        return self.returncode
 
-    def wait(self, timeout: float | None = None) -> int:
-        """Wait until it has ended and return the exit status; TimeoutExpired where that takes longer than `timeout`."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while self.returncode is None:
-            left = None if end is None else end - time.monotonic()
-            if left is not None and left <= 0:
-                raise subprocess.TimeoutExpired("kernel", timeout or 0)
-            self._read(left)
-        return self.returncode
+def _check_fork() -> None:
+    """Fork a canary process that computes in parallel: it hangs where a parallel region was open before the fork."""
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            _compute_in_parallel()
+        os._exit(0)
+    watched = os.pidfd_open(pid)
+    with selectors.DefaultSelector() as selector:
+        selector.register(watched, selectors.EVENT_READ)
+        alive = not selector.select(CANARY_SECONDS)
+    os.close(watched)
+    if alive:
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    if alive:
+        raise RuntimeError("a forked process hangs when it computes in parallel")
 
-    def fileno(self) -> int:
-        """Return a descriptor that is readable when there is a message about the kernel."""
-        return self._status.fileno()
 
-    def send_signal(self, signum: int) -> None:
-        """Send it a signal, unless it has ended."""
-        if self.poll() is None and self.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signum)
+def _compute_in_parallel() -> None:
+    for name in ("torch", "numpy"):
+        library = sys.modules.get(name)
+        if library is None:
+            continue
+        if name == "torch":
+            library.set_num_threads(2)
+        library.ones((1 << 18,)).sum()
+        library.ones((256, 256)) @ library.ones((256, 256))
 
-    def terminate(self) -> None:
-        """Ask it to end."""
-        self.send_signal(signal.SIGTERM)
 
-    def kill(self) -> None:
-        """End it at once."""
-        self.send_signal(signal.SIGKILL)
+# Serving
 
-    def _read(self, seconds: float | None) -> bool:
-        """Process the next message if one arrives within `seconds`; return whether one did."""
-        with self._reading:
-            if self.returncode is not None:
-                return False
-            message = _receive(self._status, seconds)
-            if message is None:
-                return False
-            self.pid, self._bound = message.get("pid", self.pid), self._bound or "ready" in message
-            if "exit" in message:
-                self.returncode = message["exit"]
-                self._status.close()
+
+def serve(control: socket.socket, owner: int) -> tuple | None:
+    """Fork for each request until the owner is gone; in a forked process, return its request and descriptors."""
+    kernels: dict[int, tuple[int, socket.socket]] = {}  # {descriptor of the process: (pid, its status socket)}
+    idle = 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(control, selectors.EVENT_READ)
+        while os.getppid() == owner and idle < IDLE_SECONDS:
+            ready = [key.fd for key, _ in selector.select(CHECK_SECONDS)]
+            for watched in [fd for fd in ready if fd in kernels]:
+                selector.unregister(watched)
+                _reap(watched, *kernels.pop(watched))
+            idle = 0 if kernels or ready else idle + CHECK_SECONDS
+            if control.fileno() not in ready:
+                continue
+            received = _receive(control)
+            if received is None:
+                break
+            if _fork(kernels, *received):
+                control.close()
+                return received
+            selector.register(next(reversed(kernels)), selectors.EVENT_READ)
+    _end(kernels)
+
+
+def _fork(kernels: dict, request: dict, descriptors: list[int]) -> bool:
+    """Fork; return True in the forked process. The template adds the new kernel to `kernels` and reports its pid."""
+    with warnings.catch_warnings():  # idle threads, such as those of OpenBLAS, are started again in the fork
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        for watched, (_, status) in kernels.items():
+            os.close(watched)
+            status.close()
         return True
+    *streams, status = descriptors
+    for descriptor in streams:
+        os.close(descriptor)
+    kernels[os.pidfd_open(pid)] = (pid, socket.socket(fileno=status))
+    _send(kernels[next(reversed(kernels))][1], {"pid": pid})
+    return False
 
 
-def _receive(channel: socket.socket, seconds: float | None) -> dict | None:
-    """Return the next message; None where none came in time. A closed channel means that the process was killed."""
-    channel.settimeout(seconds)
+def _receive(control: socket.socket) -> tuple[dict, list[int]] | None:
+    """Return the next request with its descriptors; None where the other end is closed."""
     try:
-        data = channel.recv(1 << 20)
-    except (BlockingIOError, TimeoutError):
-        return None
+        data, descriptors, _, _ = socket.recv_fds(control, 1 << 22, 3)
     except OSError:
-        data = b""
-    return json.loads(data) if data else {"exit": -signal.SIGKILL}
+        return None
+    return (json.loads(data), descriptors) if data else None
 
 
-def _stamp(path: Sequence[str]) -> tuple[int, ...]:
-    """Return the times at which the folders of installed packages were changed."""
-    return tuple(os.stat(folder).st_mtime_ns if os.path.isdir(folder) else 0 for folder in path)
+def _reap(watched: int, pid: int, status: socket.socket) -> None:
+    os.close(watched)
+    _send(status, {"exit": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])})
+    status.close()
 
 
-# Templates of this process
+def _end(kernels: dict) -> NoReturn:
+    """Kill the kernels and the processes that they started, then end."""
+    for pid, _ in kernels.values():
+        for kill in (os.killpg, os.kill):
+            with contextlib.suppress(OSError):
+                kill(pid, signal.SIGKILL)
+    for pid, _ in kernels.values():
+        os.waitpid(pid, 0)
+    os._exit(0)
 
-_templates: dict[tuple, Template] = {}
-_failed: set[tuple] = set()
-_starting: dict[tuple, threading.Lock] = {}
-_guard = threading.Lock()
+
+def _send(to: socket.socket, message: dict) -> None:
+    with contextlib.suppress(OSError):  # the receiver may be gone
+        to.send(json.dumps(message).encode())
 
 
-def template(python: str, modules: Sequence[str], environment: Mapping[str, str]) -> Template:
-    """Return the template for this Python, these modules and this environment; start it where there is none.
+def _name(name: str) -> None:
+    """Set the name of the process in `ps` and `top`."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
 
-    TemplateError where it cannot be started; a template that failed once is not started again.
+
+# In the kernel
+
+
+def _pose_as(command: list[str]) -> None:
+    """Make the process's recorded command line that of the command."""
+    sys.orig_argv[:] = command
+    launcher = importlib.util.find_spec("ipykernel_launcher")
+    sys.argv[:] = [launcher.origin, *command[3:]]  # type: ignore[union-attr, list-item]  # it is installed, a file
+
+
+def _kernel_app(parent: int | None = None) -> ipykernel.kernelapp.IPKernelApp:
+    """Return ipykernel's application, ready to start; it ends when `parent`, a pid, is no longer its parent."""
+    app = ipykernel.kernelapp.IPKernelApp.instance()
+    if parent is not None:
+        app.parent_handle = parent  # read from the environment when its class was made
+    app.initialize(sys.argv[1:])
+    if "__mp_main__" in sys.modules:  # the name that multiprocessing, imported before, gave this script
+        sys.modules["__mp_main__"] = sys.modules["__main__"]
+    return app
+
+
+def become_kernel(base: dict[str, str], request: dict, descriptors: list[int]) -> None:
+    """Put a forked process into the state of a cold kernel (`start_alone`) and run the kernel until it ends."""
+    template = os.getppid()
+    os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != template:
+        os._exit(1)
+    _name("fitlib-kernel")
+    *streams, status = descriptors
+    _redirect(*streams)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update({**base, **request["env"]})
+    _pose_as(request["command"])
+    _reseed()
+
+    app = _kernel_app(template)
+    with socket.socket(fileno=status) as owner:
+        _send(owner, {"ready": True})
+    app.start()
+    _leave()
+
+
+def _leave() -> None:
+    """End as Python does, but without deallocating the imported modules, which would first copy most of their pages."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as the end of the main thread does
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)
+
+
+def _redirect(stdout: int, stderr: int) -> None:
+    """Redirect standard output and error to the given descriptors, standard input to an empty file."""
+    for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (stdout, 1), (stderr, 2)):
+        os.dup2(source, target)
+        os.close(source)
+    sys.stdin = sys.__stdin__ = _text(0, "r", sys.__stdin__)  # type: ignore[misc, arg-type]
+    sys.stdout = sys.__stdout__ = _text(1, "w", sys.__stdout__)  # type: ignore[misc, arg-type]
+    sys.stderr = sys.__stderr__ = _text(2, "w", sys.__stderr__)  # type: ignore[misc, arg-type]
+    sys.stderr.reconfigure(line_buffering=not sys.stderr.write_through)
+
+
+def _text(descriptor: int, mode: str, like: io.TextIOWrapper) -> io.TextIOWrapper:
+    opened = open(descriptor, mode, encoding=like.encoding, errors=like.errors, closefd=False)  # noqa: SIM115
+    stream = cast(io.TextIOWrapper, opened)
+    stream.reconfigure(write_through=like.write_through)
+    return stream
+
+
+def _reseed() -> None:
+    """Seed generators from the operating system again, so that no two kernels share a state.
+
+    Python's own generator reseeds itself after a fork.
     """
-    shared = {k: v for k, v in environment.items() if not k.startswith(OF_A_KERNEL) and k not in SINGLE}
-    key = (python, tuple(modules), tuple(sorted(shared.items())))
-    with _guard:
-        starting = _starting.setdefault(key, threading.Lock())
-    with starting:
-        found = _templates.get(key)
-        if found is None or not found.usable():
-            found = _start(key, shared)
-        with _guard:
-            _templates.pop(key, None)
-            _templates[key] = found  # in order of last use
-            for old in list(_templates)[:-MOST]:
-                del _templates[old]
-        return found
+    numpy, torch = sys.modules.get("numpy.random"), sys.modules.get("torch")
+    if numpy is not None:
+        numpy.seed()
+    if torch is not None:
+        torch.default_generator.seed()
 
 
-def _start(key: tuple, environment: Mapping[str, str]) -> Template:
-    if key in _failed:
-        raise TemplateError("it could not be started before")
-    try:
-        return Template(key[0], key[1], environment)
-    except (TemplateError, OSError) as error:
-        _failed.add(key)
-        raise TemplateError(str(error)) from None
-
-
-def end_templates() -> None:
-    """End every template of this process, with all kernels that were forked from them."""
-    with _guard:
-        ending = list(_templates.values())
-        _templates.clear()
-    for each in ending:
-        each.abandon()
-    for each in ending:
-        each.close()
-
-
-def _leave_to_parent() -> None:
-    """Give up the templates in a fork of their owner: they end with the owner."""
-    for each in _templates.values():
-        each.abandon()
-    _templates.clear()
-
-
-atexit.register(end_templates)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parent)
+if __name__ == "__main__":
+    main()

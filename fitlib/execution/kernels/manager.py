@@ -18,7 +18,7 @@ from jupyter_client.provisioning import LocalProvisioner
 
 from fitlib.execution.kernels import sockets
 from fitlib.execution.kernels.client import WaitingKernelManager
-from fitlib.execution.kernels.fork_server import end_templates
+from fitlib.execution.kernels.fork_client import end_templates
 from fitlib.execution.kernels.last_line import client_class_with_listener
 from fitlib.execution.kernels.provisioner import ForkProvisioner
 

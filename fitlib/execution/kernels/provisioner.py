@@ -13,7 +13,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
 from traitlets import List, Unicode
 
-from fitlib.execution.kernels.fork_server import (
+from fitlib.execution.kernels.fork_client import (
     EVERYTHING,
     LINUX,
     ForkedKernel,
@@ -33,7 +33,7 @@ POLL_SECONDS = 1  # how often to check whether a kernel is still running while n
 class ForkProvisioner(LocalProvisioner):
     """A provisioner that forks kernels; registered as `fitlib-fork` among jupyter_client's kernel provisioners.
 
-    Where forking is not available (`fork_server.available`) or fails, it starts a cold kernel that imports the same
+    Where forking is not available (`fork_client.available`) or fails, it starts a cold kernel that imports the same
     modules before its first cell: nothing that a kernel computes or records shows which of the two it is. The kernel
     is started by its own command, like any other, on systems other than Linux, where the command is not ipykernel's,
     and where its folder contains a module with the name of an imported one.

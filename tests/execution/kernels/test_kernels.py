@@ -18,10 +18,10 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 
 from fitlib.errors import Crashed
-from fitlib.execution.kernels import fork_server as templates
+from fitlib.execution.kernels import fork_client as templates
 from fitlib.execution.kernels import manager as manager_kernels
 from fitlib.execution.kernels import sockets
-from fitlib.execution.kernels.fork_server import ANALYSIS, EVERYTHING
+from fitlib.execution.kernels.fork_client import ANALYSIS, EVERYTHING
 from fitlib.execution.run_notebook import execute
 
 pytestmark = pytest.mark.skipif(not templates.available(), reason="kernels are forked on Linux only")
