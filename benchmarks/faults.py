@@ -75,8 +75,10 @@ class Place:
         command = [sys.executable, "-m", "fitlib", "run", "e.yaml", "--jobs", "2", "--executor", self.executor]
         (self.folder / "tmp").mkdir(exist_ok=True)
         env = {**os.environ, "TMPDIR": str(self.folder / "tmp"), "PYTHONUNBUFFERED": "1"}
-        log = open(self.folder / "log", "ab")  # noqa: SIM115 - the process writes to it
-        return subprocess.Popen(command, cwd=self.folder, env=env, stdout=log, stderr=log, preexec_fn=_interruptible)
+        with open(self.folder / "log", "ab") as log:  # the process keeps a descriptor of its own
+            return subprocess.Popen(
+                command, cwd=self.folder, env=env, stdout=log, stderr=log, preexec_fn=_interruptible
+            )
 
     def finished(self) -> dict[str, str]:
         """Hash of the record of every run that counts as done."""

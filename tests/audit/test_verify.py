@@ -229,7 +229,7 @@ def edited(path: Path, change) -> None:
         (lambda cells: cells[2]["outputs"].append({"output_type": "error"}), ("ended with an error",)),
         (lambda cells: cells.clear() or cells, ()),
         (lambda cells: cells[1].update(source="run = 7\nseed = 3"), ("parameter seed is 3, but 0",)),
-        (lambda cells: cells[1].update(source="import os"), ("something else than values",)),
+        (lambda cells: cells[1].update(source="import os"), ("something other than values",)),
     ],
 )
 def test_an_edited_cell_is_named(copy, change, words):

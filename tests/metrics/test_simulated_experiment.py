@@ -225,7 +225,7 @@ def test_the_notebook_crosses_attributes(labelled, tmp_path):
 def test_one_run_is_said_to_show_no_spread(example, tmp_path):
     arms = {"ulp": {"seed": 0, "predictions": {"0": example["predictions"]["Base"]["unknown"]["0"]}}}
     text = printed(execute(tmp_path, out_dir=str(tmp_path / "out"), predictions=arms))
-    assert "one run says nothing" in text and "Constant" not in text
+    assert "one run cannot show how far apart runs are" in text and "Constant" not in text
 
 
 def test_the_notebook_is_committed_clean_short_and_parameterised():

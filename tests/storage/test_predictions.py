@@ -412,8 +412,8 @@ def test_a_table_keeps_types_where_every_value_is_missing(tmp_path):
 
 def test_writing_needs_neither_pandas_nor_torch(tmp_path):
     code = (
-        "import sys, numpy as np; from fitlib.storage.predictions import write; a = np.arange(4)\n"
-        f"write({str(tmp_path / 'a.parquet')!r}, a, a, a, {{'sex': a % 2}})\n"
+        "import sys, numpy as np; from fitlib.storage.predictions import write_predictions; a = np.arange(4)\n"
+        f"write_predictions({str(tmp_path / 'a.parquet')!r}, a, a, a, {{'sex': a % 2}})\n"
         "assert not {'pandas', 'torch'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
