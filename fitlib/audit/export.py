@@ -231,10 +231,15 @@ def environment(paths: ExperimentPaths, evidence: Iterable[Mapping]) -> Json:
 
 
 def _requirements(found: Mapping) -> str:
-    """Return a requirements file for pip; of a package with several versions, one version is listed."""
-    packages = dict(text.rpartition(" ")[::2] for line in found["runs"]["packages"] for text in line.split(", "))
-    packages |= {name: text for name, text in found["statistics"].items() if name not in (*packages, "python")}
-    lines = [f"{name}=={text}" for name, text in sorted(packages.items())]
+    """Return a requirements file for pip; where runs had several versions of a package, all but one are comments."""
+    packages: dict[str, list[str]] = {}
+    for text in dict.fromkeys(text for line in found["runs"]["packages"] for text in line.split(", ")):
+        name, _, version = text.rpartition(" ")
+        packages.setdefault(name, []).append(version)
+    for name, version in found["statistics"].items():
+        if name != "python":
+            packages.setdefault(name, [version])
+    lines = [f"{'# ' if i else ''}{name}=={v}" for name in sorted(packages) for i, v in enumerate(packages[name])]
     python = join_items(found["runs"]["python"] or [found["statistics"].get("python", "not recorded")])
     return "\n".join([f"# fitlib {found['fitlib']}; Python of the runs: {python}", *lines]) + "\n"
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from rocrate.rocrate import ROCrate
 
-from fitlib.audit.export import ENVIRONMENT, METADATA, REQUIREMENTS, export
+from fitlib.audit.export import ENVIRONMENT, METADATA, REQUIREMENTS, _requirements, export
 from fitlib.audit.lineage import actions_of
 from fitlib.audit.ro_crate import CONTEXT, PROFILE
 from fitlib.audit.verify import verify
@@ -368,3 +368,11 @@ def test_the_commands_print_what_they_did_and_exit_with_its_status(finished, tmp
     assert main(["export", "unknown", "--to", str(tmp_path / "u.zip"), "--outputs", str(finished.parent)]) == 2
     assert "existing experiments: e" in capsys.readouterr().err
     assert digest_file(target) == digest_file(finished.parent / "e.zip")
+
+
+def test_further_versions_of_a_package_are_comments_in_the_requirements():
+    runs = {"packages": ["numpy 2.2.0, torch 2.13.0", "numpy 2.4.6, torch 2.13.0"], "python": ["CPython 3.11.7"]}
+    lines = _requirements(
+        {"fitlib": "1", "runs": runs, "statistics": {"python": "3.11.7", "scipy": "1.15", "numpy": "9"}}
+    )
+    assert lines.splitlines()[1:] == ["numpy==2.2.0", "# numpy==2.4.6", "scipy==1.15", "torch==2.13.0"]
