@@ -13,7 +13,13 @@ import numpy as np
 
 CHUNK = 1 << 20
 PACKAGE = Path(__file__).parent
-EXCLUDED = ("fitlib", "fitlib.errors")  # modules on which no number depends; the registry is excluded, too
+EXCLUDED = (
+    "fitlib",
+    "fitlib.errors",
+    "fitlib.datasets.options",
+    "fitlib.storage.code_digest",
+    "fitlib.storage.keys",
+)  # modules that decide about no number; and the registry, see is_excluded
 REGISTRY = "fitlib.experiment.registry"
 
 
@@ -56,7 +62,8 @@ def _file_digest(path: str, size: int, modified: int) -> str:
 def is_excluded(module: str) -> bool:
     """Return whether a module of fitlib is excluded from keys and fingerprints.
 
-    No number depends on the registry: it looks code up by name, and whatever it finds has a digest of its own.
+    Excluded are the modules that compute keys, and the declarations: registry and options only name code, whose digest
+    counts by itself, and declare defaults, which a task receives as resolved parameters.
 
     >>> is_excluded("fitlib.experiment.registry.methods"), is_excluded("fitlib.metrics.counts")
     (True, False)

@@ -231,7 +231,7 @@ def environment(paths: ExperimentPaths, evidence: Iterable[Mapping]) -> Json:
 
 
 def _requirements(found: Mapping) -> str:
-    """Return a requirements file for pip; where runs had several versions of a package, all but one are comments."""
+    """Return a requirements file for pip; of several versions of a package all but the last are comments."""
     packages: dict[str, list[str]] = {}
     for text in dict.fromkeys(text for line in found["runs"]["packages"] for text in line.split(", ")):
         name, _, version = text.rpartition(" ")
@@ -239,7 +239,7 @@ def _requirements(found: Mapping) -> str:
     for name, version in found["statistics"].items():
         if name != "python":
             packages.setdefault(name, [version])
-    lines = [f"{'# ' if i else ''}{name}=={v}" for name in sorted(packages) for i, v in enumerate(packages[name])]
+    lines = [f"{'' if v == packages[n][-1] else '# '}{n}=={v}" for n in sorted(packages) for v in packages[n]]
     python = join_items(found["runs"]["python"] or [found["statistics"].get("python", "not recorded")])
     return "\n".join([f"# fitlib {found['fitlib']}; Python of the runs: {python}", *lines]) + "\n"
 

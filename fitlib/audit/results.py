@@ -11,6 +11,7 @@ from fitlib.audit.executed_notebooks import Executed, check_parameters, read_exe
 from fitlib.audit.file_hashes import record_of
 from fitlib.audit.runs import Runs, folder_name
 from fitlib.digest import digest_json
+from fitlib.errors import RunFailed
 from fitlib.execution.analysis_inputs import family_inputs
 from fitlib.execution.analysis_tasks import STATISTICS, AnalysisInputs, description
 from fitlib.experiment.plan import State
@@ -91,7 +92,8 @@ def _analysed(found: Verification, statistics: Executed | None) -> AnalysisInput
 
 def _expected_inputs(found: Verification, runs: Runs, paths: ExperimentPaths) -> tuple[Json, list[Json]]:
     """Return the plan and evidence that the statistics should have been computed with, leaving out unsound runs."""
-    assert runs.experiment is not None and runs.plan is not None, "the caller has checked that there is a plan"
+    if runs.experiment is None or runs.plan is None:
+        raise RunFailed(f"{paths.root}: no plan was declared")
     states = [(r, s if not s.done or r.name in runs.sound else State("unsound")) for r, s in runs.states]
     families = runs.experiment.families
     family = next(f for f in families if len(families) == 1 or f.name == paths.root.name)

@@ -1,12 +1,12 @@
 """Digests of fitlib's source: of a module and everything that it imports, wherever in the tree they are.
 
 A module's digest is a Merkle digest: the hash of its source in which each import from fitlib is replaced by the
-imported names and the digest of the module that defines them. It changes with every function that the module can
-reach and with nothing else: moving or renaming a module does not affect it.
+imported names and the digest of the module that defines them. It changes with every line that the module can reach;
+moving or renaming a module does not affect it.
 
-Two kinds of imports count by their names only: those of excluded modules (`fitlib.digest`: the registry looks code up
-by name, and whatever it finds has a digest of its own, so that registering a method does not retrain the others), and
-imports for type checkers, which are never executed.
+Imports of excluded modules (`fitlib.digest.is_excluded`) count by their names only: the registry looks code up by name,
+and whatever it finds has a digest of its own, so that registering a method does not retrain the others. Imports for
+type checkers do not count: they are never executed.
 """
 
 from __future__ import annotations
@@ -78,17 +78,16 @@ class SourceTree:
     def _parse(self, text: str) -> Source:
         tree = ast.parse(text)
         never_executed = set(_imports_for_type_checkers(tree))
-        lines: list[str] = text.splitlines()
+        lines = text.splitlines(keepends=True)
+        removed: set[int] = set()
         imports: list[tuple[str, str]] = []
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 found = list(self._from_fitlib(node))
                 imports += found if node not in never_executed else []
                 if found:
-                    # Blanked, not deleted, so that the line numbers of later nodes stay right.
-                    for line in range(node.lineno - 1, node.end_lineno or node.lineno):
-                        lines[line] = ""
-        return Source("\n".join(line for line in lines if line.strip()), tuple(imports))
+                    removed.update(range(node.lineno - 1, node.end_lineno or node.lineno))
+        return Source("".join(line for i, line in enumerate(lines) if i not in removed), tuple(imports))
 
     def _from_fitlib(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:
         """Yield (name in use, module) of each name that an import takes from fitlib.
@@ -130,9 +129,10 @@ def imported_modules(roots: Collection[str]) -> list[str]:
 
 
 def is_module(name: str) -> bool:
-    """Return whether a dotted name is that of a module or package inside fitlib.
+    """Return whether a dotted name is that of a module inside fitlib; a package holds no code of its own.
 
-    >>> is_module("fitlib.storage.keys"), is_module("fitlib.storage.nowhere"), is_module("numpy.linalg")
+    >>> is_module("fitlib.storage.keys"), is_module("fitlib.storage"), is_module("numpy.linalg")
     (True, False, False)
     """
-    return name.startswith(f"{PACKAGE.name}.") and FITLIB.file(name) is not None
+    path = FITLIB.file(name) if name.startswith(f"{PACKAGE.name}.") else None
+    return path is not None and path.name != "__init__.py"

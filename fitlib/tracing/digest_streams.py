@@ -150,7 +150,7 @@ def _describe(tensor: list | None) -> str:
 
 def _check_comparable(streams: Sequence[Stream]) -> None:
     if len(streams) < 2:
-        problem = "one run has nothing to part from"
+        problem = "one run has nothing to diverge from"
         raise InputError("trace", "runs", len(streams), problem, "give two or more")
     check_layouts({s.run: s.layout for s in streams})
     if min(len(s.steps) for s in streams) == 0 and not any(s.failed for s in streams):

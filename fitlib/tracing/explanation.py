@@ -28,18 +28,18 @@ def lines(found: Trace, technique: str = "") -> list[str]:
 
 
 def verdict(found: Trace) -> str:
-    """Return the sentence on whether and where the runs parted."""
+    """Return the sentence on whether and where the runs diverged."""
     parting, extent = found.parting, _extent(found)
     if parting is None and found.failed:
         return f"{found.failed}; the runs were bit-identical through {extent} ({COMPARED})"
     if parting is None:
         return f"bit-identical through {extent}: {COMPARED}"
     if parting.step < 0:
-        return "started apart: initial weights or buffers differ, so these are no FIT runs"
+        return "started apart: initial weights or buffers differ, so these are not FIT runs"
     before = (
         f"bit-identical until then ({COMPARED})" if parting.step else "initial weights and buffers were bit-identical"
     )
-    return f"parted at step {parting.step} (epoch {parting.epoch}); {before}"
+    return f"diverged at step {parting.step} (epoch {parting.epoch}); {before}"
 
 
 def causes(parting: Parting, noise: str = "native") -> list[str]:
@@ -78,8 +78,8 @@ def comparison(streams: Sequence[Stream], found: tuple[int, list[str]] | None) -
         return [f"{names}: bit-identical through {_count(steps, 'step')}: {COMPARED}", *note]
     step, parts = found
     if step < 0:
-        return [f"{names}: started apart: initial weights or buffers differ, so these are no FIT runs", *note]
-    outcome = f"{names}: parted at step {step}, in {_listed(parts)}; bit-identical until then ({COMPARED})"
+        return [f"{names}: started apart: initial weights or buffers differ, so these are not FIT runs", *note]
+    outcome = f"{names}: diverged at step {step}, in {_listed(parts)}; bit-identical until then ({COMPARED})"
     return [outcome, *note, "tensor and operator are found where both runs are traced in one process"]
 
 
@@ -124,11 +124,11 @@ def _quiet(parting: Parting) -> str:
     """Describe what the operators did if they are not the cause."""
     if parting.culprits:
         return f"besides, {_culprit(parting.culprits[0], parting)}"
-    return f"no operator gave unlike outputs for equal inputs ({parting.compared} compared)"
+    return f"no operator gave different outputs for equal inputs ({parting.compared} compared)"
 
 
 def _unknown(parting: Parting) -> str:
-    again = f"the step parted again in {parting.parted_again} of {_count(parting.repetitions, 'repetition')}"
+    again = f"the step diverged again in {parting.parted_again} of {_count(parting.repetitions, 'repetition')}"
     if parting.recorded:
         return (
             f"no culprit: the {parting.compared} operators that could be compared gave equal outputs for equal inputs"
@@ -156,7 +156,7 @@ def _emulated(noise: str) -> list[str]:
     """Introduce the culprits of an emulated noise, which changes how operators compute."""
     if NOISE_KINDS.get(noise) != "emulated":
         return []
-    return [f"noise {noise} made operators compute in another way; they gave unlike outputs for equal inputs:"]
+    return [f"noise {noise} made operators compute in another way; they gave different outputs for equal inputs:"]
 
 
 def _shapes(shapes: Iterable[tuple[int, ...]]) -> str:

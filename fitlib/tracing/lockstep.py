@@ -108,7 +108,7 @@ class Lockstep:
                 self.show_progress(f"step {step + 1} of at most {steps}: bit-identical so far")
             else:
                 self._measure(step, steps, self.parting)
-                self.show_progress(f"step {step + 1} of at most {steps}: parted at step {self.parting.step}")
+                self.show_progress(f"step {step + 1} of at most {steps}: diverged at step {self.parting.step}")
         return False
 
     def _prepare(self) -> bool:

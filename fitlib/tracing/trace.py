@@ -59,7 +59,7 @@ def check(settings: Mapping, noise: Mapping, runs: int, steps: int) -> None:
         remedy = "pass its step to fitlib.tracing.operators.culprits_of"
         raise InputError("trace", "technique", "custom training", "only fitlib's own loop can be stepped", remedy)
     if runs < 2:
-        raise InputError("trace", "runs", runs, "one run has nothing to part from", "trace two or more")
+        raise InputError("trace", "runs", runs, "one run has nothing to diverge from", "trace two or more")
     if (noise.get("step") or 0) >= steps:
         problem = f"noise {noise['name']} comes at step {noise['step']}, after all steps that are compared"
         raise InputError("trace", "steps", steps, problem, f"compare {noise['step'] + 100} or choose an earlier step")

@@ -132,7 +132,8 @@ def crop(
     rounded half to even. `side` None: whole images, which must be of one size.
     """
     if side is None:
-        assert isinstance(x, Tensor)  # `input_shape` has refused ragged images without a crop
+        if not isinstance(x, Tensor):
+            raise TypeError("images of unlike sizes need a side")  # `input_shape` refuses them without a crop
         return x[device_rows]
     sizes = x.sizes[rows] if isinstance(x, Images) else torch.tensor(x.shape[2:]).expand(len(rows), 2)
     free = sizes - side

@@ -375,4 +375,4 @@ def test_further_versions_of_a_package_are_comments_in_the_requirements():
     lines = _requirements(
         {"fitlib": "1", "runs": runs, "statistics": {"python": "3.11.7", "scipy": "1.15", "numpy": "9"}}
     )
-    assert lines.splitlines()[1:] == ["numpy==2.2.0", "# numpy==2.4.6", "scipy==1.15", "torch==2.13.0"]
+    assert lines.splitlines()[1:] == ["# numpy==2.2.0", "numpy==2.4.6", "scipy==1.15", "torch==2.13.0"]

@@ -28,8 +28,8 @@ def test_every_module_that_is_named_exists(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:\w+/)+\w*(?:\.py)?)`", text)) - {"outputs/X/runs/"}
     places = {name: [ROOT / name, ROOT / "fitlib" / name] for name in named}
-    missing = [name for name, found in places.items() if not any(place.exists() for place in found)]
-    assert (named and missing in ([], ["data/", "paper/"], ["paper/", "data/"])) or set(missing) <= {"data/"}
+    missing = {name for name, found in places.items() if not any(place.exists() for place in found)}
+    assert len(named) > 10 and missing <= {"data/"}  # data/ is the user's
 
 
 @pytest.fixture
@@ -39,7 +39,6 @@ def group_weights(monkeypatch):
     module = types.ModuleType("fitlib.training.methods.group_weights")
     exec(method, module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr("fitlib.experiment.registry.methods.METHODS", METHODS)
     before = set(METHODS)
     exec(entry, {"METHODS": METHODS})
     yield "group-weights"

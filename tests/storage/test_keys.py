@@ -1,16 +1,22 @@
 """Keys change with everything that a task depends on, and with nothing else."""
 
 import ast
+import inspect
 import re
 
 import nbformat
 import pytest
 
+from fitlib.digest import EXCLUDED, REGISTRY
 from fitlib.experiment.code_inspection import fitlib_imports
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.experiment.plan import PAGES
+from fitlib.experiment.registry.datasets import DATASETS
+from fitlib.experiment.registry.methods import METHODS
+from fitlib.experiment.registry.networks import NETWORKS
+from fitlib.experiment.registry.noises import NOISES
 from fitlib.storage import keys
-from fitlib.storage.code_digest import SourceTree, code_digest, imported_modules, is_module
+from fitlib.storage.code_digest import FITLIB, SourceTree, code_digest, imported_modules, is_module
 from fitlib.storage.keys import changed_parts, key_parts
 
 
@@ -58,10 +64,30 @@ def roots(notebook):
 def test_training_depends_on_no_module_of_the_analysis():
     modules = imported_modules([*roots("train"), "fitlib.training.methods.baseline"])
     assert {"fitlib.training.loop", "fitlib.digest", "fitlib.training.methods.base"} <= set(modules)
-    analysis = {*roots("metrics"), *roots("statistics"), *PAGES} - {"fitlib.storage.predictions"}
-    others = {"statistics", "significance", "risk", "series", "wording", "cli", "experiment", "keys"}
-    assert not (analysis | {f"fitlib.{name}" for name in others}) & set(modules)
     assert "fitlib.training.methods.oversampling" not in modules  # another method's code retrains only that method
+
+
+ENTRIES = {**DATASETS, **METHODS, **NETWORKS, **NOISES}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_the_key_of_a_training_covers_what_trains_and_nothing_else(name):
+    modules = set(imported_modules([*roots("train"), ENTRIES[name].module])) - {"fitlib.experiment.training_options"}
+    base = {"digest", "formatting", "machine", "options", "yaml_files"}
+    assert {module.split(".")[1] for module in modules} <= base | {"datasets", "recording", "storage", "training"}
+    assert not {"fitlib.storage.keys", "fitlib.storage.code_digest", "fitlib.datasets.options"} & modules
+
+
+def test_whatever_is_excluded_from_keys_exists():
+    assert all(FITLIB.file(name) for name in (*EXCLUDED, REGISTRY))
+
+
+@pytest.mark.parametrize("name", {**METHODS, **NETWORKS, **NOISES})
+def test_options_in_the_registry_only_declare(name):
+    """A task receives them resolved, so their code is excluded from keys: it must not compute."""
+    options = ENTRIES[name].options
+    defined = [value for value in vars(options).values() if getattr(value, "__module__", "") == options.__module__]
+    assert not [value for value in defined if inspect.isfunction(value) or isinstance(value, property)]
 
 
 def test_the_analysis_depends_on_no_module_of_the_training():
@@ -73,6 +99,7 @@ def test_the_analysis_depends_on_no_module_of_the_training():
     }
     for modules in (roots("metrics"), roots("statistics"), PAGES):
         assert not training & set(imported_modules(modules))
+    assert "fitlib.report.figures.style" in imported_modules(PAGES)
 
 
 def test_pages_depend_on_no_module_that_makes_tables():

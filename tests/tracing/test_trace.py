@@ -121,7 +121,7 @@ def test_reduction_order_is_traced_to_the_batch():
 def test_a_start_that_differs_is_told_as_such():
     result = found({"name": "none"}, seeding="after-network", steps=2)
     assert (result.parting.step, result.parting.cause) == (-1, "start")
-    assert "started apart: initial weights or buffers differ, so these are no FIT runs" in text(result)
+    assert "started apart: initial weights or buffers differ, so these are not FIT runs" in text(result)
 
 
 def test_a_batch_that_was_drawn_otherwise_is_told_as_such():
@@ -235,7 +235,7 @@ def test_runs_of_unlike_shapes_are_refused():
 
 def test_what_could_find_nothing_is_refused_before_any_work():
     plan = settings()
-    with pytest.raises(InputError, match="runs = 1: one run has nothing to part from"):
+    with pytest.raises(InputError, match="runs = 1: one run has nothing to diverge from"):
         check(plan, {"name": "none"}, 1, 10)
     with pytest.raises(InputError, match="steps = 10: noise ulp comes at step 10, after all steps"):
         check(plan, {"name": "ulp", "step": 10}, 2, 10)
@@ -349,7 +349,7 @@ def test_a_stream_survives_its_file_and_two_are_compared(tmp_path):
     assert (
         first_difference(kept) == (1, ["gradients", "weights"]) and first_difference([kept[0], stream("again")]) is None
     )
-    assert "parted at step 1, in gradients and weights" in explanation.comparison(kept, first_difference(kept))[0]
+    assert "diverged at step 1, in gradients and weights" in explanation.comparison(kept, first_difference(kept))[0]
     assert first_difference([stream(), stream("run-01", start="t")]) == (-1, ["weights"])
 
 
@@ -358,7 +358,7 @@ def test_streams_that_cannot_be_compared_are_refused_in_one_sentence(tmp_path):
         first_difference([stream(), stream("run-01", layout=[["w", "torch.float32", [4]]])])
     with pytest.raises(InputError, match="'v': unlike shapes: no such tensor in run-00 but v"):
         first_difference([stream(), stream("run-01", layout=[*stream().layout, ["v", "torch.float32", [1]]])])
-    with pytest.raises(InputError, match="one run has nothing to part from"):
+    with pytest.raises(InputError, match="one run has nothing to diverge from"):
         first_difference([stream()])
     with pytest.raises(InputError, match="run-01 has no step"):
         first_difference([stream(), stream("run-01", steps=[])])
@@ -428,9 +428,9 @@ def test_the_command_traces_a_technique_under_a_noise(command):
 
 def test_the_command_keeps_streams_and_compares_them(command, tmp_path):
     status, out, _ = command("x.yaml", "--noise", "ulp", "--set", "noise.step=2", "--steps", 4, "--out", "o")
-    assert status == 0 and "parted at step 2 (epoch 0)" in out and (tmp_path / "o" / "growth.csv").exists()
+    assert status == 0 and "diverged at step 2 (epoch 0)" in out and (tmp_path / "o" / "growth.csv").exists()
     status, out, _ = command("o/run-00.json", "o/run-01.json")
-    assert status == 0 and "parted at step 2, in" in out
+    assert status == 0 and "diverged at step 2, in" in out
 
 
 def test_the_command_ends_with_1_where_a_run_crashed(command):
@@ -443,7 +443,7 @@ def test_the_command_ends_with_1_where_a_run_crashed(command):
     [
         (["--technique", "C"], "--technique = 'C': unknown technique; choose one of A, B"),
         (["--noise", "ulps"], "noise = 'ulps': unknown noise; did you mean 'ulp'?"),
-        (["--runs", "1"], "runs = 1: one run has nothing to part from"),
+        (["--runs", "1"], "runs = 1: one run has nothing to diverge from"),
     ],
 )
 def test_wrong_usage_is_one_sentence(command, arguments, message):

@@ -103,9 +103,9 @@ def per_class_figures(metrics: pd.DataFrame, metric: str, plan: Mapping) -> list
     if not order:
         return []
     if len(order) > FEW:
-        return [_ridges(values, part, order, metric, plan) for part in style.parted(labels, MOST_RIDGES)]
+        return [_ridges(values, part, order, metric, plan) for part in style.split_labels(labels, MOST_RIDGES)]
     most = 4 * max(1, int(style.TALLEST // (0.85 + ROW * max(len(order), 2))))
-    return [_strips(values, part, order, metric, plan) for part in style.parted(labels, most)]
+    return [_strips(values, part, order, metric, plan) for part in style.split_labels(labels, most)]
 
 
 def _strips(values: pd.DataFrame, labels: Mapping, order: Sequence[int], metric: str, plan: Mapping) -> Figure:

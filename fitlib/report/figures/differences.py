@@ -27,11 +27,11 @@ from fitlib.report.figures.style import (
     name_rows,
     new_axes,
     panels,
-    parted,
     plain,
     row_labels,
     rows_of,
     rows_with_labels,
+    split_labels,
     styled,
 )
 from fitlib.report.vocabulary import bias_rows
@@ -73,7 +73,7 @@ def heat_maps(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
     """Draw the heat map, its rows in as many figures as fit printed pages, all with the same colours."""
     rows = bias_rows(comparisons)
     limit = _strongest(rows, plan)
-    parts = parted(_comparison_labels(rows), MOST_HEAT_ROWS) or [{}]
+    parts = split_labels(_comparison_labels(rows), MOST_HEAT_ROWS) or [{}]
     return [figure_of(heat_map(rows_with_labels(rows, part), plan, limit=limit)) for part in parts]
 
 

@@ -84,7 +84,7 @@ def _name(names: Sequence[str], group: int) -> str:
 def training_curves_figures(history: pd.DataFrame, names: Sequence[str]) -> list[Figure]:
     """Draw a panel per training and arm, the groups explained above, in as many figures as it takes."""
     rows = history.dropna(subset=["test_accuracy"]).rename(columns={"training": "technique"})
-    return [_curves(history, part, names) for part in style.parted(style.row_labels(rows), 12)]
+    return [_curves(history, part, names) for part in style.split_labels(style.row_labels(rows), 12)]
 
 
 def _curves(history: pd.DataFrame, labels: Mapping, names: Sequence[str]) -> Figure:

@@ -107,10 +107,10 @@ def rows_with_labels(rows: pd.DataFrame, labels: Collection[tuple[str, str]]) ->
 # Shared pieces
 
 
-def parted(labels: Mapping, most: int) -> list[dict]:
+def split_labels(labels: Mapping, most: int) -> list[dict]:
     """Split rows or panels into portions of nearly equal size, each at most `most`.
 
-    >>> parted({"a": 1, "b": 2, "c": 3}, most=2)
+    >>> split_labels({"a": 1, "b": 2, "c": 3}, most=2)
     [{'a': 1, 'b': 2}, {'c': 3}]
     """
     items, n = list(labels.items()), -(-len(labels) // most)
@@ -137,7 +137,7 @@ def panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[Fi
 def in_figures(names: Sequence[str], rows: int, across: int = 4) -> list[list[str]]:
     """Split names of panels with so many rows into portions that `panels` draws no taller than `TALLEST`."""
     lines = max(1, int(TALLEST // (0.85 + ROW * max(rows, 2))))
-    return [list(part) for part in parted(dict.fromkeys(names), lines * across)]
+    return [list(part) for part in split_labels(dict.fromkeys(names), lines * across)]
 
 
 def row_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:

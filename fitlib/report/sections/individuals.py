@@ -274,7 +274,7 @@ DISTRIBUTION = Caption(
 
 def distribution_figures(individuals: pd.DataFrame, plan: Mapping, attribute: str) -> list[Figure]:
     """Draw the distributions of all techniques, in as many figures as fit printed pages."""
-    parts = style_figures.parted(style_figures.row_labels(individuals), MOST_PANELS)
+    parts = style_figures.split_labels(style_figures.row_labels(individuals), MOST_PANELS)
     return [distribution_figure(style_figures.rows_with_labels(individuals, part), plan, attribute) for part in parts]
 
 

@@ -54,8 +54,8 @@ class MLP(nn.Module):
         codes = x[:, self.n_numbers :].long()
         columns = enumerate(self.embeddings)
         if self.lookup == "index":
-            # `forward` may be compiled, so no cast here
-            vectors = [table.weight[codes[:, column]] for column, table in columns]  # type: ignore[index]  # embeddings
+            weights: list[Tensor] = [table.weight for table in self.embeddings]  # type: ignore[misc]  # of embeddings
+            vectors = [weights[column][codes[:, column]] for column in range(len(weights))]
         else:
             vectors = [table(codes[:, column]) for column, table in columns]
         return torch.cat([x[:, : self.n_numbers], *vectors], dim=1)
