@@ -52,12 +52,11 @@ class MLP(nn.Module):
     def embed(self, x: Tensor) -> Tensor:
         """Return the numbers, then the vectors of the codes: (n, inputs of the first layer)."""
         codes = x[:, self.n_numbers :].long()
-        columns = enumerate(self.embeddings)
         if self.lookup == "index":
             weights: list[Tensor] = [table.weight for table in self.embeddings]  # type: ignore[misc]  # of embeddings
             vectors = [weights[column][codes[:, column]] for column in range(len(weights))]
         else:
-            vectors = [table(codes[:, column]) for column, table in columns]
+            vectors = [table(codes[:, column]) for column, table in enumerate(self.embeddings)]
         return torch.cat([x[:, : self.n_numbers], *vectors], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
