@@ -41,12 +41,12 @@ def test_every_section_is_complete_and_no_other_one_has_commands():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_section_leads_from_an_empty_folder_to_a_report(name, tmp_path):
-    told = ""
+    messages = ""
     for kind, title, text in section(name):
         if kind == "sh":
-            told += shell(text, tmp_path)
+            messages += shell(text, tmp_path)
         else:
             (tmp_path / title).write_text(text, encoding="utf-8")
     report = (tmp_path / REPORTS[name] / "report.html").read_text(encoding="utf-8")
-    assert f"{REPORTS[name]}/report.html" in told
-    assert "MANIFEST.json" in told and len(report) > 100_000
+    assert f"{REPORTS[name]}/report.html" in messages
+    assert "MANIFEST.json" in messages and len(report) > 100_000

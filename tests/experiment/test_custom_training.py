@@ -136,11 +136,11 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_mistake_is_one_line_before_any_work(name, here):
-    make, told = BAD[name]
+    make, messages = BAD[name]
     with pytest.raises(InputError) as caught:
         read(make())
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=told.replace("(", r"\(").replace(")", r"\)")):
+    with pytest.raises(InputError, match=messages.replace("(", r"\(").replace(")", r"\)")):
         raise caught.value
 
 
@@ -353,8 +353,8 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_run_that_saved_something_else_than_the_runs_before_is_refused(fault, here):
-    make, told = FAULTS[fault]
-    with pytest.raises(RunFailed, match=told) as caught:
+    make, messages = FAULTS[fault]
+    with pytest.raises(RunFailed, match=messages) as caught:
         second_run(here, **make())
     assert "\n" not in str(caught.value) and str(here) not in str(caught.value)
 
@@ -486,9 +486,9 @@ def test_other_test_rows_and_predictions_that_nobody_planned_are_told(here, decl
     runs = Runs(here, FUNCTION, techniques=TWO, baseline="A", runs=1)
     for run in runs.main:
         runs.save(run, **({"A": columns()} if "A" in run.spec.techniques else {"B": shorter(), "Z": shorter()}))
-    told = finished_inputs(runs).plan["deviations"]
-    assert "B was tested on other rows than A: the test set differs with the technique" in told
-    assert "simulated.train.B also saved predictions of Z: no technique of the plan, so left out" in told
+    messages = finished_inputs(runs).plan["deviations"]
+    assert "B was tested on other rows than A: the test set differs with the technique" in messages
+    assert "simulated.train.B also saved predictions of Z: no technique of the plan, so left out" in messages
 
 
 def test_runs_that_were_seen_from_outside_are_never_said_to_be_more(here, declared):
@@ -498,9 +498,9 @@ def test_runs_that_were_seen_from_outside_are_never_said_to_be_more(here, declar
     inputs = finished_inputs(runs)
     found = check_fit(inputs.evidence, "simulated.train", "native")
     assert found.fit is True and not found.recorded and found.text.endswith(SEEN_FROM_OUTSIDE)
-    (told,) = identities(inputs.plan, inputs.evidence)
-    assert "all 2 predictions are bit-identical (SHA-256), so the noise changed no prediction" in told
-    assert "weights are" not in told and "started from identical" not in told
+    (messages,) = identities(inputs.plan, inputs.evidence)
+    assert "all 2 predictions are bit-identical (SHA-256), so the noise changed no prediction" in messages
+    assert "weights are" not in messages and "started from identical" not in messages
 
 
 def test_a_control_arm_without_weights_compares_predictions(here):

@@ -159,6 +159,6 @@ def test_a_kill_before_the_new_plan_is_written_loses_no_deviation(paths, monkeyp
         patch.setattr(declaration, "write_atomically", killed)
         with pytest.raises(KeyboardInterrupt):
             declare(experiment(runs=3), paths)
-    told = deviations(paths)
+    messages = deviations(paths)
     declare(experiment(runs=3), paths)
-    assert len(told) == 1 and deviations(paths) == told and latest_plan(paths)["runs"] == 3
+    assert len(messages) == 1 and deviations(paths) == messages and latest_plan(paths)["runs"] == 3

@@ -22,7 +22,7 @@ from fitlib.storage.paths import ExperimentPaths
 
 DIGITS = {"name": "digits-s", "split_seed": 1}
 FACES = {"name": "fairface", "root": "faces.parquet", "size": 16}
-TOLD = {
+DESCRIPTIONS = {
     "digits-s": {"classes": ["0", "1"], "groups": {"protected": ["gray", "colour"]}},
     "fairface": {"classes": ["young", "old"], "groups": {"sex": ["f", "m"]}},
 }
@@ -35,7 +35,7 @@ def technique(data, baseline="A", **fields):
 @pytest.fixture
 def make(monkeypatch):
     """An experiment on data sets that say of themselves what `TOLD` says."""
-    monkeypatch.setattr("fitlib.experiment.families.describe", lambda data: TOLD[data["name"]])
+    monkeypatch.setattr("fitlib.experiment.families.describe", lambda data: DESCRIPTIONS[data["name"]])
     return lambda techniques, **more: make_experiment({"techniques": techniques, **more}, "x.yaml", "x")
 
 
@@ -63,7 +63,7 @@ def test_a_family_s_analysis_has_its_own_techniques_names_folder_and_remarks(mak
         "old",
     ]
     assert second.paths.root == tmp_path / "families" / "F" and second.plan["groups"] == {"sex": ["f", "m"]}
-    assert ["different data settings" in told for told in first.plan["deviations"]] == [True]
+    assert ["different data settings" in messages for messages in first.plan["deviations"]] == [True]
     assert second.plan["deviations"] == []
 
 
@@ -90,7 +90,7 @@ def test_what_the_analysis_declares_must_fit_every_family(make):
 
 
 def test_the_rule_must_fit_the_data_before_anything_is_trained(make, monkeypatch):
-    monkeypatch.setitem(TOLD, "coco", TOLD["fairface"])
+    monkeypatch.setitem(DESCRIPTIONS, "coco", DESCRIPTIONS["fairface"])
     labels = {"name": "coco", "annotations": "lists", "images": "made"}
     assert make({"A": technique(labels)}).techniques[0].inference == "threshold"
     for data, rule, remedy in ((labels, "argmax", "use threshold"), (DIGITS, "threshold", "use argmax")):

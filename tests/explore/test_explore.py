@@ -59,17 +59,17 @@ def test_runs_below_a_landmark_are_those_that_the_risk_table_counts(loaded):
     for row in risk.itertuples():
         found = pictures.ratios(loaded, row.technique, row.arm, row.attribute, row.target)
         assert pictures.below(found, 0.8) == row.violated and len(found) == row.n
-    told = pictures.other_landmark(loaded, *PLACE, "protected", 0, 1.0)
-    assert "below 1 in 5 of 5 runs" in told.alt and "a landmark" not in told.alt
+    messages = pictures.other_landmark(loaded, *PLACE, "protected", 0, 1.0)
+    assert "below 1 in 5 of 5 runs" in messages.alt and "a landmark" not in messages.alt
 
 
 def test_what_if_at_the_runs_there_are_is_what_the_comparisons_say(loaded):
     row = loaded.tables.comparisons.query("metric == 'DI'").iloc[0]
-    told = pictures.other_runs_sentence(row, loaded.plan, 5)
+    messages = pictures.other_runs_sentence(row, loaded.plan, 5)
     half = (row.difference_high - row.difference_low) / 2
     assert pictures._power(row, 5, loaded.plan) == pytest.approx(row.power_mean, abs=1e-9)
     assert pictures._half_width(row, 5) == pytest.approx(half, rel=0.15)  # Welch's degrees of freedom differ a little
-    assert told.startswith("With 5 runs of Mitigated and of Base, DI: power")
+    assert messages.startswith("With 5 runs of Mitigated and of Base, DI: power")
 
 
 def test_more_runs_mean_more_power_and_narrower_intervals(loaded):

@@ -69,8 +69,8 @@ def test_text_is_numbered_in_sorted_order_and_told(tmp_path, capsys):
     assert frame["protected.sex"].tolist() == [1, 0, 2] * 2 and frame["protected.old"].tolist() == [1, 0] * 3
     groups = {"sex": ["f", "m", "x"], "old": ["False", "True"]}
     assert names(tmp_path) == {"classes": ["<=50K", ">50K"], "groups": groups}
-    told = capsys.readouterr().out
-    assert "classes: 0 = '<=50K', 1 = '>50K'" in told and "groups of sex: 0 = 'f', 1 = 'm', 2 = 'x'" in told
+    messages = capsys.readouterr().out
+    assert "classes: 0 = '<=50K', 1 = '>50K'" in messages and "groups of sex: 0 = 'f', 1 = 'm', 2 = 'x'" in messages
 
 
 @pytest.mark.parametrize("values", [(-1, 1), (1, 2), (False, True), ("0", "1"), ("9", "10"), (-1.0, 3.0)])

@@ -205,8 +205,8 @@ def test_tables_filter_and_say_how_many_rows_are_left(browser: object, pages: di
     everything = len(column(browser, 0))
     field.send_keys("s-t1 accuracy")
     assert [text.split()[0] for text in column(browser, 0)] == ["S-T1"] and column(browser, 1) == ["accuracy"]
-    told = field.find_element("xpath", "ancestor::p").find_element("css selector", "[role=status]").text
-    assert told == f"1 of {everything} rows"
+    messages = field.find_element("xpath", "ancestor::p").find_element("css selector", "[role=status]").text
+    assert messages == f"1 of {everything} rows"
     field.clear()
     field.send_keys("no such row")
     assert column(browser, 0) == []

@@ -20,11 +20,11 @@ from tests.support.report_examples import SCRIPT, Experiment, experiment, withou
 def write_executed_notebook(folder: Path, found: Experiment, verdict: str) -> None:
     """Write what the page reads of an executed statistics notebook."""
     folder.mkdir(parents=True)
-    told = {"output_type": "display_data", "data": {"text/markdown": f"{markdown(verdict)}\n\nAnother sentence."}}
+    messages = {"output_type": "display_data", "data": {"text/markdown": f"{markdown(verdict)}\n\nAnother sentence."}}
     cells = [
         {"cell_type": "markdown", "source": ["# Title"]},
         {"cell_type": "markdown", "source": ["## The verdict"]},
-        {"cell_type": "code", "source": [], "outputs": [told]},
+        {"cell_type": "code", "source": [], "outputs": [messages]},
     ]
     parameters = {"plan": found.plan, "evidence": found.evidence}
     notebook = {"cells": cells, "metadata": {"papermill": {"parameters": parameters}}}
@@ -87,8 +87,10 @@ def test_verdict_of_a_report_is_its_first_sentence(tmp_path: Path, monkeypatch: 
     from tests.support.page_examples import executed_notebook
 
     path = executed_notebook(experiment(runs=5), tmp_path, monkeypatch)
-    told = verdict_of(json.loads(path.read_text(encoding="utf-8")))
-    assert re.match(r"At seed 0, on this test set, S-T1 is .* S-Base on ", told) and told == html.unescape(told)
+    messages = verdict_of(json.loads(path.read_text(encoding="utf-8")))
+    assert re.match(r"At seed 0, on this test set, S-T1 is .* S-Base on ", messages) and messages == html.unescape(
+        messages
+    )
 
 
 def test_no_experiment_gives_an_empty_list(tmp_path: Path) -> None:

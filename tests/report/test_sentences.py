@@ -26,34 +26,38 @@ def everything(found: Experiment) -> list[str]:
     """Every sentence that the statistics notebook tells."""
     plan, evidence = found.plan, found.evidence
     summary, comparisons, risk = found.summary, found.comparisons, found.risk
-    told = [
+    messages = [
         *say.verdict(comparisons, summary, plan, evidence),
         *provenance.identities(plan, evidence),
         *provenance.controls(plan, evidence),
     ]
-    told += [
+    messages += [
         *provenance.missing_runs(evidence),
         *provenance.deviations(plan),
         *provenance.protected_use(plan),
         provenance.what_varied(plan),
     ]
-    told += [
+    messages += [
         *say.constants(summary),
         say.next_run(summary),
         *say.intervals(summary),
         say.undefined_values(summary, plan),
     ]
-    told += [*say.landmark(risk, plan), say.significance(comparisons, plan), say.undecided(comparisons, plan)]
-    told += [*say.spread(comparisons, plan), *say.accuracy(comparisons), say.redundant(comparisons)]
-    told += [*say.dropped(comparisons), *say.reversals(comparisons, plan), *say.cautions(plan, comparisons, summary)]
-    told += [
+    messages += [*say.landmark(risk, plan), say.significance(comparisons, plan), say.undecided(comparisons, plan)]
+    messages += [*say.spread(comparisons, plan), *say.accuracy(comparisons), say.redundant(comparisons)]
+    messages += [
+        *say.dropped(comparisons),
+        *say.reversals(comparisons, plan),
+        *say.cautions(plan, comparisons, summary),
+    ]
+    messages += [
         variation.SUMMARY.caption(plan, summary),
         impact.caption_risk(plan, risk, len(risk)),
         verdict.GLANCE.caption(plan, summary),
     ]
     tables = (differences.DIFFERENCES, differences.TESTS, differences.SPREAD)
-    told += [table.caption(plan, comparisons) for table in tables]
-    return told
+    messages += [table.caption(plan, comparisons) for table in tables]
+    return messages
 
 
 CASES = {
@@ -122,17 +126,17 @@ def test_real_noise_is_not_called_emulated(usual: Experiment) -> None:
 
 
 def test_one_run_is_not_estimable() -> None:
-    told = " ".join(everything(case("one run")))
-    assert "no verdict on S-T1 against S-Base: too few runs" in told
-    assert "every interval and standard deviation is not estimable" in told
-    assert "How much fairness varies between equal runs cannot be seen" in told
+    messages = " ".join(everything(case("one run")))
+    assert "no verdict on S-T1 against S-Base: too few runs" in messages
+    assert "every interval and standard deviation is not estimable" in messages
+    assert "How much fairness varies between equal runs cannot be seen" in messages
 
 
 def test_without_any_defined_bias_nothing_is_said_of_its_range(usual: Experiment) -> None:
     bias = usual.summary["metric"] != "accuracy"
     undefined = usual.summary.assign(maxdiff=usual.summary["maxdiff"].mask(bias))
-    (told,) = say.largest_difference(undefined, usual.plan, usual.evidence)
-    assert told.startswith("How much fairness varies between equal runs cannot be seen")
+    (messages,) = say.largest_difference(undefined, usual.plan, usual.evidence)
+    assert messages.startswith("How much fairness varies between equal runs cannot be seen")
 
 
 def test_one_technique_has_nothing_to_compare() -> None:
@@ -143,16 +147,16 @@ def test_one_technique_has_nothing_to_compare() -> None:
 
 
 def test_bit_identical_runs_enter_no_test_and_constants_are_named() -> None:
-    told = " ".join(everything(case("constant")))
-    assert "no verdict on S-T1 against S-Base: predictions of the technique bit-identical in 6 of 6 runs" in told
-    assert "constant in all 6 runs" in told
-    assert "S-T1: predictions bit-identical in 6 of 6 runs (SHA-256): no interval." in told
+    messages = " ".join(everything(case("constant")))
+    assert "no verdict on S-T1 against S-Base: predictions of the technique bit-identical in 6 of 6 runs" in messages
+    assert "constant in all 6 runs" in messages
+    assert "S-T1: predictions bit-identical in 6 of 6 runs (SHA-256): no interval." in messages
 
 
 def test_identity_is_told_from_digests(usual: Experiment) -> None:
-    told = " ".join(provenance.identities(usual.plan, usual.evidence))
-    assert "the 6 runs started from identical weights and data" in told
-    assert "6 of 6 final weights differ (SHA-256)" in told
+    messages = " ".join(provenance.identities(usual.plan, usual.evidence))
+    assert "the 6 runs started from identical weights and data" in messages
+    assert "6 of 6 final weights differ (SHA-256)" in messages
 
 
 def test_identity_without_a_digest_of_the_start_is_not_claimed(usual: Experiment) -> None:
@@ -166,8 +170,8 @@ def test_equal_final_weights_reduce_the_effective_n(usual: Experiment) -> None:
 
 
 def test_control_arm_says_what_was_compared_or_how_it_failed(usual: Experiment) -> None:
-    (told,) = provenance.controls(usual.plan, usual.evidence)
-    assert told == (
+    (messages,) = provenance.controls(usual.plan, usual.evidence)
+    assert messages == (
         "Control arm of S-Base, S-T1 and S-T2: identical in 2 of 2 (final weights and predictions, by SHA-256)."
     )
     evidence = [{**e, "final_weights": "other"} if e["role"] == "control" and e["run"] else e for e in usual.evidence]
@@ -175,8 +179,8 @@ def test_control_arm_says_what_was_compared_or_how_it_failed(usual: Experiment) 
 
 
 def test_failed_runs_are_named_with_their_last_line() -> None:
-    told = provenance.missing_runs(case("failed").evidence)
-    assert told == [
+    messages = provenance.missing_runs(case("failed").evidence)
+    assert messages == [
         "1 of 24 planned runs did not finish; the results rest on the others.",
         "training-S-T1, arm ulp, run-02 failed: ValueError: loss is not finite.",
     ]
@@ -184,8 +188,8 @@ def test_failed_runs_are_named_with_their_last_line() -> None:
 
 def test_unequal_n_are_never_compared_by_maxdiff() -> None:
     found = case("failed")
-    told = say.largest_difference(found.summary, found.plan)
-    assert "among techniques with 6 runs" in told[0] and "among techniques with 5 runs" in told[1]
+    messages = say.largest_difference(found.summary, found.plan)
+    assert "among techniques with 6 runs" in messages[0] and "among techniques with 5 runs" in messages[1]
     assert any("MaxDiff grows with n" in c for c in say.cautions(found.plan, found.comparisons, found.summary))
 
 
@@ -197,35 +201,36 @@ def test_runs_that_are_not_fit_are_refused_and_the_part_is_named() -> None:
     )
     assert "S-T1" not in say.largest_difference(found.summary, found.plan, found.evidence)[0]
     assert any(
-        "initial weights differs in run-02" in told for told in provenance.identities(found.plan, found.evidence)
+        "initial weights differs in run-02" in messages
+        for messages in provenance.identities(found.plan, found.evidence)
     )
 
 
 def test_predictions_made_elsewhere_leave_identity_unknown() -> None:
     found = case("elsewhere")
-    told = " ".join(everything(found))
-    assert "whether they were identical is unknown" in told and "seed 0" not in told
-    assert provenance.NO_EVIDENCE in told and "last epoch" not in told
+    messages = " ".join(everything(found))
+    assert "whether they were identical is unknown" in messages and "seed 0" not in messages
+    assert provenance.NO_EVIDENCE in messages and "last epoch" not in messages
 
 
 def test_four_fifths_is_named_only_for_the_declared_class(usual: Experiment) -> None:
     assert "four fifths" not in " ".join(say.landmark(usual.risk, usual.plan)).lower()
     declared = experiment(favourable=1)
-    told = " ".join(say.landmark(declared.risk, declared.plan))
-    assert "violated four fifths for class 1" in told and "29 CFR 1607.4(D)" in told
-    assert "two runs with the same seed disagree" in told
+    messages = " ".join(say.landmark(declared.risk, declared.plan))
+    assert "violated four fifths for class 1" in messages and "29 CFR 1607.4(D)" in messages
+    assert "two runs with the same seed disagree" in messages
 
 
 def test_undecided_stands_beside_its_power() -> None:
     found = experiment(techniques=4, units=60, smallest_effect=0.02)
     assert (judged(found.comparisons)["verdict"] == "undecided").any()
-    told = say.undecided(found.comparisons, found.plan)
-    assert "their power to show it at the corrected α" in told and "Undecided does not mean equal" in told
+    messages = say.undecided(found.comparisons, found.plan)
+    assert "their power to show it at the corrected α" in messages and "Undecided does not mean equal" in messages
 
 
 def test_no_mark_of_significance_without_correction_and_smallest_p(usual: Experiment) -> None:
-    told = say.significance(usual.comparisons, usual.plan)
-    assert "after Holm's correction over" in told and "smallest attainable p" in told
+    messages = say.significance(usual.comparisons, usual.plan)
+    assert "after Holm's correction over" in messages and "smallest attainable p" in messages
 
 
 def test_too_few_runs_for_any_test_say_so() -> None:
@@ -250,13 +255,13 @@ def test_plan_and_deviations_are_told() -> None:
 def test_use_of_the_protected_attribute_at_prediction_is_warned_of() -> None:
     plan = experiment(runs=1).plan
     plan["techniques"][1]["uses_protected"] = "prediction"
-    assert any("disparate treatment" in told for told in provenance.protected_use(plan))
+    assert any("disparate treatment" in messages for messages in provenance.protected_use(plan))
 
 
 def test_what_nobody_recorded_is_not_claimed_to_be_fixed() -> None:
-    told = " ".join(everything(case("elsewhere")))
-    assert "Fixed: seed and training not recorded, test set" in told and "training data" not in told
-    assert "trained again under the same conditions (seed not recorded)" in told and "same seed" not in told
+    messages = " ".join(everything(case("elsewhere")))
+    assert "Fixed: seed and training not recorded, test set" in messages and "training data" not in messages
+    assert "trained again under the same conditions (seed not recorded)" in messages and "same seed" not in messages
 
 
 def test_tests_that_show_nothing_stand_beside_their_power() -> None:
@@ -268,21 +273,21 @@ def test_tests_that_show_nothing_stand_beside_their_power() -> None:
 def test_accuracy_is_told_once_for_all_attributes_and_counted_for_many_techniques() -> None:
     several = say.accuracy(case("two attributes").comparisons)
     assert len(several) == 2 and not any("by sex" in text or "by race" in text for text in several)
-    (told,) = say.accuracy(case("many techniques").comparisons)
-    assert "of 7 comparisons" in told and "uncorrected" in told
+    (messages,) = say.accuracy(case("many techniques").comparisons)
+    assert "of 7 comparisons" in messages and "uncorrected" in messages
 
 
 def test_trainings_that_several_techniques_share_are_told_apart(usual: Experiment) -> None:
     shared = [{**t, "training": "training-S-Base"} if t["technique"] == "S-T1" else t for t in usual.plan["techniques"]]
-    told = provenance.identities({**usual.plan, "techniques": shared}, usual.evidence)[0]
-    assert told.startswith("S-Base and S-T1 (one training); S-T2: the 6 runs")
+    messages = provenance.identities({**usual.plan, "techniques": shared}, usual.evidence)[0]
+    assert messages.startswith("S-Base and S-T1 (one training); S-T2: the 6 runs")
 
 
 def test_an_estimate_beyond_its_interval_is_explained(usual: Experiment) -> None:
     row = usual.risk.iloc[[0]].assign(n=16, violated=8, p_disagree=0.53, p_disagree_low=0.2, p_disagree_high=0.5)
     row = row.assign(p_disagree_low_bonferroni=0.1, p_disagree_high_bonferroni=0.5)
-    told = " ".join(say.landmark(row, usual.plan))
-    assert "0.53 [0.10, 0.50] (the pairs of these runs; over all runs it is at most ½, hence the interval)" in told
+    messages = " ".join(say.landmark(row, usual.plan))
+    assert "0.53 [0.10, 0.50] (the pairs of these runs; over all runs it is at most ½, hence the interval)" in messages
 
 
 def test_one_run_says_that_no_p_is_small_enough() -> None:

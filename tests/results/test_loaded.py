@@ -140,10 +140,10 @@ def test_names_of_classes_are_text(tmp_path):
 
 
 def one_line(work, *words):
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as messages:
         work()
-    assert "\n" not in str(told.value) and all(word in str(told.value) for word in words), str(told.value)
-    return told.value
+    assert "\n" not in str(messages.value) and all(word in str(messages.value) for word in words), str(messages.value)
+    return messages.value
 
 
 def test_a_mistake_is_one_line_that_names_the_remedy(loaded, outputs, tmp_path):

@@ -32,13 +32,13 @@ def test_the_studys_labels_each_have_one_method():
 
 def test_one_line_each_with_label_needs_and_source(capsys):
     assert main(["techniques"]) == 0
-    told = capsys.readouterr().out.splitlines()
+    messages = capsys.readouterr().out.splitlines()
     for name in (*METHODS, *NETWORKS, *NOISES):
-        assert sum(line.split()[0] == name for line in told if line.startswith("  ")) == 1
+        assert sum(line.split()[0] == name for line in messages if line.startswith("  ")) == 1
     assert main(["datasets"]) == 0
-    told = capsys.readouterr().out.splitlines()
+    messages = capsys.readouterr().out.splitlines()
     for name, entry in DATASETS.items():
-        line = next(line for line in told if line.split()[0] == name)
+        line = next(line for line in messages if line.split()[0] == name)
         assert all(fact in line for fact in (entry.summary, entry.label, entry.needs, entry.reference))
 
 

@@ -81,8 +81,8 @@ def test_labels_overlap_neither_each_other_nor_the_frame(techniques: int) -> Non
 
 def test_few_techniques_are_named_with_their_churn_and_many_numbered_with_a_key() -> None:
     rows, runs = example(3)
-    told = [label.get_text() for label in labels(accuracy_bias_plane.plane_figure(rows, runs))]
-    assert told == [f"{r.technique}\nchurn {points(r.churn_mean)} %" for r in rows.itertuples()]
+    messages = [label.get_text() for label in labels(accuracy_bias_plane.plane_figure(rows, runs))]
+    assert messages == [f"{r.technique}\nchurn {points(r.churn_mean)} %" for r in rows.itertuples()]
     many = accuracy_bias_plane.plane_figure(*example(12))
     assert [label.get_text() for label in labels(many)] == [str(i) for i in range(1, 13)]
     key = [text.get_text() for text in many.axes[1].texts]
@@ -103,10 +103,10 @@ def test_marks_say_baseline_front_and_dominated_without_colour() -> None:
 
 def test_alt_text_tells_front_and_numbers_from_the_data() -> None:
     rows, _ = example(4)
-    told = accuracy_bias_plane.alt_plane(rows)
+    messages = accuracy_bias_plane.alt_plane(rows)
     for row in rows.itertuples():
-        assert row.technique in told
-        assert (f"{row.technique} (accuracy {points(row.accuracy_mean)} %" in told) == (row.on_front == "yes")
+        assert row.technique in messages
+        assert (f"{row.technique} (accuracy {points(row.accuracy_mean)} %" in messages) == (row.on_front == "yes")
     assert "nan" not in accuracy_bias_plane.alt_plane(rows.assign(churn_mean=np.nan)).lower()
     assert accuracy_bias_plane.alt_plane(rows.iloc[:0]) == "Plane of accuracy and bias: nothing to show."
     assert "Not ranked: Base, T01, T02 and T03" in accuracy_bias_plane.alt_plane(rows.assign(on_front=""))

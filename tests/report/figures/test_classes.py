@@ -59,10 +59,10 @@ def test_classes_keep_one_order_from_the_largest_mean(usual: Experiment) -> None
 def test_every_technique_stands_in_a_figure_that_fits_a_page(techniques: int, classes: int) -> None:
     metrics, plan = many(techniques, classes)
     figures = classes_figures.per_class_figures(metrics, "DI", plan)
-    told = " ".join(words(figure) for figure in figures)
-    assert all(told.count(t["technique"]) == 1 for t in plan["techniques"])
+    messages = " ".join(words(figure) for figure in figures)
+    assert all(messages.count(t["technique"]) == 1 for t in plan["techniques"])
     assert all(figure.get_figheight() <= style.TALLEST for figure in figures)
-    assert f"all {classes} classes" in told or all(name in told for name in plan["classes"])
+    assert f"all {classes} classes" in messages or all(name in messages for name in plan["classes"])
 
 
 def test_ridge_reaches_from_the_smallest_run_to_the_largest() -> None:

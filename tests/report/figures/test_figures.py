@@ -96,13 +96,13 @@ def test_every_run_is_a_point(usual: Experiment) -> None:
 
 
 def test_cells_say_in_words_what_colour_repeats(usual: Experiment) -> None:
-    told = words(differences.heat_map(usual.comparisons, usual.plan).figure)
+    messages = words(differences.heat_map(usual.comparisons, usual.plan).figure)
     rows = vocabulary.bias_rows(usual.comparisons)
     for verdict, n in rows["verdict"].value_counts().items():
-        assert told.count(verdict) == n
-    assert sum(text.endswith("*") for text in told) == (rows["p_mean_holm"] <= 0.05).sum()
-    assert {fmt.points(d, signed=True) for d in rows["difference"]} <= set(told)
-    assert "SPSF\n(repeats DP)" in told
+        assert messages.count(verdict) == n
+    assert sum(text.endswith("*") for text in messages) == (rows["p_mean_holm"] <= 0.05).sum()
+    assert {fmt.points(d, signed=True) for d in rows["difference"]} <= set(messages)
+    assert "SPSF\n(repeats DP)" in messages
 
 
 def test_a_cell_has_the_colour_of_its_own_difference(usual: Experiment) -> None:

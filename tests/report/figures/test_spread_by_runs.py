@@ -99,8 +99,8 @@ def test_constant_values_have_no_curve() -> None:
 def test_every_technique_is_in_the_key_or_in_the_range(techniques: int) -> None:
     table = spread_by_runs.against_runs(metrics(techniques=techniques), "DI")
     figure = spread_by_runs.by_runs_figure(table)
-    told = figure.legends[0].get_texts()
-    assert len(told) == (techniques if techniques <= lines.MOST_LINES else 2)
+    messages = figure.legends[0].get_texts()
+    assert len(messages) == (techniques if techniques <= lines.MOST_LINES else 2)
     assert techniques < 27 or "27 rows, smallest to largest" in words(figure)
 
 
@@ -119,8 +119,8 @@ def test_a_line_for_every_run_and_group_and_a_thick_one_for_their_mean() -> None
 
 def test_27_trainings_fit_pages_and_each_is_named() -> None:
     figures = epochs_figures.training_curves_figures(history(27, runs=2, epochs=2), NAMES)
-    told = " | ".join(map(words, figures)) + " |"
-    assert all(f"training-{i} |" in told for i in range(27))
+    messages = " | ".join(map(words, figures)) + " |"
+    assert all(f"training-{i} |" in messages for i in range(27))
     assert all(figure.get_figheight() <= style.TALLEST for figure in figures)
 
 

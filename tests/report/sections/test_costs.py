@@ -33,10 +33,13 @@ def text_of(found: Experiment, frames: dict[str, pd.DataFrame]) -> str:
     """Everything that the section tells."""
     chosen = frames["pareto"][frames["pareto"]["metric"] == section.first_metric(frames["comparisons"])]
     views = [section.costs_view(frames["costs"], found.plan), section.pareto_view(chosen, found.plan)]
-    told = [*section.cost_sentences(frames["costs"]), section.power_sentence(frames["costs"], frames["comparisons"])]
-    told += [*section.pareto_sentences(chosen), *(str(cell) for view in views for cell in view.to_numpy().ravel())]
-    told += [section.costs_table(frames["comparisons"]).caption(found.plan, frames["costs"])]
-    return "\n".join([*told, section.PARETO.caption(found.plan, chosen)])
+    messages = [
+        *section.cost_sentences(frames["costs"]),
+        section.power_sentence(frames["costs"], frames["comparisons"]),
+    ]
+    messages += [*section.pareto_sentences(chosen), *(str(cell) for view in views for cell in view.to_numpy().ravel())]
+    messages += [section.costs_table(frames["comparisons"]).caption(found.plan, frames["costs"])]
+    return "\n".join([*messages, section.PARETO.caption(found.plan, chosen)])
 
 
 def test_counts_are_those_of_the_table(usual: tuple) -> None:
@@ -48,45 +51,45 @@ def test_counts_are_those_of_the_table(usual: tuple) -> None:
     first = section.cost_sentences(costs)[0]
     assert f"Bias fell (at seed 0, on this test set) on 4 of {len(costs)} pairs" in first
     assert "lower accuracy on 2 (unknown on 1), a larger spread of bias on 0" in first and "any of these on 2" in first
-    told = section.cost_sentences(costs.assign(decrease=["yes"] * 3 + [""] * (len(costs) - 3)))
-    assert "on 3 of 3 pairs" in told[0]
-    assert told[1] == f"No answer on {len(costs) - 3} more pairs: not FIT, or not estimable."
+    messages = section.cost_sentences(costs.assign(decrease=["yes"] * 3 + [""] * (len(costs) - 3)))
+    assert "on 3 of 3 pairs" in messages[0]
+    assert messages[1] == f"No answer on {len(costs) - 3} more pairs: not FIT, or not estimable."
 
 
 def test_what_was_not_shown_stands_beside_its_power(usual: tuple) -> None:
     costs, comparisons = usual[1]["costs"].copy(), usual[1]["comparisons"]
     costs[["decrease", "cost_bias_variance", "cost_accuracy_variance"]] = ["yes", "no", "no"]
-    told = section.power_sentence(costs, comparisons)
-    assert "not excluded" in told and "for bias and" in told and "for accuracy" in told
+    messages = section.power_sentence(costs, comparisons)
+    assert "not excluded" in messages and "for bias and" in messages and "for accuracy" in messages
     assert section.power_sentence(costs.assign(decrease="no"), comparisons) == ""
 
 
 def test_the_front_is_told_with_its_share_of_resamples(usual: tuple) -> None:
     rows = usual[1]["pareto"].query("metric == 'DI'")
-    told = section.pareto_sentences(rows)
+    messages = section.pareto_sentences(rows)
     on = rows[rows["on_front"] == "yes"]
-    assert f"{len(on)} of 3 techniques" in told[0] and "accuracy and bias, by DI" in told[0]
+    assert f"{len(on)} of 3 techniques" in messages[0] and "accuracy and bias, by DI" in messages[0]
     for row in on.itertuples():
-        assert f"{row.technique} ({100 * row.front_share:.0f} %)" in told[0]
+        assert f"{row.technique} ({100 * row.front_share:.0f} %)" in messages[0]
     aside = section.pareto_sentences(rows.assign(on_front=""))
     assert aside == ["Not ranked: S-Base, S-T1 and S-T2 (see the notes in the table)."]
 
 
 def test_every_verdict_has_its_scope_and_no_nan_is_told(usual: tuple) -> None:
-    told = text_of(*usual)
-    assert "at seed 0, on this test set" in told and "nan" not in told.lower()
+    messages = text_of(*usual)
+    assert "at seed 0, on this test set" in messages and "nan" not in messages.lower()
     for word in ("pass", "fail", "legal", "significant"):
-        assert word not in told
+        assert word not in messages
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("given", [{"runs": 1}, {"runs": 2}, {"techniques": 1}, {"attributes": TWO}])
 def test_small_experiments_are_told_without_nan(given: dict) -> None:
     found = experiment(**given)
-    told = text_of(found, frames_of(found))
-    assert "nan" not in told.lower()
+    messages = text_of(found, frames_of(found))
+    assert "nan" not in messages.lower()
     if given == {"techniques": 1}:
-        assert section.NOTHING in told
+        assert section.NOTHING in messages
 
 
 def test_the_metric_shown_is_di_or_the_first_of_the_family(usual: tuple) -> None:

@@ -37,23 +37,25 @@ def declared() -> tuple[dict, dict[str, pd.DataFrame]]:
 
 def test_sentences_tell_churn_of_everybody_and_of_groups(declared) -> None:
     plan, frames = declared
-    told = section.sentences(frames["individuals"], plan)
+    messages = section.sentences(frames["individuals"], plan)
     rows = section.overall(frames["individuals"]).set_index(["technique", "group"])
-    assert "a difference between groups is not established" in told[0]
+    assert "a difference between groups is not established" in messages[0]
     assert (
-        "not established" not in told[1] and "men − others +" in told[1] and "Within the true classes: women" in told[1]
+        "not established" not in messages[1]
+        and "men − others +" in messages[1]
+        and "Within the true classes: women" in messages[1]
     )
     everybody = frames["individuals"].query("technique == 'Noisy' and target == 'overall' and group.isna()").iloc[0]
-    assert f"{100 * everybody['churn']:.2f} % of cases" in told[1] and len(rows) == 6
-    assert any("ambiguity" in text and text.startswith("Of 8 runs,") for text in told)
-    assert any("excludes 0 in" in text and "of 4 cases" in text for text in told)
+    assert f"{100 * everybody['churn']:.2f} % of cases" in messages[1] and len(rows) == 6
+    assert any("ambiguity" in text and text.startswith("Of 8 runs,") for text in messages)
+    assert any("excludes 0 in" in text and "of 4 cases" in text for text in messages)
 
 
 def test_nothing_that_varies_is_told_without_numbers() -> None:
     plan = plan_of(("A",))
     same = frames_of(plan, A=predictions(np.zeros((8, 20), dtype=int), classes=2))
-    told = section.sentences(same["individuals"], plan)
-    assert told == ["A: no decision changed in 8 runs: no interval."]
+    messages = section.sentences(same["individuals"], plan)
+    assert messages == ["A: no decision changed in 8 runs: no interval."]
     one = frames_of(plan, A=simulated(0, runs=1))
     assert "not estimable: fewer than 2 runs" in section.sentences(one["individuals"], plan)[0]
 
@@ -74,13 +76,15 @@ def test_four_fifths_pass_fail_and_legal_stay_away_without_a_favourable_class() 
 
 def test_the_favourable_class_gets_groups_tests_and_the_59_runs(declared) -> None:
     plan, frames = declared
-    told = " ".join(sentences.four_fifths(frames["risk"], plan))
+    messages = " ".join(sentences.four_fifths(frames["risk"], plan))
     row = frames["risk"].query("technique == 'Base' and rule == 'four-fifths'").iloc[0]
-    assert f"selects {row['disadvantaged']} least for class yes" in told and "59 runs without a violation" in told
-    assert f"p < .05 in {row['significant']} of 8 runs, uncorrected" in told and "fixed beforehand" in told
-    assert f"would turn four fifths in {row['flips']} of 8 runs" in told
+    assert (
+        f"selects {row['disadvantaged']} least for class yes" in messages and "59 runs without a violation" in messages
+    )
+    assert f"p < .05 in {row['significant']} of 8 runs, uncorrected" in messages and "fixed beforehand" in messages
+    assert f"would turn four fifths in {row['flips']} of 8 runs" in messages
     landmark = " ".join(sentences.landmark(frames["risk"], plan))
-    assert told in landmark and "no legal conclusion" in landmark
+    assert messages in landmark and "no legal conclusion" in landmark
     assert "Turned by one" in impact.caption_risk(plan, frames["risk"], 4)
 
 
@@ -88,8 +92,8 @@ def test_without_a_test_the_sentence_says_so() -> None:
     plan = plan_of(("A",), favourable=1)
     p = simulated(0)
     repeated = predictions(p.prediction, p.ground_truth, p.protected["sex"], np.arange(400) // 4)
-    told = " ".join(sentences.four_fifths(frames_of(plan, A=repeated)["risk"], plan))
-    assert "no test of the difference" in told and "<NA>" not in told
+    messages = " ".join(sentences.four_fifths(frames_of(plan, A=repeated)["risk"], plan))
+    assert "no test of the difference" in messages and "<NA>" not in messages
 
 
 def test_views_hold_text_only_and_few_columns(declared) -> None:
@@ -154,8 +158,8 @@ def test_many_groups_are_drawn_as_a_range_and_told_by_their_extremes() -> None:
     view = section.churn_view(table, plan)
     assert view["Technique"].tolist() == ["A"] * 3 + ["B"] * 3
     assert "smallest and the largest churn" in section.caption_churn(plan, table)
-    told = section.sentences(table, plan)[0]
-    assert "the largest of 50 groups" in told and "g1 " not in told.replace("− others", "")
+    messages = section.sentences(table, plan)[0]
+    assert "the largest of 50 groups" in messages and "g1 " not in messages.replace("− others", "")
 
 
 def test_one_run_gets_no_table_of_changes(tmp_path, capsys) -> None:

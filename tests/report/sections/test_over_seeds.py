@@ -54,28 +54,28 @@ def single(*verdicts):
 
 
 def test_eight_seeds_of_two_runs_may_say_fairer_over_seeds():
-    told = over_seeds.verdict_sentence(over(over_row(), over_row("DI", verdict="undecided")), plan_of())
-    assert told == (
+    messages = over_seeds.verdict_sentence(over(over_row(), over_row("DI", verdict="undecided")), plan_of())
+    assert messages == (
         "Over 8 seeds, on this test set: T0 is fairer than S-Base on 1 of 2 distinct metrics, undecided on 1."
     )
 
 
 @pytest.mark.parametrize(("n_seeds", "n_runs"), [(2, 16), (7, 2), (8, 1)])
 def test_smaller_designs_never_say_fairer_without_the_qualification(n_seeds, n_runs):
-    told = over_seeds.verdict_sentence(over(over_row(n_seeds=n_seeds, n_runs=n_runs)), plan_of(n_seeds, n_runs))
-    assert "fairer" in told and "for an unqualified verdict" in told and "on this test set" in told
+    messages = over_seeds.verdict_sentence(over(over_row(n_seeds=n_seeds, n_runs=n_runs)), plan_of(n_seeds, n_runs))
+    assert "fairer" in messages and "for an unqualified verdict" in messages and "on this test set" in messages
 
 
 def test_one_seed_gets_no_verdict_and_the_way_to_one():
-    told = over_seeds.verdict_sentence(over(), plan_of(1))
-    assert told.startswith("Only seed 0 was tried, so no verdict over seeds is possible.")
-    assert "seeds: [0, 1, 2, 3, 4, 5, 6, 7]" in told and "at least 8 seeds with at least 2 runs" in told
-    assert "fairer" not in told
+    messages = over_seeds.verdict_sentence(over(), plan_of(1))
+    assert messages.startswith("Only seed 0 was tried, so no verdict over seeds is possible.")
+    assert "seeds: [0, 1, 2, 3, 4, 5, 6, 7]" in messages and "at least 8 seeds with at least 2 runs" in messages
+    assert "fairer" not in messages
 
 
 def test_seeds_that_nobody_recorded_are_not_numbered():
-    told = over_seeds.verdict_sentence(over(), plan_of(1, kind="unknown"))
-    assert told.startswith("The seeds of these runs are not recorded, so no verdict") and "seed 0 " not in told
+    messages = over_seeds.verdict_sentence(over(), plan_of(1, kind="unknown"))
+    assert messages.startswith("The seeds of these runs are not recorded, so no verdict") and "seed 0 " not in messages
 
 
 def test_several_seeds_without_a_baseline_have_no_verdict():
@@ -89,42 +89,45 @@ def test_what_repeats_another_metric_counts_once():
 
 def test_a_technique_without_verdict_tells_why():
     row = over_row(verdict="not FIT", n_seeds=0, n_runs=0, note="not FIT at seeds 0, 1: left out", p=None)
-    told = over_seeds.verdict_sentence(over(row), plan_of(2))
-    assert "no verdict on T0 against S-Base: not FIT at seeds 0, 1" in told and "nan" not in told.lower()
+    messages = over_seeds.verdict_sentence(over(row), plan_of(2))
+    assert "no verdict on T0 against S-Base: not FIT at seeds 0, 1" in messages and "nan" not in messages.lower()
 
 
 def test_many_techniques_are_told_as_groups():
     rows = [over_row(technique=f"T{i}", verdict=v) for i, v in enumerate(["fairer"] * 3 + ["undecided"] * 2)]
-    told = over_seeds.verdict_sentence(over(*rows), plan_of(techniques=5))
-    assert "3 of 5 techniques fairer than the baseline on some metric, less fair on none (T0, T1 and T2)" in told
-    assert "2 of 5 techniques undecided" in told
+    messages = over_seeds.verdict_sentence(over(*rows), plan_of(techniques=5))
+    assert "3 of 5 techniques fairer than the baseline on some metric, less fair on none (T0, T1 and T2)" in messages
+    assert "2 of 5 techniques undecided" in messages
 
 
 def test_scopes_that_differ_are_kept_apart():
-    told = over_seeds.verdict_sentence(over(over_row(), over_row(technique="T1", n_seeds=5)), plan_of(techniques=2))
-    assert told.count("Over ") == 2 and "Over 5 seeds, too few" in told
+    messages = over_seeds.verdict_sentence(over(over_row(), over_row(technique="T1", n_seeds=5)), plan_of(techniques=2))
+    assert messages.count("Over ") == 2 and "Over 5 seeds, too few" in messages
 
 
 # Beside the verdict
 
 
 def test_verdicts_at_one_seed_that_differ_are_counted():
-    told = " ".join(over_seeds.sentences(over(over_row()), single("fairer", "undecided", "less fair"), plan_of()))
-    assert "Of 3 verdicts at one seed (distinct metrics, each seed alone), 2 are not the verdict over seeds" in told
-    assert "1 of them the opposite" in told
+    messages = " ".join(over_seeds.sentences(over(over_row()), single("fairer", "undecided", "less fair"), plan_of()))
+    assert "Of 3 verdicts at one seed (distinct metrics, each seed alone), 2 are not the verdict over seeds" in messages
+    assert "1 of them the opposite" in messages
 
 
 def test_not_significant_stands_beside_its_power():
     rows = over(over_row(verdict="undecided", p_holm=0.4, power=0.31), over_row("DI"))
-    told = " ".join(over_seeds.sentences(rows, single(), plan_of()))
-    assert "where the corrected p exceeds α (1 test)" in told and "power 0.31 for a true difference of 1.00" in told
+    messages = " ".join(over_seeds.sentences(rows, single(), plan_of()))
+    assert (
+        "where the corrected p exceeds α (1 test)" in messages
+        and "power 0.31 for a true difference of 1.00" in messages
+    )
     assert "Not significant" not in " ".join(over_seeds.sentences(over(over_row()), single(), plan_of()))
 
 
 def test_seeds_left_out_and_kept_are_named_once():
     note = "no runs at seed 3: left out; bit-identical runs at seeds 1, 5: kept"
-    told = " ".join(over_seeds.sentences(over(over_row(note=note), over_row("DI", note=note)), single(), plan_of()))
-    assert told.count("no runs at seed 3") == 1 and "Kept in the verdicts over seeds: bit-identical" in told
+    messages = " ".join(over_seeds.sentences(over(over_row(note=note), over_row("DI", note=note)), single(), plan_of()))
+    assert messages.count("no runs at seed 3") == 1 and "Kept in the verdicts over seeds: bit-identical" in messages
 
 
 def test_shares_are_told_only_where_estimated():
@@ -147,12 +150,12 @@ def test_a_shared_baseline_has_one_row_of_components():
 
 def test_captions_say_n_what_varied_family_and_method():
     rows = over(over_row(n_seeds=5), over_row("DI", n_seeds=5))
-    told = over_seeds.caption_over(plan_of(5), rows)
+    messages = over_seeds.caption_over(plan_of(5), rows)
     for words in (
         "n = 5 seeds × 2 runs", "Varied: seed (a random factor) and noise ulp (emulated)", "paired by seed",
         "Holm over 2 tests", "test set of digits-s", "±1.00 points", "too few for an unqualified verdict",
     ):  # fmt: skip
-        assert words in told
+        assert words in messages
     assert "No test" in over_seeds.caption_components(plan_of(5), rows)
     assert "qualified" not in over_seeds.caption_over(plan_of(), over(over_row()))
 
@@ -182,8 +185,8 @@ def test_the_figure_shows_every_seed_and_verdict(techniques):
 
 def test_the_figure_in_words():
     table = over(over_row())
-    told = over_seeds.alt_seeds(table, seed_rows(table))
-    assert "T0 on DP: −3.00 points over seeds, from" in told and "at single seeds (fairer)" in told
+    messages = over_seeds.alt_seeds(table, seed_rows(table))
+    assert "T0 on DP: −3.00 points over seeds, from" in messages and "at single seeds (fairer)" in messages
 
 
 def test_the_section_shows_without_a_warning(tmp_path, monkeypatch, recwarn):
@@ -211,8 +214,8 @@ def test_the_section_shows_without_a_warning(tmp_path, monkeypatch, recwarn):
     ],
 )
 def test_the_limit_follows_from_the_seeds(n_seeds, runs, words):
-    told = provenance.limit(plan_of(n_seeds, runs))
-    assert words in told and "no verdict over seeds is given" not in told and "emulated" in told
+    messages = provenance.limit(plan_of(n_seeds, runs))
+    assert words in messages and "no verdict over seeds is given" not in messages and "emulated" in messages
 
 
 def test_arms_that_differ_in_the_seed_are_told_together():
@@ -234,23 +237,23 @@ def test_identity_is_told_once_for_arms_that_agree():
     evidence = [
         entry(t, a["arm"], a["seed"], run) for t in ("base", "t0") for a in plan_of(3)["arms"] for run in (0, 1)
     ]
-    (told,) = provenance.identities(plan_of(3), evidence)
-    assert told.startswith("S-Base in each of 3 arms and T0 in each of 3 arms: the 2 runs started from identical")
+    (messages,) = provenance.identities(plan_of(3), evidence)
+    assert messages.startswith("S-Base in each of 3 arms and T0 in each of 3 arms: the 2 runs started from identical")
     evidence[2]["final_weights"] = evidence[3]["final_weights"]
-    told = provenance.identities(plan_of(3), evidence)
-    assert any(text.startswith("S-Base in arms ulp and seed2.ulp") for text in told)
-    assert any(text.startswith("S-Base in arm seed1.ulp: ") and "bit-identical" in text for text in told)
+    messages = provenance.identities(plan_of(3), evidence)
+    assert any(text.startswith("S-Base in arms ulp and seed2.ulp") for text in messages)
+    assert any(text.startswith("S-Base in arm seed1.ulp: ") and "bit-identical" in text for text in messages)
 
 
 def test_a_control_arm_at_one_seed_of_several_says_so():
     evidence = [entry(t, "none", 0, run, "control", "same") for t in ("base", "t0") for run in (0, 1)]
-    (told,) = provenance.controls(plan_of(3), evidence)
-    assert told.startswith("Control arm of S-Base and T0 (at seed 0 only): identical in 2 of 2")
-    (told,) = provenance.controls(plan_of(1), evidence)
-    assert told.startswith("Control arm of S-Base and T0: identical in 2 of 2")
+    (messages,) = provenance.controls(plan_of(3), evidence)
+    assert messages.startswith("Control arm of S-Base and T0 (at seed 0 only): identical in 2 of 2")
+    (messages,) = provenance.controls(plan_of(1), evidence)
+    assert messages.startswith("Control arm of S-Base and T0: identical in 2 of 2")
 
 
 def test_why_there_is_no_verdict_is_told_without_what_was_kept():
     note = "not estimable: bit-identical runs at every seed enter no test; bit-identical runs at seeds 0, 1: kept"
-    told = over_seeds.verdict_sentence(over(over_row(verdict="not estimable", note=note, p=None)), plan_of(2))
-    assert told.endswith("bit-identical runs at every seed enter no test.")
+    messages = over_seeds.verdict_sentence(over(over_row(verdict="not estimable", note=note, p=None)), plan_of(2))
+    assert messages.endswith("bit-identical runs at every seed enter no test.")

@@ -27,20 +27,20 @@ def usual() -> Experiment:
 
 
 def test_numbers_are_those_of_the_tables(usual: Experiment) -> None:
-    told, rows = told_of(usual), usual.comparisons
+    messages, rows = told_of(usual), usual.comparisons
     row = rows[(rows["technique"] == "S-T1") & (rows["metric"] == "DI")].iloc[0]
-    assert told.startswith("S-T1 was compared with S-Base on DI (disparate impact")
+    assert messages.startswith("S-T1 was compared with S-Base on DI (disparate impact")
     for column in ("mean_technique", "mean_baseline", "sd_technique", "sd_baseline"):
-        assert fmt.points(row[column]) in told
-    assert f"was {fmt.points(row['difference'], signed=True)} points" in told
-    assert fmt.span(row["difference_low"], row["difference_high"]) in told and f"“{row['verdict']}”" in told
+        assert fmt.points(row[column]) in messages
+    assert f"was {fmt.points(row['difference'], signed=True)} points" in messages
+    assert fmt.span(row["difference_low"], row["difference_high"]) in messages and f"“{row['verdict']}”" in messages
     for column in ("p_mean", "p_mean_holm", "p_mean_smallest", "p_variance_raw", "p_variance_raw_holm"):
-        assert fmt.probability(row[column]) in told
-    assert f"over {int(row['family_size'])} tests" in told and fmt.power(row["power_mean"]) in told
+        assert fmt.probability(row[column]) in messages
+    assert f"over {int(row['family_size'])} tests" in messages and fmt.power(row["power_mean"]) in messages
 
 
 def test_setting_and_limits_are_always_told(usual: Experiment) -> None:
-    told = told_of(usual)
+    messages = told_of(usual)
     for words in (
         "6 and 6 fixed-seed identical",
         "ulp (emulated",
@@ -48,38 +48,38 @@ def test_setting_and_limits_are_always_told(usual: Experiment) -> None:
         "(digits-s)",
         "MaxDiff",
     ):
-        assert words in told
-    assert "not shown by these runs" in told and "declared before the first run" in told
+        assert words in messages
+    assert "not shown by these runs" in messages and "declared before the first run" in messages
 
 
 @pytest.mark.parametrize("runs", [1, 2, 3, 6])
 def test_a_verdict_never_stands_without_its_seed(runs: int) -> None:
-    told = told_of(experiment(runs=runs))
-    for sentence in re.findall(r"[^.]*“(?:fairer|less fair|equivalent|undecided)”[^.]*", told):
+    messages = told_of(experiment(runs=runs))
+    for sentence in re.findall(r"[^.]*“(?:fairer|less fair|equivalent|undecided)”[^.]*", messages):
         assert "at seed 0, on this test set" in sentence
-    assert not re.search(r"\bis (less )?fair", told) and "nan" not in told.lower()
+    assert not re.search(r"\bis (less )?fair", messages) and "nan" not in messages.lower()
 
 
 @pytest.mark.filterwarnings("error")
 def test_constant_runs_are_said_to_be_constant_and_identical_ones_enter_no_test() -> None:
-    told = told_of(experiment(alter=constant("S-Base")))
-    assert "constant in all 6 runs" in told and "SD none" in told
-    assert "No test and no verdict: baseline: predictions bit-identical in 6 of 6 runs" in told
-    assert "nan" not in told.lower()
+    messages = told_of(experiment(alter=constant("S-Base")))
+    assert "constant in all 6 runs" in messages and "SD none" in messages
+    assert "No test and no verdict: baseline: predictions bit-identical in 6 of 6 runs" in messages
+    assert "nan" not in messages.lower()
     assert told_of(experiment(alter=constant("S-T1"))).startswith("S-T2 was compared"), "what can be judged goes first"
 
 
 def test_one_run_gets_neither_test_nor_verdict() -> None:
-    told = told_of(experiment(runs=1))
-    assert "No test and no verdict" in told and "not estimable" in told and "p =" not in told
+    messages = told_of(experiment(runs=1))
+    assert "No test and no verdict" in messages and "not estimable" in messages and "p =" not in messages
 
 
 def test_runs_that_are_not_fit_are_not_called_fit(usual: Experiment) -> None:
     everybody = usual
     for name in ("S-Base", "S-T1", "S-T2"):
         everybody = with_parts(everybody, name, 1, first_batch="another")
-    told = told_of(everybody)
-    assert "runs that are not FIT" in told and "identical training (FIT)" not in told and "No test" in told
+    messages = told_of(everybody)
+    assert "runs that are not FIT" in messages and "identical training (FIT)" not in messages and "No test" in messages
     unknown = told_of(without_record(usual))
     assert "with no record of whether they were identical" in unknown and "identical training (FIT)" not in unknown
     assert "Noise: not recorded" in unknown and "device: not recorded" in unknown
@@ -87,18 +87,18 @@ def test_runs_that_are_not_fit_are_not_called_fit(usual: Experiment) -> None:
 
 def test_without_a_comparison_the_technique_alone_is_reported() -> None:
     found = experiment(techniques=1)
-    told = told_of(found)
-    assert told.startswith("S-Base was trained in 6 fixed-seed") and "Nothing was compared." in told
-    assert "fairer" not in told and "nan" not in told.lower()
+    messages = told_of(found)
+    assert messages.startswith("S-Base was trained in 6 fixed-seed") and "Nothing was compared." in messages
+    assert "fairer" not in messages and "nan" not in messages.lower()
     nothing = {"comparisons": found.comparisons, "summary": found.summary.iloc[:0]}
     assert reporting.how_to_report(nothing, found.plan, found.evidence) == reporting.NO_RUNS
 
 
 def test_several_seeds_add_the_verdict_over_seeds_with_its_scope(usual: Experiment) -> None:
     row = over_row("DI", "S-T1", n_seeds=4)
-    told = told_of(usual, over_seeds=over(row))
-    assert "Over 4 seeds, too few for an unqualified verdict (8 needed), on this test set: −3.00 points" in told
-    assert reporting.SCOPE not in told
+    messages = told_of(usual, over_seeds=over(row))
+    assert "Over 4 seeds, too few for an unqualified verdict (8 needed), on this test set: −3.00 points" in messages
+    assert reporting.SCOPE not in messages
     assert reporting.SCOPE in told_of(usual, over_seeds=over(over_row("DP", "S-T1")))
 
 
@@ -111,8 +111,8 @@ def test_device_is_what_the_runs_recorded(usual: Experiment) -> None:
 
 
 def test_several_attributes_are_named() -> None:
-    told = told_of(experiment(attributes={"sex": ["f", "m"], "age": ["y", "o"]}))
-    assert "on DI by sex (" in told
+    messages = told_of(experiment(attributes={"sex": ["f", "m"], "age": ["y", "o"]}))
+    assert "on DI by sex (" in messages
 
 
 def test_template_has_a_blank_for_everything_and_no_number_of_its_own() -> None:

@@ -121,8 +121,8 @@ def test_one_figure_for_each_attribute(shown: list[str], tmp_path: Path) -> None
 
 def test_verdicts_that_hang_on_one_run_are_named() -> None:
     frames, _ = usual()
-    told = section.stability(frames["comparisons"])
-    assert any("Fair against Base on BA: undecided, but fairer without one of the 16 runs" in t for t in told)
+    messages = section.stability(frames["comparisons"])
+    assert any("Fair against Base on BA: undecided, but fairer without one of the 16 runs" in t for t in messages)
     clear, _ = many(3)
     clear["comparisons"]["verdict_changes"] = 0
     assert section.stability(clear["comparisons"])[0].startswith(
@@ -132,19 +132,19 @@ def test_verdicts_that_hang_on_one_run_are_named() -> None:
 
 
 def test_reversals_tell_k_the_seed_and_what_is_not_established() -> None:
-    told = " ".join(section.reversals(usual()[0]["reversal"], usual()[1]))
-    assert "for k = 1" in told and "for k = 4" in told and "same seed" in told
-    assert "the direction is not established" in told and "up to ½" in told
+    messages = " ".join(section.reversals(usual()[0]["reversal"], usual()[1]))
+    assert "for k = 1" in messages and "for k = 4" in messages and "same seed" in messages
+    assert "the direction is not established" in messages and "up to ½" in messages
     assert section.reversals(nothing()[0]["reversal"], plan()) == []
-    told = section.reversals(paired()[0]["reversal"], paired()[1])
-    assert told == ["Reversal is not computed for 7 comparisons of techniques that share one training."]
+    messages = section.reversals(paired()[0]["reversal"], paired()[1])
+    assert messages == ["Reversal is not computed for 7 comparisons of techniques that share one training."]
     assert section.reversal_view(paired()[0]["reversal"], {}).empty
     assert len(section.reversal_view(usual()[0]["reversal"], {})) == 2
 
 
 def test_no_chance_reads_zero_without_an_upper_end() -> None:
-    told = section.reversals(many(3)[0]["reversal"], many(3)[1])[0]
-    assert "0 [0, 0." in told or "< 0.001 [" in told or "0.0" in told
+    messages = section.reversals(many(3)[0]["reversal"], many(3)[1])[0]
+    assert "0 [0, 0." in messages or "< 0.001 [" in messages or "0.0" in messages
     for cell in section.reversal_view(many(3)[0]["reversal"], {}).filter(like="k =").to_numpy().ravel():
         assert cell == "–" or cell.endswith("]")
 
@@ -153,9 +153,9 @@ def test_looks_are_told_only_where_declared() -> None:
     frames, declared = usual()
     assert section.looks(frames["sequential"], declared) == []
     frames, declared = usual(looks=[3, 5, 8])
-    told = " ".join(section.looks(frames["sequential"], declared))
-    assert "Looks were declared at 3, 5 and 8 runs" in told and "could stop" in told and "Pocock" in told
-    assert "At 3 and 5 runs no p could reach the level" in told and "does not hold" not in told
+    messages = " ".join(section.looks(frames["sequential"], declared))
+    assert "Looks were declared at 3, 5 and 8 runs" in messages and "could stop" in messages and "Pocock" in messages
+    assert "At 3 and 5 runs no p could reach the level" in messages and "does not hold" not in messages
     late = {
         **declared,
         "deviations": ["the plan was changed after 8 finished runs: analysis.looks was not there, is [3]"],
@@ -167,9 +167,10 @@ def test_looks_are_told_only_where_declared() -> None:
 
 def test_runs_needed_name_the_effect_and_never_claim_equal_spread() -> None:
     frames, declared = usual()
-    told = " ".join(section.runs_needed(frames["runs_needed"], declared))
+    messages = " ".join(section.runs_needed(frames["runs_needed"], declared))
     assert (
-        "a true difference of 1.00 points with power .8" in told and "cannot show that the spread is unchanged" in told
+        "a true difference of 1.00 points with power .8" in messages
+        and "cannot show that the spread is unchanged" in messages
     )
     frames, declared = usual(smallest_effect=1e-5)
     assert "10,000 runs would not do" in " ".join(section.runs_needed(frames["runs_needed"], declared))

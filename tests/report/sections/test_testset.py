@@ -29,24 +29,26 @@ def frames_of(long: dict, plan: dict | None = None) -> dict[str, pd.DataFrame]:
 
 def shown(frames: dict, plan: dict, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Everything that the section tells and shows, as text."""
-    told = []
+    messages = []
 
     class Page:
         def show(self, table: ReaderTable, frame: pd.DataFrame) -> None:
-            told.extend([table.title, table.view(frame, plan).to_string(), table.caption(plan, frame), table.source])
+            messages.extend(
+                [table.title, table.view(frame, plan).to_string(), table.caption(plan, frame), table.source]
+            )
 
         def figure(self, name: str, attribute: str, figure: object, alt: str, caption: str) -> None:
-            told.extend([name, alt, caption])
+            messages.extend([name, alt, caption])
 
-    monkeypatch.setattr(section, "show_text", lambda said: told.extend([said] if isinstance(said, str) else said))
+    monkeypatch.setattr(section, "show_text", lambda said: messages.extend([said] if isinstance(said, str) else said))
     section.show(Page(), frames, plan, [])
-    return told
+    return messages
 
 
 def test_two_tables_with_their_files_and_no_nan(frames, monkeypatch):
-    told = shown(frames, planned(names=("Base", "Fair")), monkeypatch)
-    assert [text for text in told if text.startswith("tables/")] == ["tables/summary.csv", "tables/components.csv"]
-    assert "nan" not in " ".join(told).lower()
+    messages = shown(frames, planned(names=("Base", "Fair")), monkeypatch)
+    assert [text for text in messages if text.startswith("tables/")] == ["tables/summary.csv", "tables/components.csv"]
+    assert "nan" not in " ".join(messages).lower()
 
 
 def test_what_is_no_larger_than_chance_is_named(frames):
@@ -56,8 +58,8 @@ def test_what_is_no_larger_than_chance_is_named(frames):
     assert "Every overall value lies above it" in section.chance_sentences(summary_)[1]
     one = rows & (summary_["metric"] == "BA") & (summary_["technique"] == "Fair")
     summary_.loc[one, ["mean", "expectation"]] = 0.01, 0.02
-    told = section.chance_sentences(summary_)[1]
-    assert told == (
+    messages = section.chance_sentences(summary_)[1]
+    assert messages == (
         "1 of 14 overall values is no larger than chance alone gives: BA of Fair (1.00 points against 2.00)."
     )
 
@@ -67,10 +69,10 @@ def test_small_denominators_are_counted_against_the_declared_limit(frames):
     classes = table[(table["target"] != "overall") & table["smallest_denominator"].notna()]
     smallest = int(classes["smallest_denominator"].min())
     assert "No denominator lies below" in section.denominator_sentence(table, planned(min_group=smallest))
-    told = section.denominator_sentence(table, planned(min_group=smallest + 1))
+    messages = section.denominator_sentence(table, planned(min_group=smallest + 1))
     few = int((classes["smallest_denominator"] == smallest).sum())
-    assert told.startswith(f"{few} of {len(classes)} values of a class rest on a denominator below the declared")
-    assert f"the smallest is {smallest}" in told
+    assert messages.startswith(f"{few} of {len(classes)} values of a class rest on a denominator below the declared")
+    assert f"the smallest is {smallest}" in messages
 
 
 def test_the_widest_spread_is_split_into_run_and_test_set(frames):
@@ -86,17 +88,17 @@ def test_a_negative_estimate_reads_at_most_zero(frames):
     table.loc[:, "variance_run"], table.loc[:, "sd_run"] = -1e-6, 0.0
     view = section.components_view(table, planned(names=("Base", "Fair")))
     assert set(view["Run"]) == {"≤ 0"} and view["Technique"].tolist() == ["Base", "Fair"] and view.shape[1] <= 9
-    told = " ".join(section.component_sentences(table, planned()))
-    assert "Of the run, whatever the test set: none found (estimated ≤ 0)" in told and "SD ≤ 0" not in told
+    messages = " ".join(section.component_sentences(table, planned()))
+    assert "Of the run, whatever the test set: none found (estimated ≤ 0)" in messages and "SD ≤ 0" not in messages
 
 
 def test_runs_that_agree_throughout_are_constant_not_zero(monkeypatch):
     p = predicted(3)
     same = made(p.ground_truth, np.repeat(p.prediction[:1], 6, axis=0), p.protected["a"], n_classes=3)
     frames, plan = frames_of(long_tables(Base=same), planned()), planned()
-    told = " ".join(shown(frames, plan, monkeypatch))
-    assert "No signed difference changed between runs" in told and "constant in all 6 runs" in told
-    assert "bit-identical" not in told
+    messages = " ".join(shown(frames, plan, monkeypatch))
+    assert "No signed difference changed between runs" in messages and "constant in all 6 runs" in messages
+    assert "bit-identical" not in messages
 
 
 def test_a_group_that_changes_is_told_with_its_name_and_runs(frames):
@@ -105,9 +107,13 @@ def test_a_group_that_changes_is_told_with_its_name_and_runs(frames):
     assert "the same group had the lowest rate in all runs" in section.direction_sentence(table, plan)
     row = table.index[(table["metric"] == "EOTP") & (table["target"] == "1") & (table["technique"] == "Fair")][0]
     table.loc[row, "lower_group_changes"], table.loc[row, "lower_group"] = 2, "g1"
-    told = section.direction_sentence(table, plan)
-    assert told.startswith("In 1 of ") and "signed differences (DP, EOFP and EOTP, by technique and class)" in told
-    assert "EOTP of Fair, class dog: g1 has the lowest true positive rate on average, another group in 2 of 6" in told
+    messages = section.direction_sentence(table, plan)
+    assert (
+        messages.startswith("In 1 of ") and "signed differences (DP, EOFP and EOTP, by technique and class)" in messages
+    )
+    assert (
+        "EOTP of Fair, class dog: g1 has the lowest true positive rate on average, another group in 2 of 6" in messages
+    )
 
 
 def test_selection_tells_the_regression_and_where_it_was_measured(frames):
@@ -121,9 +127,9 @@ def test_selection_tells_the_regression_and_where_it_was_measured(frames):
 
 def test_one_run_is_told_as_not_estimable(monkeypatch):
     frames, plan = frames_of(long_tables(Base=predicted(4, n_runs=1)), planned()), planned()
-    told = " ".join(shown(frames, plan, monkeypatch))
-    assert "Components of the spread are not estimable" in told
-    assert "What becomes of the fairest run is not estimable" in told and "nan" not in told.lower()
+    messages = " ".join(shown(frames, plan, monkeypatch))
+    assert "Components of the spread are not estimable" in messages
+    assert "What becomes of the fairest run is not estimable" in messages and "nan" not in messages.lower()
 
 
 def test_without_the_long_table_one_sentence_says_so(monkeypatch):
@@ -146,5 +152,7 @@ def test_rounding_is_neither_spread_nor_regression(frames):
     components = frames["components"].assign(sd_between_runs=6e-17)
     assert section.component_sentences(components, plan)[0].startswith("No signed difference changed")
     assert section.components_view(components, plan)["Between runs"].str.startswith("constant in all").all()
-    told = section.selection_sentences(frames["selection"].assign(regression=1e-17))
-    assert told == ["No run was fairer than the others on either half of the test set, so there was none to choose."]
+    messages = section.selection_sentences(frames["selection"].assign(regression=1e-17))
+    assert messages == [
+        "No run was fairer than the others on either half of the test set, so there was none to choose."
+    ]

@@ -208,13 +208,13 @@ def signals(order: str) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
     learner, batch = made(GradientProjection, training=Training(learning_rate=0.5), order=order), a_batch()
     logits = learner.model["network"](batch.x).detach()
     head, seen = learner.model["domain_head"], {}
-    told = torch.softmax(head(logits), 1).detach().double().numpy() - np.eye(2)[batch.protected.numpy()]
+    messages = torch.softmax(head(logits), 1).detach().double().numpy() - np.eye(2)[batch.protected.numpy()]
     before = head.weight.detach().double().numpy().copy()
     learner.step_network = lambda loss, logits, signal: seen.update(signal=signal)
     learner.start_epoch(0)
     learner.update(batch)
     after = head.weight.detach().double().numpy()
-    return seen["signal"], {"both-first": told / 12 @ before, "study": told / 12 @ after}
+    return seen["signal"], {"both-first": messages / 12 @ before, "study": messages / 12 @ after}
 
 
 @pytest.mark.parametrize(("order", "other"), [("both-first", "study"), ("study", "both-first")])

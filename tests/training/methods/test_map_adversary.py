@@ -66,12 +66,12 @@ def test_the_network_gets_the_task_s_gradient_less_strength_times_the_adversary_
     logits, found = network.forward_with(batch.x, layer)
     weights = list(network.parameters())
     task = torch.autograd.grad(nn.functional.cross_entropy(logits, batch.y), weights, retain_graph=True)
-    told = nn.functional.cross_entropy(adversary(found), batch.protected)
-    hidden = torch.autograd.grad(told, [*weights, *adversary.parameters()], allow_unused=True)
+    group_loss = nn.functional.cross_entropy(adversary(found), batch.protected)
+    hidden = torch.autograd.grad(group_loss, [*weights, *adversary.parameters()], allow_unused=True)
     learner.model.zero_grad()
     loss = learner.loss(batch)
     loss.backward()
-    plain = nn.functional.cross_entropy(logits, batch.y) + told
+    plain = nn.functional.cross_entropy(logits, batch.y) + group_loss
     assert loss.item() == pytest.approx(plain.item(), rel=1e-5)
     for weight, own, other in zip(weights, task, hidden, strict=False):
         expected = own if other is None else own - 2 * other

@@ -67,8 +67,8 @@ def test_the_flow_s_loss_is_the_stated_one_by_hand():
     method.model.eval()  # batch statistics would move
     with torch.no_grad():
         nll = nll_by_hand(method, drawn.x)
-        told = adversary_by_hand(method, drawn.x, drawn.protected.numpy())
-        assert method.loss(drawn).item() == pytest.approx(nll + 0.7 * told, rel=1e-5)
+        messages = adversary_by_hand(method, drawn.x, drawn.protected.numpy())
+        assert method.loss(drawn).item() == pytest.approx(nll + 0.7 * messages, rel=1e-5)
 
 
 def test_the_classifier_s_loss_is_the_cross_entropy_on_null_sampled_images():
