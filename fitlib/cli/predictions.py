@@ -18,17 +18,17 @@ ROLES = "idx, ground_truth, prediction, protected, protected.ATTRIBUTE, score, s
 
 def add_commands(commands: Commands) -> None:
     """Add `analyze` to the parser."""
-    sub = add_command(commands, "analyze", analyze, "analyse predictions made elsewhere: the same tables and report")
+    sub = add_command(commands, "analyze", analyze, "make the same tables and report from predictions made elsewhere")
     text = "DIR/<technique>/*.csv|parquet, one file per run; or a single file"
     sub.add_argument("folder", type=Path, metavar="DIR", help=text)
     sub.add_argument("--baseline", metavar="NAME", help="technique that the others are compared with")
     sub.add_argument("--favourable", metavar="CLASS", help="the desirable class; enables the four-fifths rule")
     text = f"which column has which role: {ROLES}"
     sub.add_argument("--column", action="append", default=[], metavar="ROLE=NAME", help=text)
-    sub.add_argument("--classes", type=names, metavar="A,B", help="all classes, if some never are the ground truth")
+    sub.add_argument("--classes", type=names, metavar="A,B", help="all classes, where some never occur in the ground truth")
     sub.add_argument("--cross", action="append", type=names, metavar="A,B", help="also compare the groups of A and B")
     sub.add_argument(
-        "--smallest-effect", type=float, default=0.01, metavar="D", help="smaller differences do not matter"
+        "--smallest-effect", type=float, default=0.01, metavar="D", help="the smallest difference that matters (0.01)"
     )
     sub.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the tests (0.05)")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/<name of DIR>)")
