@@ -31,11 +31,10 @@ def paths(tmp_path):
 @pytest.fixture
 def other(paths):
     """Another process that holds the lock."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, paths.root], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
+    with subprocess.Popen([sys.executable, "-c", HOLD, paths.root], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
 
 
 def left_by(paths, age=0.0, **changes):

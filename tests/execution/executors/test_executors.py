@@ -281,12 +281,12 @@ def test_an_experiment_on_slurm_has_the_tables_of_a_local_one(here, fitlib_comma
 def cluster(tmp_path):
     """A scheduler and two workers, each a process; the address, and the workers' processes."""
     pytest.importorskip("distributed", reason='not installed: pip install "fitlib[dask]"')
-    log = open(tmp_path / "dask.log", "w")  # noqa: SIM115 - the processes write to it
     address_file = tmp_path / "scheduler.json"
 
     def start(*arguments):
         command = [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]]
-        return subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path.parent)
+        with open(tmp_path / "dask.log", "a") as log:  # the process keeps a descriptor of its own
+            return subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path.parent)
 
     started = [start("scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", ":0",
                      "--scheduler-file", str(address_file))]  # fmt: skip
