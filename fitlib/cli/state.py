@@ -21,7 +21,7 @@ def add_commands(commands: Commands) -> None:
     text = "show a run's progress, its error, and the output of its cells and kernel"
     sub = add_command(commands, "logs", logs, text)
     add_experiment(sub)
-    sub.add_argument("run", metavar="RUN", help="a run such as baseline/ulp/run-03, the end of its name, or a technique")
+    sub.add_argument("run", metavar="RUN", help="a run (baseline/ulp/run-03), the end of its name, or a technique")
     text = "list and remove superseded and failed runs and what interrupted processes left behind"
     sub = add_command(commands, "clean", clean, text)
     add_experiment(sub)
