@@ -25,7 +25,9 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument("--favourable", metavar="CLASS", help="the desirable class; enables the four-fifths rule")
     text = f"which column has which role: {ROLES}"
     sub.add_argument("--column", action="append", default=[], metavar="ROLE=NAME", help=text)
-    sub.add_argument("--classes", type=names, metavar="A,B", help="all classes, if some never occur in the ground truth")
+    sub.add_argument(
+        "--classes", type=names, metavar="A,B", help="all classes, if some never occur in the ground truth"
+    )
     sub.add_argument("--cross", action="append", type=names, metavar="A,B", help="also compare the groups of A and B")
     sub.add_argument(
         "--smallest-effect", type=float, default=0.01, metavar="D", help="the smallest difference that matters (0.01)"
