@@ -62,8 +62,8 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
     _configure(folder)
     try:
         for command in _daemons(folder):
-            log = open(folder / f"{command[0]}.out", "ab")  # noqa: SIM115 - the daemon writes to it
-            started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+            with open(folder / f"{command[0]}.out", "ab") as log:  # the daemon keeps a descriptor of its own
+                started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
             time.sleep(1)
         _wait_for_node(environment)
         yield environment
