@@ -172,9 +172,8 @@ def _description(plans: Sequence[Mapping], rows: Sequence[str], predictions: boo
     rows_held = held if predictions else f"{_kept_out(len(rows))}." if rows else "It holds no rows of persons."
     return (
         f"{runs} planned runs of each of {count(len(techniques), 'technique')} ({join_items(techniques, 30)}). "
-        "What varied "
-        f"between runs: noise {join_items(arms, 8)}. Open report.html; fitlib verify checks everything again. "
-        f"{rows_held}"
+        f"What varied between runs: noise {join_items(arms, 8)}. "
+        f"Open report.html; fitlib verify checks everything again. {rows_held}"
     )
 
 

@@ -182,9 +182,9 @@ def _hardware(table: pd.DataFrame) -> str:
     if len(kinds) < 2:
         return ""
     return (
-        f"Runs come from {len(kinds)} kinds of hardware ({fmt.join_items(kinds)}): they are kept apart here as a "
-        "factor, "
-        "not pooled; runs of an arm that mixes them are no FIT runs and are not compared elsewhere in this report."
+        f"Runs come from {len(kinds)} kinds of hardware ({fmt.join_items(kinds)}): they are kept apart "
+        "here as a factor, not pooled; runs of an arm that mixes them are no FIT runs and are not compared elsewhere "
+        "in this report."
     )
 
 

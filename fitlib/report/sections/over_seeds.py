@@ -183,8 +183,8 @@ def share_sentences(over_seeds: pd.DataFrame) -> list[str]:
     clear = int((shares["low"] > 0).sum())
     return [
         f"The seed makes up {fmt.value_range(100 * shares['share'].clip(lower=0), _percent)} of the variance; in "
-        f"{clear} of "
-        f"{fmt.count(len(shares), 'case')} the 95 % interval excludes 0. The rest remains where the seed is fixed."
+        f"{clear} of {fmt.count(len(shares), 'case')} the 95 % interval excludes 0. "
+        "The rest remains where the seed is fixed."
     ]
 
 

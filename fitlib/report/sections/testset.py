@@ -252,9 +252,9 @@ COMPONENTS = ReaderTable(
     "Run and test set",
     Caption(
         f"SDs in points of the signed difference, of the class and metric ({fmt.join_items(COMPONENT_METRICS)}) "
-        "with the "
-        "largest spread between runs. Run: covariance over runs on disjoint random halves of the test units; test set: "
-        "sampling of the test units; floor: independent flips of single predictions. ≤ 0: estimated as negative. "
+        "with the largest spread between runs. Run: covariance over runs on disjoint random halves of the test units; "
+        "test set: sampling of the test units; "
+        "floor: independent flips of single predictions. ≤ 0: estimated as negative. "
         "No interval, no test."
     ),
     components_view,
