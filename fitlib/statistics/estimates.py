@@ -1,9 +1,9 @@
-"""Estimates from runs: means, standard deviations and differences with their intervals, and the verdict.
+"""Estimates from runs: means, standard deviations and differences, with their intervals.
 
 Pure functions on arrays of shape (runs,), one value per run, without NaN. Everywhere difference = technique - baseline,
 so a negative difference of a bias metric means "fairer". Everything is defined for one run, for constant values and for
 ties; an estimate that does not exist is None with a reason (``note``), never NaN. Tests are in
-`fitlib.statistics.significance`.
+`fitlib.statistics.significance`, verdicts in `fitlib.statistics.verdicts`.
 """
 
 import math
@@ -15,11 +15,15 @@ from scipy import stats
 
 NOT_ESTIMABLE = "not estimable: "
 FEW = NOT_ESTIMABLE + "fewer than {} runs"
+ROUNDING = 8 * np.finfo(float).eps  # relative error of a difference of means of doubles, generously
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval; ``n`` counts the runs used (of two samples: their sum)."""
+    """A value with its interval; ``n`` counts the runs used (of two samples: their sum).
+
+    Differences also have their standard ``error`` and its degrees of freedom ``df``.
+    """
 
     value: float | None
     low: float | None
@@ -28,6 +32,8 @@ class Estimate:
     method: str
     confidence: float = 0.95
     note: str = ""
+    error: float | None = None
+    df: float | None = None
 
     @property
     def estimable(self) -> bool:
@@ -72,11 +78,12 @@ def sds(values: np.ndarray) -> np.ndarray:
 def mean_intervals(values: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return means with Student's t interval over the last axis: mean ± t(n-1) s/sqrt(n).
 
-    ``values`` (..., runs), at least one run. Returns (mean, low, high), each (...); low and high are NaN for one run.
+    ``values`` (..., runs), at least one run. Returns (mean, low, high), each (...); low and high are NaN for one run
+    and for constant values, from which no spread can be estimated.
     """
     n = np.shape(values)[-1]
     mean, sd = means(values), sds(values)
-    half = stats.t.isf((1 - confidence) / 2, n - 1) * sd / math.sqrt(n) if n > 1 else sd
+    half = stats.t.isf((1 - confidence) / 2, n - 1) * np.where(sd > 0, sd, np.nan) / math.sqrt(n) if n > 1 else sd
     return mean, mean - half, mean + half
 
 
@@ -99,7 +106,7 @@ def sd_intervals(
 
 
 def mean_interval(x: np.ndarray, confidence: float = 0.95) -> Estimate:
-    """Return the mean over runs with Student's t interval; a point for constant values, no interval for one run.
+    """Return the mean over runs with Student's t interval; no interval for one run or constant values.
 
     >>> found = mean_interval([0.10, 0.12, 0.11, 0.15])
     >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
@@ -109,9 +116,12 @@ def mean_interval(x: np.ndarray, confidence: float = 0.95) -> Estimate:
     if x.size == 0:
         return Estimate(None, None, None, 0, method, confidence, NOT_ESTIMABLE + "no runs")
     mean, low, high = map(float, mean_intervals(x, confidence))
-    if x.size == 1:
-        return Estimate(mean, None, None, 1, method, confidence, FEW.format(2))
-    return Estimate(mean, low, high, x.size, method, confidence, _constant_note(x))
+    if x.size == 1 or is_constant(x):
+        return Estimate(
+            mean, None, None, x.size, method, confidence, _constant_note(x) if x.size > 1 else FEW.format(2)
+        )
+    error = float(sds(x)) / math.sqrt(x.size)
+    return Estimate(mean, low, high, x.size, method, confidence, error=error, df=x.size - 1)
 
 
 def sd_interval(x: np.ndarray, confidence: float = 0.95, method: str = "bonett") -> Estimate:
@@ -166,7 +176,7 @@ def next_run_within(n: int) -> float:
 def welch(baseline: np.ndarray, technique: np.ndarray, confidence: float = 0.95) -> Estimate:
     """Return the difference of means, technique - baseline, with Welch's interval (Satterthwaite's degrees of freedom).
 
-    If both are constant the interval is the point, and ``method`` is "exact: both constant in all runs".
+    If both are constant there is no spread to estimate an interval from.
 
     >>> found = welch([0.10, 0.12, 0.11, 0.15], [0.08, 0.09, 0.07, 0.08])
     >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
@@ -181,10 +191,9 @@ def welch(baseline: np.ndarray, technique: np.ndarray, confidence: float = 0.95)
         return Estimate(difference, None, None, n, method, confidence, FEW.format(2))
     error, df = welch_error(float(sds(b)), float(sds(t)), b.size, t.size)
     if error == 0:
-        exact = "exact: both constant in all runs"
-        return Estimate(difference, difference, difference, n, exact, confidence, exact)
+        return Estimate(difference, None, None, n, method, confidence, _both_constant(b, t))
     half = float(stats.t.isf((1 - confidence) / 2, df)) * error
-    return Estimate(difference, difference - half, difference + half, n, method, confidence)
+    return Estimate(difference, difference - half, difference + half, n, method, confidence, error=error, df=df)
 
 
 def paired_difference(baseline: np.ndarray, technique: np.ndarray, confidence: float = 0.95) -> Estimate:
@@ -193,36 +202,36 @@ def paired_difference(baseline: np.ndarray, technique: np.ndarray, confidence: f
     For techniques that share one training. Both arrays (runs,), in the same order of runs; ValueError if unequal in
     length.
     """
-    b, t = paired_runs(baseline, technique)
-    interval = mean_interval(t - b, confidence)
-    constant = "exact: constant difference in all runs" if interval.note.startswith("constant") else ""
-    return replace(interval, method=constant or "paired t", note=constant or interval.note)
+    differences = run_differences(baseline, technique)
+    interval, n = mean_interval(differences, confidence), differences.size
+    constant = f"constant difference in all runs; nothing to estimate with n = {n}"
+    return replace(interval, method="paired t", note=constant if n > 1 and is_constant(differences) else interval.note)
 
 
-def verdict(
-    baseline: np.ndarray, technique: np.ndarray, smallest_effect: float, confidence: float = 0.95, paired: bool = False
-) -> str:
-    """Return the verdict on a bias metric for the declared smallest effect δ >= 0, from Welch's or the paired interval.
+def run_differences(baseline: np.ndarray, technique: np.ndarray) -> np.ndarray:
+    """Return technique - baseline by run, (runs,), with equal differences exactly equal.
 
-    "fairer" if the interval is below -δ, "less fair" if above δ, "equivalent" if the interval of confidence
-    2·confidence - 1 (two one-sided tests) is in [-δ, δ], else "undecided"; "not estimable" with fewer than two runs.
+    Values of runs are the doubles nearest to ratios of counts, so their differences are known up to their rounding
+    only: .3 - .2 and .2 - .1 differ by 3e-17. Differences that rounding cannot tell apart take the value of the
+    smallest of them, and those around 0 are 0; else ranks, signs and constancy would follow the rounding. ValueError if
+    unequal in length.
 
-    >>> baseline, technique = [0.10, 0.12, 0.11, 0.15], [0.08, 0.09, 0.07, 0.08]
-    >>> verdict(baseline, technique, smallest_effect=0), verdict(baseline, technique, smallest_effect=0.1)
-    ('fairer', 'equivalent')
+    >>> run_differences([0.1, 0.2], [0.2, 0.3]).tolist(), (0.3 - 0.2, 0.2 - 0.1)
+    ([0.09999999999999998, 0.09999999999999998], (0.09999999999999998, 0.1))
     """
-    estimate = paired_difference if paired else welch
-    interval = estimate(baseline, technique, confidence)
-    if not interval.estimable:
-        return "not estimable"
-    low, high = interval.ends
-    if high < -smallest_effect:
-        return "fairer"
-    if low > smallest_effect:
-        return "less fair"
-    # Rounded: 2 * 0.95 - 1 is 0.8999…, not 0.9.
-    low, high = estimate(baseline, technique, round(2 * confidence - 1, 12)).ends
-    return "equivalent" if -smallest_effect <= low and high <= smallest_effect else "undecided"
+    b, t = paired_runs(baseline, technique)
+    difference = t - b
+    if not difference.size:
+        return difference
+    rounding = ROUNDING * max(np.abs(b).max(), np.abs(t).max())
+    difference = np.where(np.abs(difference) <= rounding, 0.0, difference)
+    order = np.argsort(difference, kind="stable")
+    rising = difference[order]
+    starts = np.r_[True, np.diff(rising) > rounding]
+    representative = np.where(starts, rising, -np.inf)
+    equal = np.empty_like(difference)
+    equal[order] = np.maximum.accumulate(representative)
+    return equal
 
 
 def cohens_d(baseline: np.ndarray, technique: np.ndarray, confidence: float = 0.95) -> Estimate:
@@ -282,6 +291,11 @@ def _z(confidence: float) -> float:
 
 def _constant(values: np.ndarray) -> np.ndarray:
     return np.all(values == values[..., :1], axis=-1)
+
+
+def _both_constant(b: np.ndarray, t: np.ndarray) -> str:
+    sizes = str(b.size) if b.size == t.size else f"{b.size} and {t.size}"
+    return f"constant in both; nothing to estimate with n = {sizes}"
 
 
 def _constant_note(x: np.ndarray) -> str:

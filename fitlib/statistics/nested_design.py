@@ -8,7 +8,7 @@ the variance even more runs (`SHARE_RUNS`). Differences are technique - baseline
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -22,10 +22,11 @@ from fitlib.statistics.estimates import (
     means,
     paired_difference,
     paired_runs,
+    run_differences,
     sds,
-    verdict,
 )
 from fitlib.statistics.significance import Test, signed_rank_exact
+from fitlib.statistics.verdicts import verdict
 
 Samples = np.ndarray | Sequence[np.ndarray]  # (seeds, runs)
 SEEDS, RUNS = 8, 2  # least numbers for an unqualified verdict over seeds
@@ -154,9 +155,9 @@ def over_seeds(baseline: Samples, technique: Samples, confidence: float = 0.95) 
     if np.isnan(b).any() or np.isnan(t).any():
         return Estimate(None, None, None, b.size, method, confidence, UNDEFINED)
     found = paired_difference(b, t, confidence)
-    note = {"exact: constant difference in all runs": f"constant difference at all {b.size} seeds"}.get(found.note)
-    note = FEW.format(2).replace("runs", "seeds") if b.size < 2 else note or ""
-    return Estimate(found.value, found.low, found.high, b.size, method, confidence, note)
+    note = f"constant difference at all {b.size} seeds; nothing to estimate" if found.note else ""
+    note = FEW.format(2).replace("runs", "seeds") if b.size < 2 else note
+    return replace(found, n=b.size, method=method, note=note)
 
 
 def paired_t(baseline: Samples, technique: Samples) -> Test:
@@ -166,8 +167,8 @@ def paired_t(baseline: Samples, technique: Samples) -> Test:
     if b.size < 2 or np.isnan(t - b).any():
         reason = UNDEFINED if b.size > 1 else FEW.format(2).replace("runs", "seeds")
         return Test(None, None, None, n, method, reason)
-    difference = t - b
-    if _same(difference):
+    difference = run_differences(b, t)
+    if is_constant(difference):
         return Test(None, None, None, n, method, f"{NOT_ESTIMABLE}constant difference at all {b.size} seeds")
     statistic = float(means(difference) / sds(difference) * math.sqrt(b.size))
     return Test(statistic, float(2 * stats.t.sf(abs(statistic), b.size - 1)), None, n, method)
@@ -183,12 +184,12 @@ def signed_rank(baseline: Samples, technique: Samples) -> Test:
     return Test(found.statistic, found.p, found.smallest_p, found.n, method, found.note)
 
 
-def verdict_over_seeds(baseline: Samples, technique: Samples, smallest_effect: float, confidence: float = 0.95) -> str:
-    """Return `fitlib.statistics.estimates.verdict` on the seeds' means; report it with `scope`, which qualifies it."""
+def verdict_over_seeds(baseline: Samples, technique: Samples, smallest_effect: float, level: float = 0.05) -> str:
+    """Return `fitlib.statistics.verdicts.verdict` on the seeds' means; report it with `scope`, which qualifies it."""
     b, t = _paired_means(baseline, technique)
     if np.isnan(b).any() or np.isnan(t).any():
         return "not estimable"
-    return verdict(b, t, smallest_effect, confidence, paired=True)
+    return verdict(b, t, smallest_effect, level, paired=True)
 
 
 # Parts
@@ -233,8 +234,3 @@ def _harmonic_mean(sizes: Sequence[int]) -> float:
 def _share_method(seeds: list[np.ndarray]) -> str:
     balanced = len({seed.size for seed in seeds}) < 2
     return "F (Searle 1971)" if balanced else "F on harmonic-mean n (Thomas & Hultquist 1978), approximate"
-
-
-def _same(differences: np.ndarray) -> bool:
-    """Return whether differences of means are equal up to rounding."""
-    return is_constant(differences) or bool(np.ptp(differences) <= 8 * np.finfo(float).eps * np.abs(differences).max())

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitlib.statistics.estimates import FEW, NOT_ESTIMABLE, as_runs, means, paired_runs, sds, welch_error
+from fitlib.statistics.estimates import (
+    FEW,
+    NOT_ESTIMABLE,
+    as_runs,
+    means,
+    paired_runs,
+    run_differences,
+    sds,
+    welch_error,
+)
 from fitlib.statistics.significance import Test, brown_forsythe_statistics, untestable_spread
 
 PERMUTATIONS = 9999
@@ -127,7 +136,7 @@ def studentised_paired(
     n, method = (b.size, t.size), "studentised permutation of the mean, signs of paired differences"
     if b.size < 2:
         return Test(None, None, None, n, method, FEW.format(2))
-    d = t - b
+    d = run_differences(b, t)
     if not d.any():
         return Test(0.0, 1.0, 1.0, n, method, "all differences are 0")
     dealt = dealt or flips(d.size, _generator(rng), permutations)
@@ -233,4 +242,5 @@ def _levene(centred: np.ndarray, chosen: np.ndarray, size: int) -> np.ndarray:
     """Return Brown-Forsythe's W in every split; infinite if no deviation varies, so that p can only be larger."""
     values = np.broadcast_to(centred, chosen.shape)
     b, t = values[~chosen].reshape(len(chosen), -1), values[chosen].reshape(len(chosen), size)
-    return np.nan_to_num(brown_forsythe_statistics(b, t), nan=np.inf)
+    w = brown_forsythe_statistics(b, t)
+    return np.where(np.isnan(w), np.inf, w)

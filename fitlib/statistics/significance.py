@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from fitlib.statistics.estimates import NOT_ESTIMABLE, as_runs, is_constant, means, paired_runs
+from fitlib.statistics.estimates import NOT_ESTIMABLE, as_runs, is_constant, means, paired_runs, run_differences
 
 MOST_EXACT_PAIRS = 10_000  # exact U takes under a second up to 100 v 100 runs, and beyond that grows steeply
+INFINITE = "; the statistic is infinite, p by exact permutation"
 APPROXIMATE_U = "Mann-Whitney U, normal approximation with tie correction"
 
 
@@ -79,7 +80,7 @@ def signed_rank_exact(baseline: np.ndarray, technique: np.ndarray) -> Test:
     """
     b, t = paired_runs(baseline, technique)
     n, method = (b.size, t.size), "Wilcoxon signed-rank, exact with mid-ranks, paired by run"
-    difference = t - b
+    difference = run_differences(b, t)
     if not difference.any():
         note = "all differences are 0" if b.size else NOT_ESTIMABLE + "no runs"
         return Test(0.0, 1.0, 1.0, n, method, note) if b.size else Test(None, None, None, n, method, note)
@@ -120,6 +121,10 @@ def brown_forsythe(baseline: np.ndarray, technique: np.ndarray, relative: bool =
     w = float(brown_forsythe_statistics(b, t))
     if math.isnan(w):
         return Test(None, None, None, n, method, NOT_ESTIMABLE + "deviations from the median do not vary")
+    if math.isinf(w):
+        # Both samples have one deviation each: only the split that they are and, of equal n, its mirror are as extreme.
+        p = (1 + (b.size == t.size)) / math.comb(sum(n), b.size)
+        return Test(w, p, p, n, method + INFINITE)
     return Test(w, float(stats.f.sf(w, 1, sum(n) - 2)), None, n, method)
 
 
@@ -157,6 +162,9 @@ def brown_forsythe_paired(baseline: np.ndarray, technique: np.ndarray, relative:
     statistic = float(paired_spread_statistics(b, t))
     if math.isnan(statistic):
         return Test(None, None, None, n, method, NOT_ESTIMABLE + "deviations from the median do not vary")
+    if math.isinf(statistic):
+        p = 2.0 ** (1 - b.size)
+        return Test(statistic, p, p, n, method + INFINITE)
     return Test(statistic, float(2 * stats.t.sf(abs(statistic), b.size - 1)), None, n, method)
 
 
@@ -289,7 +297,10 @@ def untestable_spread(b: np.ndarray, t: np.ndarray, relative: bool = False) -> s
 
 
 def brown_forsythe_statistics(b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Return Brown-Forsythe's W of (..., n_b) against (..., n_t), shape (...); NaN if only rounding makes them vary."""
+    """Return Brown-Forsythe's W of (..., n_b) against (..., n_t), shape (...).
+
+    NaN if all deviations from the medians are equal up to rounding, infinite if they differ between the samples only.
+    """
     n_b, n_t = b.shape[-1], t.shape[-1]
     z_b, z_t = _deviations(b), _deviations(t)
     m_b, m_t = z_b.mean(axis=-1, keepdims=True), z_t.mean(axis=-1, keepdims=True)
@@ -297,20 +308,22 @@ def brown_forsythe_statistics(b: np.ndarray, t: np.ndarray) -> np.ndarray:
     between = ((m_b - m_t) ** 2)[..., 0] * n_b * n_t / (n_b + n_t)
     largest = np.maximum(np.abs(b).max(axis=-1), np.abs(t).max(axis=-1))
     rounding = (n_b + n_t) * (4 * np.finfo(float).eps * largest) ** 2
-    w = np.full(within.shape, np.nan)
+    w = np.where(between > rounding, np.inf, np.nan)
     return np.divide((n_b + n_t - 2) * between, within, out=w, where=within > rounding)
 
 
 def paired_spread_statistics(b: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Return t of the paired differences in |value - median|, (..., n) each, shape (...); NaN if they are rounding."""
+    """Return t of the paired differences in |value - median|, (..., n) each, shape (...).
+
+    NaN if all are 0 up to rounding, infinite if they are equal but not 0.
+    """
     difference, n = _deviations(t) - _deviations(b), b.shape[-1]
     variance = difference.var(axis=-1, ddof=1)
     largest = np.maximum(np.abs(b).max(axis=-1), np.abs(t).max(axis=-1))
-    error = np.sqrt(variance / n)
-    out = np.full(error.shape, np.nan)
-    return np.divide(
-        difference.mean(axis=-1), error, out=out, where=variance > (4 * np.finfo(float).eps * largest) ** 2
-    )
+    error, mean = np.sqrt(variance / n), difference.mean(axis=-1)
+    rounding = 4 * np.finfo(float).eps * largest
+    out = np.where(np.abs(mean) > rounding, np.copysign(np.inf, mean), np.nan)
+    return np.divide(mean, error, out=out, where=variance > rounding**2)
 
 
 def _deviations(x: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from scipy import stats
 from fitlib.statistics import nested_design
 from fitlib.statistics.estimates import welch
 from fitlib.statistics.significance import mann_whitney_exact
+from fitlib.statistics.verdicts import TOO_FEW
 
 # Shrout & Fleiss (1979), Psychological Bulletin 86, 420-428, table 2: six targets, four ratings each
 RATINGS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
@@ -185,7 +186,7 @@ def test_false_positives_at_one_seed_are_the_level_where_seeds_change_nothing():
 
 @pytest.mark.parametrize(
     ("shift", "spread", "verdict"),
-    [(-3, 0.1, "fairer"), (3, 0.1, "less fair"), (0, 0.1, "equivalent"), (0, 9.0, "undecided")],
+    [(-3, 0.1, "fairer"), (3, 0.1, "less fair"), (0, 0.1, "equivalent"), (0, 9.0, "open")],
 )
 def test_verdicts_against_the_smallest_effect(shift, spread, verdict):
     rng = np.random.default_rng(9)
@@ -212,7 +213,9 @@ def test_degenerate_designs_are_answered():
     assert one.value == -1 and not one.estimable and one.note == "not estimable: fewer than 2 seeds"
     assert nested_design.paired_t(np.ones((1, 4)), np.zeros((1, 4))).note == "not estimable: fewer than 2 seeds"
     same = nested_design.over_seeds(np.ones((8, 2)), np.zeros((8, 2)))
-    assert (same.low, same.high) == (-1, -1) and same.note == "constant difference at all 8 seeds"
+    assert same.value == -1 and not same.estimable
+    assert same.note == "constant difference at all 8 seeds; nothing to estimate"
+    assert nested_design.verdict_over_seeds(np.ones((3, 2)), np.eye(3, 2), 0.01) == TOO_FEW
     assert nested_design.paired_t(np.ones((8, 2)), np.zeros((8, 2))).p is None
     undefined = np.where(np.eye(8, 2) > 0, np.nan, 1.0)
     assert nested_design.over_seeds(np.ones((8, 2)), undefined).note == "not estimable: an undefined value"

@@ -214,5 +214,6 @@ def test_spread_of_degenerate_samples_is_not_estimable() -> None:
     assert permutation.brown_forsythe_permutation(constant, constant, rng()).note.startswith("not estimable")
     assert permutation.brown_forsythe_permutation(varying[:2], varying, rng()).note.endswith("fewer than 3 runs")
     two_valued = np.array([0.1, 0.3] * 4)
-    assert permutation.brown_forsythe_permutation(two_valued, 2 * two_valued, rng()).p is None
+    separated = permutation.brown_forsythe_permutation(two_valued, 2 * two_valued, rng())
+    assert separated.statistic == math.inf and 0 < separated.p < 0.001
     assert 0 < permutation.brown_forsythe_permutation(constant, varying, rng()).p <= 1

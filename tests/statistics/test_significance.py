@@ -138,9 +138,22 @@ def test_brown_forsythe_of_constant_and_degenerate_samples() -> None:
     assert sig.brown_forsythe(constant, varying).p == pytest.approx(expected.pvalue, rel=1e-9)
     assert sig.brown_forsythe(np.zeros(16), varying, relative=True).note == "not estimable: a mean is 0"
     assert sig.brown_forsythe(varying[:2], varying).note == "not estimable: fewer than 3 runs"
-    # all deviations from the median are equal up to rounding, which must not look like a certain difference
+    # all deviations from the median are equal up to rounding, which must not look like a difference
     two_valued = np.array([0.1, 0.3] * 8)
-    assert sig.brown_forsythe(two_valued, 2 * two_valued).p is None
+    assert sig.brown_forsythe(two_valued, two_valued + 0.4).p is None
+
+
+def test_two_values_against_a_constant_have_the_exact_p_of_the_permutation() -> None:
+    for n_b, n_t in ((8, 8), (8, 6), (5, 4)):
+        constant, two_valued = np.full(n_b, 0.1), np.array([0.1, 0.3] * (n_t // 2))
+        test = sig.brown_forsythe(constant, two_valued)
+        deviations = np.r_[np.zeros(n_b), np.full(n_t, 0.1)]
+        splits = [frozenset(chosen) for chosen in itertools.combinations(range(n_b + n_t), n_t)]
+        extreme = [chosen for chosen in splits if len({deviations[i] for i in chosen}) == 1]
+        extreme = [chosen for chosen in extreme if len({deviations[i] for i in set(range(n_b + n_t)) - chosen}) == 1]
+        assert test.statistic == math.inf and test.p == pytest.approx(len(extreme) / len(splits))
+    paired = sig.brown_forsythe_paired(np.full(8, 0.1), np.array([0.1, 0.3] * 4))
+    assert paired.statistic == math.inf and paired.p == 2 / 2**8
 
 
 def test_the_paired_spread_test_is_a_t_test_of_the_deviations() -> None:
