@@ -132,7 +132,7 @@ def _rates(experiment: LoadedExperiment, choice: Choice) -> pd.DataFrame:
         table = experiment.counts(technique)
         for arm, rows in table[table["attribute"] == choice.attribute].groupby("arm", sort=False):
             runs, counts = counts_array(rows, len(plan["classes"]), len(plan["groups"][choice.attribute]))
-            rates = RATES[choice.metric](cells_of(counts, "target" in rows))
+            rates = RATES[choice.metric](cells_of(counts, "target" in rows)).values()
             known = {"technique": technique, "arm": arm, "run": runs}
             parts.append(pd.DataFrame({**known, "value": rates[:, choice.group, choice.target]}))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*KEYS, "run", "value"])

@@ -1,9 +1,11 @@
 """The seven bias metrics and accuracy as functions of integer counts (`fitlib.metrics.counts`), for all runs at once.
 
-Every metric is a function of `Cells` in a few lines. There are two readings:
+Every metric is a function of `Cells` in a few lines that returns one exact ratio of integers per class
+(`fitlib.metrics.exact`), so that equal values are equal doubles. There are two readings:
 
-- `METRICS` (strict, the default): NaN means "undefined"; any number of groups.
-- `PUBLISHED`: the formulas of Qian et al. (NeurIPS 2021) with their quirks; two groups only.
+- `RATIOS`, and their values `METRICS` (strict, the default): any number of groups.
+- `PUBLISHED_RATIOS`, and their values `PUBLISHED`: the formulas of Qian et al. (NeurIPS 2021) with their quirks; two
+  groups only.
 
 Every bias metric is 0 if the groups are treated alike; larger is less fair.
 
@@ -23,8 +25,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fitlib.metrics.counts import Cells, Counts, cells_of
+from fitlib.metrics.exact import Ratio, Values, mean_of
 
-Values = NDArray[np.float64]
 BIAS_METRICS = ("DP", "DI", "SPSF", "FPSF", "EOFP", "EOTP", "BA")
 READINGS = ("strict", "published")
 
@@ -42,74 +44,95 @@ def rate(part: ArrayLike, whole: ArrayLike) -> Values:
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
-def _gap(rates: Values, cells: Cells) -> Values:
-    """Return the largest difference of rates between groups that have rows; NaN if one of these rates is NaN."""
-    low, high = _extremes(rates, cells)
-    return _comparable(high - low, cells)
-
-
-def _extremes(rates: Values, cells: Cells) -> tuple[Values, Values]:
+def _defined(whole: Counts, cells: Cells) -> NDArray[np.bool_]:
+    """Return where at least two groups have rows, and each of these has a denominator above 0, (runs, classes)."""
     present = cells.size > 0
-    return np.where(present, rates, np.inf).min(axis=1), np.where(present, rates, -np.inf).max(axis=1)
+    return (present.sum(axis=1) >= 2) & (~present | (whole > 0)).all(axis=1)
 
 
-def _comparable(values: Values, cells: Cells) -> Values:
-    """Return the values (runs, classes), with NaN where fewer than two groups have rows."""
-    return np.where((cells.size > 0).sum(axis=1) >= 2, values, np.nan)
+def _extremes(part: Counts, whole: Counts) -> tuple[Counts, Counts, Counts]:
+    """Return the lowest and the highest of the groups' rates part / whole, and their common denominator.
+
+    (low part * high whole, high part * low whole, low whole * high whole), (runs, classes) each. Groups with whole 0
+    are left out. Rounded rates order the groups: divisions never reverse an order.
+    """
+    if part.shape[1] == 2:  # by far the most frequent case, and several times as fast
+        first, second = part[:, 0] * whole[:, 1], part[:, 1] * whole[:, 0]
+        return np.minimum(first, second), np.maximum(first, second), whole[:, 0] * whole[:, 1]
+    rates = rate(part, whole)
+    low = np.where(whole > 0, rates, np.inf).argmin(axis=1, keepdims=True)
+    high = np.where(whole > 0, rates, -np.inf).argmax(axis=1, keepdims=True)
+    (low_part, low_whole), (high_part, high_whole) = (
+        [np.take_along_axis(counts, group, axis=1)[:, 0] for counts in (part, whole)] for group in (low, high)
+    )
+    return low_part * high_whole, high_part * low_whole, low_whole * high_whole
 
 
-def _weighted_gap(part: Counts, whole: Counts, weight: Counts, cells: Cells) -> Values:
-    """Sum (weight / N) |pooled rate - group's rate| over groups; groups without rows contribute nothing."""
-    share = rate(weight, cells.size.sum(axis=1, keepdims=True))
-    pooled = rate(part.sum(axis=1, keepdims=True), whole.sum(axis=1, keepdims=True))
-    terms = share * np.abs(pooled - rate(part, whole))
-    return _comparable(np.where(cells.size > 0, terms, 0.0).sum(axis=1), cells)
+def _gap(part: Counts, whole: Counts, cells: Cells) -> Ratio:
+    """Return the largest difference of the rates part / whole between groups; undefined if one rate is."""
+    low, high, denominator = _extremes(part, whole)
+    return Ratio(high - low, np.where(_defined(whole, cells), denominator, 0))
 
 
-def demographic_parity(cells: Cells) -> Values:
+def demographic_parity(cells: Cells) -> Ratio:
     """DP: largest difference of the selection rates q_g / n_g between two groups."""
-    return _gap(rate(cells.selected, cells.size), cells)
+    return _gap(cells.selected, cells.size, cells)
 
 
-def disparate_impact(cells: Cells) -> Values:
-    """DI: 1 - smallest / largest selection rate; 1 if one group is never selected, NaN if none ever is."""
-    low, high = _extremes(rate(cells.selected, cells.size), cells)
-    return 1 - rate(_comparable(low, cells), high)
+def disparate_impact(cells: Cells) -> Ratio:
+    """DI: 1 - smallest / largest selection rate; 1 if one group is never selected, undefined if none ever is."""
+    low, high, _ = _extremes(cells.selected, cells.size)
+    return Ratio(high - low, np.where(_defined(cells.size, cells), high, 0))
 
 
-def statistical_parity_subgroup(cells: Cells) -> Values:
-    """SPSF: sum over groups of (n_g / N) |Q / N - q_g / n_g|, Q and N summed over groups."""
-    return _weighted_gap(cells.selected, cells.size, cells.size, cells)
+def statistical_parity_subgroup(cells: Cells) -> Ratio:
+    """SPSF: sum over groups of (n_g / N) |Q / N - q_g / n_g|, Q and N summed over groups.
+
+    As one ratio: sum of |Q n_g - q_g N| / N².
+    """
+    return _weighted_gap(cells.selected, cells.size, cells)
 
 
-def false_positive_subgroup(cells: Cells) -> Values:
-    """FPSF: sum over groups of (r_g / N) |F / R - f_g / r_g|; NaN if a group has no negatives.
+def false_positive_subgroup(cells: Cells) -> Ratio:
+    """FPSF: sum over groups of (r_g / N) |F / R - f_g / r_g|; undefined if a group has no negatives.
 
     f_g are the false positives among the group's r_g negatives, F and R their sums over groups. The weight is the joint
     share of "group g and truly not the class", as in the code of Qian et al.; their text has the group's share n_g / N
-    (quirk Q18).
+    (quirk Q18). As one ratio: sum of |F r_g - f_g R| / (N R).
     """
-    return _weighted_gap(cells.fp, cells.negatives, cells.negatives, cells)
+    return _weighted_gap(cells.fp, cells.negatives, cells)
 
 
-def equal_odds_false_positive(cells: Cells) -> Values:
-    """EOFP: largest difference of FP / negatives between two groups; NaN if a group has no negatives."""
-    return _gap(rate(cells.fp, cells.negatives), cells)
+def _weighted_gap(part: Counts, whole: Counts, cells: Cells) -> Ratio:
+    """Sum (whole_g / N) |pooled rate - group's rate| over groups; groups without rows contribute nothing."""
+    total_part, total_whole = part.sum(axis=1, keepdims=True), whole.sum(axis=1, keepdims=True)
+    gaps = np.abs(total_part * whole - part * total_whole).sum(axis=1)
+    denominator = cells.size.sum(axis=1) * total_whole[:, 0]
+    return Ratio(gaps, np.where(_defined(whole, cells), denominator, 0))
 
 
-def equal_odds_true_positive(cells: Cells) -> Values:
-    """EOTP: largest difference of TP / positives between two groups; NaN if a group has no positives."""
-    return _gap(rate(cells.tp, cells.positives), cells)
+def equal_odds_false_positive(cells: Cells) -> Ratio:
+    """EOFP: largest difference of FP / negatives between two groups; undefined if a group has no negatives."""
+    return _gap(cells.fp, cells.negatives, cells)
 
 
-def bias_amplification(cells: Cells) -> Values:
-    """BA: half the sum over groups of |q_g / Q - p_g / P|; NaN if no row is predicted, or truly, of the class."""
-    predicted = rate(cells.selected, cells.selected.sum(axis=1, keepdims=True))
-    true = rate(cells.positives, cells.positives.sum(axis=1, keepdims=True))
-    return _comparable(np.abs(predicted - true).sum(axis=1) / 2, cells)
+def equal_odds_true_positive(cells: Cells) -> Ratio:
+    """EOTP: largest difference of TP / positives between two groups; undefined if a group has no positives."""
+    return _gap(cells.tp, cells.positives, cells)
 
 
-METRICS: dict[str, Callable[[Cells], Values]] = {
+def bias_amplification(cells: Cells) -> Ratio:
+    """BA: half the sum over groups of |q_g / Q - p_g / P|; undefined if no row is predicted, or truly, of the class.
+
+    As one ratio: sum of |q_g P - p_g Q| / (2 P Q).
+    """
+    q, p = cells.selected, cells.positives
+    predicted, true = q.sum(axis=1, keepdims=True), p.sum(axis=1, keepdims=True)
+    compared = (cells.size > 0).sum(axis=1) >= 2
+    return Ratio(np.abs(q * true - p * predicted).sum(axis=1), np.where(compared, 2 * (predicted * true)[:, 0], 0))
+
+
+RATIOS: dict[str, Callable[[Cells], Ratio]] = {
     "DP": demographic_parity,
     "DI": disparate_impact,
     "SPSF": statistical_parity_subgroup,
@@ -118,70 +141,78 @@ METRICS: dict[str, Callable[[Cells], Values]] = {
     "EOTP": equal_odds_true_positive,
     "BA": bias_amplification,
 }
-"""Strict reading: name -> function of `Cells` that returns (runs, classes), NaN = undefined.
+"""Strict reading: name -> function of `Cells` that returns the exact ratios (runs, classes).
 
 Groups without rows are left out of the comparison; with fewer than two other groups every metric is undefined."""
+
+
+def _values_of(ratios: Callable[[Cells], Ratio]) -> Callable[[Cells], Values]:
+    return lambda cells: ratios(cells).values()
+
+
+METRICS: dict[str, Callable[[Cells], Values]] = {name: _values_of(ratios) for name, ratios in RATIOS.items()}
+"""The nearest doubles of `RATIOS`: name -> function of `Cells` that returns (runs, classes), NaN = undefined."""
 
 
 # Published reading: what the code of Qian et al. computes, including its values where a denominator is zero
 
 
-def _pair(values: NDArray) -> tuple[NDArray, NDArray]:
-    if values.shape[1] != 2:
-        raise ValueError(f"the published reading compares exactly two groups, not {values.shape[1]}")
-    return values[:, 0], values[:, 1]
+def _pair(part: Counts, whole: Counts) -> tuple[Counts, Counts, Counts]:
+    """Return both groups' rates part / whole over a common denominator, and that; the rate of an empty group is 0."""
+    if part.shape[1] != 2:
+        raise ValueError(f"the published reading compares exactly two groups, not {part.shape[1]}")
+    whole = np.maximum(whole, 1)
+    return part[:, 0] * whole[:, 1], part[:, 1] * whole[:, 0], whole[:, 0] * whole[:, 1]
 
 
-def _quotient(part: NDArray, whole: NDArray) -> Values:
-    return np.nan_to_num(rate(part, whole))
-
-
-def published_dp(cells: Cells) -> Values:
+def published_dp(cells: Cells) -> Ratio:
     """|q_0 / n_0 - q_1 / n_1|; the rate of an empty group is 0."""
-    first, second = _pair(_quotient(cells.selected, cells.size))
-    return np.abs(first - second)
+    first, second, whole = _pair(cells.selected, cells.size)
+    return Ratio(np.abs(first - second), whole)
 
 
-def published_di(cells: Cells) -> Values:
+def published_di(cells: Cells) -> Ratio:
     """1 - min(a / b, b / a); a quotient by zero counts as 0, so the value is 1 also if nobody is selected (Q5)."""
-    first, second = _pair(_quotient(cells.selected, cells.size))
-    return 1 - np.minimum(_quotient(first, second), _quotient(second, first))
+    first, second, _ = _pair(cells.selected, cells.size)
+    largest = np.maximum(first, second)
+    return Ratio(np.where(largest > 0, np.abs(first - second), 1), np.maximum(largest, 1))
 
 
-def published_spsf(cells: Cells) -> Values:
+def published_spsf(cells: Cells) -> Ratio:
     """SPSF as in the strict reading, for two groups."""
-    _pair(cells.size)
+    _pair(cells.selected, cells.size)
     return statistical_parity_subgroup(cells)
 
 
-def published_fpsf(cells: Cells) -> Values:
+def published_fpsf(cells: Cells) -> Ratio:
     """FPSF as in the strict reading, for two groups, with joint shares as weights (Q18)."""
-    _pair(cells.size)
+    _pair(cells.selected, cells.size)
     return false_positive_subgroup(cells)
 
 
-def published_eofp(cells: Cells) -> Values:
+def published_eofp(cells: Cells) -> Ratio:
     """|FPR_0 - FPR_1|; 0 wherever FPR_1 is 0 (Q4)."""
-    first, second = _pair(_quotient(cells.fp, cells.negatives))
-    return np.where(second == 0, 0.0, np.abs(first - second))
+    first, second, whole = _pair(cells.fp, cells.negatives)
+    return Ratio(np.where(second == 0, 0, np.abs(first - second)), whole)
 
 
-def published_eotp(cells: Cells) -> Values:
+def published_eotp(cells: Cells) -> Ratio:
     """|TPR_0 - TPR_1|; 0 wherever TPR_1 is 0, also where group 1 has no positives (Q4)."""
-    first, second = _pair(_quotient(cells.tp, cells.positives))
-    return np.where(second == 0, 0.0, np.abs(first - second))
+    first, second, whole = _pair(cells.tp, cells.positives)
+    return Ratio(np.where(second == 0, 0, np.abs(first - second)), whole)
 
 
-def published_ba(cells: Cells) -> Values:
+def published_ba(cells: Cells) -> Ratio:
     """|q_0 / Q - p_0 / P|; undefined classes are skipped, so that later ones move up and zeros fill the end (Q6)."""
-    _pair(cells.size)
-    values = bias_amplification(cells)
-    undefined = np.isnan(values)
+    _pair(cells.selected, cells.size)
+    part, whole = bias_amplification(cells)
+    undefined = whole == 0
     defined_first = np.argsort(undefined, axis=1, kind="stable")
-    return np.take_along_axis(np.where(undefined, 0.0, values), defined_first, axis=1)
+    filled = np.where(undefined, 0, part), np.where(undefined, 1, whole)
+    return Ratio(*(np.take_along_axis(counts, defined_first, axis=1) for counts in filled))
 
 
-PUBLISHED: dict[str, Callable[[Cells], Values]] = {
+PUBLISHED_RATIOS: dict[str, Callable[[Cells], Ratio]] = {
     "DP": published_dp,
     "DI": published_di,
     "SPSF": published_spsf,
@@ -190,7 +221,12 @@ PUBLISHED: dict[str, Callable[[Cells], Values]] = {
     "EOTP": published_eotp,
     "BA": published_ba,
 }
-"""Published reading (quirks Q4, Q5, Q6, Q18): as `METRICS`, for exactly two groups; ValueError otherwise."""
+"""Published reading (quirks Q4, Q5, Q6, Q18): as `RATIOS`, for exactly two groups; ValueError otherwise."""
+
+PUBLISHED: dict[str, Callable[[Cells], Values]] = {
+    name: _values_of(ratios) for name, ratios in PUBLISHED_RATIOS.items()
+}
+"""The values of `PUBLISHED_RATIOS`."""
 
 
 # Over classes
@@ -200,6 +236,7 @@ def overall(values: Values, reading: str = "strict") -> tuple[Values, Counts]:
     """Return the mean over the classes of values (runs, classes) and the number of undefined ones; both (runs,).
 
     Strict: over the defined classes, NaN if there is none. Published: over all, so that one NaN makes the mean NaN.
+    The mean is that of rounded values; `overall_ratio` is exact.
 
     >>> mean, n_undefined = overall(np.array([[0.1, 0.3, np.nan]]))
     >>> mean.round(3).tolist(), n_undefined.tolist()
@@ -212,6 +249,20 @@ def overall(values: Values, reading: str = "strict") -> tuple[Values, Counts]:
     return rate(total, (~undefined).sum(axis=1)), undefined.sum(axis=1)
 
 
+def overall_ratio(ratios: Ratio, reading: str = "strict") -> tuple[Values, Values]:
+    """Return the `overall` values of ratios (runs, classes), as nearest doubles and remainders; (runs,) each.
+
+    Means of equal exact value are equal doubles, whatever the classes that contribute to them.
+
+    >>> gaps = Ratio(np.array([[1, 2, 3, 0], [3, 2, 1, 0]]), np.array([[10, 10, 10, 0]] * 2))  # the last is undefined
+    >>> overall_ratio(gaps)[0].tolist(), overall(gaps.values())[0].tolist()
+    ([0.2, 0.2], [0.20000000000000004, 0.19999999999999998])
+    """
+    values = ratios.values()
+    counted = np.ones(values.shape, dtype=bool) if reading == "published" else ratios.whole > 0
+    return mean_of(values, ratios.remainders(values), counted)
+
+
 # Accuracy
 
 
@@ -220,14 +271,13 @@ def group_accuracy(counts: Counts, multilabel: bool = False) -> Values:
 
     Multi-class: rows whose class is right. Multi-label: cells (row, label) that are right.
     """
-    right, total = _right_and_total(counts, multilabel)
-    return rate(right, total)
+    return Ratio(*_right_and_total(counts, multilabel)).values()
 
 
 def accuracy(counts: Counts, multilabel: bool = False) -> Values:
     """Return the share of right predictions over all groups together (runs,); see `group_accuracy`."""
     right, total = _right_and_total(counts, multilabel)
-    return rate(right.sum(axis=1), total.sum(axis=1))
+    return Ratio(right.sum(axis=1), total.sum(axis=1)).values()
 
 
 def _right_and_total(counts: Counts, multilabel: bool) -> tuple[Counts, Counts]:

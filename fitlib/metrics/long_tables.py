@@ -6,14 +6,24 @@ pandas is imported where a table is built, so that the numbers can be computed w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fitlib.metrics.bias_metrics import METRICS, PUBLISHED, READINGS, Values, accuracy, group_accuracy, overall, rate
+from fitlib.metrics.bias_metrics import (
+    PUBLISHED_RATIOS,
+    RATIOS,
+    READINGS,
+    accuracy,
+    group_accuracy,
+    overall,
+    overall_ratio,
+    rate,
+)
 from fitlib.metrics.chance_level import chance_levels
 from fitlib.metrics.counts import Counts, cells_of, count, label_votes, votes
+from fitlib.metrics.exact import Values
 from fitlib.metrics.individuals import RESAMPLES, individual_rows
 from fitlib.metrics.testset import contributions, smallest_denominators
 from fitlib.metrics.threshold_sweep import threshold_rows
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
 
 LONG_COLUMNS = (
     "technique", "arm", "seed", "run", "reading", "attribute", "metric", "target", "group", "value", "n_undefined",
+    "remainder",
 )  # fmt: skip
 PERSON_COLUMNS = (
     "technique", "arm", "seed", "attribute", "quantity", "metric", "target", "group", "at", "value", "low", "high",
@@ -78,21 +89,25 @@ def metrics_table(
 
     counts: `confusion` or (multilabel) `label_counts` of these runs. Columns: technique, arm, seed, run, reading,
     attribute, metric, target (class, null = overall), group (null but for per-group accuracy), value (NaN = undefined),
-    n_undefined (how many of the values behind this one are undefined: of all classes in an overall row, else 0 or 1).
+    n_undefined (how many of the values behind this one are undefined: of all classes in an overall row, else 0 or 1),
+    remainder (what the exact ratio of counts exceeds its nearest double, the value, by).
 
     Rows: run by run; in each run reading by reading, metric by metric, overall before the classes; then (reading
     "strict") accuracy overall and by group. With more than two groups the published reading is left out.
     """
     parts = [_bias_part(reading, counts, multilabel) for reading in readings if _applies(reading, counts)]
     parts.append(_accuracy_part(counts, multilabel))
-    header = [row for part in parts for row in part[0]]
-    values = np.concatenate([part[1] for part in parts], axis=1)
-    undefined = np.concatenate([part[2] for part in parts], axis=1)
+    header = [row for part in parts for row in part.header]
+    columns = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in _Part._fields[1:])
     run = np.repeat(np.asarray(runs, dtype=np.int64), len(header))
-    return _frame(_keys(technique, arm, seed, run, attribute), header, values, undefined)
+    return _frame(_keys(technique, arm, seed, run, attribute), header, *columns)
 
 
-_Part = tuple[list[tuple[str, str, int, int]], Values, Counts]  # (reading, metric, target, group), (runs, rows) twice
+class _Part(NamedTuple):
+    header: list[tuple[str, str, int, int]]  # reading, metric, target, group
+    values: Values  # (runs, rows), like the others
+    remainders: Values
+    undefined: Counts
 
 
 def _applies(reading: str, counts: Counts) -> bool:
@@ -101,25 +116,32 @@ def _applies(reading: str, counts: Counts) -> bool:
 
 def _bias_part(reading: str, counts: Counts, multilabel: bool) -> _Part:
     cells = cells_of(counts, multilabel)
-    header, values, undefined = [], [], []
-    for name, metric in {"strict": METRICS, "published": PUBLISHED}[reading].items():
-        by_class = metric(cells)
-        mean, n_undefined = overall(by_class, reading)
+    header, values, remainders, undefined = [], [], [], []
+    for name, metric in {"strict": RATIOS, "published": PUBLISHED_RATIOS}[reading].items():
+        ratios = metric(cells)
+        by_class, missing = ratios.values(), ratios.whole == 0
+        mean, rest = overall_ratio(ratios, reading)
         header += [(reading, name, target, MISSING) for target in (MISSING, *range(by_class.shape[1]))]
         values += [mean[:, None], by_class]
-        undefined += [n_undefined[:, None], np.isnan(by_class)]
-    return header, np.concatenate(values, axis=1), np.concatenate(undefined, axis=1)
+        remainders += [rest[:, None], ratios.remainders(by_class)]
+        undefined += [missing.sum(axis=1)[:, None], missing]
+    return _Part(header, *(np.concatenate(columns, axis=1) for columns in (values, remainders, undefined)))
 
 
 def _accuracy_part(counts: Counts, multilabel: bool) -> _Part:
     by_group = group_accuracy(counts, multilabel)
     header = [("strict", "accuracy", MISSING, group) for group in (MISSING, *range(by_group.shape[1]))]
     values = np.column_stack([accuracy(counts, multilabel), by_group])
-    return header, values, np.isnan(values)
+    # Nothing is averaged over accuracies, so that their remainders are not needed.
+    return _Part(header, values, np.where(np.isnan(values), np.nan, 0.0), np.isnan(values))
 
 
 def _frame(
-    keys: dict[str, object], header: list[tuple[str, str, int, int]], values: Values, undefined: Counts
+    keys: dict[str, object],
+    header: list[tuple[str, str, int, int]],
+    values: Values,
+    remainders: Values,
+    undefined: Counts,
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -133,6 +155,7 @@ def _frame(
         "group": _nullable(np.tile(group, n_runs)),
         "value": values.ravel(),
         "n_undefined": _nullable(undefined.ravel().astype(np.int64)),
+        "remainder": remainders.ravel(),
     }
     return pd.DataFrame(columns)[list(LONG_COLUMNS)]
 

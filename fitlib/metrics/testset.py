@@ -188,7 +188,7 @@ class RunCovariance:
 
 
 def _difference(cells: Cells, metric: str, signed: SignedDifferences) -> Values:
-    rates = RATES[metric](cells)
+    rates = RATES[metric](cells).values()
     return rate_of(rates, signed.lower) - rate_of(rates, signed.higher)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fitlib.metrics.bias_metrics import PUBLISHED, overall
+from fitlib.metrics.bias_metrics import PUBLISHED_RATIOS, overall_ratio
 from fitlib.metrics.counts import Cells
 from fitlib.paper.study import RUNS, TASKS, StudyNumbers
 
@@ -18,15 +18,16 @@ GROUP = 400  # rows of each group
 
 def simulate(rng: np.random.Generator) -> StudyNumbers:
     """Draw numbers for all 27 techniques in the shapes of `study.read`, with fewer classes."""
-    per_class, performance = {}, {}
+    ratios, performance = {}, {}
     for task in TASKS.values():
         truth = rng.integers(4, GROUP // CLASSES[task.name] + 4, size=(1, 2, CLASSES[task.name]))
         rates = rng.uniform(0.5, 0.9, size=truth.shape)
         for technique in task.techniques:
             cells = _cells(truth, rates, rng, constant=technique == "N-Base")
-            per_class[technique] = {metric: compute(cells) for metric, compute in PUBLISHED.items()}
+            ratios[technique] = {metric: compute(cells) for metric, compute in PUBLISHED_RATIOS.items()}
             performance[technique] = task.scale * _performance(rng, constant=technique == "N-Base")
-    everything = {t: {m: overall(v, "published")[0] for m, v in values.items()} for t, values in per_class.items()}
+    everything = {t: {m: overall_ratio(v, "published")[0] for m, v in found.items()} for t, found in ratios.items()}
+    per_class = {t: {m: v.values() for m, v in found.items()} for t, found in ratios.items()}
     return StudyNumbers(everything, per_class, performance)
 
 

@@ -149,7 +149,7 @@ def _spreads(
     common = ~np.isnan(np.concatenate([of_arm.classes for _, of_arm in present])).any(axis=0)
     for arm, of_arm in present:
         whole = metric == "accuracy"  # accuracy is one value per run, not a mean over classes
-        values = of_arm.overall if whole else of_arm.classes[:, common].mean(axis=1) if common.any() else np.empty(0)
+        values = of_arm.overall if whole else of_arm.mean_over(common) if common.any() else np.empty(0)
         for hardware, runs in _by_hardware(technique, arm, evidence).items():
             rows = np.flatnonzero(np.isin(of_arm.runs, [int(r["run"]) for r in runs])) if runs else slice(None)
             selected = values[rows] if values.size else values  # no class in common: no values of any run

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.exact import mean_of
 from fitlib.statistics import estimates as st
 from fitlib.statistics import leave_one_out, permutation, power
 from fitlib.statistics import risk as risks
@@ -64,21 +65,33 @@ def pairs_of(
 class MetricValues:
     """Values of one metric of one technique in one arm.
 
-    ``runs`` (runs,): run numbers; ``classes`` (runs, classes): NaN where undefined; ``overall`` (runs,).
+    ``runs`` (runs,): run numbers; ``classes`` (runs, classes): NaN where undefined; ``overall`` (runs,);
+    ``remainders`` (runs, classes): what the exact values of the classes exceed their doubles by.
     """
 
     runs: np.ndarray
     classes: np.ndarray
     overall: np.ndarray
+    remainders: np.ndarray
 
     def at(self, runs: np.ndarray) -> "MetricValues":
         """Return the values of these run numbers only."""
         rows = np.flatnonzero(np.isin(self.runs, runs))
-        return MetricValues(self.runs[rows], self.classes[rows], self.overall[rows])
+        return MetricValues(self.runs[rows], self.classes[rows], self.overall[rows], self.remainders[rows])
+
+    def mean_over(self, classes: np.ndarray) -> np.ndarray:
+        """Return the mean over these classes, bool (classes,), of every run: equal exact means are equal doubles.
+
+        NaN without any class.
+        """
+        if not self.classes.size:
+            return np.full(len(self.classes), np.nan)
+        counted = np.broadcast_to(classes, self.classes.shape)
+        return mean_of(self.classes, self.remainders, counted)[0]
 
 
 _Key = tuple[int, int, int, int]
-_NO_RUNS = MetricValues(np.empty(0, dtype=np.int64), np.empty((0, 0)), np.empty(0))
+_NO_RUNS = MetricValues(np.empty(0, dtype=np.int64), np.empty((0, 0)), np.empty(0), np.empty((0, 0)))
 
 
 @dataclass(frozen=True)
@@ -115,7 +128,7 @@ class Pair:
             return self.b.overall, self.t.overall
         if not (self.common.any() and self.b.runs.size and self.t.runs.size):
             return np.empty(0), np.empty(0)
-        return self.b.classes[:, self.common].mean(axis=1), self.t.classes[:, self.common].mean(axis=1)
+        return self.b.mean_over(self.common), self.t.mean_over(self.common)
 
     def verdict(self, computed: str) -> str:
         """Return the verdict computed, "not FIT" where the runs are not FIT, and none for accuracy."""
@@ -134,10 +147,11 @@ def values_by_key(series: Series) -> dict[_Key, MetricValues]:
     starts = np.flatnonzero(np.r_[True, (names[rows][1:] != names[rows][:-1]).any(axis=1)]) if rows.size else rows
     for part in np.split(rows, starts[1:]) if rows.size else []:
         n = int(series.counts[part[0]])
-        classes = series.values[part[keys["target"][part] >= 0], :n].T
+        of_classes = part[keys["target"][part] >= 0]
+        classes, remainders = series.values[of_classes, :n].T, series.remainders[of_classes, :n].T
         overall = series.values[part[keys["target"][part] == -1], :n]
         by_key[tuple(names[part[0]].tolist())] = MetricValues(
-            series.runs[part[0], :n], classes, overall[0] if len(overall) else np.full(n, np.nan)
+            series.runs[part[0], :n], classes, overall[0] if len(overall) else np.full(n, np.nan), remainders
         )
     return by_key
 
@@ -195,7 +209,7 @@ def _comparison_row(pair: Pair, plan: Json) -> Json:
         return row | {"verdict": pair.verdict("not estimable"), "note": _why_not(pair)}
     row |= {"mean_baseline": float(st.means(b)), "mean_technique": float(st.means(t))}
     row |= {"sd_baseline": float(st.sds(b)), "sd_technique": float(st.sds(t))} | _class_bounds(pair)
-    row["sd_difference"] = float(st.sds(t - b)) if pair.paired else np.nan
+    row["sd_difference"] = float(st.sds(st.run_differences(b, t))) if pair.paired else np.nan
     row["difference"] = row["mean_technique"] - row["mean_baseline"]
     if pair.bit_identical or pair.fit == "no":  # neither enters a test
         return row | {"verdict": pair.verdict("not estimable")}

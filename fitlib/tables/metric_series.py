@@ -50,6 +50,7 @@ class Series:
     values: np.ndarray  # (rows, runs), NaN where undefined or where a technique has fewer runs
     runs: np.ndarray  # (rows, runs), run numbers, -1 where a technique has fewer runs
     undefined: np.ndarray  # (rows,), the most undefined classes in one run
+    remainders: np.ndarray  # (rows, runs), what the exact values exceed `values` by; 0 where not recorded
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -80,8 +81,11 @@ def _side_by_side(keys: dict[str, np.ndarray], first: np.ndarray, run: np.ndarra
     shape = (starts.size, int(column.max()) + 1 if run.size else 0)
     values, numbers = np.full(shape, np.nan), np.full(shape, -1, dtype=np.int64)
     values[row, column], numbers[row, column] = chosen["value"].to_numpy(np.float64), run
-    undefined = _integers(chosen["n_undefined"], 0)
-    return Series(keys, values, numbers, np.maximum.reduceat(undefined, starts) if run.size else undefined)
+    undefined, remainders = _integers(chosen["n_undefined"], 0), np.zeros(shape)
+    if "remainder" in chosen:  # absent from metrics of an earlier version
+        remainders[row, column] = chosen["remainder"].to_numpy(np.float64)
+    most = np.maximum.reduceat(undefined, starts) if run.size else undefined
+    return Series(keys, values, numbers, most, remainders)
 
 
 def _declared(metrics: pd.DataFrame, plan: Json) -> pd.DataFrame:

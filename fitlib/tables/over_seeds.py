@@ -99,7 +99,7 @@ class _Comparison:
         """Return the overall values of baseline and technique at one seed, (runs,) each."""
         if self.metric == "accuracy":
             return pair.b.overall, pair.t.overall
-        return pair.b.classes[:, self.common].mean(axis=1), pair.t.classes[:, self.common].mean(axis=1)
+        return pair.b.mean_over(self.common), pair.t.mean_over(self.common)
 
     @cached_property
     def samples(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -153,7 +153,7 @@ def _row(one: _Comparison, plan: Json) -> Json:
         return row | {"verdict": _verdict(one, "not estimable"), "note": join_notes(EVERYWHERE_IDENTICAL, row["note"])}
     row |= {"low": interval.low, "high": interval.high}
     row |= {"p": p.p, "p_signed_rank": ranks.p, "p_signed_rank_smallest": ranks.smallest_p}
-    row["sd_difference"] = float(st.sds(nested_design.seed_means(t) - nested_design.seed_means(b)))
+    row["sd_difference"] = float(st.sds(st.run_differences(*map(nested_design.seed_means, (b, t)))))
     row["verdict"] = _verdict(one, nested_design.verdict_over_seeds(b, t, plan["analysis"]["smallest_effect"]))
     shares = [nested_design.components(x) for x in (b, t)]
     row |= _component_columns(shares[0], "baseline") | _component_columns(shares[1], "technique")
@@ -241,7 +241,7 @@ def _describe(b: np.ndarray, t: np.ndarray, paired: bool) -> Json:
     row |= {"sd_baseline": float(st.sds(b)), "sd_technique": float(st.sds(t))}
     row["difference"] = row["mean_technique"] - row["mean_baseline"]
     if paired:
-        row["standard_error"] = float(st.sds(t - b)) / b.size**0.5
+        row["standard_error"] = float(st.sds(st.run_differences(b, t))) / b.size**0.5
     else:
         row["standard_error"] = float(np.hypot(row["sd_baseline"] / b.size**0.5, row["sd_technique"] / t.size**0.5))
     return row

@@ -190,19 +190,13 @@ def _candidates(
     for technique in members:
         name = technique["technique"]
         runs, table = biases[name].runs, votes.get(name, pd.DataFrame())
-        bias = _mean_over(biases[name].classes, common)
+        bias = biases[name].mean_over(common)
         why = excluded[name] or (
             "" if np.isfinite(bias).all() else "no class is defined in every run of all techniques"
         )
         churn = mean_churn(table, arm["arm"], runs.size)
         points.append(Point(name, technique["training"], runs, accuracies[name].overall, bias, churn, why))
     return Candidates(root, arm, pairs[0].attribute, pairs[0].metric, int(common.sum()), tuple(points))
-
-
-def _mean_over(classes: np.ndarray, common: np.ndarray) -> np.ndarray:
-    if not common.any() or not classes.size:
-        return np.full(len(classes), np.nan)
-    return classes[:, common].mean(axis=1)
 
 
 def _why_excluded(technique: Json, arm: Json, findings: Findings, values: MetricValues) -> str:

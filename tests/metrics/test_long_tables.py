@@ -2,7 +2,15 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from fitlib.metrics import long_tables
-from fitlib.metrics.bias_metrics import BIAS_METRICS, METRICS, PUBLISHED, accuracy, group_accuracy, overall
+from fitlib.metrics.bias_metrics import (
+    BIAS_METRICS,
+    PUBLISHED_RATIOS,
+    RATIOS,
+    accuracy,
+    group_accuracy,
+    overall,
+    overall_ratio,
+)
 from fitlib.metrics.chance_level import chance_levels
 from fitlib.metrics.counts import confusion, label_counts, one_vs_rest
 from fitlib.metrics.long_tables import (
@@ -35,11 +43,11 @@ def test_long_table_holds_every_value_in_its_place():
     assert set(table["technique"]) == {"S-Base"} and set(table["seed"]) == {7} and set(table["arm"]) == {"ulp"}
     assert table["run"].unique().tolist() == [0, 1, 2, 5]
     case = one_vs_rest(counts)
-    for reading, functions in {"strict": METRICS, "published": PUBLISHED}.items():
+    for reading, functions in {"strict": RATIOS, "published": PUBLISHED_RATIOS}.items():
         for name, metric in functions.items():
             key = {"run": 5, "reading": reading, "metric": name}
-            assert value_of(table, target=4, **key)["value"] == metric(case)[3, 4]
-            assert value_of(table, target=None, **key)["value"] == overall(metric(case), reading)[0][3]
+            assert value_of(table, target=4, **key)["value"] == metric(case).values()[3, 4]
+            assert value_of(table, target=None, **key)["value"] == overall_ratio(metric(case), reading)[0][3]
     key = {"run": 1, "metric": "accuracy", "target": None}
     assert value_of(table, group=None, **key)["value"] == accuracy(counts)[1]
     assert value_of(table, group=1, **key)["value"] == group_accuracy(counts)[1, 1]

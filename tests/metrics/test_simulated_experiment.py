@@ -8,7 +8,7 @@ import papermill
 import pyarrow.parquet as pq
 import pytest
 
-from fitlib.metrics.bias_metrics import BIAS_METRICS, PUBLISHED, overall
+from fitlib.metrics.bias_metrics import BIAS_METRICS, PUBLISHED_RATIOS, overall_ratio
 from fitlib.metrics.counts import count, one_vs_rest
 from fitlib.metrics.long_tables import counts_array
 from fitlib.metrics.simulated_experiment import TECHNIQUES, arms_of, write_example, write_metrics, write_technique
@@ -119,7 +119,7 @@ def test_counts_metrics_and_votes_follow_from_the_predictions(example):
     assert np.array_equal(counts_array(read(example, "Mitigated", "counts"), 10, 2)[1], counts)
     table = read(example, "Mitigated", "metrics")
     rows = table[(table.metric == "BA") & (table.reading == "published") & table.target.isna()]
-    assert np.array_equal(rows.value, overall(PUBLISHED["BA"](one_vs_rest(counts)))[0])
+    assert np.array_equal(rows.value, overall_ratio(PUBLISHED_RATIOS["BA"](one_vs_rest(counts)))[0])
     votes = read(example, "Mitigated", "votes")
     assert votes.groupby("idx").votes.sum().eq(4).all()
     right = votes[votes["class"] == votes.ground_truth].votes.sum()
