@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fitlib.cli.arguments import add_command, names
 from fitlib.cli.summary import print_summary
+from fitlib.errors import InputError
 
 if TYPE_CHECKING:
     from fitlib.cli.arguments import Commands
@@ -29,9 +30,11 @@ def add_commands(commands: Commands) -> None:
         "--classes", type=names, metavar="A,B", help="all classes, if some never occur in the ground truth"
     )
     sub.add_argument("--cross", action="append", type=names, metavar="A,B", help="also compare the groups of A and B")
-    sub.add_argument(
-        "--smallest-effect", type=float, default=0.01, metavar="D", help="the smallest difference that matters (0.01)"
+    text = (
+        'the smallest difference that matters: 0.01 (default), a share of the baseline\'s mean as "10 %%", or DP=0.02'
     )
+    sub.add_argument("--smallest-effect", action="append", metavar="[METRIC=]D", help=text)
+    sub.add_argument("--primary", metavar="METRIC", help="the metric that decides (default: all metrics together)")
     sub.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the tests (0.05)")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/<name of DIR>)")
 
@@ -42,8 +45,10 @@ def analyze(options: argparse.Namespace) -> int:
     from fitlib.experiment.schema import Analysis, validated
     from fitlib.storage.paths import ExperimentPaths
 
-    fields = ("smallest_effect", "alpha", "cross")
-    analysis = validated(Analysis, {name: getattr(options, name) for name in fields}, "analyze")
+    fields = {"alpha": options.alpha, "cross": options.cross, "primary": options.primary}
+    if options.smallest_effect:
+        fields["smallest_effect"] = smallest_effects(options.smallest_effect)
+    analysis = validated(Analysis, fields, "analyze")
     # imported only now: a wrong value is reported without waiting for pandas
     from fitlib.ingest.analyze import analyze
     from fitlib.ingest.column_roles import parse_column_roles
@@ -57,3 +62,26 @@ def analyze(options: argparse.Namespace) -> int:
     outcome = analyze(options.folder, options.baseline, out, analysis, os.cpu_count() or 1, progress, choices)
     progress.close()
     return print_summary(options.outputs, ExperimentPaths(out), outcome)
+
+
+def smallest_effects(texts: list[str]) -> float | str | dict[str, float | str]:
+    """Return what `--smallest-effect` declares, once for all metrics or as METRIC=D for single ones.
+
+    >>> smallest_effects(["0.02"]), smallest_effects(["DP=0.02", "DI=10 %"])
+    (0.02, {'DP': 0.02, 'DI': '10 %'})
+    """
+    pairs = [text.rpartition("=") for text in texts]
+    values = {metric: _number_or_text(value) for metric, _, value in pairs}
+    if "" in values and len(texts) > 1:
+        remedy = "give D once for all metrics, or METRIC=D for each"
+        raise InputError(
+            "analyze", "--smallest-effect", " ".join(texts), "a number without a metric beside others", remedy
+        )
+    return values.get("", values)
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from fitlib.errors import InputError, did_you_mean
 from fitlib.experiment.custom_fields import CustomFields
+from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.smallest_effects import DEFAULT, Declared, check
 from fitlib.options import Options
 
 # Steps of a union in pydantic's error locations.
@@ -17,19 +19,39 @@ BRANCH = re.compile(r"str|int|float|bool|constrained-int|(dict|list|union)\[.*")
 SEEDS = 2**31  # exclusive upper bound of seeds: every generator accepts them
 
 
+def _checked_effect(value: Declared) -> Declared:
+    check(value)
+    return value
+
+
 class Analysis(Options):
     """How the runs are analysed; declared before the first run."""
 
     # The favourable class, by number or name: the four-fifths rule is applied only where it is declared.
     favourable: Annotated[int, Field(ge=0)] | str | None = None
-    smallest_effect: float = Field(default=0.01, gt=0)  # δ: a difference of means below it does not matter
+    # δ: a difference of means below it does not matter. A number, a share of the baseline's mean, or one per metric.
+    smallest_effect: Annotated[float | str | dict[str, float | str], AfterValidator(_checked_effect)] = DEFAULT
     alpha: float = Field(default=0.05, gt=0, lt=1)
+    primary: str | None = None  # the metric that decides; null: every verdict holds together with all others
     family: list[str] | None = None  # metrics that the correction covers; null: all
     min_group: int = Field(default=30, ge=1)
     protocol: Literal["fitlib", "paper"] = "fitlib"  # paper: the study's tables are written as well
     reading: Literal["strict", "published"] = "strict"
     looks: list[int] | None = None  # numbers of runs at which a sequential analysis looks at the results
     cross: list[list[str]] | None = None  # protected attributes to cross, as [[sex, race]]
+
+    @field_validator("primary")
+    @classmethod
+    def _known(cls, primary: str | None) -> str | None:
+        if primary is not None and primary not in BIAS_METRICS:
+            raise ValueError(f"unknown bias metric; known: {', '.join(BIAS_METRICS)}")
+        return primary
+
+    @model_validator(mode="after")
+    def _primary_in_family(self) -> Analysis:
+        if self.primary is not None and self.family is not None and self.primary not in self.family:
+            raise ValueError(f"primary = {self.primary}: not in the family {', '.join(self.family)}")
+        return self
 
 
 class TechniqueFields(CustomFields):

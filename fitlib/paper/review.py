@@ -23,6 +23,7 @@ from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.paper.strict_reading import Strict, Values, over_common_classes, strict_values
 from fitlib.statistics import estimates as st
 from fitlib.statistics import significance as sig
+from fitlib.statistics import verdicts
 from fitlib.statistics.paper_protocol import (
     ALPHA,
     accuracy_frame,
@@ -116,7 +117,7 @@ def _row(review: Review, row: Json) -> Json:
     keys |= {"smallest_effect": review.smallest_effect}
     if not b.size:
         return keys | {"verdict": "not estimable", "note": "no class is defined in every run of both"}
-    difference, verdict = st.welch(b, t), st.verdict(b, t, review.smallest_effect)
+    difference, verdict = st.welch(b, t), verdicts.verdict(b, t, review.smallest_effect)
     found: Json = {"difference": difference.value, "difference_low": difference.low, "difference_high": difference.high}
     found |= {"verdict": verdict, "p_exact": sig.mann_whitney_exact(b, t).p, **_raw_variance(b, t)}
     agrees = {

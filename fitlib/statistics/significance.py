@@ -198,25 +198,27 @@ def benjamini_yekutieli(p: ArrayLike) -> np.ndarray:
 
 
 def redundant_metrics(*values: Mapping[str, np.ndarray], tolerance: float = 1e-9) -> dict[str, str]:
-    """Find metrics that repeat an earlier one: proportional to it in all runs of all techniques.
+    """Find metrics that repeat a larger one: proportional to it in all runs of all techniques.
 
     ``values``: for each protected attribute metric -> overall values, all of one shape, NaN where undefined (then at
-    the same places in both). A metric repeats another only if it does so in every attribute; the constant may differ
-    between attributes. ``tolerance`` is relative to the largest value. Returns metric -> the first metric that it is
-    proportional to.
+    the same places in both). A metric repeats another only if it does so in every attribute in which both have values;
+    the constant may differ between attributes. ``tolerance`` is relative to the largest value. The member of a
+    proportional set that represents it has values in most attributes, and is the largest of these on average, so that
+    one smallest effect misses no difference; of equal ones it is the first. Returns metric -> its representative.
 
-    >>> redundant_metrics({"DP": np.array([0.1, 0.3]), "DI": np.array([0.2, 0.5]), "SPSF": np.array([0.05, 0.15])})
-    {'SPSF': 'DP'}
+    >>> found = {"DP": np.array([0.1, 0.3]), "DI": np.array([0.2, 0.5]), "SPSF": np.array([0.05, 0.15])}
+    >>> redundant_metrics(found), redundant_metrics(found | {"EOTP": 4 * found["SPSF"]})
+    ({'SPSF': 'DP'}, {'DP': 'EOTP', 'SPSF': 'EOTP'})
     """
-    repeated: dict[str, str] = {}
-    distinct: list[str] = []
+    sets: list[list[str]] = []
     for metric in values[0] if values else ():
-        first = next((m for m in distinct if _repeats(values, m, metric, tolerance)), None)
-        if first is None:
-            distinct.append(metric)
+        joined = next((s for s in sets if all(_repeats(values, m, metric, tolerance) for m in s)), None)
+        if joined is None:
+            sets.append([metric])
         else:
-            repeated[metric] = first
-    return repeated
+            joined.append(metric)
+    largest = [(_representative(values, members, tolerance), members) for members in sets]
+    return {metric: first for first, members in largest for metric in members if metric != first}
 
 
 # Parts
@@ -345,10 +347,18 @@ def _holm(p: np.ndarray) -> np.ndarray:
 
 
 def _repeats(values: Sequence[Mapping[str, np.ndarray]], first: str, metric: str, tolerance: float) -> bool:
-    """Return whether proportional in every attribute, not counting those where neither is defined anywhere."""
+    """Return whether proportional in every attribute in which both have values, and in one at least."""
     both = [(as_runs(attribute[first]), as_runs(attribute[metric])) for attribute in values]
-    defined = [(x, y) for x, y in both if not (np.isnan(x).all() and np.isnan(y).all())]
+    defined = [(x, y) for x, y in both if not (np.isnan(x).all() or np.isnan(y).all())]
     return bool(defined) and all(_proportional(x, y, tolerance) for x, y in defined)
+
+
+def _representative(values: Sequence[Mapping[str, np.ndarray]], members: Sequence[str], tolerance: float) -> str:
+    """Return the first of the largest members among those that have values in most attributes."""
+    finite = {m: [x[~np.isnan(x)] for x in (as_runs(attribute[m]) for attribute in values)] for m in members}
+    most = max(sum(x.size > 0 for x in finite[m]) for m in members)
+    sizes = {m: sum(x.sum() for x in finite[m]) for m in members if sum(x.size > 0 for x in finite[m]) == most}
+    return next(m for m, size in sizes.items() if size >= max(sizes.values()) * (1 - tolerance))
 
 
 def _proportional(x: np.ndarray, y: np.ndarray, tolerance: float) -> bool:

@@ -39,7 +39,7 @@ def verdict(
 def of_interval(b: np.ndarray, t: np.ndarray, smallest_effect: float, level: float, paired: bool) -> str:
     """Return the `verdict` of samples (runs,) whatever their number; "not estimable" without an interval."""
     interval = paired_difference(b, t) if paired else welch(b, t)
-    if interval.value is None or interval.error is None or not interval.error > 0:
+    if interval.value is None or interval.error is None or interval.df is None:
         return "not estimable"
     return VERDICTS[int(judge(interval.value, interval.error, interval.df, smallest_effect, level))]
 

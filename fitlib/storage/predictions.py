@@ -44,7 +44,7 @@ HEADINGS = {"prediction_result": "prediction", "protected_label": "protected"}
 REQUIRED = ("idx", "ground_truth", "prediction")
 OPTIONAL = ("unit", "score")
 TEXT_COLUMNS = ("technique", "arm", "reading", "attribute", "metric", "quantity")
-FLOAT_COLUMNS = ("value", "at", "low", "high")
+FLOAT_COLUMNS = ("value", "remainder", "at", "low", "high")
 
 SAME_TEST_SET = "let every run predict the same test set, rows in the same order"
 MAX_CLASSES, MAX_GROUPS = 1000, 100  # more only where they are declared

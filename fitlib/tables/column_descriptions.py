@@ -123,7 +123,17 @@ _COMPARISONS = {
     "difference_bound_low": _number("Smallest difference over all classes, with undefined values anywhere in 0 to 1."),
     "difference_bound_high": _number("Largest difference over all classes, with undefined values anywhere in 0 to 1."),
     "smallest_effect": _number("Smallest difference that matters, as declared; the verdict is made against it."),
-    "verdict": _text("Verdict on the difference, from its interval and the smallest effect; empty for accuracy."),
+    "verdict": _text("Verdict on the difference that holds together with its family; empty for accuracy."),
+    "verdict_unadjusted": _text("Verdict on the difference alone, at level alpha."),
+    "simultaneous_low": _number("Lower end of the interval that holds together with those of the family."),
+    "simultaneous_high": _number("Upper end of the interval that holds together with those of the family."),
+    "level": _number("Level of each interval at which the family of verdicts holds together."),
+    "verdicts_together": _integer("Number of verdicts in the family that holds together."),
+    "primary": _text("yes where the metric was declared primary, or repeats that metric."),
+    "deviation_baseline": _number(
+        "Mean absolute deviation of the baseline's runs from their median, which Brown-Forsythe compares."
+    ),
+    "deviation_technique": _number("Mean absolute deviation of the technique's runs from their median."),
     "verdict_changes": _integer("Number of runs of which each one, left out, changes the verdict."),
     "verdict_without_one": _text("Other verdicts that come up with one run left out; separated by semicolons."),
     "u": _number("Statistic of the rank test: Mann-Whitney's U, or the signed-rank sum where paired by run."),

@@ -12,13 +12,16 @@ import pandas as pd
 
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.exact import mean_of
+from fitlib.metrics.smallest_effects import smallest_effect
 from fitlib.statistics import estimates as st
-from fitlib.statistics import leave_one_out, permutation, power
+from fitlib.statistics import leave_one_out, permutation, power, verdicts
 from fitlib.statistics import risk as risks
 from fitlib.statistics import significance as sig
+from fitlib.statistics.simultaneous import Comparison
 from fitlib.tables.fit_findings import CheckFit, Findings
 from fitlib.tables.metric_series import METRICS, Series, main_arms, series_of
 from fitlib.tables.schemas import COMPARISONS, Json, integer_column, join_notes, table_of
+from fitlib.tables.verdict_families import Families, simultaneous_interval
 
 # Simulated power and random permutations depend on these seeds and both n only, never on the order of the rows.
 POWER_SEED, PERMUTATION_SEED = 2006, 1997
@@ -35,16 +38,18 @@ def compare(
 ) -> pd.DataFrame:
     """Compare each technique with its baseline, per main arm, attribute and metric; difference = technique - baseline.
 
-    Overall values are means over the classes that are defined in every run of both. Corrected together are the tests of
-    all comparisons of the experiment on distinct metrics: those of the mean, and those of the variance that are
-    estimable; accuracy is in neither. A redundant metric shows the p-values of the metric that it repeats.
+    Overall values are means over the classes that are defined in every run of both. ``verdict`` holds together with all
+    others of its family (`fitlib.tables.verdict_families`), ``verdict_unadjusted`` alone. Corrected together are the
+    tests of all comparisons of the experiment on distinct metrics: those of the mean, and those of the variance that
+    are estimable; accuracy is in neither. A redundant metric shows the p-values of the metric that it repeats.
     Bit-identical arms enter no test; arms that are not FIT get the verdict "not FIT". Techniques that share the
     baseline's training are compared paired by run. ``verdict_changes``: number of runs of which each one, left out,
     changes the verdict.
     """
     pairs = pairs_of(metrics, plan, evidence, check_fit)
-    table = table_of([_comparison_row(pair, plan) for pair in pairs], COMPARISONS)
     distinct, repeated = distinct_metrics(pairs, plan)
+    families = Families(lambda metric: _intervals(pairs, metric), distinct, repeated, plan["analysis"])
+    table = table_of([_comparison_row(pair, plan, families) for pair in pairs], COMPARISONS)
     _correct(table, distinct, repeated)
     _add_power(table, plan["analysis"])
     _add_notes(table, plan["analysis"]["alpha"])
@@ -130,6 +135,20 @@ class Pair:
             return np.empty(0), np.empty(0)
         return self.b.mean_over(self.common), self.t.mean_over(self.common)
 
+    @property
+    def tested(self) -> bool:
+        """Whether the difference enters tests: the runs are not known to differ otherwise, or to be identical."""
+        return self.fit != "no" and not self.bit_identical and min(x.size for x in self.samples) > 0
+
+    def resampled(self) -> Comparison:
+        """Return the samples with what identifies their runs, for `fitlib.statistics.simultaneous`."""
+        b, t = self.samples
+        of_b, of_t = (
+            (self.arm["arm"], technique["training"], tuple(values.runs.tolist()))
+            for technique, values in ((self.baseline, self.b), (self.technique, self.t))
+        )
+        return [(of_t, st.run_differences(b, t))] if self.paired else [(of_b, b), (of_t, t)]
+
     def verdict(self, computed: str) -> str:
         """Return the verdict computed, "not FIT" where the runs are not FIT, and none for accuracy."""
         if self.metric == "accuracy":
@@ -202,19 +221,40 @@ def _stopped_predicting(b: MetricValues, t: MetricValues) -> np.ndarray:
 # Rows
 
 
-def _comparison_row(pair: Pair, plan: Json) -> Json:
+def _intervals(pairs: Sequence[Pair], metric: str) -> list[Comparison]:
+    """Return the comparisons on a metric whose intervals hold together: enough runs, and values that vary."""
+    tested = [pair for pair in pairs if pair.metric == metric and pair.tested]
+    judged = [pair for pair in tested if min(x.size for x in pair.samples) >= verdicts.RUNS]
+    resampled = [pair.resampled() for pair in judged]
+    return [one for one in resampled if not all(st.is_constant(x) for _, x in one)]
+
+
+def _comparison_row(pair: Pair, plan: Json, families: Families) -> Json:
     b, t = pair.samples
     row = _comparison_keys(pair, plan) | {"n_baseline": pair.b.runs.size, "n_technique": pair.t.runs.size}
     if not (b.size and t.size):
         return row | {"verdict": pair.verdict("not estimable"), "note": _why_not(pair)}
     row |= {"mean_baseline": float(st.means(b)), "mean_technique": float(st.means(t))}
     row |= {"sd_baseline": float(st.sds(b)), "sd_technique": float(st.sds(t))} | _class_bounds(pair)
+    row |= {"deviation_baseline": _mean_deviation(b), "deviation_technique": _mean_deviation(t)}
     row["sd_difference"] = float(st.sds(st.run_differences(b, t))) if pair.paired else np.nan
     row["difference"] = row["mean_technique"] - row["mean_baseline"]
+    row["smallest_effect"] = _smallest_effect(pair, plan["analysis"], row["mean_baseline"])
     if pair.bit_identical or pair.fit == "no":  # neither enters a test
         return row | {"verdict": pair.verdict("not estimable")}
     tests, procedures = _tests(b, t, pair.paired)
-    return row | tests | _effects(b, t, pair, plan["analysis"]["smallest_effect"], procedures)
+    return row | tests | _effects(b, t, pair, row["smallest_effect"], families, procedures)
+
+
+def _mean_deviation(x: np.ndarray) -> float:
+    """Return the mean of |value - median|, which the Brown-Forsythe test compares."""
+    return float(st.means(np.abs(x - np.median(x))))
+
+
+def _smallest_effect(pair: Pair, analysis: Json, baseline_mean: float) -> float | None:
+    if pair.metric == "accuracy":
+        return None
+    return smallest_effect(analysis["smallest_effect"], pair.metric, baseline_mean)
 
 
 def _comparison_keys(pair: Pair, plan: Json) -> Json:
@@ -237,7 +277,6 @@ def _comparison_keys(pair: Pair, plan: Json) -> Json:
     }
     if bias:
         keys |= {"n_classes": int(pair.common.sum()), "dropped_classes": _listed(names, ~pair.common)}
-        keys |= {"smallest_effect": analysis["smallest_effect"]}
     return keys
 
 
@@ -293,7 +332,9 @@ def _dealt(*n: int) -> permutation.Assignments:
     return permutation.splits(n[0], n[1], rng) if len(n) == 2 else permutation.flips(n[0], rng)
 
 
-def _effects(b: np.ndarray, t: np.ndarray, pair: Pair, smallest_effect: float, procedures: str) -> Json:
+def _effects(
+    b: np.ndarray, t: np.ndarray, pair: Pair, effect: float | None, families: Families, procedures: str
+) -> Json:
     difference = st.paired_difference(b, t) if pair.paired else st.welch(b, t)
     d, reversal = st.cohens_d(b, t), risks.verdict_reversal(b, t)
     row: Json = {"difference": difference.value, "difference_low": difference.low, "difference_high": difference.high}
@@ -301,11 +342,16 @@ def _effects(b: np.ndarray, t: np.ndarray, pair: Pair, smallest_effect: float, p
     row["note"] = join_notes(pair.note, difference.note)
     intervals = f"95 % intervals: difference {difference.method}" + ("" if pair.paired else f", d {d.method}")
     row["procedures"] = f"{intervals}; {procedures}"
+    if effect is None:
+        return row | {"verdict": ""}
+    family = families.of(pair.metric)
+    row |= family.columns(families.is_primary(pair.metric)) | simultaneous_interval(difference, family.level)
+    row["verdict_unadjusted"] = pair.verdict(verdicts.verdict(b, t, effect, families.alpha, pair.paired))
     without = leave_one_out.leave_one_out(
-        b, t, lambda x, y: st.verdict(x, y, smallest_effect, paired=pair.paired), pair.paired
+        b, t, lambda x, y: verdicts.verdict(x, y, effect, family.level, pair.paired), pair.paired
     )
     row["verdict"] = pair.verdict(without.verdict)
-    return row | (_reversal(reversal, pair) | _stability(without, pair) if pair.metric != "accuracy" else {})
+    return row | _reversal(reversal, pair) | _stability(without, pair)
 
 
 def _stability(without: leave_one_out.LeaveOneOut, pair: Pair) -> Json:
@@ -390,9 +436,8 @@ def _add_power(table: pd.DataFrame, analysis: Json) -> None:
 
     ``power_mean`` is 0 where the smallest attainable p exceeds that level: no effect could be shown.
     """
-    effect, alpha = analysis["smallest_effect"], analysis["alpha"]
-    rows = table.to_dict("records")
-    table["power_mean"] = [_power_mean(row, effect, alpha) for row in rows]
+    alpha, rows = analysis["alpha"], table.to_dict("records")
+    table["power_mean"] = [_power_mean(row, row["smallest_effect"], alpha) for row in rows]
     table["power_variance"] = [_power_variance(row, alpha) for row in rows]
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from fitlib.statistics import estimates as st
 from fitlib.statistics import paper_protocol
 from fitlib.statistics import significance as sig
+from fitlib.statistics.verdicts import FAIRER, VERDICTS
 from fitlib.tables.comparisons import Pair, pairs_of, variance_power
 from fitlib.tables.fit_findings import CheckFit
 from fitlib.tables.schemas import COSTS, Json, join_notes, table_of
@@ -85,7 +86,7 @@ def _accuracy_holm(rows: Mapping[Key, Json], distinct: Sequence[Key]) -> dict[tu
 
 
 def _fitlib_answers(row: Json, accuracy: Json, alpha: float) -> dict[str, Flag]:
-    fell = None if row["verdict"] in ("not FIT", "not estimable") else row["verdict"] == "fairer"
+    fell = row["verdict"] == FAIRER if row["verdict"] in VERDICTS else None
     lower = None if pd.isna(accuracy["difference_high"]) else accuracy["difference_high"] < 0
     return _answers(fell, [lower, _wider(row, alpha), _wider(accuracy, alpha)])
 
@@ -93,7 +94,7 @@ def _fitlib_answers(row: Json, accuracy: Json, alpha: float) -> dict[str, Flag]:
 def _wider(row: Json, alpha: float) -> Flag:
     if pd.isna(row["p_variance_raw_holm"]):
         return None
-    return bool(row["p_variance_raw_holm"] <= alpha and row["sd_technique"] > row["sd_baseline"])
+    return bool(row["p_variance_raw_holm"] <= alpha and row["deviation_technique"] > row["deviation_baseline"])
 
 
 def _study_answers(bias: Pair, accuracy: Pair) -> dict[str, Flag]:

@@ -12,14 +12,17 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from fitlib.metrics.smallest_effects import smallest_effect
 from fitlib.statistics import estimates as st
-from fitlib.statistics import nested_design
+from fitlib.statistics import nested_design, verdicts
 from fitlib.statistics import significance as sig
 from fitlib.statistics.power import power_paired
+from fitlib.statistics.simultaneous import Comparison
 from fitlib.tables.comparisons import Pair, declared_metrics, pairs_of
 from fitlib.tables.fit_findings import CheckFit
 from fitlib.tables.metric_series import METRICS, noise_name
 from fitlib.tables.schemas import BY_SEED, OVER_SEEDS, Json, integer_column, join_notes, table_of
+from fitlib.tables.verdict_families import Families, simultaneous_interval
 
 EVERYWHERE_IDENTICAL = st.NOT_ESTIMABLE + "bit-identical runs at every seed enter no test"
 CORRECTIONS = {"p_holm": sig.holm, "p_bh": sig.benjamini_hochberg, "p_by": sig.benjamini_yekutieli}
@@ -39,9 +42,12 @@ def over_seeds_table(
     bit-identical. Corrected together: all comparisons x distinct metrics. ``n_runs``: the fewest runs of either
     technique at a seed.
     """
-    compared = _comparisons(metrics, plan, evidence, check_fit)
-    table = table_of([_row(one, plan) for one in compared], OVER_SEEDS)
-    _correct(table, compared, plan["analysis"])
+    compared, analysis = _comparisons(metrics, plan, evidence, check_fit), plan["analysis"]
+    repeated = _redundant(compared, analysis)
+    distinct = [metric for metric in declared_metrics(analysis) if metric not in repeated]
+    families = Families(lambda metric: _intervals(compared, metric), distinct, repeated, analysis)
+    table = table_of([_row(one, plan, families) for one in compared], OVER_SEEDS)
+    _correct(table, repeated, analysis)
     return table_of(table, OVER_SEEDS)
 
 
@@ -109,6 +115,17 @@ class _Comparison:
         both = [self.at(pair) for pair in self.used]
         return [b for b, _ in both], [t for _, t in both]
 
+    @property
+    def tested(self) -> bool:
+        """Whether there are two seeds or more, not all of them with bit-identical runs."""
+        seeds = len(self.samples[0])
+        return seeds > 1 and len(self.identical) < seeds
+
+    def resampled(self) -> Comparison:
+        """Return the seeds' differences with what identifies the seeds, for `fitlib.statistics.simultaneous`."""
+        seeds = (noise_name(self.pairs[0].arm), tuple(pair.arm["seed"] for pair in self.used))
+        return [(seeds, st.run_differences(*map(nested_design.seed_means, self.samples)))]
+
     @cached_property
     def n_runs(self) -> int:
         return min((min(pair.b.runs.size, pair.t.runs.size) for pair in self.used), default=0)
@@ -139,7 +156,13 @@ def _why_left_out(pair: Pair) -> str:
 # Rows
 
 
-def _row(one: _Comparison, plan: Json) -> Json:
+def _intervals(compared: Sequence[_Comparison], metric: str) -> list[Comparison]:
+    """Return the comparisons on a metric whose intervals hold together: enough seeds, and differences that vary."""
+    resampled = [one.resampled() for one in compared if one.metric == metric and one.tested]
+    return [sample for sample in resampled if len(sample[0][1]) >= verdicts.RUNS and not st.is_constant(sample[0][1])]
+
+
+def _row(one: _Comparison, plan: Json, families: Families) -> Json:
     row = _keys(one, plan) | _counts(one, plan)
     b, t = one.samples
     if len(b) < 2:
@@ -149,12 +172,15 @@ def _row(one: _Comparison, plan: Json) -> Json:
         f"mean_{role}": float(st.means(nested_design.seed_means(x))) for role, x in (("baseline", b), ("technique", t))
     }
     row |= means | {"difference": interval.value}
+    if one.metric != "accuracy":
+        declared = plan["analysis"]["smallest_effect"]
+        row["smallest_effect"] = smallest_effect(declared, one.metric, means["mean_baseline"])
     if len(one.identical) == len(b):
         return row | {"verdict": _verdict(one, "not estimable"), "note": join_notes(EVERYWHERE_IDENTICAL, row["note"])}
     row |= {"low": interval.low, "high": interval.high}
     row |= {"p": p.p, "p_signed_rank": ranks.p, "p_signed_rank_smallest": ranks.smallest_p}
     row["sd_difference"] = float(st.sds(st.run_differences(*map(nested_design.seed_means, (b, t)))))
-    row["verdict"] = _verdict(one, nested_design.verdict_over_seeds(b, t, plan["analysis"]["smallest_effect"]))
+    row |= _verdict_columns(one, interval, row, families)
     shares = [nested_design.components(x) for x in (b, t)]
     row |= _component_columns(shares[0], "baseline") | _component_columns(shares[1], "technique")
     row["procedures"] = (
@@ -162,6 +188,16 @@ def _row(one: _Comparison, plan: Json) -> Json:
         f"95 % interval of the share: {shares[0].share.method}"
     )
     return row | {"note": join_notes(interval.note, *_share_notes(*shares), row["note"])}
+
+
+def _verdict_columns(one: _Comparison, interval: st.Estimate, row: Json, families: Families) -> Json:
+    if one.metric == "accuracy":
+        return {"verdict": ""}
+    family, effect = families.of(one.metric), row["smallest_effect"]
+    columns = family.columns(families.is_primary(one.metric)) | simultaneous_interval(interval, family.level)
+    for name, level in (("verdict", family.level), ("verdict_unadjusted", families.alpha)):
+        columns[name] = _verdict(one, nested_design.verdict_over_seeds(*one.samples, effect, level))
+    return columns
 
 
 def _keys(one: _Comparison, plan: Json) -> Json:
@@ -188,8 +224,7 @@ def _counts(one: _Comparison, plan: Json) -> Json:
     if one.metric == "accuracy":
         return row
     dropped = "; ".join(str(plan["classes"][i]) for i in np.flatnonzero(~one.common))
-    row |= {"n_classes": int(one.common.sum()), "dropped_classes": dropped}
-    return row | {"smallest_effect": analysis["smallest_effect"]}
+    return row | {"n_classes": int(one.common.sum()), "dropped_classes": dropped}
 
 
 def _at(seeds: Sequence[int]) -> str:
@@ -250,9 +285,8 @@ def _describe(b: np.ndarray, t: np.ndarray, paired: bool) -> Json:
 # Correction
 
 
-def _correct(table: pd.DataFrame, compared: Sequence[_Comparison], analysis: Json) -> None:
+def _correct(table: pd.DataFrame, repeated: Mapping[str, str], analysis: Json) -> None:
     """Fill in the corrected p-values, the number of tests, the power, and what redundant metrics share."""
-    repeated = _redundant(compared, analysis)
     declared = declared_metrics(analysis)
     member = table["metric"].isin([m for m in declared if m not in repeated]).to_numpy()
     within = table["p"].where(member).to_numpy()

@@ -234,10 +234,10 @@ def test_holm_by_hand() -> None:
 def test_redundant_metrics_are_proportional_to_an_earlier_one() -> None:
     dp, eofp = normal(30, 32) ** 2, normal(31, 32) ** 2
     found = sig.redundant_metrics({"DP": dp, "SPSF": dp / 2, "FPSF": eofp * 0.45, "EOFP": eofp, "EOTP": eofp + 1e-6})
-    assert found == {"SPSF": "DP", "EOFP": "FPSF"}
+    assert found == {"SPSF": "DP", "FPSF": "EOFP"}  # the largest represents the set
     holes = np.where(np.arange(32) < 3, np.nan, dp)
     assert sig.redundant_metrics({"DP": dp, "SPSF": holes}) == {}
-    assert sig.redundant_metrics({"DP": holes, "SPSF": 3 * holes, "BA": holes * 0}) == {"SPSF": "DP"}
+    assert sig.redundant_metrics({"DP": holes, "SPSF": 3 * holes, "BA": holes * 0}) == {"DP": "SPSF"}
     assert sig.redundant_metrics({"DP": np.zeros(4), "SPSF": np.zeros(4)}) == {"SPSF": "DP"}
 
 
@@ -251,6 +251,16 @@ def test_redundancy_must_hold_in_every_attribute_with_a_constant_of_its_own() ->
     nowhere = dict.fromkeys(sex, np.full(16, np.nan))
     assert sig.redundant_metrics(sex, nowhere) == {"SPSF": "DP"} and sig.redundant_metrics(nowhere) == {}
     assert sig.redundant_metrics() == {}
+
+
+def test_a_metric_without_values_in_one_attribute_does_not_hide_redundancy_elsewhere() -> None:
+    eotp, other = normal(35, 16) ** 2, normal(36, 16) ** 2
+    sex = {"FPSF": eotp / 4, "EOFP": eotp, "EOTP": eotp}
+    assert sig.redundant_metrics(sex) == {"FPSF": "EOFP", "EOTP": "EOFP"}  # of equal ones the first
+    race = {"FPSF": other / 4, "EOFP": np.full(16, np.nan), "EOTP": other}
+    # EOFP has no values by race, so that the largest metric with values in both attributes represents the set
+    assert sig.redundant_metrics(sex, race) == {"FPSF": "EOTP", "EOFP": "EOTP"}
+    assert sig.redundant_metrics(sex, race | {"EOTP": other**2}) == {"EOFP": "FPSF"}
 
 
 # The study's numbers

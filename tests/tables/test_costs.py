@@ -64,7 +64,7 @@ def test_rows_are_the_distinct_declared_metrics(costly: tuple) -> None:
     metrics, plan_ = costly
     table = table_of(metrics, plan_)
     assert list(table.columns) == list(COSTS)
-    assert list(dict.fromkeys(table["metric"])) == ["DP", "DI", "FPSF", "EOTP", "BA"]
+    assert list(dict.fromkeys(table["metric"])) == ["DP", "DI", "EOFP", "EOTP", "BA"]
     smaller = table_of(metrics, plan(*plan_["techniques"], family=["BA"]))
     assert set(smaller["metric"]) == {"BA"} and len(smaller) == 4
 
@@ -84,7 +84,9 @@ def test_the_spread_of_paired_accuracies_that_is_not_shown_has_its_power() -> No
     b, rng = drawn(0, sd=0.002), np.random.default_rng(3)
     accuracy = 0.9 + 0.002 * rng.standard_normal(8)
     metrics = with_accuracy(
-        metrics_of(Base=b, Fair=b - 0.1), Base=accuracy, Fair=accuracy + 0.001 * rng.standard_normal(8)
+        metrics_of(Base=b, Fair=b - 0.1 + 0.001 * rng.standard_normal(b.shape)),
+        Base=accuracy,
+        Fair=accuracy + 0.001 * rng.standard_normal(8),
     )
     pair = plan(technique("Base", None, "one"), technique("Fair", "Base", "one"))
     row = row_of(table_of(metrics, pair), metric="DI")
@@ -115,11 +117,19 @@ def test_bit_identical_arms_get_no_answer(costly: tuple) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_what_cannot_be_tested_is_named() -> None:
-    still = {name: np.repeat(drawn(i, level)[:, :1], 8, axis=1) for i, (name, level) in enumerate(LEVELS)}
-    metrics = with_accuracy(metrics_of(**still), Base=np.full(8, 0.9), Fair=np.full(8, 0.8))
-    row = row_of(table_of(metrics, plan(technique("Base", None), technique("Fair"))), technique="Fair", metric="DP")
-    assert (row["decrease"], row["cost_accuracy"], row["any"]) == ("yes", "yes", "yes")
-    assert row["cost_bias_variance"] == "" and row["note"] == "not estimable: bias variance, accuracy variance"
+    pair, levels = plan(technique("Base", None), technique("Fair")), dict(LEVELS)
+    still = {name: np.repeat(drawn(i, levels[name])[:, :1], 8, axis=1) for i, name in enumerate(("Base", "Fair"))}
+    constant = with_accuracy(metrics_of(**still), Base=np.full(8, 0.9), Fair=np.full(8, 0.8))
+    row = row_of(table_of(constant, pair), technique="Fair", metric="DP")
+    assert row["decrease"] == "" and "constant in both; nothing to estimate with n = 8" in row["note"]
+    varying = metrics_of(Base=drawn(0, levels["Base"]), Fair=drawn(1, levels["Fair"]))
+    row = row_of(
+        table_of(with_accuracy(varying, Base=np.full(8, 0.9), Fair=np.full(8, 0.8)), pair),
+        technique="Fair",
+        metric="DP",
+    )
+    assert (row["decrease"], row["cost_accuracy"]) == ("yes", "")
+    assert row["note"] == "not estimable: accuracy, accuracy variance"
     single = metrics_of(Base=drawn(0, runs=1), Fair=drawn(1, 0.2, runs=1))
     table = table_of(single, plan(technique("Base", None), technique("Fair"), arms=[arm(n=1)]))
     assert (table["decrease"] == "").all() and table["note"].str.contains("not estimable").all()

@@ -9,6 +9,7 @@ from scipy import stats
 
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.statistics import nested_design
+from fitlib.statistics.verdicts import TOO_FEW
 from fitlib.tables import schemas
 from fitlib.tables.over_seeds import by_seed_table, over_seeds_table
 
@@ -128,7 +129,7 @@ def test_too_few_seeds_qualify_the_verdict():
     rng = np.random.default_rng(3)
     metrics = metrics_of(range(3), Base=drawn(rng, range(3)), Fair=drawn(rng, range(3), level=0.1))
     row = row_of(over_seeds_table(metrics, plan_of(range(3)), (), fits()))
-    assert row["verdict"] == "fairer" and "too few for an unqualified verdict (8 needed)" in row["scope"]
+    assert row["verdict"] == TOO_FEW and "too few for an unqualified verdict (8 needed)" in row["scope"]
 
 
 def test_distinct_metrics_of_all_techniques_are_corrected_together():
@@ -222,7 +223,7 @@ def test_constant_values_are_answered_without_warning():
     constant = np.full((8, 7, 2, 3), 0.25)
     metrics = metrics_of(SEEDS, Base=constant, Fair=constant)
     row = row_of(over_seeds_table(metrics, plan_of(SEEDS), (), fits()))
-    assert row["difference"] == 0 and row["verdict"] == "equivalent" and np.isnan(row["p"])
+    assert row["difference"] == 0 and row["verdict"] == "not estimable" and np.isnan(row["p"])
     assert "constant difference at all 8 seeds" in row["note"]
 
 

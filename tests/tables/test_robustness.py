@@ -211,5 +211,5 @@ def test_every_arm_has_its_rows() -> None:
     assert len(reversals(pd.concat(frames), several)) == 2 * 5 * 3 and CLASSES == 3
     assert comparisons.distinct_metrics(comparisons.pairs_of(pd.concat(frames), several), several)[1] == {
         "SPSF": "DP",
-        "EOFP": "FPSF",
+        "FPSF": "EOFP",
     }
