@@ -26,6 +26,7 @@ from fitlib.tables import (
     pareto,
     robustness,
     runs_and_summary,
+    verdict_warnings,
 )
 from fitlib.tables import testset as testset_tables
 from fitlib.tables.metric_series import main_arms, names_of, series_of
@@ -57,7 +58,9 @@ def tables_of(gathered: Mapping[str, Any], plan: Json, evidence: Sequence[Json] 
     """Derive every table of `fitlib.tables.schemas.SCHEMAS` but "review", by the name of its file."""
     metrics, counts, testset, persons = (gathered[name] for name in LONG)
     shared = (metrics, plan, evidence)
-    compared = comparisons.compare(*shared)
+    compared, seeds = comparisons.compare(*shared), over_seeds.over_seeds_table(*shared)
+    verdict_warnings.add_warnings(compared, counts, plan, evidence)
+    verdict_warnings.add_warnings_over_seeds(seeds, counts, plan, evidence)
     return {
         "runs": runs_and_summary.runs(*shared),
         "summary": runs_and_summary.summary(metrics, plan, testset, counts),
@@ -73,7 +76,7 @@ def tables_of(gathered: Mapping[str, Any], plan: Json, evidence: Sequence[Json] 
         "reversal": robustness.reversals(*shared),
         "runs_needed": robustness.runs_needed(compared, plan),
         "sequential": robustness.sequential(*shared),
-        "over_seeds": over_seeds.over_seeds_table(*shared),
+        "over_seeds": seeds,
         "by_seed": over_seeds.by_seed_table(*shared),
         "causes": causes.causes(*shared),
         "cause_tests": causes.cause_tests(*shared),

@@ -129,6 +129,7 @@ _COMPARISONS = {
     "simultaneous_high": _number("Upper end of the interval that holds together with those of the family."),
     "level": _number("Level of each interval at which the family of verdicts holds together."),
     "verdicts_together": _integer("Number of verdicts in the family that holds together."),
+    "warnings": _text("What stands beside the verdict: constant predictor, failed control arm, lost accuracy."),
     "primary": _text("yes where the metric was declared primary, or repeats that metric."),
     "deviation_baseline": _number(
         "Mean absolute deviation of the baseline's runs from their median, which Brown-Forsythe compares."

@@ -53,7 +53,8 @@ COMPARISONS = _schema(
     "p_variance_raw_by d d_low d_high power_mean power_variance family_size family_size_variance redundant_with "
     "reversal reversal_low reversal_high reversal_note scope fit note design difference_bound_low "
     "difference_bound_high stopped_predicting alpha procedures verdict_changes verdict_without_one verdict_unadjusted "
-    "simultaneous_low simultaneous_high level verdicts_together primary deviation_baseline deviation_technique",
+    "simultaneous_low simultaneous_high level verdicts_together primary deviation_baseline deviation_technique "
+    "warnings",
 )
 RISK = _schema(
     "risk",
@@ -82,7 +83,7 @@ OVER_SEEDS = _schema(
     "p_signed_rank p_signed_rank_smallest power alpha family_size redundant_with sd_difference sd_seed_baseline "
     "sd_run_baseline share_seed_baseline share_seed_baseline_low share_seed_baseline_high sd_seed_technique "
     "sd_run_technique share_seed_technique share_seed_technique_low share_seed_technique_high fit procedures note "
-    "verdict_unadjusted simultaneous_low simultaneous_high level verdicts_together primary",
+    "verdict_unadjusted simultaneous_low simultaneous_high level verdicts_together primary warnings",
 )
 BY_SEED = _schema(
     "by_seed",

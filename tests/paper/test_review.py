@@ -72,7 +72,7 @@ def test_corrections_leave_what_the_register_says(published):
     frame, text = finding(published, "Q13")
     rows = frame.loc["Variance: on values/mean, as published"]
     assert rows.tolist() == ["154", "66", "14", "51"]
-    assert "0 mean labels of 154 would differ." in text and "S: SPSF ∝ DP and EOFP ∝ FPSF" in text
+    assert "0 mean labels of 154 would differ." in text and "S: SPSF ∝ DP and FPSF ∝ EOFP" in text
 
 
 def test_fpsf_weights_as_in_the_register(published):
