@@ -62,6 +62,12 @@ def comparison_cell(row: pd.Series, frame: pd.DataFrame) -> str:
     return f"{row['technique']} v {row['baseline']}{words.arm_and_attribute_suffix(frame, row)}{n}"
 
 
+def verdict_cell(row: pd.Series) -> str:
+    """Return the verdict that holds together with its family, and the unadjusted one where it is another."""
+    alone = row["verdict_unadjusted"]
+    return f"{row['verdict']} (alone: {alone})" if alone and alone != row["verdict"] else row["verdict"] or "–"
+
+
 def metric_cell(row: pd.Series) -> str:
     """Return the metric, and the one that it is proportional to."""
     return f"{row['metric']} (∝ {row['redundant_with']})" if row["redundant_with"] else str(row["metric"])

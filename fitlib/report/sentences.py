@@ -31,6 +31,7 @@ from fitlib.report.vocabulary import (
     VERDICTS,
     bias_rows,
     class_name,
+    deciding,
     distinct,
     family,
     judged,
@@ -40,6 +41,7 @@ from fitlib.report.vocabulary import (
     technique_label,
 )
 from fitlib.statistics import run_identity
+from fitlib.statistics.verdicts import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN, RUNS, TOO_FEW
 from fitlib.tables.four_fifths import clean_runs_needed
 from fitlib.tables.metric_series import main_arms
 
@@ -149,18 +151,32 @@ def undefined_values(summary: pd.DataFrame, plan: Mapping) -> str:
 
 
 PAIRS = ("pair of distinct metric and protected attribute", "pairs of distinct metric and protected attribute")
+REHEARSAL = (
+    f"fewer than {RUNS} runs of a technique cannot give a verdict, since no exact test of so few reaches α = .05: this "
+    "is a rehearsal"
+)
+LEADS = {
+    FAIRER: "is fairer than {}",
+    LOWER: "has lower bias than {}, by how much is open,",
+    EQUIVALENT: "is equivalent to {}",
+    OPEN: "cannot be told from {}",
+    HIGHER: "has higher bias than {}, by how much is open,",
+    LESS_FAIR: "is less fair than {}",
+}
+FURTHER = {LOWER: "lower (size open)", HIGHER: "higher (size open)"}
 
 
 def verdict(
     comparisons: pd.DataFrame, summary: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping] = ()
 ) -> list[str]:
-    """Return the outcome in three sentences: who is fairer, how much equal runs differ, what limits it."""
-    return [_outcome(comparisons, plan), largest_difference(summary, plan, evidence)[0], limit(plan)]
+    """Return the outcome in a few sentences: who is fairer, what stands beside it, how much equal runs differ."""
+    texts = [_outcome(comparisons, plan), *verdict_warnings(comparisons)]
+    return [*texts, largest_difference(summary, plan, evidence)[0], limit(plan)]
 
 
 def outcomes(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Count how often each verdict was reached on distinct metrics: one row per technique, baseline and arm."""
-    rows = distinct(comparisons)
+    """Count how often each verdict was reached on the deciding metrics: one row per technique, baseline and arm."""
+    rows = deciding(comparisons)
     keys = ["technique", "baseline", "arm"]
     counted = rows.groupby([*keys, "verdict"], sort=False).size().unstack("verdict", fill_value=0)
     order = pd.MultiIndex.from_frame(rows[keys].drop_duplicates())
@@ -168,41 +184,82 @@ def outcomes(comparisons: pd.DataFrame) -> pd.DataFrame:
 
 
 def _outcome(comparisons: pd.DataFrame, plan: Mapping) -> str:
-    if distinct(comparisons).empty:
+    rows = deciding(comparisons)
+    if rows.empty:
         names = [t["technique"] for t in plan["techniques"]]
         return f"There is no comparison: nothing stands against {join_items(names)}."
+    if set(rows["verdict"]) == {TOO_FEW}:
+        return f"There is no verdict: {REHEARSAL}."
     table, arms = outcomes(comparisons), {arm["arm"]: arm for arm in main_arms(plan)}
-    nouns = ("distinct metric", "") if comparisons["attribute"].nunique() == 1 else PAIRS
     texts = []
     for arm in dict.fromkeys(table["arm"]):
         at = f"at seed {seed(arms[arm])}, on this test set".replace("seed not recorded", "the seed used")
         named = f"in arm {arm}, {at}, " if table["arm"].nunique() > 1 else f"{at}, "
-        texts.append(named + _arm_outcome(table[table["arm"] == arm], comparisons[comparisons["arm"] == arm], nouns))
+        texts.append(named + _arm_outcome(table[table["arm"] == arm], rows[rows["arm"] == arm]))
     text = "; ".join(texts)
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{text[0].upper()}{text[1:]}. {together(rows, plan)}".strip()
 
 
-def _arm_outcome(table: pd.DataFrame, comparisons: pd.DataFrame, nouns: tuple[str, str]) -> str:
+def together(rows: pd.DataFrame, plan: Mapping) -> str:
+    """Return how far the verdicts of these rows hold together, with the metric that was declared to decide."""
+    alpha, number = float(plan["analysis"]["alpha"]), rows["verdicts_together"].max()
+    if is_missing(number) or number < 2:
+        return ""
+    metric = f" on {rows['metric'].iloc[0]}, the primary metric," if (rows["primary"] == "yes").all() else ""
+    return (
+        f"These {int(number)} verdicts{metric} hold together: if nothing differs, the chance that any of them is "
+        f"fairer or less fair is at most {100 * alpha:g} %."
+    )
+
+
+def verdict_warnings(comparisons: pd.DataFrame) -> list[str]:
+    """Return what stands beside verdicts, one sentence per technique; the baseline's warnings once."""
+    rows = comparisons[comparisons["warnings"] != ""].drop_duplicates(["technique", "warnings"])
+    found: dict[str, list[str]] = {}
+    for row in rows.itertuples():
+        for text in row.warnings.split("; "):
+            role, _, rest = text.partition(" ")
+            role, rest = (role, rest) if role in ("technique", "baseline") else ("", text)
+            name = row.baseline if role == "baseline" else row.technique
+            found.setdefault(name, []).append(f"its {rest}" if not role else rest)
+    return [f"Beside the verdicts: {name}: {join_items(dict.fromkeys(texts), 8)}." for name, texts in found.items()]
+
+
+def _arm_outcome(table: pd.DataFrame, rows: pd.DataFrame) -> str:
+    nouns = ("distinct metric", "") if rows["attribute"].nunique() == 1 else PAIRS
     with_verdict = table[table[list(JUDGED)].sum(axis=1) > 0]
-    refused = [_refused(row, comparisons) for _, row in table.drop(with_verdict.index).iterrows()]
+    refused = [_refused(row, rows) for _, row in table.drop(with_verdict.index).iterrows()]
     if len(with_verdict) > 4:
         return "; ".join([_many(with_verdict, nouns[0]), *refused])
-    return "; ".join([f"{row['technique']} {_one(row, nouns)}" for _, row in with_verdict.iterrows()] + refused)
+    return "; ".join([_one(row, rows, nouns) for _, row in with_verdict.iterrows()] + refused)
 
 
-def _one(row: Mapping, nouns: tuple[str, str]) -> str:
-    """Describe a row of `outcomes`: "is fairer than S-Base on 4 of 5 distinct metrics, undecided on 1"."""
-    found = [(name, int(row[name])) for name in VERDICTS if row[name]]
-    (first, n), rest = found[0], found[1:]
-    link = {"fairer": "fairer than", "less fair": "less fair than", "equivalent": "equivalent to"}
+def _one(row: Mapping, rows: pd.DataFrame, nouns: tuple[str, str]) -> str:
+    """Describe a row of `outcomes`: "S-DI2 is fairer than S-Base on 4 of 5 distinct metrics, open on 1".
+
+    The most frequent verdict leads. On a single metric the difference stands with its interval.
+    """
+    mine = rows[(rows["technique"] == row["technique"]) & (rows["arm"] == row["arm"])]
+    found = sorted(((name, int(row[name])) for name in VERDICTS if row[name]), key=lambda pair: -pair[1])
+    judged_first = sorted(found, key=lambda pair: pair[0] not in JUDGED)
+    (first, n), rest = judged_first[0], judged_first[1:]
+    lead = f"{row['technique']} {LEADS[first].format(row['baseline'])}"
+    if len(mine) == 1:
+        return f"{lead} on {mine.iloc[0]['metric']}{difference_and_interval(mine.iloc[0])}"
     total = count(sum(k for _, k in found), *nouns)
-    head = f"is {link.get(first, 'undecided against')} {row['baseline']} on {n} of {total}"
-    return ", ".join([head, *(f"{name} on {k}" for name, k in rest)])
+    return ", ".join([f"{lead} on {n} of {total}", *(f"{FURTHER.get(name, name)} on {k}" for name, k in rest)])
+
+
+def difference_and_interval(row: Mapping) -> str:
+    """Return the difference with its simultaneous interval: ": −1.20 points [−1.50, −0.90]"."""
+    interval = span(row["simultaneous_low"], row["simultaneous_high"])
+    return f": {points(row['difference'], signed=True)} points {interval}"
 
 
 def _many(table: pd.DataFrame, noun: str) -> str:
-    better, worse, total = table["fairer"] > 0, table["less fair"] > 0, table[list(VERDICTS)].sum(axis=1)
-    every = table["fairer"] == total
+    """Describe many techniques in groups, the largest group first."""
+    better, worse, total = table[FAIRER] > 0, table[LESS_FAIR] > 0, table[list(VERDICTS)].sum(axis=1)
+    every = table[FAIRER] == total
     groups = {
         f"fairer than the baseline on every {noun}": every,
         "fairer on some, less fair on none": better & ~worse & ~every,
@@ -212,7 +269,7 @@ def _many(table: pd.DataFrame, noun: str) -> str:
     }
     texts = [
         f"{int(mask.sum())} {'is' if mask.sum() == 1 else 'are'} {what} ({join_items(table.loc[mask, 'technique'])})"
-        for what, mask in groups.items()
+        for what, mask in sorted(groups.items(), key=lambda group: -group[1].sum())
         if mask.any()
     ]
     return f"of {count(len(table), 'technique')}, {'; '.join(texts)}"
@@ -228,55 +285,58 @@ def _refused(row: pd.Series, comparisons: pd.DataFrame) -> str:
     if same:
         texts = join_items(f"{what} of the {role} bit-identical in {runs}" for role, what, runs in same)
         return f"{pair}: {texts} runs, and bit-identical runs enter no test"
-    return f"{pair}: too few runs or no class defined in all of them, so the difference is not estimable"
+    if row[TOO_FEW]:
+        return f"{pair}: fewer than {RUNS} runs of one of them"
+    constant = re.search(r"constant (?:in both|difference in all runs); nothing to estimate with n = [\w ]+", note)
+    return f"{pair}: {constant[0] if constant else 'too few runs, or no class defined in all of them'}"
 
 
 def significance(comparisons: pd.DataFrame, plan: Mapping) -> str:
-    """Return on how many tests the means differ after correction, and the smallest p attainable."""
-    rows = judged(comparisons).dropna(subset=["p_mean"])
-    rows = rows if len(rows) else distinct(comparisons).dropna(subset=["p_mean"])
+    """Return on how many tests distributions and means differ after correction, and the smallest p attainable."""
+    rows = distinct(comparisons).dropna(subset=["p_mean"])
+    rows = rows[rows["verdict"] != "not FIT"]
     alpha = float(plan["analysis"]["alpha"])
     if rows.empty:
-        return "No test of the means was possible: too few runs, or runs that enter no test."
+        return "No test was possible: too few runs, or runs that enter no test."
     smallest = rows["p_mean_smallest"]
     if smallest.min() > alpha:
         return f"No test possible at this n: the smallest attainable p is {value_range(smallest)}, above α = {alpha:g}."
-    hits = rows["p_mean_holm"] <= alpha
+    hits, means = (int((rows[name] <= alpha).sum()) for name in ("p_mean_holm", "p_mean_studentised_holm"))
+    quiet = rows[~(rows["p_mean_holm"] <= alpha)]
     return (
-        f"The means differ in {int(hits.sum())} of {count(len(rows), 'test')} (exact rank test, p ≤ {alpha:g} after "
-        f"Holm's correction over {family(rows)} tests; smallest attainable p before correction: "
-        f"{value_range(smallest)}).{_other_tests(rows[~hits], plan)}"
+        f"The distributions of the runs differ in {hits} of {count(len(rows), 'test')} (exact rank test, p ≤ {alpha:g} "
+        f"after Holm's correction over {family(rows)} tests; smallest attainable p before correction: "
+        f"{value_range(smallest)}), their means in {means} (studentised permutation test, Holm's correction)."
+        f"{_other_tests(quiet)}"
     )
 
 
-def _other_tests(quiet: pd.DataFrame, plan: Mapping) -> str:
-    """Return the power of the tests that showed no difference of means."""
+def _other_tests(quiet: pd.DataFrame) -> str:
+    """Return the power of the rank tests that showed no difference."""
     powers = quiet["power_mean"].dropna()
     if powers.empty:
         return ""
-    effect = points(plan["analysis"]["smallest_effect"])
     return (
-        f" In {len(quiet)} no difference was shown; the power to show {effect} points at the corrected α was "
-        f"{value_range(powers, power)}."
+        f" In {len(quiet)} the rank test showed no difference; its power to show a shift by the smallest effect at the "
+        f"corrected α was {value_range(powers, power)}."
     )
 
 
 def undecided(comparisons: pd.DataFrame, plan: Mapping) -> str:
-    """Return how many verdicts are undecided, and how likely these runs were to show the declared effect."""
+    """Return how many verdicts leave open whether, or by how much, bias differs."""
     rows = judged(comparisons)
-    rows, all_rows = rows[rows["verdict"] == "undecided"], len(rows)
-    if rows.empty:
-        return "No verdict is undecided." if all_rows else ""
-    powers = rows["power_mean"].dropna()
-    known = (
-        f"their power to show it at the corrected α: {value_range(powers, power)}" if len(powers) else "power unknown"
-    )
-    many = f"{len(rows)} of {count(all_rows, 'verdict')} {'is' if len(rows) == 1 else 'are'} undecided"
-    effect = points(plan["analysis"]["smallest_effect"])
-    return (
-        f"{many}: these runs neither show nor exclude a difference of {effect} points ({known}). Undecided does not "
-        "mean equal."
-    )
+    counts = {name: int((rows["verdict"] == name).sum()) for name in (OPEN, LOWER, HIGHER)}
+    if not sum(counts.values()):
+        return "No verdict is open." if len(rows) else ""
+    texts = {
+        OPEN: "the interval contains 0 and reaches beyond the smallest effect, so that these runs neither show nor "
+        "exclude a difference that counts; open does not mean equal",
+        LOWER: "bias is lower, but whether by more than the smallest effect is open",
+        HIGHER: "bias is higher, but whether by more than the smallest effect is open",
+    }
+    of = count(len(rows), "verdict")
+    found = [f"In {counts[name]} of {of} {text}." for name, text in texts.items() if counts[name]]
+    return " ".join(found)
 
 
 def spread(comparisons: pd.DataFrame, plan: Mapping, most: int = 6) -> list[str]:
@@ -481,7 +541,7 @@ def cautions(plan: Mapping, comparisons: pd.DataFrame, summary: pd.DataFrame) ->
         "Which technique has the larger MaxDiff where numbers of runs differ: MaxDiff grows with n.": len(sizes) > 1,
         "Anything about how runs vary: one run shows no variation.": sizes == {1},
         "That the spread between runs is equal or unchanged: this many runs cannot show it.": bool(sizes),
-        "That techniques are equal where the verdict is undecided.": "undecided" in set(judged(comparisons)["verdict"]),
+        "That techniques are equal where the verdict is open.": "open" in set(judged(comparisons)["verdict"]),
         "Anything about other test data: the intervals cover training again, not other people.": True,
         "Anything legal.": True,
     }

@@ -11,8 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from fitlib.formatting import NOT_ESTIMABLE, is_missing, join_items
+from fitlib.formatting import NOT_ESTIMABLE, is_missing, join_items, points
 from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.smallest_effects import DEFAULT, share_of
+from fitlib.statistics.verdicts import TOO_FEW
+from fitlib.statistics.verdicts import VERDICTS as JUDGED
 from fitlib.tables.metric_series import main_arms, retraining
 
 OWN_DATA = ("table", "images")  # kinds of data set whose name does not describe the content
@@ -47,8 +50,7 @@ EPOCHS = {  # by `training.select`; own: a custom training
     "best-f1": "epoch with the best validation macro-F1",
     "own": "epoch as the own training chose",
 }
-JUDGED = ("fairer", "less fair", "equivalent", "undecided")
-VERDICTS = (*JUDGED, "not FIT", NOT_ESTIMABLE)
+VERDICTS = (*JUDGED, TOO_FEW, "not FIT", NOT_ESTIMABLE)  # all values of the column, the six verdicts first
 
 
 # Names from the plan
@@ -144,9 +146,32 @@ def distinct(comparisons: pd.DataFrame) -> pd.DataFrame:
 
 
 def judged(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Return those rows of `distinct` that got a verdict (FIT or identity unknown, and estimable)."""
+    """Return those rows of `distinct` that got a verdict (FIT or identity unknown, estimable, enough runs)."""
     rows = distinct(comparisons)
     return rows[rows["verdict"].isin(JUDGED)]
+
+
+def deciding(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `distinct` that the headline is about: those on the declared primary metric, or all."""
+    rows = distinct(comparisons)
+    primary = rows[rows["primary"] == "yes"]
+    return primary if len(primary) else rows
+
+
+def smallest_effect_text(plan: Mapping, metric: str | None = None) -> str:
+    """Return the declared smallest effect of a metric, or of all: "±1.00 points", "±10 % of the baseline's mean"."""
+    declared = plan["analysis"]["smallest_effect"]
+    if not isinstance(declared, Mapping):
+        return _effect_text(declared)
+    if metric is not None:
+        return _effect_text(declared.get(metric, DEFAULT))
+    others = f"other metrics {_effect_text(DEFAULT)}"
+    return join_items([*(f"{name} {_effect_text(value)}" for name, value in declared.items()), others], 8)
+
+
+def _effect_text(value: float | str) -> str:
+    share = share_of(value)
+    return f"±{points(float(value))} points" if share is None else f"±{100 * share:g} % of the baseline's mean"
 
 
 def family(comparisons: pd.DataFrame, size: str = "family_size") -> str:

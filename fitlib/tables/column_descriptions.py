@@ -142,6 +142,7 @@ _COMPARISONS = {
     "p_mean_smallest": _number("Smallest p that the rank test can attain at these numbers of runs."),
     "p_mean_studentised": _number("p of the studentised permutation test of the means, uncorrected."),
     "p_mean_studentised_smallest": _number("Smallest p that the studentised permutation test can attain."),
+    "p_mean_studentised_holm": _number("p_mean_studentised corrected by Holm over family_size tests."),
     "p_mean_holm": _number("p_mean corrected by Holm over family_size tests."),
     "p_mean_bh": _number("p_mean corrected by Benjamini and Hochberg over family_size tests."),
     "p_mean_by": _number("p_mean corrected by Benjamini and Yekutieli over family_size tests."),

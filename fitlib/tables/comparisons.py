@@ -27,7 +27,8 @@ from fitlib.tables.verdict_families import Families, simultaneous_interval
 POWER_SEED, PERMUTATION_SEED = 2006, 1997
 # Columns that a redundant metric takes from the metric that it repeats.
 SHARED_WITH_REPEATED = (
-    "u", "p_mean", "p_mean_smallest", "p_mean_studentised", "p_mean_studentised_smallest", "p_mean_holm", "p_mean_bh",
+    "u", "p_mean", "p_mean_smallest", "p_mean_studentised", "p_mean_studentised_smallest", "p_mean_studentised_holm",
+    "p_mean_holm", "p_mean_bh",
     "p_mean_by", "p_variance_raw", "p_variance_relative", "p_variance_raw_holm", "p_variance_raw_bh",
     "p_variance_raw_by",
 )  # fmt: skip
@@ -411,6 +412,7 @@ def _correct(table: pd.DataFrame, distinct: Sequence[str], repeated: Mapping[str
         within = table[p].where(member).to_numpy()
         for suffix, correct in corrections.items():
             table[f"{p}_{suffix}"] = correct(within)
+    table["p_mean_studentised_holm"] = sig.holm(table["p_mean_studentised"].where(member).to_numpy())
     counted = member | table["metric"].isin(list(repeated)).to_numpy()
     for size, p in (("family_size", "p_mean"), ("family_size_variance", "p_variance_raw")):
         tests = int((member & table[p].notna()).sum())

@@ -54,7 +54,7 @@ COMPARISONS = _schema(
     "reversal reversal_low reversal_high reversal_note scope fit note design difference_bound_low "
     "difference_bound_high stopped_predicting alpha procedures verdict_changes verdict_without_one verdict_unadjusted "
     "simultaneous_low simultaneous_high level verdicts_together primary deviation_baseline deviation_technique "
-    "warnings",
+    "warnings p_mean_studentised_holm",
 )
 RISK = _schema(
     "risk",

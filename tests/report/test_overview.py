@@ -88,9 +88,9 @@ def test_verdict_of_a_report_is_its_first_sentence(tmp_path: Path, monkeypatch: 
 
     path = executed_notebook(experiment(runs=5), tmp_path, monkeypatch)
     messages = verdict_of(json.loads(path.read_text(encoding="utf-8")))
-    assert re.match(r"At seed 0, on this test set, S-T1 is .* S-Base on ", messages) and messages == html.unescape(
-        messages
-    )
+    assert re.match(
+        r"At seed 0, on this test set, S-T1 (is|has|cannot) .* S-Base.* on ", messages
+    ) and messages == html.unescape(messages)
 
 
 def test_no_experiment_gives_an_empty_list(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from fitlib.metrics.bias_metrics import BIAS_METRICS
@@ -11,6 +13,8 @@ from fitlib.report import captions, provenance
 from fitlib.report import sentences as say
 from fitlib.report.sections import differences, impact, variation, verdict
 from fitlib.report.vocabulary import VERDICTS, judged
+from fitlib.tables import verdict_warnings
+from tests.support import table_examples
 from tests.support.report_examples import (
     Experiment,
     constant,
@@ -93,10 +97,11 @@ def test_no_sentence_holds_a_nan_or_a_zero_plus_minus_zero(name: str) -> None:
         assert not sentence or sentence[-1] in ".½", sentence
 
 
-def test_verdict_has_three_sentences_and_its_scope(usual: Experiment) -> None:
+def test_verdict_has_its_scope_and_its_family(usual: Experiment) -> None:
     outcome, difference, limit = say.verdict(usual.comparisons, usual.summary, usual.plan)
-    assert outcome.startswith("At seed 0, on this test set, S-T1 is ")
-    assert "S-Base on" in outcome and "distinct metrics" in outcome
+    assert outcome.startswith("At seed 0, on this test set, S-T1 ")
+    assert "hold together: if nothing differs, the chance that any of them" in outcome
+    assert "S-Base" in outcome and "distinct metrics" in outcome
     assert " points over its 6 runs: a difference of " in difference and "(MaxDiff), the largest found" in difference
     assert limit == (
         "Only seed 0 was tried: a technique cannot be told from its luck with that seed; the noise was emulated, so "
@@ -127,7 +132,8 @@ def test_real_noise_is_not_called_emulated(usual: Experiment) -> None:
 
 def test_one_run_is_not_estimable() -> None:
     messages = " ".join(everything(case("one run")))
-    assert "no verdict on S-T1 against S-Base: too few runs" in messages
+    assert "There is no verdict: fewer than 4 runs of a technique cannot give a verdict" in messages
+    assert "is a rehearsal" in messages and "fairer than" not in messages
     assert "every interval and standard deviation is not estimable" in messages
     assert "How much fairness varies between equal runs cannot be seen" in messages
 
@@ -221,11 +227,17 @@ def test_four_fifths_is_named_only_for_the_declared_class(usual: Experiment) -> 
     assert "two runs with the same seed disagree" in messages
 
 
-def test_undecided_stands_beside_its_power() -> None:
+def test_open_verdicts_are_told_from_those_with_a_direction() -> None:
     found = experiment(techniques=4, units=60, smallest_effect=0.02)
-    assert (judged(found.comparisons)["verdict"] == "undecided").any()
+    counts = judged(found.comparisons)["verdict"].value_counts()
     messages = say.undecided(found.comparisons, found.plan)
-    assert "their power to show it at the corrected α" in messages and "Undecided does not mean equal" in messages
+    assert counts["open"] and f"In {counts['open']} of {counts.sum()} verdicts the interval contains 0" in messages
+    assert "open does not mean equal" in messages
+    table = found.comparisons.assign(verdict=found.comparisons["verdict"].replace("open", "lower, size open"))
+    messages = say.undecided(table, found.plan)
+    assert "bias is lower, but whether by more than the smallest effect is open" in messages
+    assert "contains 0" not in messages
+    assert say.undecided(table.assign(verdict="fairer"), found.plan) == "No verdict is open."
 
 
 def test_no_mark_of_significance_without_correction_and_smallest_p(usual: Experiment) -> None:
@@ -267,7 +279,89 @@ def test_what_nobody_recorded_is_not_claimed_to_be_fixed() -> None:
 def test_tests_that_show_nothing_stand_beside_their_power() -> None:
     found = experiment(techniques=4, units=60, smallest_effect=0.02)
     assert (judged(found.comparisons)["p_mean_holm"] > 0.05).any()
-    assert "no difference was shown; the power to show 2.00 points" in say.significance(found.comparisons, found.plan)
+    assert "showed no difference; its power to show a shift by the smallest effect" in say.significance(
+        found.comparisons, found.plan
+    )
+
+
+def pair_of(baseline: list[float], technique: list[float], **analysis: object) -> tuple[pd.DataFrame, dict]:
+    """Compare two techniques whose every metric has these values in every class."""
+    values = {
+        name: np.repeat(np.array(x)[None, :, None], 7, 0).repeat(3, 2)
+        for name, x in (("Base", baseline), ("Fair", technique))
+    }
+    declared = table_examples.plan(
+        table_examples.technique("Base", None), table_examples.technique("Fair"), family=["DP"], **analysis
+    )
+    table = table_examples.compare(table_examples.metrics_of(**values), declared)
+    verdict_warnings.add_warnings(table, None, declared, ())
+    return table, declared
+
+
+def test_equal_means_of_different_distributions_are_not_called_different_means() -> None:
+    """The means are equal, and all but two runs of the technique are lower: U sees that, the means do not differ."""
+    baseline = (0.0985 + 0.0002 * np.arange(16)).tolist()
+    lower = [*(0.089 + 0.0002 * np.arange(14)).tolist()]
+    rest = (sum(baseline) - sum(lower)) / 2
+    table, declared = pair_of(baseline, [*lower, rest - 0.0007, rest + 0.0007])
+    messages = say.significance(table, declared)
+    assert messages.startswith("The distributions of the runs differ in 1 of 1 test")
+    assert "their means in 0 (studentised permutation test" in messages
+
+
+def test_verdict_sentences_name_what_was_decided() -> None:
+    rng = np.random.default_rng(0)
+    noise = 0.001 * rng.standard_normal((2, 16))
+    scopes = {-0.1: "is fairer than Base on DP: −", -0.0105: "has lower bias than Base, by how much is open, on DP: −"}
+    scopes |= {
+        0.1: "is less fair than Base on DP: +",
+        0.0105: "has higher bias than Base, by how much is open, on DP: +",
+    }
+    scopes |= {0.0: "is equivalent to Base on DP: "}
+    for shift, text in scopes.items():
+        level = shift - noise[1].mean() + noise[0].mean()
+        table, declared = pair_of((0.3 + noise[0]).tolist(), (0.3 + level + noise[1]).tolist())
+        assert text in say._outcome(table, declared), shift
+    wide = 0.05 * rng.standard_normal((2, 16))
+    table, declared = pair_of((0.3 + wide[0]).tolist(), (0.3 + wide[1]).tolist())
+    assert "Fair cannot be told from Base on DP" in say._outcome(table, declared)
+
+
+def test_a_single_verdict_is_not_said_to_hold_together() -> None:
+    table, declared = pair_of([0.1, 0.12, 0.11, 0.13], [0.2, 0.21, 0.19, 0.22])
+    assert "hold together" not in say._outcome(table, declared)
+
+
+def test_two_constant_arms_have_no_interval_and_no_verdict() -> None:
+    table, declared = pair_of([0.1] * 16, [0.1125] * 16)
+    messages = say._outcome(table, declared)
+    assert "no verdict on Fair against Base: constant in both; nothing to estimate with n = 16" in messages
+    table, declared = pair_of([0.1] * 2, [0.1125] * 2)
+    assert "rehearsal" in say._outcome(table, declared)
+
+
+def test_a_declared_primary_metric_decides_alone() -> None:
+    metrics = table_examples.metrics_of(
+        Base=table_examples.drawn(0), Fair=table_examples.drawn(1, 0.2), Noisy=table_examples.drawn(2, 0.2)
+    )
+    declared = table_examples.plan(primary="BA")
+    table = table_examples.compare(metrics, declared)
+    verdict_warnings.add_warnings(table, None, declared, ())
+    messages = say._outcome(table, declared)
+    assert "Fair is fairer than Base on BA: −" in messages and "of 5 distinct metrics" not in messages
+    assert "These 2 verdicts on BA, the primary metric, hold together" in messages
+
+
+def test_warnings_stand_beside_the_verdict_of_the_technique_that_they_touch() -> None:
+    table = pair_of([0.1, 0.12, 0.11, 0.13], [0.2, 0.21, 0.19, 0.22])[0]
+    assert say.verdict_warnings(table) == []
+    table["warnings"] = (
+        "technique predicts class 0 for 99.0 % of the rows (truly 50.0 %); baseline has a failed control"
+    )
+    assert say.verdict_warnings(table) == [
+        "Beside the verdicts: Fair: predicts class 0 for 99.0 % of the rows (truly 50.0 %).",
+        "Beside the verdicts: Base: has a failed control.",
+    ]
 
 
 def test_accuracy_is_told_once_for_all_attributes_and_counted_for_many_techniques() -> None:

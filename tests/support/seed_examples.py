@@ -15,6 +15,8 @@ def over_row(metric="DP", technique="T0", verdict="fairer", n_seeds=8, n_runs=2,
         "p_bh": 0.002, "p_by": 0.004, "p_signed_rank": 0.0078, "p_signed_rank_smallest": 0.0078, "power": 0.6,
         "family_size": 2, "redundant_with": "", "sd_difference": 0.01, "sd_seed_baseline": 0.01,
         "sd_run_baseline": 0.005, "sd_seed_technique": 0.0, "sd_run_technique": 0.004, "fit": "yes", "note": "",
+        "verdict_unadjusted": verdict, "simultaneous_low": -0.045, "simultaneous_high": -0.015, "level": 0.02,
+        "verdicts_together": 2, "primary": "", "warnings": "",
     }  # fmt: skip
     return row | changes
 

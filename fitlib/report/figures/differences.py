@@ -35,8 +35,18 @@ from fitlib.report.figures.style import (
     styled,
 )
 from fitlib.report.vocabulary import bias_rows
+from fitlib.statistics.verdicts import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN
 
 MOST_HEAT_ROWS = 17  # of a heat map in one figure
+MARKERS = {  # of a verdict: shape, and filled where the verdict is more than a direction
+    FAIRER: ("<", BLUE),
+    LOWER: ("<", "white"),
+    EQUIVALENT: ("s", BLUE),
+    OPEN: ("o", "white"),
+    HIGHER: (">", "white"),
+    LESS_FAIR: (">", BLUE),
+}
+KEY: dict[str, Any] = {"loc": "upper left", "fontsize": 7.5, "labelspacing": 0.35, "borderpad": 0.2}
 
 
 @styled
@@ -79,7 +89,7 @@ def heat_maps(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
 
 def _strongest(rows: pd.DataFrame, plan: Mapping) -> float:
     largest = rows["difference"].astype(float).abs().max()
-    return 100 * max(0.0 if is_missing(largest) else largest, float(plan["analysis"]["smallest_effect"]))
+    return 100 * max(0.0 if is_missing(largest) else largest, rows["smallest_effect"].max(), 0.001)
 
 
 def _write_cell(ax: Axes, y: float, x: float, cell: pd.Series, colour: str, alpha: float) -> None:
@@ -110,11 +120,9 @@ def effect(comparisons: pd.DataFrame, metric: str, plan: Mapping, ax: Axes | Non
     rows = comparisons[comparisons["metric"] == metric]
     labels = _comparison_labels(rows)
     ax = ax if ax is not None else new_axes(len(labels))
-    delta = 100 * float(plan["analysis"]["smallest_effect"])
-    ax.axvspan(-delta, delta, color=PALE, linewidth=0)
-    ax.axvline(0, color=GREY, linewidth=0.8)
     for height, key in enumerate(labels):
         _effect_row(ax, height, rows_of(rows, key).iloc[0])
+    ax.axvline(0, color=GREY, linewidth=0.8)
     baselines = list(dict.fromkeys(rows["baseline"]))
     alone = len(baselines) == 1
     name_rows(ax, [label.split("\n")[0] if alone else label.replace("\n", " ") for label in labels.values()])
@@ -123,14 +131,23 @@ def effect(comparisons: pd.DataFrame, metric: str, plan: Mapping, ax: Axes | Non
     return ax
 
 
+def draw_band(ax: Axes, height: float, effect: float) -> None:
+    """Shade the smallest effect behind one row; as a share of the baseline's mean it differs between rows."""
+    if not is_missing(effect):
+        ax.fill_betweenx([height - 0.5, height + 0.5], -100 * effect, 100 * effect, color=PALE, linewidth=0, zorder=0)
+
+
 def _effect_row(ax: Axes, height: int, row: pd.Series) -> None:
-    marker = {"fairer": "<", "less fair": ">", "equivalent": "s"}.get(row["verdict"], "o")
+    draw_band(ax, height, row["smallest_effect"])
+    marker, filled = MARKERS.get(row["verdict"], MARKERS[OPEN])
+    if not is_missing(row["simultaneous_low"]):
+        ends = [100 * row["simultaneous_low"], 100 * row["simultaneous_high"]]
+        ax.plot(ends, [height] * 2, color=BLUE, linewidth=0.8)
     if not is_missing(row["difference"]):
-        filled = BLUE if marker in "<>s" else "white"
         style: dict[str, Any] = {"color": BLUE, "markerfacecolor": filled, "markersize": 5.5, "linestyle": "none"}
         ax.plot(100 * row["difference"], height, marker, **style)
     if not (is_missing(row["difference_low"]) or is_missing(row["difference_high"])):
-        ax.plot([100 * row["difference_low"], 100 * row["difference_high"]], [height] * 2, color=BLUE, linewidth=1.6)
+        ax.plot([100 * row["difference_low"], 100 * row["difference_high"]], [height] * 2, color=BLUE, linewidth=2.4)
     ax.annotate(row["verdict"], (1, height), (3, 0), ax.get_yaxis_transform(), "offset points", va="center", fontsize=7)
 
 
@@ -155,12 +172,11 @@ def _effects(comparisons: pd.DataFrame, plan: Mapping, names: Sequence[str], row
 def _effects_key(ax: Axes, plan: Mapping) -> None:
     """Explain the markers in the panel that is left over."""
     ax.set_axis_off()
-    markers = {"<": "fairer", ">": "less fair", "s": "equivalent", "o": "undecided"}
     style: dict[str, Any] = {"linestyle": "none", "color": BLUE, "markersize": 5.5}
-    handles = [Line2D([], [], marker=m, markerfacecolor="white" if m == "o" else BLUE, **style) for m in markers]
-    band = f"band: ±{points(plan['analysis']['smallest_effect'])} points"
-    labels = [*markers.values(), f"{band},\nthe smallest effect\nthat counts"]
-    ax.legend([*handles, Patch(facecolor=PALE)], labels, loc="upper left", fontsize=8.5)
+    handles: list[Any] = [Line2D([], [], marker=m, markerfacecolor=fill, **style) for m, fill in MARKERS.values()]
+    handles += [Line2D([], [], color=BLUE, linewidth=width) for width in (2.4, 0.8)]
+    labels = [*MARKERS, "95 % interval", "holds together\nwith all others"]
+    ax.legend([*handles, Patch(facecolor=PALE)], [*labels, "the smallest effect\nthat counts"], **KEY)
 
 
 def alt_effects(comparisons: pd.DataFrame) -> str:

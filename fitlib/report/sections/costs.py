@@ -59,8 +59,8 @@ def plane_rows(rows: pd.DataFrame, arm: str, attribute: str) -> pd.DataFrame:
 
 
 def first_metric(comparisons: pd.DataFrame) -> str:
-    """Return DI where it is a distinct metric of the declared family, else the first that is ("DI" without any)."""
-    names = list(dict.fromkeys(words.distinct(comparisons)["metric"]))
+    """Return the primary metric, or else DI where it is distinct, or else the first that is ("DI" without any)."""
+    names = list(dict.fromkeys(words.deciding(comparisons)["metric"]))
     return "DI" if "DI" in names or not names else names[0]
 
 

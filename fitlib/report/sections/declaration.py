@@ -34,7 +34,8 @@ def analysis_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Return the declared analysis."""
     analysis, favourable = plan["analysis"], plan["analysis"].get("favourable")
     rows = {
-        "Smallest effect": f"{fmt.points(analysis['smallest_effect'])} points",
+        "Smallest effect": words.smallest_effect_text(plan),
+        "Primary metric": analysis.get("primary") or "none declared",
         "α": f"{analysis['alpha']:g}",
         "Family of tests": fmt.join_items(analysis.get("family") or BIAS_METRICS, 7),
         "Favourable class": "none declared" if favourable is None else words.class_name(plan, favourable),

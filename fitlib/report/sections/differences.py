@@ -20,13 +20,17 @@ from fitlib.report.reader_tables import (
     metric_cell,
     p_cell,
     sd_cell,
+    verdict_cell,
 )
 
 PROPORTIONAL = (
     "∝: proportional to another metric in all runs, so it shows that metric's tests and counts once; its verdict is of "
     "its own size."
 )
-BAND = "A bar wholly beyond the grey band decides; one that touches it leaves it open, unless it lies wholly inside."
+BAND = (
+    "The thin bar decides: wholly beyond the grey band it means fairer or less fair, wholly inside equivalent; if it "
+    "excludes 0 but reaches into the band, the direction is shown and the size is open."
+)
 PAPER = (
     "Protocol paper was declared: the study's own tests (one-sided in the direction of the means, Levene's on values / "
     "mean, uncorrected) stand in tables/stat_tests.csv and tables/raw_data.csv. Verdicts and tests below are fitlib's."
@@ -84,17 +88,20 @@ def caption_heat_map(plan: Mapping, comparisons: pd.DataFrame) -> str:
     )
     about = (
         "In each cell: difference of means, technique − baseline, in points (minus and blue: bias fell); verdict "
-        f"against ±{fmt.points(plan['analysis']['smallest_effect'])} points; p of the exact rank test after Holm's "
-        f"correction over {words.family(comparisons)} tests (*: at most {alpha:g}; {attainable})."
+        f"against {words.smallest_effect_text(plan)}, which holds together with all others; p of the exact rank test "
+        f"after Holm's correction over {words.family(comparisons)} tests (*: at most {alpha:g}; {attainable})."
     )
     return caption(plan, run_counts(comparisons), about)
 
 
 def caption_effects(plan: Mapping, comparisons: pd.DataFrame) -> str:
     """Caption the interval plots."""
-    band = f"grey band: ±{fmt.points(plan['analysis']['smallest_effect'])} points"
+    band = f"grey band: the smallest effect, {words.smallest_effect_text(plan)}"
     return caption(
-        plan, run_counts(comparisons), f"Differences of means with Welch's 95 % intervals; {band}. No test is shown."
+        plan,
+        run_counts(comparisons),
+        f"Differences of means with Welch's 95 % intervals (thick) and the intervals that hold together, on which the "
+        f"verdicts rest (thin); {band}. No test is shown.",
     )
 
 
@@ -105,9 +112,11 @@ def caption_differences(plan: Mapping, comparisons: pd.DataFrame) -> str:
     return caption(
         plan,
         run_counts(comparisons),
-        f"In points. Difference = technique − baseline with Welch's 95 % interval{paired}; verdict against a smallest "
-        f"effect of ±{fmt.points(plan['analysis']['smallest_effect'])} points. Intervals and verdicts are not "
-        f"corrected for their number. P(reversal): one new run of each, trained {trained}, points the other way "
+        f"In points. Difference = technique − baseline with Welch's 95 % interval{paired}. Verdict: from the interval "
+        f"that holds together with those of all {_together(comparisons)} verdicts, against a smallest effect of "
+        f"{words.smallest_effect_text(plan)}; alone: the unadjusted verdict, from the 95 % interval, where it is "
+        "another. "
+        f"P(reversal): one new run of each, trained {trained}, points the other way "
         "(Newcombe's 95 % interval), where a direction is established (the 95 % interval of the difference excludes "
         f"0). d: Cohen's, with Bonett's 95 % interval. {PROPORTIONAL} No test is made here.",
     )
@@ -121,11 +130,11 @@ def caption_tests(plan: Mapping, comparisons: pd.DataFrame) -> str:
         plan,
         run_counts(comparisons),
         f"p: exact two-sided rank test ({test}), beside the smallest p attainable with these n and ties and the values "
-        "corrected by Holm, Benjamini-Hochberg (BH) and Benjamini-Yekutieli (BY). p (studentised): permutation test of "
-        "the means by Welch's t, uncorrected, beside it for unequal spreads (in brackets: its smallest attainable p). "
-        "The correction covers "
-        f"{words.family(comparisons)} tests; accuracy stands outside. Power: to show a difference of "
-        f"{fmt.points(plan['analysis']['smallest_effect'])} points at the corrected α; 0 where no p could reach it. "
+        "corrected by Holm, Benjamini-Hochberg (BH) and Benjamini-Yekutieli (BY); it tests whether the distributions "
+        "differ. p (means): permutation test of the means by Welch's t, uncorrected (in brackets: its smallest "
+        f"attainable p). The correction covers {words.family(comparisons)} tests; accuracy stands outside. Power: of "
+        f"the rank test to show a shift by {words.smallest_effect_text(plan).removeprefix('±')} at the corrected α; 0 "
+        "where no p could reach it. "
         f"{PROPORTIONAL}",
     )
 
@@ -141,6 +150,11 @@ def caption_spread(plan: Mapping, comparisons: pd.DataFrame) -> str:
         "values / mean only for comparison, as a lower mean alone raises it. Power: to show an SD 1.5 times as large "
         "at the corrected α.",
     )
+
+
+def _together(comparisons: pd.DataFrame) -> str:
+    sizes = sorted({int(n) for n in comparisons["verdicts_together"].dropna()})
+    return fmt.join_items(sizes) if sizes else "0"
 
 
 # Tables for readers
@@ -159,7 +173,8 @@ def _effect_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Technique": fmt.points(row["mean_technique"]),
         "Difference": fmt.points(row["difference"], signed=True),
         "95 % interval": fmt.span(row["difference_low"], row["difference_high"]),
-        "Verdict": row["verdict"] or "–",
+        "Holding together": fmt.span(row["simultaneous_low"], row["simultaneous_high"]) if row["verdict"] else "–",
+        "Verdict": verdict_cell(row),
         "P(reversal)": estimate_cell(row, "reversal", fmt.probability, 2),
         "d": estimate_cell(row, "d", lambda d: fmt.decimals(d, 1), 1),
     }
@@ -181,7 +196,7 @@ def _test_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Metric": metric_cell(row),
         "p": fmt.probability(row["p_mean"]),
         "Smallest attainable": fmt.probability(row["p_mean_smallest"]) if not fmt.is_missing(row["p_mean"]) else "–",
-        "p (studentised)": _studentised(row),
+        "p (means)": _studentised(row),
         **{shown: p_cell(row, f"p_mean_{key}") for key, shown in CORRECTIONS.items()},
         "Power": fmt.power(row["power_mean"]),
         **({"Runs": row["design"]} if frame["design"].nunique() > 1 else {}),

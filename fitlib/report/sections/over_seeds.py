@@ -11,14 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
+from fitlib.report import sentences as core
 from fitlib.report import table_files
 from fitlib.report import vocabulary as words
-from fitlib.report.figures.style import BLUE, GREY, INK, PALE, ROW, WIDTH, styled
+from fitlib.report.figures.differences import MARKERS, draw_band
+from fitlib.report.figures.style import BLUE, GREY, INK, ROW, WIDTH, styled
 from fitlib.report.notebook_display import Page, show_text
-from fitlib.report.reader_tables import ReaderTable, metric_cell, p_cell
+from fitlib.report.reader_tables import ReaderTable, metric_cell, p_cell, verdict_cell
 from fitlib.statistics import nested_design
+from fitlib.statistics.verdicts import FAIRER, LESS_FAIR, OPEN
 from fitlib.tables.metric_series import main_arms
 
+OPPOSITE = (FAIRER, LESS_FAIR)
 HOW = (
     f"Declare at least {nested_design.SEEDS} seeds with at least {nested_design.RUNS} runs each, as in "
     f"seeds: {list(range(nested_design.SEEDS))}; finished runs are kept."
@@ -27,7 +31,6 @@ ELSEWHERE = (
     f"That takes an experiment with at least {nested_design.SEEDS} declared seeds and "
     f"{nested_design.RUNS} runs at each."
 )
-MARKERS = {"fairer": "<", "less fair": ">", "equivalent": "s"}
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
@@ -54,11 +57,12 @@ def verdict_sentence(over_seeds: pd.DataFrame, plan: Mapping) -> str:
     """Return the outcome over seeds with its scope, qualified unless the design allows an unqualified verdict."""
     if over_seeds.empty:
         return _no_verdict(plan)
-    rows = words.distinct(over_seeds)
+    rows = words.deciding(over_seeds)
     if rows.empty:
         return "Over seeds nothing was compared: no comparison of the declared family is estimable."
     texts = [_scoped(scope, group, over_seeds) for scope, group in rows.groupby("scope", sort=False)]
-    return " ".join(texts)
+    held = [core.together(rows, plan)] if rows["verdict"].isin(words.JUDGED).any() else []
+    return " ".join(text for text in [*texts, *held, *core.verdict_warnings(over_seeds)] if text)
 
 
 def _no_verdict(plan: Mapping) -> str:
@@ -81,18 +85,21 @@ def _scoped(scope: str, rows: pd.DataFrame, frame: pd.DataFrame) -> str:
 def _outcome(rows: pd.DataFrame, frame: pd.DataFrame) -> str:
     """Return "S-DI2 is fairer than S-Base on 4 of 5 distinct metrics, undecided on 1"."""
     counts = {name: int((rows["verdict"] == name).sum()) for name in words.JUDGED}
-    found = [(name, n) for name, n in counts.items() if n]
+    found = sorted(((name, n) for name, n in counts.items() if n), key=lambda pair: -pair[1])
     row = rows.iloc[0]
     who = f"{row['technique']}{_noise_suffix(frame, row)}"
     if not found:
         return f"no verdict on {who} against {row['baseline']}: {_reason(rows)}"
-    link = {"fairer": "fairer than", "less fair": "less fair than", "equivalent": "equivalent to"}
     (first, n), rest = found[0], found[1:]
+    lead = f"{who} {core.LEADS[first].format(row['baseline'])}"
+    if len(rows) == 1:
+        return f"{lead} on {row['metric']}{core.difference_and_interval(row)}"
     nouns = ("distinct metric", "")
     if frame["attribute"].nunique() > 1:
         nouns = ("pair of distinct metric and attribute", "pairs of distinct metric and attribute")
-    head = f"{who} is {link.get(first, 'undecided against')} {row['baseline']} on {n} of {fmt.count(len(rows), *nouns)}"
-    return ", ".join([head, *(f"{name} on {k}" for name, k in rest), *_without(len(rows) - sum(counts.values()))])
+    head = f"{lead} on {n} of {fmt.count(len(rows), *nouns)}"
+    further = (f"{core.FURTHER.get(name, name)} on {k}" for name, k in rest)
+    return ", ".join([head, *further, *_without(len(rows) - sum(counts.values()))])
 
 
 def _without(n: int) -> Iterator[str]:
@@ -111,7 +118,7 @@ def _grouped(pairs: Sequence[pd.DataFrame]) -> Iterator[str]:
     groups: dict[str, list[str]] = {}
     for rows in pairs:
         found = set(rows["verdict"]) & set(words.JUDGED)
-        kind = "without verdict" if not found else "undecided or equivalent on every distinct metric"
+        kind = "without verdict" if not found else "neither fairer nor less fair on any"
         if "fairer" in found:
             kind = f"fairer than the baseline on some metric, less fair on {'some' if 'less fair' in found else 'none'}"
         elif "less fair" in found:
@@ -135,7 +142,7 @@ def _one_seed(over_seeds: pd.DataFrame, comparisons: pd.DataFrame) -> str:
         return ""
     both = single.merge(judged[[*keys, "verdict"]], on=keys, suffixes=("", "_over"))
     other = both[both["verdict"] != both["verdict_over"]]
-    opposite = other[other["verdict"].isin(words.JUDGED[:2]) & other["verdict_over"].isin(words.JUDGED[:2])]
+    opposite = other[other["verdict"].isin(OPPOSITE) & other["verdict_over"].isin(OPPOSITE)]
     against = f", {len(opposite)} of them the opposite" if len(opposite) else ""
     return (
         f"Of {fmt.count(len(both), 'verdict')} at one seed (distinct metrics, each seed alone), {len(other)} "
@@ -150,10 +157,10 @@ def _power(over_seeds: pd.DataFrame, plan: Mapping) -> str:
     rows = rows[(rows["p_holm"] > rows["alpha"]) & rows["power"].notna()]
     if rows.empty:
         return ""
-    effect = fmt.points(plan["analysis"]["smallest_effect"])
+    effect = words.smallest_effect_text(plan).removeprefix("±")
     return (
         f"Not significant is not equal: where the corrected p exceeds α ({fmt.count(len(rows), 'test')}), the test "
-        f"over seeds had power {fmt.value_range(rows['power'], fmt.power)} for a true difference of {effect} points."
+        f"over seeds had power {fmt.value_range(rows['power'], fmt.power)} for a true difference of {effect}."
     )
 
 
@@ -209,10 +216,10 @@ def _over_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Metric": metric_cell(row),
         "Difference": fmt.points(row["difference"], signed=True),
         "95 % interval": fmt.span(row["low"], row["high"]),
-        "Verdict": row["verdict"] or "–",
+        "Holding together": fmt.span(row["simultaneous_low"], row["simultaneous_high"]) if row["verdict"] else "–",
+        "Verdict": verdict_cell(row),
         "p": fmt.probability(row["p"]),
         "Holm": p_cell(row, "p_holm"),
-        "Power": fmt.power(row["power"]),
         "p of ranks (smallest)": ranks,
     }
 
@@ -300,10 +307,11 @@ def caption_over(plan: Mapping, over_seeds: pd.DataFrame) -> str:
         plan,
         over_seeds,
         "In points. Difference = technique − baseline, mean of the seeds' differences, with Student's 95 % interval "
-        f"paired by seed; verdict against ±{fmt.points(plan['analysis']['smallest_effect'])} points. p: paired t over "
+        "paired by seed. Verdict: from the interval that holds together with all others, against a smallest effect of "
+        f"{words.smallest_effect_text(plan)} (alone: the unadjusted verdict, where it is another). p: paired t over "
         f"seeds (it has no smallest attainable value), corrected by Holm over {words.family(over_seeds)} tests (BH, BY "
-        "in the file); of ranks: exact signed ranks, in brackets the smallest attainable. Power: for the smallest "
-        f"effect at the corrected α. ∝: proportional to another metric, counted once.{_qualified(over_seeds)}",
+        "in the file); of ranks: exact signed ranks, in brackets the smallest attainable. ∝: proportional to another "
+        f"metric, counted once.{_qualified(over_seeds)}",
     )
 
 
@@ -324,13 +332,14 @@ COMPONENTS = ReaderTable("Seed and run", caption_components, components_view, ta
 
 def caption_figure(plan: Mapping, over_seeds: pd.DataFrame) -> str:
     """Caption the figure."""
-    band = fmt.points(plan["analysis"]["smallest_effect"])
+    band = words.smallest_effect_text(plan)
     return caption(
         plan,
         over_seeds,
         "Each grey dot is one seed (from the top in declared order): difference of means at that seed, ± one "
         "standard error from its runs. Below them, large marker and thick line: mean over seeds with its 95 % "
-        f"interval; marker by verdict. Band: ±{band} points. No test is shown.{_qualified(over_seeds)}",
+        "interval (thin line: the interval that holds together with all others); marker by verdict. Band: the smallest "
+        f"effect, {band}. No test is shown.{_qualified(over_seeds)}",
     )
 
 
@@ -362,10 +371,9 @@ def seeds_figure(over_seeds: pd.DataFrame, by_seed: pd.DataFrame, plan: Mapping)
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, by_seed: pd.DataFrame, plan: Mapping) -> None:
-    delta = 100 * float(plan["analysis"]["smallest_effect"])
-    ax.axvspan(-delta, delta, color=PALE, linewidth=0)
     ax.axvline(0, color=GREY, linewidth=0.8)
     for height, (_, row) in enumerate(rows.iterrows()):
+        draw_band(ax, height, row["smallest_effect"])
         same = (by_seed["technique"] == row["technique"]) & (by_seed["noise"] == row["noise"])
         _draw_seeds(ax, height, by_seed[same & (by_seed["used"] == "yes")])
         _draw_mean(ax, height, row)
@@ -382,10 +390,12 @@ def _draw_seeds(ax: Axes, height: int, seeds: pd.DataFrame) -> None:
 def _draw_mean(ax: Axes, height: int, row: pd.Series) -> None:
     if fmt.is_missing(row["difference"]):
         return
-    marker, at = MARKERS.get(row["verdict"], "o"), height + 0.32
+    (marker, filled), at = MARKERS.get(row["verdict"], MARKERS[OPEN]), height + 0.32
+    if not fmt.is_missing(row["simultaneous_low"]):
+        ends = [100 * row["simultaneous_low"], 100 * row["simultaneous_high"]]
+        ax.plot(ends, [at] * 2, color=BLUE, linewidth=0.8)
     if not fmt.is_missing(row["low"]):
         ax.plot([100 * row["low"], 100 * row["high"]], [at] * 2, color=BLUE, linewidth=2.2)
-    filled = BLUE if row["verdict"] in MARKERS else "white"
     ax.plot(100 * row["difference"], at, marker, color=BLUE, markerfacecolor=filled, markersize=7)
     place: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
     ax.annotate(row["verdict"], (1, at), (3, 0), va="center", fontsize=7.5, color=INK, **place)

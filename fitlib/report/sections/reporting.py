@@ -31,13 +31,14 @@ SPREAD = (
 )
 DIFFERENCE = (
     "The difference of means, technique − baseline, was {difference} points {difference interval} (95 % interval, "
-    "{difference method}; over {classes}); against a smallest effect of ±{smallest effect} points ({declared}) the "
-    "verdict is {verdict} at {seed}, on this test set."
+    "{difference method}; over {classes}), {simultaneous interval} together with {others} ({family}); against a "
+    "smallest effect of {smallest effect} ({declared}) the verdict is {verdict} at {seed}, on this test set "
+    "(unadjusted: {verdict alone})."
 )
 TEST = (
-    "Exact rank test: p = {p}, {p holm} after Holm's correction over {family size} tests; smallest attainable p before "
-    "correction: {smallest p}; power for a difference of {smallest effect} points at the corrected α of "
-    "{corrected alpha}: {power}."
+    "Exact rank test of the distributions: p = {p}, {p holm} after Holm's correction over {family size} tests; "
+    "smallest attainable p before correction: {smallest p}; its power for a shift by {smallest effect} at the "
+    "corrected α of {corrected alpha}: {power}. Studentised permutation test of the means: p = {p means}."
 )
 VARIANCE = (
     "Spread (Brown-Forsythe on raw values): p = {p variance}, {p variance holm} after Holm's correction over {variance "
@@ -205,11 +206,21 @@ def _difference(row: Mapping, plan: Mapping) -> Values:
         "difference": fmt.points(row["difference"], signed=True),
         "difference interval": _interval(row, "difference"),
         "difference method": "paired by run" if row["design"] == "paired by run" else "Welch",
-        "smallest effect": fmt.points(plan["analysis"]["smallest_effect"]),
+        "smallest effect": words.smallest_effect_text(plan, row["metric"]),
         "classes": f"{fmt.count(int(row['n_classes']), 'class', 'classes')}{left_out}",
         "declared": "declared before the first run" if before and not changed else "not declared beforehand",
         "verdict": f"“{row['verdict']}”",
+        "verdict alone": f"“{row['verdict_unadjusted']}”",
+        "simultaneous interval": _interval(row, "simultaneous"),
+        "others": _others(row),
+        "family": "the primary metric" if row["primary"] == "yes" else "all distinct metrics",
     }
+
+
+def _others(row: Mapping) -> str:
+    """Return the number of other verdicts that hold together with this one."""
+    number = row["verdicts_together"]
+    return "no other" if fmt.is_missing(number) or number < 2 else fmt.count(int(number) - 1, "other verdict")
 
 
 def _tests(row: Mapping, values: Values) -> list[str]:
@@ -222,6 +233,7 @@ def _tests(row: Mapping, values: Values) -> list[str]:
         values |= {
             "p": fmt.probability(row["p_mean"]), "p holm": fmt.probability(row["p_mean_holm"]),
             "family size": str(int(size)), "smallest p": fmt.probability(row["p_mean_smallest"]),
+            "p means": fmt.probability(row["p_mean_studentised"]),
             "power": _power(row["power_mean"]), "corrected alpha": fmt.probability(alpha / int(size)),
         }  # fmt: skip
         above = "No test possible at this n: the smallest attainable p exceeds α. "

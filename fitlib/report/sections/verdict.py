@@ -1,4 +1,4 @@
-"""The verdict in three sentences, and what an auditor asks first."""
+"""The verdict in a few sentences, and what an auditor asks first."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def glance_view(plan: Mapping, evidence: Sequence[Mapping], comparisons: pd.Data
         "Finished": f"{done} of {len(evidence)} planned runs" if evidence else str(plan.get("source", "")),
         "Same code, data and start in all runs": _answer_on_fit(plan, evidence),
         "Same result where nothing differs (control arm)": _answer_on_control(plan, evidence),
-        "Smallest effect that counts": f"{fmt.points(plan['analysis']['smallest_effect'])} points of a metric",
+        "Smallest effect that counts": words.smallest_effect_text(plan),
+        "Metric that decides": plan["analysis"].get("primary") or "all distinct metrics, together",
         "Tests that the correction covers": f"{words.family(comparisons)} of means, "
         f"{words.family(comparisons, 'family_size_variance')} of spread",
         "Plan": "declared before the first run" if plan.get("declared_before_first_run") else "not declared beforehand",

@@ -54,9 +54,10 @@ def single(*verdicts):
 
 
 def test_eight_seeds_of_two_runs_may_say_fairer_over_seeds():
-    messages = over_seeds.verdict_sentence(over(over_row(), over_row("DI", verdict="undecided")), plan_of())
+    messages = over_seeds.verdict_sentence(over(over_row(), over_row("DI", verdict="open")), plan_of())
     assert messages == (
-        "Over 8 seeds, on this test set: T0 is fairer than S-Base on 1 of 2 distinct metrics, undecided on 1."
+        "Over 8 seeds, on this test set: T0 is fairer than S-Base on 1 of 2 distinct metrics, open on 1. These 2 "
+        "verdicts hold together: if nothing differs, the chance that any of them is fairer or less fair is at most 5 %."
     )
 
 
@@ -84,7 +85,9 @@ def test_several_seeds_without_a_baseline_have_no_verdict():
 
 def test_what_repeats_another_metric_counts_once():
     rows = (over_row(), over_row("SPSF", verdict="equivalent", redundant_with="DP"))
-    assert "on 1 of 1 distinct metric" in over_seeds.verdict_sentence(over(*rows), plan_of())
+    assert "T0 is fairer than S-Base on DP: −3.00 points [−4.50, −1.50]." in over_seeds.verdict_sentence(
+        over(*rows), plan_of()
+    )
 
 
 def test_a_technique_without_verdict_tells_why():
@@ -94,10 +97,10 @@ def test_a_technique_without_verdict_tells_why():
 
 
 def test_many_techniques_are_told_as_groups():
-    rows = [over_row(technique=f"T{i}", verdict=v) for i, v in enumerate(["fairer"] * 3 + ["undecided"] * 2)]
+    rows = [over_row(technique=f"T{i}", verdict=v) for i, v in enumerate(["fairer"] * 3 + ["open"] * 2)]
     messages = over_seeds.verdict_sentence(over(*rows), plan_of(techniques=5))
     assert "3 of 5 techniques fairer than the baseline on some metric, less fair on none (T0, T1 and T2)" in messages
-    assert "2 of 5 techniques undecided" in messages
+    assert "2 of 5 techniques neither fairer nor less fair on any" in messages
 
 
 def test_scopes_that_differ_are_kept_apart():
@@ -105,17 +108,41 @@ def test_scopes_that_differ_are_kept_apart():
     assert messages.count("Over ") == 2 and "Over 5 seeds, too few" in messages
 
 
+def test_the_most_frequent_verdict_leads():
+    verdicts = {"DP": "fairer", "DI": "equivalent", "BA": "equivalent"}
+    rows = [over_row(metric, verdict=verdict) for metric, verdict in verdicts.items()]
+    assert "T0 is equivalent to S-Base on 2 of 3 distinct metrics, fairer on 1" in over_seeds.verdict_sentence(
+        over(*rows), plan_of()
+    )
+
+
+def test_a_primary_metric_decides_alone():
+    rows = over(over_row(primary="yes", verdicts_together=1), over_row("DI", verdict="less fair"))
+    messages = over_seeds.verdict_sentence(rows, plan_of())
+    assert messages.endswith("T0 is fairer than S-Base on DP: −3.00 points [−4.50, −1.50].")
+
+
+def test_warnings_stand_beside_the_verdict_over_seeds():
+    rows = over(over_row(warnings="accuracy fell by 3.0 points [2.0, 4.0]"))
+    assert "T0: its accuracy fell by 3.0 points [2.0, 4.0]." in over_seeds.verdict_sentence(rows, plan_of())
+
+
+def test_a_direction_whose_size_is_open_is_not_called_fairer():
+    messages = over_seeds.verdict_sentence(over(over_row(verdict="lower, size open")), plan_of())
+    assert "T0 has lower bias than S-Base, by how much is open, on DP" in messages
+
+
 # Beside the verdict
 
 
 def test_verdicts_at_one_seed_that_differ_are_counted():
-    messages = " ".join(over_seeds.sentences(over(over_row()), single("fairer", "undecided", "less fair"), plan_of()))
+    messages = " ".join(over_seeds.sentences(over(over_row()), single("fairer", "open", "less fair"), plan_of()))
     assert "Of 3 verdicts at one seed (distinct metrics, each seed alone), 2 are not the verdict over seeds" in messages
     assert "1 of them the opposite" in messages
 
 
 def test_not_significant_stands_beside_its_power():
-    rows = over(over_row(verdict="undecided", p_holm=0.4, power=0.31), over_row("DI"))
+    rows = over(over_row(verdict="open", p_holm=0.4, power=0.31), over_row("DI"))
     messages = " ".join(over_seeds.sentences(rows, single(), plan_of()))
     assert (
         "where the corrected p exceeds α (1 test)" in messages

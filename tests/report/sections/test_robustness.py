@@ -122,7 +122,7 @@ def test_one_figure_for_each_attribute(shown: list[str], tmp_path: Path) -> None
 def test_verdicts_that_hang_on_one_run_are_named() -> None:
     frames, _ = usual()
     messages = section.stability(frames["comparisons"])
-    assert any("Fair against Base on BA: undecided, but fairer without one of the 16 runs" in t for t in messages)
+    assert any("Fair against Base on BA: open, but fairer without one of the 16 runs" in t for t in messages)
     clear, _ = many(3)
     clear["comparisons"]["verdict_changes"] = 0
     assert section.stability(clear["comparisons"])[0].startswith(
