@@ -11,9 +11,11 @@ import math
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
@@ -34,8 +36,8 @@ from fitlib.tables import all_tables
 from fitlib.tables.epochs import gather_history
 from fitlib.tables.schemas import DATA_PACKAGE, package_columns
 
-LONG = ("metrics", "counts", "votes", "testset", "persons")
-DRAWN = {"testset", "persons"}  # contain what is drawn at random
+LONG = ("metrics", "counts", "votes", "testset", "resampled", "persons")
+DRAWN = {"testset", "resampled", "persons"}  # contain what is drawn at random
 CLOSE = 1e-9  # relative; different processors or versions agree more closely than this
 
 
@@ -190,7 +192,10 @@ def _compare(found: Verification, stored: Path, derived: Path, same: bool) -> No
 
 
 def cells(path: Path) -> list[list[str]]:
-    """Read a table as text, row by row, column names first; numbers as they read back, missing values empty."""
+    """Read a table as text, row by row, column names first; numbers as they read back, missing values empty.
+
+    Each entry of a list has a column of its own.
+    """
     if path.suffix == ".csv":
         with open(path, encoding="utf-8", newline="") as stream:
             return list(csv.reader(stream))
@@ -198,9 +203,19 @@ def cells(path: Path) -> list[list[str]]:
         return package_columns(read_json(path) or {})
     if path.suffix != ".parquet":
         return [["line"], *([line] for line in path.read_text(encoding="utf-8").splitlines())]
-    table = pq.read_table(path)
-    columns = [["" if value is None else str(value) for value in column.to_pylist()] for column in table.columns]
-    return [table.column_names, *map(list, zip(*columns, strict=True))]
+    columns = dict(_flat_columns(pq.read_table(path)))
+    texts = [["" if value is None else str(value) for value in values] for values in columns.values()]
+    return [list(columns), *map(list, zip(*texts, strict=True))]
+
+
+def _flat_columns(table: pa.Table) -> Iterator[tuple[str, Sequence[object]]]:
+    """Yield the columns by name; a column of lists as one column for each position in them."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        values = column.to_pylist()
+        if pa.types.is_list(column.type):
+            yield from ((f"{name}[{i}]", entries) for i, entries in enumerate(zip_longest(*values)))
+        else:
+            yield name, values
 
 
 def differences(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> Iterator[tuple[int, str, str, str]]:

@@ -121,7 +121,8 @@ def _custom_notebooks(runs: Runs) -> set[Path]:
 # Summary
 
 NOT_DRAWN = (
-    "Not derived again: what is drawn at random (testset.parquet, intervals in persons.parquet); for that, use --full."
+    "Not derived again: what is drawn at random (testset.parquet, resampled.parquet, intervals in persons.parquet); "
+    "for that, use --full."
 )
 NOT_COVERED = "Never compared: events.jsonl, timings.csv, determinism.csv, lock."
 

@@ -1,4 +1,4 @@
-"""The long tables of a technique, one value per row: its metrics, counts and votes, the test set's part, individuals.
+"""The long tables of a technique: its metrics, counts and votes, the test set's part, resampled units, individuals.
 
 pandas is imported where a table is built, so that the numbers can be computed without it.
 """
@@ -25,6 +25,7 @@ from fitlib.metrics.chance_level import chance_levels
 from fitlib.metrics.counts import Counts, cells_of, count, label_votes, votes
 from fitlib.metrics.exact import Values
 from fitlib.metrics.individuals import RESAMPLES, individual_rows
+from fitlib.metrics.new_test_data import digest_rows, resample
 from fitlib.metrics.testset import contributions, smallest_denominators
 from fitlib.metrics.threshold_sweep import threshold_rows
 from fitlib.metrics.unit_overlap import unit_rows
@@ -50,25 +51,28 @@ MISSING = -1  # stands for "null" in integer columns until the table is built
 def technique_tables(
     technique: str, arms: Mapping[str, tuple[int, Predictions]], drawn: bool = True
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables metrics, counts, votes, testset and persons of one technique.
+    """Return the tables metrics, counts, votes, testset, resampled and persons of one technique.
 
     arms: {arm: (seed, predictions)}. Rows are in the order of the arms, then of the protected attributes. With
-    ``drawn`` False, which is quicker, everything drawn at random is left out: the table testset and the intervals
-    (``low``, ``high``) in persons.
+    ``drawn`` False, which is quicker, everything drawn at random is left out: the tables testset and resampled, and the
+    intervals (``low``, ``high``) in persons.
     """
     import pandas as pd
 
-    metrics, counted, voted, tested, persons = [], [], [], [], []
+    metrics, counted, voted, tested, resampled, persons = [], [], [], [], [], []
     for arm, (seed, predictions) in arms.items():
         for attribute in predictions.protected:
             counts = count(predictions, attribute)
             shared = (technique, arm, seed, predictions.runs, counts, predictions.multilabel, attribute)
             metrics.append(metrics_table(*shared))
             counted.append(counts_table(*shared))
-            tested += [testset_table(technique, arm, seed, predictions, attribute)] if drawn else []
+            if drawn:
+                tested.append(testset_table(technique, arm, seed, predictions, attribute))
+                resampled.append(resampled_table(technique, arm, seed, predictions, attribute))
             persons.append(person_table(technique, arm, seed, predictions, attribute, RESAMPLES if drawn else 0))
         voted.append(votes_table(arm, seed, predictions))
-    tables = {"metrics": metrics, "counts": counted, "votes": voted, "testset": tested, "persons": persons}
+    tables = {"metrics": metrics, "counts": counted, "votes": voted, "testset": tested}
+    tables |= {"resampled": resampled, "persons": persons}
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
 
 
@@ -272,6 +276,33 @@ def _contribution_rows(predictions: Predictions, attribute: str) -> list[_TestSe
     for name, selection in parts.selection.items():
         rows += [(quantity, name, MISSING, value) for quantity, value in vars(selection).items()]
     return rows
+
+
+# Resampled test units
+
+
+def resampled_table(technique: str, arm: str, seed: int, predictions: Predictions, attribute: str) -> pd.DataFrame:
+    """Return every metric on resampled test units (`fitlib.metrics.new_test_data.resample`), one list per row.
+
+    Columns: technique, arm, seed, attribute, metric, target (class; null = accuracy), half (of the runs, 0 or 1), units
+    (their number), test_set (`digest_rows`), values (float32, one per resample: mean over the runs of this half; NaN =
+    undefined in some run). The draws are always the same.
+    """
+    import pandas as pd
+
+    found = resample(predictions, attribute)
+    rows = [
+        (metric, MISSING if metric == "accuracy" else target, half, by_half[:, target].astype(np.float32))
+        for metric, values in found.values.items()
+        for target in range(values.shape[2])
+        for half, by_half in enumerate(values)
+    ]
+    metric, target, half, values = zip(*rows, strict=True)
+    keys = _keys(technique, arm, seed, np.array(half), attribute)
+    del keys["run"]
+    names = {"metric": pd.Series(metric, dtype="str"), "target": _nullable(np.array(target)), "half": np.array(half)}
+    units, digest = np.full(len(rows), found.units), _constant(digest_rows(predictions, attribute), len(rows))
+    return pd.DataFrame(keys | names | {"units": units, "test_set": digest, "values": list(values)})
 
 
 # Columns

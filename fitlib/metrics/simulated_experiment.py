@@ -138,7 +138,7 @@ def write_technique(
     n_classes: int | None = None,
     n_groups: Mapping[str, int] | None = None,
 ) -> None:
-    """Write metrics, counts, votes, testset and persons (.parquet) of one technique to out_dir, as metrics.ipynb does.
+    """Write the long tables (.parquet) of one technique to out_dir, as metrics.ipynb does.
 
     arms: {arm: {"seed": seed, "predictions": {run: path}}}. Byte-identical for identical input. Raises InputError as
     `fitlib.storage.predictions.stack` does.

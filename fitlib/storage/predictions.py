@@ -43,8 +43,9 @@ SCHEMA_VERSION = "1"
 HEADINGS = {"prediction_result": "prediction", "protected_label": "protected"}
 REQUIRED = ("idx", "ground_truth", "prediction")
 OPTIONAL = ("unit", "score")
-TEXT_COLUMNS = ("technique", "arm", "reading", "attribute", "metric", "quantity")
+TEXT_COLUMNS = ("technique", "arm", "reading", "attribute", "metric", "quantity", "test_set")
 FLOAT_COLUMNS = ("value", "remainder", "at", "low", "high")
+LIST_COLUMNS = ("values",)  # of float32
 
 SAME_TEST_SET = "let every run predict the same test set, rows in the same order"
 MAX_CLASSES, MAX_GROUPS = 1000, 100  # more only where they are declared
@@ -447,7 +448,7 @@ def _arrow_flat(values: NDArray, kind: type[np.number]) -> pa.Array:
 def write_table(path: File, frame: pd.DataFrame, name: str) -> None:
     """Write a table of one technique ("metrics", "counts", …) as parquet, byte-identical for identical input.
 
-    `TEXT_COLUMNS` are text, `FLOAT_COLUMNS` floats, all others integers; NaN is written as null. The file's metadata
+    `TEXT_COLUMNS` are text, `FLOAT_COLUMNS` floats, `LIST_COLUMNS` lists of floats, all others integers; NaN is written as null. The file's metadata
     holds the name and the version of the schema.
     """
     schema = pa.schema([pa.field(column, _type_of(column)) for column in frame.columns])
@@ -455,6 +456,8 @@ def write_table(path: File, frame: pd.DataFrame, name: str) -> None:
 
 
 def _type_of(column: str) -> pa.DataType:
+    if column in LIST_COLUMNS:
+        return pa.list_(pa.float32())
     return pa.string() if column in TEXT_COLUMNS else pa.float64() if column in FLOAT_COLUMNS else pa.int64()
 
 

@@ -32,7 +32,7 @@ from fitlib.tables import testset as testset_tables
 from fitlib.tables.metric_series import main_arms, names_of, series_of
 from fitlib.tables.schemas import DATA_PACKAGE, SCHEMAS, Json, data_package, write_csv
 
-LONG = ("metrics", "counts", "testset", "persons")  # of all techniques together, in plan order
+LONG = ("metrics", "counts", "testset", "resampled", "persons")  # of all techniques together, in plan order
 Frames = dict[str, pd.DataFrame]
 
 

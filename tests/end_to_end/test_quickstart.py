@@ -46,7 +46,7 @@ def test_everything_that_the_layout_promises_is_there(place):
     run = "runs/domain-independent/ulp/run-02/"
     names += [run + n for n in ("train.ipynb", "train.html", "history.parquet", "digests.parquet", "fingerprint.json")]
     names += [run + n for n in ("record.json", "predictions/S-DI1.parquet", "predictions/S-DI2.parquet")]
-    tables = [f"{n}.parquet" for n in ("metrics", "counts", "votes", "testset", "persons")]
+    tables = [f"{n}.parquet" for n in ("metrics", "counts", "votes", "testset", "resampled", "persons")]
     names += [f"techniques/S-DI1/{n}" for n in ("metrics.ipynb", *tables)]
     missing = [n for n in [*names, *(f"tables/{t}" for t in TABLES)] if not (root / n).is_file()]
     assert not missing

@@ -15,7 +15,7 @@ from fitlib.metrics.simulated_experiment import TECHNIQUES, arms_of, write_examp
 from fitlib.storage.predictions import stack, write_predictions
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "metrics.ipynb"
-TABLES = ("metrics", "counts", "votes", "testset", "persons")
+TABLES = ("metrics", "counts", "votes", "testset", "resampled", "persons")
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_tables_have_explicit_types_and_no_pandas_metadata(example):
     for name in TABLES:
         schema = pq.read_schema(folder / f"{name}.parquet")
         assert schema.metadata == {b"fitlib.schema": f"{name}/1".encode()}
-        assert {str(kind) for kind in schema.types} <= {"string", "int64", "double"}
+        assert {str(kind) for kind in schema.types} <= {"string", "int64", "double", "list<element: float>"}
     assert pq.read_schema(folder / "votes.parquet").names == [
         "arm", "seed", "idx", "ground_truth", "protected", "unit", "class", "votes",
     ]  # fmt: skip
@@ -142,7 +142,7 @@ def labelled(tmp_path):
 
 def test_multilabel_tables_of_several_arms_and_attributes(labelled, tmp_path):
     write_technique(tmp_path, "C-Base", labelled)
-    metrics, counts, votes, testset, persons = (
+    metrics, counts, votes, testset, resampled, persons = (
         pq.read_table(tmp_path / f"{name}.parquet").to_pandas() for name in TABLES
     )
     assert metrics.attribute.unique().tolist() == ["sex", "race"]
@@ -153,7 +153,7 @@ def test_multilabel_tables_of_several_arms_and_attributes(labelled, tmp_path):
     assert len(counts) == 2 * 2 * (2 + 3) * 4
     assert counts[["tp", "fp", "fn", "tn"]].to_numpy().sum() == 2 * 2 * 2 * 30 * 4
     assert len(votes) == 2 * 30 * 4 and votes.votes.max() <= 2
-    for table in (testset, persons):
+    for table in (testset, resampled, persons):
         assert set(zip(table.arm, table.attribute, strict=True)) == set(zip(counts.arm, counts.attribute, strict=True))
     undefined = metrics[(metrics.metric == "DI") & (metrics.target == 3) & (metrics.reading == "strict")]
     assert undefined.value.isna().all() and (undefined.n_undefined == 1).all()
