@@ -38,6 +38,11 @@ COMPARISONS = TableFile(
     f"{SHARES} Difference = technique − baseline with its 95 % interval. Each p stands beside its smallest "
     "attainable value and those corrected over family_size tests (Holm, BH, BY); procedures names the tests.",
 )
+NEW_TEST_DATA = TableFile(
+    "new_test_data",
+    "means and differences for new test data of this kind, by metric",
+    f"{SHARES} 95 % intervals over runs and test units, not corrected for their number. {NO_TEST}",
+)
 METRICS = TableFile(
     "metrics", "every value of every run, by class, group and reading", f"{SHARES} No interval, no test."
 )
@@ -99,6 +104,7 @@ TABLE_FILES = {
         RUNS,
         SUMMARY,
         COMPARISONS,
+        NEW_TEST_DATA,
         METRICS,
         RISK,
         REVERSAL,

@@ -448,8 +448,8 @@ def _arrow_flat(values: NDArray, kind: type[np.number]) -> pa.Array:
 def write_table(path: File, frame: pd.DataFrame, name: str) -> None:
     """Write a table of one technique ("metrics", "counts", …) as parquet, byte-identical for identical input.
 
-    `TEXT_COLUMNS` are text, `FLOAT_COLUMNS` floats, `LIST_COLUMNS` lists of floats, all others integers; NaN is written as null. The file's metadata
-    holds the name and the version of the schema.
+    `TEXT_COLUMNS` are text, `FLOAT_COLUMNS` floats, `LIST_COLUMNS` lists of floats, all others integers; NaN is written
+    as null. The file's metadata holds the name and the version of the schema.
     """
     schema = pa.schema([pa.field(column, _type_of(column)) for column in frame.columns])
     _write_parquet(pa.Table.from_pandas(frame, schema=schema, preserve_index=False), path, name)

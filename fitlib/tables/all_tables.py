@@ -22,6 +22,7 @@ from fitlib.tables import (
     epochs,
     four_fifths,
     individuals,
+    new_test_data,
     over_seeds,
     pareto,
     robustness,
@@ -56,7 +57,7 @@ def _has(folder: Path, name: str) -> bool:
 
 def tables_of(gathered: Mapping[str, Any], plan: Json, evidence: Sequence[Json] = ()) -> Frames:
     """Derive every table of `fitlib.tables.schemas.SCHEMAS` but "review", by the name of its file."""
-    metrics, counts, testset, persons = (gathered[name] for name in LONG)
+    metrics, counts, testset, resampled, persons = (gathered[name] for name in LONG)
     shared = (metrics, plan, evidence)
     compared, seeds = comparisons.compare(*shared), over_seeds.over_seeds_table(*shared)
     verdict_warnings.add_warnings(compared, counts, plan, evidence)
@@ -65,6 +66,7 @@ def tables_of(gathered: Mapping[str, Any], plan: Json, evidence: Sequence[Json] 
         "runs": runs_and_summary.runs(*shared),
         "summary": runs_and_summary.summary(metrics, plan, testset, counts),
         "comparisons": compared,
+        "new_test_data": new_test_data.new_test_data(metrics, resampled, plan, evidence),
         "risk": four_fifths.risk(counts, plan, evidence, persons=persons),
         "costs": costs.costs(compared, *shared),
         "pareto": pareto.pareto(metrics, gathered["votes"], plan, evidence),

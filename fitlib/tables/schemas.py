@@ -56,6 +56,12 @@ COMPARISONS = _schema(
     "simultaneous_low simultaneous_high level verdicts_together primary deviation_baseline deviation_technique "
     "warnings p_mean_studentised_holm",
 )
+NEW_TEST_DATA = _schema(
+    "new_test_data",
+    "technique baseline arm seed reading attribute metric n_classes n_baseline n_technique units resamples value low "
+    "high smallest_effect verdict standard_error df standard_error_runs standard_error_units share_units scope fit "
+    "design procedures note",
+)
 RISK = _schema(
     "risk",
     "technique arm seed attribute target rule retraining n n_undefined violated p_violated p_violated_low "
@@ -150,6 +156,7 @@ SCHEMAS = {
     "runs": RUNS,
     "summary": SUMMARY,
     "comparisons": COMPARISONS,
+    "new_test_data": NEW_TEST_DATA,
     "reversal": REVERSAL,
     "runs_needed": RUNS_NEEDED,
     "sequential": SEQUENTIAL,
@@ -173,6 +180,7 @@ DESCRIPTIONS = {
     "runs": "The runs with their digests and overall values: one row per technique, arm, run and protected attribute.",
     "summary": "Means and spread over runs: one row per technique, arm, attribute, metric, and class or group.",
     "comparisons": "Each technique against its baseline: one row per technique, arm, attribute and metric.",
+    "new_test_data": "Means and differences for new test data: one row per technique (and baseline) and metric.",
     "reversal": "Probability that new runs reverse a verdict: one row per comparison and number of new runs.",
     "runs_needed": "Runs that a test or an interval needs, at the SDs observed: one row per comparison.",
     "sequential": "Declared looks at the first n runs: one row per comparison and look; empty without looks.",
