@@ -60,7 +60,7 @@ def draw_units(n: int, resamples: int = RESAMPLES) -> Iterator[Counts]:
 def resample(predictions: Predictions, attribute: str, resamples: int = RESAMPLES) -> ResampledMetrics:
     """Compute every bias metric (strict reading) and accuracy on resamples of whole test units."""
     p, unit = predictions, unit_numbers(predictions)
-    n_units, order, segments = int(unit.max()) + 1, *_segments(p, attribute)
+    n_units, order, chunks = int(unit.max()) + 1, *_chunks(p, attribute)
     draws, largest = draw_units(n_units, resamples), n_units * int(np.bincount(unit).max())
     kind = np.float32 if largest < EXACT_FLOAT32 else np.float64
     parts: dict[str, list[Values]] = {}
@@ -68,7 +68,7 @@ def resample(predictions: Predictions, attribute: str, resamples: int = RESAMPLE
         weights = np.empty((size, order.size), dtype=kind)
         for row, drawn in zip(weights, draws, strict=False):  # draws last: what a block leaves is of the next
             row[:] = drawn[unit[order]]
-        cells = _count(p, order, segments, weights, p.n_groups[attribute])
+        cells = _count(p, order, chunks, weights, p.n_groups[attribute])
         for name, values in _metrics(cells, p.multilabel).items():
             parts.setdefault(name, []).append(_half_means(values, len(p.runs)))
     return ResampledMetrics({name: np.concatenate(blocks, axis=1) for name, blocks in parts.items()}, n_units)
@@ -95,47 +95,45 @@ def digest_rows(predictions: Predictions, attribute: str) -> str:
 # Counts: products of weights with 0/1 indicators of what each row was predicted as, instead of counting row by row
 
 
-@dataclass(frozen=True)
-class _Segment:
-    """Consecutive rows (in sorted order) of one group, and of one true class unless predictions are multi-label."""
-
-    rows: slice
-    group: int
-    target: int
+_Chunk = tuple[int, slice]  # a group, and consecutive sorted rows of it
 
 
-def _segments(p: Predictions, attribute: str) -> tuple[NDArray[np.int64], list[_Segment]]:
-    """Return the order of rows that sorts them by cell (group and true class), and the segments of sorted rows."""
+def _chunks(p: Predictions, attribute: str) -> tuple[NDArray[np.int64], list[_Chunk]]:
+    """Return the order of rows that sorts them by group, and by true class within it, and chunks of sorted rows."""
     group = p.protected[attribute]
-    target = np.zeros_like(group) if p.multilabel else p.ground_truth
-    order = np.lexsort((target, group))
-    cell = np.stack([group[order], target[order]])
-    starts = np.flatnonzero(np.r_[True, (cell[:, 1:] != cell[:, :-1]).any(axis=0)])
+    order = np.lexsort((np.zeros_like(group) if p.multilabel else p.ground_truth, group))
     step = max(1, MOST_INDICATORS // (len(p.runs) * p.n_classes))
-    segments = []
-    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), order.size], strict=True):
-        slices = [slice(at, min(at + step, stop)) for at in range(start, stop, step)]
-        segments += [_Segment(rows, *cell[:, start].tolist()) for rows in slices]
-    return order, segments
+    chunks = []
+    for value, rows in _stretches(group[order]):
+        chunks += [(value, slice(at, min(at + step, rows.stop))) for at in range(rows.start, rows.stop, step)]
+    return order, chunks
 
 
-def _count(p: Predictions, order: NDArray, segments: list[_Segment], weights: NDArray, n_groups: int) -> Cells:
+def _stretches(values: NDArray) -> Iterator[tuple[int, slice]]:
+    """Yield each stretch of equal values: the value and where it is."""
+    ends = np.flatnonzero(np.r_[values[1:] != values[:-1], True]) + 1
+    for start, stop in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+        yield int(values[start]), slice(start, stop)
+
+
+def _count(p: Predictions, order: NDArray, chunks: list[_Chunk], weights: NDArray, n_groups: int) -> Cells:
     """Return the cells (resamples * runs, groups, classes) of weighted rows; weights (resamples, rows), sorted."""
-    n, n_runs, n_classes = len(weights), len(p.runs), p.n_classes
-    tp, selected = (np.zeros((n, n_runs, n_groups, n_classes), dtype=weights.dtype) for _ in range(2))
-    positives, size = np.zeros((n, 1, n_groups, n_classes), dtype=weights.dtype), np.zeros((n, 1, n_groups, 1))
-    for segment in segments:
-        weight, rows, group, target = weights[:, segment.rows], order[segment.rows], segment.group, segment.target
-        size[:, 0, group, 0] += weight.sum(axis=1)
+    shape = (n_groups, len(weights), len(p.runs), p.n_classes)
+    tp, selected = np.zeros(shape, dtype=weights.dtype), np.zeros(shape, dtype=weights.dtype)
+    positives, size = np.zeros((*shape[:2], 1, shape[3])), np.zeros((*shape[:2], 1, 1))
+    for group, rows in chunks:
+        weight, prediction, truth = weights[:, rows], p.prediction[:, order[rows]], p.ground_truth[order[rows]]
+        size[group, :, 0, 0] += weight.sum(axis=1)
         if p.multilabel:
-            selected[:, :, group] += _product(weight, p.prediction[:, rows])
-            tp[:, :, group] += _product(weight, p.prediction[:, rows] & p.ground_truth[rows])
-            positives[:, 0, group] += weight @ p.ground_truth[rows].astype(weight.dtype)
-        else:
-            chosen = _product(weight, p.prediction[:, rows, None] == np.arange(n_classes))
-            selected[:, :, group] += chosen
-            tp[:, :, group, target] += chosen[..., target]
-            positives[:, 0, group, target] += weight.sum(axis=1)
+            selected[group] += _product(weight, prediction)
+            tp[group] += _product(weight, prediction & truth)
+            positives[group, :, 0] += weight @ truth.astype(weight.dtype)
+            continue
+        selected[group] += _product(weight, prediction[..., None] == np.arange(p.n_classes))
+        for target, of_class in _stretches(truth):
+            hit = prediction[:, of_class, None] == target
+            tp[group, ..., target] += _product(weight[:, of_class], hit)[..., 0]
+            positives[group, :, 0, target] += weight[:, of_class].sum(axis=1)
     return _cells(tp, selected, positives, size)
 
 
@@ -147,9 +145,10 @@ def _product(weight: NDArray, indicator: NDArray) -> NDArray:
 
 
 def _cells(tp: NDArray, selected: NDArray, positives: NDArray, size: NDArray) -> Cells:
+    """Return the cells of counts (groups, resamples, runs, classes)."""
     fp, fn = selected - tp, positives - tp
-    parts = (tp, fp, fn, size - positives - fp)
-    return Cells(*(part.reshape(-1, *tp.shape[2:]).astype(np.int64) for part in parts))
+    parts = (np.moveaxis(part, 0, 2) for part in (tp, fp, fn, size - positives - fp))
+    return Cells(*(part.astype(np.int64, order="C").reshape(-1, *part.shape[2:]) for part in parts))
 
 
 # Values

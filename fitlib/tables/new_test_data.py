@@ -51,7 +51,7 @@ def new_test_data(
 
 @dataclass(frozen=True)
 class _Resampled:
-    """A metric of one technique on resampled units: values (halves of the runs, classes, resamples)."""
+    """A metric of one technique on resampled units: values (halves of the runs, classes, resamples), float32."""
 
     values: np.ndarray
     units: int
@@ -70,7 +70,7 @@ def _resampled_by_key(resampled: pd.DataFrame) -> _Found:
 
 def _stacked(part: pd.DataFrame) -> _Resampled:
     part = part.sort_values(["target", "half"], kind="stable")
-    values = np.stack(part["values"].tolist()).astype(np.float64)
+    values = np.stack(part["values"].tolist())
     by_class = values.reshape(-1, HALVES, values.shape[1])
     return _Resampled(by_class.swapaxes(0, 1), int(part["units"].iloc[0]), str(part["test_set"].iloc[0]))
 
@@ -80,7 +80,7 @@ def _halves(t: _Resampled, b: _Resampled | None, classes: np.ndarray) -> tuple[n
 
     A class that is undefined in a resample, for either technique, is left out of both there.
     """
-    values = t.values[:, classes] - (0.0 if b is None else b.values[:, classes])
+    values = t.values[:, classes].astype(np.float64) - (0.0 if b is None else b.values[:, classes])
     defined = ~np.isnan(values).any(axis=0)
     means = rate(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=0))
     return means, int(np.all(defined, axis=0).sum())
