@@ -41,7 +41,7 @@ COMPARISONS = TableFile(
 NEW_TEST_DATA = TableFile(
     "new_test_data",
     "means and differences for new test data of this kind, by metric",
-    f"{SHARES} 95 % intervals over runs and test units, not corrected for their number. {NO_TEST}",
+    f"{SHARES} 95 % intervals over runs and test units, unadjusted; each verdict at its level. {NO_TEST}",
 )
 METRICS = TableFile(
     "metrics", "every value of every run, by class, group and reading", f"{SHARES} No interval, no test."

@@ -66,7 +66,7 @@ def tables_of(gathered: Mapping[str, Any], plan: Json, evidence: Sequence[Json] 
         "runs": runs_and_summary.runs(*shared),
         "summary": runs_and_summary.summary(metrics, plan, testset, counts),
         "comparisons": compared,
-        "new_test_data": new_test_data.new_test_data(metrics, resampled, plan, evidence),
+        "new_test_data": new_test_data.new_test_data(metrics, resampled, compared, plan, evidence),
         "risk": four_fifths.risk(counts, plan, evidence, persons=persons),
         "costs": costs.costs(compared, *shared),
         "pareto": pareto.pareto(metrics, gathered["votes"], plan, evidence),

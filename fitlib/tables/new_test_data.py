@@ -29,6 +29,7 @@ OTHER_ROWS = st.NOT_ESTIMABLE + "baseline and technique were tested on different
 def new_test_data(
     metrics: pd.DataFrame,
     resampled: pd.DataFrame,
+    compared: pd.DataFrame,
     plan: Json,
     evidence: Sequence[Json] = (),
     check_fit: CheckFit | None = None,
@@ -36,13 +37,19 @@ def new_test_data(
     """Return the mean of each technique, and its difference from the baseline, for new test data of the same kind.
 
     Per main arm, attribute and metric. Rows of means (``baseline`` empty) come first, over the classes defined in every
-    run; then the differences in the order, and over the classes, of "comparisons". ``verdict``: of the difference,
-    unadjusted. Both techniques meet the same resampled units; if they were tested on different rows there is a note
-    instead of an interval. Like there, runs that are bit-identical or not FIT have no interval.
+    run; then the rows of ``compared``, the table "comparisons", over the same classes. ``verdict``: of the difference,
+    against the smallest effect and at the level of the row there; alpha where it has no level. Both techniques meet the
+    same resampled units; if they were tested on different rows there is a note instead of an interval. Runs that are
+    bit-identical or not FIT have no interval.
     """
-    found = _resampled_by_key(resampled)
+    found, alpha = _resampled_by_key(resampled), plan["analysis"]["alpha"]
     rows = [*_mean_rows(metrics, found, plan, Findings(evidence, check_fit, plan))]
-    rows += [_difference_row(pair, found, plan) for pair in pairs_of(metrics, plan, evidence, check_fit)]
+    pairs = pairs_of(metrics, plan, evidence, check_fit)
+    for pair, judged in zip(pairs, compared.to_dict("records"), strict=True):
+        row = _difference_row(pair, found, plan) | {"smallest_effect": judged["smallest_effect"]}
+        row["level"] = judged.get("level", alpha)
+        levels = {"verdict": row["level"], "verdict_unadjusted": alpha}
+        rows.append(row | {name: pair.verdict(_verdict(row, level)) for name, level in levels.items()})
     return table_of(rows, NEW_TEST_DATA)
 
 
@@ -109,7 +116,7 @@ def _mean_columns(values: MetricValues, resampled: _Resampled | None, row: Json,
     if row["metric"] == "accuracy":
         classes, sample = np.ones(1, dtype=bool), values.overall
     else:
-        sample = values.classes[:, classes].mean(axis=1) if classes.any() else np.empty(0)
+        sample = values.mean_over(classes) if classes.any() else np.empty(0)
     here = st.mean_interval(sample)
     undefined = "" if sample.size else st.NOT_ESTIMABLE + "no class is defined in every run"
     why = note or undefined or _why_not(row, resampled, None)
@@ -127,11 +134,9 @@ def _difference_row(pair: Pair, found: _Found, plan: Json) -> Json:
     row |= {"design": "paired by run" if pair.paired else "independent"}
     accuracy = pair.metric == "accuracy"
     row["n_classes"] = _n_classes(pair.metric, pair.common)
-    row["smallest_effect"] = np.nan if accuracy else plan["analysis"]["smallest_effect"]
     here = (st.paired_difference if pair.paired else st.welch)(*pair.samples)
     why = _why_no_test(pair) or _why_not(row, t, b)
-    row |= _interval_columns(here, t, b, np.ones(1, dtype=bool) if accuracy else pair.common, why)
-    return row | {"verdict": pair.verdict(_verdict(row, plan["analysis"]))}
+    return row | _interval_columns(here, t, b, np.ones(1, dtype=bool) if accuracy else pair.common, why)
 
 
 def _why_no_test(pair: Pair) -> str:
@@ -183,11 +188,10 @@ def _columns_of(found: NewTestData) -> Json:
     return columns | {"procedures": f"95 % interval: {estimate.method}" if estimate.estimable else ""}
 
 
-def _verdict(row: Json, analysis: Json) -> str:
+def _verdict(row: Json, level: float) -> str:
     if min(row["n_baseline"], row["n_technique"]) < verdicts.RUNS:
         return verdicts.TOO_FEW
-    if row.get("standard_error") is None:
+    if row.get("standard_error") is None or np.isnan(level):
         return "not estimable"
-    effect, level = row["smallest_effect"], analysis["alpha"]
-    judged = verdicts.judge(row["value"], row["standard_error"], row["df"], effect, level)
+    judged = verdicts.judge(row["value"], row["standard_error"], row["df"], row["smallest_effect"], level)
     return verdicts.VERDICTS[int(judged)]

@@ -59,8 +59,8 @@ COMPARISONS = _schema(
 NEW_TEST_DATA = _schema(
     "new_test_data",
     "technique baseline arm seed reading attribute metric n_classes n_baseline n_technique units resamples value low "
-    "high smallest_effect verdict standard_error df standard_error_runs standard_error_units share_units scope fit "
-    "design procedures note",
+    "high smallest_effect verdict verdict_unadjusted level standard_error df standard_error_runs standard_error_units "
+    "share_units scope fit design procedures note",
 )
 RISK = _schema(
     "risk",

@@ -31,8 +31,13 @@ def other(seed: int = 1, base: int = 0, n_runs: int = RUNS) -> Predictions:
     return replace(p, prediction=prediction, runs=tuple(range(n_runs)))
 
 
-def table_of(long: dict, plan_: dict | None = None, **given: object) -> pd.DataFrame:
-    return new_test_data(long["metrics"], long["resampled"], plan_ or planned(names=("Base", "Fair")), **given)
+def table_of(long: dict, plan_: dict | None = None, level: float = 0.05, **given: object) -> pd.DataFrame:
+    plan_ = plan_ or planned(names=("Base", "Fair"))
+    pairs = comparisons.pairs_of(long["metrics"], plan_)
+    effect = plan_["analysis"]["smallest_effect"]
+    rows = [{"smallest_effect": np.nan if pair.metric == "accuracy" else effect, "level": level} for pair in pairs]
+    compared = pd.DataFrame(rows, columns=["smallest_effect", "level"])
+    return new_test_data(long["metrics"], long["resampled"], compared, plan_, **given)
 
 
 def test_a_difference_is_that_of_comparisons_with_the_error_of_runs_and_units() -> None:
@@ -55,6 +60,16 @@ def test_a_difference_is_that_of_comparisons_with_the_error_of_runs_and_units() 
         judged = verdicts.judge(row["value"], row["standard_error"], row["df"], 0.02, 0.05)
         assert row["verdict"] == ("" if pair.metric == "accuracy" else verdicts.VERDICTS[int(judged)])
     assert set(table["units"]) == {200} and set(table["resamples"]) == {1000}
+
+
+def test_the_verdict_is_at_the_level_of_the_comparison_and_the_unadjusted_one_at_alpha() -> None:
+    p, rng = predicted(0), np.random.default_rng(6)
+    less = np.where((p.protected["a"] == 1) & (rng.random((RUNS, 200)) < 0.22), 0, other(4).prediction)
+    long = long_tables(Base=other(4), Fair=replace(p, prediction=less))
+    loose, strict = (row_of(table_of(long, level=level), baseline="Base", metric="DP") for level in (0.05, 1e-9))
+    assert (loose["verdict_unadjusted"], strict["verdict_unadjusted"]) == 2 * (loose["verdict"],)
+    assert strict["verdict"] == verdicts.OPEN != loose["verdict"] and strict["level"] == 1e-9
+    assert strict["low"] == loose["low"]
 
 
 def test_equal_predictions_share_the_units_exactly() -> None:
