@@ -17,11 +17,10 @@ from fitlib.metrics.bias_metrics import (
     READINGS,
     accuracy,
     group_accuracy,
-    overall,
     overall_ratio,
     rate,
 )
-from fitlib.metrics.chance_level import chance_levels
+from fitlib.metrics.chance_level import LEVEL, chance_levels
 from fitlib.metrics.counts import Counts, cells_of, count, label_votes, votes
 from fitlib.metrics.exact import Values
 from fitlib.metrics.individuals import RESAMPLES, individual_rows
@@ -224,16 +223,16 @@ def votes_table(arm: str, seed: int, predictions: Predictions) -> pd.DataFrame:
 def testset_table(technique: str, arm: str, seed: int, predictions: Predictions, attribute: str) -> pd.DataFrame:
     """Return what the finite test set contributes to the values of a technique.
 
-    Columns: technique, arm, seed, attribute, quantity, metric, target, value, n (runs). quantity: "expectation"
-    (without disparity) and "smallest_denominator" of every bias metric, overall (target null) and by class;
-    "variance_…" (between_runs, run, test_set, interaction, total) and "floor" of the signed differences DP, EOFP and
-    EOTP by class; "selected_on", "selected_off" and "mean_of_runs" of every metric, overall. See
-    `fitlib.metrics.chance_level` and `fitlib.metrics.testset`; a missing value is not estimable. The draws are always
-    the same (TEST_SET_SEED).
+    Columns: technique, arm, seed, attribute, quantity, metric, target, value, n (runs). quantity: "expectation",
+    "chance_95", "chance_p", "chance_runs" (without disparity) and "smallest_denominator" of every bias metric, overall
+    (target null) and by class; "variance_…" (between_runs, run, test_set, interaction, total) and "floor" of the
+    signed differences DP, EOFP and EOTP by class; "selected_on", "selected_off" and "mean_of_runs" of every metric,
+    overall. See `fitlib.metrics.chance_level` and `fitlib.metrics.testset`; a missing value is not estimable. The draws
+    are always the same (TEST_SET_SEED).
     """
     import pandas as pd
 
-    rows = [*_expectation_rows(predictions, attribute), *_denominator_rows(predictions, attribute)]
+    rows = [*_chance_rows(predictions, attribute), *_denominator_rows(predictions, attribute)]
     rows += _contribution_rows(predictions, attribute)
     quantity, metric, target, value = zip(*rows, strict=True)
     keys = _keys(technique, arm, seed, np.zeros(len(rows), dtype=np.int64), attribute)
@@ -246,14 +245,40 @@ def testset_table(technique: str, arm: str, seed: int, predictions: Predictions,
 _TestSetRow = tuple[str, str, int, float]  # quantity, metric, target, value
 
 
-def _expectation_rows(predictions: Predictions, attribute: str) -> list[_TestSetRow]:
-    """Return means over the runs where defined: overall, then class by class."""
+def _chance_rows(predictions: Predictions, attribute: str) -> list[_TestSetRow]:
+    """Return what permutations give, over the runs where defined: overall, then class by class.
+
+    "expectation" and "chance_95": means of the runs' expectations and 95 % quantiles. "chance_p": the p of the median
+    run (of two in the middle the larger). Who is handed one run wants to know whether it exceeds chance, and how
+    typical it is, hence also "chance_runs", in how many runs p <= .05. The runs share one test set, so their p-values
+    are not independent evidence: Fisher's and like combinations would overstate it.
+    """
     rows = []
-    for name, by_class in chance_levels(predictions, attribute, np.random.default_rng(TEST_SET_SEED)).items():
-        series = [overall(by_class)[0], *by_class.T]
-        means = [float(rate(np.nansum(values), np.isfinite(values).sum())) for values in series]
-        rows += [("expectation", name, target, mean) for target, mean in enumerate(means, start=MISSING)]
+    for name, chance in chance_levels(predictions, attribute, np.random.default_rng(TEST_SET_SEED)).items():
+        summaries = {
+            "expectation": [_mean_of_defined(values) for values in chance.expectation.T],
+            "chance_95": [_mean_of_defined(values) for values in chance.quantile.T],
+            "chance_p": [_upper_median(values) for values in chance.p.T],
+            "chance_runs": [_count_at_most(values, 1 - LEVEL) for values in chance.p.T],
+        }
+        for quantity, values in summaries.items():
+            rows += [(quantity, name, target, value) for target, value in enumerate(values, start=MISSING)]
     return rows
+
+
+def _mean_of_defined(values: Values) -> float:
+    return float(rate(np.nansum(values), np.isfinite(values).sum()))
+
+
+def _upper_median(values: Values) -> float:
+    defined = np.sort(values[np.isfinite(values)])
+    return float(defined[defined.size // 2]) if defined.size else float("nan")
+
+
+def _count_at_most(values: Values, limit: float) -> float:
+    """Count the values up to ``limit``, allowing for its rounding; NaN if none is defined."""
+    defined = values[np.isfinite(values)]
+    return float((defined <= limit + 1e-12).sum()) if defined.size else float("nan")
 
 
 def _denominator_rows(predictions: Predictions, attribute: str) -> list[_TestSetRow]:

@@ -104,6 +104,14 @@ _SUMMARY = {
     "maxdiff": _number("MaxDiff: largest - smallest value of a run; grows with the number of runs."),
     "relative_maxdiff": _number("MaxDiff divided by the mean."),
     "expectation": _number("Chance level: expected value of the metric without any disparity; strict reading only."),
+    "chance_95": _number(
+        "95 % quantile of what chance alone gives in a run, mean over runs; a run above its own has p ≤ .05."
+    ),
+    "chance_p": _number(
+        "p of the median run against chance alone (attribute permuted); missing for the overall FPSF, EOFP, EOTP and "
+        "BA of labels."
+    ),
+    "chance_runs": _integer("Number of runs that exceed chance alone, each at p ≤ .05, uncorrected."),
     "smallest_denominator": _integer("Smallest count of test rows that the metric divides by."),
     "signed_mean": _number("Mean over runs of the rate of lower_group minus that of the highest group."),
     "signed_low": _number("Lower end of the interval of signed_mean."),

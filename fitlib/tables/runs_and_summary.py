@@ -53,7 +53,8 @@ def summary(
     ``target`` is "overall" or the class number; accuracy is given overall and per ``group``. ``n`` counts the runs in
     which the value is defined, ``n_undefined_max`` the most classes undefined in one run (of a class: 1 if ever).
 
-    From ``testset``: ``expectation`` without disparity and ``smallest_denominator``. From ``counts``, by class:
+    From ``testset``: what chance alone gives (``expectation``, ``chance_95``, ``chance_p``, ``chance_runs``) and
+    ``smallest_denominator``. From ``counts``, by class:
     ``signed_mean`` (rate of ``lower_group`` minus rate of the highest group) with Student's t interval, and in how many
     runs another group was lowest. Without these long tables the columns are empty.
     """

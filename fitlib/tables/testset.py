@@ -20,6 +20,8 @@ from fitlib.tables.metric_series import Series, main_arms, names_of
 from fitlib.tables.schemas import COMPONENTS, SELECTION, Json, integer_column, join_notes, table_of
 
 HALF = "on half of the test set, where every metric is larger by chance than on all of it"
+CHANCE = ("expectation", "chance_95", "chance_p")
+COUNTED = ("chance_runs", "smallest_denominator")
 SIGNED = ("signed_mean", "signed_low", "signed_high")
 _Key = tuple[str, str, str]  # technique, arm, attribute
 _Values = dict[tuple[str, str, int], float]  # quantity, metric, target (-1: overall) -> value
@@ -49,10 +51,10 @@ def summary_columns(
 ) -> dict[str, Any]:
     """Return columns of the summary, one value per row of ``series``: expectation to lower_group_changes.
 
-    The expectation is that of the strict reading, so under the published one it is missing.
+    What chance gives is computed in the strict reading, so under the published one it is missing.
     """
     places, signed = by_place(testset), _signed_rows(counts, plan)
-    columns = {name: np.full(len(series.values), np.nan) for name in ("expectation", "smallest_denominator")}
+    columns = {name: np.full(len(series.values), np.nan) for name in (*CHANCE, *COUNTED)}
     rows: list[Mapping] = [{}] * len(series.values)
     for i in np.flatnonzero(series.keys["group"] == -1).tolist():
         technique, arm, attribute, metric = names_of(series, i, plan)
@@ -62,11 +64,15 @@ def summary_columns(
             column[i] = values.get((name, metric, target), np.nan)
         rows[i] = signed.get((*place, metric, target), {})
     if plan["analysis"]["reading"] != "strict":
-        columns["expectation"][:] = np.nan
-    present = ~np.isnan(columns["smallest_denominator"])
-    smallest = integer_column(np.where(present, columns["smallest_denominator"], 0), present)
+        columns |= {name: np.full(len(series.values), np.nan) for name in (*CHANCE, "chance_runs")}
+    counted = {name: _whole_numbers(columns[name]) for name in COUNTED}
     names = ("signed_mean", "signed_low", "signed_high", "lower_group", "lower_group_changes")
-    return columns | {"smallest_denominator": smallest} | {name: [row.get(name) for row in rows] for name in names}
+    return columns | counted | {name: [row.get(name) for row in rows] for name in names}
+
+
+def _whole_numbers(values: np.ndarray) -> Any:
+    present = ~np.isnan(values)
+    return integer_column(np.where(present, values, 0), present)
 
 
 def denominator_note(smallest: float, plan: Json) -> str:

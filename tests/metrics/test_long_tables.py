@@ -8,7 +8,6 @@ from fitlib.metrics.bias_metrics import (
     RATIOS,
     accuracy,
     group_accuracy,
-    overall,
     overall_ratio,
 )
 from fitlib.metrics.chance_level import chance_levels
@@ -25,6 +24,8 @@ from fitlib.metrics.testset import COMPONENT_METRICS, contributions
 from fitlib.storage.predictions import write_table
 from tests.support.chance_examples import made
 from tests.support.count_examples import random_rows
+
+CHANCE = ("expectation", "chance_95", "chance_p", "chance_runs")
 
 
 def value_of(table, **where):
@@ -98,11 +99,15 @@ def test_the_test_set_table_holds_every_quantity_in_its_place():
         "technique", "arm", "seed", "attribute", "quantity", "metric", "target", "value", "n",
     ]  # fmt: skip
     assert set(table["n"]) == {4} and set(table["seed"]) == {3}
-    assert len(table) == 2 * 7 * (1 + 6) + 6 * len(COMPONENT_METRICS) * 6 + 3 * 7
-    expected = chance_levels(p, "a", np.random.default_rng(TEST_SET_SEED))["DI"]
+    assert len(table) == 5 * 7 * (1 + 6) + 6 * len(COMPONENT_METRICS) * 6 + 3 * 7
+    chance = chance_levels(p, "a", np.random.default_rng(TEST_SET_SEED))["DI"]
     key = {"quantity": "expectation", "metric": "DI"}
-    assert value_of(table, target=2, **key)["value"] == expected[:, 2].mean()
-    assert value_of(table, target=None, **key)["value"] == overall(expected)[0].mean()
+    for target, at in ((None, 0), (2, 3)):
+        found = {name: value_of(table, target=target, metric="DI", quantity=name)["value"] for name in CHANCE}
+        assert found["expectation"] == chance.expectation[:, at].mean()
+        assert found["chance_95"] == chance.quantile[:, at].mean()
+        assert found["chance_p"] == sorted(chance.p[:, at])[2], "the third of four runs"
+        assert found["chance_runs"] == (chance.p[:, at] <= 0.05).sum()
     assert np.isnan(value_of(table, target=5, **key)["value"])  # nobody is predicted as the last class
     parts = contributions(p, "a", np.random.default_rng(TEST_SET_SEED))
     run = value_of(table, quantity="variance_run", metric="EOTP", target=1)["value"]

@@ -11,6 +11,8 @@ from fitlib.metrics.counts import cells_of, count
 from fitlib.metrics.signed_differences import signed_of
 from fitlib.statistics import estimates as st
 from fitlib.tables import runs_and_summary, schemas
+from fitlib.tables.all_tables import tables_of
+from fitlib.tables.epochs import gather_history
 from fitlib.tables.testset import components_table, selection_table
 from tests.support.chance_examples import made
 from tests.support.table_examples import row_of
@@ -42,12 +44,28 @@ def test_without_the_long_tables_the_columns_are_empty_and_the_rest_is_the_same(
     long = long_tables(Base=predicted())
     bare, full = runs_and_summary.summary(long["metrics"], planned()), summary(long, planned())
     new = schemas.SUMMARY.keys() & {
-        "expectation", "smallest_denominator", "signed_mean", "signed_low", "signed_high", "lower_group",
-        "lower_group_changes",
+        "expectation", "chance_95", "chance_p", "chance_runs", "smallest_denominator", "signed_mean", "signed_low",
+        "signed_high", "lower_group", "lower_group_changes",
     }  # fmt: skip
-    assert len(new) == 7 and (bare[list(new)].isna() | (bare[list(new)] == "")).all().all()
+    assert len(new) == 10 and (bare[list(new)].isna() | (bare[list(new)] == "")).all().all()
     kept = [column for column in bare if column not in new]
     pd.testing.assert_frame_equal(bare[kept], full[kept], check_exact=True)
+
+
+def test_a_disparity_stands_out_from_chance_and_its_absence_does_not() -> None:
+    p = predicted(seed=3)
+    unfair = np.where((p.protected["a"] == 1) & (np.arange(200) % 3 == 0), 1, p.prediction)
+    long, plan_ = (
+        long_tables(Base=p, Biased=made(p.ground_truth, unfair, p.protected["a"])),
+        planned(names=("Base", "Biased")),
+    )
+    table = tables_of(long | {"votes": {}, "history": gather_history("", [])}, plan_)["summary"]
+    fair, biased = (row_of(table, technique=name, metric="DP", target="1") for name in ("Base", "Biased"))
+    assert biased["chance_runs"] == RUNS and biased["chance_p"] < 0.05 and biased["min"] > biased["chance_95"]
+    assert fair["chance_runs"] < RUNS / 2 and fair["chance_p"] > 0.05
+    rows = table[table["chance_p"].notna()]
+    assert (rows["chance_95"] > rows["expectation"]).all() and rows["chance_runs"].between(0, RUNS).all()
+    assert len(rows) == 2 * 7 * 4 and table[table["metric"] == "accuracy"]["chance_p"].isna().all()
 
 
 def test_a_small_denominator_is_noted() -> None:
@@ -59,7 +77,8 @@ def test_a_small_denominator_is_noted() -> None:
 
 def test_the_published_reading_has_no_expectation() -> None:
     table = summary(long_tables(Base=predicted()), planned(reading="published"))
-    assert table["expectation"].isna().all() and table["signed_mean"].notna().any()
+    assert table[["expectation", "chance_95", "chance_p", "chance_runs"]].isna().all(axis=None)
+    assert table["signed_mean"].notna().any()
 
 
 def test_three_groups_one_without_members_and_a_class_never_predicted() -> None:
