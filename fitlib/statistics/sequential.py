@@ -2,6 +2,13 @@
 
 Pure functions on arrays of shape (runs,) in the order of the runs. Looking without a plan has a cost: a test at .05
 after every run from the fifth to the sixteenth errs in some 16 % of cases.
+
+After stopping, the ordinary interval of the difference misses the truth too often, and the difference itself is too
+large in absolute value on average: a rule stops early mostly where chance made it large. With looks at 5, 8, 12 and 16
+normal runs of each and a true difference of -1 SD, differences at which the rule stopped are -1.37 on average, -1.82 if
+it stopped at 5 runs; ordinary 95 % intervals miss a difference of -0.5 SD in 6.8 %, the repeated ones of `looks` in
+2.2 %. There is no adjusted estimate: the median-unbiased one (stage-wise ordering) leaves a difference at the first
+look, which is exaggerated most, as it is.
 """
 
 import itertools
@@ -63,8 +70,11 @@ def looks(
     """Make the declared looks at the first n runs of both, n in ``at``, each at Pocock's level, until one crosses it.
 
     A look crosses if the exact rank test's p (Mann-Whitney's U; signed ranks if ``paired``) is at most the level. The
-    interval of the difference has confidence 1 - level. Looks after the crossing, or at more runs than there are, are
-    not made. The levels are for equally spaced looks; 5, 8, 12, 16 are nearly so. ValueError unless ``at`` rises.
+    interval of the difference has confidence 1 - level: the repeated confidence intervals of Jennison & Turnbull
+    (1989), Journal of the Royal Statistical Society B 51, 305-361. All of them together cover the difference with
+    confidence 1 - alpha, so the one at which sampling stops does too, whatever the reason for stopping. Looks after the
+    crossing, or at more runs than there are, are not made. The levels are for equally spaced looks; 5, 8, 12, 16 are
+    nearly so. ValueError unless ``at`` rises.
     """
     b, t = as_runs(baseline), as_runs(technique)
     return looks_of(lambda n: (b[:n], t[:n]), at, alpha, paired)
@@ -87,6 +97,15 @@ def looks_of(
         made.append(_look(b, t, level, n == at[-1], paired))
         stopped = n if made[-1].decision.startswith("stop") else 0
     return tuple(made)
+
+
+def stopped_at(looks: Sequence[Look]) -> int | None:
+    """Return the number of runs at which the declared rule stopped; None while it goes on, or if no look crossed.
+
+    >>> stopped_at(looks(np.arange(16.0), np.arange(16.0) + 20))
+    5
+    """
+    return next((look.n for look in looks if look.decision.startswith("stop")), None)
 
 
 def _look(b: np.ndarray, t: np.ndarray, level: float, last: bool, paired: bool) -> Look:

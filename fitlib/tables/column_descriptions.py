@@ -200,10 +200,15 @@ _ROBUSTNESS = {
     "power_variance_now": _number("Power of the variance test at the present number of runs."),
     "look": _integer("Number of the look, from 1."),
     "level": _number("Level of this look (Pocock's), for alpha divided by family_size over all looks."),
-    "sequential.difference_low": _number("Lower end of the difference's interval of confidence 1 - level."),
-    "sequential.difference_high": _number("Upper end of the difference's interval of confidence 1 - level."),
+    "sequential.difference_low": _number(
+        "Lower end of the difference's repeated confidence interval (confidence 1 - level), valid after stopping here."
+    ),
+    "sequential.difference_high": _number(
+        "Upper end of the difference's repeated confidence interval (confidence 1 - level), valid after stopping here."
+    ),
     "sequential.p": _number("p of the exact rank test at this look; significant if at most level."),
     "p_smallest": _number("Smallest p that the rank test can attain at this look."),
+    "stopped_at": _integer("Number of runs of each at which the declared rule stopped; missing up to there."),
     "decision": _text("Decision at this look: stop, go on, end, or why it was not made."),
 }
 _RISK = {

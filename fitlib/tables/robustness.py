@@ -24,6 +24,8 @@ from fitlib.tables.schemas import REVERSAL, RUNS_NEEDED, SEQUENTIAL, Json, join_
 # Resamples and simulated powers depend on these seeds and the numbers of runs alone.
 REVERSAL_SEED, RUNS_SEED = 2021, 2006
 POWER = 0.8
+UNREACHABLE = "no p at this n can reach the level"
+EXAGGERATED = "stopped early: such differences are too large in absolute value on average"
 
 
 # Reversal
@@ -137,7 +139,8 @@ def sequential(
     """Make the declared looks at the runs 0..n-1, one row per look; empty unless the plan has ``analysis.looks``.
 
     Each look uses its own runs only, also to choose the classes (defined in every one of them). The level is Pocock's
-    for alpha divided by the number of tests, so that all decisions hold together (Bonferroni); see
+    for alpha divided by the number of tests, so that all decisions hold together (Bonferroni). The interval of a look
+    stays valid after stopping there; ``stopped_at`` is missing as long as the rule goes on. See
     `fitlib.statistics.sequential`.
     """
     at = plan["analysis"].get("looks")
@@ -156,22 +159,26 @@ def _look_rows(pair: Pair, at: Sequence[int], plan: Json, size: int) -> Iterator
         yield from (keys | {"look": i, "n": n, "note": why} for i, n in enumerate(at, start=1))
         return
     looks = looking.looks_of(lambda n: _first(pair, n), at, alpha / size, pair.paired)
-    yield from (keys | {"look": i} | _look_columns(look) for i, look in enumerate(looks, start=1))
+    for i, look in enumerate(looks, start=1):
+        yield keys | {"look": i, "stopped_at": looking.stopped_at(looks[:i])} | _look_columns(look, at[-1])
 
 
 def _first(pair: Pair, n: int) -> tuple[np.ndarray, np.ndarray]:
     return replace(pair, b=pair.b.at(np.arange(n)), t=pair.t.at(np.arange(n))).samples
 
 
-def _look_columns(look: Look) -> Json:
+def _look_columns(look: Look, last: int) -> Json:
     columns = {"n": look.n, "level": look.level, "decision": look.decision}
     if look.test is None or look.difference is None:
         return columns
     p, smallest, d = look.test.p, look.test.smallest_p, look.difference
     columns |= {"p": p, "p_smallest": smallest}
     columns |= {"difference": d.value, "difference_low": d.low, "difference_high": d.high}
-    columns["note"] = "no p at this n can reach the level" if smallest is not None and smallest > look.level else ""
-    return columns | {"procedures": f"p: {look.test.method}; interval: {d.method}, {100 * d.confidence:.4g} %; Pocock"}
+    unreachable = smallest is not None and smallest > look.level
+    early = look.decision.startswith("stop") and look.n < last
+    columns["note"] = UNREACHABLE if unreachable else EXAGGERATED if early else ""
+    interval = f"repeated confidence interval: {d.method}, {100 * d.confidence:.4g} %"
+    return columns | {"procedures": f"p: {look.test.method}; {interval}; Pocock"}
 
 
 # Parts

@@ -134,7 +134,7 @@ RUNS_NEEDED = _schema(
 SEQUENTIAL = _schema(
     "sequential",
     "technique baseline arm attribute metric look n alpha family_size level difference difference_low difference_high "
-    "p p_smallest decision procedures note",
+    "p p_smallest decision stopped_at procedures note",
 )
 CAUSES = _schema(
     "causes",

@@ -79,3 +79,28 @@ def test_declared_looks_keep_the_level_that_peeking_loses() -> None:
         stopped += any(look.decision.startswith("stop") for look in sequential.looks(b, t))
         peeked += any(sig.mann_whitney_exact(b[:n], t[:n]).p <= 0.05 for n in range(5, 17))
     assert 0.025 < stopped / 1000 < 0.065 and 0.11 < peeked / 1000 < 0.21
+
+
+def test_the_rule_stops_at_the_first_crossing_if_any() -> None:
+    b, t = np.random.default_rng(6).standard_normal((2, 16))
+    late = np.where(np.arange(16) < 5, t, t - 9)
+    assert sequential.stopped_at(sequential.looks(b, t - 9)) == 5
+    assert sequential.stopped_at(sequential.looks(b, late)) in (8, 12, 16)
+    assert sequential.stopped_at(sequential.looks(b, t)) is None
+    assert sequential.stopped_at(sequential.looks(b[:8], t[:8])) is None
+
+
+def test_after_stopping_the_repeated_interval_covers_the_ordinary_one_misses_and_the_difference_is_too_large() -> None:
+    rng, true, replicates = np.random.default_rng(7), -0.7, 1500
+    missed, estimates = np.zeros(2), []
+    for _ in range(replicates):
+        b, t = rng.standard_normal((2, 16))
+        made = [look for look in sequential.looks(b, t + true) if look.test is not None]
+        last = made[-1]
+        ordinary = st.welch(b[: last.n], t[: last.n] + true)
+        missed += [not low <= true <= high for low, high in (ordinary.ends, last.difference.ends)]
+        if sequential.stopped_at(made):
+            assert last.n == sequential.stopped_at(made)
+            estimates.append(last.difference.value)
+    assert missed[1] / replicates <= 0.05 < missed[0] / replicates
+    assert np.mean(estimates) < 1.5 * true

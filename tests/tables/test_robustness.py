@@ -10,6 +10,9 @@ from fitlib.statistics import estimates as st
 from fitlib.statistics import power, risk, sequential
 from fitlib.statistics import significance as sig
 from fitlib.tables import comparisons, robustness, schemas
+from fitlib.tables.all_tables import tables_of
+from fitlib.tables.epochs import gather_history
+from tests.support.chance_examples import made
 from tests.support.table_examples import (
     CLASSES,
     RUNS,
@@ -23,6 +26,7 @@ from tests.support.table_examples import (
     row_of,
     technique,
 )
+from tests.support.testset_examples import long_tables, planned, predicted
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +181,26 @@ def test_looks_are_those_of_fitlib_sequential_at_the_corrected_level(metrics: pd
     assert fair["p"].tolist() == [look.test.p for look in expected]
     assert fair["note"].tolist() == ["no p at this n can reach the level", ""]
     assert "Mann-Whitney" in fair["procedures"].iloc[0] and "Pocock" in fair["procedures"].iloc[0]
+    assert fair["stopped_at"].tolist() == [pd.NA, 8]
+    low, high = expected[1].difference.ends
+    assert fair["difference_low"].iloc[1] == pytest.approx(low) and fair["difference_high"].iloc[1] == pytest.approx(
+        high
+    )
+    assert "repeated confidence interval: Welch t, 99.7" in fair["procedures"].iloc[1]
+
+
+def test_an_early_stop_is_noted_with_its_number_of_runs() -> None:
+    p = predicted(n_runs=12)
+    unfair = np.where((p.protected["a"] == 1) & (np.arange(200) % 2 == 0), 1, p.prediction)
+    long = long_tables(Base=p, Biased=made(p.ground_truth, unfair, p.protected["a"]))
+    declared = planned(names=("Base", "Biased"), looks=[4, 8, 12])
+    table = tables_of(long | {"votes": {}, "history": gather_history("", [])}, declared)["sequential"]
+    dp = table[table["metric"] == "DP"]
+    assert dp["decision"].tolist() == ["go on", "stop: bias rose", "not made: stopped at n = 8"]
+    assert dp["stopped_at"].tolist() == [pd.NA, 8, 8]
+    assert dp["note"].tolist() == [robustness.UNREACHABLE, robustness.EXAGGERATED, ""]
+    last = looks(long["metrics"], planned(names=("Base", "Biased"), looks=[4, 8]), fit=None)
+    assert last[last["metric"] == "DP"]["note"].tolist() == [robustness.UNREACHABLE, ""], "nothing was stopped early"
 
 
 def test_a_look_uses_its_first_runs_only() -> None:
