@@ -48,8 +48,9 @@ def runs(
 def summary(
     metrics: pd.DataFrame, plan: Json, testset: pd.DataFrame | None = None, counts: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Return mean, SD with 95 % intervals, extremes and MaxDiff per technique, arm, attribute, metric and target.
+    """Return mean, SD, extremes and MaxDiff per technique, arm, attribute, metric and target.
 
+    With 95 % intervals of mean and SD, and for the value of the next run (``next_low``, ``next_high``).
     ``target`` is "overall" or the class number; accuracy is given overall and per ``group``. ``n`` counts the runs in
     which the value is defined, ``n_undefined_max`` the most classes undefined in one run (of a class: 1 if ever).
 
@@ -117,12 +118,13 @@ def _describe(values: np.ndarray) -> dict[str, np.ndarray]:
     """Describe (rows, runs) by the defined values of each row; rows with equally many are computed together."""
     defined = ~np.isnan(values)
     n = defined.sum(axis=1)
-    names = ("mean", "mean_low", "mean_high", "sd", "sd_low", "sd_high", "max", "min")
+    names = ("mean", "mean_low", "mean_high", "sd", "sd_low", "sd_high", "next_low", "next_high", "max", "min")
     columns = {name: np.full(len(values), np.nan) for name in names}
     for size in np.unique(n[n > 0]):
         rows = np.flatnonzero(n == size)
         x = values[rows][defined[rows]].reshape(rows.size, size)
-        described = (*st.mean_intervals(x), *st.sd_intervals(x), x.max(axis=1), x.min(axis=1))
+        intervals = (*st.mean_intervals(x), *st.sd_intervals(x), *st.prediction_intervals(x))
+        described = (*intervals, x.max(axis=1), x.min(axis=1))
         for name, column in zip(names, described, strict=True):
             columns[name][rows] = column
     maxdiff, mean = columns["max"] - columns["min"], columns["mean"]
@@ -142,7 +144,7 @@ def _summary_keys(series: Series, plan: Json) -> Json:
         "metric": _take(METRICS, keys["metric"]),
         "target": ["overall" if t < 0 else str(t) for t in target.tolist()],
         "group": integer_column(group, group >= 0),
-        "interval_method": ["mean: Student t; SD: Bonett (2006); 95 %"] * target.size,
+        "interval_method": ["mean, next run: Student t; SD: Bonett (2006); 95 %"] * target.size,
     }
 
 

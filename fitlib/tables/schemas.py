@@ -32,7 +32,7 @@ RUNS = _schema(
 SUMMARY = _schema(
     "summary",
     "technique arm seed reading attribute metric target n n_undefined_max mean mean_low mean_high sd sd_low sd_high "
-    "interval_method max min maxdiff relative_maxdiff note group expectation chance_95 chance_p "
+    "next_low next_high interval_method max min maxdiff relative_maxdiff note group expectation chance_95 chance_p "
     "chance_runs smallest_denominator signed_mean signed_low signed_high lower_group lower_group_changes",
 )
 COMPONENTS = _schema(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from scipy import stats
+from statsmodels.api import OLS
 
 from fitlib.statistics import estimates as st
 from fitlib.statistics import significance as sig
@@ -26,6 +27,33 @@ def test_mean_interval_agrees_with_scipy() -> None:
     estimate = st.mean_interval(x)
     assert (estimate.low, estimate.high) == pytest.approx(tuple(expected), rel=1e-12)
     assert estimate.value == pytest.approx(x.mean()) and estimate.n == 16 and estimate.estimable
+
+
+@pytest.mark.parametrize("n", [2, 5, 16])
+def test_prediction_interval_agrees_with_statsmodels(n: int) -> None:
+    x = 0.5 + 0.02 * normal(1, n)
+    fitted = OLS(x, np.ones(n)).fit().get_prediction(np.ones(1)).summary_frame(alpha=0.1)
+    estimate = st.prediction_interval(x, confidence=0.9)
+    expected = fitted[["mean", "obs_ci_lower", "obs_ci_upper"]].to_numpy()[0]
+    assert (estimate.value, *estimate.ends) == pytest.approx(tuple(expected), rel=1e-12)
+
+
+def test_the_next_normal_run_is_within_its_prediction_interval_as_often_as_claimed() -> None:
+    x, following = normal(2, 20_000 * 8).reshape(-1, 8), normal(3, 20_000)
+    low, high = st.prediction_intervals(x, bounds=(-np.inf, np.inf))
+    assert np.mean((low <= following) & (following <= high)) == pytest.approx(0.95, abs=0.005)
+    mean_low, mean_high = st.mean_intervals(x)[1:]
+    assert (high - low).mean() / (mean_high - mean_low).mean() == pytest.approx(3), "sqrt(1 + 8)"
+
+
+def test_a_prediction_interval_ends_where_values_end() -> None:
+    x = np.array([0.01, 0.02, 0.99, 0.98])
+    assert st.prediction_interval(x).ends == (0.0, 1.0)
+    low, high = st.prediction_interval(x, bounds=(-9, 9)).ends
+    assert low < 0 and high > 1 and low + high == pytest.approx(1)
+    for few in ([], [0.3], [0.3] * 5):
+        estimate = st.prediction_interval(np.array(few))
+        assert not estimate.estimable and estimate.note
 
 
 def bonett_by_the_formula(x: list[float], z: float) -> tuple[float, float]:
@@ -78,7 +106,12 @@ def test_coverage_of_bonett_at_16_normal_runs() -> None:
 def test_array_versions_give_the_numbers_of_the_scalar_ones(n: int) -> None:
     x = np.random.default_rng(5).standard_normal((50, n))
     x[7] = 0.1
-    for arrays, scalar in ((st.mean_intervals(x), st.mean_interval), (st.sd_intervals(x), st.sd_interval)):
+    following = (st.means(x), *st.prediction_intervals(x))
+    for arrays, scalar in (
+        (st.mean_intervals(x), st.mean_interval),
+        (st.sd_intervals(x), st.sd_interval),
+        (following, st.prediction_interval),
+    ):
         expected = [(e.value, e.low, e.high) for e in map(scalar, x)]
         expected = np.array([[np.nan if v is None else v for v in e] for e in expected])
         np.testing.assert_array_equal(np.stack(arrays, axis=1), expected)

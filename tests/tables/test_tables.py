@@ -143,6 +143,8 @@ def test_summary_gives_the_numbers_of_fitlib_statistics(metrics: pd.DataFrame) -
     mean, sd = st.mean_interval(x), st.sd_interval(x)
     found = row[["mean", "mean_low", "mean_high", "sd", "sd_low", "sd_high"]].tolist()
     assert found == [mean.value, mean.low, mean.high, sd.value, sd.low, sd.high]
+    assert tuple(row[["next_low", "next_high"]]) == st.prediction_interval(x).ends
+    assert row["next_low"] < row["mean_low"] < row["mean_high"] < row["next_high"]
     assert (row["max"], row["min"], row["n"]) == (x.max(), x.min(), RUNS)
     assert row["maxdiff"] == st.max_difference(x) and row["relative_maxdiff"] == st.relative_max_difference(x)
     accuracy = table[(table["metric"] == "accuracy") & (table["technique"] == "Base")]
@@ -171,7 +173,7 @@ def test_summary_counts_undefined_values() -> None:
 def test_summary_of_one_run_and_of_unequal_runs() -> None:
     table = runs_and_summary.summary(metrics_of(Base=drawn(0, runs=1), Fair=drawn(1, runs=5)), plan())
     single = table[table["technique"] == "Base"]
-    assert single["sd"].isna().all() and single["mean_low"].isna().all() and single["mean"].notna().all()
+    assert single[["sd", "mean_low", "next_low", "next_high"]].isna().all(axis=None) and single["mean"].notna().all()
     assert (single["note"] == "not estimable: fewer than 2 runs").all()
     assert set(table[table["technique"] == "Fair"]["n"]) == {5}
 

@@ -65,6 +65,7 @@ def test_a_disparity_stands_out_from_chance_and_its_absence_does_not() -> None:
     assert fair["chance_runs"] < RUNS / 2 and fair["chance_p"] > 0.05
     rows = table[table["chance_p"].notna()]
     assert (rows["chance_95"] > rows["expectation"]).all() and rows["chance_runs"].between(0, RUNS).all()
+    assert table[table["sd"] > 0]["next_low"].between(0, 1).all()
     assert len(rows) == 2 * 7 * 4 and table[table["metric"] == "accuracy"]["chance_p"].isna().all()
 
 
