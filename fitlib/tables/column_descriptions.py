@@ -345,6 +345,15 @@ _PARETO = {
     "front_share": _number("Share of resamples of whole runs in which it is on the front."),
     "dominated_by": _text("Techniques that dominate it, separated by semicolons."),
     "method": _text("How front_share was computed."),
+    "ranks.baseline": _text("Baseline at the end of the chain of baselines: the techniques compared share it."),
+    "ranks.mean": _number("Mean over the runs of the value over the n_classes classes."),
+    "n_compared": _integer("Number of techniques in the order, baseline included."),
+    "rank": _number("Rank of the mean: 1 = smallest, so least biased; equal means share the mean of their places."),
+    "p_best": _number("P(best): share of resamples of whole runs in which its mean is the smallest; equal ones share."),
+    "rank_mean": _number("Mean of its rank over the resamples."),
+    "rank_low": _number("Lower end of the interval of the rank: at least 95 % of the resamples are within."),
+    "rank_high": _number("Upper end of the interval of the rank: at least 95 % of the resamples are within."),
+    "ranks.method": _text("How P(best) and the distribution of ranks were computed."),
 }
 _EPOCHS = {
     "accuracy_sd_low": _number("Lower end of the interval of accuracy_sd."),

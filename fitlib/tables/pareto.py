@@ -264,9 +264,7 @@ def _front_shares(candidates: Candidates, plan: Json, resamples: int) -> np.ndar
         return np.full(len(compared), np.nan)
     drawn = np.empty((resamples, len(compared), 3 if candidates.with_churn else 2))
     for j, p in enumerate(compared):
-        means = resampled_means(
-            np.stack([-p.accuracy, p.bias]), draw_runs(p.runs.size, _rng(p, candidates, plan), resamples)
-        )
+        means = resampled_means(np.stack([-p.accuracy, p.bias]), run_draws(p, candidates, plan, resamples))
         drawn[:, j, :2] = means
         drawn[:, j, 2:] = p.churn
     free = [~_dominated(drawn, j).any(axis=1) for j in range(len(compared))]
@@ -279,12 +277,14 @@ def _dominated(drawn: np.ndarray, j: int) -> NDArray[np.bool_]:
     return np.asarray((drawn <= one).all(axis=-1) & (drawn < one).any(axis=-1))
 
 
-def _rng(p: Point, candidates: Candidates, plan: Json) -> np.random.Generator:
-    """Return the generator of a training, arm and number of runs: all metrics and attributes resample the same runs."""
+def run_draws(p: Point, candidates: Candidates, plan: Json, resamples: int) -> NDArray[np.int64]:
+    """Draw how often each run occurs in a resample, (resamples, runs): the same of all metrics and attributes.
+
+    The draws depend on training, arm and number of runs, so techniques that share one training share them.
+    """
     trainings, arms = [t["training"] for t in plan["techniques"]], [arm["arm"] for arm in plan["arms"]]
-    return np.random.default_rng(
-        [SHARE_SEED, trainings.index(p.training), arms.index(candidates.arm["arm"]), p.runs.size]
-    )
+    key = [SHARE_SEED, trainings.index(p.training), arms.index(candidates.arm["arm"]), p.runs.size]
+    return draw_runs(p.runs.size, np.random.default_rng(key), resamples)
 
 
 def _pareto_note(p: Point, candidates: Candidates) -> str:

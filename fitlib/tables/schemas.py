@@ -115,6 +115,11 @@ PARETO = _schema(
     "technique baseline arm seed attribute metric n n_classes accuracy_mean accuracy_sd bias_mean bias_sd churn_mean "
     "on_front front_share dominated_by method note",
 )
+RANKS = _schema(
+    "ranks",
+    "technique baseline arm seed attribute metric n n_classes n_compared mean rank p_best rank_mean rank_low rank_high "
+    "method note",
+)
 EPOCHS = _schema(
     "epochs",
     "training arm seed epoch n accuracy_mean accuracy_sd accuracy_sd_low accuracy_sd_high gap_mean gap_sd gap_sd_low "
@@ -167,6 +172,7 @@ SCHEMAS = {
     "by_seed": BY_SEED,
     "costs": COSTS,
     "pareto": PARETO,
+    "ranks": RANKS,
     "epochs": EPOCHS,
     "components": COMPONENTS,
     "selection": SELECTION,
@@ -191,6 +197,7 @@ DESCRIPTIONS = {
     "by_seed": "The seeds behind over_seeds: one row per comparison and seed.",
     "costs": "What lower bias cost in accuracy and spread: one row per technique, arm, attribute and distinct metric.",
     "pareto": "Accuracy, bias and churn, and the Pareto front: one row per technique, arm, attribute and metric.",
+    "ranks": "Order of the techniques by bias, and how firm it is: one row per technique, arm, attribute and metric.",
     "epochs": "Spread between runs after each epoch: one row per training, arm and epoch.",
     "components": "Variance of run and test set: one row per technique, arm, attribute, metric and class.",
     "selection": "Choosing the fairest run, and what becomes of it: one row per technique, arm, attribute and metric.",
