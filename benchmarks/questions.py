@@ -9,11 +9,15 @@ import procedures as do
 from procedures import NAMES, Share, covers, share
 from scipy import stats
 
+from fitlib.metrics.chance_level import SELECTION, chance_levels
 from fitlib.statistics import estimates as st
 from fitlib.statistics import nested_design as nested_design_statistics
 from fitlib.statistics import risk as risks
 from fitlib.statistics import sequential
 from fitlib.statistics import significance as sig
+from fitlib.statistics.bootstrap import draw_runs
+from fitlib.statistics.ranks import rank_techniques
+from fitlib.storage.predictions import Predictions
 
 Rows = list[list]
 RUNS = 16
@@ -120,6 +124,32 @@ def _looked(test: Callable, b: np.ndarray, t: np.ndarray, looks: Iterable[int], 
     return share(np.any([test(b[:, :n], t[:, :n]) <= level for n in looks], axis=0))
 
 
+def stopping(rng: np.random.Generator, replicates: int) -> Rows:
+    """Intervals and differences at the look at which `sequential.looks` stops, or at the last one."""
+    rows = []
+    for ratio, true in ((1, 0.0), (1, -0.5), (1, -1.0), (1, -2.0), (3, 0.0), (3, -1.0)):
+        b, t = (do.sample("normal", rng, (replicates, RUNS)) for _ in range(2))
+        at, crossed, missed, differences = _stopped(b, true + ratio * t, true)
+        means = [differences[crossed & np.isin(at, looks)] for looks in (sequential.LOOKS, 5, 8)]
+        told = [f"{x.mean():.2f}" if x.size >= 30 and true else "–" for x in means]
+        rows.append([f"1:{ratio}", f"{true:g}", share(crossed), *map(share, missed), *told])
+    return rows
+
+
+def _stopped(b: np.ndarray, t: np.ndarray, true: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Number of runs at the end, whether the rule stopped, what the ordinary and the repeated interval miss, and d."""
+    level, at, crossed = sequential.pocock_level(len(sequential.LOOKS)), np.zeros(len(b), int), np.zeros(len(b), bool)
+    missed, differences = np.zeros((2, len(b)), bool), np.zeros(len(b))
+    for n in sequential.LOOKS:
+        first, stops = (b[:, :n], t[:, :n]), do.exact_u(b[:, :n], t[:, :n]) <= level
+        now = (at == 0) & (stops | (n == RUNS))
+        at[now], crossed[now] = n, stops[now]
+        differences[now] = (first[1].mean(axis=1) - first[0].mean(axis=1))[now]
+        intervals = (do.welch_interval(*first, confidence) for confidence in (1 - do.ALPHA, 1 - level))
+        missed[:, now] = np.array([~covers(interval, true) for interval in intervals])[:, now]
+    return at, crossed, missed, differences
+
+
 # Seeds
 
 
@@ -192,6 +222,76 @@ def _maxdiff(x: np.ndarray, expected: float, rng: np.random.Generator, resamples
     return share(covers(tuple(np.quantile(drawn, (0.025, 0.975), axis=0)), expected))
 
 
+def prediction(rng: np.random.Generator, replicates: int) -> Rows:
+    """How often the next run is within its prediction interval, below it, and above it."""
+    rows = []
+    for n in (5, 8, RUNS):
+        for shape in ("normal", "t5", "skewed"):
+            x = do.sample(shape, rng, (replicates, n + 1))
+            low, high = st.prediction_intervals(x[:, :n], bounds=(-np.inf, np.inf))
+            below, above = x[:, n] < low, x[:, n] > high
+            rows.append([n, NAMES[shape], *map(share, (~below & ~above, below, above))])
+    return rows
+
+
+# Chance
+
+
+def chance(rng: np.random.Generator, replicates: int) -> Rows:
+    """How often a run of a model that treats the groups alike has p ≤ .05 against chance: the worst of the metrics."""
+    designs = {
+        "2 classes, 2 groups, 120 rows": (2, 2, 120, False, False),
+        "5 classes, 3 groups, 200 rows": (5, 3, 200, False, False),
+        "4 classes, 2 groups that differ in them, 240 rows": (4, 2, 240, False, True),
+        "5 classes, 100 units in both of 2 groups": (5, 2, 100, True, False),
+    }
+    rows = []
+    for name, design in designs.items():
+        found = np.array([_p_of_chance(*design, rng) for _ in range(min(replicates, 2000))])
+        shares = [share(p <= do.ALPHA) for p in found.T]
+        rows.append([name, *(max(shares[i::2], key=lambda one: one.value) for i in (0, 1))])
+    return rows
+
+
+def _p_of_chance(
+    classes: int, groups: int, rows: int, paired: bool, unequal: bool, rng: np.random.Generator
+) -> list[float]:
+    """p of one run, overall and of class 1, metric by metric; of groups that differ only those given the truth."""
+    truth, group, unit = rng.integers(0, classes, rows), rng.integers(0, groups, rows), None
+    if unequal:
+        truth = np.where(rng.random(rows) < np.where(group == 0, 0.6, 0.15), 0, 1 + truth % (classes - 1))
+    prediction = _predicted(truth, classes, rng)
+    if paired:
+        second = np.where(rng.random(rows) < 0.8, prediction, _predicted(truth, classes, rng))
+        truth, prediction = np.tile(truth, 2), np.concatenate([prediction, second])
+        group, unit = np.repeat([0, 1], rows), np.tile(np.arange(rows), 2)
+    made = Predictions(np.arange(len(truth)), truth, prediction[None], {"a": group}, unit, classes, {"a": groups}, (0,))
+    levels = chance_levels(made, "a", rng)
+    return [p for m, level in levels.items() if not (unequal and m in SELECTION) for p in level.p[0, [0, 2]]]
+
+
+def _predicted(truth: np.ndarray, classes: int, rng: np.random.Generator) -> np.ndarray:
+    """Predict the true class in 70 %; class 0 is otherwise taken for class 1, and any other class for any."""
+    wrong = np.where(truth == 0, 1, rng.integers(0, classes, truth.size))
+    return np.where(rng.random(truth.size) < 0.7, truth, wrong)
+
+
+# The order of techniques
+
+
+def best(rng: np.random.Generator, replicates: int) -> Rows:
+    """P(best) of k equal techniques: its mean, and how often the largest is at least .9 and .95."""
+    rows, resamples = [], 500
+    for k in (2, 3, 10):
+        for n in (3, 5, 8, RUNS, 64):
+            drawn = rng.standard_normal((min(replicates, 2000), k, n))
+            counts = [draw_runs(n, rng, resamples) for _ in range(k)]
+            found = np.array([rank_techniques(list(samples), counts).best for samples in drawn])
+            largest = found.max(axis=1)
+            rows.append([k, n, f"{100 * found[:, 0].mean():.1f}", *(share(largest >= limit) for limit in (0.9, 0.95))])
+    return rows
+
+
 # Tables
 
 
@@ -254,5 +354,34 @@ QUESTIONS = {
         next_run,
         ["n", "next run within the range", "(n − 1)/(n + 1)", "bootstrap of MaxDiff covers its mean"],
         "Normal runs; percentile bootstrap, nominal 95 %.",
+    ),
+    "After stopping": Question(
+        stopping,
+        [
+            "SDs",
+            "true difference",
+            "stopped",
+            "ordinary interval misses",
+            "repeated interval misses",
+            "mean difference where stopped",
+            "… at 5 runs",
+            "… at 8 runs",
+        ],
+        "Normal runs, looks at 5, 8, 12 and 16 runs of each at Pocock's level, differences in SDs of the baseline. "
+        "Intervals at the look at which the rule stopped, or at the last one: Welch's of 95 %, and of 1 − level.",
+    ),
+    "The interval of the next run": Question(
+        prediction, ["n", "runs are", "within", "below", "above"], "Prediction interval, nominal 95 %."
+    ),
+    "Chance": Question(
+        chance,
+        ["design", "overall value", "class 1"],
+        "How often a run has p ≤ .05 where groups are treated alike: the largest share of the seven metrics (of FPSF, "
+        "EOFP, EOTP and BA where groups differ in their classes); at most 2,000 replicates.",
+    ),
+    "P(best) of equal techniques": Question(
+        best,
+        ["techniques", "n", "P(best), mean", "largest at least .9", "largest at least .95"],
+        "Normal runs of equal mean and SD; 500 resamples; at most 2,000 replicates.",
     ),
 }

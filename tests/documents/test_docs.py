@@ -168,6 +168,22 @@ QUOTED = [
     ("Intervals of the SD at n = 16", "BCa bootstrap", ["normal"], "BCa bootstrap {} % even for normal runs"),
     ("The next run, and MaxDiff", "bootstrap of MaxDiff covers its mean", ["16"], "a bootstrap of it covers {} %"),
     ("Seeds × runs", "seed's share of the variance", ["8 × 4", "t, 3 df"], "{} % instead of 95 % for heavy tails"),
+    (
+        "After stopping",
+        "ordinary interval misses",
+        ["1:1", "-0.5"],
+        "the ordinary 95 % interval misses in {} % of cases",
+    ),
+    ("After stopping", "repeated interval misses", ["1:1", "-0.5"], "the repeated one in {} %"),
+    ("The interval of the next run", "within", ["5", "exponential"], "of exponential ones {} to 93 % are within"),
+    (
+        "The interval of the next run",
+        "within",
+        ["16", "exponential"],
+        "to {} % are within, and nearly all others above",
+    ),
+    ("P(best) of equal techniques", "largest at least .9", ["2", "16"], "in {} % of experiments with 16 runs each"),
+    ("P(best) of equal techniques", "largest at least .9", ["2", "3"], "and in {} % with 3"),
 ]
 
 
@@ -175,6 +191,12 @@ QUOTED = [
 def test_every_figure_quoted_from_a_table_is_the_tables(title: str, column: str, keys: list[str], phrase: str) -> None:
     value = percent(title, column, *keys)
     assert any(phrase.format(shown) in FLOWING for shown in {f"{value:.0f}", f"{value:.1f}"}), (phrase, value)
+
+
+def test_differences_after_stopping_are_the_tables() -> None:
+    row = next(row for row in cells("After stopping") if (row["SDs"], row["true difference"]) == ("1:1", "-1"))
+    stopped, at_5 = (row[name].replace("-", "−") for name in ("mean difference where stopped", "… at 5 runs"))
+    assert f"{stopped} SD on average where the rule stopped, and {at_5} where it stopped at 5 runs" in FLOWING
 
 
 # Other figures
