@@ -43,6 +43,11 @@ NEW_TEST_DATA = TableFile(
     "means and differences for new test data of this kind, by metric",
     f"{SHARES} 95 % intervals over runs and test units, unadjusted; each verdict at its level. {NO_TEST}",
 )
+RANKS = TableFile(
+    "ranks",
+    "the order of the techniques on every metric, over resampled runs",
+    f"Means are shares: 0.01 is one point. P(best) over whole-run resamples, no probability of being best. {NO_TEST}",
+)
 METRICS = TableFile(
     "metrics", "every value of every run, by class, group and reading", f"{SHARES} No interval, no test."
 )

@@ -22,6 +22,7 @@ from fitlib.report.reader_tables import (
     sd_cell,
     verdict_cell,
 )
+from fitlib.report.sections import new_test_data, ranks
 
 PROPORTIONAL = (
     "∝: proportional to another metric in all runs, so it shows that metric's tests and counts once; its verdict is of "
@@ -50,6 +51,8 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     show_text([*texts, *sentences.dropped(comparisons)])
     if len(comparisons):
         _effects(page, comparisons, plan)
+        new_test_data.show(page, frames)
+        ranks.show(page, frames)
         _spread(page, comparisons, plan)
 
 

@@ -12,6 +12,7 @@ from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, overall_counts
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
+from fitlib.report.sections import new_test_data
 from fitlib.report.sections import over_seeds as over_seeds_sections
 from fitlib.statistics import run_identity
 from fitlib.tables.metric_series import main_arms
@@ -30,9 +31,12 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
 
 def verdict(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
     """Return the outcome, how much equal runs differ, and what limits both; over seeds where the design has several."""
-    texts = sentences.verdict(frames["comparisons"], frames["summary"], plan, evidence)
-    over_seeds = frames["over_seeds"]
-    return texts if over_seeds.empty else [over_seeds_sections.verdict_sentence(over_seeds, plan), *texts[1:]]
+    comparisons, over_seeds = frames["comparisons"], frames["over_seeds"]
+    outcome, *beside = sentences.verdict(comparisons, frames["summary"], plan, evidence)
+    if len(over_seeds):
+        return [over_seeds_sections.verdict_sentence(over_seeds, plan), *beside]
+    scope = new_test_data.scope_sentence(frames["new_test_data"], comparisons) if "new_test_data" in frames else ""
+    return [f"{outcome} {scope}".strip(), *beside]
 
 
 # The table at a glance
