@@ -33,11 +33,12 @@ from fitlib.statistics.paper_protocol import (
     overlap_frame,
     venn_frame,
 )
+from fitlib.statistics.verdicts import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN
 from fitlib.tables.schemas import REVIEW, Json, join_notes, table_of
 
 SMALLEST_EFFECT = 0.01
 CONSTANT = "constant baseline"
-AGREE = {"-": ("fairer",), "+": ("less fair",), "NS": ("equivalent", "undecided")}
+AGREE = {"-": (FAIRER, LOWER), "+": (LESS_FAIR, HIGHER), "NS": (EQUIVALENT, OPEN)}
 
 
 @dataclass(frozen=True)

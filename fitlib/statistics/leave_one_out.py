@@ -32,10 +32,10 @@ def leave_one_out(baseline: np.ndarray, technique: np.ndarray, decide: Decide, p
     they are unequal in length.
 
     >>> def decide(baseline, technique):
-    ...     return "fairer" if technique.max() < baseline.min() else "undecided"
+    ...     return "fairer" if technique.max() < baseline.min() else "open"
     >>> found = leave_one_out([0.3, 0.4], [0.1, 0.35], decide)
     >>> found.verdict, found.changed, found.n, found.runs
-    ('undecided', 2, 4, (('baseline', 0), ('technique', 1)))
+    ('open', 2, 4, (('baseline', 0), ('technique', 1)))
     """
     b, t = paired_runs(baseline, technique) if paired else (as_runs(baseline), as_runs(technique))
     whole = decide(b, t)

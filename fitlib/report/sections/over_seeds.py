@@ -83,7 +83,7 @@ def _scoped(scope: str, rows: pd.DataFrame, frame: pd.DataFrame) -> str:
 
 
 def _outcome(rows: pd.DataFrame, frame: pd.DataFrame) -> str:
-    """Return "S-DI2 is fairer than S-Base on 4 of 5 distinct metrics, undecided on 1"."""
+    """Return "S-DI2 is fairer than S-Base on 4 of 5 distinct metrics, open on 1"."""
     counts = {name: int((rows["verdict"] == name).sum()) for name in words.JUDGED}
     found = sorted(((name, n) for name, n in counts.items() if n), key=lambda pair: -pair[1])
     row = rows.iloc[0]
