@@ -54,7 +54,7 @@ def scope_sentence(new_test_data: pd.DataFrame, comparisons: pd.DataFrame) -> st
         return f"For new test data of this kind the verdict would be “{rows.iloc[0]['verdict_new']}”."
     return (
         f"For new test data of this kind {len(other)} of these {len(rows)} verdicts would be "
-        f"{'another one' if len(other) == 1 else 'others'}, so they hold on this test set only."
+        f"{'another one' if len(other) == 1 else 'others'}: those above are for this test set."
     )
 
 
