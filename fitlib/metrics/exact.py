@@ -56,11 +56,14 @@ def mean_of(values: Values, remainders: Values, counted: NDArray[np.bool_]) -> t
     >>> mean.tolist(), values.mean(axis=1).tolist()
     ([0.2, 0.2], [0.20000000000000004, 0.19999999999999998])
     """
-    total, low = np.zeros(values.shape[:-1]), np.zeros(values.shape[:-1])
-    for k in range(values.shape[-1]):
-        used = counted[..., k]
-        total, error = _sum(total, np.where(used, values[..., k], 0.0))
-        low += error + np.where(used, remainders[..., k], 0.0)
+    terms = np.where(counted, values, 0.0)
+    low = np.where(counted, remainders, 0.0).sum(axis=-1)
+    while terms.shape[-1] > 1:  # halves are added to each other, and what rounding loses is kept
+        half = terms.shape[-1] // 2
+        sums, errors = _sum(terms[..., :half], terms[..., half : 2 * half])
+        low += errors.sum(axis=-1)
+        terms = np.concatenate([sums, terms[..., 2 * half :]], axis=-1)
+    total = terms.sum(axis=-1)  # of one term, or of none
     number = counted.sum(axis=-1).astype(np.float64)
     missing = np.full(number.shape, np.nan)
     quotient = np.divide(total, number, out=missing, where=number > 0)

@@ -348,16 +348,14 @@ def _effects(
     family = families.of(pair.metric)
     row |= family.columns(families.is_primary(pair.metric)) | simultaneous_interval(difference, family.level)
     row["verdict_unadjusted"] = pair.verdict(verdicts.verdict(b, t, effect, families.alpha, pair.paired))
-    without = leave_one_out.leave_one_out(
-        b, t, lambda x, y: verdicts.verdict(x, y, effect, family.level, pair.paired), pair.paired
-    )
+    without = leave_one_out.leave_one_out(b, t, effect, family.level, pair.paired)
     row["verdict"] = pair.verdict(without.verdict)
     return row | _reversal(reversal, pair) | _stability(without, pair)
 
 
 def _stability(without: leave_one_out.LeaveOneOut, pair: Pair) -> Json:
-    """Describe the verdicts with one run left out; nothing where only one run would be left."""
-    if min(pair.b.runs.size, pair.t.runs.size) < 3:
+    """Describe the verdicts with one run left out; nothing where too few runs for a verdict would be left."""
+    if min(pair.b.runs.size, pair.t.runs.size) <= verdicts.RUNS:
         return {}
     return {"verdict_changes": without.changed, "verdict_without_one": "; ".join(without.verdicts)}
 

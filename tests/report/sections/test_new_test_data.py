@@ -41,8 +41,16 @@ def tables(here: list[str], there: list[str]) -> tuple[pd.DataFrame, pd.DataFram
         (["fairer"], ["fairer"], "This verdict holds for new test data of this kind, too."),
         (["fairer", "open"], ["fairer", "open"], "These verdicts hold for new test data of this kind, too."),
         (["fairer"], ["open"], "For new test data of this kind the verdict would be “open”."),
-        (["fairer", "open"], ["open", "open"], "1 of these 2 verdicts would be another one: those above are for this test set."),
-        (["fairer", "fairer"], ["open", "open"], "2 of these 2 verdicts would be others: those above are for this test set."),
+        (
+            ["fairer", "open"],
+            ["open", "open"],
+            "1 of these 2 verdicts would be another one: those above are for this test set.",
+        ),
+        (
+            ["fairer", "fairer"],
+            ["open", "open"],
+            "2 of these 2 verdicts would be others: those above are for this test set.",
+        ),
         (["too few to judge"], ["too few to judge"], ""),
         (["not estimable"], ["fairer"], ""),
     ],
