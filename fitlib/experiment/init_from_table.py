@@ -386,7 +386,8 @@ def _analysis(found: TableGuesses) -> list[str]:
         _line("control_runs: 2", "of each training, without noise: these must be bit-identical"),
         "analysis:",
         _line(f"  favourable: {scalar(name)}", comment),
-        _line("  smallest_effect: 0.01", "smaller differences of a bias metric do not matter"),
+        _line("  smallest_effect: 0.01", "smaller differences of a bias metric do not matter; or {DP: 0.01, DI: 0.05}"),
+        _line("  primary: null", "the metric that decides, such as DP; null: all metrics together"),
     ]
 
 

@@ -316,7 +316,9 @@ _SEEDS = {
 }
 _COSTS = {
     "decrease": _text("Whether bias fell (verdict fairer): yes, no, or empty where it cannot be decided."),
-    "cost_accuracy": _text("Whether accuracy fell with it: yes or no; empty where bias did not fall or undecided."),
+    "cost_accuracy": _text(
+        "Whether accuracy fell with it: yes or no; empty where bias did not fall or cannot be judged."
+    ),
     "cost_bias_variance": _text("Whether the spread of bias rose with it: yes, no or empty."),
     "cost_accuracy_variance": _text("Whether the spread of accuracy rose with it: yes, no or empty."),
     "any": _text("Whether there is any of the three costs: yes, no or empty."),
