@@ -68,7 +68,7 @@ def _extremes(part: Counts, whole: Counts) -> tuple[Counts, Counts, Counts]:
     return low_part * high_whole, high_part * low_whole, low_whole * high_whole
 
 
-def _gap(part: Counts, whole: Counts, cells: Cells) -> Ratio:
+def largest_gap(part: Counts, whole: Counts, cells: Cells) -> Ratio:
     """Return the largest difference of the rates part / whole between groups; undefined if one rate is."""
     low, high, denominator = _extremes(part, whole)
     return Ratio(high - low, np.where(_defined(whole, cells), denominator, 0))
@@ -76,7 +76,7 @@ def _gap(part: Counts, whole: Counts, cells: Cells) -> Ratio:
 
 def demographic_parity(cells: Cells) -> Ratio:
     """DP: largest difference of the selection rates q_g / n_g between two groups."""
-    return _gap(cells.selected, cells.size, cells)
+    return largest_gap(cells.selected, cells.size, cells)
 
 
 def disparate_impact(cells: Cells) -> Ratio:
@@ -113,12 +113,12 @@ def _weighted_gap(part: Counts, whole: Counts, cells: Cells) -> Ratio:
 
 def equal_odds_false_positive(cells: Cells) -> Ratio:
     """EOFP: largest difference of FP / negatives between two groups; undefined if a group has no negatives."""
-    return _gap(cells.fp, cells.negatives, cells)
+    return largest_gap(cells.fp, cells.negatives, cells)
 
 
 def equal_odds_true_positive(cells: Cells) -> Ratio:
     """EOTP: largest difference of TP / positives between two groups; undefined if a group has no positives."""
-    return _gap(cells.tp, cells.positives, cells)
+    return largest_gap(cells.tp, cells.positives, cells)
 
 
 def bias_amplification(cells: Cells) -> Ratio:
