@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from fitlib.formatting import NOT_ESTIMABLE, is_missing, join_items, points
+from fitlib.formatting import NOT_ESTIMABLE, count, is_missing, join_items, points
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.smallest_effects import DEFAULT, share_of
 from fitlib.statistics.verdicts import TOO_FEW
@@ -190,3 +190,13 @@ def arm_and_attribute_suffix(frame: pd.DataFrame, row: Mapping) -> str:
     parts = [f"arm {row['arm']}"] if frame["arm"].nunique() > 1 else []
     parts += [f"by {row['attribute']}"] if frame["attribute"].nunique() > 1 else []
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def combinations(n: int, frame: pd.DataFrame, *about: str) -> str:
+    """Return a number of rows with what one row of `frame` is about, arm and attribute where it has several.
+
+    >>> combinations(3, pd.DataFrame({"arm": ["ulp"], "attribute": ["sex"]}), "technique", "class")
+    '3 pairs of technique and class'
+    """
+    further = [name for name in ("arm", "attribute") if frame[name].nunique() > 1]
+    return f"{count(n, 'combination' if further else 'pair')} of {join_items([*about, *further])}"

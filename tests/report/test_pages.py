@@ -184,7 +184,7 @@ CASES = {
         [
             "1 of 24 planned runs did not finish",
             "run-02 failed: ValueError: loss is not finite",
-            "among techniques with 5",
+            "among overall values of 5 runs",
         ],
     ),
     "not FIT": (

@@ -134,7 +134,7 @@ def test_one_run_is_not_estimable() -> None:
     messages = " ".join(everything(case("one run")))
     assert "There is no verdict: fewer than 4 runs of a technique cannot give a verdict" in messages
     assert "is a rehearsal" in messages and "fairer than" not in messages
-    assert "every interval and standard deviation is not estimable" in messages
+    assert "1 run, so no standard deviation and no interval of a mean is estimable" in messages
     assert "How much fairness varies between equal runs cannot be seen" in messages
 
 
@@ -195,7 +195,7 @@ def test_failed_runs_are_named_with_their_last_line() -> None:
 def test_unequal_n_are_never_compared_by_maxdiff() -> None:
     found = case("failed")
     messages = say.largest_difference(found.summary, found.plan)
-    assert "among techniques with 6 runs" in messages[0] and "among techniques with 5 runs" in messages[1]
+    assert "among overall values of 6 runs" in messages[0] and "among overall values of 5 runs" in messages[1]
     assert any("MaxDiff grows with n" in c for c in say.cautions(found.plan, found.comparisons, found.summary))
 
 
@@ -381,7 +381,7 @@ def test_an_estimate_beyond_its_interval_is_explained(usual: Experiment) -> None
     row = usual.risk.iloc[[0]].assign(n=16, violated=8, p_disagree=0.53, p_disagree_low=0.2, p_disagree_high=0.5)
     row = row.assign(p_disagree_low_bonferroni=0.1, p_disagree_high_bonferroni=0.5)
     messages = " ".join(say.landmark(row, usual.plan))
-    assert "0.53 [0.10, 0.50] (the pairs of these runs; over all runs it is at most ½, hence the interval)" in messages
+    assert "0.53 [0.10, 0.50], likewise (the pairs of these runs; over all runs it is at most ½" in messages
 
 
 def test_one_run_says_that_no_p_is_small_enough() -> None:

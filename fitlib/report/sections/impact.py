@@ -26,30 +26,32 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     risk = frames["risk"]
     show_text(QUESTION)
     for attribute in plan["groups"]:
-        _figures(page, frames["metrics"], risk[risk["attribute"] == attribute], plan, attribute)
+        _figures(page, frames["metrics"], risk, plan, attribute)
     show_text(sentences.landmark(risk, plan))
     page.show(RISK, risk)
 
 
-def _figures(page: Page, metrics: pd.DataFrame, risk: pd.DataFrame, plan: Mapping, attribute: str) -> None:
+def _figures(page: Page, metrics: pd.DataFrame, all_rows: pd.DataFrame, plan: Mapping, attribute: str) -> None:
+    risk = all_rows[all_rows["attribute"] == attribute]
     if len(impact_ratio.worst_rows(risk)):
         figure, alt = style.figure_of(impact_ratio.sides(risk, plan)), impact_ratio.alt_sides(risk, plan)
-        page.figure("impact-ratio-sides", attribute, figure, alt, caption_sides(plan, risk))
+        page.figure("impact-ratio-sides", attribute, figure, alt, caption_sides(plan, risk, all_rows))
     values = style.select(metrics, plan, attribute)
     figures, alt = impact_ratio.impact_ratios_figures(values, plan), impact_ratio.alt_impact_ratios(values, plan)
     about = sentences.classes_shown(plan, impact_ratio.lowest_classes(values, plan))
     page.figures("impact-ratio", attribute, figures, alt, caption(plan, risk["n"], f"{about} No test is made here."))
 
 
-def caption_sides(plan: Mapping, risk: pd.DataFrame) -> str:
-    """Caption the shares of runs on each side of 0.8."""
+def caption_sides(plan: Mapping, risk: pd.DataFrame, all_rows: pd.DataFrame) -> str:
+    """Caption the shares of runs on each side of 0.8; ``risk``: the rows of one attribute, of `all_rows`."""
     rows = impact_ratio.worst_rows(risk)
+    pairs = words.combinations(int(rows["worst_of"].max()), all_rows, *sentences.RISK_ROWS)
     if (rows["rule"] == "four-fifths").any():
         about = "Share of runs that violate four fifths for the favourable class, with Clopper-Pearson's 95 % interval."
     else:
         about = (
             "Share of runs below 0.8 (a numerical landmark) for each technique's class that lies below it most often, "
-            f"with Bonferroni's interval for the worst of {int(rows['worst_of'].max())} pairs."
+            f"with Bonferroni's interval for the worst of {pairs}."
         )
     return caption(plan, rows["n"], f"{about} No test is made here.")
 
@@ -89,14 +91,15 @@ def caption_risk(plan: Mapping, risk: pd.DataFrame, most: int = MOST_ROWS) -> st
     shown = len(_shown(risk, most))
     worst = int(risk["worst_of"].max()) if len(risk) else 0
     which = "some run" if shown == (risk["violated"] > 0).sum() else "most runs"
-    part = f" Shown: {shown} of {len(risk)} pairs, those below 0.8 in {which}." if shown < len(risk) else ""
+    part = f" Shown: {shown} of {len(risk)} rows, those below 0.8 in {which}." if shown < len(risk) else ""
     return caption(
         plan,
         risk["n"],
         f"Retraining covered: {fmt.join_items(dict.fromkeys(risk['retraining']))}. Intervals: Clopper-Pearson 95 "
         "%, of two runs disagreeing its image under "
         f"2p(1−p), so the estimate may lie above its upper end ½; for the worst of "
-        f"{worst} pairs of technique and class, Bonferroni's. Turned by one: runs in which one person more or fewer "
+        f"{words.combinations(worst, risk, *sentences.RISK_ROWS)}, Bonferroni's. Turned by one: runs in which one "
+        "person more or fewer "
         f"selected moves the ratio across 0.8. No test is made here.{part}",
     )
 
