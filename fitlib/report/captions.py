@@ -23,8 +23,10 @@ def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
     fixed = f"{'in each arm one of the seeds ' if several else 'seed '}{join_items(seeds, 8)}, {trained_on(plan)}"
     if all(arm["kind"] == "unknown" for arm in arms):
         fixed = "seed and training not recorded"
+    if {arm["kind"] for arm in arms} == {"comparison"}:
+        fixed = f"{trained_on(plan)}, but not the seed"
     test = f"test set{f' of {data}' if data else ''}{epoch(plan)}"
-    n += f" run{'' if n == '1' else 's'} per technique{' and arm' if several else ''}"
+    n += f" run{'' if n == '1' else 's'} per technique{' and arm' if len(arms) > 1 else ''}"
     return f"n = {n}. Varied: noise {varied}. Fixed: {fixed}, {test}. {extra}".strip()
 
 

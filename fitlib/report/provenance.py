@@ -30,7 +30,8 @@ def what_varied(plan: Mapping) -> str:
     arms = _by_noise(plan)
     texts = [f"{_runs_and_seeds(same)}, noise {noise(same[0])}" for same in arms.values()]
     named = [f"{name}: {text}" for name, text in zip(arms, texts, strict=True)] if len(arms) > 1 else texts
-    return f"For each technique: {'; '.join(named)}."
+    unknown = all(arm["kind"] == "unknown" for arm in main_arms(plan))  # their plan knows the most runs only
+    return f"{'For each technique at most' if unknown else 'Planned for each technique:'} {'; '.join(named)}."
 
 
 def _by_noise(plan: Mapping) -> dict[str, list[Mapping]]:
@@ -43,6 +44,8 @@ def _by_noise(plan: Mapping) -> dict[str, list[Mapping]]:
 
 def _runs_and_seeds(arms: Sequence[Mapping]) -> str:
     runs, seeds = count(arms[0]["runs"], "run"), join_items(map(seed, arms), 16)
+    if arms[0]["kind"] == "comparison":
+        return f"{runs}, each with a seed of its own"
     return f"{runs} at each of the {len(arms)} seeds {seeds}" if len(arms) > 1 else f"{runs}, seed {seeds}"
 
 
@@ -54,9 +57,13 @@ def limit(plan: Mapping) -> str:
             "How these predictions were made is not recorded: whether their runs were identical is unknown, and a "
             "technique cannot be told from its luck with a seed."
         )
+    if any(arm["kind"] == "comparison" for arm in arms):
+        return "Each run has a seed of its own: these are no FIT runs, and no technique is compared on them."
     text = _limit_of_seeds(max(_by_noise(plan).values(), key=len))
-    if any(arm["kind"] == "emulated" for arm in arms):
-        text += "; the noise was emulated, so nothing is claimed about a given GPU"
+    emulated = [arm["arm"] for arm in arms if arm["kind"] == "emulated"]
+    if emulated:
+        whose = "" if len(emulated) == len(arms) else f" of {join_items(emulated)}"
+        text += f"; the noise{whose} was emulated, so nothing is claimed about a given GPU"
     return f"{text}."
 
 
@@ -66,9 +73,9 @@ def _limit_of_seeds(arms: Sequence[Mapping]) -> str:
     if len(arms) == 1:
         return f"Only seed {seed(arms[0])} was tried: a technique cannot be told from its luck with that seed"
     if nested_design.qualification(len(arms), runs):
-        texts = f"{count(runs, 'run')} at each of {len(arms)} seeds"
-        needed = f"{nested_design.SEEDS} seeds with at least {nested_design.RUNS} runs each"
-        return f"Only {texts} were planned: too few for an unqualified verdict over seeds, which takes {needed}"
+        planned = f"{count(runs, 'run')} at each of {len(arms)} seeds"
+        needed = f"at least {nested_design.SEEDS} seeds with at least {nested_design.RUNS} runs each"
+        return f"The plan has only {planned}: too few for an unqualified verdict over seeds, which takes {needed}"
     return (
         f"Verdicts over seeds rest on {len(arms)} seeds, each a random draw, and hold on this test set; a verdict at "
         "one seed says nothing beyond that seed"
@@ -154,9 +161,10 @@ def _compared(evidence: Sequence[Mapping], training: str, arm: str) -> str:
 
 
 def _finals(different: int, n: int, what: str) -> str:
+    """Return how many results differ; equal weights do not show that nothing else differed."""
     if different == 1:
-        changed = "nothing" if what == WEIGHTS else "no prediction"
-        return f"all {n} {what} are bit-identical (SHA-256), so the noise changed {changed}"
+        changed = "no final weight" if what == WEIGHTS else "no prediction"
+        return f"the {what} of all {n} runs are bit-identical (SHA-256), so the noise changed {changed}"
     if different == n:
         return f"{n} of {n} {what} differ (SHA-256)"
     return f"only {different} different {what} (SHA-256) among {n} runs, so the effective n is {different}"
@@ -184,6 +192,8 @@ def missing_runs(evidence: Sequence[Mapping], most: int = 12) -> list[str]:
         return [f"All {count(len(evidence), 'planned run')} finished."] if evidence else []
     texts = [f"{e['training']}, arm {e['arm']}, run-{int(e['run']):02d} {_why(e)}." for e in gone[:most]]
     texts += [f"And {len(gone) - most} more (table of runs)."] if len(gone) > most else []
+    if len(gone) == len(evidence):
+        return [f"Of {count(len(evidence), 'planned run')} none finished.", *texts]
     return [f"{len(gone)} of {len(evidence)} planned runs did not finish; the results rest on the others.", *texts]
 
 
