@@ -315,7 +315,7 @@ _SEEDS = {
     "used": _text("Whether the seed enters the comparison over seeds: yes or no."),
 }
 _COSTS = {
-    "decrease": _text("Whether bias fell (verdict fairer): yes, no, or empty where it cannot be decided."),
+    "decrease": _text("Whether the verdict is fairer: yes, no, or empty where there is none."),
     "cost_accuracy": _text(
         "Whether accuracy fell with it: yes or no; empty where bias did not fall or cannot be judged."
     ),

@@ -33,13 +33,13 @@ def costs(
     evidence: Sequence[Json] = (),
     check_fit: CheckFit | None = None,
 ) -> pd.DataFrame:
-    """Return whether bias fell and what that cost, per technique, arm, attribute and distinct metric.
+    """Return whether the verdict is fairer and what that cost, per technique, arm, attribute and distinct metric.
 
     ``decrease`` "yes": verdict "fairer" (study: mean label "-"). Only then: ``cost_accuracy`` (95 % interval of the
     difference of mean accuracy below 0), ``cost_bias_variance`` (Brown-Forsythe on raw values, p <= alpha after Holm's
-    correction, and the larger SD), ``cost_accuracy_variance`` (the same for accuracy, corrected over the techniques),
-    and ``any`` of them. "": bias did not fall, or it cannot be decided (``note``: not FIT, bit-identical, too few
-    runs).
+    correction, and the larger mean distance from the median), ``cost_accuracy_variance`` (the same for accuracy,
+    corrected over the techniques), and ``any`` of them. "": the verdict is another, or there is none (``note``: not
+    FIT, bit-identical, too few runs).
     """
     rows = {_key(row): row for row in comparisons.to_dict("records")}
     pairs = {_pair_key(pair): pair for pair in pairs_of(metrics, plan, evidence, check_fit)}

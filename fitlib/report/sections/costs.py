@@ -68,21 +68,24 @@ def first_metric(comparisons: pd.DataFrame) -> str:
 
 
 def cost_sentences(costs: pd.DataFrame) -> list[str]:
-    """Return on how many pairs of technique and metric bias fell, with which costs; then by the study's labels."""
+    """Return on how many pairs of technique and metric the verdict is fairer, and at which cost; then by the study."""
     if costs.empty:
         return [NOTHING]
     judged = costs[costs["decrease"] != ""]
     fell = judged[judged["decrease"] == "yes"]
-    pairs = fmt.count(len(judged), "pair of technique and distinct metric", "pairs of technique and distinct metric")
-    texts = [f"Bias fell ({_scope(costs)}) on {len(fell)} of {pairs}{_with(fell)}."] if len(judged) else []
+    texts = []
+    if len(judged):
+        pairs = words.combinations(len(judged), costs, "technique", "distinct metric")
+        texts.append(f"The verdict is fairer ({_scope(costs)}) on {len(fell)} of {pairs}{_with(fell)}.")
     if len(judged) < len(costs):
         more = fmt.count(len(costs) - len(judged), "more pair" if texts else "pair")
-        texts.append(f"No answer on {more}: not FIT, or not estimable.")
-    study = costs[costs["decrease_study"] == "yes"][[f"{name}_study" for name in COSTS]].set_axis(list(COSTS), axis=1)
-    if (costs["decrease_study"] != "").any():
+        texts.append(f"No answer on {more}: not FIT, too few runs, or not estimable.")
+    known = costs[costs["decrease_study"] != ""]
+    study = known[known["decrease_study"] == "yes"][[f"{name}_study" for name in COSTS]].set_axis(list(COSTS), axis=1)
+    if len(known):
         texts.append(
             f"By the labels of Qian et al. (2021), uncorrected and with spreads relative to the mean, bias fell on "
-            f"{len(study)}{_with(study)}."
+            f"{len(study)} of {len(known)}{_with(study)}."
         )
     return texts
 
@@ -101,15 +104,17 @@ def _with(fell: pd.DataFrame) -> str:
         unknown = int((fell[name] == "").sum())
         open_ = f" (unknown on {unknown})" if unknown else ""
         parts.append(f"{cost} on {int((fell[name] == 'yes').sum())}{open_}")
-    return f"; it came with {', '.join(parts)}"
+    return f"; costs shown: {', '.join(parts)}"
 
 
 def power_sentence(costs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     """Return how likely these runs were to show a larger spread where none was shown; "" where nothing was asked."""
     fell = costs[costs["decrease"] == "yes"]
     keys = ["technique", "arm", "attribute", "metric"]
-    quiet = fell[fell["cost_bias_variance"] == "no"].merge(comparisons[[*keys, "power_variance"]], on=keys)
-    bias = quiet["power_variance"].dropna()
+    columns = [*keys, "power_variance", "p_variance_raw_holm", "alpha"]
+    quiet = fell[fell["cost_bias_variance"] == "no"].merge(comparisons[columns], on=keys)
+    # Where a smaller spread was shown, a larger one is excluded.
+    bias = quiet.loc[~(quiet["p_variance_raw_holm"] <= quiet["alpha"]), "power_variance"].dropna()
     accuracy = fell.loc[fell["cost_accuracy_variance"] == "no", "power_accuracy_variance"].dropna()
     known = [
         f"{fmt.value_range(p, fmt.power)} for {of}" for p, of in ((bias, "bias"), (accuracy, "accuracy")) if len(p)
@@ -131,9 +136,8 @@ def pareto_sentences(rows: pd.DataFrame) -> list[str]:
             texts.append(_front_sentence(on, family, rows))
     aside = rows[rows["on_front"] == ""]
     if len(aside):
-        texts.append(
-            f"Not ranked: {fmt.join_items(dict.fromkeys(aside['technique']), 6)} (see the notes in the table)."
-        )
+        names = dict.fromkeys(words.technique_label(rows, row) for _, row in aside.iterrows())
+        texts.append(f"Not ranked: {fmt.join_items(names, 6)} (see the notes in the table).")
     return texts
 
 
@@ -145,7 +149,10 @@ def _front_sentence(on: pd.DataFrame, family: pd.DataFrame, frame: pd.DataFrame)
     resampled = on["front_share"].notna().any()
     how = "; in brackets, in how many resamples of the runs it is on the front" if resampled else ""
     metric = f"{first['metric']}{words.arm_and_attribute_suffix(frame, first)}"
-    return f"On the Pareto front of {criteria}, by {metric}, {len(on)} of {ranked}: {fmt.join_items(names, 10)}{how}."
+    return (
+        f"On the Pareto front of {criteria} (means over runs), by {metric}, {len(on)} of {ranked}: "
+        f"{fmt.join_items(names, 10)}{how}."
+    )
 
 
 def _share(row: Mapping) -> str:
@@ -226,7 +233,8 @@ def caption_costs(comparisons: pd.DataFrame, plan: Mapping, costs: pd.DataFrame)
         "Pairs of technique and distinct metric with the verdict fairer; accuracy in points. Lower accuracy: 95 % "
         "interval of the difference of means (Welch; paired by run where a training is shared) below 0. Larger spread: "
         f"Brown-Forsythe test on raw values, corrected by Holm over {of_bias} tests of bias and {family} of accuracy "
-        "(they have no smallest attainable p); p is that of accuracy. Study's labels: Qian et al. (2021), uncorrected."
+        "(with no smallest attainable p unless the statistic is infinite), and a larger mean distance from the median; "
+        "p is that of accuracy. Study's labels: Qian et al. (2021), uncorrected."
     )
     return caption(plan, run_counts(costs), about + part)
 
@@ -235,8 +243,8 @@ def caption_plane(plan: Mapping, shown: pd.DataFrame, rows: pd.DataFrame) -> str
     """Caption the plane."""
     arm = f"Arm {shown['arm'].iloc[0]}. " if rows["arm"].nunique() > 1 else ""
     about = (
-        f"{arm}Means over runs with Hotelling's 95 % confidence region of the mean vector (runs normal); small dots: "
-        "single runs. Churn: share of pairs of runs that disagree about a row. No test is made here."
+        f"{arm}Means over runs with Hotelling's 95 % confidence region of the mean vector (normal runs, 3 or "
+        "more); small dots: single runs. Churn: share of pairs of runs that disagree about a row. No test is made here."
     )
     return caption(plan, shown["n"], about)
 
@@ -245,7 +253,8 @@ PARETO = ReaderTable(
     "Accuracy, bias and churn",
     Caption(
         "Accuracy and churn in %, bias in points, over the classes defined in every run of all techniques. On the "
-        "front: no other technique is at least as good in all three and better in one. In resamples: whole runs drawn "
+        "front: no other technique is at least as good in all three (in two where churn "
+        "is not known of all) and better in one. In resamples: whole runs drawn "
         f"with replacement ({SHARE_RESAMPLES} times), with churn at its value. No test is made here."
     ),
     pareto_view,

@@ -49,11 +49,11 @@ def test_counts_are_those_of_the_table(usual: tuple) -> None:
     costs["cost_bias_variance"] = costs["cost_accuracy_variance"] = ["no"] * 4 + [""] * (len(costs) - 4)
     costs["any"] = costs["cost_accuracy"]
     first = section.cost_sentences(costs)[0]
-    assert f"Bias fell (at seed 0, on this test set) on 4 of {len(costs)} pairs" in first
+    assert f"The verdict is fairer (at seed 0, on this test set) on 4 of {len(costs)} pairs" in first
     assert "lower accuracy on 2 (unknown on 1), a larger spread of bias on 0" in first and "any of these on 2" in first
     messages = section.cost_sentences(costs.assign(decrease=["yes"] * 3 + [""] * (len(costs) - 3)))
     assert "on 3 of 3 pairs" in messages[0]
-    assert messages[1] == f"No answer on {len(costs) - 3} more pairs: not FIT, or not estimable."
+    assert messages[1] == f"No answer on {len(costs) - 3} more pairs: not FIT, too few runs, or not estimable."
 
 
 def test_what_was_not_shown_stands_beside_its_power(usual: tuple) -> None:
@@ -68,7 +68,7 @@ def test_the_front_is_told_with_its_share_of_resamples(usual: tuple) -> None:
     rows = usual[1]["pareto"].query("metric == 'DI'")
     messages = section.pareto_sentences(rows)
     on = rows[rows["on_front"] == "yes"]
-    assert f"{len(on)} of 3 techniques" in messages[0] and "accuracy and bias, by DI" in messages[0]
+    assert f"{len(on)} of 3 techniques" in messages[0] and "accuracy and bias (means over runs), by DI" in messages[0]
     for row in on.itertuples():
         assert f"{row.technique} ({100 * row.front_share:.0f} %)" in messages[0]
     aside = section.pareto_sentences(rows.assign(on_front=""))
@@ -125,5 +125,55 @@ def test_the_section_shows_two_tables_and_one_figure(
 def test_without_a_verdict_no_count_is_told(usual: tuple) -> None:
     costs = usual[1]["costs"]
     first = section.cost_sentences(costs.assign(decrease=""))[0]
-    assert first == f"No answer on {len(costs)} pairs: not FIT, or not estimable."
+    assert first == f"No answer on {len(costs)} pairs: not FIT, too few runs, or not estimable."
     assert "at the seed used, on this test set" in section.cost_sentences(costs.assign(seed=None))[0]
+
+
+def test_lower_bias_of_open_size_is_no_verdict_of_fairer(usual: tuple) -> None:
+    found, frames = usual
+    comparisons = frames["comparisons"].assign(verdict="lower, size open")
+    costs = cost_tables.costs(comparisons, found.metrics, found.plan, found.evidence)
+    first = section.cost_sentences(costs)[0]
+    assert (
+        first
+        == f"The verdict is fairer (at seed 0, on this test set) on 0 of {len(costs)} pairs of technique and "
+        + ("distinct metric.")
+    )
+
+
+def test_too_few_runs_give_no_answer(usual: tuple) -> None:
+    found, frames = usual
+    comparisons = frames["comparisons"].assign(verdict="too few to judge")
+    costs = cost_tables.costs(comparisons, found.metrics, found.plan, found.evidence)
+    assert section.cost_sentences(costs)[0].startswith(f"No answer on {len(costs)} pairs: not FIT, too few runs, or")
+    one = section.cost_sentences(costs.assign(decrease=["yes", "", *["no"] * (len(costs) - 2)]))
+    assert one[1].startswith("No answer on 1 more pair: ")
+
+
+def test_a_smaller_spread_that_was_shown_excludes_a_larger_one(usual: tuple) -> None:
+    costs, comparisons = usual[1]["costs"].copy(), usual[1]["comparisons"]
+    costs[["decrease", "cost_bias_variance", "cost_accuracy_variance"]] = ["yes", "no", ""]
+    assert "for bias" in section.power_sentence(costs, comparisons.assign(p_variance_raw_holm=0.4))
+    assert section.power_sentence(costs, comparisons.assign(p_variance_raw_holm=0.01)) == ""
+
+
+def test_pairs_by_arm_and_attribute_are_named_as_such(usual: tuple) -> None:
+    costs = usual[1]["costs"].assign(decrease="no")
+    two = pd.concat([costs, costs.assign(attribute="race")])
+    assert (
+        f"on 0 of {len(two)} combinations of technique, distinct metric and attribute."
+        in section.cost_sentences(two)[0]
+    )
+
+
+def test_a_technique_not_ranked_in_one_arm_names_the_arm(usual: tuple) -> None:
+    rows = usual[1]["pareto"].query("metric == 'DI'")
+    other = rows.assign(arm="seed1.ulp").assign(on_front=["yes", "no", ""])
+    text = section.pareto_sentences(pd.concat([rows.assign(on_front="yes"), other]))[-1]
+    assert text == "Not ranked: S-T2 (arm seed1.ulp) (see the notes in the table)."
+
+
+def test_study_labels_are_counted_among_those_known(usual: tuple) -> None:
+    costs = usual[1]["costs"].copy()
+    costs["decrease_study"] = ["yes", "no", *[""] * (len(costs) - 2)]
+    assert "bias fell on 1 of 2; costs shown: " in section.cost_sentences(costs)[-1]
