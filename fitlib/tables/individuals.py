@@ -16,10 +16,12 @@ from fitlib.metrics.threshold_sweep import FIGURES, SWEEP_METRICS
 from fitlib.statistics.estimates import NOT_ESTIMABLE
 from fitlib.tables.fit_findings import CheckFit, Findings
 from fitlib.tables.metric_series import main_arms
-from fitlib.tables.schemas import INDIVIDUALS, THRESHOLDS, Json, join_notes, table_of
+from fitlib.tables.schemas import INDIVIDUALS, THRESHOLDS, Json, table_of
 
 INTERVAL = "bootstrap over runs and test units (crossed), percentiles, 95 %"
 FEW = f"interval {NOT_ESTIMABLE}fewer than {FEWEST_RUNS} runs"
+ENOUGH_RUNS = 8  # for an interval that covers: of runs that differ as wholes, 3 cover .75, 5 .87, 8 .93
+NARROW = f"interval too narrow where runs differ as wholes: fewer than {ENOUGH_RUNS} runs"
 OUTSIDE = NOT_ESTIMABLE + "scores outside 0 to 1"
 ALL = -1  # all targets, or all groups
 
@@ -37,7 +39,8 @@ def individuals(
     true classes; both with intervals over runs and test units. ``ambiguity``: expected share on which not all of
     ``ambiguity_runs`` runs agree, for as many runs as every technique has. Shares of rows: ``share_never`` (no pair of
     runs disagrees), ``share_coin_flip`` (half the pairs or more do), ``above_10`` to ``above_40`` (churn beyond .1 to
-    .4); ``churn_median``, ``churn_90``, ``churn_99``: quantiles over rows. Bit-identical runs get no interval.
+    .4); ``churn_median``, ``churn_90``, ``churn_99``: quantiles over rows. Bit-identical runs get no interval; one of
+    fewer than `ENOUGH_RUNS` runs is too narrow where runs differ as wholes, with a note.
     """
     findings, places = Findings(evidence, check_fit, plan), list(_places(plan, _cells(persons)))
     common = min((n for n in (_runs(cells) for *_, cells in places) if n > 1), default=0)
@@ -134,13 +137,17 @@ def _interval_and_note(row: Json, same: str) -> Json:
     if same:
         ends = dict.fromkeys(("churn_low", "churn_high", "gap_low", "gap_high"), np.nan)
         return ends | {"note": f"{same}: no interval"}
-    if row["n_runs"] < FEWEST_RUNS:
-        return {"note": FEW if row["n_runs"] > 1 else NOT_ESTIMABLE + "fewer than 2 runs"}
+    if row["n_runs"] < 2:
+        return {"note": NOT_ESTIMABLE + "fewer than 2 runs"}
     if np.isnan(row["churn"]):
         empty = "no rows" if row["rows"] == 0 else "no other group has rows of these classes"
         return {"note": NOT_ESTIMABLE + empty}
-    unchanged = f"no decision changed in {row['n_runs']} runs: no interval" if row["churn"] == 0 else ""
-    return {"interval": "" if np.isnan(row["churn_low"]) else INTERVAL, "note": join_notes(unchanged)}
+    if row["churn"] == 0:
+        return {"interval": "", "note": f"no decision changed in {row['n_runs']} runs: no interval"}
+    if row["n_runs"] < FEWEST_RUNS:
+        return {"note": FEW}
+    present = not np.isnan(row["churn_low"])
+    return {"interval": INTERVAL if present else "", "note": NARROW if present and row["n_runs"] < ENOUGH_RUNS else ""}
 
 
 # Thresholds

@@ -16,6 +16,7 @@ from fitlib.report.figures import style as style_figures
 from fitlib.report.figures.style import BLUE, INK, VERMILION, WIDTH, styled
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
+from fitlib.tables.individuals import ENOUGH_RUNS
 
 NO_TABLE = "How many decisions change is not known: the metrics of these techniques were made without it."
 MOST = 4  # techniques described one by one
@@ -64,8 +65,18 @@ def sentences(individuals: pd.DataFrame, plan: Mapping) -> list[str]:
     everybody = rows[rows["group"].isna()]
     texts = [_sentence(row, rows, plan) for _, row in everybody.head(MOST).iterrows()]
     if len(everybody) > MOST:
-        texts.append(f"{len(everybody) - MOST} more stand in the table.")
+        texts.append(f"{len(everybody) - MOST} more in the table.")
+    few = everybody[everybody["churn_low"].notna() & (everybody["n_runs"] < ENOUGH_RUNS)]
+    texts += [few_runs(few["n_runs"])] if len(few) else []
     return [text for text in [*texts, _ambiguity(everybody), _classes(individuals, plan)] if text]
+
+
+def few_runs(n: pd.Series) -> str:
+    """Return the warning about intervals of churn from fewer than `ENOUGH_RUNS` runs; `n`: their numbers."""
+    return (
+        f"Intervals of churn and of its gaps from {fmt.join_items(sorted(set(n)))} runs are too narrow where runs "
+        f"differ as wholes: they need {ENOUGH_RUNS} runs."
+    )
 
 
 def _sentence(row: pd.Series, rows: pd.DataFrame, plan: Mapping) -> str:
@@ -89,7 +100,7 @@ def _sentence(row: pd.Series, rows: pd.DataFrame, plan: Mapping) -> str:
 def _gap(groups: pd.DataFrame, plan: Mapping) -> str:
     """Describe the largest gap; of more than two groups it was chosen for being the largest."""
     top = groups.loc[groups["gap"].idxmax()]
-    chosen = f", the largest of {len(groups)} groups," if len(groups) > 2 else ""
+    chosen = f", the largest of {len(groups)} groups (interval not adjusted for that)," if len(groups) > 2 else ""
     ends = (top["gap_low"], top["gap_high"])
     texts = f"{group_name(plan, top)} − others{chosen} {fmt.points(top['gap'], signed=True)} points {_interval(*ends)}"
     if any(map(fmt.is_missing, ends)):
@@ -103,11 +114,12 @@ def _interval(low: float, high: float) -> str:
 
 def _ambiguity(everybody: pd.DataFrame) -> str:
     rows = everybody.dropna(subset=["ambiguity"])
-    rows = rows[rows["ambiguity"] > 0]
-    if rows.empty:
+    if not (rows["ambiguity"] > 0).any():
         return ""
     runs, shares = int(rows["ambiguity_runs"].iloc[0]), 100 * rows["ambiguity"]
-    equal = " (the number of runs that every technique has)" if rows["n_runs"].nunique() > 1 else ""
+    equal = (
+        " (the fewest of any technique with two or more, so that all compare)" if rows["n_runs"].nunique() > 1 else ""
+    )
     return f"Of {runs} runs{equal}, not all agree about {fmt.value_range(shares, fmt.decimals)} % of cases (ambiguity)."
 
 
@@ -120,9 +132,10 @@ def _classes(individuals: pd.DataFrame, plan: Mapping) -> str:
     if rows.empty:
         return ""
     clear = int(((rows["gap_low"] > 0) | (rows["gap_high"] < 0)).sum())
+    chance = "more than" if (rows["n_runs"] < ENOUGH_RUNS).any() else "about"
     return (
         f"Within single true classes the interval of the gap excludes 0 in {clear} of {fmt.count(len(rows), 'case')}; "
-        "uncorrected, so about 1 in 20 would without any difference."
+        f"uncorrected, so {chance} 1 in 20 would without any difference."
     )
 
 
@@ -132,8 +145,9 @@ def threshold_sentences(thresholds: pd.DataFrame, plan: Mapping) -> list[str]:
     rows, texts = thresholds.dropna(subset=["below_four_fifths"]), []
     for _, group in list(rows.groupby(["technique", "arm", "attribute"], sort=False))[:MOST]:
         some, name = group[group["below_four_fifths"] > 0], words.technique_label(rows, group.iloc[0])
-        at = f"at {len(some)} of {len(group)} thresholds" if len(some) else f"at none of {len(group)} thresholds"
-        texts.append(f"{name}, class {words.class_name(plan, group['target'].iloc[0])}: some run {rule} {at}.")
+        grid = fmt.count(len(group), "threshold")
+        found = f"some run {rule} at {len(some)} of {grid}" if len(some) else f"no run {rule} at any of {grid}"
+        texts.append(f"{name}, class {words.class_name(plan, group['target'].iloc[0])}: {found} that have a ratio.")
     notes = thresholds[thresholds["note"].str.contains("outside")]
     return texts + [f"{words.technique_label(thresholds, row)}: {row['note']}." for _, row in notes.iterrows()]
 
@@ -232,8 +246,9 @@ def caption_churn(plan: Mapping, individuals: pd.DataFrame) -> str:
         individuals["n_runs"],
         "Churn: share of pairs of runs that disagree about a case, mean over cases; of a group within the true "
         "classes, with everybody's classes as weights. Gap: group − all other groups, in points. Intervals: 95 %, "
-        "bootstrap over runs and test units. Coin flips: at least half of the pairs of runs disagree. No test is made "
-        "here."
+        "bootstrap over runs and test units (3 runs or more; too narrow with fewer than "
+        f"{ENOUGH_RUNS} where runs differ as wholes). Coin flips: at least half of the pairs of runs disagree. No test "
+        "is made here."
         + (" “Never changes” and “coin flips” depend on n: compare them at equal n only." if unequal else "")
         + (" Shown: of each technique the groups with the smallest and the largest churn." if extreme else ""),
     )

@@ -166,3 +166,62 @@ def test_one_run_gets_no_table_of_changes(tmp_path, capsys) -> None:
     plan = plan_of(("A",))
     section.show(Page(plan, tmp_path), frames_of(plan, A=simulated(0, runs=1)), plan, [])
     assert "Changing decisions" not in capsys.readouterr().out
+
+
+# Few runs, ties and single thresholds
+
+
+@pytest.mark.parametrize(("runs", "warned"), [(2, False), (3, True), (7, True), (8, False)])
+def test_intervals_of_few_runs_are_called_too_narrow(runs: int, warned: bool) -> None:
+    """Two runs have no interval, and eight have one that covers."""
+    plan = plan_of(("A",), runs=runs)
+    table = frames_of(plan, A=simulated(0, runs=runs))["individuals"]
+    warning = (
+        f"Intervals of churn and of its gaps from {runs} runs are too narrow where runs differ as wholes: they need"
+    )
+    assert any(text.startswith(warning) for text in section.sentences(table, plan)) == warned
+    assert table["note"].str.startswith("interval too narrow").any() == warned
+    classes = [text for text in section.sentences(table, plan) if "Within single true classes" in text]
+    assert all(("more than 1 in 20" in text) == warned for text in classes) and bool(classes) == (runs > 2)
+
+
+def test_two_runs_that_agree_are_said_to_agree() -> None:
+    plan = plan_of(("A",), runs=2)
+    same = frames_of(plan, A=predictions(np.zeros((2, 20), dtype=int), classes=2))["individuals"]
+    assert section.sentences(same, plan) == ["A: no decision changed in 2 runs: no interval."]
+
+
+def test_the_range_of_ambiguity_covers_techniques_on_which_all_runs_agree() -> None:
+    plan = plan_of(("A", "B"))
+    p = simulated(0)
+    same = predictions(np.repeat(p.prediction[:1], 8, axis=0), p.ground_truth, p.protected["sex"])
+    table = frames_of(plan, A=p, B=same)["individuals"]
+    (text,) = [text for text in section.sentences(table, plan) if "ambiguity" in text]
+    assert text.startswith("Of 8 runs, not all agree about 0 to ")
+
+
+def test_unequal_numbers_of_runs_are_compared_at_the_fewest_of_two_or_more() -> None:
+    plan = plan_of(("A", "B", "C"))
+    techniques = {"A": simulated(0), "B": simulated(1, runs=5), "C": simulated(2, runs=1)}
+    table = frames_of(plan, **techniques)["individuals"]
+    (text,) = [text for text in section.sentences(table, plan) if "ambiguity" in text]
+    assert text.startswith("Of 5 runs (the fewest of any technique with two or more, so that all compare), not all")
+
+
+def test_no_run_below_the_landmark_is_not_some_run_at_none() -> None:
+    plan = plan_of(("A",))
+    table = frames_of(plan, A=simulated(0))["thresholds"].dropna(subset=["below_four_fifths"])
+    (none,) = section.threshold_sentences(table.assign(below_four_fifths=0.0), plan)
+    assert (
+        none
+        == f"A, class yes: no run has an impact ratio below 0.8 at any of {len(table)} thresholds that have a ratio."
+    )
+    (one,) = section.threshold_sentences(table.head(1).assign(below_four_fifths=0.5), plan)
+    assert "some run has an impact ratio below 0.8 at 1 of 1 threshold that" in one
+
+
+def test_the_largest_of_many_gaps_is_not_adjusted_for_its_choice() -> None:
+    plan, table = many_groups(3)
+    assert "the largest of 3 groups (interval not adjusted for that)," in section.sentences(table, plan)[0]
+    two = plan_of(("A",))
+    assert "adjusted" not in section.sentences(frames_of(two, A=simulated(0))["individuals"], two)[0]
