@@ -17,6 +17,8 @@ from fitlib.report.figures.style import BLUE, GREY, INK, ROW, VERMILION, WIDTH, 
 from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.tables import causes
+from fitlib.tables.individuals import ENOUGH_RUNS
+from fitlib.tables.metric_series import main_arms
 
 VIEWS = {
     causes.CONTROL: "control: neither",
@@ -74,13 +76,15 @@ def _ranges(table: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
     for metric in _metrics(table, tests)[:MOST_RANGES]:
         for (technique, attribute), rows in _varying(table[table["metric"] == metric]):
             low, high = rows.loc[rows["sd"].idxmin()], rows.loc[rows["sd"].idxmax()]
-            ends = (f"{_sd(row)} points in arm {_label(row)}" for row in (low, high))
-            yield f"{technique}{_by(table, attribute)}, {metric}: the SD over runs goes from {' to '.join(ends)}."
+            ends = " to ".join(f"{_sd(row)} points in arm {_label(row)}" for row in (low, high))
+            name = f"{technique}{_by(table, attribute)}, {metric}"
+            yield f"{name}: of the {len(rows)} arms in which it varies, the SD over runs goes from {ends}."
 
 
 def _varying(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    for key, of in rows[rows["sd"] > 0].groupby(["technique", "attribute"], sort=False):
-        if len(of) > 1:
+    """Yield the arms with a spread of FIT runs, or of runs that differ by design, if their SDs are not all equal."""
+    for key, of in rows[(rows["sd"] > 0) & (rows["fit"] != "no")].groupby(["technique", "attribute"], sort=False):
+        if of["sd"].nunique() > 1:
             yield key, of
 
 
@@ -93,7 +97,8 @@ def _sd(row: Mapping) -> str:
     if fmt.is_missing(row["sd"]):
         return fmt.NOT_ESTIMABLE
     if row["sd"] == 0:
-        return "0 (bit-identical)" if row["distinct"] == 1 else f"constant in all {row['n']} runs"
+        same = not fmt.is_missing(row["distinct"]) and row["distinct"] == 1
+        return "0 (bit-identical)" if same else f"constant in all {row['n']} runs"
     known = not fmt.is_missing(row["sd_low"])
     return f"{fmt.points(row['sd'])} {fmt.span(row['sd_low'], row['sd_high'])}" if known else fmt.points(row["sd"])
 
@@ -104,9 +109,11 @@ def _four(table: pd.DataFrame, tests: pd.DataFrame) -> str:
     texts = [f"{row['view']} ({_label(row)}) {_sd(row)}" for row in rows if row["view"] != causes.CONTROL]
     if len(texts) < 2:
         return ""
+    whose = f" of {rows[-1]['technique']}" if table["technique"].nunique() > 1 else ""
+    whose += _by(table, rows[-1]["attribute"])
     return (
-        f"SD of {rows[-1]['metric']} by source, in points: {'; '.join(texts)}. These are compared, not added up: "
-        "variances of single causes do not sum to that of all together."
+        f"SD of {rows[-1]['metric']}{whose} by source, in points: {'; '.join(texts)}. These are compared, not added "
+        "up: variances of single causes do not sum to that of all together."
     )
 
 
@@ -126,7 +133,8 @@ def _effective(table: pd.DataFrame) -> str:
     if rows["distinct"].isna().all():
         return ""
     if few.empty:
-        return "In every arm all runs ended in different weights or predictions: the effective n is the number of runs."
+        where = "In every arm" if rows["distinct"].notna().all() else "Wherever it was recorded,"
+        return f"{where} all runs ended in different weights or predictions: the effective n is the number of runs."
     several = table["technique"].nunique() > 1
     texts = [_whose(row, several) + f"{_label(row)} {_distinct(row)}" for row in few.to_dict("records")]
     return f"Effective n (different final weights and predictions), where it is below n: {fmt.join_items(texts, 8)}."
@@ -148,15 +156,17 @@ def _controls(table: pd.DataFrame) -> Iterator[str]:
 
 def _omnibus(tests: pd.DataFrame) -> Iterator[str]:
     """Yield whether spreads differ at all, by set of arms."""
-    rows = tests[tests["test"] == causes.OMNIBUS]
+    rows = tests[(tests["test"] == causes.OMNIBUS) & tests["p"].notna()]
     for name, of in rows.groupby("arm_a", sort=False):
         several = tests["technique"].nunique() > 1
-        texts = [_whose(row, several) + f"{row['metric']} {_p(row['p_holm'])}" for row in of.to_dict("records")]
-        first = of.iloc[0]
+        texts = [
+            f"{_whose(row, several)}{row['metric']}{_by(tests, row['attribute'])} {_p(row['p_holm'])}"
+            for row in of.to_dict("records")
+        ]
         yield (
-            f"Do the spreads of {first['n_arms']} arms ({name}) differ at all? Corrected p (Holm, "
-            f"{first['family_size']} tests): {fmt.join_items(texts, 14)}; power to show one arm with 1.5 times the "
-            f"others' SD: {fmt.value_range(of['power'], fmt.power)}."
+            f"Do the spreads of {fmt.value_range(of['n_arms'], str)} arms ({name}) differ at all? Corrected p (Holm, "
+            f"{fmt.count(int(of['family_size'].iloc[0]), 'test')}): {fmt.join_items(texts, 14)}; power to show one arm "
+            f"with 1.5 times the others' SD: {fmt.value_range(of['power'], fmt.power)}."
         )
 
 
@@ -170,10 +180,13 @@ def _pairs(tests: pd.DataFrame) -> str:
         return ""
     shown = rows[rows["p_holm"] <= rows["alpha"]]
     pairs = f"{len(shown)} of {fmt.count(len(rows), 'pair of arms', 'pairs of arms and metric')}"
+    tests_made = fmt.count(int(rows["family_size"].iloc[0]), "test")
+    text = f"After Holm's correction over {tests_made}, {pairs} {'differs' if len(shown) == 1 else 'differ'} in spread"
+    if len(shown) == len(rows):
+        return f"{text}."
     return (
-        f"After Holm's correction over {int(rows['family_size'].iloc[0])} tests {pairs} differ in their spread; the "
-        f"power of one such test to show an SD ratio of 1.5 was {fmt.value_range(rows['power'], fmt.power)}, so the "
-        "others are not shown to be equal."
+        f"{text}. This does not show that the others are equal: the power of one such test to show an SD ratio of 1.5 "
+        f"was {fmt.value_range(rows['power'], fmt.power)}."
     )
 
 
@@ -191,7 +204,9 @@ def _hardware(table: pd.DataFrame) -> str:
 def _main(table: pd.DataFrame, plan: Mapping) -> str:
     if len(plan["techniques"]) < 2:
         return ""
-    return f"Techniques are compared in arm {_compared_arms(plan)[0]['arm']}, the first one, only."
+    arms = [arm["arm"] for arm in main_arms(plan)]
+    which = f"arm {arms[0]}, the first one" if len(arms) == 1 else f"the arms {fmt.join_items(arms, 16)}"
+    return f"Techniques are compared in {which}, only."
 
 
 def _compared_arms(plan: Mapping) -> list[dict]:
@@ -240,7 +255,8 @@ def churn_view(churn: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Return one row per arm: churn of everybody and of each group, with intervals."""
     found = []
     for (technique, attribute, arm), rows in churn.groupby(["technique", "attribute", "arm"], sort=False):
-        row = {"Technique": f"{technique}{_by(churn, attribute)}"} if churn["technique"].nunique() > 1 else {}
+        several = churn["technique"].nunique() > 1 or _by(churn, attribute)
+        row = {"Technique": f"{technique}{_by(churn, attribute)}"} if several else {}
         row |= {"Arm": arm}
         for r in rows.to_dict("records"):
             group = "Everybody" if fmt.is_missing(r["group"]) else str(plan["groups"][attribute][int(r["group"])])
@@ -301,9 +317,11 @@ def caption_tests(plan: Mapping, tests: pd.DataFrame) -> str:
     sizes = {name: int(tests.loc[tests["test"] == name, "p"].notna().sum()) for name in (causes.PAIR, causes.OMNIBUS)}
     shown = min(MOST_PAIRS, int((tests["test"] == causes.PAIR).sum()))
     about = (
-        f"Brown-Forsythe tests on raw values (they have no smallest attainable p). Corrected over {sizes['pair']} "
-        f"pairs and over {sizes['omnibus']} omnibus tests; power for an SD ratio of 1.5 at the corrected level. Shown: "
-        f"all omnibus tests and the {shown} pairs with the smallest p."
+        "Brown-Forsythe tests on raw values, with no smallest attainable p unless the statistic is infinite. They "
+        "compare mean distances from the median, so SDs may point the other way. Corrected over "
+        f"{fmt.count(sizes['pair'], 'pair')} and over {fmt.count(sizes['omnibus'], 'omnibus test')}; power for an SD "
+        f"ratio of 1.5 at the corrected level. Shown: all omnibus tests and the {fmt.count(shown, 'pair')} with the "
+        "smallest p."
     )
     return _caption(plan, run_counts(tests), about)
 
@@ -342,7 +360,8 @@ CHURN = ReaderTable(
     "Churn by cause",
     Caption(
         "Churn in %: share of pairs of runs that disagree about a test row; of a group within the true classes. "
-        "Intervals: 95 %, bootstrap over runs and test units (3 runs or more). No test is made here.",
+        "Intervals: 95 %, bootstrap over runs and test units (3 runs or more; too narrow with fewer than "
+        f"{ENOUGH_RUNS} where runs differ as wholes). No test is made here.",
         line=_caption,
     ),
     churn_view,
