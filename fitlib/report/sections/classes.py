@@ -37,7 +37,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
             classes.alt_per_class(values, metric, plan),
         )
         page.figures("per-class", attribute, figures, alt, about_figure(plan, rows))
-    show_text([*sentences(rows, plan), EXPLORATORY])
+    show_text([*sentences(rows, metric, plan), EXPLORATORY])
     page.show(class_table(metric), rows)
 
 
@@ -47,28 +47,48 @@ def class_rows(summary: pd.DataFrame, metric: str, plan: Mapping) -> pd.DataFram
     return summary[chosen & (summary["reading"] == plan["analysis"]["reading"])]
 
 
-def sentences(rows: pd.DataFrame, plan: Mapping) -> list[str]:
+def sentences(rows: pd.DataFrame, metric: str, plan: Mapping) -> list[str]:
     """Return, for each technique, its class of largest mean, and the one that spreads most over runs."""
     groups = list(rows.dropna(subset=["mean"]).groupby(KEYS, sort=False))
-    texts = [_sentence(group, rows, plan) for _, group in groups[:MOST_SENTENCES]]
-    more = [f"{len(groups) - MOST_SENTENCES} more stand in the figure."] if len(groups) > MOST_SENTENCES else []
+    texts = [f"{_largest(group, metric, rows, plan)}{_widest(group, plan)}." for _, group in groups[:MOST_SENTENCES]]
+    more = [f"{len(groups) - MOST_SENTENCES} more in the figure."] if len(groups) > MOST_SENTENCES else []
     return [*texts, *more]
 
 
-def _sentence(group: pd.DataFrame, rows: pd.DataFrame, plan: Mapping) -> str:
-    top = group.loc[group["mean"].idxmax()]
-    who = words.technique_label(rows, top)
-    first = (
-        f"{who}: largest in class {words.class_name(plan, top['target'])}, {fmt.points(top['mean'])} points on average"
-    )
-    spread = group[group["n"] > 1].dropna(subset=["maxdiff"])
+def _largest(group: pd.DataFrame, metric: str, rows: pd.DataFrame, plan: Mapping) -> str:
+    """Return in which class the mean is largest; of two classes, for instance, DP is the same in both."""
+    top, who = group[group["mean"] == group["mean"].max()], words.technique_label(rows, group.iloc[0])
+    size = f"{fmt.points(top['mean'].iloc[0])} points {'on average' if top['n'].max() > 1 else 'in 1 run'}"
+    if len(group) == len(top) > 1:
+        return f"{who}: {metric} is equally large in all {len(group)} classes, {size}"
+    return f"{who}: {metric} is largest in {_classes(top, plan)}, {size}"
+
+
+def _widest(group: pd.DataFrame, plan: Mapping) -> str:
+    """Return in which class the range over runs is widest, among those defined in most runs (MaxDiff grows with n)."""
+    spread = group[(group["n"] > 1) & (group["n"] == group["n"].max())].dropna(subset=["maxdiff"])
     if spread.empty:
-        return f"{first}."
-    wide = spread.loc[spread["maxdiff"].idxmax()]
-    return (
-        f"{first}; widest over runs in class {words.class_name(plan, wide['target'])}, {fmt.points(wide['min'])} to "
-        f"{fmt.points(wide['max'])} points."
-    )
+        return ""
+    n, fewer = int(spread["n"].iloc[0]), len(spread) < len(group)
+    among = f" (of the {fmt.count(len(spread), 'class', 'classes')} defined in {n} runs)" if fewer else ""
+    wide = spread[spread["maxdiff"] == spread["maxdiff"].max()]
+    first = wide.iloc[0]
+    if first["maxdiff"] == 0:
+        return f"; constant in all {n} runs in every class{among}"
+    return f"; widest over runs in {_classes(wide, plan)}{among}, {_ranges(wide)}"
+
+
+def _ranges(wide: pd.DataFrame) -> str:
+    """Return from where to where values range; only how far in several classes whose ranges differ."""
+    first = wide.iloc[0]
+    if wide[["min", "max"]].drop_duplicates().shape[0] > 1:
+        return f"{fmt.points(first['maxdiff'])} points from the smallest to the largest run"
+    return f"{fmt.points(first['min'])} to {fmt.points(first['max'])} points"
+
+
+def _classes(rows: pd.DataFrame, plan: Mapping) -> str:
+    names = [words.class_name(plan, target) for target in rows["target"]]
+    return f"{'class' if len(names) == 1 else 'classes'} {fmt.join_items(names)}"
 
 
 def class_table(metric: str) -> ReaderTable:
@@ -102,7 +122,7 @@ def _row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, str]:
 def caption_table(metric: str, plan: Mapping, rows: pd.DataFrame) -> str:
     """Caption the table."""
     shown = min(len(rows), MOST_ROWS)
-    part = f" Shown: the {shown} of {len(rows)} pairs with the largest MaxDiff." if shown < len(rows) else ""
+    part = f" Shown: the {shown} of {len(rows)} rows with the largest MaxDiff." if shown < len(rows) else ""
     about = (
         f"{metric} in points; n: the runs in which it is defined. Intervals: 95 %, of the mean by Student's t, of the "
         f"SD by Bonett's method. No test.{part}"

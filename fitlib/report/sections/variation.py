@@ -19,7 +19,8 @@ from fitlib.tables.epochs import growth_sentences
 from fitlib.tables.metric_series import main_arms
 
 DISTRIBUTIONS = Caption(
-    "Overall values of every run, with the mean and its 95 % interval (Student's t). No test is made here.",
+    "Overall values of every run, with the mean and, where estimable, its 95 % interval (Student's t). No test is made "
+    "here.",
     sizes=overall_counts,
 )
 CURVES = Caption(
@@ -91,10 +92,14 @@ def _epochs(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping) -> No
 
 
 def summary_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Return overall values by technique and metric, with the class whose values differ most between runs."""
+    """Return overall values by technique and metric, with the class whose values differ most between runs.
+
+    MaxDiff grows with n, so only classes with as many defined runs as any are compared.
+    """
     overall = pd.concat([words.overall_rows(summary), _accuracy_rows(summary)]).sort_index()
     classes = summary[summary["target"] != "overall"].dropna(subset=["maxdiff"])
     keys = ["technique", "arm", "attribute", "metric"]
+    classes = classes[classes["n"] == classes.groupby(keys)["n"].transform("max")]
     widest = classes.loc[classes.groupby(keys)["maxdiff"].idxmax()].set_index(keys) if len(classes) else classes
     return pd.DataFrame([_summary_row(row, summary, _at(widest, row, keys), plan) for _, row in overall.iterrows()])
 
@@ -112,7 +117,7 @@ def _summary_row(row: pd.Series, frame: pd.DataFrame, widest: pd.Series | None, 
     constant = row["n"] > 1 and row["maxdiff"] == 0
     worst = (
         "–"
-        if widest is None or constant
+        if widest is None or widest["maxdiff"] == 0
         else f"{words.class_name(plan, widest['target'])}: {fmt.points(widest['maxdiff'])}"
     )
     return {
