@@ -17,6 +17,7 @@ from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
 
 KEYS = ["technique", "arm", "attribute"]
+ALPHA = 0.05  # of the comparison with chance, one value at a time
 ROUNDING = 1e-12  # a spread below is that of rounding: the value is constant
 NO_TABLE = "What the test set contributes is not known: the metrics of these techniques were made without it."
 QUESTION = (
@@ -54,32 +55,55 @@ def _components(page: Page, components: pd.DataFrame, plan: Mapping) -> None:
 
 
 def chance_sentences(summary: pd.DataFrame) -> list[str]:
-    """Return which overall values are no larger than chance alone gives on this test set; else the closest one."""
+    """Return which overall values exceed what chance alone gives on this test set; without p, beside its expectation.
+
+    Chance exceeds its own expectation often, so that a value above it alone shows nothing.
+    """
     rows = words.overall_rows(summary).dropna(subset=["mean", "expectation"])
     rows = rows[rows["expectation"] > 0]
     if rows.empty:
-        return ["What chance alone gives is not estimable here: no overall value is defined."]
-    ratio = rows["mean"] / rows["expectation"]
-    within = rows[ratio <= 1]
+        return ["What chance alone gives is not known here: no overall value has an expectation above 0."]
     about = (
-        "What chance alone gives, the expectation without any disparity, is found by permuting the protected attribute "
-        "in the test set."
+        "What chance alone gives, without any disparity, is found by permuting the protected attribute in the test set."
     )
+    tested, others = rows[rows["chance_p"].notna()], rows[rows["chance_p"].isna()]
+    texts = [_beyond_chance(tested, summary)] if len(tested) else []
+    return [about, *texts, *([_beside_expectation(others, summary)] if len(others) else [])]
+
+
+def _beyond_chance(rows: pd.DataFrame, summary: pd.DataFrame) -> str:
+    """Return how many values exceed chance at p ≤ .05, and name the others."""
+    within = rows[rows["chance_p"] > ALPHA]
+    beyond = len(rows) - len(within)
+    text = (
+        f"{beyond} of {fmt.count(len(rows), 'overall value')} {'exceeds' if beyond == 1 else 'exceed'} it (median p of "
+        f"the runs ≤ {ALPHA:g}, uncorrected)"
+    )
+    named = fmt.join_items(
+        f"{_named(row, summary)}, p = {fmt.probability(row['chance_p'])})" for _, row in within.iterrows()
+    )
+    return f"{text}; not shown to: {named}." if len(within) else f"{text}."
+
+
+def _beside_expectation(rows: pd.DataFrame, summary: pd.DataFrame) -> str:
+    """Return which values without p are no larger than the expectation; else the closest."""
+    ratio = rows["mean"] / rows["expectation"]
+    within, untested = rows[ratio <= 1], f"{fmt.count(len(rows), 'overall value')} without p"
     if within.empty:
-        row = rows.loc[ratio.idxmin()]
-        closest = f"{row['metric']} of {words.technique_label(summary, row)}"
-        return [about, f"Every overall value lies above it; closest comes {closest}: {_against(row)}."]
-    named = fmt.join_items(_named(row, summary) for _, row in within.iterrows())
-    n = f"{len(within)} of {fmt.count(len(rows), 'overall value')}"
-    return [about, f"{n} {'is' if len(within) == 1 else 'are'} no larger than chance alone gives: {named}."]
+        closest = _named(rows.loc[ratio.idxmin()], summary)
+        return (
+            f"Of {untested} none is as small as the expectation of chance, closest {closest}); chance exceeds its own "
+            "expectation often, so this does not show a disparity."
+        )
+    named = fmt.join_items(f"{_named(row, summary)})" for _, row in within.iterrows())
+    is_ = "is" if len(within) == 1 else "are"
+    return f"Of {untested} {len(within)} {is_} no larger than the expectation of chance: {named}."
 
 
 def _named(row: pd.Series, frame: pd.DataFrame) -> str:
-    return f"{row['metric']} of {words.technique_label(frame, row)} ({_against(row)})"
-
-
-def _against(row: pd.Series) -> str:
-    return f"{fmt.points(row['mean'])} points against {fmt.points(row['expectation'])}"
+    """Return a value beside the expectation, in a bracket that is left open."""
+    values = f"{fmt.points(row['mean'])} points, expectation {fmt.points(row['expectation'])}"
+    return f"{row['metric']} of {words.technique_label(frame, row)} ({values}"
 
 
 def denominator_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
@@ -94,7 +118,8 @@ def denominator_sentence(summary: pd.DataFrame, plan: Mapping) -> str:
         return f"No denominator lies below the declared {limit}; the smallest is {rows['smallest_denominator'].min()}."
     row = few.loc[few["smallest_denominator"].astype(int).idxmin()]
     return (
-        f"{len(few)} of {len(rows)} values of a class rest on a denominator below the declared {limit} (noted in the "
+        f"{len(few)} of {fmt.count(len(rows), 'value')} of a class {'rests' if len(few) == 1 else 'rest'} on a "
+        f"denominator below the declared {limit} (noted in the "
         f"table's file); the smallest is {row['smallest_denominator']}: {row['metric']} of {row['technique']}"
         f"{words.arm_and_attribute_suffix(summary, row)}, class {words.class_name(plan, row['target'])}."
     )
@@ -107,7 +132,7 @@ def component_sentences(components: pd.DataFrame, plan: Mapping) -> list[str]:
     """Compare the largest spread between runs with that of another test set, and with independent flips."""
     rows = components.dropna(subset=["sd_between_runs"])
     if rows.empty:
-        return ["Components of the spread are not estimable: no technique has two runs or more."]
+        return ["Components of the spread are not estimable: no signed difference is defined in two runs or more."]
     row = rows.loc[rows["sd_between_runs"].idxmax()]
     if row["sd_between_runs"] < ROUNDING:
         return ["No signed difference changed between runs: the spread has no components."]
@@ -115,8 +140,8 @@ def component_sentences(components: pd.DataFrame, plan: Mapping) -> list[str]:
         f"{row['metric']} of {words.technique_label(components, row)}, class {words.class_name(plan, row['target'])}"
     )
     first = (
-        f"The signed difference that spreads most over {int(row['n'])} runs is {where}: SD "
-        f"{fmt.points(row['sd_between_runs'])} points on this test set. {_of_another_test_set(row)}"
+        f"The signed difference that spreads most is {where}: SD {fmt.points(row['sd_between_runs'])} points over "
+        f"{int(row['n'])} runs on this test set. {_of_another_test_set(row)}"
     )
     return [first, _of_flips(row)]
 
@@ -129,6 +154,8 @@ def _of_another_test_set(row: pd.Series) -> str:
 
 
 def _component(row: pd.Series, name: str) -> str:
+    if fmt.is_missing(row[f"variance_{name}"]):
+        return fmt.NOT_ESTIMABLE
     return "none found (estimated ≤ 0)" if row[f"variance_{name}"] <= 0 else f"SD {_sd(row, name)} points"
 
 
@@ -136,11 +163,14 @@ def _of_flips(row: pd.Series) -> str:
     floor, spread = row["floor_sd"], row["sd_between_runs"]
     if fmt.is_missing(floor):
         return ""
-    share = fmt.decimals(floor**2 / spread**2)
-    return (
-        f"If its predictions flipped between runs independently of each other, that alone would give SD "
-        f"{fmt.points(floor)} points ({share} of the variance found): a floor that only a larger test set lowers."
+    given = (
+        "If its predictions flipped between runs independently of each other, that alone would give SD "
+        f"{fmt.points(floor)} points"
     )
+    if floor > spread:
+        return f"{given}, more than was found: nothing beyond such flips is seen."
+    share = fmt.decimals(floor**2 / spread**2)
+    return f"{given} ({share} of the variance found): with as many flips, only a larger test set lowers it."
 
 
 def _sd(row: pd.Series, name: str) -> str:
@@ -179,19 +209,24 @@ def selection_sentences(selection: pd.DataFrame) -> list[str]:
     """Return what the fairest of n runs would have looked like on test data that did not choose it."""
     rows = selection.dropna(subset=["regression"])
     if rows.empty:
-        return ["What becomes of the fairest run is not estimable: no technique has two runs or more."]
+        return [
+            "What becomes of the fairest run is not estimable: no metric is defined on both halves of the test set in "
+            "two runs or more."
+        ]
     row = rows.loc[rows["regression"].idxmax()]
-    if row["regression"] < ROUNDING:
+    if rows["regression"].abs().max() < ROUNDING:
         return ["No run was fairer than the others on either half of the test set, so there was none to choose."]
+    if row["regression"] < ROUNDING:
+        return ["The fairest run of one half of the test set was as fair on the other half, on every metric."]
     named = f"{row['metric']} of {words.technique_label(selection, row)}"
-    kept = (rows["selected_off"] < rows["mean"]).sum()
+    pairs = words.combinations(len(rows), selection, "technique", "metric")
+    kept = int((rows["selected_off"] < rows["mean"] - ROUNDING).sum())
     return [
         f"The fairest of {int(row['n'])} runs regresses, most for {named}: chosen on half of the test set it has "
         f"{fmt.points(row['selected_on'])} points there, {fmt.points(row['selected_off'])} on the other half, where "
         f"all runs have {fmt.points(row['mean'])} on average (means over random halves).",
         f"On the half that did not choose it, the fairest run lay below the mean of all runs in {kept} of "
-        f"{fmt.count(len(rows), 'pair')} of technique and metric (tables/selection.csv). Whoever picks a run must "
-        "report it on other data.",
+        f"{pairs} (tables/selection.csv). Whoever picks a run must report it on other data.",
     ]
 
 
@@ -199,7 +234,7 @@ def selection_sentences(selection: pd.DataFrame) -> list[str]:
 
 
 def chance_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Return overall values and their expectation without disparity, one row per technique, arm and attribute."""
+    """Return overall values beside what chance alone gives, one row per technique, arm and attribute."""
     rows = words.overall_rows(summary)
     view = []
     for _, group in rows.groupby(KEYS, sort=False):
@@ -213,8 +248,8 @@ def chance_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 def _found_and_expected(row: pd.Series) -> str:
     if fmt.is_missing(row["mean"]):
         return fmt.NOT_ESTIMABLE
-    expected = "–" if fmt.is_missing(row["expectation"]) else fmt.points(row["expectation"])
-    return f"{fmt.points(row['mean'])} / {expected}"
+    chance = ("–" if fmt.is_missing(row[name]) else fmt.points(row[name]) for name in ("expectation", "chance_95"))
+    return " / ".join([fmt.points(row["mean"]), *chance])
 
 
 def components_view(components: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
@@ -241,8 +276,9 @@ def _component_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[s
 CHANCE = ReaderTable(
     "Beside chance",
     Caption(
-        "In points: mean over runs / expectation without disparity (protected attribute permuted among test units, "
-        "within the true class for FPSF, EOFP, EOTP and BA). No interval, no test.",
+        "In points: mean over runs / expectation without disparity / 95 % quantile of one run without disparity "
+        "(protected attribute permuted among test units, within the true class for FPSF, EOFP, EOTP and BA). No "
+        "interval; p in tables/summary.csv.",
         sizes=overall_counts,
     ),
     chance_view,

@@ -51,17 +51,47 @@ def test_two_tables_with_their_files_and_no_nan(frames, monkeypatch):
     assert "nan" not in " ".join(messages).lower()
 
 
-def test_what_is_no_larger_than_chance_is_named(frames):
-    summary_ = frames["summary"].copy()
-    rows = (summary_["target"] == "overall") & (summary_["metric"] != "accuracy")
-    summary_.loc[rows, "expectation"] = summary_.loc[rows, "mean"] / 2
-    assert "Every overall value lies above it" in section.chance_sentences(summary_)[1]
-    one = rows & (summary_["metric"] == "BA") & (summary_["technique"] == "Fair")
-    summary_.loc[one, ["mean", "expectation"]] = 0.01, 0.02
-    messages = section.chance_sentences(summary_)[1]
-    assert messages == (
-        "1 of 14 overall values is no larger than chance alone gives: BA of Fair (1.00 points against 2.00)."
+def chance(frames, **changes: object) -> pd.DataFrame:
+    """Summary whose overall values are twice the expectation of chance, with p = .01 unless changed."""
+    table = frames["summary"].copy()
+    rows = (table["target"] == "overall") & (table["metric"] != "accuracy")
+    table.loc[rows, "expectation"] = table.loc[rows, "mean"] / 2
+    table.loc[rows, "chance_p"] = 0.01
+    one = rows & (table["metric"] == "BA") & (table["technique"] == "Fair")
+    for name, value in changes.items():
+        table.loc[one, name] = value
+    return table
+
+
+def test_values_that_do_not_exceed_chance_are_named_with_their_p(frames):
+    assert section.chance_sentences(chance(frames))[1] == (
+        "14 of 14 overall values exceed it (median p of the runs ≤ 0.05, uncorrected)."
     )
+    # above the expectation, as chance itself often is
+    text = section.chance_sentences(chance(frames, mean=0.03, expectation=0.02, chance_p=0.4))[1]
+    assert text == (
+        "13 of 14 overall values exceed it (median p of the runs ≤ 0.05, uncorrected); not shown to: BA of Fair (3.00 "
+        "points, expectation 2.00, p = 0.40)."
+    )
+
+
+def test_values_without_p_stand_beside_the_expectation(frames):
+    missing = {"chance_p": np.nan, "expectation": 0.02}
+    _, tested, others = section.chance_sentences(chance(frames, mean=0.03, **missing))
+    assert tested.startswith("13 of 13 overall values exceed it")
+    assert others.startswith(
+        "Of 1 overall value without p none is as small as the expectation of chance, closest BA of"
+    )
+    assert others.endswith("chance exceeds its own expectation often, so this does not show a disparity.")
+    assert section.chance_sentences(chance(frames, mean=0.01, **missing))[2] == (
+        "Of 1 overall value without p 1 is no larger than the expectation of chance: BA of Fair (1.00 points, "
+        "expectation 2.00)."
+    )
+
+
+def test_values_without_an_expectation_are_not_called_undefined(frames):
+    (text,) = section.chance_sentences(frames["summary"].assign(expectation=np.nan))
+    assert text == "What chance alone gives is not known here: no overall value has an expectation above 0."
 
 
 def test_small_denominators_are_counted_against_the_declared_limit(frames):
@@ -71,7 +101,7 @@ def test_small_denominators_are_counted_against_the_declared_limit(frames):
     assert "No denominator lies below" in section.denominator_sentence(table, planned(min_group=smallest))
     messages = section.denominator_sentence(table, planned(min_group=smallest + 1))
     few = int((classes["smallest_denominator"] == smallest).sum())
-    assert messages.startswith(f"{few} of {len(classes)} values of a class rest on a denominator below the declared")
+    assert few == 1 and messages.startswith(f"1 of {len(classes)} values of a class rests on a denominator below the")
     assert f"the smallest is {smallest}" in messages
 
 
@@ -156,3 +186,48 @@ def test_rounding_is_neither_spread_nor_regression(frames):
     assert messages == [
         "No run was fairer than the others on either half of the test set, so there was none to choose."
     ]
+
+
+def test_components_without_a_defined_difference_are_not_blamed_on_the_runs(frames):
+    table = frames["components"].assign(sd_between_runs=np.nan)
+    assert section.component_sentences(table, planned()) == [
+        "Components of the spread are not estimable: no signed difference is defined in two runs or more."
+    ]
+
+
+def test_a_component_that_is_missing_is_no_sd(frames):
+    table = frames["components"].assign(variance_run=np.nan, sd_run=np.nan)
+    first, _ = section.component_sentences(table, planned())
+    assert "Of the run, whatever the test set: not estimable; of the draw" in first and "SD not estimable" not in first
+    assert " points over 6 runs on this test set. Of the run" in first
+
+
+def test_independent_flips_beyond_the_spread_found_are_no_share_of_it(frames):
+    table = frames["components"]
+    less = section.component_sentences(table.assign(floor_sd=table["sd_between_runs"] / 2), planned())[1]
+    assert "(0.25 of the variance found): with as many flips, only a larger test set lowers it." in less
+    more = section.component_sentences(table.assign(floor_sd=table["sd_between_runs"] * 2), planned())[1]
+    assert more.endswith("more than was found: nothing beyond such flips is seen.") and "of the variance" not in more
+
+
+def test_a_fairest_run_that_does_not_regress_is_not_called_absent(frames):
+    table = frames["selection"]
+    (text,) = section.selection_sentences(table.assign(regression=-0.01))
+    assert text == "The fairest run of one half of the test set was as fair on the other half, on every metric."
+    (none,) = section.selection_sentences(table.assign(regression=np.nan))
+    assert "no metric is defined on both halves of the test set in two runs or more" in none
+
+
+def test_rounding_does_not_put_the_fairest_run_below_the_mean(frames):
+    table = frames["selection"].assign(mean=0.25, selected_off=0.25 - 1e-17)
+    assert "below the mean of all runs in 0 of 14 pairs of technique" in section.selection_sentences(table)[1]
+    two = pd.concat([table, table.assign(arm="seed1.ulp")], ignore_index=True)
+    assert "in 0 of 28 combinations of technique, metric and arm (" in section.selection_sentences(two)[1]
+
+
+def test_one_signed_difference_is_singular(frames):
+    table = frames["summary"]
+    rows = table[(table["metric"] == "DP") & (table["target"] == "0") & (table["technique"] == "Base")]
+    text = section.direction_sentence(rows.assign(lower_group="g1", lower_group_changes=1), planned())
+    assert text.startswith("In 1 of 1 signed difference (DP, EOFP and EOTP, by technique and class) the group with")
+    assert section.direction_sentence(rows.assign(lower_group="g1", n=1), planned()) == ""
