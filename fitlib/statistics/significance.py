@@ -101,6 +101,38 @@ def smallest_signed_rank_p(n: int) -> float:
     return min(1.0, 2 / 2**n)
 
 
+def critical_u(n_baseline: int, n_technique: int, alpha: float) -> int | None:
+    """Return the smallest U above its mean whose two-sided p, without ties, is at most ``alpha``; None if none is.
+
+    The test then rejects at U and above, and at n_baseline n_technique - U and below.
+
+    >>> critical_u(4, 4, alpha=0.05), critical_u(3, 3, alpha=0.05)
+    (16, None)
+    """
+    pairs, n = n_baseline * n_technique, n_baseline + n_technique
+    if smallest_rank_p(n_baseline, n_technique) > alpha:
+        return None
+    if pairs > MOST_EXACT_PAIRS:
+        spread = math.sqrt(pairs * (n + 1) / 12)
+        return min(pairs, math.ceil(pairs / 2 + 0.5 + float(stats.norm.isf(alpha / 2)) * spread))
+    tails, total = _rank_sum_tails((1,) * n, min(n_baseline, n_technique))
+    return (pairs + min(distance for distance, count in tails.items() if count / total <= alpha)) // 2
+
+
+def critical_signed_rank(n: int, alpha: float) -> int | None:
+    """Return the smallest sum of signed ranks above its mean whose two-sided p is at most ``alpha``; no ties, no zeros.
+
+    The test then rejects at this sum and above, and at n(n + 1)/2 minus it and below. None if no p is so small.
+
+    >>> critical_signed_rank(6, alpha=0.05), critical_signed_rank(5, alpha=0.05)
+    (21, None)
+    """
+    if smallest_signed_rank_p(n) > alpha:
+        return None
+    tails = _signed_rank_tails(tuple(range(2, 2 * n + 1, 2)))
+    return (n * (n + 1) + min(distance for distance, count in tails.items() if count / 2**n <= alpha)) // 4
+
+
 def brown_forsythe(baseline: np.ndarray, technique: np.ndarray, relative: bool = False) -> Test:
     """Test equal variances by Brown-Forsythe's test, Levene's about medians (Brown & Forsythe 1974), two-sided.
 

@@ -166,7 +166,7 @@ _COMPARISONS = {
     "d": _number("Cohen's d: difference / root mean square of both SDs; missing where paired by run."),
     "d_low": _number("Lower end of the interval of d."),
     "d_high": _number("Upper end of the interval of d."),
-    "power_mean": _number("Power of the mean test for the smallest effect, at alpha divided by family_size."),
+    "power_mean": _number("Simulated power of the rank test for the smallest effect, at alpha / family_size."),
     "power_variance": _number("Power of the variance test for an SD ratio of 1.5, at alpha / family_size_variance."),
     "family_size": _integer("Number of tests corrected together."),
     "comparisons.family_size": _integer("Number of tests of the means corrected together."),

@@ -434,7 +434,8 @@ def _share(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:
 def _add_power(table: pd.DataFrame, analysis: Json) -> None:
     """Fill in the power for the declared effect and for an SD ratio of 1.5, at the corrected alpha (Holm's first step).
 
-    ``power_mean`` is 0 where the smallest attainable p exceeds that level: no effect could be shown.
+    ``power_mean`` is that of the exact rank test, simulated for normal runs, and 0 where the smallest attainable p
+    exceeds that level: no effect could be shown.
     """
     alpha, rows = analysis["alpha"], table.to_dict("records")
     table["power_mean"] = [_power_mean(row, row["smallest_effect"], alpha) for row in rows]
@@ -446,9 +447,9 @@ def _power_mean(row: Json, effect: float, alpha: float) -> float | None:
         return None
     n, level = (row["n_baseline"], row["n_technique"]), alpha / row["family_size"]
     if row["design"] == "paired by run":
-        computed = power.power_paired(effect, row["sd_difference"], n[1], level)
+        computed = power.power_signed_rank(effect, row["sd_difference"], n[1], level)
     else:
-        computed = power.power_mean(effect, row["sd_baseline"], row["sd_technique"], *n, level)
+        computed = power.power_rank(effect, row["sd_baseline"], row["sd_technique"], *n, level)
     return 0.0 if computed is not None and row["p_mean_smallest"] > level else computed
 
 

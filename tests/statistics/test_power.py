@@ -40,6 +40,57 @@ def test_power_where_scipy_gives_up_is_close_to_scipy_elsewhere() -> None:
         assert power._noncentral_t_sf(critical, df, shift) == pytest.approx(stats.nct.sf(critical, df, shift), abs=2e-3)
 
 
+RANK_CASES = [  # runs of each, alpha, effect in SDs, rejections of the exact U test in 500 simulated experiments
+    (4, 0.05, 2.38, 0.656), (5, 0.01, 2.74, 0.664), (6, 0.05 / 14, 2.76, 0.58), (7, 0.05 / 35, 2.74, 0.684),
+    (8, 0.05 / 35, 2.47, 0.71), (8, 0.01, 1.94, 0.718),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RANK_CASES, ids=str)
+def test_power_of_the_rank_test_is_below_that_of_the_t_test_at_few_runs(case: tuple) -> None:
+    n, alpha, effect, found = case
+    error = math.sqrt(0.25 / 500 + 0.25 / power.REPLICATES)
+    assert power.power_rank(effect, 1.0, 1.0, n, n, alpha) == pytest.approx(found, abs=3 * error)
+    welch = TTestIndPower().power(effect_size=effect, nobs1=n, alpha=alpha, ratio=1)
+    assert welch == pytest.approx(0.8, abs=0.01) and found < 0.75
+
+
+@pytest.mark.parametrize(("n", "alpha"), [((4, 4), 0.05), ((8, 8), 0.05 / 7), ((5, 12), 0.05), ((16, 16), 0.05 / 9)])
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0, 1.7, 12.0])
+def test_power_of_the_rank_test_is_the_share_of_experiments_that_it_rejects(
+    n: tuple, alpha: float, ratio: float
+) -> None:
+    rng, effect = np.random.default_rng(3), 1.3 * math.hypot(1, ratio) / math.sqrt(2)
+    b = rng.standard_normal((1500, n[0]))
+    t = effect + ratio * rng.standard_normal((1500, n[1])) + 1e-9 * rng.standard_normal((1500, n[1]))  # no ties
+    found = np.mean([sig.mann_whitney_exact(*both).p <= alpha for both in zip(b, t, strict=True)])
+    assert power.power_rank(-effect, 1.0, ratio, *n, alpha) == pytest.approx(found, abs=0.05)
+
+
+@pytest.mark.parametrize(("n", "alpha"), [(6, 0.05), (9, 0.05), (16, 0.05 / 7)])
+def test_power_of_the_signed_rank_test_is_the_share_of_experiments_that_it_rejects(n: int, alpha: float) -> None:
+    drawn = 1.1 + np.random.default_rng(4).standard_normal((2000, n))
+    found = np.mean([sig.signed_rank_exact(np.zeros(n), x).p <= alpha for x in drawn])
+    assert power.power_signed_rank(-0.011, 0.01, n, alpha) == pytest.approx(found, abs=0.045)
+
+
+def test_power_of_the_rank_tests_has_no_unit_and_rises_from_the_level_to_one() -> None:
+    settings = (12, 12, 0.01)
+    assert power.power_rank(1.0, 1.0, 1.5, *settings) == power.power_rank(0.01, 0.01, 0.015, *settings)
+    for found in (
+        [power.power_rank(e, 1.0, 1.0, *settings) for e in (1e-9, 0.5, 1.0, 2.0, 9.0)],
+        [power.power_signed_rank(e, 1.0, 12, 0.01) for e in (1e-9, 0.5, 1.0, 2.0, 9.0)],
+    ):
+        assert found[0] <= 0.02 and found[-1] == 1.0 and (np.diff(found) > 0).all()
+
+
+def test_power_of_the_rank_tests_is_nothing_without_a_test() -> None:
+    for effect, sd, n in ((0.0, 1.0, 16), (0.1, 0.0, 16), (0.1, math.nan, 16), (0.1, 1.0, 1)):
+        assert power.power_rank(effect, sd, sd, n, n, 0.05) is power.power_signed_rank(effect, sd, n, 0.05) is None
+    # no p is so small
+    assert power.power_rank(9.0, 1.0, 1.0, 3, 3, 0.05) == power.power_signed_rank(9.0, 1.0, 5, 0.05) == 0
+
+
 def test_power_of_the_variance_test_at_16_runs() -> None:
     rng = np.random.default_rng(33)
     assert power.power_variance(16, 16, 0.05, rng=rng) == pytest.approx(0.22, abs=0.04)

@@ -329,3 +329,47 @@ def test_the_study_has_five_or_six_distinct_metrics_in_each_task(study: dict) ->
         stacked = {m: np.concatenate([t[m] for t in techniques]) for m in techniques[0]}
         distinct[task] = 7 - len(sig.redundant_metrics(stacked))
     assert distinct == {"S": 5, "C": 6, "I": 6, "A": 5, "N": 6}
+
+
+# Critical values
+
+
+@pytest.mark.parametrize(("n_b", "n_t"), [(4, 4), (3, 9), (8, 7), (16, 16)])
+@pytest.mark.parametrize("alpha", [0.05, 0.01, 0.001])
+def test_the_critical_u_is_the_smallest_that_the_test_rejects(n_b: int, n_t: int, alpha: float) -> None:
+    critical, pairs = sig.critical_u(n_b, n_t, alpha), n_b * n_t
+    u = np.arange(pairs + 1)
+    p = np.array([stats.mannwhitneyu(*_ranked(n_b, n_t, k), method="exact").pvalue for k in u])
+    rejected = u[(p <= alpha) & (u > pairs / 2)]
+    assert critical == (rejected.min() if rejected.size else None)
+
+
+def _ranked(n_b: int, n_t: int, u: int) -> tuple[np.ndarray, np.ndarray]:
+    """Make samples without ties and with U = u, the number of pairs in which the first one is larger."""
+    larger = np.clip(u - n_b * np.arange(n_t), 0, n_b)  # than so many of the baseline is each value of the technique
+    return larger + np.arange(n_t) / (2 * n_t), np.arange(n_b) + 0.75
+
+
+@pytest.mark.parametrize("n", [5, 6, 9, 16])
+@pytest.mark.parametrize("alpha", [0.05, 0.01, 0.001])
+def test_the_critical_signed_rank_is_the_smallest_that_the_test_rejects(n: int, alpha: float) -> None:
+    sums = np.arange(n * (n + 1) // 2 + 1)
+    p = np.array([stats.wilcoxon(_signed(n, w), method="exact").pvalue for w in sums])
+    rejected = sums[(p <= alpha) & (sums > n * (n + 1) / 4)]
+    assert sig.critical_signed_rank(n, alpha) == (rejected.min() if rejected.size else None)
+
+
+def _signed(n: int, total: int) -> np.ndarray:
+    """Return the ranks 1 to n with signs such that the positive ones add up to ``total``."""
+    signs = -np.ones(n)
+    for rank in range(n, 0, -1):
+        if rank <= total:
+            signs[rank - 1], total = 1, total - rank
+    return signs * np.arange(1, n + 1)
+
+
+def test_beyond_the_exact_range_the_critical_u_is_that_of_the_normal_approximation() -> None:
+    n = 101
+    assert n * n > sig.MOST_EXACT_PAIRS
+    exact = sig.critical_u(100, 100, 0.01) / 100**2
+    assert sig.critical_u(n, n, 0.01) / n**2 == pytest.approx(exact, abs=0.001)
