@@ -104,6 +104,25 @@ def power(value: float) -> str:
     return "> 0.99" if not is_missing(value) and value > 0.99 else "–" if is_missing(value) else probability(value)
 
 
+def chance(value: float) -> str:
+    """Format a computed probability with two decimals: never as certainty unless it is, and "–" where there is none.
+
+    >>> [chance(p) for p in (0.0, 0.001, 0.304, 0.999, None)]
+    ['0', '< 0.01', '0.30', '> 0.99', '–']
+    """
+    if is_missing(value):
+        return "–"
+    return (
+        str(int(value))
+        if value in (0, 1)
+        else "< 0.01"
+        if value < 0.005
+        else "> 0.99"
+        if value > 0.995
+        else f"{value:.2f}"
+    )
+
+
 def value_range(values: pd.Series, show: Callable[[float], str] = probability) -> str:
     """Format the range of values, probabilities by default.
 

@@ -30,13 +30,14 @@ from fitlib.report import captions
 from fitlib.report import vocabulary as words
 from fitlib.report.figures import distributions
 from fitlib.report.figures import style as style_figures
-from fitlib.report.figures.runs_needed import NUMBERS, power_at
 from fitlib.report.notebook_display import address, table_html
 from fitlib.report.sections.runs import runs_view
 from fitlib.results.loaded import LoadedExperiment
 from fitlib.statistics import power, risk
 from fitlib.statistics.estimates import Estimate, mean_interval
+from fitlib.statistics.planning import NUMBERS
 from fitlib.tables.metric_series import main_arms
+from fitlib.tables.planning import chances_now
 
 RATES = {
     "selection rate": signed_differences.selection_rate,
@@ -279,7 +280,7 @@ def _training(experiment: LoadedExperiment, technique: str) -> str:
 
 
 def other_runs(experiment: LoadedExperiment, technique: str, arm: str, choice: Choice, n: int) -> Picture | None:
-    """Draw power and width of the interval with ``n`` runs of each, at the standard deviations that were found.
+    """Draw chances of a verdict and width of the interval with ``n`` runs of each, at the standard deviations found.
 
     None where nothing is compared: `NOT_COMPARED`.
     """
@@ -287,11 +288,11 @@ def other_runs(experiment: LoadedExperiment, technique: str, arm: str, choice: C
     if row is None:
         return None
     about = (
-        "At the standard deviations found here, which are themselves uncertain; power of the exact rank test at the "
-        "corrected α, 0 where it cannot reach it. It says nothing about this experiment's own verdicts."
+        "At the standard deviations found here, averaged over the true ones that they leave open, and at the level at "
+        "which all verdicts hold together. It says nothing about this experiment's own verdicts."
     )
     caption = captions.caption(plan, [row["n_baseline"], row["n_technique"]], about)
-    return Picture(_runs_figure(row, plan, n), other_runs_sentence(row, plan, n), caption)
+    return Picture(_runs_figure(row, n), other_runs_sentence(row, n), caption)
 
 
 def _comparison(experiment: LoadedExperiment, technique: str, arm: str, choice: Choice) -> pd.Series | None:
@@ -300,14 +301,13 @@ def _comparison(experiment: LoadedExperiment, technique: str, arm: str, choice: 
     return None if rows.empty or rows.iloc[0][["sd_baseline", "sd_technique"]].isna().any() else rows.iloc[0]
 
 
-def other_runs_sentence(row: Mapping, plan: Mapping, n: int) -> str:
+def other_runs_sentence(row: Mapping, n: int) -> str:
     """Describe the same in a sentence."""
-    half, found = _half_width(row, n), _power(row, n, plan)
+    half, found = _half_width(row, n), _chances(row, n)
     low, high = power.sd_ratios(n)
-    effect = fmt.points(plan["analysis"]["smallest_effect"])
-    tested = "no test was made" if found is None else f"power {fmt.power(found)} to show {effect} points"
+    judged = "no verdict" if found is None else f"if it {_judged(row, found)}"
     return (
-        f"With {n} runs of {row['technique']} and of {row['baseline']}, {row['metric']}: {tested}; the 95 % interval "
+        f"With {n} runs of {row['technique']} and of {row['baseline']}, {row['metric']}: {judged}; the 95 % interval "
         f"of the difference about ±{fmt.points(half)} points; that of a standard deviation [{low:.2f}, {high:.2f}] "
         f"times itself; MaxDiff about {fmt.points(power.expected_range(n) * row['sd_technique'])} points."
     )
@@ -319,20 +319,41 @@ def _half_width(row: Mapping, n: int) -> float:
     return power.difference_half_width(row["sd_baseline"], row["sd_technique"], n)
 
 
-def _power(row: Mapping, n: int, plan: Mapping) -> float | None:
-    return None if fmt.is_missing(row["family_size"]) else power_at(row, n, plan["analysis"])
+def _chances(row: Mapping, n: int) -> tuple[float, float] | None:
+    """Return P(fairer) of what is fairer by twice the smallest effect, and P(equivalent) of what does not differ."""
+    if fmt.is_missing(row["family_size"]) or fmt.is_missing(row["smallest_effect"]):
+        return None
+    twice, equal = (chances_now(row, multiple, n) for multiple in (2, 0))
+    return (twice["fairer"], equal["equivalent"]) if twice else None
+
+
+def _judged(row: Mapping, found: tuple[float, float]) -> str:
+    twice = fmt.points(2 * row["smallest_effect"])
+    return (
+        f"is fairer by {twice} points, the verdict “fairer” has probability {fmt.chance(found[0])}; if it does not "
+        f"differ, “equivalent” has {fmt.chance(found[1])}"
+    )
 
 
 @style_figures.styled
-def _runs_figure(row: Mapping, plan: Mapping, n: int) -> Figure:
+def _runs_figure(row: Mapping, n: int) -> Figure:
     figure = Figure(figsize=(style_figures.WIDTH, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    found = [_power(row, m, plan) for m in NUMBERS]
-    if any(value is not None for value in found):
-        left.plot(NUMBERS, found, color=style_figures.BLUE, marker="o", markersize=3)
-        left.plot([n], [_power(row, n, plan)], "D", color=style_figures.VERMILION, markersize=7)
+    found = [_chances(row, m) for m in NUMBERS]
+    if found[0] is not None:
+        lines = (("fairer, if by 2δ", "o", "-"), ("equivalent, if equal", "^", "--"))
+        for i, (label, marker, dashes) in enumerate(lines):
+            style: dict[str, Any] = {
+                "color": style_figures.BLUE,
+                "linestyle": dashes,
+                "marker": marker,
+                "markersize": 3,
+            }
+            left.plot(NUMBERS, [pair[i] for pair in found if pair], label=label, **style)
+        left.plot([n, n], _chances(row, n), "D", color=style_figures.VERMILION, markersize=7)
+        left.legend(loc="center right")
     left.axhline(0.8, color=style_figures.INK, linewidth=0.8, linestyle=(0, (1, 2)))
-    left.set(ylim=(0, 1.02), ylabel="power")
+    left.set(ylim=(-0.02, 1.02), ylabel="probability of the verdict")
     right.plot(
         NUMBERS, [100 * _half_width(row, m) for m in NUMBERS], color=style_figures.BLUE, marker="o", markersize=3
     )

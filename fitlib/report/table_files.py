@@ -61,10 +61,11 @@ REVERSAL = TableFile(
     "probability that new runs point the other way",
     f"95 % intervals, not corrected for their number. {NO_TEST}",
 )
-RUNS_NEEDED = TableFile(
-    "runs_needed",
-    "runs that a test or an interval would need",
-    "At the standard deviations found, which are uncertain, and at alpha_corrected over family_size tests.",
+PLANNING = TableFile(
+    "planning",
+    "probability of each verdict, by number of runs and true difference",
+    f"{SHARES} For normal runs, at the standard deviations found and averaged over what these leave open; low and high "
+    "are its 10 % and 90 % quantiles. A true difference towards less fair has the same, mirrored.",
 )
 SEQUENTIAL = TableFile(
     "sequential",
@@ -113,7 +114,7 @@ TABLE_FILES = {
         METRICS,
         RISK,
         REVERSAL,
-        RUNS_NEEDED,
+        PLANNING,
         SEQUENTIAL,
         INDIVIDUALS,
         THRESHOLDS,

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import interpolate, special, stats
 
 from fitlib.statistics.verdicts import EQUIVALENT, FAIRER, LESS_FAIR, RUNS, VERDICTS
 
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 NUMBERS = (3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64)  # of runs of each, in tables and figures
 MULTIPLES = (0, 1, 2, 3)  # true differences in tables and figures: so many times δ towards fairer
 WORLDS = 250  # true standard deviations that a pilot leaves possible
-POINTS, DECLARED_POINTS = 20, 1000  # sample variances of the planned runs, for each of these worlds; without a pilot
+POINTS, DECLARED_POINTS = 12, 1000  # sample variances of the planned runs, for each of these worlds; without a pilot
 BAND = (0.1, 0.9)  # quantiles over the worlds
 
 
@@ -109,11 +109,21 @@ def _cuts(true: Floats, sizes: Sequence[int], effect: float, level: float, point
     squared = true[:, None] * drawn / n  # of the errors of the means
     error = np.sqrt(squared.sum(axis=-1))
     df = error**4 / (squared**2 / (n - 1)).sum(axis=-1)
-    half = -special.stdtrit(df, level / 2) * error
+    half = -_quantiles(level / 2, df) * error
     # "equivalent" where |difference| <= effect - t(level) error; nowhere if that is negative
-    inner = np.maximum(effect + special.stdtrit(df, min(level, 0.5)) * error, 0.0)
+    inner = np.maximum(effect + _quantiles(min(level, 0.5), df) * error, 0.0)
     outer = np.maximum(half, inner)
     return np.stack([-effect - half, -outer, -inner, inner, outer, effect + half], axis=1)
+
+
+def _quantiles(p: float, df: Floats) -> Floats:
+    """Return the quantiles of Student's t for many degrees of freedom, interpolated in 1/df: ten times as fast."""
+    inverse = 1 / df
+    low, high = float(inverse.min()), float(inverse.max())
+    if high - low < 1e-9:
+        return np.full_like(df, special.stdtrit(1 / high, p))
+    nodes = np.linspace(low, high, 25)
+    return np.asarray(interpolate.CubicSpline(nodes, special.stdtrit(1 / nodes, p))(inverse))
 
 
 @lru_cache(maxsize=512)

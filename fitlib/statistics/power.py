@@ -1,54 +1,32 @@
-"""Power of the tests, width of the intervals, and the number of runs that either requires.
+"""Power of the tests, and width of the intervals, by the number of runs.
 
 Pure functions of declared effects, standard deviations and numbers of runs; effects and SDs in the same unit. Power is
-always that of a declared effect at a (corrected) level, never of the observed effect. ``None`` if there is no such test
-or no number of runs up to `MOST_RUNS` suffices; an SD that is NaN (one run) counts as no spread.
+always that of a declared effect at a (corrected) level, never of the observed effect. ``None`` if there is no such
+test; an SD that is NaN (one run) counts as no spread. How probable each verdict is: `fitlib.statistics.planning`.
 """
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from scipy import integrate, stats
 
-from fitlib.statistics.estimates import next_run_within, welch_error
+from fitlib.statistics.estimates import welch_error
 from fitlib.statistics.significance import (
     brown_forsythe_statistics,
     critical_signed_rank,
     critical_u,
     paired_spread_statistics,
-    smallest_rank_p,
-    smallest_signed_rank_p,
 )
 
-MOST_RUNS = 10_000
 SD_RATIO = 1.5  # the declared effect on the spread
 REPLICATES = 4000  # of a simulated power: its standard error is at most 0.008
-NUMBERS_OF_RUNS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128)
 RANK_SEED, ANGLES = 1945, 24  # of the simulated rank tests; steps from a constant technique to a constant baseline
 
 
 # Power
-
-
-def power_mean(
-    effect: float, sd_baseline: float, sd_technique: float, n_baseline: int, n_technique: int, alpha: float
-) -> float | None:
-    """Return the power of Welch's two-sided t test at level ``alpha`` for a true difference of means ``effect``.
-
-    Noncentral t with Satterthwaite's degrees of freedom. None if there is no such test: fewer than two runs, no spread,
-    or no effect declared (0).
-
-    >>> round(power_mean(0.01, 0.01, 0.01, n_baseline=16, n_technique=16, alpha=0.05), 3)
-    0.781
-    """
-    if min(n_baseline, n_technique) < 2 or effect == 0 or not sd_baseline + sd_technique > 0:
-        return None
-    error, df = welch_error(sd_baseline, sd_technique, n_baseline, n_technique)
-    return _power_t(abs(effect) / error, df, alpha)
 
 
 def power_rank(
@@ -148,84 +126,6 @@ def power_variance_paired(
     return float(np.mean(np.abs(paired_spread_statistics(b, t)) >= stats.t.isf(alpha / 2, n - 1)))
 
 
-# Runs needed
-
-
-def runs_for_mean(
-    effect: float, sd_baseline: float, sd_technique: float, alpha: float, power: float = 0.8
-) -> int | None:
-    """Return the fewest runs of each with at least that `power_mean`.
-
-    None if there is no such test, or `MOST_RUNS` do not suffice.
-
-    >>> runs_for_mean(0.01, 0.01, 0.01, alpha=0.05)
-    17
-    """
-    if power_mean(effect, sd_baseline, sd_technique, 2, 2, alpha) is None:
-        return None
-    return _fewest(lambda n: _reaches(power_mean(effect, sd_baseline, sd_technique, n, n, alpha), power))
-
-
-def runs_for_paired(effect: float, sd_difference: float, alpha: float, power: float = 0.8) -> int | None:
-    """Return the fewest paired runs with at least that `power_paired`; None as in `runs_for_mean`."""
-    if power_paired(effect, sd_difference, 2, alpha) is None:
-        return None
-    return _fewest(lambda n: _reaches(power_paired(effect, sd_difference, n, alpha), power))
-
-
-def _reaches(power: float | None, wanted: float) -> bool:
-    return power is not None and power >= wanted
-
-
-def runs_for_ranks(alpha: float, paired: bool = False) -> int:
-    """Return the fewest runs of each at which the exact rank test (paired: of signed ranks) can reach ``alpha`` > 0.
-
-    Without ties; with fewer runs its power is 0 for any effect.
-
-    >>> runs_for_ranks(0.05), runs_for_ranks(0.05 / 35), runs_for_ranks(0.05, paired=True)
-    (4, 7, 6)
-    """
-    n = 1
-    while (smallest_signed_rank_p(n) if paired else smallest_rank_p(n, n)) > alpha:
-        n += 1
-    return n
-
-
-def runs_for_variance(
-    sd_ratio: float, alpha: float, power: float = 0.8, *, rng: np.random.Generator, replicates: int = REPLICATES
-) -> int | None:
-    """Return the fewest runs of each with at least that simulated `power_variance`; None beyond 2,000.
-
-    Accurate to a few percent.
-
-    About 60 for an SD ratio of 1.5 at level .05: 16 runs cannot show "variance unchanged".
-    """
-    if sd_ratio == 1:
-        return None
-    seed = int(rng.integers(2**63))
-
-    def enough(n: int) -> bool:
-        # A generator for each n: its draws do not depend on which n were tried before.
-        draws = np.random.default_rng([seed, n])
-        return power_variance(n, n, alpha, sd_ratio, rng=draws, replicates=replicates) >= power
-
-    return _fewest(enough, first=3, most=2000)
-
-
-def runs_for_width(effect: float, sd_baseline: float, sd_technique: float, confidence: float = 0.95) -> int | None:
-    """Return the fewest runs of each for which the interval of the difference of means is at most ± ``effect`` wide."""
-    if effect <= 0 or not sd_baseline + sd_technique > 0:
-        return None
-    return _fewest(lambda n: difference_half_width(sd_baseline, sd_technique, n, confidence) <= effect)
-
-
-def runs_for_width_paired(effect: float, sd_difference: float, confidence: float = 0.95) -> int | None:
-    """Return the fewest paired runs for which the interval of the mean difference is at most ± ``effect`` wide."""
-    if effect <= 0 or not sd_difference > 0:
-        return None
-    return _fewest(lambda n: mean_half_width(n, confidence) * sd_difference <= effect)
-
-
 # Widths
 
 
@@ -257,54 +157,6 @@ def expected_range(n: int) -> float:
     [1.13, 3.53, 4.69]
     """
     return float(integrate.quad(lambda x: 1 - stats.norm.cdf(x) ** n - stats.norm.sf(x) ** n, -12, 12, limit=200)[0])
-
-
-# What a number of runs can show
-
-
-@dataclass(frozen=True)
-class SampleSize:
-    """A number of runs of each technique and what it can show; half-widths in the unit of the SDs, others unitless."""
-
-    n: int
-    power_mean: float | None  # of the declared effect
-    power_variance: float  # of an SD ratio of 1.5
-    half_width: float | None  # of the interval of the difference of means
-    sd_low: float  # of the interval of the SD, in sample SDs
-    sd_high: float
-    next_run_within: float  # probability that one more run is within the range of these
-    expected_range: float  # of normal runs, in SDs
-
-
-def how_many_runs(
-    effect: float,
-    sd_baseline: float,
-    sd_technique: float,
-    alpha: float,
-    *,
-    rng: np.random.Generator,
-    numbers: Sequence[int] = NUMBERS_OF_RUNS,
-    confidence: float = 0.95,
-) -> tuple[SampleSize, ...]:
-    """Return what each of ``numbers`` >= 2 runs of both could show: power, widths, range; ``alpha`` as corrected."""
-    return tuple(_sample_size(n, effect, sd_baseline, sd_technique, alpha, rng, confidence) for n in numbers)
-
-
-def _sample_size(
-    n: int, effect: float, sd_b: float, sd_t: float, alpha: float, rng: np.random.Generator, confidence: float
-) -> SampleSize:
-    varying = sd_b + sd_t > 0
-    low, high = sd_ratios(n, confidence)
-    return SampleSize(
-        n,
-        power_mean(effect, sd_b, sd_t, n, n, alpha),
-        power_variance(n, n, alpha, rng=rng),
-        difference_half_width(sd_b, sd_t, n, confidence) if varying else None,
-        low,
-        high,
-        next_run_within(n),
-        expected_range(n),
-    )
 
 
 # Parts
@@ -391,19 +243,3 @@ def _noncentral_t_sf(critical: float, df: float, shift: float) -> float:
     """Return P(Z + shift > critical·S), S² = chi²(df)/df, averaged over quantiles of S: within 1e-3 if SciPy fails."""
     quantiles = (np.arange(2000) + 0.5) / 2000
     return float(stats.norm.sf(critical * np.sqrt(stats.chi2.ppf(quantiles, df) / df) - shift).mean())
-
-
-def _fewest(enough: Callable[[int], bool], first: int = 2, most: int = MOST_RUNS) -> int | None:
-    """Return the smallest n from ``first`` to ``most`` that is enough, by doubling, then bisection.
-
-    Assumes that more runs are never worse.
-    """
-    low, high = first - 1, first
-    while not enough(high):
-        if high == most:
-            return None
-        low, high = high, min(2 * high, most)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high

@@ -1,4 +1,4 @@
-"""The tables "reversal", "runs_needed" and "sequential": how firm a verdict is, and how many runs it takes.
+"""The tables "reversal" and "sequential": whether new runs would reverse a verdict, and when to stop adding runs.
 
 Frames in, frames out. Only distinct metrics that are corrected together; see `fitlib.tables.runs_and_summary` for plan
 and evidence, `fitlib.tables.comparisons` for pairs.
@@ -6,12 +6,10 @@ and evidence, `fitlib.tables.comparisons` for pairs.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
-from fitlib.statistics import power
 from fitlib.statistics import risk as risks
 from fitlib.statistics import sequential as looking
 from fitlib.statistics.estimates import NOT_ESTIMABLE
@@ -19,11 +17,9 @@ from fitlib.statistics.sequential import Look
 from fitlib.tables.comparisons import Pair, distinct_metrics, pairs_of
 from fitlib.tables.fit_findings import CheckFit
 from fitlib.tables.metric_series import retraining
-from fitlib.tables.schemas import REVERSAL, RUNS_NEEDED, SEQUENTIAL, Json, join_notes, table_of
+from fitlib.tables.schemas import REVERSAL, SEQUENTIAL, Json, table_of
 
-# Resamples and simulated powers depend on these seeds and the numbers of runs alone.
-REVERSAL_SEED, RUNS_SEED = 2021, 2006
-POWER = 0.8
+REVERSAL_SEED = 2021  # resamples depend on it and on the numbers of runs alone
 UNREACHABLE = "no p at this n can reach the level"
 EXAGGERATED = "stopped early: such differences are too large in absolute value on average"
 
@@ -59,75 +55,6 @@ def _reversal(b: np.ndarray, t: np.ndarray, k: int) -> Json:
     reversal = risks.verdict_reversal(b, t, k=k, rng=rng)
     columns = {"value": reversal.value, "low": reversal.low, "high": reversal.high, "note": reversal.note}
     return columns | {"procedure": "" if reversal.note else f"{reversal.method}, 95 %"}
-
-
-# Runs needed
-
-
-def runs_needed(comparisons: pd.DataFrame, plan: Json) -> pd.DataFrame:
-    """Return the runs of each technique needed for the declared effect, at the observed SDs and the corrected alpha.
-
-    ``runs_for_mean``: for power .8 to show the smallest effect, and enough for the exact rank test to reach the
-    corrected alpha at all; ``runs_for_width``: until the 95 % interval of the difference is at most ± that effect;
-    ``runs_for_variance``: for power .8 to show an SD ratio of 1.5 (independent normal runs). Missing where there is no
-    such test or no number suffices: the note gives the reason.
-    """
-    rows = comparisons[(comparisons["redundant_with"] == "") & comparisons["family_size"].notna()]
-    return table_of([_needed_row(row, plan["analysis"]) for row in rows.to_dict("records")], RUNS_NEEDED)
-
-
-def _needed_row(row: Json, analysis: Json) -> Json:
-    keys = ("technique", "baseline", "arm", "attribute", "metric", "design", "n_baseline", "n_technique")
-    numbers = ("sd_baseline", "sd_technique", "sd_difference", "family_size", "family_size_variance")
-    needed = {name: row[name] for name in (*keys, *numbers)}
-    needed |= {"effect": analysis["smallest_effect"], "alpha": analysis["alpha"], "power": POWER}
-    needed |= {"power_mean_now": row["power_mean"], "power_variance_now": row["power_variance"]}
-    if pd.isna(row["p_mean"]) or min(row["n_baseline"], row["n_technique"]) < 2:
-        return needed | {"note": row["note"] or NOT_ESTIMABLE + "no test was made"}
-    needed |= {"alpha_corrected": analysis["alpha"] / row["family_size"]}
-    mean, width = _runs_for_mean(needed)
-    return needed | {"runs_for_mean": mean, "runs_for_width": width} | _variance(needed, _why_no_runs(needed, mean))
-
-
-def _runs_for_mean(row: Json) -> tuple[int | None, int | None]:
-    effect, alpha, sds = row["effect"], row["alpha_corrected"], _sds(row)
-    paired = len(sds) == 1
-    if paired:
-        mean, width = power.runs_for_paired(effect, sds[0], alpha, POWER), power.runs_for_width_paired(effect, sds[0])
-    else:
-        mean, width = power.runs_for_mean(effect, sds[0], sds[1], alpha, POWER), power.runs_for_width(effect, *sds)
-    return (None if mean is None else max(mean, power.runs_for_ranks(alpha, paired))), width
-
-
-def _sds(row: Json) -> tuple[float, ...]:
-    """Return the SDs that the test of the mean depends on."""
-    paired = row["design"] == "paired by run"
-    return (row["sd_difference"],) if paired else (row["sd_baseline"], row["sd_technique"])
-
-
-def _why_no_runs(row: Json, mean: int | None) -> str:
-    if mean is not None:
-        return ""
-    if row["effect"] == 0:
-        return "no smallest effect is declared"
-    return f"more than {power.MOST_RUNS:,} runs" if max(_sds(row)) > 0 else NOT_ESTIMABLE + "constant in all runs"
-
-
-def _variance(row: Json, note: str) -> Json:
-    tests = row["family_size_variance"]
-    if pd.isna(tests) or tests == 0:
-        return {"note": note}
-    alpha = row["alpha"] / tests
-    columns = {"alpha_corrected_variance": alpha, "sd_ratio": power.SD_RATIO}
-    if row["design"] == "paired by run":
-        paired = "runs for the variance test not computed for techniques that share one training"
-        return columns | {"note": join_notes(note, paired)}
-    return columns | {"runs_for_variance": _runs_for_variance(alpha), "note": note}
-
-
-@lru_cache(maxsize=64)
-def _runs_for_variance(alpha: float) -> int | None:
-    return power.runs_for_variance(power.SD_RATIO, alpha, POWER, rng=np.random.default_rng(RUNS_SEED))
 
 
 # Declared looks

@@ -130,11 +130,11 @@ REVERSAL = _schema(
     "reversal",
     "technique baseline arm attribute metric k n_baseline n_technique value low high retraining procedure note",
 )
-RUNS_NEEDED = _schema(
-    "runs_needed",
-    "technique baseline arm attribute metric design effect alpha family_size alpha_corrected n_baseline n_technique "
-    "sd_baseline sd_technique sd_difference power runs_for_mean runs_for_width sd_ratio family_size_variance "
-    "alpha_corrected_variance runs_for_variance power_mean_now power_variance_now note",
+PLANNING = _schema(
+    "planning",
+    "technique baseline arm attribute metric which design pilot_baseline pilot_technique sd_baseline sd_technique "
+    "sd_difference smallest_effect level n_baseline n_technique true_difference fairer fairer_low fairer_high lower "
+    "equivalent equivalent_low equivalent_high open higher less_fair undecided undecided_low undecided_high note",
 )
 SEQUENTIAL = _schema(
     "sequential",
@@ -163,7 +163,7 @@ SCHEMAS = {
     "comparisons": COMPARISONS,
     "new_test_data": NEW_TEST_DATA,
     "reversal": REVERSAL,
-    "runs_needed": RUNS_NEEDED,
+    "planning": PLANNING,
     "sequential": SEQUENTIAL,
     "risk": RISK,
     "individuals": INDIVIDUALS,
@@ -188,7 +188,7 @@ DESCRIPTIONS = {
     "comparisons": "Each technique against its baseline: one row per technique, arm, attribute and metric.",
     "new_test_data": "Means and differences for new test data: one row per technique (and baseline) and metric.",
     "reversal": "Probability that new runs reverse a verdict: one row per comparison and number of new runs.",
-    "runs_needed": "Runs that a test or an interval needs, at the SDs observed: one row per comparison.",
+    "planning": "Probability of each verdict: one row per comparison, number of runs and true difference.",
     "sequential": "Declared looks at the first n runs: one row per comparison and look; empty without looks.",
     "risk": "Four-fifths rule over runs: one row per technique, arm, attribute and class.",
     "individuals": "Decisions that change between runs: one row per technique, arm, attribute, true class and group.",

@@ -63,20 +63,26 @@ def test_runs_below_a_landmark_are_those_that_the_risk_table_counts(loaded):
     assert "below 1 in 5 of 5 runs" in messages.alt and "a landmark" not in messages.alt
 
 
-def test_what_if_at_the_runs_there_are_is_what_the_comparisons_say(loaded):
+def test_what_if_at_the_runs_there_are_is_what_the_tables_say(loaded):
     row = loaded.tables.comparisons.query("metric == 'DI'").iloc[0]
-    messages = pictures.other_runs_sentence(row, loaded.plan, 5)
     half = (row.difference_high - row.difference_low) / 2
-    assert pictures._power(row, 5, loaded.plan) == pytest.approx(row.power_mean, abs=1e-9)
+    planned = loaded.tables.planning.query("metric == 'DI' and n_baseline == 5")
+    twice, equal = (
+        planned.set_index(planned["true_difference"] / -row.smallest_effect).loc[[2.0, 0.0]].to_dict("records")
+    )
+    assert pictures._chances(row, 5) == pytest.approx((twice["fairer"], equal["equivalent"]))
     assert pictures._half_width(row, 5) == pytest.approx(half, rel=0.15)  # Welch's degrees of freedom differ a little
-    assert messages.startswith("With 5 runs of Mitigated and of Base, DI: power")
+    messages = pictures.other_runs_sentence(row, 5)
+    assert messages.startswith("With 5 runs of Mitigated and of Base, DI: if it is fairer by 2.00 points")
 
 
-def test_more_runs_mean_more_power_and_narrower_intervals(loaded):
+def test_more_runs_decide_more_and_narrow_the_interval(loaded):
     row = loaded.tables.comparisons.query("metric == 'DI'").iloc[0]
-    powers = [pictures._power(row, n, loaded.plan) for n in (8, 16, 64)]
+    chances = np.array([pictures._chances(row, n) for n in (8, 16, 64, 256)])
     widths = [pictures._half_width(row, n) for n in (8, 16, 64)]
-    assert powers == sorted(powers) and widths == sorted(widths, reverse=True)
+    assert (np.diff(chances, axis=0) >= 0).all() and widths == sorted(widths, reverse=True)
+    accuracy = loaded.tables.comparisons.query("metric == 'accuracy'").iloc[0]
+    assert pictures._chances(accuracy, 8) is None and "no verdict" in pictures.other_runs_sentence(accuracy, 8)
 
 
 def test_four_fifths_is_named_for_a_declared_favourable_class_only(tmp_path):

@@ -1,4 +1,4 @@
-"""fitlib.tables.robustness: tables of reversals, runs needed and declared looks."""
+"""fitlib.tables.robustness: tables of reversals and declared looks."""
 
 from pathlib import Path
 
@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitlib.statistics import estimates as st
-from fitlib.statistics import power, risk, sequential
-from fitlib.statistics import significance as sig
+from fitlib.statistics import risk, sequential
 from fitlib.tables import comparisons, robustness, schemas
 from fitlib.tables.all_tables import tables_of
 from fitlib.tables.epochs import gather_history
@@ -46,7 +44,6 @@ def test_tables_read_back_equal_and_do_not_hang_on_the_order_of_rows(metrics: pd
     declared, shuffled = plan(looks=[3, 5, 8]), metrics.sample(frac=1, random_state=0)
     made = {
         "reversal": lambda m: reversals(m, declared),
-        "runs_needed": lambda m: robustness.runs_needed(compare(m, declared), declared),
         "sequential": lambda m: looks(m, declared),
     }
     for name, make in made.items():
@@ -60,8 +57,8 @@ def test_tables_read_back_equal_and_do_not_hang_on_the_order_of_rows(metrics: pd
 def test_tables_of_nothing_have_their_columns() -> None:
     only = plan(technique("Base", None), looks=[5, 8])
     frame = metrics_of(Base=drawn(0))
-    tables = (reversals(frame, only), robustness.runs_needed(compare(frame, only), only), looks(frame, only))
-    for table, schema in zip(tables, (schemas.REVERSAL, schemas.RUNS_NEEDED, schemas.SEQUENTIAL), strict=True):
+    tables = (reversals(frame, only), looks(frame, only))
+    for table, schema in zip(tables, (schemas.REVERSAL, schemas.SEQUENTIAL), strict=True):
         assert len(table) == 0 and table.columns.tolist() == list(schema)
 
 
@@ -102,64 +99,6 @@ def test_k_is_at_most_half_of_the_runs(n: int, ks: list[int]) -> None:
     table = reversals(frame, plan(technique("Base", None), technique("Fair")))
     assert table[table["metric"] == "DP"]["k"].tolist() == ks
     assert table["value"].notna().all() == (n > 1) and (table["note"] == "").all() == (n > 1)
-
-
-# Runs needed
-
-
-def test_runs_needed_are_those_of_fitlib_power(metrics: pd.DataFrame) -> None:
-    table = robustness.runs_needed(compare(metrics, plan()), plan())
-    assert len(table) == 2 * 5 and set(table["effect"]) == {0.01}
-    row = row_of(table, technique="Noisy", metric="BA")
-    sds = [float(st.sds(x[6].mean(axis=1))) for x in (drawn(0), drawn(2, 0.3, 0.1))]
-    assert row["runs_for_mean"] == power.runs_for_mean(0.01, *sds, 0.05 / 10) > 100
-    assert row["runs_for_width"] == power.runs_for_width(0.01, *sds) < row["runs_for_mean"]
-    assert row["alpha_corrected"] == row["alpha_corrected_variance"] == 0.05 / 10
-    assert set(table["runs_for_variance"]) == {robustness._runs_for_variance(0.05 / 10)}
-    now = compare(metrics, plan()).set_index(["technique", "metric"]).loc[("Noisy", "BA")]
-    assert (row["power_mean_now"], row["power_variance_now"]) == (now["power_mean"], now["power_variance"])
-
-
-def test_runs_needed_of_paired_comparisons_use_the_differences() -> None:
-    b = drawn(0, sd=0.05)
-    t = b - 0.02 + 0.01 * np.random.default_rng(9).standard_normal(b.shape)
-    shared = plan(technique("Base", None, "one"), technique("Fair", "Base", "one"))
-    row = row_of(robustness.runs_needed(compare(metrics_of(Base=b, Fair=t), shared), shared), metric="BA")
-    sd = float(st.sds((t[6] - b[6]).mean(axis=1)))
-    # 8 runs have the power, but no p of 8 signed ranks reaches that level
-    assert row["runs_for_mean"] == power.runs_for_ranks(0.05 / 7, paired=True) == 9
-    assert power.runs_for_paired(0.01, sd, 0.05 / 7) == 8
-    assert row["runs_for_width"] == power.runs_for_width_paired(0.01, sd)
-    assert row["runs_for_variance"] is pd.NA and "share one training" in row["note"]
-
-
-@pytest.mark.parametrize("training", ["one", "two"])
-def test_runs_needed_let_the_exact_test_reach_the_corrected_level(training: str) -> None:
-    b = drawn(0, sd=1e-5)
-    pair = plan(technique("Base", None, "one"), technique("Fair", "Base", training))
-    table = robustness.runs_needed(compare(metrics_of(Base=b, Fair=drawn(1, sd=1e-5)), pair), pair)
-    for row in table.to_dict("records"):
-        n, level = row["runs_for_mean"], row["alpha_corrected"]
-        test = sig.signed_rank_exact if training == "one" else sig.mann_whitney_exact
-        x, y = np.arange(n), 100 + np.arange(n) ** 1.5
-        assert test(x, y).p <= level < test(x[1:], y[1:]).p
-
-
-def test_runs_needed_say_why_there_is_no_number(metrics: pd.DataFrame) -> None:
-    def notes(frame: pd.DataFrame, **analysis: object) -> set[str]:
-        declared = plan(technique("Base", None), technique("Fair"), **analysis)
-        table = robustness.runs_needed(compare(frame, declared), declared)
-        assert table["runs_for_mean"].isna().all()
-        return set(table["note"])
-
-    pair = metrics[metrics["technique"] != "Noisy"]
-    assert notes(pair, smallest_effect=0.0) == {"no smallest effect is declared"}
-    assert notes(pair, smallest_effect=1e-5) == {"more than 10,000 runs"}
-    constant = np.repeat(drawn(0)[:, :1], RUNS, axis=1)
-    assert notes(metrics_of(Base=constant, Fair=constant - 0.1)) == {"not estimable: constant in all runs"}
-    single = notes(metrics_of(Base=drawn(0, runs=1), Fair=drawn(1, runs=1)))
-    assert all(note.startswith("not estimable: fewer than 2 runs") for note in single)
-    assert all("not estimable" in note for note in notes(metrics_of(Base=drawn(0))))
 
 
 # Declared looks

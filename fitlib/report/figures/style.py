@@ -86,6 +86,13 @@ def save(figure: Figure, folder: str | Path, stem: str) -> tuple[Path, Path]:
     return svg, png
 
 
+@styled
+def save_as(figure: Figure, path: str | Path) -> None:
+    """Write one file, in the format of its suffix: .svg or .png."""
+    metadata = {"Date": None, "Creator": None} if Path(path).suffix == ".svg" else {"Software": None}
+    figure.savefig(path, bbox_inches="tight", pad_inches=0.1, dpi=150, metadata=metadata)
+
+
 def select(frame: pd.DataFrame, plan: Mapping, attribute: str) -> pd.DataFrame:
     """Return the rows of a protected attribute, in the declared reading (accuracy has no reading)."""
     reading = (frame["reading"] == plan["analysis"]["reading"]) | (frame["metric"] == "accuracy")

@@ -1,4 +1,4 @@
-"""Section "Would other runs say the same?": one run left out, k new runs, declared looks, and the runs it takes."""
+"""Section "Would other runs say the same?": one run left out, k new runs, declared looks, and other numbers of runs."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from fitlib import formatting as fmt
 from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import caption, run_counts
-from fitlib.report.figures import runs_needed as runs_needed_figures
-from fitlib.report.figures import style
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
+from fitlib.report.sections import planning
 
 QUESTION = (
     "Three answers: every run is left out once; k new runs of both techniques, trained in the same way, are imagined; "
-    "and the runs are counted that the smallest effect takes."
+    "and the probability of each verdict is computed for other numbers of runs."
 )
 KEYS = ["technique", "baseline", "arm", "attribute"]
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section; nothing but a sentence where there is no comparison."""
-    comparisons, reversal, needed = frames["comparisons"], frames["reversal"], frames["runs_needed"]
+    comparisons, reversal = frames["comparisons"], frames["reversal"]
     if words.distinct(comparisons).empty:
         show_text("Nothing was compared, so no verdict can change with other runs.")
         return
@@ -32,16 +31,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     show_text(stability(comparisons))
     page.show(REVERSAL, reversal)
     show_text([*reversals(reversal, plan), *looks(frames["sequential"], plan)])
-    for attribute in plan["groups"]:
-        rows = style.select(comparisons, plan, attribute)
-        if len(runs_needed_figures.power_curves(rows, plan)):
-            figure, alt = (
-                runs_needed_figures.how_many_runs_figure(rows, plan),
-                runs_needed_figures.alt_how_many_runs(rows, plan),
-            )
-            page.figure("how-many-runs", attribute, figure, alt, caption_curves(plan, rows))
-    page.show(NEEDED, needed)
-    show_text(runs_needed(needed, plan))
+    planning.show(page, frames, plan)
 
 
 # Sentences
@@ -163,32 +153,6 @@ def _unreachable(made: pd.DataFrame) -> Iterator[str]:
         yield f"At {fmt.join_items(blind, 8)} runs no p could reach the level, so nothing could be decided there."
 
 
-def runs_needed(needed: pd.DataFrame, plan: Mapping) -> list[str]:
-    """Return how many runs the declared effect takes, beside the number of present runs."""
-    effect = fmt.points(plan["analysis"]["smallest_effect"])
-    texts, known = [], needed.dropna(subset=["runs_for_mean"])
-    if len(known):
-        enough = int((known["runs_for_mean"] <= known[["n_baseline", "n_technique"]].min(axis=1)).sum())
-        texts.append(
-            f"To show a true difference of {effect} points with power .8 at the corrected α takes "
-            f"{_spread_of(known['runs_for_mean'])} runs of each technique, by metric; "
-            f"{enough} of {fmt.count(len(known), 'comparison')} {'has' if enough == 1 else 'have'} that many."
-        )
-    variance = needed["runs_for_variance"].dropna()
-    if len(variance):
-        texts.append(
-            f"To show a standard deviation 1.5 times as large takes {_spread_of(variance)} runs of each, so fewer "
-            "cannot show that the spread is unchanged."
-        )
-    beyond = int(needed["note"].str.startswith("more than").sum())
-    return [*texts, f"For {fmt.count(beyond, 'comparison')} 10,000 runs would not do."] if beyond else texts
-
-
-def _spread_of(numbers: pd.Series) -> str:
-    low, high = int(numbers.min()), int(numbers.max())
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
 # Tables for readers
 
 
@@ -221,49 +185,6 @@ def _reversal_row(group: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
     return texts | {"Most doubtful metric": metric} | values
 
 
-def needed_view(needed: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
-    """Return the runs needed by technique: metrics with the fewest and with the most, beside the present runs.
-
-    Empty where nothing was tested.
-    """
-    if needed["alpha_corrected"].isna().all():
-        return pd.DataFrame()
-    groups = needed.groupby([*KEYS, "n_baseline", "n_technique"], sort=False)
-    return pd.DataFrame([_needed_row(group, needed) for _, group in groups])
-
-
-def _needed_row(group: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
-    row = group.iloc[0]
-    n = {int(row["n_baseline"]), int(row["n_technique"])}
-    return {
-        "Comparison": f"{row['technique']} v {row['baseline']}{words.arm_and_attribute_suffix(frame, row)}",
-        "Runs now": " v ".join(map(str, sorted(n))),
-        "For the mean": _by_metric(group, "runs_for_mean"),
-        "For an interval within ± the effect": _by_metric(group, "runs_for_width"),
-        "For an SD 1.5 times as large": _by_metric(group, "runs_for_variance"),
-        "Power now (mean)": _powers(group["power_mean_now"]),
-        "Power now (SD)": _powers(group["power_variance_now"]),
-    }
-
-
-def _by_metric(group: pd.DataFrame, column: str) -> str:
-    """Return "7 (DP) to 41 (BA)", without the metrics where all take the same."""
-    known = group.dropna(subset=[column])
-    beyond = column != "runs_for_variance" and group["note"].str.startswith("more than").any()
-    if known.empty:
-        return "> 10,000" if beyond else "–"
-    low, high = known.loc[known[column].idxmin()], known.loc[known[column].idxmax()]
-    if low[column] == high[column] and not beyond:
-        return str(int(low[column]))
-    end = "> 10,000" if beyond else f"{int(high[column]):,} ({high['metric']})"
-    return f"{int(low[column]):,} ({low['metric']}) to {end}"
-
-
-def _powers(values: pd.Series) -> str:
-    known = values.dropna()
-    return fmt.value_range(known, fmt.power) if len(known) else "–"
-
-
 # Captions
 
 
@@ -279,30 +200,4 @@ def caption_reversal(plan: Mapping, reversal: pd.DataFrame) -> str:
     )
 
 
-def caption_curves(plan: Mapping, comparisons: pd.DataFrame) -> str:
-    """Caption the figure."""
-    return caption(
-        plan,
-        run_counts(comparisons),
-        "Grey: the runs there are. Left: Welch's t test (paired where a training is shared) at the SDs seen and at α "
-        f"{plan['analysis']['alpha']:g} divided by {words.family(comparisons)} tests; dotted: power .8. Right: normal "
-        "runs; MaxDiff grows with n by itself.",
-    )
-
-
-def caption_needed(plan: Mapping, needed: pd.DataFrame) -> str:
-    """Caption the table of runs needed."""
-    effect = fmt.points(plan["analysis"]["smallest_effect"])
-    return caption(
-        plan,
-        run_counts(needed),
-        f"Runs of each technique, at the SDs seen, for power .8 to show {effect} points (Welch's t; paired t where a "
-        f"training is shared) at α divided by {words.family(needed)} tests; until the 95 % interval of the difference "
-        f"is at most ±{effect} points; and for power .8 of the Brown-Forsythe test at α divided by "
-        f"{words.family(needed, 'family_size_variance')} (simulated normal runs). In brackets: the distinct metric. "
-        "The SDs are themselves estimates.",
-    )
-
-
 REVERSAL = ReaderTable("Reversal by k new runs", caption_reversal, reversal_view, table_files.REVERSAL)
-NEEDED = ReaderTable("Runs needed", caption_needed, needed_view, table_files.RUNS_NEEDED)

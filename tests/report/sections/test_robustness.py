@@ -1,6 +1,5 @@
 """The section on robustness: the words that must be there, and those that must not; its figure and tables."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,10 +8,11 @@ import pandas as pd
 import pytest
 
 from fitlib.report import notebook_display
-from fitlib.report.figures import runs_needed, style
 from fitlib.report.sections import robustness as section
 from fitlib.tables import robustness
-from tests.support.table_examples import RUNS, arm, compare, drawn, evidence_of, fits, metrics_of, plan, technique
+from fitlib.tables.over_seeds import over_seeds_table
+from fitlib.tables.planning import planning_table
+from tests.support.table_examples import RUNS, compare, drawn, evidence_of, fits, metrics_of, plan, technique
 
 mpl.use("Agg")
 
@@ -22,7 +22,7 @@ def frames_of(metrics: pd.DataFrame, plan_: dict, evidence: list[dict] = (), fit
     return {
         "comparisons": compared,
         "reversal": robustness.reversals(metrics, plan_, evidence, fits(fit)),
-        "runs_needed": robustness.runs_needed(compared, plan_),
+        "planning": planning_table(compared, over_seeds_table(metrics, plan_, evidence, fits(fit)), plan_),
         "sequential": robustness.sequential(metrics, plan_, evidence, fits(fit)),
     }
 
@@ -165,76 +165,14 @@ def test_looks_are_told_only_where_declared() -> None:
     assert section.looks(frames["sequential"], declared) == ["Looks were declared at 5 and 8 runs; none could be made."]
 
 
-def test_runs_needed_name_the_effect_and_never_claim_equal_spread() -> None:
+def test_the_caption_tells_n_and_method() -> None:
     frames, declared = usual()
-    messages = " ".join(section.runs_needed(frames["runs_needed"], declared))
-    assert (
-        "a true difference of 1.00 points with power .8" in messages
-        and "cannot show that the spread is unchanged" in messages
-    )
-    frames, declared = usual(smallest_effect=1e-5)
-    assert "10,000 runs would not do" in " ".join(section.runs_needed(frames["runs_needed"], declared))
-    assert set(section.needed_view(frames["runs_needed"], {})["For the mean"]) <= {"> 10,000"} | {
-        text for text in section.needed_view(frames["runs_needed"], {})["For the mean"] if text.endswith("to > 10,000")
-    }
-
-
-def test_captions_tell_n_family_and_method() -> None:
-    frames, declared = usual()
-    for text in (
-        section.caption_reversal(declared, frames["reversal"]),
-        section.caption_curves(declared, frames["comparisons"]),
-        section.caption_needed(declared, frames["runs_needed"]),
-    ):
-        assert text.startswith("n = 8 runs per technique. Varied: noise ulp (emulated).")
-    assert "10 tests" in section.caption_needed(declared, frames["runs_needed"])
-    assert "Newcombe" in section.caption_reversal(declared, frames["reversal"])
+    text = section.caption_reversal(declared, frames["reversal"])
+    assert text.startswith("n = 8 runs per technique. Varied: noise ulp (emulated).") and "Newcombe" in text
 
 
 def test_tables_for_readers_have_at_most_nine_columns_of_text() -> None:
     for case in (usual, paired, lambda: many(12)):
-        frames, _ = case()
-        assert section.needed_view(frames["runs_needed"], {})["Runs now"].eq("8").all()
-        for view in (section.reversal_view(frames["reversal"], {}), section.needed_view(frames["runs_needed"], {})):
-            assert len(view) <= 11 and len(view.columns) <= 9
-            assert all(isinstance(cell, str) for cell in view.to_numpy().ravel())
-
-
-# Figure
-
-
-def selected(case: Callable[[], tuple[dict, dict]]) -> tuple[pd.DataFrame, dict]:
-    frames, declared = case()
-    return style.select(frames["comparisons"], declared, "protected"), declared
-
-
-def test_the_curves_pass_through_the_power_in_the_table() -> None:
-    rows, declared = selected(lambda: many(4))
-    found = runs_needed.power_curves(rows, declared)
-    assert set(found["which"]) == {"typical", "worst"} and set(found["n"]) == set(runs_needed.NUMBERS)
-    now = found[found["n"] == RUNS].merge(rows[["technique", "metric", "power_mean"]], on=["technique", "metric"])
-    assert len(now) == 2 * 3
-    np.testing.assert_allclose(now["power"], now["power_mean"])
-    typical, worst = (now[now["which"] == which].set_index("technique")["power"] for which in ("typical", "worst"))
-    assert (worst <= typical).all()
-
-
-def test_the_figure_shows_few_techniques_singly_and_many_as_a_range() -> None:
-    few, declared = selected(lambda: many(4))
-    left, right = runs_needed.how_many_runs_figure(few, declared).axes
-    assert (
-        "1.00 points" in left.get_title("left") and "grey: the 8 there are" in left.get_xlabel() == right.get_xlabel()
-    )
-    assert [text.get_text() for text in left.get_legend().get_texts()][:3] == ["T1", "T2", "T3"]
-    several, declared = selected(lambda: many(9))
-    left, _ = runs_needed.how_many_runs_figure(several, declared).axes
-    assert left.get_legend().get_texts()[0].get_text().startswith("8 techniques")
-
-
-def test_the_alternative_text_tells_numbers() -> None:
-    rows, declared = selected(lambda: many(4))
-    text = runs_needed.alt_how_many_runs(rows, declared)
-    assert "at 16 runs" in text and "MaxDiff grows from 2.3 to 4.7" in text
-    rows, declared = selected(not_fit)
-    assert "no test was made" in runs_needed.alt_how_many_runs(rows, declared)
-    assert arm()["kind"] == "emulated"
+        view = section.reversal_view(case()[0]["reversal"], {})
+        assert len(view) <= 11 and len(view.columns) <= 9
+        assert all(isinstance(cell, str) for cell in view.to_numpy().ravel())
