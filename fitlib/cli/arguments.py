@@ -66,6 +66,26 @@ def non_negative(text: str) -> int:
     return 0 if text.strip() == "0" else positive(text)
 
 
+def numbers_of_runs(text: str) -> list[int]:
+    """Split a list of numbers of runs at its commas.
+
+    >>> numbers_of_runs("4,8, 16")
+    [4, 8, 16]
+    """
+    return [positive(part.strip()) for part in text.split(",")]
+
+
+def fraction(text: str) -> float:
+    """Return a number above 0 and below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1 (0.012 is 1.2 points)")
+    return value
+
+
 def seconds(text: str) -> float:
     """Convert a time with a unit to seconds.
 

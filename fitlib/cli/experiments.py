@@ -12,12 +12,14 @@ from fitlib.cli.arguments import (
     add_command,
     add_experiment,
     add_overrides,
+    fraction,
     non_negative,
     positive,
     seconds,
     size_in_bytes,
 )
 from fitlib.cli.lookup import experiment_from_file, experiment_from_outputs
+from fitlib.cli.planning import lines_before_runs
 from fitlib.cli.summary import print_summary
 
 if TYPE_CHECKING:
@@ -27,7 +29,11 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands) -> None:
     """Add `plan`, `run`, `report` and `init` to the parser."""
-    _add_file(add_command(commands, "plan", plan, "list every task and why it will run"))
+    sub = add_command(commands, "plan", plan, "list every task and why it will run, and what so many runs can decide")
+    _add_file(sub)
+    text = "SD of a metric over runs (as 0.012), for the probability of each verdict by number of runs"
+    sub.add_argument("--sd", type=fraction, metavar="SD", help=text)
+    sub.add_argument("--pilot", metavar="EXPERIMENT", help="the same from the SDs of a finished experiment")
     _add_run(add_command(commands, "run", run, "train, measure, compare and report whatever is not done yet"))
     sub = add_command(commands, "report", report, "compute metrics, statistics and report again from the finished runs")
     add_experiment(sub)
@@ -36,7 +42,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Print every task with its state, and how many will be executed."""
+    """Print every task with its state, how many will be executed, and what so many runs can decide."""
     from fitlib.experiment.plan import Plan, selected
 
     experiment, paths = experiment_from_file(options)
@@ -48,6 +54,7 @@ def plan(options: argparse.Namespace) -> int:
     waiting = sum(not state.done for _, state in states)
     rest = "metrics, statistics and report follow" if waiting else "metrics, statistics and report are updated"
     print(f"{waiting} of {len(states)} runs will be executed; {rest}.")
+    print("\n".join(lines_before_runs(experiment, options)))
     return 0
 
 

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 
 import fitlib
-from fitlib.cli import experiments, integrity, predictions, registry, state, study, tracing
+from fitlib.cli import experiments, integrity, planning, predictions, registry, state, study, tracing
 from fitlib.errors import FitlibError, InputError
 
-GROUPS = (experiments, state, integrity, predictions, tracing, registry, study)
+GROUPS = (experiments, planning, state, integrity, predictions, tracing, registry, study)
 
 _interrupts: list[int] = []
 

@@ -11,7 +11,7 @@ from fitlib.cli.main import main, parser
 
 COMMANDS = {
     "plan", "run", "report", "init", "status", "logs", "clean", "verify", "export", "analyze", "trace", "techniques",
-    "datasets", "paper",
+    "datasets", "paper", "how-many",
 }  # fmt: skip
 HEAVY = ("numpy", "pandas", "torch", "pydantic", "yaml", "scipy", "papermill", "jupyter_client", "rich")
 
@@ -51,6 +51,8 @@ def test_a_command_is_required():
         (arguments.size_in_bytes, "800M", 800 * 2**20),
         (arguments.root_hash, "AB" * 32, "ab" * 32),
         (arguments.names, "A, B", ["A", "B"]),
+        (arguments.numbers_of_runs, "4, 8", [4, 8]),
+        (arguments.fraction, "0.012", 0.012),
     ],
 )
 def test_arguments_are_converted(convert, text, value):
@@ -67,6 +69,9 @@ def test_arguments_are_converted(convert, text, value):
         (arguments.seconds, "90"),
         (arguments.size_in_bytes, "4GB"),
         (arguments.root_hash, "ab" * 31),
+        (arguments.numbers_of_runs, "4,,8"),
+        (arguments.fraction, "1.2"),
+        (arguments.fraction, "x"),
     ],
 )
 def test_wrong_arguments_are_refused(convert, text):
