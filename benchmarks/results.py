@@ -60,7 +60,15 @@ def compared(comparisons: pd.DataFrame, metrics: list[str], study: dict[tuple[st
         difference = points(row["difference"]) + between(row["difference_low"], row["difference_high"])
         p = "" if pd.isna(row["p_mean_holm"]) else f"{row['p_mean_holm']:.2g}"
         reversal = "" if pd.isna(row["reversal"]) else f"{points(row['reversal'])} %"
-        told = [row["technique"], str(row["attribute"]), row["metric"], difference, p, row["verdict_unadjusted"], reversal]
+        told = [
+            row["technique"],
+            str(row["attribute"]),
+            row["metric"],
+            difference,
+            p,
+            row["verdict_unadjusted"],
+            reversal,
+        ]
         rows.append([*told, study.get((row["technique"], row["metric"]), "")] if study else told)
     header = ["technique", "attribute", "metric", "difference", "p (Holm)", "verdict", "reversed pairs of runs"]
     return markdown([*header, "the study"] if study else header, rows)
