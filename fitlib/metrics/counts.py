@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,22 +95,22 @@ class Cells:
     fn: Counts
     tn: Counts
 
-    @property
+    @cached_property
     def selected(self) -> Counts:
         """The number of rows predicted as the class, q."""
         return self.tp + self.fp
 
-    @property
+    @cached_property
     def positives(self) -> Counts:
         """The number of rows truly of the class, p."""
         return self.tp + self.fn
 
-    @property
+    @cached_property
     def negatives(self) -> Counts:
         """The number of rows truly of another class, r."""
         return self.fp + self.tn
 
-    @property
+    @cached_property
     def size(self) -> Counts:
         """The number of rows of the group, n (the same for every class)."""
         return self.tp + self.fp + self.fn + self.tn
