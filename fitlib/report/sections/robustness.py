@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -142,9 +143,33 @@ def _stopped(stopped: pd.DataFrame, of: int) -> Iterator[str]:
         return
     for n, rows in stopped.groupby("n"):
         named = fmt.join_items(
-            (f"{r.technique} on {r.metric} ({r.decision.split(': ')[1]})" for r in rows.itertuples()), 6
+            (f"{r.technique} on {r.metric} ({r.decision.split(': ')[1]}{_repeated(r)})" for r in rows.itertuples()), 6
         )
         yield f"At {int(n)} runs, {len(rows)} of {fmt.count(of, 'comparison')} could stop: {named}."
+
+
+def _repeated(row: Any) -> str:
+    """Return the difference at a look with its repeated confidence interval, which is valid at whichever look it is."""
+    if fmt.is_missing(row.difference_low):
+        return ""
+    interval = fmt.span(row.difference_low, row.difference_high)
+    return f", {fmt.points(row.difference, signed=True)} points {interval}"
+
+
+def stopping_sentence(sequential: pd.DataFrame, comparisons: pd.DataFrame, plan: Mapping) -> str:
+    """Return what holds after a declared look ended the runs before the last one; "" where it did not."""
+    at = plan["analysis"].get("looks")
+    if not at or sequential.empty:
+        return ""
+    present = comparisons[["n_baseline", "n_technique"]].min(axis=1).max()
+    stopped = sequential[sequential["decision"].str.startswith("stop") & (sequential["n"] <= present)]
+    if stopped.empty or present >= at[-1]:
+        return ""
+    named = fmt.join_items((f"{r.technique} on {r.metric}{_repeated(r)}" for r in stopped.itertuples()), 4)
+    return (
+        f"The runs ended at n = {int(present)}, after a declared look allowed to stop: there differences are too large "
+        f"on average, and ordinary intervals miss too often. Valid after stopping: {named}."
+    )
 
 
 def _unreachable(made: pd.DataFrame) -> Iterator[str]:

@@ -12,7 +12,7 @@ from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, overall_counts
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
-from fitlib.report.sections import new_test_data
+from fitlib.report.sections import new_test_data, robustness
 from fitlib.report.sections import over_seeds as over_seeds_sections
 from fitlib.statistics import run_identity
 from fitlib.tables.metric_series import main_arms
@@ -36,7 +36,8 @@ def verdict(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequenc
     if len(over_seeds):
         return [over_seeds_sections.verdict_sentence(over_seeds, plan), *beside]
     scope = new_test_data.scope_sentence(frames["new_test_data"], comparisons) if "new_test_data" in frames else ""
-    return [f"{outcome} {scope}".strip(), *beside]
+    stopped = robustness.stopping_sentence(frames["sequential"], comparisons, plan) if "sequential" in frames else ""
+    return [text for text in (f"{outcome} {scope}".strip(), stopped, *beside) if text]
 
 
 # The table at a glance

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fitlib import formatting as fmt
 from fitlib.report import notebook_display
 from fitlib.report.sections import robustness as section
 from fitlib.tables import robustness
@@ -147,6 +148,26 @@ def test_no_chance_reads_zero_without_an_upper_end() -> None:
     assert "0 [0, 0." in messages or "< 0.001 [" in messages or "0.0" in messages
     for cell in section.reversal_view(many(3)[0]["reversal"], {}).filter(like="k =").to_numpy().ravel():
         assert cell == "–" or cell.endswith("]")
+
+
+def test_after_an_early_stop_the_valid_interval_is_named() -> None:
+    declared = plan(technique("Base", None), technique("Fair"), looks=[5, 8, 12])
+    for n, stopped in ((8, True), (12, False)):
+        metrics = metrics_of(Base=drawn(0, runs=n), Fair=drawn(1, 0.2, runs=n))
+        frames = frames_of(metrics, declared)
+        message = section.stopping_sentence(frames["sequential"], frames["comparisons"], declared)
+        assert bool(message) is stopped
+        if stopped:
+            row = frames["sequential"].query("metric == 'DP' and decision.str.startswith('stop')").iloc[0]
+            assert message.startswith("The runs ended at n = 8, after a declared look allowed to stop")
+            assert f"Fair on DP, {fmt.points(row['difference'], signed=True)} points" in message
+            assert fmt.span(row["difference_low"], row["difference_high"]) in message
+            made = " ".join(section.looks(frames["sequential"], declared))
+            assert fmt.span(row["difference_low"], row["difference_high"]) in made
+    quiet = metrics_of(Base=drawn(0, runs=8), Fair=drawn(1, runs=8))
+    frames = frames_of(quiet, declared)
+    assert section.stopping_sentence(frames["sequential"], frames["comparisons"], declared) == ""
+    assert section.stopping_sentence(frames["sequential"], frames["comparisons"], plan()) == ""
 
 
 def test_looks_are_told_only_where_declared() -> None:
