@@ -235,8 +235,8 @@ def test_the_section_shows_without_a_warning(tmp_path, monkeypatch, recwarn):
     ("n_seeds", "runs", "words"),
     [
         (1, 16, "Only seed 0 was tried: a technique cannot be told from its luck with that seed"),
-        (3, 4, "Only 4 runs at each of 3 seeds were planned: too few for an unqualified verdict over seeds"),
-        (8, 1, "Only 1 run at each of 8 seeds were planned: too few"),
+        (3, 4, "The plan has only 4 runs at each of 3 seeds: too few for an unqualified verdict over seeds"),
+        (8, 1, "The plan has only 1 run at each of 8 seeds: too few"),
         (8, 2, "Verdicts over seeds rest on 8 seeds, each a random draw, and hold on this test set"),
     ],
 )
@@ -247,9 +247,11 @@ def test_the_limit_follows_from_the_seeds(n_seeds, runs, words):
 
 def test_arms_that_differ_in_the_seed_are_told_together():
     assert provenance.what_varied(plan_of(3)) == (
-        "For each technique: 2 runs at each of the 3 seeds 0, 1 and 2, noise ulp (emulated)."
+        "Planned for each technique: 2 runs at each of the 3 seeds 0, 1 and 2, noise ulp (emulated)."
     )
-    assert provenance.what_varied(plan_of(1, 16)) == "For each technique: 16 runs, seed 0, noise ulp (emulated)."
+    assert (
+        provenance.what_varied(plan_of(1, 16)) == "Planned for each technique: 16 runs, seed 0, noise ulp (emulated)."
+    )
 
 
 def entry(training, arm, seed, run, role="main", final=None):
