@@ -148,7 +148,19 @@ def next_run(summary: pd.DataFrame) -> str:
     texts = [f"{probability((n - 1) / (n + 1))} (n = {n})" for n in sizes]
     return (
         "Of one more run under the same conditions, any one overall value falls within the range that it had so far "
-        f"with probability {join_items(texts)}, or more where runs have equal values."
+        f"with probability {join_items(texts)}, or more where runs have equal values.{_predicted(summary, rows)}"
+    )
+
+
+def _predicted(summary: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """Return the prediction interval of the next run for the value that varies most."""
+    known = rows.dropna(subset=["next_low", "next_high"])
+    if known.empty:
+        return ""
+    row = known.loc[known["maxdiff"].idxmax()]
+    return (
+        f" For the {row['metric']} of {technique_label(summary, row)}, which varies most, the 95 % prediction interval "
+        f"of one more run is {span(row['next_low'], row['next_high'])} points (normal runs)."
     )
 
 

@@ -165,8 +165,8 @@ def smallest_effect_text(plan: Mapping, metric: str | None = None) -> str:
         return _effect_text(declared)
     if metric is not None:
         return _effect_text(declared.get(metric, DEFAULT))
-    others = f"other metrics {_effect_text(DEFAULT)}"
-    return join_items([*(f"{name} {_effect_text(value)}" for name, value in declared.items()), others], 8)
+    others = [] if set(declared) == set(BIAS_METRICS) else [f"other metrics {_effect_text(DEFAULT)}"]
+    return join_items([*(f"{name} {_effect_text(value)}" for name, value in declared.items()), *others], 8)
 
 
 def _effect_text(value: float | str) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fitlib.formatting import span
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report import sentences as say
 from fitlib.report.vocabulary import combinations
@@ -100,6 +101,17 @@ def test_one_run_is_never_called_constant():
 def test_the_next_run_is_one_overall_value_with_at_least_a_probability():
     text = say.next_run(summary_of(Base=values_of([0.1, 0.2, 0.1])))
     assert "any one overall value falls within the range" in text and "0.50 (n = 3), or more where runs have" in text
+
+
+def test_the_next_run_of_the_widest_value_has_its_prediction_interval():
+    rng = np.random.default_rng(0)
+    wide, narrow = (values_of((0.3 + sd * rng.standard_normal(8)).tolist()) for sd in (0.05, 0.001))
+    table = summary_of(Base=narrow, Fair=wide)
+    row = table[(table["technique"] == "Fair") & (table["target"] == "overall") & (table["metric"] == "DP")].iloc[0]
+    text = say.next_run(table)
+    assert "For the DP of Fair, which varies most" in text
+    assert f"{span(row['next_low'], row['next_high'])} points (normal runs)" in text
+    assert "prediction interval" not in say.next_run(table.assign(next_low=np.nan))
 
 
 # Missing intervals and undefined values

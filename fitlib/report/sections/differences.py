@@ -67,7 +67,8 @@ def _effects(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
     for attribute, rows in _by_attribute(comparisons, plan):
         figures, alt = differences.effects_figures(rows, plan), differences.alt_effects(rows)
         page.figures("effects", attribute, figures, alt, caption_effects(plan, rows))
-    texts = [sentences.undecided(comparisons, plan), *sentences.reversals(comparisons, plan)]
+    texts = [sentences.undecided(comparisons, plan), *sentences.unequal_arms(words.bias_rows(comparisons))]
+    texts += sentences.reversals(comparisons, plan)
     show_text([*texts, *sentences.accuracy(comparisons)])
     page.show(DIFFERENCES, comparisons)
     page.show(TESTS, comparisons)
