@@ -26,6 +26,10 @@ from fitlib.storage.records import FAILED, RECORD
 from fitlib.tables.metric_series import main_arms
 
 OUTPUTS = "outputs"
+EARLIER_VERSION = (
+    "The tables of this experiment were made by an earlier version of fitlib, whose verdicts did not hold together: run "
+    "the experiment again for its verdict."
+)
 RUN_KEYS = ("training", "arm", "run")
 
 
@@ -176,7 +180,11 @@ class LoadedExperiment:
         """The verdict in sentences, qualified as the report has it."""
         from fitlib.report.sections.verdict import verdict  # seaborn takes a second
 
-        frames = {name: self.tables[name] for name in ("comparisons", "summary", "over_seeds")}
+        names = ("comparisons", "summary", "over_seeds", "new_test_data", "sequential")
+        frames = {name: self.tables[name] for name in names if name in self.tables}
+        compared = frames["comparisons"]
+        if len(compared) and (compared["verdict_unadjusted"] == "").all() and (compared["verdict"] != "").any():
+            return [EARLIER_VERSION]
         return verdict(frames, self.plan, self.evidence)
 
     # Runs

@@ -276,8 +276,12 @@ def package_columns(package: Json) -> list[list[str]]:
 
 
 def read_csv(path: str | Path, table: str) -> pd.DataFrame:
-    """Read a table as `write_csv` wrote it, equal to what was written; ``table`` is a key of `SCHEMAS`."""
+    """Read a table as `write_csv` wrote it, equal to what was written; ``table`` is a key of `SCHEMAS`.
+
+    Columns that the file lacks because an earlier version wrote it are empty.
+    """
     text = pd.read_csv(path, dtype="str", keep_default_na=False).astype("object")
+    text = text.reindex(columns=list(SCHEMAS[table]), fill_value="")
     numbers = [column for column, dtype in SCHEMAS[table].items() if dtype != "str"]
     # Python's float() reads back exactly; pandas' own parser did not in every version
     text[numbers] = text[numbers].replace("", np.nan).astype("float64")
