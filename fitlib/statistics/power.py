@@ -41,7 +41,7 @@ def power_rank(
     >>> power_rank(0.02, 0.01, 0.01, n_baseline=3, n_technique=3, alpha=0.05)
     0.0
     """
-    if min(n_baseline, n_technique) < 2 or effect == 0 or not sd_baseline + sd_technique > 0:
+    if min(n_baseline, n_technique) < 2 or not (abs(effect) > 0 and sd_baseline + sd_technique > 0):
         return None
     # Between two ratios of SDs, power is interpolated over the angle that they are the tangent of.
     position = math.atan2(sd_technique, sd_baseline) / (math.pi / 2) * ANGLES
@@ -55,7 +55,7 @@ def power_signed_rank(effect: float, sd_difference: float, n: int, alpha: float)
 
     Simulated; None and 0 as in `power_rank`.
     """
-    if n < 2 or effect == 0 or not sd_difference > 0:
+    if n < 2 or not (abs(effect) > 0 and sd_difference > 0):
         return None
     return _rejected(_signed_rank_thresholds(n, alpha), abs(effect) / sd_difference)
 

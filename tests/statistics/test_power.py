@@ -62,7 +62,7 @@ def test_power_of_the_rank_tests_has_no_unit_and_rises_from_the_level_to_one() -
 
 
 def test_power_of_the_rank_tests_is_nothing_without_a_test() -> None:
-    for effect, sd, n in ((0.0, 1.0, 16), (0.1, 0.0, 16), (0.1, math.nan, 16), (0.1, 1.0, 1)):
+    for effect, sd, n in ((0.0, 1.0, 16), (math.nan, 1.0, 16), (0.1, 0.0, 16), (0.1, math.nan, 16), (0.1, 1.0, 1)):
         assert power.power_rank(effect, sd, sd, n, n, 0.05) is power.power_signed_rank(effect, sd, n, 0.05) is None
     # no p is so small
     assert power.power_rank(9.0, 1.0, 1.0, 3, 3, 0.05) == power.power_signed_rank(9.0, 1.0, 5, 0.05) == 0
