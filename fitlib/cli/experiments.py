@@ -47,6 +47,7 @@ def plan(options: argparse.Namespace) -> int:
 
     experiment, paths = experiment_from_file(options)
     states = selected(Plan(experiment, paths).states(), options.only)
+    decided = lines_before_runs(experiment, options)
     _print_notes(experiment, sys.stdout)
     width = max((len(run.name) for run, _ in states), default=0)
     for run, state in states:
@@ -54,7 +55,7 @@ def plan(options: argparse.Namespace) -> int:
     waiting = sum(not state.done for _, state in states)
     rest = "metrics, statistics and report follow" if waiting else "metrics, statistics and report are updated"
     print(f"{waiting} of {len(states)} runs will be executed; {rest}.")
-    print("\n".join(lines_before_runs(experiment, options)))
+    print("\n".join(decided))
     return 0
 
 

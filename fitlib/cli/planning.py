@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fitlib.metrics.smallest_effects import Declared
 
 COMMAND = "fitlib how-many"
+RUNS = 4  # fewest for a verdict: `fitlib.statistics.verdicts.RUNS`, without importing numpy
 FIGURES = (".svg", ".png")
 ASK = "P(each verdict) by number of runs: add --sd SD (of a metric over runs, as 0.012) or --pilot EXPERIMENT."
 LEGEND = (
@@ -74,6 +75,8 @@ def lines_before_runs(experiment: Experiment, options: argparse.Namespace) -> li
     """Return the table for an experiment before its runs, from `--sd` or `--pilot`; without them, how to get it."""
     if not options.sd and not options.pilot:
         return [ASK]
+    if options.sd and options.pilot:
+        raise InputError("fitlib plan", "--sd", options.sd, "a pilot is given too", "leave out --sd or --pilot")
     from fitlib.experiment.planned_verdicts import planned_verdicts
     from fitlib.report.sections.planning import planning_lines
 
@@ -122,6 +125,9 @@ def _check(options: argparse.Namespace) -> None:
         name = f"--{declared[0].replace('_', '-')}"
         problem, remedy = "goes with --sd only", "leave it out: the pilot's tables have it"
         raise InputError(COMMAND, name, getattr(options, declared[0]), problem, remedy)
+    if options.figure and options.runs and max(options.runs) < RUNS:
+        problem, runs = f"no verdict below {RUNS} runs, so no curve", ",".join(map(str, options.runs))
+        raise InputError(COMMAND, "--runs", runs, problem, "add a larger number, or leave out --figure")
     if options.figure and options.figure.suffix not in FIGURES:
         raise InputError(COMMAND, "--figure", str(options.figure), "unknown format", f"use {' or '.join(FIGURES)}")
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fitlib.cli import planning as cli
 from fitlib.cli.main import main
+from fitlib.statistics import verdicts
 from fitlib.tables import planning, schemas
 from tests.conftest import ROOT
 from tests.support.simulated import write_simulated
@@ -67,6 +69,7 @@ def test_contradictions_are_refused_in_one_line(capsys: pytest.CaptureFixture, o
     assert "--level = 0.01" in refusal(capsys, "how-many", "--sd", 0.01, "--level", 0.01, "--metrics", 5)
     assert "goes with --sd only" in refusal(capsys, "how-many", "pilot", "--comparisons", 3)
     assert "use .svg or .png" in refusal(capsys, "how-many", "--sd", 0.01, "--figure", "a.pdf")
+    assert "no verdict below 4 runs" in refusal(capsys, "how-many", "--sd", 0.01, "--runs", "2,3", "--figure", "a.svg")
     place = ("--outputs", outputs)
     assert "no such experiment" in refusal(capsys, "how-many", "pilots", *place)
     assert "did you mean 'DP'?" in refusal(capsys, "how-many", "pilot", "--metric", "DPP", *place)
@@ -78,6 +81,10 @@ def test_wrong_numbers_are_refused_by_the_parser(option: tuple, capsys: pytest.C
     with pytest.raises(SystemExit) as ended:
         main(["how-many", *option])
     assert ended.value.code == 2 and "is not a" in capsys.readouterr().err
+
+
+def test_the_fewest_runs_for_a_verdict_are_those_of_the_statistics() -> None:
+    assert cli.RUNS == verdicts.RUNS
 
 
 # From a pilot
@@ -119,4 +126,5 @@ def test_plan_takes_spreads_from_a_pilot_and_the_rest_from_the_file(
     assert main(["plan", str(file), "--outputs", str(outputs), "--pilot", "pilot", *settings]) == 0
     text = capsys.readouterr().out
     assert "Mitigated v Base" in text and "smallest effect 2.00 points, level 0.0024" in text
+    assert "a pilot is given too" in refusal(capsys, "plan", file, "--sd", "0.01", "--pilot", "pilot")
     assert "no such experiment" in refusal(capsys, "plan", file, "--outputs", outputs, "--pilot", "pilots")

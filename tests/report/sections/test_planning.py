@@ -1,9 +1,12 @@
 """The report's part on numbers of runs: sentences, table, figure, and lines for the command line."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from fitlib.report import notebook_display
 from fitlib.report.figures import planning as figures
 from fitlib.report.sections import planning as section
 from fitlib.tables import planning
@@ -92,6 +95,16 @@ def test_captions_tell_present_runs_level_and_range() -> None:
 
 
 # Figure
+
+
+def test_runs_and_seeds_have_a_figure_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("IPython.display.display", lambda *objects, **options: None)
+    frame, declared = seeds()
+    section.show(notebook_display.Page(declared, tmp_path), {"planning": frame}, declared)
+    assert {path.stem for path in tmp_path.glob("figures/*.svg")} == {"how-many-runs", "how-many-seeds"}
+    few = {"planning": frame[frame["note"] == planning.TOO_FEW]}
+    section.show(notebook_display.Page(declared, tmp_path / "few"), few, declared)
+    assert not list(tmp_path.glob("few/figures/*"))
 
 
 def test_a_single_comparison_has_the_range_of_its_pilot_several_that_of_the_comparisons() -> None:
