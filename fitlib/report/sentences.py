@@ -42,6 +42,7 @@ from fitlib.report.vocabulary import (
     technique_label,
 )
 from fitlib.statistics import nested_design, run_identity
+from fitlib.statistics.estimates import next_run_within
 from fitlib.statistics.significance import INFINITE
 from fitlib.statistics.verdicts import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN, RUNS, TOO_FEW
 from fitlib.tables.four_fifths import clean_runs_needed
@@ -145,7 +146,7 @@ def next_run(summary: pd.DataFrame) -> str:
     sizes = sorted({int(n) for n in rows.loc[rows["maxdiff"] > 0, "n"]})
     if not sizes:
         return ""
-    texts = [f"{probability((n - 1) / (n + 1))} (n = {n})" for n in sizes]
+    texts = [f"{probability(next_run_within(n))} (n = {n})" for n in sizes]
     return (
         "Of one more run under the same conditions, any one overall value falls within the range that it had so far "
         f"with probability {join_items(texts)}, or more where runs have equal values.{_predicted(summary, rows)}"
@@ -200,10 +201,7 @@ def undefined_values(summary: pd.DataFrame, plan: Mapping) -> str:
 
 
 PAIRS = ("pair of distinct metric and protected attribute", "pairs of distinct metric and protected attribute")
-REHEARSAL = (
-    f"fewer than {RUNS} runs of a technique cannot give a verdict, since no exact test of so few reaches α = .05: this "
-    "is a rehearsal"
-)
+REHEARSAL = f"fewer than {RUNS} runs of a technique show too little of its spread for one, so this is a rehearsal"
 LEADS = {
     FAIRER: "is fairer than {}",
     LOWER: "has lower bias than {}, by how much is open,",

@@ -111,6 +111,7 @@ TABLE_FILES = {
         SUMMARY,
         COMPARISONS,
         NEW_TEST_DATA,
+        RANKS,
         METRICS,
         RISK,
         REVERSAL,

@@ -27,8 +27,8 @@ from fitlib.tables.metric_series import main_arms
 
 OUTPUTS = "outputs"
 EARLIER_VERSION = (
-    "The tables of this experiment were made by an earlier version of fitlib, whose verdicts did not hold together: run "
-    "the experiment again for its verdict."
+    "The tables of this experiment were made by an earlier version of fitlib, whose verdicts did not hold together: "
+    "run the experiment again for its verdict."
 )
 RUN_KEYS = ("training", "arm", "run")
 

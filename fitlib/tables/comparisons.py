@@ -346,7 +346,9 @@ def _effects(
     if effect is None:
         return row | {"verdict": ""}
     family = families.of(pair.metric)
-    row |= family.columns(families.is_primary(pair.metric)) | simultaneous_interval(difference, family.level)
+    if min(b.size, t.size) >= verdicts.RUNS and difference.estimable:
+        row |= family.columns() | simultaneous_interval(difference, family.level)
+    row["primary"] = "yes" if families.is_primary(pair.metric) else ""
     row["verdict_unadjusted"] = pair.verdict(verdicts.verdict(b, t, effect, families.alpha, pair.paired))
     without = leave_one_out.leave_one_out(b, t, effect, family.level, pair.paired)
     row["verdict"] = pair.verdict(without.verdict)
@@ -495,7 +497,9 @@ def _test_notes(row: Json, alpha: float) -> Iterator[str]:
     elif not corrected:
         yield "outside the declared family"
     smallest = row["p_mean_smallest"]
-    if smallest > alpha:
+    if smallest > alpha and row["difference"] == 0 and smallest == 1:
+        yield "no test possible: all values are equal"
+    elif smallest > alpha:
         yield "no test possible at this n"
     elif corrected and smallest * row["family_size"] > alpha:
         yield "smallest attainable p x family size exceeds alpha"

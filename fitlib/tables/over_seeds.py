@@ -194,7 +194,9 @@ def _verdict_columns(one: _Comparison, interval: st.Estimate, row: Json, familie
     if one.metric == "accuracy":
         return {"verdict": ""}
     family, effect = families.of(one.metric), row["smallest_effect"]
-    columns = family.columns(families.is_primary(one.metric)) | simultaneous_interval(interval, family.level)
+    columns: Json = {"primary": "yes" if families.is_primary(one.metric) else ""}
+    if len(one.samples[0]) >= verdicts.RUNS and interval.estimable:
+        columns |= family.columns() | simultaneous_interval(interval, family.level)
     for name, level in (("verdict", family.level), ("verdict_unadjusted", families.alpha)):
         columns[name] = _verdict(one, nested_design.verdict_over_seeds(*one.samples, effect, level))
     return columns

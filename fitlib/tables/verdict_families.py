@@ -22,9 +22,9 @@ class Family:
     level: float
     size: int
 
-    def columns(self, primary: bool) -> Json:
-        """Return the columns that describe the family of a row."""
-        return {"level": self.level, "verdicts_together": self.size, "primary": "yes" if primary else ""}
+    def columns(self) -> Json:
+        """Return the columns that describe the family of a verdict."""
+        return {"level": self.level, "verdicts_together": self.size}
 
 
 class Families:

@@ -132,7 +132,7 @@ def test_real_noise_is_not_called_emulated(usual: Experiment) -> None:
 
 def test_one_run_is_not_estimable() -> None:
     messages = " ".join(everything(case("one run")))
-    assert "There is no verdict: fewer than 4 runs of a technique cannot give a verdict" in messages
+    assert "There is no verdict: fewer than 4 runs of a technique show too little of its spread" in messages
     assert "is a rehearsal" in messages and "fairer than" not in messages
     assert "1 run, so no standard deviation and no interval of a mean is estimable" in messages
     assert "How much fairness varies between equal runs cannot be seen" in messages

@@ -300,6 +300,22 @@ def test_few_runs_say_what_no_p_can_show(n: int, note: str) -> None:
     assert note in row_of(compare(data, plan()), technique="Fair", metric="DP")["note"]
 
 
+def test_equal_values_are_not_blamed_on_the_number_of_runs() -> None:
+    constant = np.repeat(drawn(0)[:, :1], RUNS, axis=1)
+    table = compare(metrics_of(Base=constant, Fair=constant), plan(technique("Base", None), technique("Fair")))
+    row = row_of(table, metric="DP")
+    assert (row["difference"], row["p_mean"]) == (0, 1) and "no test possible: all values are equal" in row["note"]
+    assert "at this n" not in row["note"]
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_what_has_no_verdict_belongs_to_no_family(n: int) -> None:
+    data = metrics_of(Base=drawn(0, runs=8), Fair=drawn(1, 0.2, runs=n))
+    table = compare(data, plan(technique("Base", None), technique("Fair")))
+    columns = table.loc[table["metric"] != "accuracy", ["level", "verdicts_together", "simultaneous_low"]]
+    assert columns.notna().all(axis=None) if n == 4 else columns.isna().all(axis=None)
+
+
 @pytest.mark.parametrize("n", [3, 5, 8])
 def test_no_power_is_claimed_where_no_p_can_reach_the_corrected_level(n: int) -> None:
     data = metrics_of(Base=drawn(0, sd=1e-4, runs=n), Fair=drawn(1, sd=1e-4, runs=n), Noisy=drawn(2, runs=n))

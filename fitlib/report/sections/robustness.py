@@ -42,7 +42,7 @@ def stability(comparisons: pd.DataFrame, most: int = 6) -> list[str]:
     """Return how many verdicts depend on a single run, and which."""
     rows = words.judged(comparisons).dropna(subset=["verdict_changes"])
     if rows.empty:
-        return ["Leaving out a run is not possible here: no verdict rests on three runs or more of each technique."]
+        return ["Leaving out a run is not possible here: no verdict rests on five runs or more of each technique."]
     fragile = rows[rows["verdict_changes"] > 0]
     if fragile.empty:
         return [f"Leaving out any single run changes none of {fmt.count(len(rows), 'verdict')} on distinct metrics."]
