@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from fitlib.errors import InputError
+
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -109,3 +111,33 @@ def _amount(text: str, units: dict[str, int], expected: str) -> float:
     if not found or not float(found[1]):
         raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
     return float(found[1]) * units[found[2]]
+
+
+def smallest_effects(texts: list[str], command: str) -> float | str | dict[str, float | str]:
+    """Return what `--smallest-effect` declares, once for all metrics or as METRIC=D for single ones.
+
+    >>> smallest_effects(["0.02"], "analyze"), smallest_effects(["DP=0.02", "DI=10 %"], "analyze")
+    (0.02, {'DP': 0.02, 'DI': '10 %'})
+    """
+    pairs = [text.rpartition("=") for text in texts]
+    values = {metric: _number_or_text(value) for metric, _, value in pairs}
+    from fitlib.metrics.smallest_effects import check  # NumPy takes a tenth of a second
+
+    if "" in values and len(texts) > 1:
+        remedy = "give D once for all metrics, or METRIC=D for each"
+        problem = "a number without a metric beside others"
+        raise InputError(command, "--smallest-effect", " ".join(texts), problem, remedy)
+    found = values.get("", values)
+    try:
+        check(found)
+    except ValueError as error:
+        remedy = 'give 0.01, "10 %" or DP=0.02'
+        raise InputError(command, "--smallest-effect", " ".join(texts), str(error), remedy) from None
+    return found
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitlib.cli.arguments import add_command, fraction, numbers_of_runs, positive
+from fitlib.cli.arguments import add_command, fraction, numbers_of_runs, positive, smallest_effects
 from fitlib.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ def _add_declared(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--sd-technique", type=fraction, metavar="SD", help="SD of the technique, if it is another")
     sub.add_argument("--paired", action="store_true", help="--sd is that of the differences: one training, or seeds")
     text = "the smallest difference that matters (default: the pilot's, else 0.01)"
-    sub.add_argument("--smallest-effect", type=fraction, metavar="D", help=text)
+    sub.add_argument("--smallest-effect", action="append", metavar="[METRIC=]D", help=text)
     sub.add_argument("--comparisons", type=positive, metavar="C", help="comparisons that will be judged together (1)")
     sub.add_argument("--metrics", type=positive, metavar="M", help="metrics of each; 1 if one is declared primary (1)")
-    sub.add_argument("--alpha", type=fraction, default=0.05, metavar="A", help="level of all verdicts together (0.05)")
+    sub.add_argument("--alpha", type=fraction, metavar="A", help="level of all verdicts together (0.05)")
     sub.add_argument("--level", type=fraction, metavar="L", help="level of each verdict, instead of the above")
 
 
@@ -115,12 +115,14 @@ def _check(options: argparse.Namespace) -> None:
     if options.paired and options.sd_technique:
         problem = "paired differences have one SD"
         raise InputError(COMMAND, "--sd-technique", options.sd_technique, problem, "leave it out, or --paired")
-    if options.level and (options.comparisons or options.metrics):
+    if options.level and (options.comparisons or options.metrics or options.alpha):
         problem = "the level is given, and how many verdicts it is to be computed for"
         raise InputError(
-            COMMAND, "--level", options.level, problem, "leave out --comparisons and --metrics, or --level"
+            COMMAND, "--level", options.level, problem, "leave out --comparisons, --metrics and --alpha, or --level"
         )
-    declared = [name for name in ("sd_technique", "paired", "comparisons", "metrics") if getattr(options, name)]
+    declared = [
+        name for name in ("sd_technique", "paired", "comparisons", "metrics", "alpha") if getattr(options, name)
+    ]
     if options.pilot and declared:
         name = f"--{declared[0].replace('_', '-')}"
         problem, remedy = "goes with --sd only", "leave it out: the pilot's tables have it"
@@ -137,11 +139,22 @@ def _from_declared(options: argparse.Namespace) -> tuple[pd.DataFrame, list[str]
     from fitlib.tables.planning import declared_comparison, table_of_chances
 
     comparisons, metrics = options.comparisons or 1, options.metrics or 1
-    level = options.level or bonferroni_level(comparisons, metrics, options.alpha)
+    level = options.level or bonferroni_level(comparisons, metrics, options.alpha or 0.05)
     sds = [options.sd, options.sd_technique] if options.sd_technique else [options.sd]
-    one = declared_comparison(sds, options.smallest_effect or 0.01, level, options.paired)
+    one = declared_comparison(sds, _one_effect(options), level, options.paired)
     origin = [] if options.level else [_bonferroni(comparisons, metrics)]
     return table_of_chances([one], options.runs or NUMBERS), [*origin, LEGEND, BORDER, DECLARED]
+
+
+def _one_effect(options: argparse.Namespace) -> float:
+    """Return the smallest effect beside `--sd`: a number, since there is neither a metric nor a baseline's mean."""
+    if not options.smallest_effect:
+        return 0.01
+    effect = smallest_effects(options.smallest_effect, COMMAND)
+    if not isinstance(effect, float):
+        remedy = "give a number such as 0.01, or a pilot"
+        raise InputError(COMMAND, "--smallest-effect", " ".join(options.smallest_effect), "no number", remedy)
+    return effect
 
 
 def _bonferroni(comparisons: int, metrics: int) -> str:
@@ -154,7 +167,8 @@ def _bonferroni(comparisons: int, metrics: int) -> str:
 def _from_pilot(options: argparse.Namespace) -> tuple[pd.DataFrame, list[str]]:
     from fitlib.statistics.planning import NUMBERS
 
-    chosen = (options.technique, options.metric, options.smallest_effect, options.level)
+    effects = smallest_effects(options.smallest_effect, COMMAND) if options.smallest_effect else None
+    chosen = (options.technique, options.metric, effects, options.level)
     frame = _pilot_frame(options.outputs, options.pilot, options.runs or NUMBERS, *chosen)
     origin = "Level: of the pilot's family. It depends on the number of verdicts, hardly on that of runs."
     return _not_empty(frame, options.pilot), [*([] if options.level else [origin]), LEGEND, BORDER, AVERAGED]

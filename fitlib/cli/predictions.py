@@ -7,9 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitlib.cli.arguments import add_command, names
+from fitlib.cli.arguments import add_command, names, smallest_effects
 from fitlib.cli.summary import print_summary
-from fitlib.errors import InputError
 
 if TYPE_CHECKING:
     from fitlib.cli.arguments import Commands
@@ -47,7 +46,7 @@ def analyze(options: argparse.Namespace) -> int:
 
     fields = {"alpha": options.alpha, "cross": options.cross, "primary": options.primary}
     if options.smallest_effect:
-        fields["smallest_effect"] = smallest_effects(options.smallest_effect)
+        fields["smallest_effect"] = smallest_effects(options.smallest_effect, "analyze")
     analysis = validated(Analysis, fields, "analyze")
     # imported only now: a wrong value is reported without waiting for pandas
     from fitlib.ingest.analyze import analyze
@@ -62,26 +61,3 @@ def analyze(options: argparse.Namespace) -> int:
     outcome = analyze(options.folder, options.baseline, out, analysis, os.cpu_count() or 1, progress, choices)
     progress.close()
     return print_summary(options.outputs, ExperimentPaths(out), outcome)
-
-
-def smallest_effects(texts: list[str]) -> float | str | dict[str, float | str]:
-    """Return what `--smallest-effect` declares, once for all metrics or as METRIC=D for single ones.
-
-    >>> smallest_effects(["0.02"]), smallest_effects(["DP=0.02", "DI=10 %"])
-    (0.02, {'DP': 0.02, 'DI': '10 %'})
-    """
-    pairs = [text.rpartition("=") for text in texts]
-    values = {metric: _number_or_text(value) for metric, _, value in pairs}
-    if "" in values and len(texts) > 1:
-        remedy = "give D once for all metrics, or METRIC=D for each"
-        raise InputError(
-            "analyze", "--smallest-effect", " ".join(texts), "a number without a metric beside others", remedy
-        )
-    return values.get("", values)
-
-
-def _number_or_text(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text

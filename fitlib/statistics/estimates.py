@@ -224,7 +224,7 @@ def welch(baseline: np.ndarray, technique: np.ndarray, confidence: float = 0.95)
     n, method = b.size + t.size, "Welch t"
     if min(b.size, t.size) == 0:
         return Estimate(None, None, None, n, method, confidence, NOT_ESTIMABLE + "no runs")
-    difference = float(means(t) - means(b))
+    difference = difference_of_means(b, t)
     if min(b.size, t.size) < 2:
         return Estimate(difference, None, None, n, method, confidence, FEW.format(2))
     error, df = welch_error(float(sds(b)), float(sds(t)), b.size, t.size)
@@ -244,6 +244,20 @@ def paired_difference(baseline: np.ndarray, technique: np.ndarray, confidence: f
     interval, n = mean_interval(differences, confidence), differences.size
     constant = f"constant difference in all runs; nothing to estimate with n = {n}"
     return replace(interval, method="paired t", note=constant if n > 1 and is_constant(differences) else interval.note)
+
+
+def difference_of_means(baseline: np.ndarray, technique: np.ndarray) -> float:
+    """Return mean(technique) - mean(baseline), exactly 0 where only the order of summation makes them differ.
+
+    Both (runs,), at least one run each.
+
+    >>> runs = [0.1, 0.2, 0.3]
+    >>> difference_of_means(runs, runs[::-1]), float(np.mean(runs[::-1]) - np.mean(runs)) == 0
+    (0.0, False)
+    """
+    b, t = as_runs(baseline), as_runs(technique)
+    difference = float(means(t) - means(b))
+    return difference if abs(difference) > ROUNDING * max(np.abs(b).max(), np.abs(t).max()) else 0.0
 
 
 def run_differences(baseline: np.ndarray, technique: np.ndarray) -> np.ndarray:
@@ -289,7 +303,7 @@ def cohens_d(baseline: np.ndarray, technique: np.ndarray, confidence: float = 0.
     s = math.hypot(sd_b, sd_t) / math.sqrt(2)
     if s == 0:
         return Estimate(None, None, None, n, method, confidence, NOT_ESTIMABLE + "both constant in all runs")
-    d = float(means(t) - means(b)) / s
+    d = difference_of_means(b, t) / s
     share_b, share_t, df_b, df_t = (sd_b / s) ** 2, (sd_t / s) ** 2, b.size - 1, t.size - 1
     half = _z(confidence) * math.sqrt(
         d**2 * (share_b**2 / df_b + share_t**2 / df_t) / 8 + share_b / df_b + share_t / df_t

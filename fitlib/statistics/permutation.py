@@ -17,6 +17,7 @@ from fitlib.statistics.estimates import (
     FEW,
     NOT_ESTIMABLE,
     as_runs,
+    difference_of_means,
     means,
     paired_runs,
     run_differences,
@@ -113,7 +114,7 @@ def studentised(
     observed = _welch_parts(x, (np.arange(x.size) >= b.size)[None], t.size)
     p = dealt.p(int(_at_least(squared, variance, *observed).sum()))
     error = welch_error(float(sds(b)), float(sds(t)), *n)[0]
-    difference = float(means(t) - means(b))
+    difference = difference_of_means(b, t)
     statistic = difference / error if error else math.copysign(math.inf, difference)
     note = "" if error else "both constant in all runs"
     return Test(statistic, p, _smallest(dealt, squared, variance), n, f"{method}, {dealt.method}", note)

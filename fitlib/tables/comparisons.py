@@ -239,7 +239,7 @@ def _comparison_row(pair: Pair, plan: Json, families: Families) -> Json:
     row |= {"sd_baseline": float(st.sds(b)), "sd_technique": float(st.sds(t))} | _class_bounds(pair)
     row |= {"deviation_baseline": _mean_deviation(b), "deviation_technique": _mean_deviation(t)}
     row["sd_difference"] = float(st.sds(st.run_differences(b, t))) if pair.paired else np.nan
-    row["difference"] = row["mean_technique"] - row["mean_baseline"]
+    row["difference"] = st.difference_of_means(b, t)
     row["smallest_effect"] = _smallest_effect(pair, plan["analysis"], row["mean_baseline"])
     if pair.bit_identical or pair.fit == "no":  # neither enters a test
         return row | {"verdict": pair.verdict("not estimable")}

@@ -276,7 +276,7 @@ def _seed_rows(one: _Comparison, plan: Json) -> Iterator[Json]:
 def _describe(b: np.ndarray, t: np.ndarray, paired: bool) -> Json:
     row = {"mean_baseline": float(st.means(b)), "mean_technique": float(st.means(t))}
     row |= {"sd_baseline": float(st.sds(b)), "sd_technique": float(st.sds(t))}
-    row["difference"] = row["mean_technique"] - row["mean_baseline"]
+    row["difference"] = st.difference_of_means(b, t)
     if paired:
         row["standard_error"] = float(st.sds(st.run_differences(b, t))) / b.size**0.5
     else:

@@ -1,8 +1,10 @@
 """Families of verdicts that hold together, and the columns of a verdict.
 
-The verdicts of an experiment on distinct metrics are one family: the chance that any of them is wrong is at most alpha
-(`fitlib.statistics.simultaneous`). If a primary metric was declared, the verdicts on it are a family of their own and
-decide; those on the others still hold together as before. An unadjusted verdict is shown beside each.
+The verdicts of an experiment on distinct metrics are one family: the chance that any interval misses its difference, so
+that a verdict with a direction is wrong, is at most alpha (`fitlib.statistics.simultaneous`). "Equivalent" rests on two
+one-sided tests at the same level, so that the chance of any that is wrong is at most twice alpha. If a primary metric
+was declared, the verdicts on it are a family of their own and decide; those on the others still hold together as
+before. An unadjusted verdict is shown beside each.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -243,6 +243,15 @@ def test_equal_differences_of_ratios_are_equal_and_others_are_not(pairs) -> None
     assert found == pytest.approx([float(value) for value in exact], abs=1e-15)
 
 
+@quick
+@given(some.lists(ratios.map(float), min_size=2, max_size=20), some.randoms())
+def test_the_order_of_runs_makes_no_difference_of_means(values, random) -> None:
+    shuffled = random.sample(values, len(values))
+    assert st.difference_of_means(np.array(values), np.array(shuffled)) == 0
+    assert st.welch(np.array(values), np.array(shuffled)).value == 0
+    assert st.difference_of_means(np.array(values), np.array(shuffled) + 1e-9) == pytest.approx(1e-9, rel=1e-5)
+
+
 def test_tied_differences_are_tied_in_the_signed_rank_test() -> None:
     b, t = np.array([0.2, 0.1, 0.7, 0.6]), np.array([0.3, 0.2, 0.8, 0.5])  # +.1 three times, -.1 once
     assert sig.signed_rank_exact(b, t).statistic == 3 * 2.5 and len(set(t - b)) == 4
