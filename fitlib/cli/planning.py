@@ -93,18 +93,30 @@ def lines_before_runs(experiment: Experiment, options: argparse.Namespace) -> li
 def _planned_frame(experiment: Experiment, verdicts: PlannedVerdicts, options: argparse.Namespace) -> pd.DataFrame:
     """Return the table for the declared effects of an experiment, at its numbers of runs (or seeds) among others."""
     from fitlib.statistics.planning import NUMBERS, bonferroni_level
-    from fitlib.tables.planning import declared_comparison, table_of_chances
+    from fitlib.tables.planning import BY_RUN, BY_SEED, INDEPENDENT, declared_comparison, table_of_chances
 
     level = bonferroni_level(verdicts.comparisons, verdicts.metrics, verdicts.alpha)
     numbers = sorted({*NUMBERS, verdicts.runs})
     if options.pilot:
+        metrics = [verdicts.primary] if verdicts.primary else []
         effect = experiment.declared["analysis"]["smallest_effect"]
-        return _not_empty(_pilot_frame(options.outputs, options.pilot, numbers, [], [], effect, level), options.pilot)
+        frame = _pilot_frame(options.outputs, options.pilot, numbers, [], metrics, effect, level)
+        return _for_design(_not_empty(frame, options.pilot), verdicts, options.pilot)
+    design = BY_SEED if verdicts.over_seeds else BY_RUN if verdicts.paired else INDEPENDENT
     planned = [
-        declared_comparison([options.sd], effect, level, verdicts.paired, metrics)
+        declared_comparison([options.sd], effect, level, design, metrics)
         for metrics, effect in verdicts.effects.items()
     ]
     return table_of_chances(planned, numbers)
+
+
+def _for_design(frame: pd.DataFrame, verdicts: PlannedVerdicts, pilot: str) -> pd.DataFrame:
+    """Return the table; raise InputError if it counts runs and the experiment counts seeds, or the reverse."""
+    if (frame["design"] == "paired by seed").any() == verdicts.over_seeds:
+        return frame
+    problem = "it has one seed, the experiment several" if verdicts.over_seeds else "it has several seeds, not one"
+    remedy = "take a pilot of several seeds" if verdicts.over_seeds else "take a pilot of one seed"
+    raise InputError("fitlib plan", "--pilot", pilot, problem, f"{remedy}, or give --sd")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -136,12 +148,12 @@ def _check(options: argparse.Namespace) -> None:
 
 def _from_declared(options: argparse.Namespace) -> tuple[pd.DataFrame, list[str]]:
     from fitlib.statistics.planning import NUMBERS, bonferroni_level
-    from fitlib.tables.planning import declared_comparison, table_of_chances
+    from fitlib.tables.planning import BY_RUN, INDEPENDENT, declared_comparison, table_of_chances
 
     comparisons, metrics = options.comparisons or 1, options.metrics or 1
     level = options.level or bonferroni_level(comparisons, metrics, options.alpha or 0.05)
     sds = [options.sd, options.sd_technique] if options.sd_technique else [options.sd]
-    one = declared_comparison(sds, _one_effect(options), level, options.paired)
+    one = declared_comparison(sds, _one_effect(options), level, BY_RUN if options.paired else INDEPENDENT)
     origin = [] if options.level else [_bonferroni(comparisons, metrics)]
     return table_of_chances([one], options.runs or NUMBERS), [*origin, LEGEND, BORDER, DECLARED]
 

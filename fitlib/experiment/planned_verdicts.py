@@ -16,8 +16,8 @@ class PlannedVerdicts:
 
     metrics: of the declared family, 1 where one is primary; some may turn out to repeat others. effects: the smallest
     effects by the names of their metrics, under "" where it is one for all; without shares of the baseline's mean,
-    which is not known yet. runs: of each comparison; seeds where there are several. paired: whether the runs (or seeds)
-    of all comparisons are paired.
+    which is not known yet. runs: of each comparison; seeds where there are several (``over_seeds``). paired: whether
+    the runs of all comparisons are paired. primary: the metric that decides, "" without one.
     """
 
     comparisons: int
@@ -26,6 +26,8 @@ class PlannedVerdicts:
     effects: dict[str, float]
     runs: int
     paired: bool
+    over_seeds: bool
+    primary: str
 
 
 def planned_verdicts(experiment: Experiment) -> PlannedVerdicts:
@@ -43,7 +45,9 @@ def planned_verdicts(experiment: Experiment) -> PlannedVerdicts:
         alpha=float(analysis["alpha"]),
         effects=_effects(analysis["smallest_effect"], [primary] if primary else family),
         runs=seeds if seeds > 1 else int(declared["runs"]),
-        paired=seeds > 1 or _share_trainings(experiment),
+        paired=_share_trainings(experiment),
+        over_seeds=seeds > 1,
+        primary=primary or "",
     )
 
 

@@ -99,12 +99,12 @@ def how_many(
 
 
 def declared_comparison(
-    sds: Sequence[float], smallest_effect: float, level: float, paired: bool = False, metric: str = ""
+    sds: Sequence[float], smallest_effect: float, level: float, design: str = INDEPENDENT, metric: str = ""
 ) -> Planned:
     """Return a comparison with declared SDs: of baseline and technique, one for both, or of the paired differences."""
-    both = tuple(map(float, sds)) if paired or len(sds) == 2 else (float(sds[0]), float(sds[0]))
+    both = (float(sds[0]), float(sds[0])) if design == INDEPENDENT and len(sds) == 1 else tuple(map(float, sds))
     names = {"metric": metric, "which": "declared"}
-    return Planned(names, BY_RUN if paired else INDEPENDENT, both, (), float(smallest_effect), float(level))
+    return Planned(names, design, both, (), float(smallest_effect), float(level))
 
 
 # From the tables of an experiment

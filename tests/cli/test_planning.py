@@ -119,6 +119,41 @@ def test_plan_tells_what_its_runs_can_decide(capsys: pytest.CaptureFixture, tmp_
     assert "share of the baseline's mean" in capsys.readouterr().out
 
 
+def test_plan_counts_seeds_where_the_experiment_has_several(
+    capsys: pytest.CaptureFixture, tmp_path: Path, outputs: Path
+) -> None:
+    file = ROOT / "params" / "quickstart.yaml"
+    seeds = ("--set", "seeds=[0, 1, 2, 3, 4, 5, 6, 7]")
+    assert main(["plan", str(file), "--outputs", str(tmp_path), "--sd", "0.01", *seeds]) == 0
+    printed = capsys.readouterr().out
+    assert "SD of the difference 1.00 points" in printed and "  seeds |" in printed and "   runs |" not in printed
+    assert "it has one seed, the experiment several" in refusal(
+        capsys, "plan", file, "--outputs", outputs, "--pilot", "pilot", *seeds
+    )
+
+
+def test_plan_shows_the_pilots_values_of_the_primary_metric(capsys: pytest.CaptureFixture, outputs: Path) -> None:
+    file, primary = ROOT / "params" / "quickstart.yaml", ("--set", "analysis.primary=BA")
+    assert main(["plan", str(file), "--outputs", str(outputs), "--pilot", "pilot", *primary]) == 0
+    heads = [line for line in capsys.readouterr().out.splitlines() if " v " in line and ": SD" in line]
+    assert heads and all(", BA (chosen)" in line for line in heads)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("pilot", "--alpha", "0.1"), "--alpha = 0.1: goes with --sd only"),
+        (("--sd", "0.01", "--smallest-effect", "10 %"), "no number; give a number such as 0.01, or a pilot"),
+        (("--sd", "0.01", "--smallest-effect", "DX=0.01"), "unknown bias metric DX"),
+        (("--sd", "0.01", "--level", "0.01", "--alpha", "0.1"), "leave out --comparisons, --metrics and --alpha"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(
+    options: tuple[str, ...], problem: str, capsys: pytest.CaptureFixture, outputs: Path
+) -> None:
+    assert problem in refusal(capsys, "how-many", "--outputs", outputs, *options)
+
+
 def test_plan_takes_spreads_from_a_pilot_and_the_rest_from_the_file(
     capsys: pytest.CaptureFixture, outputs: Path
 ) -> None:

@@ -17,7 +17,7 @@ def test_verdicts_are_techniques_with_a_baseline_times_metrics() -> None:
     found = planned("quickstart")
     techniques = read_experiment(ROOT / "params" / "quickstart.yaml", [], None).techniques
     assert found.comparisons == sum(t.baseline is not None for t in techniques) and found.metrics == 7
-    assert found.effects == {"": 0.01} and found.runs == 16 and not found.paired
+    assert found.effects == {"": 0.01} and found.runs == 16 and not found.paired and not found.over_seeds
     assert planned("quickstart", "analysis.family=[DP, BA]").metrics == 2
 
 
@@ -30,7 +30,7 @@ def test_over_seeds_the_arms_of_a_noise_count_once_and_seeds_are_the_runs() -> N
     found = planned("nested")
     techniques = read_experiment(ROOT / "params" / "nested.yaml", [], None).techniques
     assert found.comparisons == sum(t.baseline is not None for t in techniques)
-    assert found.runs == 8 and found.paired
+    assert found.runs == 8 and found.over_seeds
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_declared_comparisons_have_no_range() -> None:
     found, same = planning.table_of_chances([one], (8, 16)), planning.table_of_chances([two], (8, 16))
     pd.testing.assert_frame_equal(found, same)
     assert found["fairer_low"].isna().all() and found["pilot_baseline"].isna().all() and len(found) == 2 * 4
-    paired = planning.table_of_chances([planning.declared_comparison([0.012], 0.01, 0.05, paired=True)], (8, 16))
+    paired = planning.table_of_chances([planning.declared_comparison([0.012], 0.01, 0.05, planning.BY_RUN)], (8, 16))
     beyond = found["true_difference"] < -0.015
     assert (paired["fairer"] > found["fairer"])[beyond].all() and set(paired["sd_difference"]) == {0.012}
 

@@ -277,7 +277,9 @@ def _over_seeds(frames: Mapping[str, pd.DataFrame], row: Mapping) -> str:
     over = rows.iloc[0]
     return (
         f"{over['scope'][0].upper()}{over['scope'][1:]}: {fmt.points(over['difference'], signed=True)} points "
-        f"{fmt.span(over['low'], over['high'])} (95 % interval, the seed a random factor), verdict “{over['verdict']}”."
+        f"{fmt.span(over['low'], over['high'])} (95 % interval, the seed a random factor), "
+        f"{fmt.span(over['simultaneous_low'], over['simultaneous_high'])} together with all others, verdict "
+        f"“{over['verdict']}”."
     )
 
 
