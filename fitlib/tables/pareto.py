@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fitlib.statistics import estimates as st
 from fitlib.statistics.bootstrap import draw_runs, resampled_means
+from fitlib.statistics.ranks import TIE
 from fitlib.tables.comparisons import MetricValues, Pair, pairs_of
 from fitlib.tables.fit_findings import CheckFit, Findings
 from fitlib.tables.schemas import PARETO, Json, join_notes, table_of
@@ -141,13 +142,18 @@ def mean_churn(votes: pd.DataFrame, arm: str, runs: int) -> float:
 def dominates(criteria: np.ndarray) -> NDArray[np.bool_]:
     """Return whether i dominates j: no criterion larger and one smaller; (..., points, criteria) -> (..., i, j).
 
-    Criteria are all better when smaller.
+    Criteria are all better when smaller, and equal where they differ by less than `fitlib.statistics.ranks.TIE`, as
+    means of the same values in another order do.
 
     >>> dominates(np.array([[1, 2], [2, 2], [2, 1]]))[0].tolist()
     [False, True, False]
     """
-    i, j = criteria[..., :, None, :], criteria[..., None, :, :]
-    return np.asarray((i <= j).all(axis=-1) & (i < j).any(axis=-1))
+    return _better(criteria[..., None, :, :] - criteria[..., :, None, :])
+
+
+def _better(gain: np.ndarray) -> NDArray[np.bool_]:
+    """Return whether no criterion is worse and one is better; ``gain`` (..., criteria): how much better each is."""
+    return np.asarray((gain >= -TIE).all(axis=-1) & (gain > TIE).any(axis=-1))
 
 
 def _roots(plan: Json) -> dict[str, str]:
@@ -273,8 +279,7 @@ def _front_shares(candidates: Candidates, plan: Json, resamples: int) -> np.ndar
 
 def _dominated(drawn: np.ndarray, j: int) -> NDArray[np.bool_]:
     """Return which points dominate point j, (resamples, points); one point at a time keeps memory small."""
-    one = drawn[:, j : j + 1]
-    return np.asarray((drawn <= one).all(axis=-1) & (drawn < one).any(axis=-1))
+    return _better(drawn[:, j : j + 1] - drawn)
 
 
 def run_draws(p: Point, candidates: Candidates, plan: Json, resamples: int) -> NDArray[np.int64]:

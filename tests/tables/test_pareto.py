@@ -152,3 +152,13 @@ def test_constant_runs_a_single_run_and_nothing_have_defined_answers() -> None:
     missing = front(metrics_of(Base=drawn(0)), {}, two)
     assert row_of(missing, technique="Fair", metric="DI")["note"] == "stands aside: no runs"
     assert "nothing to compare" in row_of(missing, technique="Base", metric="DI")["note"]
+
+
+def test_the_same_runs_in_another_order_dominate_nothing(example: tuple) -> None:
+    values, accuracy = drawn(0, 0.3), 0.7 + 0.1 * np.random.default_rng(5).random(RUNS)
+    metrics = metrics_of(Base=values, Fair=values[:, ::-1])
+    orders = [np.random.default_rng(seed).permutation(RUNS) for seed in range(50)]
+    order = next(order for order in orders if accuracy[order].mean() != accuracy.mean())  # only rounding differs
+    plan_ = plan(technique("Base", None), technique("Fair"))
+    table = front(with_accuracy(metrics, Base=accuracy, Fair=accuracy[order]), {}, plan_)
+    assert set(table["on_front"]) == {"yes"} and set(table["dominated_by"]) == {""}
