@@ -234,7 +234,7 @@ def _comparison_row(pair: Pair, plan: Json, families: Families) -> Json:
     b, t = pair.samples
     row = _comparison_keys(pair, plan) | {"n_baseline": pair.b.runs.size, "n_technique": pair.t.runs.size}
     if not (b.size and t.size):
-        return row | {"verdict": pair.verdict("not estimable"), "note": _why_not(pair)}
+        return row | _no_verdict(pair) | {"note": _why_not(pair)}
     row |= {"mean_baseline": float(st.means(b)), "mean_technique": float(st.means(t))}
     row |= {"sd_baseline": float(st.sds(b)), "sd_technique": float(st.sds(t))} | _class_bounds(pair)
     row |= {"deviation_baseline": _mean_deviation(b), "deviation_technique": _mean_deviation(t)}
@@ -242,9 +242,13 @@ def _comparison_row(pair: Pair, plan: Json, families: Families) -> Json:
     row["difference"] = st.difference_of_means(b, t)
     row["smallest_effect"] = _smallest_effect(pair, plan["analysis"], row["mean_baseline"])
     if pair.bit_identical or pair.fit == "no":  # neither enters a test
-        return row | {"verdict": pair.verdict("not estimable")}
+        return row | _no_verdict(pair)
     tests, procedures = _tests(b, t, pair.paired)
     return row | tests | _effects(b, t, pair, row["smallest_effect"], families, procedures)
+
+
+def _no_verdict(pair: Pair) -> Json:
+    return dict.fromkeys(("verdict", "verdict_unadjusted"), pair.verdict("not estimable"))
 
 
 def _mean_deviation(x: np.ndarray) -> float:
