@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fitlib.cli.arguments import add_command, fraction, numbers_of_runs, positive, smallest_effects
 from fitlib.errors import InputError, did_you_mean
+from fitlib.statistics.verdict_names import RUNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from fitlib.metrics.smallest_effects import Declared
 
 COMMAND = "fitlib how-many"
-RUNS = 4  # fewest for a verdict: `fitlib.statistics.verdicts.RUNS`, without importing numpy
 FIGURES = (".svg", ".png")
 ASK = "P(each verdict) by number of runs: add --sd SD (of a metric over runs, as 0.012) or --pilot EXPERIMENT."
 LEGEND = (

@@ -33,7 +33,7 @@ from fitlib.statistics.paper_protocol import (
     overlap_frame,
     venn_frame,
 )
-from fitlib.statistics.verdicts import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN
+from fitlib.statistics.verdict_names import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN
 from fitlib.tables.schemas import REVIEW, Json, join_notes, table_of
 
 SMALLEST_EFFECT = 0.01

@@ -44,7 +44,7 @@ from fitlib.report.vocabulary import (
 from fitlib.statistics import nested_design, run_identity
 from fitlib.statistics.estimates import next_run_within
 from fitlib.statistics.significance import INFINITE
-from fitlib.statistics.verdicts import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN, RUNS, TOO_FEW
+from fitlib.statistics.verdict_names import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN, RUNS, TOO_FEW
 from fitlib.tables.four_fifths import clean_runs_needed
 from fitlib.tables.metric_series import main_arms
 

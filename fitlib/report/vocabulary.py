@@ -14,8 +14,8 @@ import pandas as pd
 from fitlib.formatting import NOT_ESTIMABLE, count, is_missing, join_items, points
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.smallest_effects import DEFAULT, share_of
-from fitlib.statistics.verdicts import TOO_FEW
-from fitlib.statistics.verdicts import VERDICTS as JUDGED
+from fitlib.statistics.verdict_names import TOO_FEW
+from fitlib.statistics.verdict_names import VERDICTS as JUDGED
 from fitlib.tables.metric_series import main_arms, retraining
 
 OWN_DATA = ("table", "images")  # kinds of data set whose name does not describe the content

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.statistics.estimates import as_runs, means, run_differences, sds
-from fitlib.statistics.verdicts import RUNS, TOO_FEW, VERDICTS, judge, verdict
+from fitlib.statistics.verdict_names import RUNS, TOO_FEW, VERDICTS
+from fitlib.statistics.verdicts import judge, verdict
 
 Floats = NDArray[np.float64]
 

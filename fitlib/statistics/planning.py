@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import interpolate, special, stats
 
-from fitlib.statistics.verdicts import EQUIVALENT, FAIRER, LESS_FAIR, RUNS, VERDICTS
+from fitlib.statistics.verdict_names import EQUIVALENT, FAIRER, LESS_FAIR, RUNS, VERDICTS
 
 Floats = NDArray[np.float64]
 NUMBERS = (3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64)  # of runs of each, in tables and figures
@@ -42,8 +42,8 @@ def verdict_chances(
     ``differences``: true differences technique - baseline, (differences,). ``sds``, ``sizes``: standard deviation and
     number of runs of each sample, in the order baseline, technique; one of each for paired differences. ``df``: degrees
     of freedom from which a pilot estimated ``sds``; the worlds are then `WORLDS` values of the true SDs, equally
-    probable: average them. Without it there is one world. All 0 below `fitlib.statistics.verdicts.RUNS` runs, where
-    there is no verdict. ValueError if no SD is positive.
+    probable: average them. Without it there is one world. All 0 below `RUNS` runs, where there is no
+    verdict. ValueError if no SD is positive.
 
     The regions of the difference of means that lead to the verdicts (`fitlib.statistics.verdicts.judge`) follow from
     the sample variances, which are independent of it. So the probabilities are exact given the variances, and are

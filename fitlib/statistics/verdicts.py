@@ -11,12 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from fitlib.statistics.estimates import as_runs, paired_difference, welch
-
-FAIRER, LESS_FAIR, EQUIVALENT, OPEN = "fairer", "less fair", "equivalent", "open"
-LOWER, HIGHER = "lower, size open", "higher, size open"
-VERDICTS = (FAIRER, LOWER, EQUIVALENT, OPEN, HIGHER, LESS_FAIR)
-TOO_FEW = "too few to judge"
-RUNS = 4  # fewest in each arm for a verdict: with 3, no exact rank test reaches .05
+from fitlib.statistics.verdict_names import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN, RUNS, TOO_FEW, VERDICTS
 
 
 def verdict(

@@ -14,7 +14,7 @@ from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.exact import mean_of
 from fitlib.metrics.smallest_effects import smallest_effect
 from fitlib.statistics import estimates as st
-from fitlib.statistics import leave_one_out, permutation, power, verdicts
+from fitlib.statistics import leave_one_out, permutation, power, verdict_names, verdicts
 from fitlib.statistics import risk as risks
 from fitlib.statistics import significance as sig
 from fitlib.statistics.simultaneous import Comparison
@@ -225,7 +225,7 @@ def _stopped_predicting(b: MetricValues, t: MetricValues) -> np.ndarray:
 def _intervals(pairs: Sequence[Pair], metric: str) -> list[Comparison]:
     """Return the comparisons on a metric whose intervals hold together: enough runs, and values that vary."""
     tested = [pair for pair in pairs if pair.metric == metric and pair.tested]
-    judged = [pair for pair in tested if min(x.size for x in pair.samples) >= verdicts.RUNS]
+    judged = [pair for pair in tested if min(x.size for x in pair.samples) >= verdict_names.RUNS]
     resampled = [pair.resampled() for pair in judged]
     return [one for one in resampled if not all(st.is_constant(x) for _, x in one)]
 
@@ -350,7 +350,7 @@ def _effects(
     if effect is None:
         return row | {"verdict": ""}
     family = families.of(pair.metric)
-    if min(b.size, t.size) >= verdicts.RUNS and difference.estimable:
+    if min(b.size, t.size) >= verdict_names.RUNS and difference.estimable:
         row |= family.columns() | simultaneous_interval(difference, family.level)
     row["primary"] = "yes" if families.is_primary(pair.metric) else ""
     row["verdict_unadjusted"] = pair.verdict(verdicts.verdict(b, t, effect, families.alpha, pair.paired))
@@ -361,7 +361,7 @@ def _effects(
 
 def _stability(without: leave_one_out.LeaveOneOut, pair: Pair) -> Json:
     """Describe the verdicts with one run left out; nothing where too few runs for a verdict would be left."""
-    if min(pair.b.runs.size, pair.t.runs.size) <= verdicts.RUNS:
+    if min(pair.b.runs.size, pair.t.runs.size) <= verdict_names.RUNS:
         return {}
     return {"verdict_changes": without.changed, "verdict_without_one": "; ".join(without.verdicts)}
 

@@ -16,7 +16,7 @@ import pandas as pd
 from fitlib.statistics import estimates as st
 from fitlib.statistics import paper_protocol
 from fitlib.statistics import significance as sig
-from fitlib.statistics.verdicts import FAIRER, VERDICTS
+from fitlib.statistics.verdict_names import FAIRER, VERDICTS
 from fitlib.tables.comparisons import Pair, pairs_of, variance_power
 from fitlib.tables.fit_findings import CheckFit
 from fitlib.tables.schemas import COSTS, Json, join_notes, table_of

@@ -14,7 +14,7 @@ import pandas as pd
 from fitlib.metrics.bias_metrics import rate
 from fitlib.metrics.new_test_data import HALVES
 from fitlib.statistics import estimates as st
-from fitlib.statistics import verdicts
+from fitlib.statistics import verdict_names, verdicts
 from fitlib.statistics.new_test_data import NewTestData, for_new_test_data
 from fitlib.tables.comparisons import MetricValues, Pair, pairs_of, values_by_key
 from fitlib.tables.fit_findings import CheckFit, Findings
@@ -189,9 +189,9 @@ def _columns_of(found: NewTestData) -> Json:
 
 
 def _verdict(row: Json, level: float) -> str:
-    if min(row["n_baseline"], row["n_technique"]) < verdicts.RUNS:
-        return verdicts.TOO_FEW
+    if min(row["n_baseline"], row["n_technique"]) < verdict_names.RUNS:
+        return verdict_names.TOO_FEW
     if row.get("standard_error") is None or np.isnan(level):
         return "not estimable"
     judged = verdicts.judge(row["value"], row["standard_error"], row["df"], row["smallest_effect"], level)
-    return verdicts.VERDICTS[int(judged)]
+    return verdict_names.VERDICTS[int(judged)]

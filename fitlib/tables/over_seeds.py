@@ -14,7 +14,7 @@ import pandas as pd
 
 from fitlib.metrics.smallest_effects import smallest_effect
 from fitlib.statistics import estimates as st
-from fitlib.statistics import nested_design, verdicts
+from fitlib.statistics import nested_design, verdict_names
 from fitlib.statistics import significance as sig
 from fitlib.statistics.power import power_paired
 from fitlib.statistics.simultaneous import Comparison
@@ -159,7 +159,9 @@ def _why_left_out(pair: Pair) -> str:
 def _intervals(compared: Sequence[_Comparison], metric: str) -> list[Comparison]:
     """Return the comparisons on a metric whose intervals hold together: enough seeds, and differences that vary."""
     resampled = [one.resampled() for one in compared if one.metric == metric and one.tested]
-    return [sample for sample in resampled if len(sample[0][1]) >= verdicts.RUNS and not st.is_constant(sample[0][1])]
+    return [
+        sample for sample in resampled if len(sample[0][1]) >= verdict_names.RUNS and not st.is_constant(sample[0][1])
+    ]
 
 
 def _row(one: _Comparison, plan: Json, families: Families) -> Json:
@@ -195,7 +197,7 @@ def _verdict_columns(one: _Comparison, interval: st.Estimate, row: Json, familie
         return {"verdict": ""}
     family, effect = families.of(one.metric), row["smallest_effect"]
     columns: Json = {"primary": "yes" if families.is_primary(one.metric) else ""}
-    if len(one.samples[0]) >= verdicts.RUNS and interval.estimable:
+    if len(one.samples[0]) >= verdict_names.RUNS and interval.estimable:
         columns |= family.columns() | simultaneous_interval(interval, family.level)
     for name, level in (("verdict", family.level), ("verdict_unadjusted", families.alpha)):
         columns[name] = _verdict(one, nested_design.verdict_over_seeds(*one.samples, effect, level))

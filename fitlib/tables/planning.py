@@ -15,7 +15,7 @@ from fitlib.metrics.smallest_effects import Declared
 from fitlib.metrics.smallest_effects import smallest_effect as resolved
 from fitlib.statistics import planning
 from fitlib.statistics.planning import BAND, MULTIPLES, NUMBERS
-from fitlib.statistics.verdicts import RUNS, VERDICTS
+from fitlib.statistics.verdict_names import RUNS, VERDICTS
 from fitlib.tables.schemas import PLANNING, Json, table_of
 
 COLUMNS = ("fairer", "lower", "equivalent", "open", "higher", "less_fair")  # of the verdicts, in the order of VERDICTS

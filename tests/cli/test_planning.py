@@ -7,7 +7,7 @@ import pytest
 
 from fitlib.cli import planning as cli
 from fitlib.cli.main import main
-from fitlib.statistics import verdicts
+from fitlib.statistics import verdict_names
 from fitlib.tables import planning, schemas
 from tests.conftest import ROOT
 from tests.support.simulated import write_simulated
@@ -84,7 +84,7 @@ def test_wrong_numbers_are_refused_by_the_parser(option: tuple, capsys: pytest.C
 
 
 def test_the_fewest_runs_for_a_verdict_are_those_of_the_statistics() -> None:
-    assert cli.RUNS == verdicts.RUNS
+    assert cli.RUNS == verdict_names.RUNS
 
 
 # From a pilot

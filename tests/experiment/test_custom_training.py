@@ -499,7 +499,7 @@ def test_runs_that_were_seen_from_outside_are_never_said_to_be_more(here, declar
     found = check_fit(inputs.evidence, "simulated.train", "native")
     assert found.fit is True and not found.recorded and found.text.endswith(SEEN_FROM_OUTSIDE)
     (messages,) = identities(inputs.plan, inputs.evidence)
-    assert "all 2 predictions are bit-identical (SHA-256), so the noise changed no prediction" in messages
+    assert "the predictions of all 2 runs are bit-identical (SHA-256), so the noise changed no prediction" in messages
     assert "weights are" not in messages and "started from identical" not in messages
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from fitlib.statistics.leave_one_out import leave_one_out
-from fitlib.statistics.verdicts import TOO_FEW, verdict
+from fitlib.statistics.verdict_names import TOO_FEW
+from fitlib.statistics.verdicts import verdict
 from tests.support.samples import quick
 
 values = some.integers(0, 12).map(lambda k: k / 40)

@@ -10,7 +10,7 @@ from scipy import stats
 from fitlib.statistics import nested_design
 from fitlib.statistics.estimates import welch
 from fitlib.statistics.significance import mann_whitney_exact
-from fitlib.statistics.verdicts import TOO_FEW
+from fitlib.statistics.verdict_names import TOO_FEW
 
 # Shrout & Fleiss (1979), Psychological Bulletin 86, 420-428, table 2: six targets, four ratings each
 RATINGS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)

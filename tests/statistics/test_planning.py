@@ -6,7 +6,8 @@ from scipy import stats
 
 from fitlib.statistics import estimates as st
 from fitlib.statistics import planning
-from fitlib.statistics.verdicts import VERDICTS, judge, verdict
+from fitlib.statistics.verdict_names import VERDICTS
+from fitlib.statistics.verdicts import judge, verdict
 
 DELTA = 0.01
 STEPS = np.array([0, -1, -2, -3]) * DELTA

@@ -7,8 +7,9 @@ from hypothesis import strategies as some
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from fitlib.statistics import estimates as st
-from fitlib.statistics import verdicts
-from fitlib.statistics.verdicts import TOO_FEW, VERDICTS, judge, verdict
+from fitlib.statistics import verdict_names
+from fitlib.statistics.verdict_names import TOO_FEW, VERDICTS
+from fitlib.statistics.verdicts import judge, verdict
 from tests.support.samples import normal, quick
 
 values = some.floats(-1, 1, allow_nan=False, width=32)
@@ -97,7 +98,7 @@ def test_every_pair_of_samples_has_an_answer(b: np.ndarray, t: np.ndarray) -> No
 def test_judge_broadcasts() -> None:
     effects = np.array([0.0, 0.1, 1.0])
     found = judge(np.array([[-0.5], [0.0]]), 0.1, 30, effects, 0.05)
-    assert [[verdicts.VERDICTS[i] for i in row] for row in found] == [
+    assert [[verdict_names.VERDICTS[i] for i in row] for row in found] == [
         ["fairer", "fairer", "equivalent"],
         ["open", "open", "equivalent"],
     ]

@@ -57,6 +57,8 @@ def _parquet_cell(path: Path, rng: np.random.Generator) -> None:
 def _other(value: object, kind: pa.DataType) -> object:
     if pa.types.is_string(kind):
         return f"{value}x"
+    if pa.types.is_list(kind):
+        return [*value[:-1], (value[-1] or 0) + 1]
     return not value if pa.types.is_boolean(kind) else (value or 0) + 1
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fitlib.metrics.new_test_data import resample
 from fitlib.statistics import estimates as st
-from fitlib.statistics import verdicts
+from fitlib.statistics import verdict_names, verdicts
 from fitlib.statistics.new_test_data import for_new_test_data
 from fitlib.storage.predictions import Predictions
 from fitlib.tables import comparisons, schemas
@@ -58,7 +58,7 @@ def test_a_difference_is_that_of_comparisons_with_the_error_of_runs_and_units() 
         assert row["standard_error"] ** 2 == pytest.approx(parts)
         assert row["share_units"] == pytest.approx(row["standard_error_units"] ** 2 / parts)
         judged = verdicts.judge(row["value"], row["standard_error"], row["df"], 0.02, 0.05)
-        assert row["verdict"] == ("" if pair.metric == "accuracy" else verdicts.VERDICTS[int(judged)])
+        assert row["verdict"] == ("" if pair.metric == "accuracy" else verdict_names.VERDICTS[int(judged)])
     assert set(table["units"]) == {200} and set(table["resamples"]) == {1000}
 
 
@@ -148,7 +148,7 @@ def test_one_run_is_not_estimable_and_two_are_too_few_for_a_verdict() -> None:
         table = table_of(long_tables(Base=predicted(0), Fair=other(n_runs=n)))
         rows = table[table["technique"] == "Fair"]
         assert set(rows["note"]) == {note} and rows["low"].notna().all() == estimable
-        assert set(rows["verdict"]) == {verdicts.TOO_FEW, ""}
+        assert set(rows["verdict"]) == {verdict_names.TOO_FEW, ""}
 
 
 def test_runs_that_are_not_fit_or_bit_identical_have_no_interval() -> None:

@@ -9,7 +9,7 @@ from scipy import stats
 
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.statistics import nested_design
-from fitlib.statistics.verdicts import TOO_FEW
+from fitlib.statistics.verdict_names import TOO_FEW
 from fitlib.tables import schemas
 from fitlib.tables.over_seeds import by_seed_table, over_seeds_table
 

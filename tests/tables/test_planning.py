@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fitlib.statistics import planning as statistics
-from fitlib.statistics.verdicts import VERDICTS
+from fitlib.statistics.verdict_names import VERDICTS
 from fitlib.tables import planning, schemas
 from fitlib.tables.over_seeds import over_seeds_table
 from tests.support.table_examples import RUNS, arm, compare, drawn, metrics_of, plan, row_of, technique

@@ -17,7 +17,7 @@ from fitlib.metrics.long_tables import metrics_table as computed_table
 from fitlib.statistics import estimates as st
 from fitlib.statistics import permutation, power, risk
 from fitlib.statistics import significance as sig
-from fitlib.statistics.verdicts import TOO_FEW, VERDICTS
+from fitlib.statistics.verdict_names import TOO_FEW, VERDICTS
 from fitlib.tables import comparisons, four_fifths, runs_and_summary, schemas
 from fitlib.tables.metric_series import METRICS
 from tests.support.table_examples import (

@@ -35,7 +35,7 @@ from fitlib.report.figures.style import (
     styled,
 )
 from fitlib.report.vocabulary import bias_rows
-from fitlib.statistics.verdicts import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN
+from fitlib.statistics.verdict_names import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN
 
 MOST_HEAT_ROWS = 17  # of a heat map in one figure
 MARKERS = {  # of a verdict: shape, and filled where the verdict is more than a direction

@@ -19,7 +19,7 @@ from fitlib.report.figures.style import BLUE, GREY, INK, ROW, WIDTH, styled
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable, metric_cell, p_cell, verdict_cell
 from fitlib.statistics import nested_design
-from fitlib.statistics.verdicts import FAIRER, LESS_FAIR, OPEN
+from fitlib.statistics.verdict_names import FAIRER, LESS_FAIR, OPEN
 from fitlib.tables.metric_series import main_arms
 
 OPPOSITE = (FAIRER, LESS_FAIR)

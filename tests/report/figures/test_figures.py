@@ -152,7 +152,9 @@ def test_many_classes_are_limited_to_the_lowest_and_the_favourable() -> None:
     found = experiment(techniques=1, runs=2, classes=[str(c) for c in range(30)], favourable=29, units=900)
     shown = impact_ratio.lowest_classes(found.metrics, found.plan)
     assert len(shown) == impact_ratio.MOST_CLASSES and 29 in shown and shown == sorted(shown)
-    assert say.classes_shown(found.plan, shown) == "The 15 of 30 classes with the lowest ratios."
+    assert say.classes_shown(found.plan, shown) == (
+        "The 15 of 30 classes with the lowest ratios, the favourable one always among them."
+    )
 
 
 def test_names_stay_as_they_are(tmp_path: Path) -> None:

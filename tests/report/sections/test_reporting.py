@@ -9,7 +9,7 @@ import pytest
 
 from fitlib import formatting as fmt
 from fitlib.report.sections import reporting
-from fitlib.statistics.verdicts import VERDICTS
+from fitlib.statistics.verdict_names import VERDICTS
 from tests.support.report_examples import Experiment, constant, experiment, with_parts, without_record
 from tests.support.seed_examples import over, over_row
 
