@@ -19,7 +19,7 @@ from fitlib.report.figures.style import BLUE, GREY, INK, ROW, WIDTH, styled
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable, metric_cell, p_cell, verdict_cell
 from fitlib.statistics import nested_design
-from fitlib.statistics.verdict_names import FAIRER, LESS_FAIR, OPEN
+from fitlib.statistics.verdict_names import FAIRER, LESS_FAIR, OPEN, RUNS, TOO_FEW
 from fitlib.tables.metric_series import main_arms
 
 OPPOSITE = (FAIRER, LESS_FAIR)
@@ -108,13 +108,15 @@ def _without(n: int) -> Iterator[str]:
 
 
 def _reason(rows: pd.DataFrame) -> str:
+    if (rows["verdict"] == TOO_FEW).all():
+        return f"fewer than {RUNS} seeds show too little of their spread"
     notes = [note for note in rows["note"] if note]
     texts = notes[0].removeprefix("not estimable: ").split("; ") if notes else ["not estimable"]
     return "; ".join([part for part in texts if not part.endswith(": kept")] or texts)
 
 
 def _grouped(pairs: Sequence[pd.DataFrame]) -> Iterator[str]:
-    """Yield many techniques in a few groups, each with its first names."""
+    """Yield many techniques in a few groups, the largest first, each with its first names."""
     groups: dict[str, list[str]] = {}
     for rows in pairs:
         found = set(rows["verdict"]) & set(words.JUDGED)
@@ -124,8 +126,9 @@ def _grouped(pairs: Sequence[pd.DataFrame]) -> Iterator[str]:
         elif "less fair" in found:
             kind = "less fair on some metric, fairer on none"
         groups.setdefault(kind, []).append(rows.iloc[0]["technique"])
-    for kind, names in groups.items():
-        yield f"{len(names)} of {fmt.count(len(pairs), 'technique')} {kind} ({fmt.join_items(names)})"
+    for kind, names in sorted(groups.items(), key=lambda group: -len(group[1])):
+        verb = "is" if len(names) == 1 else "are"
+        yield f"{len(names)} of {fmt.count(len(pairs), 'technique')} {verb} {kind} ({fmt.join_items(names)})"
 
 
 def sentences(over_seeds: pd.DataFrame, comparisons: pd.DataFrame, plan: Mapping) -> list[str]:

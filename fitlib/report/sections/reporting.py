@@ -275,11 +275,12 @@ def _over_seeds(frames: Mapping[str, pd.DataFrame], row: Mapping) -> str:
     if rows.empty or fmt.is_missing(rows.iloc[0]["low"]):
         return SCOPE
     over = rows.iloc[0]
+    together = "" if fmt.is_missing(over["simultaneous_low"]) else f", {_interval(over, 'simultaneous')} together with "
+    together += f"{_others(over)} over seeds" if together else ""
     return (
         f"{over['scope'][0].upper()}{over['scope'][1:]}: {fmt.points(over['difference'], signed=True)} points "
-        f"{fmt.span(over['low'], over['high'])} (95 % interval, the seed a random factor), "
-        f"{fmt.span(over['simultaneous_low'], over['simultaneous_high'])} together with all others, verdict "
-        f"“{over['verdict']}”."
+        f"{fmt.span(over['low'], over['high'])} (95 % interval, the seed a random factor){together}: the verdict is "
+        f"“{over['verdict']}” (unadjusted: “{over['verdict_unadjusted']}”)."
     )
 
 

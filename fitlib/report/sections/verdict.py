@@ -33,8 +33,8 @@ def verdict(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequenc
     """Return the outcome, how much equal runs differ, and what limits both; over seeds where the design has several."""
     comparisons, over_seeds = frames["comparisons"], frames["over_seeds"]
     outcome, *beside = sentences.verdict(comparisons, frames["summary"], plan, evidence)
-    if len(over_seeds):
-        return [over_seeds_sections.verdict_sentence(over_seeds, plan), *beside]
+    if len(over_seeds):  # its sentence has the warnings of all seeds
+        return [over_seeds_sections.verdict_sentence(over_seeds, plan), *beside[-2:]]
     scope = new_test_data.scope_sentence(frames["new_test_data"], comparisons) if "new_test_data" in frames else ""
     stopped = robustness.stopping_sentence(frames["sequential"], comparisons, plan) if "sequential" in frames else ""
     return [text for text in (f"{outcome} {scope}".strip(), stopped, *beside) if text]

@@ -5,7 +5,7 @@ import pytest
 
 from fitlib.report import provenance
 from fitlib.report.notebook_display import Page
-from fitlib.report.sections import over_seeds
+from fitlib.report.sections import over_seeds, verdict
 from fitlib.tables.schemas import BY_SEED, COMPARISONS, table_of
 from tests.support.seed_examples import over, over_row
 
@@ -99,8 +99,10 @@ def test_a_technique_without_verdict_tells_why():
 def test_many_techniques_are_told_as_groups():
     rows = [over_row(technique=f"T{i}", verdict=v) for i, v in enumerate(["fairer"] * 3 + ["open"] * 2)]
     messages = over_seeds.verdict_sentence(over(*rows), plan_of(techniques=5))
-    assert "3 of 5 techniques fairer than the baseline on some metric, less fair on none (T0, T1 and T2)" in messages
-    assert "2 of 5 techniques neither fairer nor less fair on any" in messages
+    assert (
+        "3 of 5 techniques are fairer than the baseline on some metric, less fair on none (T0, T1 and T2)" in messages
+    )
+    assert "2 of 5 techniques are neither fairer nor less fair on any" in messages
 
 
 def test_scopes_that_differ_are_kept_apart():
@@ -286,3 +288,23 @@ def test_why_there_is_no_verdict_is_told_without_what_was_kept():
     note = "not estimable: bit-identical runs at every seed enter no test; bit-identical runs at seeds 0, 1: kept"
     messages = over_seeds.verdict_sentence(over(over_row(verdict="not estimable", note=note, p=None)), plan_of(2))
     assert messages.endswith("bit-identical runs at every seed enter no test.")
+
+
+def test_the_largest_group_of_many_techniques_leads():
+    rows = [over_row(technique=f"T{i}", verdict="fairer" if i == 0 else "open") for i in range(6)]
+    messages = over_seeds.verdict_sentence(over(*rows), plan_of(techniques=6))
+    assert messages.index("5 of 6 techniques are neither") < messages.index("1 of 6 techniques is fairer")
+
+
+def test_too_few_seeds_are_the_reason_whatever_the_note_is_about():
+    few = over_row(verdict="too few to judge", n_seeds=3, note="shares need 8 seeds x 4 runs")
+    messages = over_seeds.verdict_sentence(over(few), plan_of(3))
+    assert "no verdict on T0 against S-Base: fewer than 4 seeds show too little of their spread" in messages
+
+
+def test_the_headline_over_seeds_has_each_warning_once(monkeypatch):
+    fell = "accuracy fell by {} points"
+    monkeypatch.setattr(verdict.sentences, "verdict", lambda *_: ["At one seed.", fell.format(3), "Largest.", "Limit."])
+    table = over(over_row(warnings=fell.format(4)))
+    texts = verdict.verdict({"comparisons": single("fairer"), "over_seeds": table, "summary": None}, plan_of(), [])
+    assert texts[1:] == ["Largest.", "Limit."] and texts[0].endswith("its accuracy fell by 4 points.")

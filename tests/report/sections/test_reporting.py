@@ -99,6 +99,10 @@ def test_several_seeds_add_the_verdict_over_seeds_with_its_scope(usual: Experime
     row = over_row("DI", "S-T1", n_seeds=4)
     messages = told_of(usual, over_seeds=over(row))
     assert "Over 4 seeds, too few for an unqualified verdict (8 needed), on this test set: −3.00 points" in messages
+    assert (
+        "[−4.00, −2.00] (95 % interval, the seed a random factor), [−4.50, −1.50] together with 1 other verdict over "
+        "seeds: the verdict is “fairer” (unadjusted: “fairer”)" in messages
+    )
     assert reporting.SCOPE not in messages
     assert reporting.SCOPE in told_of(usual, over_seeds=over(over_row("DP", "S-T1")))
 
