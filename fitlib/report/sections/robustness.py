@@ -58,10 +58,10 @@ def stability(comparisons: pd.DataFrame, most: int = 6) -> list[str]:
 def _fragile(row: pd.Series, frame: pd.DataFrame) -> str:
     paired = row["design"] == "paired by run"
     deletions = int(row["n_technique"]) + (0 if paired else int(row["n_baseline"]))
-    others = fmt.join_items(row["verdict_without_one"].split("; "))
+    others = fmt.join_items(f"“{name}”" for name in row["verdict_without_one"].split("; "))
     where = words.arm_and_attribute_suffix(frame, row)
     return (
-        f"{row['technique']} against {row['baseline']}{where} on {row['metric']}: {row['verdict']}, but {others} "
+        f"{row['technique']} against {row['baseline']}{where} on {row['metric']}: “{row['verdict']}”, but {others} "
         f"without {_any_of(int(row['verdict_changes']))} of the {deletions} {'pairs of runs' if paired else 'runs'}."
     )
 
@@ -79,8 +79,9 @@ def reversals(reversal: pd.DataFrame, plan: Mapping) -> list[str]:
     unclear = int(first["note"].str.startswith("direction not established").sum())
     if unclear:
         texts.append(
-            f"In {unclear} of {fmt.count(len(first), 'comparison')} the direction is not established: new runs may "
-            "point the other way with a probability of up to ½."
+            f"In {unclear} of {fmt.count(unclear + int(first['value'].notna().sum()), 'comparison')} the direction is "
+            "not established (no unadjusted interval excludes 0): new runs may point the other way with a probability "
+            "of up to ½."
         )
     paired = int(first["note"].str.contains("share one training").sum())
     if paired:
