@@ -323,7 +323,8 @@ def _many(table: pd.DataFrame, noun: str) -> str:
 
 
 def _refused(row: pd.Series, comparisons: pd.DataFrame) -> str:
-    pair = f"no verdict on {row['technique']} against {row['baseline']}"
+    on = f" on {comparisons['metric'].iloc[0]}" if (comparisons["primary"] == "yes").all() else ""
+    pair = f"no verdict on {row['technique']} against {row['baseline']}{on}"
     note = comparisons.loc[comparisons["technique"] == row["technique"], "note"].iloc[0]
     if row["not FIT"]:
         parts = dict.fromkeys(re.findall(r"(?:: |; )([^:;]+) differs in", note))
@@ -472,13 +473,16 @@ def _accuracies(rows: pd.DataFrame) -> str:
 
 
 def redundant(comparisons: pd.DataFrame) -> str:
-    """Return which metrics repeat a larger one here and so count once."""
+    """Return which metrics repeat another one here and so count once."""
     rows = bias_rows(comparisons)
     rows = rows[rows["redundant_with"] != ""]
     pairs = dict.fromkeys(f"{row['metric']} repeats {row['redundant_with']}" for _, row in rows.iterrows())
     if not pairs:
         return ""
-    return f"Proportional in all runs compared, so counted once, as the largest of them: {join_items(pairs, 7)}."
+    return (
+        "Proportional in all runs compared, so counted once, as the primary metric or the largest in smallest effects: "
+        f"{join_items(pairs, 7)}."
+    )
 
 
 def dropped(comparisons: pd.DataFrame) -> list[str]:

@@ -229,14 +229,20 @@ def benjamini_yekutieli(p: ArrayLike) -> np.ndarray:
     return _adjust(p, partial(stats.false_discovery_control, method="by"))
 
 
-def redundant_metrics(*values: Mapping[str, np.ndarray], tolerance: float = 1e-9) -> dict[str, str]:
-    """Find metrics that repeat a larger one: proportional to it in all runs of all techniques.
+def redundant_metrics(
+    *values: Mapping[str, np.ndarray],
+    units: Mapping[str, float] | None = None,
+    primary: str | None = None,
+    tolerance: float = 1e-9,
+) -> dict[str, str]:
+    """Find metrics that repeat another one: proportional to it in all runs of all techniques.
 
     ``values``: for each protected attribute metric -> overall values, all of one shape, NaN where undefined (then at
     the same places in both). A metric repeats another only if it does so in every attribute in which both have values;
-    the constant may differ between attributes. ``tolerance`` is relative to the largest value. The member of a
-    proportional set that represents it has values in most attributes, and is the largest of these on average, so that
-    one smallest effect misses no difference; of equal ones it is the first. Returns metric -> its representative.
+    the constant may differ between attributes. ``tolerance`` is relative to the largest value. The ``primary`` metric
+    represents its proportional set. Otherwise it is a member that has values in most attributes, and the largest of
+    these on average in its unit (by default 1), such as its smallest effect: so no difference that counts is missed;
+    of equal ones it is the first. Returns metric -> its representative.
 
     >>> found = {"DP": np.array([0.1, 0.3]), "DI": np.array([0.2, 0.5]), "SPSF": np.array([0.05, 0.15])}
     >>> redundant_metrics(found), redundant_metrics(found | {"EOTP": 4 * found["SPSF"]})
@@ -249,8 +255,8 @@ def redundant_metrics(*values: Mapping[str, np.ndarray], tolerance: float = 1e-9
             sets.append([metric])
         else:
             joined.append(metric)
-    largest = [(_representative(values, members, tolerance), members) for members in sets]
-    return {metric: first for first, members in largest for metric in members if metric != first}
+    first = [primary if primary in s else _representative(values, s, units or {}, tolerance) for s in sets]
+    return {metric: name for name, members in zip(first, sets, strict=True) for metric in members if metric != name}
 
 
 # Parts
@@ -385,11 +391,17 @@ def _repeats(values: Sequence[Mapping[str, np.ndarray]], first: str, metric: str
     return bool(defined) and all(_proportional(x, y, tolerance) for x, y in defined)
 
 
-def _representative(values: Sequence[Mapping[str, np.ndarray]], members: Sequence[str], tolerance: float) -> str:
-    """Return the first of the largest members among those that have values in most attributes."""
+def _representative(
+    values: Sequence[Mapping[str, np.ndarray]], members: Sequence[str], units: Mapping[str, float], tolerance: float
+) -> str:
+    """Return the first of the members largest in their units among those that have values in most attributes."""
     finite = {m: [x[~np.isnan(x)] for x in (as_runs(attribute[m]) for attribute in values)] for m in members}
     most = max(sum(x.size > 0 for x in finite[m]) for m in members)
-    sizes = {m: sum(x.sum() for x in finite[m]) for m in members if sum(x.size > 0 for x in finite[m]) == most}
+    sizes = {
+        m: sum(x.sum() for x in finite[m]) / units.get(m, 1.0)
+        for m in members
+        if sum(x.size > 0 for x in finite[m]) == most
+    }
     return next(m for m, size in sizes.items() if size >= max(sizes.values()) * (1 - tolerance))
 
 

@@ -22,6 +22,7 @@ from fitlib.tables.comparisons import POWER_SEED, MetricValues, declared_metrics
 from fitlib.tables.individuals import individuals
 from fitlib.tables.metric_series import METRICS, main_arms, series_of
 from fitlib.tables.schemas import CAUSE_CHURN, CAUSE_TESTS, CAUSES, Json, join_notes, table_of
+from fitlib.tables.verdict_families import repeated_metrics
 
 FACTOR = ("machine", "gpu")  # parts that name the hardware
 IMPLEMENTATION, ALGORITHM, BOTH, CONTROL = "implementation", "algorithm", "both", "control"
@@ -238,7 +239,7 @@ def _control_row(technique: Json, arm: Json, evidence: Sequence[Json]) -> Json:
 
 
 def _redundant(spreads: Sequence[Spread], plan: Json) -> dict[str, str]:
-    """Return the metrics that are proportional to an earlier one in all runs of all arms, each with that one."""
+    """Return the metrics that are proportional to another one in all runs of all arms, each with that one."""
     declared = declared_metrics(plan["analysis"])
     values: dict[str, dict[str, list]] = {attribute: {} for attribute in plan["groups"]}
     for spread in spreads:
@@ -246,7 +247,7 @@ def _redundant(spreads: Sequence[Spread], plan: Json) -> dict[str, str]:
             values[spread.attribute].setdefault(spread.metric, []).append(spread.values)
     stacked = [{metric: np.concatenate(parts) for metric, parts in of.items()} for of in values.values() if of]
     sizes = {len(x) for of in stacked for x in of.values()}
-    return sig.redundant_metrics(*stacked) if stacked and len(sizes) == 1 else {}
+    return repeated_metrics(stacked, plan["analysis"]) if stacked and len(sizes) == 1 else {}
 
 
 def _groups(spreads: Sequence[Spread]) -> list[list[Spread]]:

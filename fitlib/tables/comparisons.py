@@ -21,7 +21,7 @@ from fitlib.statistics.simultaneous import Comparison
 from fitlib.tables.fit_findings import CheckFit, Findings
 from fitlib.tables.metric_series import METRICS, Series, main_arms, series_of
 from fitlib.tables.schemas import COMPARISONS, Json, integer_column, join_notes, table_of
-from fitlib.tables.verdict_families import Families, simultaneous_interval
+from fitlib.tables.verdict_families import Families, repeated_metrics, simultaneous_interval
 
 # Simulated power and random permutations depend on these seeds and both n only, never on the order of the rows.
 POWER_SEED, PERMUTATION_SEED = 2006, 1997
@@ -233,6 +233,7 @@ def _intervals(pairs: Sequence[Pair], metric: str) -> list[Comparison]:
 def _comparison_row(pair: Pair, plan: Json, families: Families) -> Json:
     b, t = pair.samples
     row = _comparison_keys(pair, plan) | {"n_baseline": pair.b.runs.size, "n_technique": pair.t.runs.size}
+    row["primary"] = "yes" if families.is_primary(pair.metric) else ""
     if not (b.size and t.size):
         return row | _no_verdict(pair) | {"note": _why_not(pair)}
     row |= {"mean_baseline": float(st.means(b)), "mean_technique": float(st.means(t))}
@@ -352,7 +353,6 @@ def _effects(
     family = families.of(pair.metric)
     if min(b.size, t.size) >= verdict_names.RUNS and difference.estimable:
         row |= family.columns() | simultaneous_interval(difference, family.level)
-    row["primary"] = "yes" if families.is_primary(pair.metric) else ""
     row["verdict_unadjusted"] = pair.verdict(verdicts.verdict(b, t, effect, families.alpha, pair.paired))
     without = leave_one_out.leave_one_out(b, t, effect, family.level, pair.paired)
     row["verdict"] = pair.verdict(without.verdict)
@@ -391,7 +391,7 @@ def distinct_metrics(pairs: Sequence[Pair], plan: Json) -> tuple[list[str], dict
     """Return the declared metrics that repeat no other, and each redundant one with the metric that it repeats."""
     chosen = declared_metrics(plan["analysis"])
     values = [{metric: _stacked(pairs, metric, attribute) for metric in chosen} for attribute in plan["groups"]]
-    repeated = sig.redundant_metrics(*values)
+    repeated = repeated_metrics(values, plan["analysis"])
     return [metric for metric in chosen if metric not in repeated], repeated
 
 

@@ -22,7 +22,7 @@ from fitlib.tables.comparisons import Pair, declared_metrics, pairs_of
 from fitlib.tables.fit_findings import CheckFit
 from fitlib.tables.metric_series import METRICS, noise_name
 from fitlib.tables.schemas import BY_SEED, OVER_SEEDS, Json, integer_column, join_notes, table_of
-from fitlib.tables.verdict_families import Families, simultaneous_interval
+from fitlib.tables.verdict_families import Families, repeated_metrics, simultaneous_interval
 
 EVERYWHERE_IDENTICAL = st.NOT_ESTIMABLE + "bit-identical runs at every seed enter no test"
 CORRECTIONS = {"p_holm": sig.holm, "p_bh": sig.benjamini_hochberg, "p_by": sig.benjamini_yekutieli}
@@ -165,7 +165,7 @@ def _intervals(compared: Sequence[_Comparison], metric: str) -> list[Comparison]
 
 
 def _row(one: _Comparison, plan: Json, families: Families) -> Json:
-    row = _keys(one, plan) | _counts(one, plan)
+    row = _keys(one, plan) | _counts(one, plan) | {"primary": "yes" if families.is_primary(one.metric) else ""}
     b, t = one.samples
     if len(b) < 2:
         return row | {"verdict": _verdict(one, "not estimable"), "note": join_notes(_why_not(one), row["note"])}
@@ -196,7 +196,7 @@ def _verdict_columns(one: _Comparison, interval: st.Estimate, row: Json, familie
     if one.metric == "accuracy":
         return {"verdict": ""}
     family, effect = families.of(one.metric), row["smallest_effect"]
-    columns: Json = {"primary": "yes" if families.is_primary(one.metric) else ""}
+    columns: Json = {}
     if len(one.samples[0]) >= verdict_names.RUNS and interval.estimable:
         columns |= family.columns() | simultaneous_interval(interval, family.level)
     for name, level in (("verdict", family.level), ("verdict_unadjusted", families.alpha)):
@@ -308,7 +308,8 @@ def _redundant(compared: Sequence[_Comparison], analysis: Json) -> dict[str, str
     """Return each redundant metric with the declared one that it repeats in all runs at all seeds."""
     chosen = declared_metrics(analysis)
     attributes = dict.fromkeys(one.pairs[0].attribute for one in compared)
-    return sig.redundant_metrics(*({m: _stacked(compared, m, attribute) for m in chosen} for attribute in attributes))
+    values = [{m: _stacked(compared, m, attribute) for m in chosen} for attribute in attributes]
+    return repeated_metrics(values, analysis)
 
 
 def _stacked(compared: Sequence[_Comparison], metric: str, attribute: str) -> np.ndarray:

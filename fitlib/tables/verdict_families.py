@@ -10,9 +10,12 @@ before. An unadjusted verdict is shown beside each.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy import stats
 
+from fitlib.metrics.smallest_effects import smallest_effect
 from fitlib.statistics.estimates import Estimate
+from fitlib.statistics.significance import redundant_metrics
 from fitlib.statistics.simultaneous import Comparison, family_level
 from fitlib.tables.schemas import Json
 
@@ -60,6 +63,20 @@ class Families:
 
 def _family(comparisons: Sequence[Comparison], alpha: float) -> Family:
     return Family(family_level(comparisons, alpha), len(comparisons))
+
+
+def repeated_metrics(values: Sequence[Mapping[str, np.ndarray]], analysis: Json) -> dict[str, str]:
+    """Return each metric that repeats another in all runs, with its representative.
+
+    ``values``: for each protected attribute metric -> overall values. The declared primary metric represents its set,
+    otherwise the member that is largest in smallest effects, as each metric has its own.
+    """
+    units = {}
+    for metric in values[0] if values else ():
+        found = np.concatenate([of_attribute[metric] for of_attribute in values])
+        mean = float(np.mean(found[~np.isnan(found)])) if not np.isnan(found).all() else 0.0
+        units[metric] = smallest_effect(analysis["smallest_effect"], metric, mean) or 1.0
+    return redundant_metrics(*values, units=units, primary=analysis.get("primary"))
 
 
 def simultaneous_interval(difference: Estimate, level: float) -> Json:

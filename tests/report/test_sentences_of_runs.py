@@ -235,14 +235,27 @@ def test_accuracies_without_an_interval_are_counted_apart():
 # Redundant metrics, classes left out
 
 
+def test_a_primary_metric_without_a_value_is_named_in_the_refusal():
+    undefined = drawn(1, 0.2)
+    undefined[1] = np.nan
+    declared = plan(technique("Base", None), technique("Fair"), primary="DI")
+    data = metrics_of(Base=drawn(0), Fair=undefined)
+    table = compare(data, declared).assign(warnings="")
+    (text, *_) = say.verdict(table, runs_and_summary.summary(data, declared), declared)
+    assert text == (
+        "At seed 0, on this test set, no verdict on Fair against Base on DI: too few runs, or no class defined in all "
+        "of them."
+    )
+
+
 def test_a_metric_repeats_the_largest_of_its_set():
     values = {name: drawn(seed, runs=8) for seed, name in enumerate(("Base", "Fair"))}
     for of in values.values():
         of[5] = 4 * of[3]  # EOTP = 4 FPSF, and EOFP repeats FPSF
     text = say.redundant(compare(metrics_of(**values), PLAN))
     assert text == (
-        "Proportional in all runs compared, so counted once, as the largest of them: SPSF repeats DP, FPSF repeats "
-        "EOTP and EOFP repeats EOTP."
+        "Proportional in all runs compared, so counted once, as the primary metric or the largest in smallest effects: "
+        "SPSF repeats DP, FPSF repeats EOTP and EOFP repeats EOTP."
     )
 
 

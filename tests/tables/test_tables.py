@@ -574,3 +574,33 @@ def test_summary_of_27_techniques_and_211_classes_is_quick() -> None:
     row = table.iloc[3]
     x = big["value"].to_numpy()[3 * 16 : 4 * 16]
     assert row["mean"] == st.mean_interval(x[~np.isnan(x)]).value
+
+
+def test_the_primary_metric_stands_for_those_that_repeat_it() -> None:
+    data = metrics_of(Base=drawn(0, sd=0.001), Fair=drawn(1, 0.285, sd=0.001))  # SPSF is half of DP
+    pair = (technique("Base", None), technique("Fair"))
+    table = compare(data, plan(*pair, primary="SPSF"))
+    dp, spsf = (row_of(table, technique="Fair", metric=metric) for metric in ("DP", "SPSF"))
+    assert (spsf["redundant_with"], spsf["primary"], dp["redundant_with"]) == ("", "yes", "SPSF")
+    assert (dp["verdict"], spsf["verdict"]) == ("fairer", "equivalent")
+    assert row_of(compare(data, plan(*pair)), technique="Fair", metric="SPSF")["redundant_with"] == "DP"
+
+
+def test_the_metric_with_most_smallest_effects_stands_for_those_that_repeat_it() -> None:
+    data = metrics_of(Base=drawn(0, sd=0.001), Fair=drawn(1, 0.285, sd=0.001))
+    pair = (technique("Base", None), technique("Fair"))
+    table = compare(data, plan(*pair, smallest_effect={"DP": 0.02, "SPSF": 0.001}))
+    assert (
+        row_of(table, metric="DP")["redundant_with"] == "SPSF" and row_of(table, metric="SPSF")["verdict"] == "fairer"
+    )
+    shares = compare(data, plan(*pair, smallest_effect="10 %"))
+    assert row_of(shares, metric="SPSF")["redundant_with"] == "DP"  # as many smallest effects: the first
+
+
+def test_a_primary_metric_without_a_value_is_not_replaced_by_the_others() -> None:
+    undefined = drawn(1, 0.2)
+    undefined[1] = np.nan
+    declared = plan(technique("Base", None), technique("Fair"), technique("Noisy"), primary="DI")
+    table = compare(metrics_of(Base=drawn(0), Fair=undefined, Noisy=drawn(2, 0.2)), declared)
+    found = table[table["primary"] == "yes"].set_index("technique")[["metric", "verdict"]]
+    assert found.to_numpy().tolist() == [["DI", "not estimable"], ["DI", "fairer"]]
