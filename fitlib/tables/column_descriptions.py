@@ -171,7 +171,9 @@ _COMPARISONS = {
     "family_size": _integer("Number of tests corrected together."),
     "comparisons.family_size": _integer("Number of tests of the means corrected together."),
     "family_size_variance": _integer("Number of variance tests corrected together."),
-    "redundant_with": _text("Earlier metric that this one is proportional to in all runs; it counts as one test."),
+    "redundant_with": _text(
+        "Metric that this one is proportional to in all runs, and that stands for both; they count as one test."
+    ),
     "reversal": _number("Probability that one new run of each points the other way than the means."),
     "reversal_low": _number("Lower end of the interval of reversal."),
     "reversal_high": _number("Upper end of the interval of reversal."),

@@ -92,10 +92,15 @@ def caption_heat_map(plan: Mapping, comparisons: pd.DataFrame) -> str:
     )
     about = (
         "In each cell: difference of means, technique − baseline, in points (minus and blue: bias fell); verdict "
-        f"against {words.smallest_effect_text(plan)}, which holds together with all others; p of the exact rank test "
-        f"after Holm's correction over {words.family(comparisons)} tests (*: at most {alpha:g}; {attainable})."
+        f"against {words.smallest_effect_text(plan)}, which holds together with {_others(plan)}; p of the exact rank "
+        f"test after Holm's correction over {words.family(comparisons)} tests (*: at most {alpha:g}; {attainable})."
     )
     return caption(plan, run_counts(comparisons), about)
+
+
+def _others(plan: Mapping) -> str:
+    primary = plan["analysis"].get("primary")
+    return f"all others (on {primary}, the primary metric, with those on it)" if primary else "all others"
 
 
 def caption_effects(plan: Mapping, comparisons: pd.DataFrame) -> str:
@@ -116,10 +121,9 @@ def caption_differences(plan: Mapping, comparisons: pd.DataFrame) -> str:
     return caption(
         plan,
         run_counts(comparisons),
-        f"In points. Difference = technique − baseline with Welch's 95 % interval{paired}. Verdict: from the interval "
-        f"that holds together with those of all {_together(comparisons)} verdicts, against a smallest effect of "
-        f"{words.smallest_effect_text(plan)}; alone: the unadjusted verdict, from the 95 % interval, where it is "
-        "another. "
+        f"In points. Difference = technique − baseline with Welch's 95 % interval{paired}. {_together(comparisons)}"
+        f"Smallest effect: {words.smallest_effect_text(plan)}; alone: the unadjusted verdict, from the 95 % interval, "
+        "where it is another. "
         f"P(reversal): one new run of each, trained {trained}, points the other way "
         "(Newcombe's 95 % interval), where a direction is established (the 95 % interval of the difference excludes "
         f"0). d: Cohen's, with Bonett's 95 % interval. {PROPORTIONAL} No test is made here.",
@@ -157,8 +161,14 @@ def caption_spread(plan: Mapping, comparisons: pd.DataFrame) -> str:
 
 
 def _together(comparisons: pd.DataFrame) -> str:
-    sizes = sorted({int(n) for n in comparisons["verdicts_together"].dropna()})
-    return fmt.join_items(sizes) if sizes else "0"
+    """Return which verdicts hold together; "" without any."""
+    rows = comparisons.dropna(subset=["verdicts_together"])
+    parts = [
+        f"all {int(n)} {'on the primary metric' if primary else 'on distinct metrics'}"
+        for primary, of in rows.groupby(rows["primary"] == "yes")
+        for n in sorted(of["verdicts_together"].unique())
+    ]
+    return f"Verdict: from the interval that holds together with those of {fmt.join_items(parts)}. " if parts else ""
 
 
 # Tables for readers

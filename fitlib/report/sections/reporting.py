@@ -16,6 +16,7 @@ from fitlib.report import vocabulary as words
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.sections.costs import first_metric
 from fitlib.statistics.run_identity import SEEN_FROM_OUTSIDE, all_recorded, check_fit
+from fitlib.statistics.verdicts import RUNS, TOO_FEW
 from fitlib.tables.metric_series import main_arms
 
 SETTING = (
@@ -34,6 +35,10 @@ DIFFERENCE = (
     "{difference method}; over {classes}), {simultaneous interval} together with {others} ({family}); against a "
     "smallest effect of {smallest effect} ({declared}) the verdict is {verdict} at {seed}, on this test set "
     "(unadjusted: {verdict alone})."
+)
+NO_VERDICT = (
+    "The difference of means, technique − baseline, was {difference} points {difference interval} (95 % interval, "
+    "{difference method}; over {classes}); fewer than {fewest} runs of a technique are too few for a verdict."
 )
 TEST = (
     "Exact rank test of the distributions: p = {p}, {p holm} after Holm's correction over {family size} tests; "
@@ -96,7 +101,8 @@ def how_to_report(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: S
         texts.append(f"No test and no verdict: {_why(row)}.")
         return " ".join([*(_filled(text, values) for text in texts), SCOPE])
     values |= _difference(row, plan)
-    texts += [DIFFERENCE, *_tests(row, values), *_reversal(row, values)]
+    difference = NO_VERDICT if row["verdict"] == TOO_FEW else DIFFERENCE
+    texts += [difference, *_tests(row, values), *_reversal(row, values)]
     return " ".join([*(_filled(text, values) for text in texts), _over_seeds(frames, row)])
 
 
@@ -213,6 +219,7 @@ def _difference(row: Mapping, plan: Mapping) -> Values:
         "verdict alone": f"“{row['verdict_unadjusted']}”",
         "simultaneous interval": _interval(row, "simultaneous"),
         "others": _others(row),
+        "fewest": str(RUNS),
         "family": "the primary metric" if row["primary"] == "yes" else "all distinct metrics",
     }
 

@@ -132,3 +132,12 @@ def test_an_effect_that_was_changed_later_is_not_called_declared(usual: Experime
     assert "(declared before the first run)" in reporting.how_to_report(frames, usual.plan, usual.evidence)
     late = {**usual.plan, "deviations": ["the plan was changed: analysis.smallest_effect was 0.02, is 0.01"]}
     assert "(not declared beforehand)" in reporting.how_to_report(frames, late, usual.evidence)
+
+
+def test_too_few_runs_have_a_difference_and_no_verdict(usual: Experiment) -> None:
+    few = usual.comparisons.assign(
+        verdict="too few to judge", verdict_unadjusted="too few to judge", level=None, simultaneous_low=None
+    )
+    messages = reporting.how_to_report({"comparisons": few, "summary": usual.summary}, usual.plan, usual.evidence)
+    assert "fewer than 4 runs of a technique are too few for a verdict" in messages
+    assert "together with" not in messages and "“" not in messages
