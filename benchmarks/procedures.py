@@ -143,6 +143,14 @@ def welch_interval(b: Values, t: Values, confidence: float = 0.95) -> tuple[Valu
     return interval.low, interval.high
 
 
+def welch_error(b: Values, t: Values) -> tuple[Values, Values, Values]:
+    """Difference of means, its standard error, and Satterthwaite's degrees of freedom."""
+    parts = [x.var(axis=1, ddof=1) / x.shape[1] for x in (b, t)]
+    squared = parts[0] + parts[1]
+    df = squared**2 / sum(part**2 / (x.shape[1] - 1) for part, x in zip(parts, (b, t), strict=True))
+    return t.mean(axis=1) - b.mean(axis=1), np.sqrt(squared), df
+
+
 def mean_interval(x: Values) -> tuple[Values, Values]:
     return st.mean_intervals(x)[1:]
 
@@ -183,6 +191,9 @@ def check(b: Values, t: Values, replicates: int = 5) -> None:
     low, high = welch_interval(b, t)
     _equal(low, [st.welch(*pair).low for pair in pairs])
     _equal(high, [st.welch(*pair).high for pair in pairs])
+    of_fitlib = [st.welch(*pair) for pair in pairs]
+    for i, name in enumerate(("value", "error", "df")):
+        _equal(welch_error(b, t)[i], [getattr(one, name) for one in of_fitlib])
     dealt = permutation.splits(b.shape[1], t.shape[1], np.random.default_rng(0), 99)
     _equal(_studentised(b, t, dealt), [permutation.studentised(*pair, dealt=dealt).p for pair in pairs])
     study = [paper_protocol.compare(*pair) for pair in pairs]

@@ -4,8 +4,10 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import headline
 import numpy as np
 import procedures as do
+import verdict_questions as of_verdicts
 from procedures import NAMES, Share, covers, share
 from scipy import stats
 
@@ -17,6 +19,7 @@ from fitlib.statistics import sequential
 from fitlib.statistics import significance as sig
 from fitlib.statistics.bootstrap import draw_runs
 from fitlib.statistics.ranks import rank_techniques
+from fitlib.statistics.verdicts import VERDICTS
 from fitlib.storage.predictions import Predictions
 
 Rows = list[list]
@@ -25,20 +28,6 @@ SHARES = (0.65, 0.41)  # of FIT variation in the total SD over seeds
 
 
 # Two techniques
-
-
-def verdicts(rng: np.random.Generator, replicates: int) -> Rows:
-    """Verdicts of `statistics.verdict` at four true differences; δ = 1 SD."""
-    rows = []
-    for n in (8, RUNS, 64):
-        for true in (0.0, -1.0, -2.0):
-            b, t = do.sample("normal", rng, (replicates, n)), true + do.sample("normal", rng, (replicates, n))
-            (low, high), inner = do.welch_interval(b, t), do.welch_interval(b, t, 0.9)
-            fairer, less_fair = high < -1, low > 1
-            equivalent = (inner[0] >= -1) & (inner[1] <= 1) & ~fairer & ~less_fair
-            undecided = ~(fairer | less_fair | equivalent)
-            rows.append([n, f"{true:g} δ", *map(share, (fairer, equivalent, undecided, less_fair))])
-    return rows
 
 
 def power_of_spread(rng: np.random.Generator, replicates: int) -> Rows:
@@ -306,9 +295,9 @@ class Question:
 
 QUESTIONS = {
     "The verdict": Question(
-        verdicts,
-        ["n per arm", "true difference", "fairer", "equivalent", "undecided", "less fair"],
-        "Normal runs of equal SD, smallest effect δ = 1 SD.",
+        of_verdicts.verdicts,
+        ["n per arm", "true difference", *VERDICTS],
+        "Normal runs of equal SD, smallest effect δ = 1 SD; verdicts of one comparison, at α = .05.",
     ),
     "Means of k runs": Question(
         reversal_of_means,
@@ -383,5 +372,74 @@ QUESTIONS = {
         best,
         ["techniques", "n", "P(best), mean", "largest at least .9", "largest at least .95"],
         "Normal runs of equal mean and SD; 500 resamples; at most 2,000 replicates.",
+    ),
+    "False verdicts in the headline": Question(
+        headline.false_verdicts,
+        [
+            "techniques",
+            "design",
+            "effects of runs are",
+            "unadjusted, δ near 0",
+            "together, δ near 0",
+            "together, δ = 1 SD",
+            "together, δ = 3 SD",
+        ],
+        "How often any verdict of an experiment is fairer or less fair although no technique differs from the "
+        "baseline: from predictions of three classes in two groups over counts, exact ratios and Welch's errors to the "
+        "verdicts on five distinct metrics (DP, DI, EOFP, EOTP, BA), each alone at .05, and all together. SD: of the "
+        "metric between runs (over seeds: of a seed's difference). 4,999 rotations as in fitlib; the rows of one "
+        "design and shape share their experiments, of which they use the first 1, 3 or 9 techniques.",
+    ),
+    "Intervals that hold together": Question(
+        headline.coverage,
+        ["runs are", "SDs", "n", *(f"{k * len(headline.METRICS)} intervals" for k in headline.TECHNIQUES)],
+        "How often any of the simultaneous 95 % intervals of an experiment misses its true difference: 1, 3 or 9 "
+        "techniques and five metrics that correlate by .7 within a run, true differences between −3 and 3 SDs. SDs: "
+        "baseline's to techniques'. Nominal 5 %.",
+    ),
+    "Planned verdicts": Question(
+        of_verdicts.planned,
+        [
+            "runs",
+            "SDs",
+            "level",
+            "true difference",
+            "fairer, planned / found",
+            "equivalent, planned / found",
+            "neither, planned / found",
+            "largest deviation of the six",
+        ],
+        "What planning says (`fitlib.statistics.planning.verdict_chances`) and what comes: normal runs, SDs in "
+        "smallest effects δ, baseline's to technique's. Neither: open, or the size is open.",
+    ),
+    "A metric of two values": Question(
+        of_verdicts.two_values,
+        ["n per arm", "constant arms believed", "constant arms left out", "fitlib"],
+        "How often a verdict on two equal distributions is fairer or less fair where a run's value is one of two "
+        "numbers, δ near 0: the worst of five probabilities of the first number, .5 to .9. Unadjusted Welch intervals, "
+        "with two unequal constant arms taken for a difference without error, and without them.",
+    ),
+    "Power of the rank test": Question(
+        of_verdicts.rank_power,
+        ["n per arm", "α", "difference in SDs", "noncentral t", "Welch t", "exact U", "exact U, as fitlib gives it"],
+        "Normal runs of equal SD, at the difference for which the noncentral t promises 80 %. Last: "
+        "`fitlib.statistics.power.power_rank`, from 4,000 replicates.",
+    ),
+    "Exact ties": Question(
+        of_verdicts.ties,
+        ["metric", "mean of rounded values", "exact ratios"],
+        "How often two runs of exactly equal value get different numbers: random counts of 2 to 5 groups and 2 to 10 "
+        "classes, and the same with groups and classes in another order.",
+    ),
+    "Few runs against many": Question(
+        of_verdicts.few_against_many,
+        ["runs", "runs are", "equal SDs", "SD of the few 3 times as large", "SD of the many 3 times as large"],
+        "Coverage of Welch's interval of the difference, nominal 95 %.",
+    ),
+    "Welch's interval at small levels": Question(
+        of_verdicts.small_levels,
+        ["runs are", "SDs", "n per arm", *(f"level {level:.2g}" for level in of_verdicts.LEVELS)],
+        "How often the interval misses the true difference, in multiples of the level (± standard error), which is "
+        "that of 1, 5 and 45 intervals after Bonferroni; 20 times the replicates. SDs: baseline's to technique's.",
     ),
 }

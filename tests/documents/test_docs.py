@@ -144,6 +144,9 @@ def test_the_claims_hold_in_the_tables() -> None:
             assert min(float(row[f"n = {n}"].split()[0]) for n in (8, 16, 64)) >= 93
 
 
+HEADLINE, TOGETHER = "False verdicts in the headline", "Intervals that hold together"
+SMALL, ONE_SKEWED = "Welch's interval at small levels", "techniques exponential, baseline normal"
+DESIGN = ("16 runs", "normal")
 QUOTED = [
     ("One seed, asked about seeds", "exact U", ["0.65"], '"different" in {} % of cases if runs make .65'),
     ("One seed, asked about seeds", "exact U", ["0.41"], "and in {} % if they make .41"),
@@ -184,6 +187,33 @@ QUOTED = [
     ),
     ("P(best) of equal techniques", "largest at least .9", ["2", "16"], "in {} % of experiments with 16 runs each"),
     ("P(best) of equal techniques", "largest at least .9", ["2", "3"], "and in {} % with 3"),
+    ("The verdict", "fairer", ["16", "-1 δ"], "at level .05 in {} % with 16 runs"),
+    ("The verdict", "fairer", ["64", "-1 δ"], "and in {} % with 64"),
+    ("Exact ties", "mean of rounded values", ["DP"], "give different numbers for {} % of such pairs"),
+    ("A metric of two values", "constant arms believed", ["2"], "in {} % of experiments with 2 runs of each"),
+    ("Few runs against many", "equal SDs", ["2 against 16", "normal"], "2 runs against 16 cover {} % for normal runs"),
+    ("Few runs against many", "equal SDs", ["2 against 16", "exponential"], "and {} % for exponential ones"),
+    (
+        "Coverage, SDs 3:1",
+        "n = 16",
+        ["Welch, difference of means", "exponential"],
+        "Welch's interval covers {} % where the technique's exponential runs",
+    ),
+    ("Power of the rank test", "noncentral t", ["4", "0.05"], "gives {} %, U rejects in"),
+    ("Power of the rank test", "exact U", ["4", "0.05"], "U rejects in {} % of experiments with 4 runs of each"),
+    ("Power of the rank test", "exact U", ["8", "0.01"], "and in {} % with 8 at α = .01"),
+    (HEADLINE, "unadjusted, δ near 0", ["1", *DESIGN], "in {} % of experiments with one technique"),
+    (HEADLINE, "unadjusted, δ near 0", ["3", *DESIGN], "in {} % with 3 and"),
+    (HEADLINE, "unadjusted, δ near 0", ["9", *DESIGN], "and in {} % with 9 (five distinct metrics"),
+    (HEADLINE, "together, δ near 0", ["9", *DESIGN], "with it, 9 techniques come to {} %"),
+    (TOGETHER, "45 intervals", ["both normal", "1:3", "16"], "in {} % of experiments if runs are normal"),
+    (TOGETHER, "45 intervals", ["both normal", "1:3", "5"], "({} % with 5 runs)"),
+    (TOGETHER, "45 intervals", ["both exponential", "1:1", "16"], "for exponential runs of equal SD in {} %"),
+    (TOGETHER, "45 intervals", ["both exponential", "1:3", "16"], "some interval misses in {} %"),
+    (TOGETHER, "45 intervals", [ONE_SKEWED, "1:3", "16"], "against a normal baseline in {} %"),
+    (TOGETHER, "5 intervals", ["both exponential", "1:3", "16"], "of one such technique in {} %"),
+    (SMALL, "level 0.05", ["exponential", "1:3", "16"], "it misses {} times as often as level .05 says"),
+    (SMALL, "level 0.0011", ["exponential", "1:3", "16"], "and {} times as often as .05/45 does"),
 ]
 
 
@@ -191,6 +221,24 @@ QUOTED = [
 def test_every_figure_quoted_from_a_table_is_the_tables(title: str, column: str, keys: list[str], phrase: str) -> None:
     value = percent(title, column, *keys)
     assert any(phrase.format(shown) in FLOWING for shown in {f"{value:.0f}", f"{value:.1f}"}), (phrase, value)
+
+
+def test_headlines_are_wrong_in_no_more_than_five_percent() -> None:
+    rows = cells(HEADLINE)
+    together = [row[name] for row in rows for name in row if name.startswith("together")]
+    assert len(rows) == 24 and len(together) == 72
+    for share, error in (map(float, cell.split(" ± ")) for cell in together):
+        assert share <= 5 + 3 * max(error, 0.2)
+
+
+def test_verdicts_come_as_often_as_planned() -> None:
+    deviations = [float(row["largest deviation of the six"]) for row in cells("Planned verdicts")]
+    assert len(deviations) == 20 and max(deviations) <= 3
+    assert f"as often as planned, within {max(deviations):.1f} points" in FLOWING
+
+
+def test_exact_ties_are_equal_numbers() -> None:
+    assert {row["exact ratios"] for row in cells("Exact ties")} == {"0.0 ± 0.0"}
 
 
 def test_differences_after_stopping_are_the_tables() -> None:
