@@ -27,7 +27,8 @@ from fitlib.report.sentences import verdict
 from fitlib.statistics import simultaneous
 from fitlib.statistics.estimates import means, sds
 from fitlib.statistics.simultaneous import ROTATIONS, family_level
-from fitlib.statistics.verdicts import FAIRER, LESS_FAIR, VERDICTS, judge
+from fitlib.statistics.verdict_names import FAIRER, LESS_FAIR, VERDICTS
+from fitlib.statistics.verdicts import judge
 from fitlib.storage.predictions import Predictions
 from fitlib.tables.comparisons import compare
 from fitlib.tables.over_seeds import over_seeds_table

@@ -19,7 +19,7 @@ from fitlib.statistics import sequential
 from fitlib.statistics import significance as sig
 from fitlib.statistics.bootstrap import draw_runs
 from fitlib.statistics.ranks import rank_techniques
-from fitlib.statistics.verdicts import VERDICTS
+from fitlib.statistics.verdict_names import VERDICTS
 from fitlib.storage.predictions import Predictions
 
 Rows = list[list]

@@ -11,7 +11,8 @@ from fitlib.metrics.bias_metrics import RATIOS, overall, overall_ratio
 from fitlib.metrics.counts import one_vs_rest
 from fitlib.metrics.exact import Ratio
 from fitlib.statistics import planning, power
-from fitlib.statistics.verdicts import EQUIVALENT, FAIRER, LESS_FAIR, RUNS, VERDICTS, judge, verdict
+from fitlib.statistics.verdict_names import EQUIVALENT, FAIRER, LESS_FAIR, RUNS, VERDICTS
+from fitlib.statistics.verdicts import judge, verdict
 
 Rows = list[list]
 Values = np.ndarray

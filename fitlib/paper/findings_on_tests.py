@@ -246,7 +246,10 @@ def effects(review: Review) -> Finding:
         f"Label and verdict say the same in {agree} of {len(table)} cases, the opposite in {len(against)}.",
         _power(review),
     )
-    method = f"Verdicts: 95 % Welch interval against ±{delta}, strict reading as far as it can be recomputed, by task."
+    method = (
+        f"Verdicts: each alone, 95 % Welch interval against ±{delta}, unadjusted; strict reading as far as it can be "
+        "recomputed, by task."
+    )
     return Finding("Effects", "Significant is not large", sentences, pd.DataFrame(rows), method)
 
 

@@ -253,10 +253,20 @@ def together(rows: pd.DataFrame, plan: Mapping) -> str:
     if is_missing(number) or number < 2:
         return ""
     metric = f" on {rows['metric'].iloc[0]}, the primary metric," if (rows["primary"] == "yes").all() else ""
+    few = " With so few runs against so many it may be twice that." if _few_against_many(rows) else ""
     return (
         f"These {int(number)} verdicts{metric} hold together: if nothing differs, the chance that any of them is "
-        f"fairer or less fair is at most {100 * alpha:g} %."
+        f"fairer or less fair is at most {100 * alpha:g} %.{few}"
     )
+
+
+def _few_against_many(rows: pd.DataFrame) -> bool:
+    """Return whether fewer than 8 runs meet at least twice as many, where intervals miss too often (simulated)."""
+    if "n_seeds" in rows:
+        return False
+    sizes = rows.loc[rows["design"] != "paired by run", ["n_technique", "n_baseline"]]
+    low, high = sizes.min(axis=1), sizes.max(axis=1)
+    return bool(((low < 8) & (high >= 2 * low)).any())
 
 
 def verdict_warnings(comparisons: pd.DataFrame) -> list[str]:
@@ -287,14 +297,25 @@ def _one(row: Mapping, rows: pd.DataFrame, nouns: tuple[str, str]) -> str:
     The most frequent verdict leads. On a single metric the difference stands with its interval.
     """
     mine = rows[(rows["technique"] == row["technique"]) & (rows["arm"] == row["arm"])]
-    found = sorted(((name, int(row[name])) for name in VERDICTS if row[name]), key=lambda pair: -pair[1])
-    judged_first = sorted(found, key=lambda pair: pair[0] not in JUDGED)
-    (first, n), rest = judged_first[0], judged_first[1:]
+    (first, n), *rest = most_frequent_first({name: int(row[name]) for name in VERDICTS})
     lead = f"{row['technique']} {LEADS[first].format(row['baseline'])}"
     if len(mine) == 1:
         return f"{lead} on {mine.iloc[0]['metric']}{difference_and_interval(mine.iloc[0])}"
     total = count(sum(k for _, k in found), *nouns)
     return ", ".join([f"{lead} on {n} of {total}", *(f"{FURTHER.get(name, name)} on {k}" for name, k in rest)])
+
+
+def most_frequent_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return the verdicts that came up, the most frequent first, of equally frequent ones the least favourable.
+
+    Verdicts come before what is none, such as "not estimable".
+    """
+    caution = [LESS_FAIR, HIGHER, OPEN, EQUIVALENT, LOWER, FAIRER]
+    found = [(name, n) for name, n in counts.items() if n]
+    return sorted(
+        found,
+        key=lambda pair: (pair[0] not in JUDGED, -pair[1], caution.index(pair[0]) if pair[0] in caution else 0),
+    )
 
 
 def difference_and_interval(row: Mapping) -> str:

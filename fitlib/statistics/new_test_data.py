@@ -21,6 +21,7 @@ from scipy import stats
 
 from fitlib.statistics.estimates import NOT_ESTIMABLE, Estimate
 
+TAILS = (0.025, 0.0005)  # of a single interval, and of one that holds together with many
 METHOD = "t, runs and test units"
 
 
@@ -44,7 +45,8 @@ def for_new_test_data(here: Estimate, first: ArrayLike, second: ArrayLike, units
     ``here``: mean or difference with its ``error`` and ``df`` from the runs. ``first``, ``second`` (resamples,): the
     same quantity on resampled units, from the first and from the second half of the runs, NaN where undefined. The
     interval is value ± t(df) error with error² = error_runs² + error_units² and Satterthwaite's
-    df = error⁴ / (error_runs⁴/df_runs + error_units⁴/(units - 1)).
+    df = error⁴ / (error_runs⁴/df_runs + error_units⁴/(units - 1)). Where few runs and few units together have so many
+    degrees of freedom that this interval would be narrower than that on this test set, df_runs takes its place.
 
     >>> here = Estimate(0.05, 0.01, 0.09, 16, "Welch t", error=0.019, df=14)
     >>> shared, rng = np.random.default_rng(0).normal(0, 0.02, 1000), np.random.default_rng(1)
@@ -62,6 +64,8 @@ def for_new_test_data(here: Estimate, first: ArrayLike, second: ArrayLike, units
     units_error = math.sqrt(unit_variance(first[defined], second[defined], units))
     error = math.hypot(here.error, units_error)
     df = 1 / ((here.error / error) ** 4 / here.df + (units_error / error) ** 4 / (units - 1))
+    if any(stats.t.isf(tail, df) * error < stats.t.isf(tail, here.df) * here.error for tail in TAILS):
+        df = here.df
     half = float(stats.t.isf((1 - here.confidence) / 2, df)) * error
     low, high = here.value - half, here.value + half
     estimate = replace(here, low=low, high=high, method=METHOD, error=error, df=df, note="")

@@ -136,6 +136,7 @@ def chosen(table: pd.DataFrame, plan: Json) -> list[Planned]:
     tested = table.dropna(subset=["family_size", "p" if "p" in table else "p_mean"])
     if primary:
         rows = tested[tested["metric"] == primary]
+        rows = rows.assign(family_size=len(rows))  # of the verdicts that decide, where a pilot is too small for a level
         found = [planned_comparison(row, "primary") for row in rows.to_dict("records")]
         return [one for one in found if one.plannable]
     distinct = tested[tested["redundant_with"] == ""]

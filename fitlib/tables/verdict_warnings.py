@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from fitlib.metrics.smallest_effects import smallest_effect
+from fitlib.metrics.smallest_effects import DEFAULT
 from fitlib.statistics.run_identity import check_control
 from fitlib.tables.metric_series import main_arms, noise_name
 from fitlib.tables.schemas import Json, join_notes
@@ -39,7 +39,7 @@ def add_warnings_over_seeds(
     rows = over_seeds[over_seeds["metric"] == "accuracy"]
     lost: dict[Place, str] = {}
     for row in rows.itertuples():
-        text = _loss(row.difference, row.low, row.high, row.mean_baseline, plan)
+        text = _loss(row.difference, row.low, row.high, plan)
         lost |= {(row.technique, arm): text for arm in arms.get(row.noise, []) if text}
     over_seeds["warnings"] = [
         ""
@@ -115,9 +115,14 @@ def _lost_accuracy(comparisons: pd.DataFrame, plan: Json) -> dict[Place, str]:
     return {place: text for place, text in texts.items() if text}
 
 
-def _loss(difference: float, low: float, high: float, mean_baseline: float, plan: Json) -> str:
-    """Return the loss of accuracy in points where the mean fell by more than the smallest effect, "" otherwise."""
-    effect = smallest_effect(plan["analysis"]["smallest_effect"], "accuracy", mean_baseline)
+def _loss(difference: float, low: float, high: float, plan: Json) -> str:
+    """Return the loss of accuracy in points where the mean fell by more than the smallest effect, "" otherwise.
+
+    The smallest effect of accuracy is the declared number, or one point where none is declared for all metrics.
+    """
+    declared = plan["analysis"]["smallest_effect"]
+    # Effects by metric and shares of the baseline's mean are declared for bias metrics, and say nothing of accuracy.
+    effect = float(declared) if isinstance(declared, int | float) else DEFAULT
     if not difference < -effect:
         return ""
     interval = "" if pd.isna(low) else f" [{100 * -high:.1f}, {100 * -low:.1f}]"

@@ -46,7 +46,8 @@ def test_hardly_any_label() -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "effect", "warned"), [(0.05, 0.01, True), (0.005, 0.01, False), (0.05, "10 %", False)]
+    ("loss", "effect", "warned"),
+    [(0.05, 0.01, True), (0.005, 0.01, False), (0.05, "10 %", True), (0.005, {"DP": 0.001}, False)],
 )
 def test_a_loss_of_accuracy_beyond_the_smallest_effect(loss: float, effect: object, warned: bool) -> None:
     rng = np.random.default_rng(0)

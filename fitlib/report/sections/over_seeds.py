@@ -85,7 +85,7 @@ def _scoped(scope: str, rows: pd.DataFrame, frame: pd.DataFrame) -> str:
 def _outcome(rows: pd.DataFrame, frame: pd.DataFrame) -> str:
     """Return "S-DI2 is fairer than S-Base on 4 of 5 distinct metrics, open on 1"."""
     counts = {name: int((rows["verdict"] == name).sum()) for name in words.JUDGED}
-    found = sorted(((name, n) for name, n in counts.items() if n), key=lambda pair: -pair[1])
+    found = core.most_frequent_first(counts)
     row = rows.iloc[0]
     who = f"{row['technique']}{_noise_suffix(frame, row)}"
     if not found:

@@ -16,7 +16,7 @@ from fitlib.report import vocabulary as words
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.sections.costs import first_metric
 from fitlib.statistics.run_identity import SEEN_FROM_OUTSIDE, all_recorded, check_fit
-from fitlib.statistics.verdicts import RUNS, TOO_FEW
+from fitlib.statistics.verdict_names import RUNS, TOO_FEW
 from fitlib.tables.metric_series import main_arms
 
 SETTING = (
