@@ -301,7 +301,7 @@ def _one(row: Mapping, rows: pd.DataFrame, nouns: tuple[str, str]) -> str:
     lead = f"{row['technique']} {LEADS[first].format(row['baseline'])}"
     if len(mine) == 1:
         return f"{lead} on {mine.iloc[0]['metric']}{difference_and_interval(mine.iloc[0])}"
-    total = count(sum(k for _, k in found), *nouns)
+    total = count(n + sum(k for _, k in rest), *nouns)
     return ", ".join([f"{lead} on {n} of {total}", *(f"{FURTHER.get(name, name)} on {k}" for name, k in rest)])
 
 

@@ -107,9 +107,7 @@ def failed_controls(plan: Json, evidence: Sequence[Json]) -> dict[str, str]:
 def _lost_accuracy(comparisons: pd.DataFrame, plan: Json) -> dict[Place, str]:
     rows = comparisons[comparisons["metric"] == "accuracy"]
     texts = {
-        (row.technique, row.arm): _loss(
-            row.difference, row.difference_low, row.difference_high, row.mean_baseline, plan
-        )
+        (row.technique, row.arm): _loss(row.difference, row.difference_low, row.difference_high, plan)
         for row in rows.itertuples()
     }
     return {place: text for place, text in texts.items() if text}

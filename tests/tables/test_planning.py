@@ -174,3 +174,10 @@ def test_chances_now_are_none_where_nothing_can_be_planned(metrics: pd.DataFrame
     assert set(planning.chances_now(row, 2, n=3).values()) == {0.0}
     without = row.drop("level")
     assert planning.planned_comparison(without).level == 0.05 / row["family_size"] <= row["level"]
+
+
+def test_a_pilot_too_small_for_a_level_divides_alpha_by_the_verdicts_on_the_primary_metric() -> None:
+    small = metrics_of(Base=drawn(0, runs=3), Fair=drawn(1, runs=3), Noisy=drawn(2, runs=3))
+    declared = plan(primary="DI")
+    found = planning.chosen(compare(small, declared), declared)
+    assert len(found) == 2 and {one.level for one in found} == {0.05 / 2}

@@ -56,8 +56,9 @@ def single(*verdicts):
 def test_eight_seeds_of_two_runs_may_say_fairer_over_seeds():
     messages = over_seeds.verdict_sentence(over(over_row(), over_row("DI", verdict="open")), plan_of())
     assert messages == (
-        "Over 8 seeds, on this test set: T0 is fairer than S-Base on 1 of 2 distinct metrics, open on 1. These 2 "
-        "verdicts hold together: if nothing differs, the chance that any of them is fairer or less fair is at most 5 %."
+        "Over 8 seeds, on this test set: T0 cannot be told from S-Base on 1 of 2 distinct metrics, fairer on 1. These "
+        "2 verdicts hold together: if nothing differs, the chance that any of them is fairer or less fair is at most "
+        "5 %."
     )
 
 
