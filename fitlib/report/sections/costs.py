@@ -78,7 +78,7 @@ def cost_sentences(costs: pd.DataFrame) -> list[str]:
         pairs = words.combinations(len(judged), costs, "technique", "distinct metric")
         texts.append(f"The verdict is fairer ({_scope(costs)}) on {len(fell)} of {pairs}{_with(fell)}.")
     if len(judged) < len(costs):
-        more = fmt.count(len(costs) - len(judged), "more pair" if texts else "pair")
+        more = fmt.count(len(costs) - len(judged), "more combination" if texts else "combination")
         texts.append(f"No answer on {more}: not FIT, too few runs, or not estimable.")
     known = costs[costs["decrease_study"] != ""]
     study = known[known["decrease_study"] == "yes"][[f"{name}_study" for name in COSTS]].set_axis(list(COSTS), axis=1)

@@ -198,7 +198,7 @@ def _reversal_row(group: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
     first = group[group["k"] == 1]
     texts = {
         "Comparison": f"{row['technique']} v {row['baseline']}{words.arm_and_attribute_suffix(frame, row)}",
-        "Direction established": f"{len(first.dropna(subset=['value']))} of {fmt.count(len(first), 'metric')}",
+        "Direction established (unadjusted)": f"{len(first.dropna(subset=['value']))} of {fmt.count(len(first), 'metric')}",
     }
     if known.empty:
         return texts

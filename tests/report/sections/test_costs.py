@@ -53,7 +53,7 @@ def test_counts_are_those_of_the_table(usual: tuple) -> None:
     assert "lower accuracy on 2 (unknown on 1), a larger spread of bias on 0" in first and "any of these on 2" in first
     messages = section.cost_sentences(costs.assign(decrease=["yes"] * 3 + [""] * (len(costs) - 3)))
     assert "on 3 of 3 pairs" in messages[0]
-    assert messages[1] == f"No answer on {len(costs) - 3} more pairs: not FIT, too few runs, or not estimable."
+    assert messages[1] == f"No answer on {len(costs) - 3} more combinations: not FIT, too few runs, or not estimable."
 
 
 def test_what_was_not_shown_stands_beside_its_power(usual: tuple) -> None:
@@ -125,7 +125,7 @@ def test_the_section_shows_two_tables_and_one_figure(
 def test_without_a_verdict_no_count_is_told(usual: tuple) -> None:
     costs = usual[1]["costs"]
     first = section.cost_sentences(costs.assign(decrease=""))[0]
-    assert first == f"No answer on {len(costs)} pairs: not FIT, too few runs, or not estimable."
+    assert first == f"No answer on {len(costs)} combinations: not FIT, too few runs, or not estimable."
     assert "at the seed used, on this test set" in section.cost_sentences(costs.assign(seed=None))[0]
 
 
@@ -145,7 +145,7 @@ def test_too_few_runs_give_no_answer(usual: tuple) -> None:
     found, frames = usual
     comparisons = frames["comparisons"].assign(verdict="too few to judge")
     costs = cost_tables.costs(comparisons, found.metrics, found.plan, found.evidence)
-    assert section.cost_sentences(costs)[0].startswith(f"No answer on {len(costs)} pairs: not FIT, too few runs, or")
+    assert section.cost_sentences(costs)[0].startswith(f"No answer on {len(costs)} combinations: not FIT, too few runs, or")
     one = section.cost_sentences(costs.assign(decrease=["yes", "", *["no"] * (len(costs) - 2)]))
     assert one[1].startswith("No answer on 1 more pair: ")
 
