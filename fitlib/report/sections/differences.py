@@ -126,7 +126,7 @@ def caption_differences(plan: Mapping, comparisons: pd.DataFrame) -> str:
         "where it is another. "
         f"P(reversal): one new run of each, trained {trained}, points the other way "
         "(Newcombe's 95 % interval), where a direction is established (the 95 % interval of the difference excludes "
-        f"0). d: Cohen's, with Bonett's 95 % interval. {PROPORTIONAL} No test is made here.",
+        f"0). Cohen's d is in the file. {PROPORTIONAL} No test is made here.",
     )
 
 
@@ -190,7 +190,6 @@ def _effect_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
         "Holding together": fmt.span(row["simultaneous_low"], row["simultaneous_high"]) if row["verdict"] else "–",
         "Verdict": verdict_cell(row),
         "P(reversal)": estimate_cell(row, "reversal", fmt.probability, 2),
-        "d": estimate_cell(row, "d", lambda d: fmt.decimals(d, 1), 1),
     }
 
 
