@@ -196,9 +196,10 @@ def reversal_view(reversal: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
 def _reversal_row(group: pd.DataFrame, frame: pd.DataFrame) -> dict[str, str]:
     row, known = group.iloc[0], group.dropna(subset=["value"])
     first = group[group["k"] == 1]
+    directions = len(first.dropna(subset=["value"]))
     texts = {
         "Comparison": f"{row['technique']} v {row['baseline']}{words.arm_and_attribute_suffix(frame, row)}",
-        "Direction established (unadjusted)": f"{len(first.dropna(subset=['value']))} of {fmt.count(len(first), 'metric')}",
+        "Direction established (unadjusted)": f"{directions} of {fmt.count(len(first), 'metric')}",
     }
     if known.empty:
         return texts
