@@ -145,7 +145,9 @@ def test_too_few_runs_give_no_answer(usual: tuple) -> None:
     found, frames = usual
     comparisons = frames["comparisons"].assign(verdict="too few to judge")
     costs = cost_tables.costs(comparisons, found.metrics, found.plan, found.evidence)
-    assert section.cost_sentences(costs)[0].startswith(f"No answer on {len(costs)} combinations: not FIT, too few runs, or")
+    assert section.cost_sentences(costs)[0].startswith(
+        f"No answer on {len(costs)} combinations: not FIT, too few runs, or"
+    )
     one = section.cost_sentences(costs.assign(decrease=["yes", "", *["no"] * (len(costs) - 2)]))
     assert one[1].startswith("No answer on 1 more combination: ")
 
