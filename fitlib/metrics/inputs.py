@@ -1,0 +1,304 @@
+"""Labels of any kind in arrays, lists, pandas objects or tensors: checked, and counted by run, group and class.
+
+Every problem is an `InputError` of one line that names the function, the argument and the remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitlib.errors import InputError
+from fitlib.metrics.counts import Cells, Counts, cells_of, confusion, label_counts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_COUNTS = 2**27  # entries of a count array: 1 GiB
+CLASSES_OF = {"integer": np.int64, "boolean": np.bool_, "floating": np.float64, "string": object}
+GIVE_ARRAYS = "give a list, NumPy array, pandas Series or CPU tensor"
+
+
+@dataclass(frozen=True)
+class CountedArrays:
+    """Counts of predictions with the labels of their axes.
+
+    counts: `confusion`, or `label_counts` if multilabel; `has_runs`: whether y_pred had an axis of runs.
+    """
+
+    counts: Counts
+    multilabel: bool
+    has_runs: bool
+    classes: pd.Index
+    groups: pd.Index
+
+    @property
+    def cells(self) -> Cells:
+        """The cells of each class, or label, against the rest: (runs, groups, classes)."""
+        return cells_of(self.counts, self.multilabel)
+
+
+def count_arrays(
+    function: str,
+    y_true: Any,
+    y_pred: Any,
+    sensitive_features: Any,
+    classes: Sequence | None = None,
+    fewest_classes: int = 2,
+) -> CountedArrays:
+    """Count y_pred (rows,) or (runs, rows), multi-label (rows, labels) or (runs, rows, labels), against y_true.
+
+    y_true (rows,) or (rows, labels); sensitive_features (rows,), or several columns, which are crossed, or None: all
+    rows are one group. classes: all classes, in this order (multi-label: names of the labels); default: those that
+    occur, sorted, and both where all are 0/1. `function` is named in errors.
+
+    >>> counted = count_arrays("f", ["no", "yes", "yes"], ["no", "yes", "no"], ["m", "m", "f"])
+    >>> counted.counts.tolist(), counted.classes.tolist(), counted.groups.tolist()
+    ([[[[0, 0], [1, 0]], [[1, 0], [0, 1]]]], ['no', 'yes'], ['f', 'm'])
+    """
+    truth, prediction = _class_array(function, "y_true", y_true), _class_array(function, "y_pred", y_pred)
+    _check_shapes(function, truth, prediction)
+    group, groups = _groups(function, sensitive_features, len(truth))
+    runs = prediction if prediction.ndim > truth.ndim else prediction[None]
+    if truth.ndim == 2:
+        names = _label_names(function, (y_true, y_pred), truth.shape[1], classes)
+        truth, runs = _zero_one(function, "y_true", truth), _zero_one(function, "y_pred", runs)
+        counts = label_counts(truth, runs, group, len(groups))
+    else:
+        names = _classes(function, truth, runs, classes, fewest_classes)
+        _check_size(function, len(runs), len(groups), len(names))
+        coded = (_codes(truth, names), _codes(runs, names))
+        counts = confusion(*coded, group, len(names), len(groups))
+    return CountedArrays(counts, truth.ndim == 2, prediction.ndim > truth.ndim, names, groups)
+
+
+# Arrays of labels
+
+
+def _as_array(function: str, name: str, values: Any) -> NDArray:
+    """Return values as an array with at least one entry and no missing value."""
+    try:
+        array = np.asarray(values)
+        # NumPy turns ["a", nan] into two texts, which would hide the missing value.
+        if array.dtype.kind in "US" and not hasattr(values, "dtype"):
+            array = np.asarray(values, dtype=object)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(function, name, type(values).__name__, f"not an array ({error})", GIVE_ARRAYS) from None
+    if array.ndim == 0:
+        raise InputError(function, name, values, "not an array", GIVE_ARRAYS)
+    if array.size == 0:
+        raise InputError(function, name, array.shape, "empty", "give at least one row and one run")
+    _check_missing(function, name, _missing(array) | np.ma.getmaskarray(values))
+    return array
+
+
+def _missing(array: NDArray) -> NDArray[np.bool_]:
+    if array.dtype.kind == "O":
+        import pandas as pd
+
+        return pd.isna(array)
+    if array.dtype.kind in "mM":
+        return np.isnat(array)
+    return np.isnan(array) if array.dtype.kind in "fc" else np.zeros(array.shape, dtype=bool)
+
+
+def _check_missing(function: str, name: str, missing: NDArray[np.bool_]) -> None:
+    if missing.any():
+        first = tuple(np.argwhere(missing)[0].tolist())
+        at = first[0] if len(first) == 1 else first
+        problem = f"{missing.sum()} of {missing.size} values are missing, the first at {at}"
+        raise InputError(function, name, None, problem, "leave these rows out of all arguments")
+
+
+def _class_array(function: str, name: str, values: Any) -> NDArray:
+    """Return classes as integers, booleans or text (dtype object); floats must be whole numbers."""
+    array = _as_array(function, name, values)
+    if array.dtype.kind in "OUS":
+        array = _typed(function, name, array)
+    if array.dtype.kind == "f":
+        return _whole(function, name, array)
+    if array.dtype.kind not in "biuO":
+        raise InputError(function, name, array.dtype.name, "no type of classes", "give integers, booleans or strings")
+    return array
+
+
+def _typed(function: str, name: str, array: NDArray) -> NDArray:
+    """Return an array of objects in the type that all of them have."""
+    from pandas.api.types import infer_dtype
+
+    kind = infer_dtype(array.ravel(), skipna=False)
+    if kind not in CLASSES_OF:
+        remedy = "give integers, booleans or strings only"
+        raise InputError(function, name, array.flat[0], f"not all classes are of one type ({kind})", remedy)
+    return array.astype(CLASSES_OF[kind])
+
+
+def _whole(function: str, name: str, array: NDArray) -> NDArray:
+    """Return classes given as floats, such as 0.0 and 1.0, as integers."""
+    broken = ~np.isfinite(array) | (np.rint(array) != array)
+    if broken.any():
+        remedy = f"give classes; of scores, for example {name} >= 0.5"
+        raise InputError(function, name, array[broken][0].item(), "a fraction, not a class", remedy)
+    return array.astype(np.int64)
+
+
+# Shapes
+
+
+def _check_shapes(function: str, truth: NDArray, prediction: NDArray) -> None:
+    """Raise InputError unless y_pred has the shape of y_true, with or without an axis of runs in front."""
+    if truth.ndim > 2 or (truth.ndim == 2 and truth.shape[1] == 1):
+        remedy = "give (rows,), or (rows, labels) of 0/1 for two labels or more; one y_true serves all runs"
+        raise InputError(function, "y_true", truth.shape, "no shape of true classes", remedy)
+    axes = "rows, labels" if truth.ndim == 2 else "rows"
+    if prediction.ndim not in (truth.ndim, truth.ndim + 1):
+        remedy = f"give ({axes}{',' if truth.ndim == 1 else ''}) or (runs, {axes}), with y_true ({axes})"
+        raise InputError(function, "y_pred", prediction.shape, f"no shape for y_true {truth.shape}", remedy)
+    if prediction.shape[-truth.ndim :] != truth.shape:
+        raise InputError(function, "y_pred", prediction.shape, *_unequal(truth.shape, prediction.shape, axes))
+
+
+def _unequal(truth: tuple[int, ...], prediction: tuple[int, ...], axes: str) -> tuple[str, str]:
+    """Return problem and remedy of a prediction that has other rows, or labels, than the truth."""
+    if len(prediction) == len(truth) + 1 and prediction[0] == truth[0]:
+        turn = "y_pred.T" if len(truth) == 1 else "np.moveaxis(y_pred, 1, 0)"
+        return "transposed: rows come before runs", f"give (runs, {axes}), for example {turn}"
+    return f"y_true has shape {truth}", "give both for the same rows" + (" and labels" if len(truth) == 2 else "")
+
+
+def _check_size(function: str, n_runs: int, n_groups: int, n_classes: int) -> None:
+    if n_runs * n_groups * n_classes**2 > MOST_COUNTS:
+        problem = f"{n_classes} classes in {n_groups} groups and {n_runs} runs are too many to count"
+        raise InputError(
+            function, "y_pred", n_classes, problem, "give classes, not measurements, or fewer runs at once"
+        )
+
+
+# Classes
+
+
+def _classes(
+    function: str, truth: NDArray, prediction: NDArray, declared: Sequence | None, fewest: int = 2
+) -> pd.Index:
+    """Return the classes, those that occur (sorted) unless declared."""
+    import pandas as pd
+
+    text = [array.dtype == object for array in (truth, prediction)]
+    if text[0] != text[1]:
+        kinds = ["strings" if of_text else "numbers" for of_text in text]
+        remedy = "name the classes alike in both"
+        raise InputError(function, "y_pred", prediction.flat[0], f"{kinds[1]}, but y_true has {kinds[0]}", remedy)
+    found = sorted({*pd.unique(truth).tolist(), *pd.unique(prediction.ravel()).tolist()})
+    if declared is not None:
+        return _declared(function, declared, found)
+    if not text[0] and {0, 1}.issuperset(found):
+        boolean = truth.dtype == prediction.dtype == np.bool_
+        found = [False, True] if boolean else [0, 1]
+    if len(found) < fewest:
+        raise InputError(function, "y_true", found[0], "one class only", "list all classes in classes=")
+    return pd.Index(found, name="class")
+
+
+def _declared(function: str, declared: Sequence, found: Sequence) -> pd.Index:
+    import pandas as pd
+
+    classes = pd.Index(_class_array(function, "classes", list(declared)), name="class")
+    if not classes.is_unique or len(classes) < 2:
+        raise InputError(function, "classes", list(declared), "not two or more different classes", "list each once")
+    absent = [value for value in found if value not in set(classes.tolist())]
+    if absent:
+        raise InputError(function, "classes", list(declared), f"{absent[0]!r} occurs, too", "list every class")
+    return classes
+
+
+def _codes(values: NDArray, classes: pd.Index) -> Counts:
+    """Return the positions of values among the classes, int64 of the same shape."""
+    if classes.tolist() == list(range(len(classes))):  # by far the most frequent case; needs no look-up
+        return values.astype(np.int64, copy=False)
+    return np.asarray(classes.get_indexer(values.ravel()), dtype=np.int64).reshape(values.shape)
+
+
+def _zero_one(function: str, name: str, values: NDArray) -> Counts:
+    """Return entries of multi-label arrays as int64."""
+    if values.dtype == object or not np.isin(values, (0, 1)).all():
+        wrong = values.flat[0] if values.dtype == object else values[~np.isin(values, (0, 1))][0]
+        raise InputError(
+            function, name, wrong, "not 0 or 1", "give 0/1 for each row and label; one y_true for all runs"
+        )
+    return values.astype(np.int64)
+
+
+def _label_names(function: str, frames: Sequence[Any], n_labels: int, declared: Sequence | None) -> pd.Index:
+    """Return the names of labels: declared, or columns of the first data frame, or numbers from 0."""
+    import pandas as pd
+
+    names = [frame.columns for frame in frames if isinstance(frame, pd.DataFrame)]
+    if declared is None:
+        return pd.Index(names[0] if names else range(n_labels), name="class")
+    labels = pd.Index(list(declared), name="class")
+    if len(labels) != n_labels or not labels.is_unique:
+        raise InputError(
+            function, "classes", list(declared), f"not {n_labels} different labels", "name each label once"
+        )
+    return labels
+
+
+# Groups
+
+
+def _groups(function: str, sensitive_features: Any, n_rows: int) -> tuple[Counts, pd.Index]:
+    """Return the group of each row as int64 (rows,), and the groups; several columns are crossed."""
+    import pandas as pd
+
+    if sensitive_features is None:
+        return np.zeros(n_rows, dtype=np.int64), pd.Index(["all"], name="group")
+    columns = _columns(function, sensitive_features)
+    for name, values in columns.items():
+        if len(values) != n_rows:
+            where = "sensitive_features" if len(columns) == 1 else f"sensitive_features[{name!r}]"
+            raise InputError(function, where, values.shape, f"y_true has {n_rows} rows", "give one group for each row")
+    factors = [_factorize(values) for values in columns.values()]
+    if len(factors) == 1:
+        return factors[0][0], pd.Index(factors[0][1], name=next(iter(columns)))
+    crossed = np.ravel_multi_index([codes for codes, _ in factors], [len(labels) for _, labels in factors])
+    present, group = np.unique(crossed, return_inverse=True)  # combinations without rows are no groups
+    codes = np.unravel_index(present, [len(labels) for _, labels in factors])
+    levels = [np.asarray(labels)[c] for c, (_, labels) in zip(codes, factors, strict=True)]
+    return group.astype(np.int64), pd.MultiIndex.from_arrays(levels, names=list(columns))
+
+
+def _columns(function: str, features: Any) -> dict[Any, NDArray]:
+    """Return the columns of sensitive features by name."""
+    import pandas as pd
+
+    field = "sensitive_features"
+    if isinstance(features, Mapping | pd.DataFrame):
+        if isinstance(features, pd.DataFrame) and not features.columns.is_unique:
+            raise InputError(function, field, list(features.columns), "two columns of one name", "rename one of them")
+        named = {name: _as_array(function, f"{field}[{name!r}]", features[name]) for name in features}
+        if not named:
+            raise InputError(function, field, features, "empty", "give at least one column")
+        return named
+    array = _as_array(function, field, features)
+    if array.ndim > 2:
+        raise InputError(function, field, array.shape, "no shape of groups", "give (rows,) or (rows, attributes)")
+    if array.ndim == 2:
+        return {f"attribute {i}": column for i, column in enumerate(array.T)}
+    name = getattr(features, "name", None)
+    return {"group" if name is None else name: array}
+
+
+def _factorize(values: NDArray) -> tuple[Counts, NDArray]:
+    """Return codes int64 (rows,) and the sorted labels; labels of several types are sorted by type first."""
+    import pandas as pd
+
+    codes, labels = pd.factorize(values)
+    try:
+        order = np.array(sorted(range(len(labels)), key=lambda i: labels[i]))
+    except TypeError:
+        order = np.array(sorted(range(len(labels)), key=lambda i: (type(labels[i]).__name__, str(labels[i]))))
+    return np.argsort(order)[codes].astype(np.int64), labels[order]
