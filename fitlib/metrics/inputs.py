@@ -92,7 +92,10 @@ def _as_array(function: str, name: str, values: Any) -> NDArray:
         raise InputError(function, name, values, "not an array", GIVE_ARRAYS)
     if array.size == 0:
         raise InputError(function, name, array.shape, "empty", "give at least one row and one run")
-    _check_missing(function, name, _missing(array) | np.ma.getmaskarray(values))
+    missing = _missing(array)
+    if isinstance(values, np.ma.MaskedArray):
+        missing = missing | np.ma.getmaskarray(values)
+    _check_missing(function, name, missing)
     return array
 
 
@@ -191,7 +194,9 @@ def _classes(
     if text[0] != text[1]:
         kinds = ["strings" if of_text else "numbers" for of_text in text]
         remedy = "name the classes alike in both"
-        raise InputError(function, "y_pred", prediction.flat[0], f"{kinds[1]}, but y_true has {kinds[0]}", remedy)
+        raise InputError(
+            function, "y_pred", prediction.ravel()[:1].tolist()[0], f"{kinds[1]}, but y_true has {kinds[0]}", remedy
+        )
     found = sorted({*pd.unique(truth).tolist(), *pd.unique(prediction.ravel()).tolist()})
     if declared is not None:
         return _declared(function, declared, found)
@@ -224,11 +229,10 @@ def _codes(values: NDArray, classes: pd.Index) -> Counts:
 
 def _zero_one(function: str, name: str, values: NDArray) -> Counts:
     """Return entries of multi-label arrays as int64."""
-    if values.dtype == object or not np.isin(values, (0, 1)).all():
-        wrong = values.flat[0] if values.dtype == object else values[~np.isin(values, (0, 1))][0]
-        raise InputError(
-            function, name, wrong, "not 0 or 1", "give 0/1 for each row and label; one y_true for all runs"
-        )
+    wrong = ~np.isin(values, (0, 1))
+    if wrong.any():
+        remedy = "give 0/1 for each row and label; one y_true for all runs"
+        raise InputError(function, name, values[wrong].tolist()[0], "not 0 or 1", remedy)
     return values.astype(np.int64)
 
 
