@@ -22,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
+
 from fitlib.errors import InputError, one_of
 from fitlib.metrics import bias_metrics
 from fitlib.metrics.bias_metrics import PUBLISHED_RATIOS, RATIOS, READINGS, group_accuracy, overall_ratio, rate
@@ -327,7 +329,7 @@ def _rates(name: str, counted: CountedArrays, parts: Callable[[Cells], tuple[Cou
 
 
 def _check_choices(name: str, average: object, choice: str, reading: str = "strict") -> None:
-    if average is not None and average != choice:
+    if average is not None and not (isinstance(average, str) and average == choice):
         raise InputError(name, "average", average, "unknown", f"give {choice!r}, or None for each value")
     one_of(name, "reading", str(reading), READINGS)
 
@@ -350,7 +352,7 @@ def _check_groups(name: str, counted: CountedArrays, reading: str) -> None:
 
 def _position(name: str, counted: CountedArrays, target: Any) -> int:
     classes = counted.classes.tolist()
-    if target not in classes:
+    if np.ndim(target) or target not in classes:
         known = ", ".join(map(repr, classes[:12])) + (" …" if len(classes) > 12 else "")
         raise InputError(name, "target", target, "no class", f"known: {known}")
     return classes.index(target)

@@ -106,6 +106,8 @@ def _missing(array: NDArray) -> NDArray[np.bool_]:
         return pd.isna(array)
     if array.dtype.kind in "mM":
         return np.isnat(array)
+    if array.dtype.kind == "U":
+        return array == "nan"  # what np.array(["a", nan]) makes of a missing value
     return np.isnan(array) if array.dtype.kind in "fc" else np.zeros(array.shape, dtype=bool)
 
 
@@ -137,12 +139,16 @@ def _typed(function: str, name: str, array: NDArray) -> NDArray:
     if kind not in CLASSES_OF:
         remedy = "give integers, booleans or strings only"
         raise InputError(function, name, array.flat[0], f"not all classes are of one type ({kind})", remedy)
-    return array.astype(CLASSES_OF[kind])
+    try:
+        return array.astype(CLASSES_OF[kind])
+    except OverflowError:
+        remedy = "give numbers below 2**63, or strings"
+        raise InputError(function, name, max(array.flat, key=abs), "too large for a class", remedy) from None
 
 
 def _whole(function: str, name: str, array: NDArray) -> NDArray:
     """Return classes given as floats, such as 0.0 and 1.0, as integers."""
-    broken = ~np.isfinite(array) | (np.rint(array) != array)
+    broken = ~np.isfinite(array) | (np.rint(array) != array) | (np.abs(array) > 2**53)
     if broken.any():
         remedy = f"give classes; of scores, for example {name} >= 0.5"
         raise InputError(function, name, array[broken][0].item(), "a fraction, not a class", remedy)
@@ -211,19 +217,31 @@ def _classes(
 def _declared(function: str, declared: Sequence, found: Sequence) -> pd.Index:
     import pandas as pd
 
-    classes = pd.Index(_class_array(function, "classes", list(declared)), name="class")
+    declared = _listed(function, declared)
+    classes = pd.Index(_class_array(function, "classes", declared), name="class")
     if not classes.is_unique or len(classes) < 2:
-        raise InputError(function, "classes", list(declared), "not two or more different classes", "list each once")
+        raise InputError(function, "classes", declared, "not two or more different classes", "list each once")
     absent = [value for value in found if value not in set(classes.tolist())]
     if absent:
-        raise InputError(function, "classes", list(declared), f"{absent[0]!r} occurs, too", "list every class")
+        raise InputError(function, "classes", declared, f"{absent[0]!r} occurs, too", "list every class")
     return classes
+
+
+def _listed(function: str, declared: Any) -> list:
+    try:
+        return list(declared)
+    except TypeError:
+        raise InputError(function, "classes", declared, "not a list of classes", "list every class") from None
 
 
 def _codes(values: NDArray, classes: pd.Index) -> Counts:
     """Return the positions of values among the classes, int64 of the same shape."""
+    import pandas as pd
+
     if classes.tolist() == list(range(len(classes))):  # by far the most frequent case; needs no look-up
         return values.astype(np.int64, copy=False)
+    if values.dtype != object:  # booleans among numbers, or the other way round
+        classes, values = pd.Index(classes.to_numpy().astype(np.int64)), values.astype(np.int64)
     return np.asarray(classes.get_indexer(values.ravel()), dtype=np.int64).reshape(values.shape)
 
 
@@ -240,14 +258,15 @@ def _label_names(function: str, frames: Sequence[Any], n_labels: int, declared: 
     """Return the names of labels: declared, or columns of the first data frame, or numbers from 0."""
     import pandas as pd
 
-    names = [frame.columns for frame in frames if isinstance(frame, pd.DataFrame)]
-    if declared is None:
-        return pd.Index(names[0] if names else range(n_labels), name="class")
-    labels = pd.Index(list(declared), name="class")
+    names = [frame.columns.tolist() for frame in frames if isinstance(frame, pd.DataFrame)]
+    if len(names) == 2 and names[0] != names[1]:
+        remedy = "give y_pred the columns of y_true, in their order"
+        raise InputError(function, "y_pred", names[1], f"y_true has the labels {names[0]}", remedy)
+    if declared is not None:
+        names = [_listed(function, declared)]
+    labels = pd.Index(names[0] if names else range(n_labels), name="class")
     if len(labels) != n_labels or not labels.is_unique:
-        raise InputError(
-            function, "classes", list(declared), f"not {n_labels} different labels", "name each label once"
-        )
+        raise InputError(function, "classes", names[0], f"not {n_labels} different labels", "name each label once")
     return labels
 
 
@@ -262,17 +281,16 @@ def _groups(function: str, sensitive_features: Any, n_rows: int) -> tuple[Counts
         return np.zeros(n_rows, dtype=np.int64), pd.Index(["all"], name="group")
     columns = _columns(function, sensitive_features)
     for name, values in columns.items():
-        if len(values) != n_rows:
+        if values.shape != (n_rows,):
             where = "sensitive_features" if len(columns) == 1 else f"sensitive_features[{name!r}]"
             raise InputError(function, where, values.shape, f"y_true has {n_rows} rows", "give one group for each row")
-    factors = [_factorize(values) for values in columns.values()]
+    factors = [_factorize(function, values) for values in columns.values()]
     if len(factors) == 1:
         return factors[0][0], pd.Index(factors[0][1], name=next(iter(columns)))
-    crossed = np.ravel_multi_index([codes for codes, _ in factors], [len(labels) for _, labels in factors])
-    present, group = np.unique(crossed, return_inverse=True)  # combinations without rows are no groups
-    codes = np.unravel_index(present, [len(labels) for _, labels in factors])
-    levels = [np.asarray(labels)[c] for c, (_, labels) in zip(codes, factors, strict=True)]
-    return group.astype(np.int64), pd.MultiIndex.from_arrays(levels, names=list(columns))
+    # Combinations without rows are no groups.
+    present, group = np.unique(np.column_stack([codes for codes, _ in factors]), axis=0, return_inverse=True)
+    levels = [labels[codes] for codes, (_, labels) in zip(present.T, factors, strict=True)]
+    return group.reshape(-1).astype(np.int64), pd.MultiIndex.from_arrays(levels, names=list(columns))
 
 
 def _columns(function: str, features: Any) -> dict[Any, NDArray]:
@@ -296,11 +314,14 @@ def _columns(function: str, features: Any) -> dict[Any, NDArray]:
     return {"group" if name is None else name: array}
 
 
-def _factorize(values: NDArray) -> tuple[Counts, NDArray]:
+def _factorize(function: str, values: NDArray) -> tuple[Counts, NDArray]:
     """Return codes int64 (rows,) and the sorted labels; labels of several types are sorted by type first."""
     import pandas as pd
 
-    codes, labels = pd.factorize(values)
+    try:
+        codes, labels = pd.factorize(values)
+    except TypeError as error:
+        raise InputError(function, "sensitive_features", values[0], f"no labels ({error})", "give strings") from None
     try:
         order = np.array(sorted(range(len(labels)), key=lambda i: labels[i]))
     except TypeError:

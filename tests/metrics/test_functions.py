@@ -88,7 +88,7 @@ def test_every_public_function_has_an_example(name):
 @pytest.mark.parametrize("seed", range(3))
 def test_values_of_each_class_equal_fairlearn(n_groups, seed):
     truth, runs, group = rows(seed, n_rows=400, n_groups=n_groups, n_classes=3)
-    for run, target in np.ndindex(2, 3):
+    for run, target in enumerate(range(3)):
         data = {"y_true": truth == target, "y_pred": runs[run] == target, "sensitive_features": group}
         frame = fairlearn.MetricFrame(
             metrics={"EOFP": fairlearn.false_positive_rate, "EOTP": fairlearn.true_positive_rate}, **data
@@ -112,7 +112,7 @@ def test_rates_equal_a_metric_frame_of_crossed_groups(ours, seed):
     crossed = pd.DataFrame({"sex": np.array(["f", "m"])[group // 2], "old": group % 2 == 1})
     found = ours(truth, runs, sensitive_features=crossed)
     assert found.index.names == ["run", "sex", "old"] and found.columns.tolist() == [0, 1, 2]
-    for run, target in np.ndindex(2, 3):
+    for run, target in enumerate(range(3)):
         data = {"y_true": truth == target, "y_pred": runs[run] == target, "sensitive_features": crossed}
         expected = fairlearn.MetricFrame(metrics=RATES[ours], **data).by_group
         pd.testing.assert_series_equal(found.loc[run][target], expected, check_names=False)
@@ -241,6 +241,15 @@ def test_classes_are_sorted_or_as_declared_and_those_that_never_occur_count():
     assert fm.demographic_parity(y_true, y_pred, **options) == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize("classes", [[True, False], [1, 0], [2, 1, 0]])
+@pytest.mark.parametrize("kind", [int, bool])
+def test_declared_classes_match_booleans_and_numbers_alike(kind, classes):
+    truth, runs, group = (array.astype(kind) for array in rows(7, n_classes=2))
+    found = fm.bias_amplification(truth, runs, sensitive_features=group, classes=classes, average=None)
+    expected = fm.bias_amplification(truth, runs, sensitive_features=group, average=None)
+    assert same(found.iloc[:, -2:], expected.iloc[:, ::-1]) and found.columns.tolist() == classes
+
+
 # Groups
 
 
@@ -251,6 +260,8 @@ def test_several_columns_are_crossed_and_empty_crossings_left_out():
     columns = {"sex": first, "race": second}
     for features in (columns, pd.DataFrame(columns), np.column_stack([first, second])):
         assert same(fm.demographic_parity(truth, runs, sensitive_features=features), expected)
+    many = {f"column {i}": second for i in range(70)} | {"sex": first}  # more than NumPy's axes
+    assert same(fm.demographic_parity(truth, runs, sensitive_features=many), expected)
     found = fm.selection_rate(truth, runs[0], sensitive_features=columns)
     assert found.index.tolist() == [("f", 0), ("f", 1), ("m", 1)] and found.index.names == ["sex", "race"]
 
@@ -310,12 +321,26 @@ BAD = {
     "ragged": ((Y, [[0, 1], [1]], S), "y_pred = 'list': not an array .*; give a list"),
     "one value": ((Y, 1, S), "y_pred = 1: not an array; give a list"),
     "gradients": ((Y, torch.ones(4, requires_grad=True), S), "y_pred = 'Tensor': not an array .*detach"),
+    "text nan": ((np.array(["a", np.nan, "b", "a"]), ["a"] * 4, S), "y_true = None: 1 of 4 values are missing"),
+    "huge integers": (([2**70, 1, 0, 1], P, S), "y_true = 1180591620717411303424: too large for a class"),
+    "huge floats": (([1e30, 1, 0, 1], P, S), r"y_true = 1e\+30: a fraction, not a class"),
+    "bytes": ((np.array([b"a", b"b"] * 2), P, S), r"not all classes are of one type \(bytes\)"),
+    "generator": ((Y, iter(P), S), "y_pred = <.*: not an array; give a list"),
+    "lists as groups": ((Y, P, np.array([[1], [2], {}, 3], object)), r"sensitive_features = \[1\]: no labels"),
+    "labels in another order": (
+        (pd.DataFrame(RUNS.T, columns=["a", "b"]), pd.DataFrame(RUNS.T, columns=["b", "a"]), S),
+        r"y_pred = \['b', 'a'\]: y_true has the labels \['a', 'b'\]; give y_pred the columns of y_true",
+    ),
+    "label twice": ((pd.DataFrame(RUNS.T, columns=["a", "a"]), RUNS.T, S), "not 2 different labels"),
     "one class": ((["a"] * 4, ["a"] * 4, S), "y_true = 'a': one class only; list all classes in classes="),
     "measurements": ((np.arange(20000), np.arange(20000), np.arange(20000) % 2), "y_pred = 20000: 20000 classes in 2"),
 }  # fmt: skip
 BAD_OPTIONS = {
     "average": ({"average": "weighted"}, "average = 'weighted': unknown; give 'macro', or None for each value"),
     "reading": ({"reading": "publishd"}, r"reading = 'publishd': unknown; did you mean published\?"),
+    "number of classes": ({"classes": 2}, "classes = 2: not a list of classes; list every class"),
+    "targets": ({"target": [0, 1]}, r"target = \[0, 1\]: no class; known: 0, 1"),
+    "averages": ({"average": np.array([1, 2])}, r"average = array\(\[1, 2\]\): unknown"),
     "target": ({"target": 2}, "target = 2: no class; known: 0, 1"),
     "unlisted class": ({"classes": [0, 2]}, r"classes = \[0, 2\]: 1 occurs, too; list every class"),
     "class twice": ({"classes": [0, 1, 1]}, "not two or more different classes; list each once"),
