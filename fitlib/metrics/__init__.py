@@ -47,4 +47,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
+    """List the public functions beside what is loaded."""
     return sorted({*globals(), *__all__})

@@ -225,6 +225,7 @@ def _bias(
     classes: Sequence | None,
     target: Any,
 ) -> Number | Frame:
+    """Compute a metric by its short name; `function` is the public one, which errors and results are named after."""
     name = function.__name__
     _check_choices(name, average, "macro", reading)
     counted = count_arrays(name, y_true, y_pred, _given(name, sensitive_features), classes)
@@ -314,6 +315,7 @@ def false_positive_rate(
 
 
 def _rates(name: str, counted: CountedArrays, parts: Callable[[Cells], tuple[Counts, Counts]], target: Any) -> Frame:
+    """Return part / whole of each run, group and class as a data frame, or the Series of the target."""
     import pandas as pd
 
     values = rate(*parts(counted.cells))
@@ -329,18 +331,21 @@ def _rates(name: str, counted: CountedArrays, parts: Callable[[Cells], tuple[Cou
 
 
 def _check_choices(name: str, average: object, choice: str, reading: str = "strict") -> None:
+    """Raise InputError for an unknown average or reading."""
     if average is not None and not (isinstance(average, str) and average == choice):
         raise InputError(name, "average", average, "unknown", f"give {choice!r}, or None for each value")
     one_of(name, "reading", str(reading), READINGS)
 
 
 def _given(name: str, sensitive_features: Any) -> Any:
+    """Return the sensitive features; raise InputError if they are None."""
     if sensitive_features is None:
         raise InputError(name, "sensitive_features", None, "no groups", "give the group of each row")
     return sensitive_features
 
 
 def _check_groups(name: str, counted: CountedArrays, reading: str) -> None:
+    """Raise InputError for fewer groups than a bias metric compares, or more than the reading does."""
     n_groups = len(counted.groups)
     if n_groups < 2:
         remedy = "give two groups or more; a bias metric compares them"
@@ -351,6 +356,7 @@ def _check_groups(name: str, counted: CountedArrays, reading: str) -> None:
 
 
 def _position(name: str, counted: CountedArrays, target: Any) -> int:
+    """Return the position of a class; raise InputError if there is no such class."""
     classes = counted.classes.tolist()
     if np.ndim(target) or target not in classes:
         known = ", ".join(map(repr, classes[:12])) + (" …" if len(classes) > 12 else "")
@@ -359,6 +365,7 @@ def _position(name: str, counted: CountedArrays, target: Any) -> int:
 
 
 def _number(values: Values, counted: CountedArrays) -> Number:
+    """Return values (runs,) as a float of one run, or as they are of several."""
     return values if counted.has_runs else float(values[0])
 
 

@@ -100,6 +100,7 @@ def _as_array(function: str, name: str, values: Any) -> NDArray:
 
 
 def _missing(array: NDArray) -> NDArray[np.bool_]:
+    """Return where values are missing: None, NaN, NaT or NA."""
     if array.dtype.kind == "O":
         import pandas as pd
 
@@ -112,6 +113,7 @@ def _missing(array: NDArray) -> NDArray[np.bool_]:
 
 
 def _check_missing(function: str, name: str, missing: NDArray[np.bool_]) -> None:
+    """Raise InputError that counts the missing values and locates the first one."""
     if missing.any():
         first = tuple(np.argwhere(missing)[0].tolist())
         at = first[0] if len(first) == 1 else first
@@ -180,6 +182,7 @@ def _unequal(truth: tuple[int, ...], prediction: tuple[int, ...], axes: str) -> 
 
 
 def _check_size(function: str, n_runs: int, n_groups: int, n_classes: int) -> None:
+    """Raise InputError if the counts of so many classes would not fit into memory."""
     if n_runs * n_groups * n_classes**2 > MOST_COUNTS:
         problem = f"{n_classes} classes in {n_groups} groups and {n_runs} runs are too many to count"
         raise InputError(
@@ -215,6 +218,7 @@ def _classes(
 
 
 def _declared(function: str, declared: Sequence, found: Sequence) -> pd.Index:
+    """Return the declared classes; raise InputError unless they are different and cover those that occur."""
     import pandas as pd
 
     declared = _listed(function, declared)
@@ -228,6 +232,7 @@ def _declared(function: str, declared: Sequence, found: Sequence) -> pd.Index:
 
 
 def _listed(function: str, declared: Any) -> list:
+    """Return the declared classes as a list."""
     try:
         return list(declared)
     except TypeError:

@@ -166,6 +166,16 @@ def test_multi_label_values_equal_the_long_table_to_the_last_bit(metric):
     assert fm.accuracy(truth, runs) == pytest.approx(accuracy)
 
 
+def test_an_undefined_class_is_left_out_of_the_strict_mean_and_makes_the_published_one_undefined():
+    # All of group 1 are truly of class 0, so that it has no false positive rate of class 0.
+    data = {"y_true": [0, 1, 2, 0, 0], "y_pred": [0, 1, 1, 1, 0], "sensitive_features": [0, 0, 0, 1, 1]}
+    by_class = fm.false_positive_subgroup(**data, average=None)
+    assert by_class.isna().tolist() == [True, False, False] and by_class[1] > 0
+    assert fm.false_positive_subgroup(**data) == pytest.approx(by_class[1:].mean())
+    assert np.isnan(fm.false_positive_subgroup(**data, reading="published"))
+    assert np.isnan(fm.equal_odds_false_positive(**data, target=0))
+
+
 # Several runs
 
 
@@ -296,6 +306,7 @@ BAD = {
     "NA group": ((Y, P, pd.Series([1, 2, None, 1], dtype="Int64")), "sensitive_features = None: 1 of 4"),
     "missing in a column": ((Y, P, {"sex": S, "age": [1, 2, None, 1]}), r"sensitive_features\['age'\] = None: 1 of 4"),
     "masked": ((np.ma.array(Y, mask=[0, 1, 0, 0]), P, S), "y_true = None: 1 of 4 values are missing, the first at 1"),
+    "masked NaN": ((np.ma.array([0, np.nan, 1, 1], mask=[0, 0, 0, 1]), P, S), "y_true = None: 2 of 4 values are missing"),
     "scores": ((Y, [0.3, 0.7, 0.1, 1], S), "y_pred = 0.3: a fraction, not a class; .* for example y_pred >= 0.5"),
     "infinite": ((Y, [np.inf, 0, 1, 1], S), "y_pred = inf: a fraction, not a class"),
     "complex": ((Y, np.array(P) * 1j, S), "y_pred = 'complex128': no type of classes"),
@@ -337,7 +348,7 @@ BAD = {
 }  # fmt: skip
 BAD_OPTIONS = {
     "average": ({"average": "weighted"}, "average = 'weighted': unknown; give 'macro', or None for each value"),
-    "reading": ({"reading": "publishd"}, r"reading = 'publishd': unknown; did you mean published\?"),
+    "reading": ({"reading": "Published"}, r"reading = 'Published': unknown; did you mean published\?"),
     "number of classes": ({"classes": 2}, "classes = 2: not a list of classes; list every class"),
     "targets": ({"target": [0, 1]}, r"target = \[0, 1\]: no class; known: 0, 1"),
     "averages": ({"average": np.array([1, 2])}, r"average = array\(\[1, 2\]\): unknown"),
