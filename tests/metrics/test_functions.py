@@ -168,7 +168,7 @@ def test_multi_label_values_equal_the_long_table_to_the_last_bit(metric):
 
 def test_an_undefined_class_is_left_out_of_the_strict_mean_and_makes_the_published_one_undefined():
     # All of group 1 are truly of class 0, so that it has no false positive rate of class 0.
-    data = {"y_true": [0, 1, 2, 0, 0], "y_pred": [0, 1, 1, 1, 0], "sensitive_features": [0, 0, 0, 1, 1]}
+    data = {"y_true": [0, 1, 2, 0, 0], "y_pred": [0, 1, 1, 1, 1], "sensitive_features": [0, 0, 0, 1, 1]}
     by_class = fm.false_positive_subgroup(**data, average=None)
     assert by_class.isna().tolist() == [True, False, False] and by_class[1] > 0
     assert fm.false_positive_subgroup(**data) == pytest.approx(by_class[1:].mean())
@@ -306,7 +306,10 @@ BAD = {
     "NA group": ((Y, P, pd.Series([1, 2, None, 1], dtype="Int64")), "sensitive_features = None: 1 of 4"),
     "missing in a column": ((Y, P, {"sex": S, "age": [1, 2, None, 1]}), r"sensitive_features\['age'\] = None: 1 of 4"),
     "masked": ((np.ma.array(Y, mask=[0, 1, 0, 0]), P, S), "y_true = None: 1 of 4 values are missing, the first at 1"),
-    "masked NaN": ((np.ma.array([0, np.nan, 1, 1], mask=[0, 0, 0, 1]), P, S), "y_true = None: 2 of 4 values are missing"),
+    "masked NaN": (
+        (np.ma.array([0, np.nan, 1, 1], mask=[0, 0, 0, 1]), P, S),
+        "y_true = None: 2 of 4 values are missing",
+    ),
     "scores": ((Y, [0.3, 0.7, 0.1, 1], S), "y_pred = 0.3: a fraction, not a class; .* for example y_pred >= 0.5"),
     "infinite": ((Y, [np.inf, 0, 1, 1], S), "y_pred = inf: a fraction, not a class"),
     "complex": ((Y, np.array(P) * 1j, S), "y_pred = 'complex128': no type of classes"),
