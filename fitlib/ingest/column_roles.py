@@ -6,10 +6,10 @@ technique.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from fitlib.datasets.tabular.label_encoding import suggestion
 from fitlib.errors import InputError
 from fitlib.storage.prediction_columns import one_line
 from fitlib.storage.predictions import HEADINGS
@@ -92,14 +92,6 @@ def roles_of(where: str, columns: Sequence[str], given: Mapping[str, str], optio
 def guessed_roles(roles: Mapping[str, str]) -> dict[str, str]:
     """Return the roles whose columns have other names than fitlib's headings."""
     return {role: column for role, column in roles.items() if HEADINGS.get(column, column) != role}
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return a remedy with the nearest of the known names, or all of them."""
-    names = list(known)
-    folded = {n.casefold(): n for n in reversed(names)}
-    close = difflib.get_close_matches(name.casefold(), list(folded), n=1)
-    return f"did you mean {folded[close[0]]!r}?" if close else f"there is {one_line(', '.join(names))}"
 
 
 def fold_name(name: str) -> str:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.cells import quantity
+from fitlib.datasets.tabular.label_encoding import LabelMapping, list_values
 from fitlib.digest import digest_arrays, digest_file, digest_json
 from fitlib.errors import InputError
 from fitlib.ingest.column_roles import fold_name
-from fitlib.ingest.label_encoding import LabelMapping, list_values
 from fitlib.ingest.prediction_files import UNNAMED_TECHNIQUE, Reader, RunPredictions, find_files, unread_note
 from fitlib.ingest.row_alignment import align_rows, check_unique, row_order
 from fitlib.ingest.score_columns import Used, check_declared, score_of, usable_scores

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.cells import quantity
 from fitlib.datasets.tabular.columns import levels_of
+from fitlib.datasets.tabular.label_encoding import Vocabulary, list_values
 from fitlib.datasets.tabular.reading import DECOMPRESSORS, read_table
 from fitlib.errors import InputError
 from fitlib.ingest.column_roles import guessed_roles, roles_of
-from fitlib.ingest.label_encoding import Vocabulary, list_values
 from fitlib.storage.prediction_columns import SCORES, fail_at, is_list, labels, one_line, parse_lists, scores
 from fitlib.storage.predictions import MAX_CLASSES, MAX_GROUPS, SAME_TEST_SET, attribute_of
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fitlib.datasets.tabular.label_encoding import list_values
 from fitlib.errors import InputError
 from fitlib.ingest.column_roles import fold_name
-from fitlib.ingest.label_encoding import list_values
 from fitlib.ingest.prediction_files import RunPredictions
 
 FAVOURABLE = ("positive", "pos", "favourable", "favorable")  # names of the favourable class in a column of scores

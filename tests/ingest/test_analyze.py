@@ -259,21 +259,6 @@ def test_names_scores_and_favourable_class_of_a_table_with_other_column_names(tm
     assert again.stdout == done.stdout and "done" not in again.stderr
 
 
-def test_a_class_is_found_by_its_name_or_number():
-    from fitlib.ingest.analyze import _class_number
-
-    assert [_class_number(given, ["-1", "1"]) for given in ("-1", "1", "1.0", "0")] == [0, 1, 1, None]
-    assert [_class_number(given, ["no", "yes"]) for given in ("yes", "1", "2", "Yes")] == [1, 1, None, None]
-
-
-def test_files_that_are_copies_are_reported():
-    from fitlib.ingest.analyze import _copies
-
-    sentences = _copies({"A": ["x", "y"], "B": ["x", "x", "x"], "C": ["x", "x", "y"]}, ["A", "B", "C"])
-    assert sentences[0].startswith("B: only 1 of 3 files differ (SHA-256)") and "enter no test" in sentences[0]
-    assert sentences[1].startswith("C: only 2 of 3 files differ") and "count every file as a run" in sentences[1]
-
-
 def test_equal_files_of_all_runs_are_bit_identical_predictions():
     from fitlib.tables.fit_findings import Findings
 

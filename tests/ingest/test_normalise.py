@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fitlib.datasets.tabular.label_encoding import Vocabulary, key_of
 from fitlib.errors import InputError
 from fitlib.ingest.column_roles import parse_column_roles, roles_of
-from fitlib.ingest.label_encoding import Vocabulary, key_of
 from fitlib.ingest.normalise import Choices, default_name, normalise_predictions
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import stack

@@ -6,15 +6,16 @@ numbers: numbers in numerical order, then text in alphabetical order. 1, 1.0, "1
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from fitlib.datasets.tabular.columns import Levels, levels_of, text_of
+from fitlib.datasets.tabular.columns import Levels, Values, levels_of, text_of
 from fitlib.errors import InputError
 from fitlib.formatting import join_items
 from fitlib.storage.prediction_columns import one_line
@@ -27,6 +28,29 @@ BOOLEAN_WORDS = {"true": 1, "false": 0}
 MAX_VALUES_IN_SENTENCE = 12
 
 
+class Remedies(NamedTuple):
+    """What to do about values that cannot be encoded, in the words of those who gave them."""
+
+    missing: str
+    fractional_class: str
+    fractional_group: str
+    too_many: str  # with {} for what they are
+
+
+IN_FILES = Remedies(
+    "fill them in, or remove these rows from every file",
+    "give the predicted class, and scores in a column of their own: --column score=NAME",
+    "divide the numbers into a few ranges, and name these",
+    "identifiers are no {}: choose another column (--column), or merge values",
+)
+IN_ARRAYS = Remedies(
+    "fill them in, or leave these rows out of every array",
+    "give the predicted classes, and their scores as y_score",
+    IN_FILES.fractional_group,
+    "identifiers are no {}: merge values",
+)
+
+
 @dataclass
 class Vocabulary:
     """The distinct values of a kind (`what`: "class", "group of sex") over all files, at most `most` of them."""
@@ -35,8 +59,9 @@ class Vocabulary:
     most: int
     codes: dict[Hashable, int] = field(default_factory=dict)
     spellings: dict[Hashable, list[str]] = field(default_factory=dict)
+    remedies: Remedies = IN_FILES
 
-    def encode(self, where: str, column: str, values: pa.ChunkedArray, missing: str = "") -> Codes:
+    def encode(self, where: str, column: str, values: Values, missing: str = "") -> Codes:
         """Return the codes (rows,) of a column (rows,).
 
         Raises InputError for missing values (how many, and the first; `missing` adds what was read as missing), lists,
@@ -59,17 +84,14 @@ class Vocabulary:
         if absent.any():
             first = int(np.argmax(absent))
             problem = f"missing in {absent.sum():,} of {len(absent):,} rows, the first row {first}{missing}"
-            remedy = "fill them in, or remove these rows from every file"
-            raise InputError(where, column, None, problem, remedy)
+            raise InputError(where, column, None, problem, self.remedies.missing)
         broken = [v for v in levels.values if isinstance(v, float) and not v.is_integer()]
         if broken:
-            remedy = "give the predicted class, and scores in a column of their own: --column score=NAME"
-            remedy = remedy if self.what == "class" else "divide the numbers into a few ranges, and name these"
+            remedy = self.remedies.fractional_class if self.what == "class" else self.remedies.fractional_group
             raise InputError(where, column, broken[0], f"not a whole number, so no {self.what}", remedy)
         if len(levels.values) > self.most or len(self.codes) > self.most:
             problem = f"{max(len(levels.values), len(self.codes)):,} different values, more than {self.most:,}"
-            remedy = f"identifiers are no {self.what}: choose another column (--column), or merge values"
-            raise InputError(where, column, levels.names[-1], problem, remedy)
+            raise InputError(where, column, levels.names[-1], problem, self.remedies.too_many.format(self.what))
 
     def finish(self, declared: Sequence[object] | None = None) -> LabelMapping:
         """Return the mapping of all values seen to numbers: in sorted order, or in that of `declared` (all values)."""
@@ -143,6 +165,14 @@ def key_of(value: object) -> Hashable:
 def list_values(values: Iterable[object], most: int = 8) -> str:
     """Join values of a file as in a sentence, each shortened to one line."""
     return join_items((one_line(value, 40) for value in values), most)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return a remedy with the nearest of the known names, or all of them."""
+    names = list(known)
+    folded = {n.casefold(): n for n in reversed(names)}
+    close = difflib.get_close_matches(name.casefold(), list(folded), n=1)
+    return f"did you mean {folded[close[0]]!r}?" if close else f"there is {one_line(', '.join(names))}"
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,164 @@
+"""The plan of predictions made elsewhere, in files or in memory: techniques, classes, groups, analysis, limits.
+
+Whatever is checked here names the argument as the caller's user knows it: `--baseline` of the command, `baseline` of
+the function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fitlib.datasets.tabular.label_encoding import key_of, suggestion
+from fitlib.digest import digest_json
+from fitlib.errors import InputError
+from fitlib.experiment.schema import Analysis
+from fitlib.storage.predictions import with_crossed
+
+ARM = "runs"
+
+
+def external_plan(
+    found: Mapping[str, Any],
+    order: Sequence[str],
+    analysis: Analysis,
+    digests: Mapping[str, Sequence[str]],
+    noun: str = "file",
+) -> dict[str, Any]:
+    """Return the plan of an analysis of predictions made elsewhere, as plain values.
+
+    found: classes and groups (names by number), numeric ({attribute: whether its groups are numbers}), rows
+    ({technique: hash of the test rows}), notes. order: techniques, the baseline first. digests: hash of every run, by
+    technique. noun: what holds the predictions of one run.
+    """
+    unknown = dict.fromkeys(("noise", "kind"), "unknown")
+    arm: dict[str, Any] = {"arm": ARM, **unknown, "role": "main", "seed": None, "options": {}}
+    return {
+        "techniques": [_technique(name, order[0]) for name in order],
+        "arms": [{**arm, "runs": max(map(len, digests.values()))}],
+        "data": {"name": "unknown"},
+        **_description(found, analysis),
+        "analysis": analysis.model_dump(),
+        "declared_hash": digest_json(analysis.model_dump()),
+        "declared_before_first_run": False,
+        "deviations": [*_other_test_rows(found["rows"], order), *_copies(digests, order, noun)],
+        "notes": [*found["notes"], *_favourable_notes(analysis, found["classes"])],
+        "source": "predictions made elsewhere",
+        "digests": {name: {ARM: list(digests[name])} for name in order},
+    }
+
+
+def baseline_first(techniques: Iterable[str], baseline: str) -> list[str]:
+    """Return the techniques in their order, but the baseline first.
+
+    >>> baseline_first(["A", "B", "C"], "B")
+    ['B', 'A', 'C']
+    """
+    return [baseline, *(name for name in techniques if name != baseline)]
+
+
+def choose_baseline(techniques: Sequence[str], baseline: str | None, where: str, argument: str) -> str:
+    """Return the baseline, of one technique that technique itself; InputError unless it is among the techniques."""
+    if baseline is None and len(techniques) == 1:
+        return techniques[0]
+    if baseline is None or baseline not in techniques:
+        problem = "not among the techniques" if baseline else "no baseline among several techniques"
+        raise InputError(where, argument, baseline, problem, f"choose one of {', '.join(techniques)}")
+    return baseline
+
+
+def with_favourable(
+    analysis: Analysis, given: str | None, classes: Sequence[str], argument: str
+) -> tuple[Analysis, list[str]]:
+    """Return `analysis` with the number of the favourable class, given by name or number, and notes on it.
+
+    Raises InputError for a class that does not exist.
+    """
+    if given is None:
+        return analysis, []
+    numbers = list(map(str, range(len(classes))))
+    number = _class_number(given, classes)
+    if number is None:
+        remedy = suggestion(given, classes)
+        if list(classes) == numbers:
+            remedy = f"use a class number from 0 to {len(classes) - 1}"
+        raise InputError("analyze", argument, given, "no such class", remedy)
+    analysis = analysis.model_copy(update={"favourable": number})
+    return analysis, _favourable_notes(analysis, classes)
+
+
+def _favourable_notes(analysis: Analysis, classes: Sequence[str]) -> list[str]:
+    """Return a note with the favourable class by name, if that differs from its number."""
+    number = analysis.favourable
+    if number is None or list(classes) == list(map(str, range(len(classes)))):
+        return []
+    return [f"Favourable class: {classes[int(number)]}."]
+
+
+def _class_number(given: str, classes: Sequence[str]) -> int | None:
+    """Find a class by its name, in any spelling of a number, or (if all classes are text) by its number."""
+    keys = [key_of(name) for name in classes]
+    if given in classes or key_of(given) in keys:
+        return list(classes).index(given) if given in classes else keys.index(key_of(given))
+    if all(isinstance(key, str) for key in keys) and given.isdecimal() and int(given) < len(classes):
+        return int(given)
+    return None
+
+
+def check_cross(analysis: Analysis, attributes: Sequence[str], argument: str, example: str) -> None:
+    """Raise InputError unless every crossing is of two or more protected attributes that exist."""
+    for names in analysis.cross or []:
+        unknown = [name for name in names if name not in attributes]
+        if unknown:
+            remedy = f"the predictions have {', '.join(attributes)}"
+            raise InputError("analyze", argument, unknown[0], "unknown protected attribute", remedy)
+        if len(names) < 2 or len(set(names)) < len(names):
+            problem = "not two or more different protected attributes"
+            raise InputError("analyze", argument, ",".join(names), problem, f"for example {example}")
+
+
+def _description(found: Mapping, analysis: Analysis) -> dict:
+    """Return the names of classes and groups, including the groups of crossed attributes."""
+    groups = {
+        attribute: [_group_name(attribute, name, found["numeric"][attribute], analysis) for name in names]
+        for attribute, names in found["groups"].items()
+    }
+    return {"classes": found["classes"], "groups": with_crossed(groups, analysis.cross)}
+
+
+def _group_name(attribute: str, name: str, numeric: bool, analysis: Analysis) -> str:
+    """Return a group's name; numbers get their attribute where crossed groups would otherwise read "0 & 0"."""
+    if not numeric and name not in ("False", "True"):
+        return name
+    return f"{attribute} {name}" if analysis.cross or not numeric else f"group {name}"
+
+
+def _technique(name: str, baseline: str) -> dict:
+    return {
+        "technique": name,
+        "training": name,
+        "baseline": None if name == baseline else baseline,
+        "method": "unknown",
+        "inference": "unknown",
+        "uses_protected": "unknown",
+    }
+
+
+def _other_test_rows(rows: Mapping[str, str], order: Sequence[str]) -> list[str]:
+    """Return a sentence for each technique that was tested on other rows than the baseline."""
+    return [
+        f"{name} was tested on other rows than {order[0]}: the test set differs with the technique"
+        for name in order[1:]
+        if rows[name] != rows[order[0]]
+    ]
+
+
+def _copies(hashes: Mapping[str, Sequence[str]], order: Sequence[str], noun: str = "file") -> list[str]:
+    """Return a sentence for each technique with files that are equal byte for byte, so with fewer runs than files."""
+    all_counted = f"intervals and tests count every {noun} as a run"
+    return [
+        f"{name}: only {len(set(hashes[name]))} of {len(hashes[name])} {noun}s differ (SHA-256), so some are copies or "
+        f"runs that did not vary; {'they enter no test' if len(set(hashes[name])) == 1 else all_counted}"
+        for name in order
+        if len(set(hashes[name])) < len(hashes[name])
+    ]
