@@ -5,9 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 
 __version__ = "0.1.0"
-__all__ = ["Recorder", "experiments", "load", "save_predictions"]
+__all__ = ["Recorder", "Results", "analyze", "experiments", "load", "save_predictions"]
 _HOME = {
     "Recorder": "fitlib.recording.recorder",
+    "Results": "fitlib.results.in_memory",
+    "analyze": "fitlib.results.in_memory",
     "experiments": "fitlib.results.loaded",
     "load": "fitlib.results.loaded",
     "save_predictions": "fitlib.recording.save_predictions",

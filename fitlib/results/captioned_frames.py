@@ -97,8 +97,14 @@ class Tables(Mapping[str, Frame]):
             remedy = did_you_mean(str(name), self._files, otherwise)
             raise InputError(str(self._folder), "table", name, "no such table", remedy)
         if name not in self._read:
-            self._read[name] = frame(_content(self._files[name]), self._plan, name)
+            self._read[name] = frame(self._content(name), self._plan, name)
         return self._read[name].copy()
+
+    def _content(self, name: str) -> pd.DataFrame:
+        path = self._files[name]
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return schemas.read_csv(path, path.stem) if path.stem in schemas.SCHEMAS else pd.read_csv(path)
 
     def __getattr__(self, name: str) -> Frame:
         if name.startswith("_") or name not in self._files:
@@ -131,11 +137,17 @@ class Tables(Mapping[str, Frame]):
         return notebook_html(f"<table><caption>{count(len(self), 'table')}</caption>{rows}</table>")
 
 
+class TablesInMemory(Tables):
+    """Tables by name, as `Tables`, that are on no disk."""
+
+    def __init__(self, frames: Mapping[str, pd.DataFrame], plan: Mapping):
+        self._folder, self._plan = Path("results"), plan
+        self._frames, self._read = dict(frames), {}
+        self._files = {name: self._folder / name for name in sorted(frames)}
+
+    def _content(self, name: str) -> pd.DataFrame:
+        return self._frames[name]
+
+
 def _about(name: str) -> str:
     return TABLE_FILES[name].rows if name in TABLE_FILES else "as the study published it"
-
-
-def _content(path: Path) -> pd.DataFrame:
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    return schemas.read_csv(path, path.stem) if path.stem in schemas.SCHEMAS else pd.read_csv(path)

@@ -16,8 +16,9 @@ from fitlib.errors import InputError, did_you_mean
 from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.notebooks import injected_parameters
 from fitlib.formatting import count, join_items
-from fitlib.report.notebook_display import address, notebook_html, table_html
+from fitlib.report.notebook_display import address, notebook_html
 from fitlib.results.captioned_frames import Frame, Tables, frame
+from fitlib.results.verdict_display import verdict_html
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.journal import deviations
 from fitlib.storage.paths import ExperimentPaths
@@ -293,15 +294,8 @@ class LoadedExperiment:
             return f"{title}<p>Families of techniques, each with results of its own:</p><ul>{names}</ul>"
         if not self.finished:
             return f"{title}<p>{html.escape(repr(self)[1:-1])}. Finish it with <code>fitlib run</code>.</p>"
-        from fitlib.report.sections.verdict import GLANCE, glance_view  # seaborn takes a second
-
-        texts = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self.verdict)
-        summary = self.tables["summary"]
-        view = glance_view(self.plan, self.evidence, self.tables["comparisons"])
-        glance = table_html(GLANCE.title, view, GLANCE.caption(self.plan, summary))
-        names = ", ".join(f"<code>{html.escape(name)}</code>" for name in self.tables)
         link = _link(self.report, "report") if self.report.is_file() else ""
-        return notebook_html(f"{title}{texts}{glance}<p><code>tables</code>: {names}</p>{link}")
+        return notebook_html(f"{title}{verdict_html(self.verdict, self.plan, self.evidence, self.tables)}{link}")
 
 
 class LoadedRun:

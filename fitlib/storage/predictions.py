@@ -7,6 +7,7 @@ prediction_result and protected_label are read as prediction and protected; othe
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
@@ -451,8 +452,22 @@ def write_table(path: File, frame: pd.DataFrame, name: str) -> None:
     `TEXT_COLUMNS` are text, `FLOAT_COLUMNS` floats, `LIST_COLUMNS` lists of floats, all others integers; NaN is written
     as null. The file's metadata holds the name and the version of the schema.
     """
+    _write_parquet(_arrow_table(frame), path, name)
+
+
+def as_written(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of one technique with the types that it has once `write_table` wrote it and pandas read it."""
+    import pandas as pd
+
+    buffer = io.BytesIO()
+    pq.write_table(_arrow_table(frame).replace_schema_metadata(), buffer, compression="none")
+    buffer.seek(0)
+    return pd.read_parquet(buffer)
+
+
+def _arrow_table(frame: pd.DataFrame) -> pa.Table:
     schema = pa.schema([pa.field(column, _type_of(column)) for column in frame.columns])
-    _write_parquet(pa.Table.from_pandas(frame, schema=schema, preserve_index=False), path, name)
+    return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
 
 
 def _type_of(column: str) -> pa.DataType:

@@ -49,8 +49,15 @@ def gather(root: str | Path, plan: Json, evidence: Sequence[Json] = ()) -> dict[
         name: {t: pd.read_parquet(folder / f"{name}.parquet") for t, folder in folders.items() if _has(folder, name)}
         for name in (*LONG, "votes")
     }
-    gathered = {name: runs_and_summary.concatenate(read[name], plan) for name in LONG}
-    return gathered | {"votes": read["votes"], "history": epochs.gather_history(root, evidence)}
+    return gathered_of(read, plan, epochs.gather_history(root, evidence))
+
+
+def gathered_of(
+    long: Mapping[str, Mapping[str, pd.DataFrame]], plan: Json, history: pd.DataFrame | None = None
+) -> dict[str, Any]:
+    """Return what `gather` does, from long tables and votes, {name: {technique: frame}}, and histories (None: none)."""
+    gathered = {name: runs_and_summary.concatenate(long[name], plan) for name in LONG}
+    return gathered | {"votes": dict(long["votes"]), "history": epochs.no_history() if history is None else history}
 
 
 def _has(folder: Path, name: str) -> bool:

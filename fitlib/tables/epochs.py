@@ -39,7 +39,12 @@ def gather_history(root: str | Path, evidence: Sequence[Json]) -> pd.DataFrame:
         if run["status"] == "done" and path.is_file():
             keys = {name: run.get(name) for name in ("training", "arm", "seed", "run")}
             parts.append(pd.read_parquet(path).assign(**keys))
-    return pd.concat(parts, ignore_index=True)[list(HISTORY)] if parts else pd.DataFrame(columns=list(HISTORY))
+    return pd.concat(parts, ignore_index=True)[list(HISTORY)] if parts else no_history()
+
+
+def no_history() -> pd.DataFrame:
+    """Return the histories of no run."""
+    return pd.DataFrame(columns=list(HISTORY))
 
 
 def epochs_table(history: pd.DataFrame, plan: Json) -> pd.DataFrame:

@@ -1,0 +1,351 @@
+"""Arrays of labels, predictions, groups and scores as checked `Predictions`, numbered as those of files are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+
+from fitlib.datasets.tabular.cells import quantity
+from fitlib.datasets.tabular.columns import Values
+from fitlib.datasets.tabular.label_encoding import IN_ARRAYS, LabelMapping, Vocabulary, list_values
+from fitlib.digest import digest_arrays
+from fitlib.errors import InputError
+from fitlib.storage.prediction_columns import one_line
+from fitlib.storage.predictions import MAX_CLASSES, MAX_GROUPS, Predictions
+
+WHERE = "analyze"
+ONLY_TECHNIQUE = "model"  # where predictions are not named
+PLAIN_ATTRIBUTE = "protected"  # where groups are not named, as in files
+ONE_PER_ROW = "give one value for each test row"
+ARRAYS = "give an array, a list, a column of a data frame, or a tensor on the CPU"
+RUNS = "give (runs, rows), or a list of one array for each run"
+
+
+class EncodedArrays(NamedTuple):
+    """Predictions of each technique, how they were numbered (as `mapping.json` of files), and a hash of every run."""
+
+    predictions: dict[str, Predictions]
+    mapping: dict[str, Any]
+    digests: dict[str, list[str]]
+
+
+def encode_arrays(
+    y_true: ArrayLike,
+    y_pred: object,
+    sensitive_features: object,
+    y_score: object = None,
+    unit: ArrayLike | None = None,
+    classes: Sequence[object] | None = None,
+) -> EncodedArrays:
+    """Check all arrays and number classes and groups; see `fitlib.analyze` for their forms.
+
+    Raises InputError for whatever is missing, of another length, or not a class, group or score.
+    """
+    truth = _truth(y_true)
+    runs = {name: _runs(_field("y_pred", name, y_pred), v, truth.shape) for name, v in _named_runs(y_pred).items()}
+    scores = _scores(y_score, {name: len(of_technique) for name, of_technique in runs.items()}, truth)
+    names, labels, predicted = _targets(truth, runs, scores, classes)
+    groups = _groups(sensitive_features, len(truth))
+    units = None if unit is None else _units(_column("unit", unit, len(truth)))
+    predictions = {
+        name: Predictions(
+            idx=np.arange(len(truth)),
+            ground_truth=labels,
+            prediction=predicted[name],
+            protected={attribute: mapping.numbers[codes] for attribute, (mapping, codes) in groups.items()},
+            unit=units,
+            n_classes=len(names.names),
+            n_groups={attribute: len(mapping.names) for attribute, (mapping, _) in groups.items()},
+            runs=tuple(range(len(predicted[name]))),
+            score=_checked_scores(name, scores.get(name), len(names.names), truth.ndim == 2),
+        )
+        for name in runs
+    }
+    mapping = _mapping(names, {attribute: mapping for attribute, (mapping, _) in groups.items()}, list(runs))
+    return EncodedArrays(predictions, mapping, {name: _digests(p) for name, p in predictions.items()})
+
+
+def _mapping(classes: LabelMapping, groups: Mapping[str, LabelMapping], techniques: Sequence[str]) -> dict[str, Any]:
+    notes = [classes.sentence("Classes"), *classes.remarks]
+    for attribute, group in groups.items():
+        notes += [group.sentence(f"Groups of {attribute}"), *group.remarks]
+    return {
+        "classes": list(classes.names),
+        "groups": {attribute: list(group.names) for attribute, group in groups.items()},
+        "numeric": {attribute: group.numeric for attribute, group in groups.items()},
+        "rows": dict.fromkeys(techniques, ""),  # one test set for all
+        "notes": [note for note in notes if note],
+    }
+
+
+def _digests(predictions: Predictions) -> list[str]:
+    """Return the SHA-256 of what every run predicted, with its scores."""
+    arrays = {"prediction": predictions.prediction, "score": predictions.score}
+    given = {name: array for name, array in arrays.items() if array is not None}
+    return [digest_arrays((name, array[run]) for name, array in given.items()) for run in predictions.runs]
+
+
+# Arrays of any origin
+
+
+def _array(field: str, values: object) -> NDArray:
+    """Return anything with `__array__`, or nested lists, as an array."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        problem = f"not an array ({one_line(error, 80)})"
+        raise InputError(WHERE, field, type(values).__name__, problem, ARRAYS) from error
+
+
+def _column(field: str, values: object, rows: int) -> NDArray:
+    """Return one value for each test row (rows,)."""
+    array = _array(field, values)
+    array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    if array.ndim != 1:
+        raise InputError(WHERE, f"shape of {field}", array.shape, "not (rows,)", ONE_PER_ROW)
+    if len(array) != rows:
+        raise InputError(WHERE, f"length of {field}", len(array), f"y_true has {rows:,} rows", ONE_PER_ROW)
+    return array
+
+
+def _truth(y_true: object) -> NDArray:
+    """Return (rows,), or (rows, labels) of 0 and 1."""
+    array = _array("y_true", y_true)
+    array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    if array.ndim not in (1, 2) or not array.size:
+        problem = "neither (rows,) nor (rows, labels)" if array.ndim not in (1, 2) else "no rows"
+        raise InputError(WHERE, "shape of y_true", array.shape, problem, ONE_PER_ROW)
+    return array
+
+
+def _cells(values: NDArray) -> Values:
+    """Return a column as Arrow, which finds the different values of text quickly, or as it is where types are mixed."""
+    if values.dtype.kind != "O":
+        return values
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError):
+        return values
+
+
+# Techniques and runs
+
+
+def _named_runs(y_pred: object) -> dict[str, object]:
+    """Return the predictions of each technique by its name."""
+    if not isinstance(y_pred, Mapping):
+        return {ONLY_TECHNIQUE: y_pred}
+    if not y_pred:
+        raise InputError(WHERE, "y_pred", {}, "no technique", "give predictions of at least one: {name: array}")
+    for name in y_pred:
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(WHERE, "y_pred", name, "not the name of a technique", "use text as the keys of y_pred")
+    return dict(y_pred)
+
+
+def _field(argument: str, technique: str, given: object) -> str:
+    return f"{argument}[{technique!r}]" if isinstance(given, Mapping) else argument
+
+
+def _runs(field: str, values: Any, shape: tuple[int, ...], kind: str = "predictions") -> list[NDArray]:
+    """Return the arrays of all runs, each of the shape of the ground truth; one such array is one run."""
+    if isinstance(values, list | tuple) and len(values) and np.ndim(values[0]) >= len(shape):
+        runs = [_array(f"{field}[{i}]", run) for i, run in enumerate(values)]
+    else:
+        array = _array(field, values)
+        runs = [array] if array.shape == shape else list(array) if array.ndim > len(shape) else [array]
+        _check_first_axis(field, array, shape)
+    if not runs or not runs[0].size:
+        raise InputError(WHERE, f"shape of {field}", np.shape(values), f"no {kind}", RUNS)
+    for i, run in enumerate(runs):
+        if run.shape != shape:
+            name = f"shape of {field}[{i}]" if len(runs) > 1 else f"shape of {field}"
+            raise InputError(WHERE, name, run.shape, f"y_true is {shape}", RUNS)
+    return runs
+
+
+def _check_first_axis(field: str, array: NDArray, shape: tuple[int, ...]) -> None:
+    """Refuse an array that has the runs behind the rows."""
+    if array.ndim != len(shape) + 1 or array.shape[1:] == shape:
+        return
+    swapped = array.shape[0] == shape[0] and (len(shape) == 1 or array.shape[-1] == shape[1])
+    if swapped or array.shape[0] > array.shape[1]:
+        transposed = f"{field}.T" if len(shape) == 1 else f"{field} with the first two axes swapped"
+        problem = f"the runs come first, and y_true is {shape}"
+        raise InputError(WHERE, f"shape of {field}", array.shape, problem, f"transpose it: {transposed}")
+
+
+# Classes
+
+
+def _targets(
+    truth: NDArray,
+    runs: Mapping[str, Sequence[NDArray]],
+    scores: Mapping[str, NDArray],
+    classes: Sequence[object] | None,
+) -> tuple[LabelMapping, NDArray, dict[str, NDArray]]:
+    """Return the classes (or labels), the ground truth and the predictions of each technique as their numbers."""
+    if truth.ndim == 2:
+        names = _label_names(truth.shape[1], classes)
+        found = {t: np.stack([_labels(_run_field(t, i, runs), run) for i, run in enumerate(runs[t])]) for t in runs}
+        return names, _labels("y_true", truth), found
+    words = Vocabulary("class", MAX_CLASSES, remedies=IN_ARRAYS)
+    true = words.encode(WHERE, "y_true", _cells(truth))
+    codes = {
+        t: np.stack([words.encode(WHERE, _run_field(t, i, runs), _cells(run)) for i, run in enumerate(runs[t])])
+        for t in runs
+    }
+    mapping = _class_mapping(words, true, codes, _declared(classes, scores, words))
+    return mapping, mapping.numbers[true], {t: mapping.numbers[of] for t, of in codes.items()}
+
+
+def _run_field(technique: str, run: int, runs: Mapping[str, object]) -> str:
+    named = list(runs) != [ONLY_TECHNIQUE]
+    return f"y_pred[{technique!r}][{run}]" if named else f"y_pred[{run}]"
+
+
+def _label_names(number: int, classes: Sequence[object] | None) -> LabelMapping:
+    if classes is not None and len(classes) != number:
+        raise InputError(WHERE, "classes", list(classes), f"y_true has {number} labels", "name every label once")
+    return LabelMapping(tuple(map(str, range(number) if classes is None else classes)), np.arange(number), True)
+
+
+def _labels(field: str, values: NDArray) -> NDArray[np.int8]:
+    wrong = ~np.isin(values, (0, 1))
+    if wrong.any():
+        row, label = np.argwhere(wrong)[0].tolist()
+        problem = f"neither 0 nor 1, in row {row}, label {label}"
+        raise InputError(WHERE, field, values[row, label], problem, "write every label as 0 or 1")
+    return values.astype(np.int8)
+
+
+def _declared(
+    classes: Sequence[object] | None, scores: Mapping[str, NDArray], words: Vocabulary
+) -> Sequence[object] | None:
+    """Return the declared classes; scores of n classes declare 0 … n-1, even where no row is of such a class."""
+    if classes is not None:
+        return list(classes)
+    number = max((score.shape[2] for score in scores.values() if score.ndim == 3), default=0)
+    return list(range(number)) if number and set(words.codes) <= set(range(number)) else None
+
+
+def _class_mapping(
+    words: Vocabulary, true: NDArray, predicted: Mapping[str, NDArray], declared: Sequence[object] | None
+) -> LabelMapping:
+    """Return the mapping of all classes: as declared, or those of the ground truth."""
+    used = [words.code(value) for value in declared] if declared is not None else np.unique(true)
+    known = np.zeros(len(words.codes), bool)
+    known[used] = True
+    seen = "never in y_true" if declared is None else "not among the classes"
+    for field, codes in (("y_true", true), *((_run_field(t, 0, predicted)[:-3], p) for t, p in predicted.items())):
+        wrong = ~known[codes]
+        if wrong.any():
+            names = [spellings[0] for spellings in words.spellings.values()]
+            place = np.argwhere(wrong)[0].tolist()
+            where = f"run {place[0]}, row {place[1]}" if len(place) > 1 else f"row {place[0]}"
+            problem = f"{seen}, in {quantity(int(wrong.sum()), 'cell')}, the first in {where}"
+            valid = [name for name, is_known in zip(names, known, strict=True) if is_known]
+            remedy = f"known: {list_values(valid)}; declare all of them: classes=[…]"
+            raise InputError(WHERE, field, names[codes[tuple(place)]], problem, remedy)
+    return words.finish(declared)
+
+
+# Groups and units
+
+
+def _groups(features: Any, rows: int) -> dict[str, tuple[LabelMapping, NDArray]]:
+    """Return, for every protected attribute, the names of its groups and the code of each row's group."""
+    columns = _named_columns(features)
+    return {name: _group(f"sensitive_features[{name!r}]", name, v, rows) for name, v in columns.items()}
+
+
+def _named_columns(features: Any) -> dict[str, object]:
+    """Return the columns of a dict or data frame by name; a series has its name, an array the name "protected"."""
+    names = list(features) if isinstance(features, Mapping) else list(getattr(features, "columns", []))
+    if not names and not isinstance(features, Mapping):
+        name = getattr(features, "name", None)
+        return {name if isinstance(name, str) and name else PLAIN_ATTRIBUTE: features}
+    if not names:
+        raise InputError(WHERE, "sensitive_features", {}, "no attribute", "give at least one: {name: array}")
+    repeated = [name for i, name in enumerate(names) if str(name) in map(str, names[:i])]
+    if repeated:
+        raise InputError(WHERE, "sensitive_features", repeated[0], "two columns of this name", "rename one of them")
+    return {str(name): features[name] for name in names}
+
+
+def _group(field: str, attribute: str, values: object, rows: int) -> tuple[LabelMapping, NDArray]:
+    array = _array(field, values)
+    if array.ndim == 2 and array.shape[1] > 1:
+        remedy = "name every attribute: a data frame, or {name: array}"
+        raise InputError(WHERE, f"shape of {field}", array.shape, "several columns without names", remedy)
+    words = Vocabulary(f"group of {attribute}", MAX_GROUPS, remedies=IN_ARRAYS)
+    codes = words.encode(WHERE, field, _cells(_column(field, array, rows)))
+    mapping = words.finish()
+    if len(mapping.names) < 2:
+        remedy = "give predictions for at least two groups"
+        raise InputError(WHERE, field, mapping.names[0], "all rows are of one group", remedy)
+    return mapping, codes
+
+
+def _units(values: NDArray) -> NDArray[np.int64]:
+    """Return whole numbers as they are, and names numbered in the order of their appearance."""
+    column = pa.array(values, from_pandas=True)
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
+        problem = f"missing in {quantity(column.null_count, 'row')}, the first row {row}"
+        raise InputError(WHERE, "unit", None, problem, "fill it in")
+    try:
+        return column.cast(pa.int64()).to_numpy()
+    except pa.ArrowException:
+        return column.cast(pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
+
+
+# Scores
+
+
+def _scores(y_score: object, runs: Mapping[str, int], truth: NDArray) -> dict[str, NDArray]:
+    """Return the scores of each technique that has them, (runs, rows) or (runs, rows, classes)."""
+    if y_score is None:
+        return {}
+    named = y_score if isinstance(y_score, Mapping) else dict.fromkeys(runs, y_score)
+    if not isinstance(y_score, Mapping) and len(runs) > 1:
+        raise InputError(WHERE, "y_score", type(y_score).__name__, "y_pred has names", "give {technique: scores}")
+    for name in named:
+        if name not in runs:
+            raise InputError(WHERE, "y_score", name, "not among the techniques", f"there is {list_values(runs)}")
+    return {
+        name: _score_array(_field("y_score", name, y_score), values, runs[name], len(truth))
+        for name, values in named.items()
+    }
+
+
+def _score_array(field: str, values: object, runs: int, rows: int) -> NDArray[np.float64]:
+    array = _array(field, values)
+    array = array[None] if array.shape[:1] == (rows,) and runs == 1 and array.shape[:2] != (1, rows) else array
+    if array.ndim not in (2, 3) or array.shape[:2] != (runs, rows):
+        problem = f"not (runs, rows) or (runs, rows, classes) with {runs} runs of {rows:,} rows"
+        raise InputError(WHERE, f"shape of {field}", array.shape, problem, "give one score, or one per class, per row")
+    try:
+        found = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(WHERE, field, array.dtype.name, "not numbers", "give scores as numbers") from error
+    if not np.isfinite(found).all():
+        run, row = np.argwhere(~np.isfinite(found))[0].tolist()[:2]
+        problem = f"not finite, in run {run}, row {row}"
+        raise InputError(WHERE, field, found[run, row].tolist(), problem, "give finite scores, or leave y_score out")
+    return found
+
+
+def _checked_scores(
+    technique: str, score: NDArray[np.float64] | None, classes: int, several: bool
+) -> NDArray[np.float64] | None:
+    """Return the scores if there is one for each class, or one for two classes."""
+    if score is None or (score.shape[2] == classes if score.ndim == 3 else classes == 2 and not several):
+        return score
+    what = f"lists of {score.shape[2]}" if score.ndim == 3 else "one number a row"
+    remedy = "give (runs, rows, classes), or (runs, rows) of the second of two classes"
+    raise InputError(WHERE, f"y_score of {technique}", what, f"there are {classes} classes", remedy)

@@ -1,0 +1,163 @@
+"""Results from arrays in memory: `fitlib.analyze(y_true, y_pred, sensitive_features=…)`.
+
+The numbers are those of the command `fitlib analyze` on the same predictions, to the last bit; no file is written, no
+kernel is started, and torch is not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from fitlib.errors import InputError
+from fitlib.experiment.external_predictions import (
+    ARM,
+    baseline_first,
+    check_cross,
+    choose_baseline,
+    external_plan,
+    with_favourable,
+)
+from fitlib.experiment.schema import Analysis, validated
+from fitlib.formatting import count
+from fitlib.metrics.long_tables import technique_tables
+from fitlib.report.notebook_display import notebook_html
+from fitlib.results.array_inputs import WHERE, EncodedArrays, encode_arrays
+from fitlib.results.captioned_frames import Frame, Tables, TablesInMemory
+from fitlib.results.verdict_display import verdict_html
+from fitlib.storage.predictions import Predictions, as_written, cross_attributes
+from fitlib.tables import all_tables
+from fitlib.tables.schemas import SCHEMAS, table_of
+
+LONG_AND_VOTES = (*all_tables.LONG, "votes")
+
+
+def analyze(
+    y_true: ArrayLike,
+    y_pred: object,
+    *,
+    sensitive_features: object,
+    baseline: str | None = None,
+    favourable: object = None,
+    y_score: object = None,
+    unit: ArrayLike | None = None,
+    classes: Sequence[object] | None = None,
+    smallest_effect: float | str | Mapping[str, float | str] = 0.01,
+    primary: str | None = None,
+    alpha: float = 0.05,
+    cross: Sequence[Sequence[str]] | Sequence[str] | None = None,
+) -> Results:
+    """Analyse the predictions of several runs, in memory: how fair, how far runs differ, which differences hold.
+
+    y_true: the true classes (rows,), as numbers, booleans or text; or 0/1 labels (rows, labels).
+    y_pred: the predicted classes, (runs, rows[, labels]) or a list of one array for each run; of several techniques
+        {name: such runs}. One run alone may be (rows[, labels]).
+    sensitive_features: the group of each row; of several attributes a data frame or {name: array}.
+    baseline: the technique that the others are compared with. favourable: the desirable class; enables the four-fifths
+        rule. classes: all classes, where some are never in y_true.
+    y_score: scores in the form of y_pred, of the second of two classes (in the order of `results.plan["classes"]`) or
+        with one more axis for the classes. unit: the person or image of each row, where several rows belong to one.
+    smallest_effect: the smallest difference that matters: a number, a share of the baseline's mean ("10 %"), or
+        {metric: either}. primary: the metric that decides. alpha: level of the tests. cross: attributes to cross.
+
+    Everything with `__array__` will do: NumPy, pandas, polars, tensors on the CPU; rows are matched by position. Raises
+    InputError, in one line, for whatever is missing, unequal in length, unknown, or not a class or group.
+
+    >>> import fitlib, numpy as np
+    >>> rng, flip = np.random.default_rng(0), lambda share: np.where(rng.random((6, 300)) < share, 1 - y_true, y_true)
+    >>> y_true, sex = rng.integers(0, 2, 300), np.repeat(["female", "male"], 150)
+    >>> results = fitlib.analyze(y_true, {"A": flip(0.3), "B": flip(0.1)}, sensitive_features=sex, baseline="A")
+    >>> results
+    <results of A, B: 6 runs each, 300 rows, groups by protected>
+    """
+    arrays = encode_arrays(y_true, y_pred, sensitive_features, y_score, unit, classes)
+    fields = {"smallest_effect": smallest_effect, "primary": primary, "alpha": alpha, "cross": _crossings(cross)}
+    plan = _plan(arrays, validated(Analysis, fields, WHERE), baseline, favourable)
+    return Results(plan, _frames(arrays.predictions, plan), len(next(iter(arrays.predictions.values())).idx))
+
+
+def _crossings(cross: Sequence[Sequence[str]] | Sequence[str] | None) -> list[list[str]] | None:
+    """Return the crossings as lists; names alone are one crossing."""
+    if cross is None:
+        return None
+    if isinstance(cross, str):
+        raise InputError(WHERE, "cross", cross, "one attribute alone", 'for example cross=["sex", "race"]')
+    names = [name for name in cross if isinstance(name, str)]
+    return [names] if names and len(names) == len(cross) else [list(of) for of in cross]
+
+
+def _plan(arrays: EncodedArrays, analysis: Analysis, baseline: str | None, favourable: object) -> dict[str, Any]:
+    names, found = list(arrays.predictions), arrays.mapping
+    first = choose_baseline(names, baseline, WHERE, "baseline")
+    given = None if favourable is None else str(favourable)
+    analysis, _ = with_favourable(analysis, given, found["classes"], "favourable")
+    check_cross(analysis, list(found["groups"]), "cross", 'cross=["sex", "race"]')
+    return external_plan(found, baseline_first(names, first), analysis, arrays.digests, noun="array")
+
+
+def _frames(predictions: Mapping[str, Predictions], plan: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Return every table of the analysis, and the metrics in long form."""
+    long: dict[str, dict[str, pd.DataFrame]] = {name: {} for name in LONG_AND_VOTES}
+    for technique, runs in predictions.items():
+        for names in plan["analysis"]["cross"] or []:
+            runs = cross_attributes(runs, names)
+        for name, table in technique_tables(technique, {ARM: (0, runs)}).items():
+            long[name][technique] = as_written(table)
+    gathered = all_tables.gathered_of(long, dict(plan))
+    frames = all_tables.tables_of(gathered, dict(plan))
+    # An empty column has the type that it has once read from its file.
+    return {name: table_of(frame, SCHEMAS[name]) for name, frame in frames.items()} | {"metrics": gathered["metrics"]}
+
+
+class Results:
+    """The results of an analysis in memory: the verdict, and all tables as pandas frames with captions.
+
+    verdict: sentences. tables: all tables by name (`tables` alone lists them); summary, comparisons, risk and metrics
+    are among them. plan: techniques, classes, groups and analysis, as plain values.
+    """
+
+    def __init__(self, plan: Mapping[str, Any], frames: Mapping[str, pd.DataFrame], rows: int):
+        """Set plan and frames; ``rows``: of the test set."""
+        self.plan, self._rows = plan, rows
+        self.tables: Tables = TablesInMemory(frames, plan)
+
+    @property
+    def summary(self) -> Frame:
+        """Every metric of each technique over its runs: mean, SD, intervals, chance level."""
+        return self.tables["summary"]
+
+    @property
+    def comparisons(self) -> Frame:
+        """Every technique against the baseline: differences, intervals, tests, verdicts."""
+        return self.tables["comparisons"]
+
+    @property
+    def risk(self) -> Frame:
+        """Impact ratios by class, and the four-fifths rule for the favourable class."""
+        return self.tables["risk"]
+
+    @property
+    def metrics(self) -> Frame:
+        """Every metric of each run in long form."""
+        return self.tables["metrics"]
+
+    @cached_property
+    def verdict(self) -> list[str]:
+        """The verdict in sentences, qualified as the report has it."""
+        from fitlib.report.sections.verdict import verdict  # seaborn takes a second
+
+        return verdict(self.tables, self.plan, [])
+
+    def __repr__(self) -> str:
+        names = ", ".join(technique["technique"] for technique in self.plan["techniques"])
+        numbers = sorted({len(of[ARM]) for of in self.plan["digests"].values()})
+        runs = f"{count(numbers[0], 'run')} each" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} runs"
+        groups = ", ".join(self.plan["groups"])
+        return f"<results of {names}: {runs}, {count(self._rows, 'row')}, groups by {groups}>"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(verdict_html(self.verdict, self.plan, [], self.tables))
