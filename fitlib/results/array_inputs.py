@@ -95,7 +95,9 @@ def _digests(predictions: Predictions) -> list[str]:
 def _array(field: str, values: object) -> NDArray:
     """Return anything with `__array__`, or nested lists, as an array."""
     try:
-        return np.asarray(values)
+        array = np.asarray(values)
+        # NumPy turns None and NaN between text into the text "None" and "nan"; objects keep them as they are.
+        return np.array(values, object) if array.dtype.kind == "U" and isinstance(values, list | tuple) else array
     except (TypeError, ValueError, RuntimeError) as error:
         problem = f"not an array ({one_line(error, 80)})"
         raise InputError(WHERE, field, type(values).__name__, problem, ARRAYS) from error
@@ -153,7 +155,7 @@ def _field(argument: str, technique: str, given: object) -> str:
 
 def _runs(field: str, values: Any, shape: tuple[int, ...], kind: str = "predictions") -> list[NDArray]:
     """Return the arrays of all runs, each of the shape of the ground truth; one such array is one run."""
-    if isinstance(values, list | tuple) and len(values) and np.ndim(values[0]) >= len(shape):
+    if isinstance(values, list | tuple) and len(values) and _array(f"{field}[0]", values[0]).ndim >= len(shape):
         runs = [_array(f"{field}[{i}]", run) for i, run in enumerate(values)]
     else:
         array = _array(field, values)
@@ -194,18 +196,29 @@ def _targets(
         found = {t: np.stack([_labels(_run_field(t, i, runs), run) for i, run in enumerate(runs[t])]) for t in runs}
         return names, _labels("y_true", truth), found
     words = Vocabulary("class", MAX_CLASSES, remedies=IN_ARRAYS)
-    true = words.encode(WHERE, "y_true", _cells(truth))
-    codes = {
-        t: np.stack([words.encode(WHERE, _run_field(t, i, runs), _cells(run)) for i, run in enumerate(runs[t])])
-        for t in runs
-    }
+    true = _encode(words, "y_true", truth)
+    codes = {t: np.stack([_encode(words, _run_field(t, i, runs), run) for i, run in enumerate(runs[t])]) for t in runs}
     mapping = _class_mapping(words, true, codes, _declared(classes, scores, words))
     return mapping, mapping.numbers[true], {t: mapping.numbers[of] for t, of in codes.items()}
 
 
-def _run_field(technique: str, run: int, runs: Mapping[str, object]) -> str:
-    named = list(runs) != [ONLY_TECHNIQUE]
-    return f"y_pred[{technique!r}][{run}]" if named else f"y_pred[{run}]"
+def _encode(words: Vocabulary, field: str, values: NDArray) -> NDArray[np.int16]:
+    """Return the codes of a column; blank text and the text "nan" are missing values, as in files."""
+    codes = words.encode(WHERE, field, _cells(values))
+    for blank in ("", "nan"):
+        if blank in words.codes:
+            found = codes == words.codes[blank]
+            problem = f"missing in {int(found.sum()):,} of {len(found):,} rows, the first row {int(np.argmax(found))}"
+            raise InputError(WHERE, field, blank, problem, IN_ARRAYS.missing)
+    return codes
+
+
+def _technique_field(technique: str, techniques: Mapping[str, object]) -> str:
+    return "y_pred" if list(techniques) == [ONLY_TECHNIQUE] else f"y_pred[{technique!r}]"
+
+
+def _run_field(technique: str, run: int, techniques: Mapping[str, object]) -> str:
+    return f"{_technique_field(technique, techniques)}[{run}]"
 
 
 def _label_names(number: int, classes: Sequence[object] | None) -> LabelMapping:
@@ -237,11 +250,10 @@ def _class_mapping(
     words: Vocabulary, true: NDArray, predicted: Mapping[str, NDArray], declared: Sequence[object] | None
 ) -> LabelMapping:
     """Return the mapping of all classes: as declared, or those of the ground truth."""
-    used = [words.code(value) for value in declared] if declared is not None else np.unique(true)
-    known = np.zeros(len(words.codes), bool)
-    known[used] = True
+    used = [words.code(value) for value in declared] if declared is not None else np.unique(true).tolist()
+    known = np.isin(np.arange(len(words.codes)), used)
     seen = "never in y_true" if declared is None else "not among the classes"
-    for field, codes in (("y_true", true), *((_run_field(t, 0, predicted)[:-3], p) for t, p in predicted.items())):
+    for field, codes in (("y_true", true), *((_technique_field(t, predicted), p) for t, p in predicted.items())):
         wrong = ~known[codes]
         if wrong.any():
             names = [spellings[0] for spellings in words.spellings.values()]
@@ -265,7 +277,8 @@ def _groups(features: Any, rows: int) -> dict[str, tuple[LabelMapping, NDArray]]
 
 def _named_columns(features: Any) -> dict[str, object]:
     """Return the columns of a dict or data frame by name; a series has its name, an array the name "protected"."""
-    names = list(features) if isinstance(features, Mapping) else list(getattr(features, "columns", []))
+    columns = getattr(features, "column_names", None) or getattr(features, "columns", [])  # of Arrow, pandas, polars
+    names = list(features) if isinstance(features, Mapping) else list(columns)
     if not names and not isinstance(features, Mapping):
         name = getattr(features, "name", None)
         return {name if isinstance(name, str) and name else PLAIN_ATTRIBUTE: features}
@@ -283,7 +296,7 @@ def _group(field: str, attribute: str, values: object, rows: int) -> tuple[Label
         remedy = "name every attribute: a data frame, or {name: array}"
         raise InputError(WHERE, f"shape of {field}", array.shape, "several columns without names", remedy)
     words = Vocabulary(f"group of {attribute}", MAX_GROUPS, remedies=IN_ARRAYS)
-    codes = words.encode(WHERE, field, _cells(_column(field, array, rows)))
+    codes = _encode(words, field, _column(field, array, rows))
     mapping = words.finish()
     if len(mapping.names) < 2:
         remedy = "give predictions for at least two groups"
@@ -293,7 +306,10 @@ def _group(field: str, attribute: str, values: object, rows: int) -> tuple[Label
 
 def _units(values: NDArray) -> NDArray[np.int64]:
     """Return whole numbers as they are, and names numbered in the order of their appearance."""
-    column = pa.array(values, from_pandas=True)
+    try:
+        column = pa.array(values, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise InputError(WHERE, "unit", values.dtype.name, "neither all numbers nor all text", ONE_PER_ROW) from error
     if column.null_count:
         row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
         problem = f"missing in {quantity(column.null_count, 'row')}, the first row {row}"

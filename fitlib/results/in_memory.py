@@ -84,10 +84,12 @@ def _crossings(cross: Sequence[Sequence[str]] | Sequence[str] | None) -> list[li
     """Return the crossings as lists; names alone are one crossing."""
     if cross is None:
         return None
-    if isinstance(cross, str):
-        raise InputError(WHERE, "cross", cross, "one attribute alone", 'for example cross=["sex", "race"]')
+    if not isinstance(cross, list | tuple):
+        raise InputError(WHERE, "cross", cross, "not a list of attributes", 'for example cross=["sex", "race"]')
     names = [name for name in cross if isinstance(name, str)]
-    return [names] if names and len(names) == len(cross) else [list(of) for of in cross]
+    if names and len(names) == len(cross):
+        return [names]
+    return [list(of) if isinstance(of, list | tuple) else of for of in cross]
 
 
 def _plan(arrays: EncodedArrays, analysis: Analysis, baseline: str | None, favourable: object) -> dict[str, Any]:
@@ -109,8 +111,13 @@ def _frames(predictions: Mapping[str, Predictions], plan: Mapping[str, Any]) -> 
             long[name][technique] = as_written(table)
     gathered = all_tables.gathered_of(long, dict(plan))
     frames = all_tables.tables_of(gathered, dict(plan))
-    # An empty column has the type that it has once read from its file.
-    return {name: table_of(frame, SCHEMAS[name]) for name, frame in frames.items()} | {"metrics": gathered["metrics"]}
+    return {name: _typed(name, frame) for name, frame in frames.items()} | {"metrics": gathered["metrics"]}
+
+
+def _typed(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with the types that it has once read from its file, also in columns without a value."""
+    known = list(frame.dtypes.astype(str).items()) == list(SCHEMAS[name].items())
+    return frame if known else table_of(frame, SCHEMAS[name])
 
 
 class Results:

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import fitlib
@@ -76,7 +77,7 @@ def cells(values):
     return [json.dumps(row) for row in values.tolist()] if values.ndim == 2 else values
 
 
-@pytest.mark.parametrize("case", [binary, crossed, labels])
+@pytest.mark.parametrize("case", [binary, *(pytest.param(case, marks=pytest.mark.slow) for case in (crossed, labels))])
 def test_the_frames_are_those_of_the_command(case, tmp_path, fitlib_command):
     given, command = case()
     write_files(tmp_path / "mine", given)
@@ -126,6 +127,7 @@ FORMS = {
     "categories": {"y_true": pd.Series(TRUTH, dtype="category"), "sensitive_features": pd.DataFrame({"sex": SEX})},
     "nullable integers": {"y_true": pd.Series(TRUTH, dtype="Int64")},
     "series with a name": {"sensitive_features": pd.Series(SEX, name="sex", index=range(N, 0, -1))},
+    "Arrow table": {"sensitive_features": pa.table({"sex": SEX})},
     "column of a frame": {"y_true": pd.DataFrame({"y": TRUTH})},
     "name of the technique": {"y_pred": {"model": RUNS}},
 }
@@ -167,7 +169,7 @@ def test_tables_have_captions_and_the_page_shows_the_verdict():
     page = found._repr_html_()
     assert "At a glance" in page and "&lt;A&gt;" in page and "<A>" not in page
     with pytest.raises(InputError, match="did you mean"):
-        found.tables["sumary"]
+        found.tables["summery"]
 
 
 def test_fitlib_stays_light_and_neither_torch_nor_files_are_needed(tmp_path):
@@ -202,6 +204,10 @@ BAD = {
     "transposed runs": ({"y_pred": RUNS.T}, r"\(240, 3\): the runs come first.*transpose it: y_pred.T"),
     "transposed runs of a technique": ({"y_pred": {"A": RUNS.T}}, r"transpose it: y_pred\['A'\].T"),
     "runs as columns": ({"y_pred": pd.DataFrame(RUNS.T)}, "transpose it"),
+    "crossing of numbers": ({"cross": [5, 6]}, "cross.* = 5: invalid value"),
+    "ragged run": ({"y_pred": [[[1], [1, 0]]]}, r"y_pred\[0\] = 'list': not an array"),
+    "units of two kinds": ({"unit": np.array([1, "a"] * (N // 2), object)}, "neither all numbers nor all text"),
+    "no classes": ({"classes": []}, "y_true = .*: not among the classes"),
     "ragged": ({"y_true": [[1], [1, 0]]}, "y_true = 'list': not an array"),
     "no runs": ({"y_pred": []}, "no predictions"),
     "no technique": ({"y_pred": {}}, "no technique"),
@@ -216,6 +222,9 @@ BAD = {
     ),
     "missing prediction": ({"y_pred": [RUNS[0], missing(RUNS[1])]}, r"y_pred\[1\] = None: missing in 1 of 240 rows"),
     "missing group": ({"sensitive_features": {"sex": missing(SEX)}}, r"sensitive_features\['sex'\] = None: missing"),
+    "missing group in a list of text": ({"sensitive_features": [np.nan, *SEX[1:]]}, "None: missing in 1 of 240 rows"),
+    "NaN as text": ({"sensitive_features": np.array([np.nan, *SEX[1:]])}, "'nan': missing in 1 of 240 rows"),
+    "blank prediction": ({"y_pred": np.where(RUNS, "1", " ")}, r"y_pred\[0\] = '': missing in .* of 240 rows"),
     "missing unit": ({"unit": missing(UNITS)}, "unit = None: missing in 1 row, the first row 5"),
     "scores as predictions": ({"y_pred": SCORE}, r"y_pred\[0\] = 0.5: not a whole number, so no class.*as y_score"),
     "float groups": ({"sensitive_features": {"age": np.linspace(20, 65.5, N)}}, "no group of age; divide the numbers"),
@@ -235,7 +244,7 @@ BAD = {
     "alpha": ({"alpha": 5}, "alpha = 5: invalid value"),
     "smallest effect": ({"smallest_effect": {"XX": 0.1}}, "smallest_effect"),
     "unknown crossing": ({"cross": [["sex", "age"]]}, "cross = 'age': unknown protected attribute; .* have sex"),
-    "crossing of one": ({"cross": "sex"}, "cross = 'sex': one attribute alone"),
+    "crossing of one": ({"cross": "sex"}, "cross = 'sex': not a list of attributes"),
     "scores of other runs": ({"y_score": SCORE[:2]}, r"shape of y_score = \(2, 240\): not \(runs, rows\)"),
     "NaN as score": ({"y_score": SCORE * np.nan}, "not finite, in run 0, row 0"),
     "scores of one class": ({"y_score": np.ones((3, N, 1))}, "lists of 1': there are 2 classes"),
