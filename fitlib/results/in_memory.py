@@ -31,7 +31,6 @@ from fitlib.results.captioned_frames import Frame, Tables, TablesInMemory
 from fitlib.results.verdict_display import verdict_html
 from fitlib.storage.predictions import Predictions, as_written, cross_attributes
 from fitlib.tables import all_tables
-from fitlib.tables.schemas import SCHEMAS, table_of
 
 LONG_AND_VOTES = (*all_tables.LONG, "votes")
 
@@ -111,13 +110,7 @@ def _frames(predictions: Mapping[str, Predictions], plan: Mapping[str, Any]) -> 
             long[name][technique] = as_written(table)
     gathered = all_tables.gathered_of(long, dict(plan))
     frames = all_tables.tables_of(gathered, dict(plan))
-    return {name: _typed(name, frame) for name, frame in frames.items()} | {"metrics": gathered["metrics"]}
-
-
-def _typed(name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table with the types that it has once read from its file, also in columns without a value."""
-    known = list(frame.dtypes.astype(str).items()) == list(SCHEMAS[name].items())
-    return frame if known else table_of(frame, SCHEMAS[name])
+    return frames | {"metrics": gathered["metrics"]}
 
 
 class Results:

@@ -31,7 +31,9 @@ def add_warnings(comparisons: pd.DataFrame, counts: pd.DataFrame | None, plan: J
 def add_warnings_over_seeds(
     over_seeds: pd.DataFrame, counts: pd.DataFrame | None, plan: Json, evidence: Sequence[Json]
 ) -> None:
-    """Fill in the column ``warnings`` of "over_seeds": those of any seed."""
+    """Fill in the column ``warnings`` of "over_seeds": those of any seed; an empty table stays as it is."""
+    if over_seeds.empty:
+        return
     constant, failed = constant_predictors(counts, plan), failed_controls(plan, evidence)
     arms: dict[str, list[str]] = {}
     for arm in main_arms(plan):
