@@ -220,7 +220,7 @@ def _pareto_rows(candidates: Candidates, plan: Json, resamples: int) -> list[Jso
     method = f"share: whole-run bootstrap, {resamples} resamples; churn at its value"
     rows = []
     for p in candidates.points:
-        row = _pareto_keys(candidates, p) | _moments(p)
+        row = candidate_keys(candidates, p) | {"on_front": "", "churn_mean": p.churn} | _moments(p)
         if not p.excluded and len(compared) > 1:
             j = compared.index(p)
             by = [compared[i].technique for i in np.flatnonzero(dominated[:, j])]
@@ -230,7 +230,8 @@ def _pareto_rows(candidates: Candidates, plan: Json, resamples: int) -> list[Jso
     return rows
 
 
-def _pareto_keys(candidates: Candidates, p: Point) -> Json:
+def candidate_keys(candidates: Candidates, p: Point) -> Json:
+    """Return the columns that name a technique among its candidates, with its runs and the classes compared."""
     return {
         "technique": p.technique,
         "baseline": candidates.baseline,
@@ -240,8 +241,6 @@ def _pareto_keys(candidates: Candidates, p: Point) -> Json:
         "metric": candidates.metric,
         "n": p.runs.size,
         "n_classes": candidates.n_classes,
-        "on_front": "",
-        "churn_mean": p.churn,
     }
 
 

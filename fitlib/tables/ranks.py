@@ -11,7 +11,7 @@ import pandas as pd
 from fitlib.statistics import estimates as st
 from fitlib.statistics.ranks import FEW_RUNS, Ranks, rank_techniques
 from fitlib.tables.fit_findings import CheckFit
-from fitlib.tables.pareto import Candidates, Point, candidates_of, run_draws
+from fitlib.tables.pareto import Candidates, Point, candidate_keys, candidates_of, run_draws
 from fitlib.tables.schemas import RANKS, Json, join_notes, table_of
 
 RESAMPLES = 4000
@@ -42,7 +42,11 @@ def _rank_rows(candidates: Candidates, plan: Json, resamples: int) -> list[Json]
     found = _ranked(compared, candidates, plan, resamples) if firm else None
     rows = []
     for p in candidates.points:
-        row = _keys(candidates, p) | ({"mean": float(st.means(p.bias))} if p.runs.size else {})
+        row = (
+            candidate_keys(candidates, p)
+            | {"n_compared": len(compared)}
+            | ({"mean": float(st.means(p.bias))} if p.runs.size else {})
+        )
         if found and not p.excluded:
             row |= _columns(found, compared.index(p)) | {"method": f"whole-run bootstrap, {resamples} resamples"}
         rows.append(row | {"note": _note(p, compared)})
@@ -52,20 +56,6 @@ def _rank_rows(candidates: Candidates, plan: Json, resamples: int) -> list[Json]
 def _ranked(compared: Sequence[Point], candidates: Candidates, plan: Json, resamples: int) -> Ranks:
     counts = [run_draws(p, candidates, plan, resamples) for p in compared]
     return rank_techniques([p.bias for p in compared], counts)
-
-
-def _keys(candidates: Candidates, p: Point) -> Json:
-    return {
-        "technique": p.technique,
-        "baseline": candidates.baseline,
-        "arm": candidates.arm["arm"],
-        "seed": candidates.arm["seed"],
-        "attribute": candidates.attribute,
-        "metric": candidates.metric,
-        "n": p.runs.size,
-        "n_classes": candidates.n_classes,
-        "n_compared": len(candidates.compared),
-    }
 
 
 def _columns(found: Ranks, at: int) -> Json:
