@@ -28,11 +28,6 @@ def verdict(
     b, t = as_runs(baseline), as_runs(technique)
     if 0 < min(b.size, t.size) < RUNS:
         return TOO_FEW
-    return of_interval(b, t, smallest_effect, level, paired)
-
-
-def of_interval(b: np.ndarray, t: np.ndarray, smallest_effect: float, level: float, paired: bool) -> str:
-    """Return the `verdict` of samples (runs,) whatever their number; "not estimable" without an interval."""
     interval = paired_difference(b, t) if paired else welch(b, t)
     if interval.value is None or interval.error is None or interval.df is None:
         return "not estimable"
