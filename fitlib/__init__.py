@@ -8,8 +8,8 @@ __version__ = "0.1.0"
 __all__ = ["Recorder", "Results", "analyze", "experiments", "load", "save_predictions"]
 _HOME = {
     "Recorder": "fitlib.recording.recorder",
-    "Results": "fitlib.results.in_memory",
-    "analyze": "fitlib.results.in_memory",
+    "Results": "fitlib.results.results",
+    "analyze": "fitlib.results.analysis",
     "experiments": "fitlib.results.loaded",
     "load": "fitlib.results.loaded",
     "save_predictions": "fitlib.recording.save_predictions",
