@@ -20,6 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 BLUE, VERMILION, GREY, INK, PALE = "#0072b2", "#c44900", "#6b6b6b", "#1f1f1f", "#e4e4e4"  # Okabe and Ito, darkened
+# Of techniques, in plan order: hues of Okabe and Ito, darkened to 3 : 1 on white and ordered so that neighbours differ
+# in lightness too. More techniques than colours take them in turn: names at the rows tell these apart.
+PALETTE = ("#0072b2", "#c44900", "#00805c", "#9a3d75", "#8f6a00", "#3d3d9e", "#2e8b9a", "#7a4a2b", "#5f7a1f")
 DIVERGING = mpl.colormaps["RdBu_r"].with_extremes(bad="#efefef")
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same bytes everywhere
@@ -157,6 +160,28 @@ def row_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
 def rows_of(rows: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
     """Return the rows of one technique and arm."""
     return rows[(rows["technique"] == key[0]) & (rows["arm"] == key[1])]
+
+
+def technique_colours(plan: Mapping) -> dict[str, str]:
+    """Return the colour of every technique of the plan that is compared with a baseline; baselines are grey."""
+    names = [t["technique"] for t in plan["techniques"] if t["baseline"]]
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
+
+
+def in_blocks(plan: Mapping, techniques: Collection[str]) -> list[tuple[str, str | None]]:
+    """Return those techniques of the plan with their baselines, each baseline (None) before what is compared with it.
+
+    A technique whose baseline is not among them stands alone, at its place.
+    """
+    known = set(techniques)
+    against = {t["technique"]: t["baseline"] for t in plan["techniques"] if t["technique"] in known}
+    blocks: dict[str, list[tuple[str, str | None]]] = {}
+    for name, baseline in against.items():
+        if baseline in against:
+            blocks.setdefault(baseline, []).append((name, baseline))
+        else:
+            blocks.setdefault(name, []).insert(0, (name, None))
+    return [row for block in blocks.values() for row in block]
 
 
 def stacked(n: int) -> np.ndarray:

@@ -1,0 +1,272 @@
+"""The one figure that answers at a glance: every run of every technique on one metric, and what follows from it.
+
+A row for each technique, its baseline above it. At the left the runs, from 0 (equal treatment); at the right what was
+concluded, in columns. With a favourable class a second panel shows the impact ratio of every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fitlib.formatting import NOT_ESTIMABLE, count, is_missing, points, span
+from fitlib.report.figures.style import (
+    GREY,
+    INK,
+    ROW,
+    WIDTH,
+    in_blocks,
+    name_rows,
+    run_points,
+    select,
+    stacked,
+    styled,
+    technique_colours,
+)
+from fitlib.report.vocabulary import METRIC_NAMES, class_name, deciding
+from fitlib.tables.metric_series import main_arms
+
+STRIP, BAND = "#f2f2f2", "#d9d9d9"  # from the least to the largest run of a baseline; its mean ± the smallest effect
+FOUR_FIFTHS = 0.8
+NOTE: dict[str, Any] = {"fontsize": 7, "color": GREY, "va": "center"}
+Frames = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class TechniqueRuns:
+    """A row of the figure: a technique on one metric, against its baseline (None: it is one)."""
+
+    name: str
+    baseline: str | None
+    values: np.ndarray  # (runs,), points
+    ratios: np.ndarray  # (runs,), impact ratio of the favourable class; empty without one
+    risk: Mapping[str, Any]  # of the favourable class
+    summary: Mapping[str, Any]
+    comparison: Mapping[str, Any]
+    accuracy: float
+    churn: float
+
+
+def shown_metric(comparisons: pd.DataFrame, plan: Mapping) -> str:
+    """Return the metric of the figure: the primary one, else DI where it is distinct, else the first that is."""
+    names = list(dict.fromkeys(deciding(comparisons)["metric"]))
+    return str(plan["analysis"].get("primary") or ("DI" if "DI" in names or not names else names[0]))
+
+
+@styled
+def verdict_figure(frames: Frames, plan: Mapping, metric: str = "", attribute: str = "", arm: str = "") -> Figure:
+    """Draw the runs of every technique on one metric of one protected attribute in one arm, and what was concluded.
+
+    ``frames``: metrics (long), summary, comparisons, individuals and risk. Default: `shown_metric`, the first
+    attribute, the first main arm.
+    """
+    metric = metric or shown_metric(frames["comparisons"], plan)
+    rows = technique_runs(frames, plan, metric, attribute or next(iter(plan["groups"])), arm)
+    favourable = plan["analysis"].get("favourable")
+    widths = [1.0, 1.0] if favourable is None else [1.0, 0.6, 1.2]
+    height = 1.25 + 1.5 * ROW * max(len(rows), 2)
+    figure = Figure(figsize=(WIDTH + 2, height), layout="constrained")
+    left, *middle, right = figure.subplots(1, len(widths), sharey=True, width_ratios=widths)
+    colours = technique_colours(plan)
+    draw_runs(left, rows, metric, colours)
+    for ax in middle:
+        _draw_ratios(ax, rows, class_name(plan, favourable), colours)
+    _write_conclusions(right, rows)
+    return figure
+
+
+def technique_runs(frames: Frames, plan: Mapping, metric: str, attribute: str, arm: str = "") -> list[TechniqueRuns]:
+    """Return the rows of the figure: each baseline before the techniques that are compared with it."""
+    arm = arm or str(main_arms(plan)[0]["arm"])
+    metrics, summary, comparisons = (
+        rows[rows["arm"] == arm]
+        for rows in (select(frames[name], plan, attribute) for name in ("metrics", "summary", "comparisons"))
+    )
+    persons, risk = (
+        rows[(rows["attribute"] == attribute) & (rows["arm"] == arm)]
+        for rows in (frames["individuals"], frames["risk"])
+    )
+    favourable = plan["analysis"].get("favourable")
+    found = []
+    for name, baseline in in_blocks(plan, metrics["technique"]):
+        own = metrics[metrics["technique"] == name]
+        means, compared = summary[summary["technique"] == name], comparisons[comparisons["technique"] == name]
+        found.append(
+            TechniqueRuns(
+                name=name,
+                baseline=baseline,
+                values=100 * _run_values(own, metric),
+                ratios=np.empty(0) if favourable is None else 1 - _run_values(own, "DI", int(favourable)),
+                risk={}
+                if favourable is None
+                else _first(risk[(risk["technique"] == name) & (risk["target"] == favourable)]),
+                summary=_first(_overall(means, metric)),
+                comparison=_first(compared[compared["metric"] == metric]),
+                accuracy=_first(_overall(means, "accuracy")).get("mean", np.nan),
+                churn=_first(_overall(persons[persons["technique"] == name])).get("churn", np.nan),
+            )
+        )
+    return found
+
+
+def _run_values(metrics: pd.DataFrame, metric: str, target: int | None = None) -> np.ndarray:
+    """Return the defined values of the runs in run order, overall or of one class."""
+    where = metrics["target"].isna() if target is None else metrics["target"] == target
+    rows = metrics[(metrics["metric"] == metric) & where & metrics["group"].isna()]
+    return rows.sort_values("run")["value"].dropna().to_numpy(float)
+
+
+def _overall(rows: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
+    rows = rows if metric is None else rows[rows["metric"] == metric]
+    return rows[(rows["target"].astype(str) == "overall") & rows["group"].isna()]
+
+
+def _first(rows: pd.DataFrame) -> dict[str, Any]:
+    return rows.iloc[0].to_dict() if len(rows) else {}
+
+
+# The runs
+
+
+@styled
+def draw_runs(ax: Axes, rows: list[TechniqueRuns], metric: str, colours: Mapping[str, str]) -> Axes:
+    """Draw every run as a point, with mean and 95 % interval, from 0; behind them what the baseline alone would do.
+
+    Pale strip: from the least to the largest run of the baseline. Darker band: its mean ± the smallest effect. Short
+    line: what chance alone gives on average.
+    """
+    for height, row in enumerate(rows):
+        if row.baseline is None:
+            last = height + sum(other.baseline == row.name for other in rows)
+            _draw_reference(ax, row, [other for other in rows if other.baseline == row.name], (height, last))
+        ax.plot(row.values, height + stacked(len(row.values)), **_run_style(row, colours))
+        _draw_mean(ax, height, row, INK if row.baseline is None else colours[row.name])
+    name_rows(ax, [row.name for row in rows])
+    ax.set_xlim(left=min([0.0, *(row.values.min() for row in rows if len(row.values))]))
+    ax.axvline(0, color=INK, linewidth=1.2)
+    ax.set_title(" · ".join(filter(None, (metric, METRIC_NAMES.get(metric, "")))))
+    ax.set_xlabel("points (0: groups are treated alike)")
+    return ax
+
+
+def _run_style(row: TechniqueRuns, colours: Mapping[str, str]) -> dict[str, Any]:
+    style = run_points(row.baseline is None) | {"markersize": 4.2}
+    return style if row.baseline is None else style | {"color": colours[row.name]}
+
+
+def _draw_reference(ax: Axes, row: TechniqueRuns, against: list[TechniqueRuns], heights: tuple[int, int]) -> None:
+    """Shade the baseline's runs and its smallest effect behind all that is compared with it, and name its extremes."""
+    top, bottom = heights[0] - 0.5, heights[1] + 0.5
+    if not len(row.values):
+        return
+    low, high = row.values.min(), row.values.max()
+    ax.fill_betweenx([top, bottom], low, high, color=STRIP, linewidth=0, zorder=0)
+    effects = [other.comparison.get("smallest_effect", np.nan) for other in against]
+    effect = 100 * next((value for value in effects if not is_missing(value)), np.nan)
+    mean = 100 * row.summary.get("mean", np.nan)
+    if not is_missing(effect + mean):
+        ax.fill_betweenx([top, bottom], mean - effect, mean + effect, color=BAND, linewidth=0, zorder=0.1)
+    chance = row.summary.get("expectation", np.nan)
+    if not is_missing(chance):
+        ax.plot([100 * chance] * 2, [top, bottom], color=GREY, linewidth=0.9, linestyle=(0, (1, 2)), zorder=0.2)
+        ax.annotate("chance", (100 * chance, top), (3, -6), textcoords="offset points", **NOTE | {"fontsize": 6.5})
+    if against:
+        ax.axhline(heights[0] + 0.5, color=GREY, linewidth=0.6)
+    if high > low:
+        ax.annotate(points(low / 100), (low, heights[0]), (-6, 0), textcoords="offset points", ha="right", **NOTE)
+        ax.annotate(points(high / 100), (high, heights[0]), (6, 0), textcoords="offset points", ha="left", **NOTE)
+
+
+def _draw_mean(ax: Axes, height: int, row: TechniqueRuns, colour: str) -> None:
+    mean, low, high = (row.summary.get(name, np.nan) for name in ("mean", "mean_low", "mean_high"))
+    if not is_missing(mean):
+        ax.plot(100 * mean, height, "|", color=colour, markersize=15, markeredgewidth=1.8)
+    if not (is_missing(low) or is_missing(high)):
+        ax.plot([100 * low, 100 * high], [height] * 2, color=colour, linewidth=2.2, solid_capstyle="butt")
+
+
+def _draw_ratios(ax: Axes, rows: list[TechniqueRuns], name: str, colours: Mapping[str, str]) -> None:
+    """Draw the impact ratio of the favourable class in every run, and in how many it is below four fifths."""
+    for height, row in enumerate(rows):
+        ax.plot(row.ratios, height + stacked(len(row.ratios)), **_run_style(row, colours))
+        if row.risk:
+            below = f"{row.risk['violated']} of {row.risk['n']} below"
+            ax.annotate(below, (0, height), (3, 0), ax.get_yaxis_transform(), "offset points", **NOTE)
+    ax.axvline(FOUR_FIFTHS, color=INK, linewidth=1)
+    ax.set_xlim(min([0.6, *(row.ratios.min() - 0.25 for row in rows if len(row.ratios))]), 1.02)
+    ax.grid(False, axis="y")
+    ax.tick_params(labelleft=False)
+    ax.set_title(f"Impact ratio of {name}")
+    ax.set_xlabel("ratio (four fifths: 0.8)")
+
+
+# What was concluded
+
+
+def _write_conclusions(ax: Axes, rows: list[TechniqueRuns]) -> None:
+    """Write the columns at the right."""
+    headings = [
+        "difference\n[simultaneous interval]",
+        "verdict",
+        "lower in pairs\nof runs",
+        "accuracy",
+        "decisions\nthat flip",
+    ]
+    places = (0.0, 0.34, 0.62, 0.80, 0.92)
+    ax.set_axis_off()
+    ax.set_xlim(0, 1)
+    style: dict[str, Any] = {"fontsize": 8, "va": "center"}
+    for place, text in zip(places, headings, strict=True):
+        ax.text(place, 1.0, text, fontsize=7.5, color=GREY, va="bottom", transform=ax.transAxes)
+    baselines = {row.name: row.values for row in rows}
+    for height, row in enumerate(rows):
+        for place, text in zip(places, _conclusions(row, baselines), strict=True):
+            ax.text(place, height, text, **style, fontweight="bold" if place == places[1] else "normal")
+
+
+def _conclusions(row: TechniqueRuns, baselines: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    accuracy = "" if is_missing(row.accuracy) else f"{points(row.accuracy)} %"
+    flips = "" if is_missing(row.churn) else f"{points(row.churn)} %"
+    if row.baseline is None:
+        return f"(baseline, {count(len(row.values), 'run')})", "", "", accuracy, flips
+    found = row.comparison
+    ends = found.get("simultaneous_low", np.nan), found.get("simultaneous_high", np.nan)
+    difference = found.get("difference", np.nan)
+    text = NOT_ESTIMABLE if is_missing(difference) else f"{points(difference, signed=True)}  {_interval(*ends)}"
+    return (
+        text,
+        str(found.get("verdict", "")) or NOT_ESTIMABLE,
+        _lower_pairs(row.values, baselines[row.baseline]),
+        accuracy,
+        flips,
+    )
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if is_missing(low) or is_missing(high) else span(low, high, places=1)
+
+
+def _lower_pairs(values: np.ndarray, baseline: np.ndarray) -> str:
+    """Return in how many pairs of one run of each the technique has the smaller value: what one run would show."""
+    lower = int((values[:, None] < baseline[None]).sum())
+    return f"{lower} of {len(values) * len(baseline)}"
+
+
+def alt_verdict(rows: list[TechniqueRuns], metric: str) -> str:
+    """Describe the figure in words."""
+    texts = [
+        f"{row.name} {points(row.summary['mean'])}{_alt_verdict(row)}"
+        for row in rows
+        if not is_missing(row.summary.get("mean", np.nan))
+    ]
+    return f"Dot plot of every run on {metric}, one row per technique; means in points: {', '.join(texts)}."
+
+
+def _alt_verdict(row: TechniqueRuns) -> str:
+    return " (baseline)" if row.baseline is None else f" ({row.comparison.get('verdict') or NOT_ESTIMABLE})"
