@@ -5,7 +5,7 @@ A missing value reads "not estimable"; NaN is never printed. Points are percenta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
@@ -76,6 +76,21 @@ def span(low: float, high: float, scale: float = 100.0, places: int = 2) -> str:
     if is_missing(low) or is_missing(high):
         return NOT_ESTIMABLE
     return f"[{decimals(scale * float(low), places)}, {decimals(scale * float(high), places)}]"
+
+
+def number_ranges(numbers: Sequence[int]) -> str:
+    """Format ascending numbers of runs, as their folders have them, with consecutive ones as a range.
+
+    >>> number_ranges([0, 1, 2, 5]), number_ranges([7])
+    ('00…02, 05', '07')
+    """
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1].append(number)
+        else:
+            ranges.append([number])
+    return ", ".join(f"{r[0]:02d}…{r[-1]:02d}" if len(r) > 1 else f"{r[0]:02d}" for r in ranges)
 
 
 def join_items(items: Iterable[object], most: int = 4) -> str:

@@ -25,11 +25,12 @@ from fitlib.cli.summary import print_summary
 if TYPE_CHECKING:
     from fitlib.cli.arguments import Commands
     from fitlib.experiment.model import Experiment
+    from fitlib.experiment.plan import States
 
 
 def add_commands(commands: Commands) -> None:
     """Add `plan`, `run`, `report` and `init` to the parser."""
-    sub = add_command(commands, "plan", plan, "list every task and why it will run, and what so many runs can decide")
+    sub = add_command(commands, "plan", plan, "list the runs and why they will run, and what so many runs can decide")
     _add_file(sub)
     text = "SD of a metric over runs (as 0.012), for the probability of each verdict by number of runs"
     sub.add_argument("--sd", type=fraction, metavar="SD", help=text)
@@ -42,21 +43,32 @@ def add_commands(commands: Commands) -> None:
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Print every task with its state, how many will be executed, and what so many runs can decide."""
+    """Print the runs of each arm with their state, how many will be executed, and what so many runs can decide."""
     from fitlib.experiment.plan import Plan, selected
 
     experiment, paths = experiment_from_file(options)
     states = selected(Plan(experiment, paths).states(), options.only)
     decided = lines_before_runs(experiment, options)
     _print_notes(experiment, sys.stdout)
-    width = max((len(run.name) for run, _ in states), default=0)
-    for run, state in states:
-        print(f"{run.name:<{width}}  {'done' if state.done else f'will run: {state.reason}'}")
+    print("\n".join(_planned_lines(states)))
     waiting = sum(not state.done for _, state in states)
     rest = "metrics, statistics and report follow" if waiting else "metrics, statistics and report are updated"
     print(f"{waiting} of {len(states)} runs will be executed; {rest}.")
     print("\n".join(decided))
     return 0
+
+
+def _planned_lines(states: States) -> list[str]:
+    """Return a line for all runs of a training and arm that are in the same state, with their numbers."""
+    from fitlib.formatting import number_ranges
+
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for run, state in states:
+        text = "done" if state.done else f"will run: {state.reason}"
+        numbers.setdefault((f"{run.spec.name}/{run.arm.name}", text), []).append(run.index)
+    names = [f"{place}/run-{number_ranges(found)}" for (place, _), found in numbers.items()]
+    width = max(map(len, names), default=0)
+    return [f"{name:<{width}}  {text}" for name, (_, text) in zip(names, numbers, strict=True)]
 
 
 def run(options: argparse.Namespace) -> int:

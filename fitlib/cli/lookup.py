@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitlib.errors import InputError
+from fitlib.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from fitlib.experiment.model import Experiment
@@ -18,20 +18,27 @@ def experiment_from_file(options: argparse.Namespace) -> tuple[Experiment, Exper
     from fitlib.experiment.parse import read_experiment
     from fitlib.storage.paths import ExperimentPaths
 
+    _check_file(options.file)
     experiment = read_experiment(options.file, options.set, options.runs)
     names = [t.name for t in experiment.techniques]
     for name in options.only:
         if name not in names:
-            raise InputError(str(options.file), "--only", name, "unknown technique", f"known: {', '.join(names)}")
+            remedy = did_you_mean(name, names, f"known: {', '.join(names)}")
+            raise InputError(str(options.file), "--only", name, "unknown technique", remedy)
     return experiment, ExperimentPaths(options.outputs / experiment.name)
 
 
 def experiment_from_outputs(outputs: Path, name: str) -> tuple[Experiment, ExperimentPaths]:
-    """Return the experiment `name` as its latest plan declares it; InputError where `outputs` has none of that name."""
+    """Return the experiment of a name, or of a folder in ``outputs``, as its latest plan declares it.
+
+    Raises InputError where ``outputs`` has no such experiment.
+    """
     from fitlib.experiment.declaration import latest_plan
     from fitlib.experiment.parse import make_experiment
     from fitlib.storage.paths import ExperimentPaths
 
+    inside = Path(name).resolve().parent == outputs.resolve()  # `outputs/quickstart`, as a shell completes it
+    name = Path(name).name if inside else name
     paths = ExperimentPaths(outputs / name)
     declared = latest_plan(paths) if Path(name).name == name else None
     if declared is None:
@@ -54,5 +61,18 @@ def experiment_names(outputs: Path) -> list[str]:
 
 
 def _not_found(outputs: Path, name: str, problem: str) -> InputError:
-    existing = ", ".join(experiment_names(outputs)) or "none yet"
-    return InputError(str(outputs), "EXPERIMENT", name, problem, f"existing experiments: {existing}")
+    names = experiment_names(outputs)
+    otherwise = f"existing experiments: {', '.join(names) or 'none yet'}"
+    return InputError(str(outputs), "EXPERIMENT", name, problem, did_you_mean(Path(name).name, names, otherwise))
+
+
+def _check_file(file: Path) -> None:
+    """Raise InputError for an experiment file that does not exist, with the nearest of those beside it or in params."""
+    if file.exists():
+        return
+    places = dict.fromkeys([file.parent, Path("params")])
+    known = {path.stem: str(path) for place in places for path in sorted(place.glob("*.y*ml"))}
+    close = did_you_mean(file.stem, known, "")
+    nearest = f"did you mean {next(path for stem, path in known.items() if repr(stem) in close)}?" if close else ""
+    otherwise = f"there are {', '.join(known.values())}" if known else "check the path"
+    raise InputError(str(file), "file", file.name, "no such file", nearest or otherwise)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 
 import fitlib
 from fitlib.cli import experiments, integrity, planning, predictions, registry, state, study, tracing
-from fitlib.errors import FitlibError, InputError
+from fitlib.errors import FitlibError, InputError, did_you_mean
 
 GROUPS = (experiments, planning, state, integrity, predictions, tracing, registry, study)
 
@@ -19,7 +20,7 @@ _interrupts: list[int] = []
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; exit status 0 done, 1 something failed, 2 wrong usage or invalid parameters."""
-    options = parser().parse_args(arguments)
+    options = parse(sys.argv[1:] if arguments is None else list(arguments))
     _interrupts.clear()
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored in a shell's background job: leave it
@@ -43,14 +44,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line; a misspelt command or option ends the program with the nearest that exists."""
+    top, known = _build()
+    command = next((text for text in arguments if not text.startswith("-")), "")
+    if command and command not in known:
+        remedy = did_you_mean(command, known, f"choose from {', '.join(known)}")
+        top.error(f"no command {command!r}; {remedy}")
+    options, unknown = top.parse_known_args(arguments)
+    if unknown:
+        used = known[command]
+        valid = re.findall(r"(?<![\w-])--?[a-z][a-z-]*", used.format_help())
+        wrong = unknown[0].partition("=")[0]
+        used.error(f"unrecognized argument {wrong}; {did_you_mean(wrong, valid, f'fitlib {command} --help lists all')}")
+    return options
+
+
 def parser() -> argparse.ArgumentParser:
     """Build the parser of the command line."""
+    return _build()[0]
+
+
+def _build() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Build the parser, and return with it those of the commands by name."""
     top = argparse.ArgumentParser(prog="fitlib", description="Is this model fair, or was I lucky with this run?")
     top.add_argument("--version", action="version", version=f"fitlib {fitlib.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for group in GROUPS:
         group.add_commands(commands)
-    return top
+    return top, dict(commands.choices)
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 from fitlib.execution import determinism_cost
 from fitlib.execution.progress_table import ProgressTable, duration
 from fitlib.experiment.plan import Plan, States
+from fitlib.report.overview import read_verdict
 from fitlib.storage.lock import is_locked
 from fitlib.storage.paths import PROGRESS, ExperimentPaths
 
@@ -20,14 +22,14 @@ INTERVAL = 2.0  # seconds between two updates of `watch`
 
 
 def lines(plan: Plan) -> list[str]:
-    """Return the lines of `fitlib status` for one experiment: a summary, then one for each training and arm."""
+    """Return the lines of `fitlib status` for one experiment: a summary, one for each training and arm, the verdict."""
     states, paths = plan.states(), plan.paths
     now = _running_now(paths)
     total = Counter("running" if run.name in now else _short(state.state) for run, state in states)
     counts = ", ".join(f"{total[name]} {name}" for name in ("done", "running", "failed", "left") if total[name])
     head = f"{plan.experiment.name}: {counts} of {len(states)} runs{_time_left(paths, total, is_locked(paths))}"
     costs = [f"  {line}" for line in determinism_cost.sentences(determinism_cost.read_costs(paths))]
-    return [head, *_by_arm(states), *_epochs(now), *costs, *(f"  report: {report}" for report in paths.reports())]
+    return [head, *_by_arm(states), *_epochs(now), *costs, *_reports(paths)]
 
 
 def watch(plan: Plan, show: Callable[[str], None] = print) -> None:
@@ -76,6 +78,17 @@ def _table(plan: Plan) -> Any:
 
 def _epochs(now: dict[str, str]) -> list[str]:
     return [f"  {name}: {line}" for name, line in sorted(now.items()) if line]
+
+
+def _reports(paths: ExperimentPaths) -> list[str]:
+    """Return the beginning of each report's verdict, the report's path, and when it was made."""
+    found = []
+    for report in paths.reports():
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(report.stat().st_mtime))
+        for text in read_verdict(report.with_name("statistics.ipynb"))[:1]:
+            found.append(f"  {textwrap.shorten(f'verdict: {text}', 200, placeholder=' …')}")
+        found.append(f"  report: {report} (of {made})")
+    return found
 
 
 def _by_arm(states: States) -> list[str]:

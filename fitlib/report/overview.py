@@ -50,7 +50,7 @@ def _row(folder: Path, place: Path) -> dict:
         "name": name,
         "state": state(folder, evidence),
         **_of_plan(plan),
-        "verdict": verdict_of(known) or NO_VERDICT,
+        "verdict": next(iter(_verdict(known)), NO_VERDICT),
         "links": _links(folder, place),
     }
 
@@ -104,12 +104,16 @@ def _several(values: Iterable[object]) -> str:
     return join_items(dict.fromkeys(values), MOST_NAMED)
 
 
-def verdict_of(notebook: Mapping) -> str:
-    """Return the first sentence of the verdict in an executed statistics notebook; "" where there is none."""
+def read_verdict(statistics_notebook: Path) -> list[str]:
+    """Return the paragraphs of the verdict in an executed statistics notebook; [] where there is none."""
+    return _verdict(_read(statistics_notebook))
+
+
+def _verdict(notebook: Mapping) -> list[str]:
     cells = notebook.get("cells", [])
     start = next((i for i, cell in enumerate(cells) if _source(cell).startswith(VERDICT)), len(cells))
     texts = [text for cell in cells[start + 1 : start + 2] for text in map(_markdown, cell.get("outputs", [])) if text]
-    return html.unescape(texts[0].split("\n\n")[0]) if texts else ""
+    return html.unescape(texts[0]).split("\n\n") if texts else []
 
 
 def _source(cell: Mapping) -> str:

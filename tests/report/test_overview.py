@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fitlib.report.notebook_display import markdown
-from fitlib.report.overview import experiments, rows_of, verdict_of, write_overview
+from fitlib.report.overview import experiments, read_verdict, rows_of, write_overview
 from fitlib.storage.lock import locked
 from fitlib.storage.paths import ExperimentPaths
 from tests.support.page_examples import Page, without_script
@@ -83,14 +83,14 @@ def test_running_experiment_says_so(outputs: Path) -> None:
         assert rows_of(paths.root)[0]["state"] == "running, 1 done"
 
 
-def test_verdict_of_a_report_is_its_first_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_verdict_is_read_paragraph_by_paragraph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.support.page_examples import executed_notebook
 
     path = executed_notebook(experiment(runs=5), tmp_path, monkeypatch)
-    messages = verdict_of(json.loads(path.read_text(encoding="utf-8")))
-    assert re.match(
-        r"At seed 0, on this test set, S-T1 (is|has|cannot) .* S-Base.* on ", messages
-    ) and messages == html.unescape(messages)
+    paragraphs = read_verdict(path)
+    assert re.match(r"At seed 0, on this test set, S-T1 (is|has|cannot) .* S-Base.* on ", paragraphs[0])
+    assert len(paragraphs) > 2 and paragraphs == [html.unescape(text) for text in paragraphs]
+    assert read_verdict(path.with_name("none.ipynb")) == []
 
 
 def test_no_experiment_gives_an_empty_list(tmp_path: Path) -> None:
