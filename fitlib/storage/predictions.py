@@ -7,7 +7,6 @@ prediction_result and protected_label are read as prediction and protected; othe
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
@@ -457,12 +456,7 @@ def write_table(path: File, frame: pd.DataFrame, name: str) -> None:
 
 def as_written(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a table of one technique with the types that it has once `write_table` wrote it and pandas read it."""
-    import pandas as pd
-
-    buffer = io.BytesIO()
-    pq.write_table(_arrow_table(frame).replace_schema_metadata(), buffer, compression="none")
-    buffer.seek(0)
-    return pd.read_parquet(buffer)
+    return _arrow_table(frame).replace_schema_metadata().to_pandas()
 
 
 def _arrow_table(frame: pd.DataFrame) -> pa.Table:

@@ -1,5 +1,7 @@
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 
 from fitlib.metrics import long_tables
 from fitlib.metrics.bias_metrics import (
@@ -21,7 +23,7 @@ from fitlib.metrics.long_tables import (
     technique_tables,
 )
 from fitlib.metrics.testset import COMPONENT_METRICS, contributions
-from fitlib.storage.predictions import write_table
+from fitlib.storage.predictions import as_written, write_table
 from tests.support.chance_examples import made
 from tests.support.count_examples import random_rows
 
@@ -130,3 +132,15 @@ def test_the_tables_of_a_technique_are_the_same_bytes_every_time(tmp_path):
         "int64", "double", "int64",
     ]  # fmt: skip
     assert schema.metadata == {b"fitlib.schema": b"testset/1"} and set(table["metric"]) == set(BIAS_METRICS)
+
+
+@pytest.mark.parametrize(
+    "rows", [random_rows(np.random.default_rng(19)), (np.arange(4) % 2, [[0, 1, 1, 0]], [0, 0, 1, 1])]
+)
+def test_tables_kept_in_memory_have_the_types_and_values_of_those_read_from_files(rows, tmp_path):
+    truth, predicted, group = (np.asarray(values) for values in rows)
+    tables = technique_tables("T", {"ulp": (0, made(truth, predicted, group))})
+    assert len(tables) == 6
+    for name, table in tables.items():
+        write_table(tmp_path / name, table, name)
+        pd.testing.assert_frame_equal(as_written(table), pd.read_parquet(tmp_path / name), check_exact=True, obj=name)

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from fitlib.tables import data_dictionary
 from fitlib.tables.column_descriptions import COLUMNS, column
-from fitlib.tables.schemas import DESCRIPTIONS, SCHEMAS, TYPES, data_package
+from fitlib.tables.schemas import DESCRIPTIONS, SCHEMAS, TYPES, data_package, table_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "tables.md"
 
@@ -54,3 +56,18 @@ def test_the_data_package_gives_type_and_description_of_every_column(table: str)
 def test_the_committed_page_is_made_from_the_descriptions() -> None:
     remedy = "run: python -m fitlib.tables.data_dictionary > docs/tables.md"
     assert PAGE.read_text(encoding="utf-8") == data_dictionary.markdown(), remedy
+
+
+def test_a_table_is_the_same_from_rows_and_from_a_frame_and_has_nothing_missing_but_numbers() -> None:
+    schema = {"metric": "str", "n": "Int64", "p": "float64", "note": "str"}
+    rows = [{"metric": "DP", "n": np.int64(3), "p": -0.0}, {"n": None, "p": None}, {"metric": None, "n": pd.NA, "p": 1}]
+    table = table_of(rows, schema)
+    for other in (pd.DataFrame(rows), table):
+        pd.testing.assert_frame_equal(table_of(other, schema), table, check_exact=True)
+    assert table["metric"].tolist() == ["DP", "", ""] and table["note"].tolist() == [""] * 3
+    assert (
+        table["n"].tolist() == [3, pd.NA, pd.NA]
+        and table["p"].fillna(-1).tolist() == [0, -1, 1]
+        and not np.signbit(table["p"][0])
+    )
+    assert table_of([], schema).dtypes.equals(table.dtypes)
