@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
-from types import ModuleType
 
 from fitlib.errors import InputError
 from fitlib.execution.analysis_tasks import ONE_THREAD
@@ -14,6 +12,7 @@ from fitlib.execution.kernels import manager
 from fitlib.execution.run_notebook import execute
 from fitlib.experiment.notebooks import check_parameters, notebook_path
 from fitlib.paper.published_files import contents, locate
+from fitlib.report.pages import write_report
 from fitlib.storage.paths import new_attempt
 
 NOTEBOOK, REPORT = "paper.ipynb", "report.html"
@@ -35,24 +34,14 @@ def recompute(data: Path | None, out: Path, report: Callable[[str], None]) -> li
         parameters = {"data_dir": str(folder), "out_dir": str(attempt)}
         check_parameters(notebook, parameters)
         manager.begin()
-        Thread(target=_import_pages, daemon=True).start()
         execute(notebook, attempt / NOTEBOOK, parameters, ONE_THREAD)
-        _import_pages().write_report(attempt / NOTEBOOK, attempt / REPORT)
+        write_report(attempt / NOTEBOOK, attempt / REPORT)
         return _replace(attempt, out)
     except KeyboardInterrupt:
         manager.end_all()
         raise
     finally:
         shutil.rmtree(attempt, ignore_errors=True)
-
-
-def _import_pages() -> ModuleType:
-    """Import everything that makes the page; called in a thread, so that it is ready when the kernel is done."""
-    import nbconvert.exporters  # noqa: F401
-
-    from fitlib.report import pages as report
-
-    return report
 
 
 def _check_out(out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Display sentences, tables and figures in a notebook.
+"""Display sentences, tables and figures: in a notebook, or into a list from which a page is made without one.
 
 Names that users give (classes, groups) are text everywhere: whatever reaches HTML or Markdown is escaped here.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import pandas as pd
@@ -27,6 +29,43 @@ TALL = 40  # rows beyond which a table scrolls in a window of its own, on a scre
 NUMBER = re.compile(r"[−+<>≤\[]* ?\d|–$|not estimable$|no test$|constant in all")
 IN_NOTEBOOKS = ".fitlib caption, .fitlib th[scope^=row], .fitlib td.text, .fitlib th.text { text-align: left }"
 Links = Mapping[str, Sequence[str]]
+Output = dict[str, Any]  # of a cell, as notebooks store it: output_type, data and metadata by type of content
+_COLLECTED: ContextVar[list[Output] | None] = ContextVar("collected", default=None)
+
+
+# Where outputs go
+
+
+def display(data: Mapping[str, str], metadata: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    """Display content, {type: text}, with metadata by type: in the notebook, or in the list of `collect_outputs`."""
+    collected = _COLLECTED.get()
+    if collected is not None:
+        output = {"output_type": "display_data", "data": dict(data), "metadata": dict(metadata or {})}
+        collected.append(output)
+        return
+    from IPython.display import display as display_in_notebook
+
+    display_in_notebook(dict(data), metadata=dict(metadata or {}), raw=True)
+
+
+@contextmanager
+def collect_outputs() -> Iterator[list[Output]]:
+    """Collect in a list what is displayed within the block; no notebook is needed.
+
+    >>> with collect_outputs() as outputs:
+    ...     show_text("A sentence.")
+    >>> outputs[0]["data"]["text/markdown"]
+    'A sentence.'
+    """
+    outputs: list[Output] = []
+    token = _COLLECTED.set(outputs)
+    try:
+        yield outputs
+    finally:
+        _COLLECTED.reset(token)
+
+
+# Sentences
 
 
 def markdown(text: str) -> str:
@@ -40,29 +79,32 @@ def markdown(text: str) -> str:
 
 def show_text(sentences: str | Iterable[str], paragraphs: bool = False) -> None:
     """Display one sentence as a paragraph, several as a list (or as paragraphs); empty ones are left out."""
-    from IPython.display import Markdown, display
-
     given = [sentences] if isinstance(sentences, str) else sentences
-    lines = [markdown(sentence) for sentence in given if sentence]
+    texts = [str(sentence) for sentence in given if sentence]
+    lines = [markdown(text) for text in texts]
     if len(lines) > 1 and not paragraphs:
         lines = ["\n".join(f"- {line}" for line in lines)]
     if lines:
-        display(Markdown("\n\n".join(lines)))
+        display({"text/markdown": "\n\n".join(lines), "text/plain": "\n".join(texts)})
 
 
 def heading(text: str) -> None:
     """Display a heading within a section (level 3)."""
-    from IPython.display import Markdown, display
+    display({"text/markdown": f"### {markdown(text)}", "text/plain": text})
 
-    display(Markdown(f"### {markdown(text)}"))
+
+# Tables and figures
 
 
 @dataclass(frozen=True)
 class Page:
-    """A notebook's results: `plan` is used in the captions, figures are written below `out`."""
+    """The page of an analysis: `plan` is used in the captions, figures are written below `out`.
+
+    Without `out` nothing is written, and tables have no links to the files beside the page.
+    """
 
     plan: Mapping
-    out: Path
+    out: Path | None = None
 
     def show(
         self,
@@ -78,10 +120,10 @@ class Page:
 
     def table(self, title: str, view: pd.DataFrame, caption: str, source: str = "", links: Links | None = None) -> None:
         """Display a table of strings, if it has rows; `source` is the relative address of the file with all columns."""
-        from IPython.display import HTML, display
-
         if len(view):
-            display(HTML(table_html(title, view, caption, source, links)))
+            source, links = ("", None) if self.out is None else (source, links)
+            content = table_html(title, view, caption, source, links)
+            display({"text/html": content, "text/plain": f"{title}. {caption}"})
 
     def figures(self, name: str, attribute: str, figures: Sequence[Figure], alt: str, caption: str) -> None:
         """Do as `figure` for several figures: each is captioned as a part, and `alt` describes them all."""
@@ -95,15 +137,17 @@ class Page:
 
         Where the plan has several protected attributes, file name and caption tell which one it shows.
         """
-        from IPython.display import display
-
         from fitlib.report.figures import style
 
         if len(self.plan["groups"]) > 1:
             caption = f"Protected attribute: {attribute}. {caption}"
-        svg, _ = style.save(figure, self.out / "figures", f"{style.stem(name, self.plan, attribute)}{end}")
-        data = {"image/svg+xml": svg.read_text(encoding="utf-8"), "text/plain": alt}
-        display(data, metadata={"image/svg+xml": {"alt": alt, "caption": caption}}, raw=True)
+        if self.out is None:
+            svg = style.svg_text(figure)
+        else:
+            files = style.save(figure, self.out / "figures", f"{style.stem(name, self.plan, attribute)}{end}")
+            svg = files[0].read_text(encoding="utf-8")
+        data = {"image/svg+xml": svg, "text/plain": alt}
+        display(data, {"image/svg+xml": {"alt": alt, "caption": caption}})
 
 
 def table_html(title: str, frame: pd.DataFrame, caption: str, source: str = "", links: Links | None = None) -> str:

@@ -1,4 +1,7 @@
-"""Pages of executed notebooks: report, rendered notebooks, index and their style.
+"""Pages: the report, rendered notebooks, index and their style.
+
+A report is made of cells as notebooks store them, whether a notebook was executed or not: neither a kernel nor Jupyter
+is needed. Only pages with code are rendered by nbconvert.
 
 They load nothing from the network and read on paper, in the dark and by ear. Names that users give (classes, groups)
 are text everywhere: whatever reaches HTML is escaped. The only script, `templates/tables.js`, sorts and filters tables;
@@ -10,34 +13,47 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import io
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fitlib.report.markdown_html import markdown_html
 from fitlib.report.notebook_display import address
 from fitlib.storage.atomic_files import write_atomically
 
 if TYPE_CHECKING:
     import jinja2
     from nbconvert.exporters import TemplateExporter
-    from nbformat import NotebookNode
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADING = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>', re.DOTALL)
+ANSI = re.compile(r"\x1b\[.*?[@-~]")  # colours of terminals
+STREAMS = {"stdout": "stream", "stderr": "stream stderr"}
+PICTURES = ("image/svg+xml", "image/png", "image/jpeg")
+SHOWN = (*PICTURES, "text/html", "text/markdown", "text/latex", "text/plain")  # the first that an output has
+Cell = Mapping[str, Any]  # as in the JSON of a notebook
 
 
 def write_report(statistics_notebook: str | Path, target: str | Path, show_code: bool = False) -> None:
     """Write the executed statistics notebook as one self-contained page, without code unless asked."""
-    notebook = _read(Path(statistics_notebook))
-    body = _body(notebook, show_code)
+    text = Path(statistics_notebook).read_text(encoding="utf-8")
+    cells = json.loads(text)["cells"]
+    _write_report(target, _title(cells), _body_with_code(text) if show_code else _body(cells))
+
+
+def write_cells(cells: Sequence[Cell], target: str | Path) -> Path:
+    """Write a report from cells, whose code is not shown, and return its path; as `write_report` for a notebook."""
+    return _write_report(target, _title(cells), _body(cells))
+
+
+def _write_report(target: str | Path, title: str, body: str) -> Path:
     headings = [(anchor, html.unescape(re.sub(r"<[^>]+>", "", text))) for anchor, text in HEADING.findall(body)]
-    page = _page(
-        "report", title=_title(notebook), body=body, headings=headings, css=_css(), kind="report", script=_script()
-    )
+    page = _page("report", title=title, body=body, headings=headings, css=_css(), kind="report", script=_script())
     write_atomically(Path(target), page)
+    return Path(target)
 
 
 def render_notebook(path: str | Path, target: str | Path, assets_href: str) -> bool:
@@ -51,10 +67,10 @@ def render_notebook(path: str | Path, target: str | Path, assets_href: str) -> b
     stamp = _stamp(source, assets_href)
     if _stamped(target, stamp):
         return False
-    notebook = _parse(source.decode("utf-8"))
+    text = source.decode("utf-8")
     page = _page(
-        "notebook", title=_title(notebook, path.stem), body=_body(notebook, True), assets_href=assets_href,
-        stamp=stamp, kind="notebook",
+        "notebook", title=_title(json.loads(text)["cells"], path.stem), body=_body_with_code(text),
+        assets_href=assets_href, stamp=stamp, kind="notebook",
     )  # fmt: skip
     write_atomically(target, page)
     return True
@@ -103,82 +119,78 @@ def write_assets(folder: str | Path) -> Path:
     return target
 
 
-# Notebooks
+# Cells
 
 
-def _read(path: Path) -> NotebookNode:
-    return _parse(path.read_text(encoding="utf-8"))
+def joined(text: str | Sequence[str]) -> str:
+    """Return a text that notebooks store in one piece or as lines."""
+    return text if isinstance(text, str) else "".join(text)
 
 
-def _parse(text: str) -> NotebookNode:
-    import nbformat
-
-    return nbformat.reads(text, as_version=4)
-
-
-def _title(notebook: NotebookNode, otherwise: str = "Report") -> str:
+def _title(cells: Iterable[Cell], otherwise: str = "Report") -> str:
     """Return the text of the first heading."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown" and (found := re.search(r"^# (.+)$", cell.source, re.MULTILINE)):
+    for cell in cells:
+        source = joined(cell["source"])
+        if cell["cell_type"] == "markdown" and (found := re.search(r"^# (.+)$", source, re.MULTILINE)):
             return re.sub(r"[*_`]", "", found.group(1)).strip()
     return otherwise
 
 
-def _body(notebook: NotebookNode, show_code: bool) -> str:
-    body, _ = _exporter(show_code).from_notebook_node(notebook)
-    # nbconvert adds a link to every heading; the contents list does that here
-    return re.sub(r'<a class="anchor-link" href="[^"]*">[^<]*</a>', "", body)
+def _body(cells: Iterable[Cell]) -> str:
+    """Return prose and outputs as HTML."""
+    blocks = [_block(cell) for cell in cells if cell["cell_type"] in ("markdown", "code")]
+    return _environment().get_template("cells.html.j2").render(blocks=blocks)
+
+
+def _block(cell: Cell) -> dict[str, Any]:
+    if cell["cell_type"] == "markdown":
+        return {"prose": markdown_html(joined(cell["source"]))}
+    return {"outputs": [_content(output) for output in cell["outputs"]]}
+
+
+def _content(output: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how an output is shown: its kind, and its text, HTML or picture."""
+    if output["output_type"] == "stream":
+        return {"kind": "stream", "look": STREAMS[output["name"]], "text": ANSI.sub("", joined(output["text"]))}
+    if output["output_type"] == "error":
+        return {"kind": "stream", "look": "stream error", "text": ANSI.sub("", "\n".join(output["traceback"]))}
+    data, about = output["data"], output.get("metadata", {})
+    shown = next((kind for kind in SHOWN if kind in data), "")
+    text = joined(data.get(shown, ""))
+    if shown in PICTURES:
+        source = base64.b64encode(text.encode()).decode() if shown == "image/svg+xml" else text.strip()
+        return {"kind": "picture", "source": f"data:{shown};base64,{source}", "about": about.get(shown, {})}
+    if shown == "text/markdown":
+        return {"kind": shown, "html": markdown_html(text)}
+    return {"kind": shown, "html": text} if shown == "text/html" else {"kind": "text", "text": ANSI.sub("", text)}
+
+
+# Notebooks with their code
+
+
+def _body_with_code(text: str) -> str:
+    import nbformat
+
+    body, _ = _exporter().from_notebook_node(nbformat.reads(text, as_version=4))
+    return body
 
 
 @lru_cache
-def _exporter(show_code: bool) -> TemplateExporter:
+def _exporter() -> TemplateExporter:
     """Return nbconvert's exporter with fitlib's template; it prefers outputs that need neither script nor network."""
     from nbconvert.exporters import TemplateExporter
     from nbconvert.filters import Highlight2HTML
 
-    shown = ["image/svg+xml", "image/png", "image/jpeg", "text/html", "text/markdown", "text/latex", "text/plain"]
     exporter = TemplateExporter(
         template_name="fitlib",
         file_extension=".html",
         extra_template_basedirs=[str(TEMPLATES)],
-        exclude_input=not show_code,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
-        filters={"highlight_code": Highlight2HTML(pygments_lexer="ipython3"), "markdown2html": _markdown_html()},
+        filters={"highlight_code": Highlight2HTML(pygments_lexer="ipython3"), "markdown2html": markdown_html},
     )
-    exporter.config.NbConvertBase.display_data_priority = shown
+    exporter.config.NbConvertBase.display_data_priority = list(SHOWN)
     return exporter
-
-
-def _markdown_html() -> Callable[[str], str]:
-    """Return nbconvert's Markdown, with formulas as pictures: no page of fitlib runs a script that would set them."""
-    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-
-    class Renderer(IPythonRenderer):
-        def inline_math(self, body: str) -> str:
-            return formula(body)
-
-        def block_math(self, body: str) -> str:
-            return f"<p>{formula(body)}</p>"
-
-    return MarkdownWithMath(renderer=Renderer(escape=False)).render
-
-
-@lru_cache(maxsize=1024)
-def formula(latex: str) -> str:
-    """Return a formula as a picture with its LaTeX as text alternative; as code where matplotlib cannot set it."""
-    from matplotlib import rc_context
-    from matplotlib.mathtext import math_to_image
-
-    known = re.sub(r"\\[lr]vert\b", "|", " ".join(latex.split()))
-    picture = io.BytesIO()
-    try:
-        with rc_context({"savefig.facecolor": "none", "svg.hashsalt": "fitlib", "svg.fonttype": "path"}):
-            math_to_image(f"${known}$", picture, format="svg", dpi=72)
-    except ValueError:
-        return f"<code>{html.escape(latex)}</code>"
-    source = base64.b64encode(re.sub(rb"<metadata>.*?</metadata>", b"", picture.getvalue(), flags=re.DOTALL)).decode()
-    return f'<img class="formula" alt="{html.escape(latex)}" src="data:image/svg+xml;base64,{source}">'
 
 
 # Pages

@@ -55,8 +55,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = experiment(techniques=3, runs=5, classes=NASTY, attributes={SCRIPT: [SCRIPT, "$y$"]}, favourable=0)
     found = renamed(found, "S-T2", NASTY[1])
     found.plan["data"] = {"name": "table", "file": f"data/{NASTY[1]}.csv"}
-    with pytest.MonkeyPatch.context() as patch:
-        report_page(found, folder, patch)
+    report_page(found, folder)
     executed = nbformat.read(folder / "statistics.ipynb", as_version=4)
     long = nbformat.v4.new_output("stream", name="stdout", text=f"{'a long line ' * 50}\n" * 100)
     executed.cells.append(nbformat.v4.new_code_cell(f"text = '{'long ' * 99}'", outputs=[long]))

@@ -83,10 +83,10 @@ def test_running_experiment_says_so(outputs: Path) -> None:
         assert rows_of(paths.root)[0]["state"] == "running, 1 done"
 
 
-def test_the_verdict_is_read_paragraph_by_paragraph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_verdict_is_read_paragraph_by_paragraph(tmp_path: Path) -> None:
     from tests.support.page_examples import executed_notebook
 
-    path = executed_notebook(experiment(runs=5), tmp_path, monkeypatch)
+    path = executed_notebook(experiment(runs=5), tmp_path)
     paragraphs = read_verdict(path)
     assert re.match(r"At seed 0, on this test set, S-T1 (is|has|cannot) .* S-Base.* on ", paragraphs[0])
     assert len(paragraphs) > 2 and paragraphs == [html.unescape(text) for text in paragraphs]

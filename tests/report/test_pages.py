@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import io
 import re
 import subprocess
 import sys
@@ -25,6 +23,7 @@ from fitlib.experiment.notebooks import notebook_path
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report import notebook_display, pages
 from fitlib.report.figures import style as plots
+from fitlib.report.markdown_html import formula, markdown_html
 from fitlib.report.sections import differences, identity, impact, methods, runs, variation, verdict
 from fitlib.tables.schemas import SCHEMAS
 from tests.support.page_examples import NOTEBOOK, Page, report_page, without_script, write_metrics
@@ -46,8 +45,7 @@ NASTY = [SCRIPT, "a & b", "$x^2$ *bold* [link](https://evil.example)"]
 def nasty(tmp_path_factory: pytest.TempPathFactory) -> Page:
     """A report in which class, group and attribute names try to be markup."""
     found = experiment(classes=NASTY, attributes={SCRIPT: [SCRIPT, "$y$"]}, favourable=0, runs=5)
-    with pytest.MonkeyPatch.context() as patch:
-        return report_page(found, tmp_path_factory.mktemp("nasty"), patch)
+    return report_page(found, tmp_path_factory.mktemp("nasty"))
 
 
 # One report with a kernel, as a batch makes it
@@ -79,15 +77,13 @@ def test_report_of_64_runs_is_below_5_megabytes(batch: Path) -> None:
     assert (batch / "report.html").stat().st_size < 5e6
 
 
-def test_cells_run_here_as_they_do_in_a_kernel(batch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert report_page(usual_batch(), tmp_path, monkeypatch).source == (batch / "report.html").read_text(
-        encoding="utf-8"
-    )
+def test_cells_run_here_as_they_do_in_a_kernel(batch: Path, tmp_path: Path) -> None:
+    assert report_page(usual_batch(), tmp_path).source == (batch / "report.html").read_text(encoding="utf-8")
 
 
 def test_notebook_runs_by_hand_on_a_simulated_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    page = report_page(None, tmp_path, monkeypatch)
+    page = report_page(None, tmp_path)
     assert "the predictions below are simulated, and no model was trained" in page.text
     assert "whether they were identical is unknown" in page.text
 
@@ -210,7 +206,7 @@ CASES = {
 def test_unusual_experiments_read_correctly(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make, phrases = CASES[case]
     monkeypatch.setattr(plots, "save", blank)
-    page = report_page(make(), tmp_path, monkeypatch)
+    page = report_page(make(), tmp_path)
     for phrase in phrases:
         assert phrase in page.text, phrase
     assert not re.search(r"\b(nan|NaN|inf|<NA>)\b|0\.000? ± 0\.00", page.text)
@@ -221,13 +217,9 @@ def test_unusual_experiments_read_correctly(case: str, tmp_path: Path, monkeypat
 
 
 def test_markdown_of_a_text_shows_that_text() -> None:
-    from nbconvert.filters import markdown2html
-
     for text in (*NASTY, "# not a heading", "1 < 2 & 3 > 2", "https://a.example `x` \\ ~~x~~ | a |"):
-        page = io.StringIO()
-        with contextlib.redirect_stdout(page):
-            print(markdown2html(notebook_display.markdown(f"x {text}")))
-        body = re.sub(r"</?p>", "", page.getvalue()).strip()
+        shown = markdown_html(notebook_display.markdown(f"x {text}"))
+        body = re.sub(r"</?p>", "", shown).strip()
         assert "<" not in body and __import__("html").unescape(body) == f"x {text}"
 
 
@@ -275,7 +267,7 @@ def test_formulas_are_pictures_with_their_source_as_text(tmp_path: Path) -> None
     pages.render_notebook(tmp_path / "a.ipynb", tmp_path / "a.html", "assets")
     page = Page(tmp_path / "a.html")
     assert [image["alt"] for image in page.all("img")] == [r"\left\lvert \frac{q}{n} \right\rvert"]
-    assert r"\undefined{x}" in page.text and pages.formula("q") == pages.formula("q")
+    assert r"\undefined{x}" in page.text and formula("q") == formula("q")
 
 
 def test_index_lists_state_links_and_notes_as_text(tmp_path: Path) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from pathlib import Path
 
-import IPython.display
 import nbformat
-import pytest
 
 from fitlib.report import pages
+from fitlib.report.notebook_display import collect_outputs
 from fitlib.storage.predictions import write_table
 from tests.support.report_examples import Experiment
 
@@ -46,33 +45,18 @@ class Page(HTMLParser):
         return [attrs for name, attrs in self.elements if name == tag]
 
 
-def executed_notebook(found: Experiment | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def executed_notebook(found: Experiment | None, folder: Path) -> Path:
     """Return the statistics notebook with outputs; its cells run here, since a kernel takes seconds to start."""
-    outputs: list = []
-    monkeypatch.setattr(
-        IPython.display, "display", lambda *given, **options: outputs.extend(outputs_of(given, options))
-    )
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     space: dict = {}
     for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
-        exec(compile(cell.source, "cell", "exec"), space)
+        with collect_outputs() as outputs:
+            exec(compile(cell.source, "cell", "exec"), space)
         if found and "parameters" in cell.metadata.get("tags", []):
             space |= write_metrics(found, folder)
-        cell.outputs, cell.execution_count = list(outputs), number
-        outputs.clear()
+        cell.outputs, cell.execution_count = [nbformat.from_dict(output) for output in outputs], number
     nbformat.write(notebook, folder / "statistics.ipynb")
     return folder / "statistics.ipynb"
-
-
-def outputs_of(given: tuple, options: dict) -> list:
-    bundles = [(item, {}) if options.get("raw") else _bundle(item) for item in given]
-    metadata = options.get("metadata", {})
-    return [nbformat.v4.new_output("display_data", data, metadata=metadata or more) for data, more in bundles]
-
-
-def _bundle(item: object) -> tuple[dict, dict]:
-    mime = {"Markdown": "text/markdown", "HTML": "text/html"}[type(item).__name__]
-    return {mime: item.data}, {}
 
 
 def write_metrics(found: Experiment, folder: Path) -> dict:
@@ -84,8 +68,8 @@ def write_metrics(found: Experiment, folder: Path) -> dict:
     return {"experiment_dir": str(folder), "out_dir": "", "plan": found.plan, "evidence": found.evidence}
 
 
-def report_page(found: Experiment | None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
-    pages.write_report(executed_notebook(found, folder, monkeypatch), folder / "report.html")
+def report_page(found: Experiment | None, folder: Path) -> Page:
+    pages.write_report(executed_notebook(found, folder), folder / "report.html")
     return Page(folder / "report.html")
 
 

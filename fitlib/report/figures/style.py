@@ -8,6 +8,7 @@ triangle. `alt_…` functions describe a figure in words, from the data.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import BboxBase
 
 BLUE, VERMILION, GREY, INK, PALE = "#0072b2", "#c44900", "#6b6b6b", "#1f1f1f", "#e4e4e4"  # Okabe and Ito, darkened
 # Of techniques, in plan order: hues of Okabe and Ito, darkened to 3 : 1 on white and ordered so that neighbours differ
@@ -49,6 +51,7 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "path",
     "path.simplify": False,
 }
+NO_DATE = {"Date": None, "Creator": None}  # metadata of an SVG: the same figure gives the same bytes
 ROW = 0.27  # height of a row, inches
 WIDTH = 9.0  # of a full figure, inches
 TALLEST = 11.0  # inches: what still fits a printed page at WIDTH; more becomes several figures
@@ -82,17 +85,29 @@ def save(figure: Figure, folder: str | Path, stem: str) -> tuple[Path, Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     svg, png = folder / f"{stem}.svg", folder / f"{stem}.png"
-    figure.draw_without_rendering()
-    tight = figure.get_tightbbox().padded(0.1)  # once: savefig would draw the figure again for each file to find it
-    figure.savefig(svg, bbox_inches=tight, metadata={"Date": None, "Creator": None})
+    tight = _tight_box(figure)  # once: savefig would draw the figure again for each file to find it
+    figure.savefig(svg, bbox_inches=tight, metadata=NO_DATE)
     figure.savefig(png, bbox_inches=tight, dpi=150, metadata={"Software": None})
     return svg, png
 
 
 @styled
+def svg_text(figure: Figure) -> str:
+    """Return the figure as the text of the SVG file that `save` writes."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", bbox_inches=_tight_box(figure), metadata=NO_DATE)
+    return text.getvalue()
+
+
+def _tight_box(figure: Figure) -> BboxBase:
+    figure.draw_without_rendering()
+    return figure.get_tightbbox().padded(0.1)
+
+
+@styled
 def save_as(figure: Figure, path: str | Path) -> None:
     """Write one file, in the format of its suffix: .svg or .png."""
-    metadata = {"Date": None, "Creator": None} if Path(path).suffix == ".svg" else {"Software": None}
+    metadata = NO_DATE if Path(path).suffix == ".svg" else {"Software": None}
     figure.savefig(path, bbox_inches="tight", pad_inches=0.1, dpi=150, metadata=metadata)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitlib.report.notebook_display import Page
+from fitlib.report.notebook_display import Page, collect_outputs
 from fitlib.report.sections import costs as section
 from fitlib.tables import costs as cost_tables
 from fitlib.tables.pareto import pareto
@@ -108,15 +108,12 @@ def test_many_pairs_show_those_with_a_cost_first(usual: tuple) -> None:
     assert f"Shown: {section.MOST_ROWS} of {len(many)} pairs" in caption
 
 
-def test_the_section_shows_two_tables_and_one_figure(
-    usual: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda *given, **_: shown.append(given))
+def test_the_section_shows_two_tables_and_one_figure(usual: tuple, tmp_path: Path) -> None:
     found, frames = usual
     frames = {**frames, "costs": frames["costs"].assign(decrease="yes")}
-    section.show(Page(found.plan, tmp_path), frames, found.plan, found.evidence)
-    html = [thing[0].data for thing in shown if type(thing[0]).__name__ == "HTML"]
+    with collect_outputs() as shown:
+        section.show(Page(found.plan, tmp_path), frames, found.plan, found.evidence)
+    html = [output["data"]["text/html"] for output in shown if "text/html" in output["data"]]
     assert [name in text for name, text in zip(("costs.csv", "pareto.csv"), html, strict=True)] == [True, True]
     assert (tmp_path / "figures" / "plane.svg").is_file()
     assert np.all(["nan" not in text.lower() for text in html])

@@ -97,13 +97,14 @@ def test_captions_tell_present_runs_level_and_range() -> None:
 # Figure
 
 
-def test_runs_and_seeds_have_a_figure_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("IPython.display.display", lambda *objects, **options: None)
+def test_runs_and_seeds_have_a_figure_each(tmp_path: Path) -> None:
     frame, declared = seeds()
-    section.show(notebook_display.Page(declared, tmp_path), {"planning": frame}, declared)
+    with notebook_display.collect_outputs():
+        section.show(notebook_display.Page(declared, tmp_path), {"planning": frame}, declared)
     assert {path.stem for path in tmp_path.glob("figures/*.svg")} == {"how-many-runs", "how-many-seeds"}
     few = {"planning": frame[frame["note"] == planning.TOO_FEW]}
-    section.show(notebook_display.Page(declared, tmp_path / "few"), few, declared)
+    with notebook_display.collect_outputs():
+        section.show(notebook_display.Page(declared, tmp_path / "few"), few, declared)
     assert not list(tmp_path.glob("few/figures/*"))
 
 

@@ -1,5 +1,6 @@
 """The section on robustness: the words that must be there, and those that must not; its figure and tables."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib as mpl
@@ -80,26 +81,24 @@ CASES = {
 
 
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is displayed, as text."""
-    texts: list[str] = []
+def shown() -> Iterator[list[dict]]:
+    """What is displayed."""
+    with notebook_display.collect_outputs() as outputs:
+        yield outputs
 
-    def collect(*objects: object, **options: object) -> None:
-        for thing in objects:
-            text = thing["text/plain"] if isinstance(thing, dict) else getattr(thing, "data", str(thing))
-            texts.append(f"{text} {options.get('metadata', '')}")
 
-    monkeypatch.setattr("IPython.display.display", collect)
-    return texts
+def text_of(outputs: list[dict]) -> str:
+    shown = [{kind: text for kind, text in output["data"].items() if kind != "image/svg+xml"} for output in outputs]
+    return " ".join(f"{' '.join(data.values())} {out['metadata']}" for data, out in zip(shown, outputs, strict=True))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_section_shows_without_a_nan_or_a_warning(
-    case: str, shown: list[str], tmp_path: Path, recwarn: pytest.WarningsRecorder
+    case: str, shown: list[dict], tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     frames, declared = CASES[case]()
     section.show(notebook_display.Page(declared, tmp_path), frames, declared, [])
-    text = " ".join(shown)
+    text = text_of(shown)
     assert text and not any(word in text for word in ("nan", "NaN", "None", "<NA>", "inf ", "±0.00 "))
     assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
     drawn_figures = list(tmp_path.glob("figures/how-many-runs.svg"))
@@ -107,14 +106,14 @@ def test_the_section_shows_without_a_nan_or_a_warning(
     assert len(drawn_figures) == tested
 
 
-def test_one_figure_for_each_attribute(shown: list[str], tmp_path: Path) -> None:
+def test_one_figure_for_each_attribute(shown: list[dict], tmp_path: Path) -> None:
     parts = [
         metrics_of(Base=drawn(k), Fair=drawn(k + 5, 0.2)).assign(attribute=name)
         for k, name in enumerate(("sex", "race"))
     ]
     declared = plan(technique("Base", None), technique("Fair")) | {"groups": {"sex": ["f", "m"], "race": ["a", "b"]}}
     section.show(notebook_display.Page(declared, tmp_path), frames_of(pd.concat(parts), declared), declared, [])
-    assert len(list(tmp_path.glob("figures/*.svg"))) == 2 and "by race" in " ".join(shown)
+    assert len(list(tmp_path.glob("figures/*.svg"))) == 2 and "by race" in text_of(shown)
 
 
 # Sentences
