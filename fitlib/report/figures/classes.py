@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from fitlib import formatting as fmt
 from fitlib.report import vocabulary as words
 from fitlib.report.figures import style
-from fitlib.report.figures.style import BLUE, GREY, INK, ROW, WIDTH, styled
+from fitlib.report.figures.style import BLUE, GREY, INK, ROW, WIDTH, new_figure, styled
 
 FEW = 24  # classes with a row and a name of their own
 NAMED = 6  # classes named on the axis of ridges
@@ -75,7 +75,7 @@ def ridge(
     values: pd.DataFrame, key: tuple[str, str], order: Sequence[int], limit: float, ax: Axes | None = None
 ) -> Axes:
     """Draw one technique over all classes: the band from the smallest to the largest run, the mean as a line."""
-    ax = ax if ax is not None else Figure(figsize=(WIDTH, 1.4), layout="constrained").subplots()
+    ax = ax if ax is not None else new_figure(figsize=(WIDTH, 1.4), layout="constrained").subplots()
     runs = style.rows_of(values, key).groupby("target")["value"].agg(["min", "mean", "max"]).reindex(order)
     edges = np.arange(len(order) + 1) - 0.5
     ax.stairs(runs["max"], edges, baseline=runs["min"].to_numpy(float), fill=True, color=BLUE, alpha=0.35, linewidth=0)
@@ -125,7 +125,7 @@ def _limits(values: pd.Series) -> tuple[float, float]:
 
 
 def _ridges(values: pd.DataFrame, labels: Mapping, order: Sequence[int], metric: str, plan: Mapping) -> Figure:
-    figure = Figure(figsize=(WIDTH, 0.8 + RIDGE * max(len(labels), 2)), layout="constrained")
+    figure = new_figure(figsize=(WIDTH, 0.8 + RIDGE * max(len(labels), 2)), layout="constrained")
     axes = figure.subplots(len(labels), 1, sharex=True, sharey=True, squeeze=False).ravel()
     for (key, label), ax in zip(labels.items(), axes, strict=True):
         ridge(values, key, order, 1.05 * values["value"].max() or 1.0, ax)

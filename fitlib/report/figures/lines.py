@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fitlib.report.figures import style as style_figures
-from fitlib.report.figures.style import BLUE, GREY, INK, VERMILION, WIDTH
+from fitlib.report.figures.style import BLUE, GREY, INK, VERMILION, WIDTH, new_figure
 
 MOST_LINES = 5  # techniques with a line of their own; of more, their range is drawn
 MARKERS = "osD^v"
@@ -21,7 +21,7 @@ COLOURS, DASHES = (BLUE, VERMILION, INK, GREY), ("-", (0, (5, 2)), (0, (1, 1.4))
 
 def two_panels(table: pd.DataFrame, columns: Sequence[str], draw: Callable[[pd.DataFrame, str, Axes], Axes]) -> Figure:
     """Draw two panels with the techniques explained below."""
-    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
+    figure = new_figure(figsize=(WIDTH, 3.4), layout="constrained")
     for ax, column in zip(figure.subplots(1, 2), columns, strict=True):
         draw(table, column, ax)
     figure.legend(handles=_key(table), loc="outside lower left", ncols=5, fontsize=8.5, handlelength=4)

@@ -9,10 +9,12 @@ triangle. `alt_…` functions describe a figure in words, from the data.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -57,6 +59,7 @@ WIDTH = 9.0  # of a full figure, inches
 TALLEST = 11.0  # inches: what still fits a printed page at WIDTH; more becomes several figures
 Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
+_NEW_FIGURE: ContextVar[Callable[..., Figure]] = ContextVar("new_figure", default=Figure)
 
 
 def styled(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
@@ -77,6 +80,23 @@ def figure_of(ax: Axes) -> Figure:
     if not isinstance(ax.figure, Figure):
         raise TypeError("axes of a whole figure are needed")
     return ax.figure
+
+
+def new_figure(figsize: tuple[float, float], layout: Literal["constrained"] = "constrained") -> Figure:
+    """Return an empty figure of so many inches; within `figures_in_pyplot` one that pyplot shows."""
+    return _NEW_FIGURE.get()(figsize=figsize, layout=layout)
+
+
+@contextmanager
+def figures_in_pyplot() -> Iterator[None]:
+    """Let pyplot manage the figures drawn within the block, so that notebooks and `pyplot.show()` show them."""
+    from matplotlib import pyplot
+
+    token = _NEW_FIGURE.set(pyplot.figure)
+    try:
+        yield
+    finally:
+        _NEW_FIGURE.reset(token)
 
 
 @styled
@@ -145,14 +165,14 @@ def split_labels(labels: Mapping, most: int) -> list[dict]:
 
 def new_axes(rows: float, width: float = 5.0) -> Axes:
     """Return axes of their own for `rows` rows."""
-    return Figure(figsize=(width, 0.9 + ROW * max(rows, 2)), layout="constrained").subplots()
+    return new_figure(figsize=(width, 0.9 + ROW * max(rows, 2)), layout="constrained").subplots()
 
 
 def panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[Figure, np.ndarray]:
     """Return a figure of `n` panels that share their rows; only the leftmost of each line names them."""
     across = min(across, max(n, 1))
     down = -(-n // across)
-    figure = Figure(figsize=(width, down * (0.85 + ROW * max(rows, 2))), layout="constrained")
+    figure = new_figure(figsize=(width, down * (0.85 + ROW * max(rows, 2))), layout="constrained")
     axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
     for ax in axes[n:]:
         ax.set_visible(False)

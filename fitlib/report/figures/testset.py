@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from fitlib import formatting as fmt
 from fitlib.report import vocabulary as words
 from fitlib.report.figures import style
-from fitlib.report.figures.style import BLUE, GREY, INK, ROW, VERMILION, WIDTH, styled
+from fitlib.report.figures.style import BLUE, GREY, INK, ROW, VERMILION, WIDTH, new_figure, styled
 
 COMPONENTS = {
     "sd_between_runs": ("o", INK, "between runs, on this test set"),
@@ -58,7 +58,7 @@ def components(table: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Ax
 @styled
 def components_figure(table: pd.DataFrame, plan: Mapping) -> Figure:
     """Draw the components with their key."""
-    figure = Figure(figsize=(WIDTH, 1.5 + 1.2 * ROW * max(len(table), 2)), layout="constrained")
+    figure = new_figure(figsize=(WIDTH, 1.5 + 1.2 * ROW * max(len(table), 2)), layout="constrained")
     components(table, plan, figure.subplots())
     handles = [
         Line2D([], [], marker=m, color=c, markerfacecolor="white" if i == 0 else c, linestyle="none", label=text,

@@ -13,7 +13,7 @@ from fitlib import formatting as fmt
 from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption, run_counts
-from fitlib.report.figures.style import BLUE, GREY, INK, ROW, VERMILION, WIDTH, styled
+from fitlib.report.figures.style import BLUE, GREY, INK, ROW, VERMILION, WIDTH, new_figure, styled
 from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.tables import causes
@@ -379,7 +379,7 @@ def causes_figure(table: pd.DataFrame, tests: pd.DataFrame, churn: pd.DataFrame,
     rows = table[table["metric"] != ""]
     metrics = [*_metrics(rows, tests)[:3], "accuracy"]
     arms = rows.drop_duplicates(["arm", "hardware"]).to_dict("records")
-    figure = Figure(figsize=(WIDTH + 1, 1.1 + ROW * 1.15 * len(arms)), layout="constrained")
+    figure = new_figure(figsize=(WIDTH + 1, 1.1 + ROW * 1.15 * len(arms)), layout="constrained")
     axes = figure.subplots(1, len(metrics) + 1, sharey=True, squeeze=False).ravel()
     for metric, ax in zip(metrics, axes, strict=False):
         for height, arm in enumerate(arms):

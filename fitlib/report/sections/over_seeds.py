@@ -15,7 +15,7 @@ from fitlib.report import sentences as core
 from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.figures.differences import MARKERS, draw_band
-from fitlib.report.figures.style import BLUE, GREY, INK, ROW, WIDTH, styled
+from fitlib.report.figures.style import BLUE, GREY, INK, ROW, WIDTH, new_figure, styled
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable, metric_cell, p_cell, verdict_cell
 from fitlib.statistics import nested_design
@@ -360,7 +360,7 @@ def seeds_figure(over_seeds: pd.DataFrame, by_seed: pd.DataFrame, plan: Mapping)
     across = min(3, len(metrics))
     down = -(-len(metrics) // across)
     row = ROW * (3.4 if len(labels) < 5 else 2)
-    figure = Figure(figsize=(WIDTH + 1, down * (0.9 + row * max(len(labels), 1.4))), layout="constrained")
+    figure = new_figure(figsize=(WIDTH + 1, down * (0.9 + row * max(len(labels), 1.4))), layout="constrained")
     axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
     for ax in axes[len(metrics) :]:
         ax.set_visible(False)
