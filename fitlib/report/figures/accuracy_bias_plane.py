@@ -58,7 +58,7 @@ def plane(rows: pd.DataFrame, runs: pd.DataFrame, ax: Axes | None = None) -> Axe
     ``rows``: of `fitlib.tables.pareto.pareto`, ``runs``: of `fitlib.tables.pareto.plane_runs`, both of one metric, arm
     and attribute. Labels are placed when the figure's size is known, without overlap where there is room.
     """
-    ax = ax if ax is not None else new_figure(figsize=(6.2, 4.6), layout="constrained").subplots()
+    ax = ax if ax is not None else new_figure(figsize=(6.2, 4.6)).subplots()
     shown = _shown(rows)
     for row in shown.to_dict("records"):
         _draw_technique(ax, row, runs[runs["technique"] == row["technique"]])
@@ -78,7 +78,7 @@ def plane_figure(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     """Draw the plane with its legend, and a key where techniques are labelled by numbers."""
     shown = _shown(rows)
     columns = -(-len(shown) // KEY_ROWS) if len(shown) > MOST_NAMES else 0
-    figure = new_figure(figsize=(6.4 + 1.9 * columns, 5.4), layout="constrained")
+    figure = new_figure(figsize=(6.4 + 1.9 * columns, 5.4))
     figure.legend(handles=_legend(shown), loc="outside lower left", ncols=3, fontsize=8)
     if columns:
         ax, key = figure.subplots(1, 2, width_ratios=(5.6, 1.9 * columns))

@@ -75,7 +75,7 @@ def ridge(
     values: pd.DataFrame, key: tuple[str, str], order: Sequence[int], limit: float, ax: Axes | None = None
 ) -> Axes:
     """Draw one technique over all classes: the band from the smallest to the largest run, the mean as a line."""
-    ax = ax if ax is not None else new_figure(figsize=(WIDTH, 1.4), layout="constrained").subplots()
+    ax = ax if ax is not None else new_figure(figsize=(WIDTH, 1.4)).subplots()
     runs = style.rows_of(values, key).groupby("target")["value"].agg(["min", "mean", "max"]).reindex(order)
     edges = np.arange(len(order) + 1) - 0.5
     ax.stairs(runs["max"], edges, baseline=runs["min"].to_numpy(float), fill=True, color=BLUE, alpha=0.35, linewidth=0)
@@ -125,7 +125,7 @@ def _limits(values: pd.Series) -> tuple[float, float]:
 
 
 def _ridges(values: pd.DataFrame, labels: Mapping, order: Sequence[int], metric: str, plan: Mapping) -> Figure:
-    figure = new_figure(figsize=(WIDTH, 0.8 + RIDGE * max(len(labels), 2)), layout="constrained")
+    figure = new_figure(figsize=(WIDTH, 0.8 + RIDGE * max(len(labels), 2)))
     axes = figure.subplots(len(labels), 1, sharex=True, sharey=True, squeeze=False).ravel()
     for (key, label), ax in zip(labels.items(), axes, strict=True):
         ridge(values, key, order, 1.05 * values["value"].max() or 1.0, ax)

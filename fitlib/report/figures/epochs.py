@@ -23,7 +23,7 @@ def divergence(epochs: pd.DataFrame, measure: str, ax: Axes | None = None) -> Ax
 
     ``epochs``: table of `fitlib.tables.epochs.epochs_table`; ``measure``: "accuracy" or "gap".
     """
-    ax = ax if ax is not None else new_figure(figsize=(4.4, 3), layout="constrained").subplots()
+    ax = ax if ax is not None else new_figure(figsize=(4.4, 3)).subplots()
     rows = epochs.rename(columns={"training": "technique"}).assign(value=100 * epochs[f"{measure}_sd"])
     draw_lines(ax, rows.dropna(subset=["value"]), "epoch", "value")
     if len(style.row_labels(rows)) == 1:
@@ -63,7 +63,7 @@ def training_curves(history: pd.DataFrame, key: tuple[str, str], names: Sequence
 
     ``history``: of `fitlib.tables.epochs.gather_history`; ``names``: of the groups.
     """
-    ax = ax if ax is not None else new_figure(figsize=(4.4, 3), layout="constrained").subplots()
+    ax = ax if ax is not None else new_figure(figsize=(4.4, 3)).subplots()
     rows = history[(history["training"] == key[0]) & (history["arm"] == key[1])]
     for place, (group, found) in enumerate(rows.groupby("group", sort=True)):
         wide = 100 * found.pivot_table(index="epoch", columns="run", values="test_accuracy", aggfunc="first")
@@ -90,7 +90,7 @@ def training_curves_figures(history: pd.DataFrame, names: Sequence[str]) -> list
 def _curves(history: pd.DataFrame, labels: Mapping, names: Sequence[str]) -> Figure:
     across = min(3, len(labels))
     down = -(-len(labels) // across)
-    figure = new_figure(figsize=(WIDTH if across > 1 else 5.5, 0.4 + 2.3 * down), layout="constrained")
+    figure = new_figure(figsize=(WIDTH if across > 1 else 5.5, 0.4 + 2.3 * down))
     axes = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
     for (key, label), ax in zip(labels.items(), axes, strict=False):
         training_curves(history, key, names, ax).set_title(style.plain(label))

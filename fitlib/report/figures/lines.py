@@ -21,7 +21,7 @@ COLOURS, DASHES = (BLUE, VERMILION, INK, GREY), ("-", (0, (5, 2)), (0, (1, 1.4))
 
 def two_panels(table: pd.DataFrame, columns: Sequence[str], draw: Callable[[pd.DataFrame, str, Axes], Axes]) -> Figure:
     """Draw two panels with the techniques explained below."""
-    figure = new_figure(figsize=(WIDTH, 3.4), layout="constrained")
+    figure = new_figure(figsize=(WIDTH, 3.4))
     for ax, column in zip(figure.subplots(1, 2), columns, strict=True):
         draw(table, column, ax)
     figure.legend(handles=_key(table), loc="outside lower left", ncols=5, fontsize=8.5, handlelength=4)

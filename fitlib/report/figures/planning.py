@@ -64,7 +64,7 @@ def planning_figure(frame: pd.DataFrame, present: Sequence[int] = ()) -> Figure:
     """Draw a panel for each kind of metric and true difference; grey: the ``present`` numbers of runs."""
     drawn = curves(frame)
     kinds, steps = list(dict.fromkeys(drawn["which"])), sorted(set(drawn["multiple"]))
-    figure = new_figure(figsize=(WIDTH, 0.9 + 1.9 * len(kinds)), layout="constrained")
+    figure = new_figure(figsize=(WIDTH, 0.9 + 1.9 * len(kinds)))
     axes = figure.subplots(len(kinds), len(steps), sharex=True, sharey=True, squeeze=False)
     for kind, line in zip(kinds, axes, strict=True):
         for step, ax in zip(steps, line, strict=True):

@@ -54,7 +54,7 @@ def _width(values: np.ndarray, k: int) -> float:
 @styled
 def by_runs(table: pd.DataFrame, what: str, ax: Axes | None = None) -> Axes:
     """Draw a column of `against_runs`, "maxdiff" or "width", against the number of runs (widths from 3 runs on)."""
-    ax = ax if ax is not None else new_figure(figsize=(4.4, 3), layout="constrained").subplots()
+    ax = ax if ax is not None else new_figure(figsize=(4.4, 3)).subplots()
     few = what == "width" and (table["n"] > 2).any()  # at 2 runs the interval is several times as wide as at 3
     draw_lines(ax, table[table["n"] > 2] if few else table, "n", what)
     titles = {"maxdiff": "MaxDiff grows with n", "width": "The interval of the mean narrows"}

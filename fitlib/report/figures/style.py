@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -82,9 +82,9 @@ def figure_of(ax: Axes) -> Figure:
     return ax.figure
 
 
-def new_figure(figsize: tuple[float, float], layout: Literal["constrained"] = "constrained") -> Figure:
+def new_figure(figsize: tuple[float, float]) -> Figure:
     """Return an empty figure of so many inches; within `figures_in_pyplot` one that pyplot shows."""
-    return _NEW_FIGURE.get()(figsize=figsize, layout=layout)
+    return _NEW_FIGURE.get()(figsize=figsize, layout="constrained")
 
 
 @contextmanager
@@ -165,14 +165,14 @@ def split_labels(labels: Mapping, most: int) -> list[dict]:
 
 def new_axes(rows: float, width: float = 5.0) -> Axes:
     """Return axes of their own for `rows` rows."""
-    return new_figure(figsize=(width, 0.9 + ROW * max(rows, 2)), layout="constrained").subplots()
+    return new_figure(figsize=(width, 0.9 + ROW * max(rows, 2))).subplots()
 
 
 def panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[Figure, np.ndarray]:
     """Return a figure of `n` panels that share their rows; only the leftmost of each line names them."""
     across = min(across, max(n, 1))
     down = -(-n // across)
-    figure = new_figure(figsize=(width, down * (0.85 + ROW * max(rows, 2))), layout="constrained")
+    figure = new_figure(figsize=(width, down * (0.85 + ROW * max(rows, 2))))
     axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
     for ax in axes[n:]:
         ax.set_visible(False)

@@ -58,7 +58,7 @@ def components(table: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Ax
 @styled
 def components_figure(table: pd.DataFrame, plan: Mapping) -> Figure:
     """Draw the components with their key."""
-    figure = new_figure(figsize=(WIDTH, 1.5 + 1.2 * ROW * max(len(table), 2)), layout="constrained")
+    figure = new_figure(figsize=(WIDTH, 1.5 + 1.2 * ROW * max(len(table), 2)))
     components(table, plan, figure.subplots())
     handles = [
         Line2D([], [], marker=m, color=c, markerfacecolor="white" if i == 0 else c, linestyle="none", label=text,

@@ -23,6 +23,7 @@ from fitlib.report.figures.style import (
     WIDTH,
     in_blocks,
     name_rows,
+    new_figure,
     run_points,
     select,
     stacked,
@@ -71,7 +72,7 @@ def verdict_figure(frames: Frames, plan: Mapping, metric: str = "", attribute: s
     favourable = plan["analysis"].get("favourable")
     widths = [1.0, 1.0] if favourable is None else [1.0, 0.6, 1.2]
     height = 1.25 + 1.5 * ROW * max(len(rows), 2)
-    figure = Figure(figsize=(WIDTH + 2, height), layout="constrained")
+    figure = new_figure(figsize=(WIDTH + 2, height))
     left, *middle, right = figure.subplots(1, len(widths), sharey=True, width_ratios=widths)
     colours = technique_colours(plan)
     draw_runs(left, rows, metric, colours)

@@ -379,7 +379,7 @@ def causes_figure(table: pd.DataFrame, tests: pd.DataFrame, churn: pd.DataFrame,
     rows = table[table["metric"] != ""]
     metrics = [*_metrics(rows, tests)[:3], "accuracy"]
     arms = rows.drop_duplicates(["arm", "hardware"]).to_dict("records")
-    figure = new_figure(figsize=(WIDTH + 1, 1.1 + ROW * 1.15 * len(arms)), layout="constrained")
+    figure = new_figure(figsize=(WIDTH + 1, 1.1 + ROW * 1.15 * len(arms)))
     axes = figure.subplots(1, len(metrics) + 1, sharey=True, squeeze=False).ravel()
     for metric, ax in zip(metrics, axes, strict=False):
         for height, arm in enumerate(arms):

@@ -299,7 +299,7 @@ def distribution_figure(individuals: pd.DataFrame, plan: Mapping, attribute: str
     panels = list(individuals.groupby(["technique", "arm"], sort=False))
     across = min(4, len(panels))
     down = -(-len(panels) // across)
-    figure = new_figure(figsize=(WIDTH, 0.5 + 2.1 * down), layout="constrained")
+    figure = new_figure(figsize=(WIDTH, 0.5 + 2.1 * down))
     axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
@@ -319,7 +319,7 @@ def distribution_figure(individuals: pd.DataFrame, plan: Mapping, attribute: str
 @styled
 def distribution(individuals: pd.DataFrame, names: Sequence[str], ax: Axes | None = None) -> Axes:
     """Draw the share of cases (%) beyond a churn by group, of one technique and arm; groups differ also by marker."""
-    ax = ax or new_figure(figsize=(5, 3), layout="constrained").subplots()
+    ax = ax or new_figure(figsize=(5, 3)).subplots()
     groups = individuals[individuals["group"].notna()]
     ax.set(xlim=(-0.02, 0.52))
     if len(groups) > MOST_LINES:

@@ -360,7 +360,7 @@ def seeds_figure(over_seeds: pd.DataFrame, by_seed: pd.DataFrame, plan: Mapping)
     across = min(3, len(metrics))
     down = -(-len(metrics) // across)
     row = ROW * (3.4 if len(labels) < 5 else 2)
-    figure = new_figure(figsize=(WIDTH + 1, down * (0.9 + row * max(len(labels), 1.4))), layout="constrained")
+    figure = new_figure(figsize=(WIDTH + 1, down * (0.9 + row * max(len(labels), 1.4))))
     axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
     for ax in axes[len(metrics) :]:
         ax.set_visible(False)
