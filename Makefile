@@ -4,9 +4,15 @@
 PYTHON ?= python3
 PIP_OPTIONS ?=
 LAB_OPTIONS ?=
+# Linux without an NVIDIA GPU: PyTorch's CPU build, as PyPI's brings gigabytes of CUDA. `make … TORCH_INDEX=` prevents it.
+TORCH_INDEX ?= $(if $(PIP_OPTIONS),,$(shell test "$$(uname -s)" = Linux && ! nvidia-smi -L >/dev/null 2>&1 \
+	&& echo https://download.pytorch.org/whl/cpu))
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# In a call of its own, so that no other package waits for that index; where it fails, the next call finds a torch.
+TORCH_ALONE = $(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) --timeout 15 --retries 0 --no-deps \
+	$$(grep ^torch== requirements.lock) || echo "$(TORCH_INDEX) has no torch for this machine: trying the usual index"
 # The examples in docstrings, except in the engine, which papermill imports, and in a script that runs as a process.
 DOCTEST := $(BIN)/python -m pytest -q --doctest-modules fitlib \
 	--ignore=fitlib/execution/kernels/papermill_engine.py --ignore=fitlib/execution/kernels/fork_server.py
@@ -57,6 +63,7 @@ clean:
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit(f"fitlib needs Python 3.11 or later, this is {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
+	$(if $(TORCH_INDEX),$(TORCH_ALONE))
 	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	$(BIN)/jupyter kernelspec install kernelspec --name fitlib --sys-prefix

@@ -25,7 +25,10 @@ def __getattr__(name: str) -> object:
     """Import a member of `__all__` on first use, so that `import fitlib` is fast; only `Recorder` needs torch."""
     if name not in _HOME:
         raise AttributeError(f"module 'fitlib' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    from fitlib.extras import extra_named
+
+    with extra_named():
+        return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

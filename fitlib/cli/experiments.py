@@ -21,6 +21,7 @@ from fitlib.cli.arguments import (
 from fitlib.cli.lookup import experiment_from_file, experiment_from_outputs
 from fitlib.cli.planning import lines_before_runs
 from fitlib.cli.summary import print_summary
+from fitlib.extras import require
 
 if TYPE_CHECKING:
     from fitlib.cli.arguments import Commands
@@ -44,6 +45,7 @@ def add_commands(commands: Commands) -> None:
 
 def plan(options: argparse.Namespace) -> int:
     """Print the runs of each arm with their state, how many will be executed, and what so many runs can decide."""
+    require("train")
     from fitlib.experiment.plan import Plan, selected
 
     experiment, paths = experiment_from_file(options)
@@ -73,6 +75,7 @@ def _planned_lines(states: States) -> list[str]:
 
 def run(options: argparse.Namespace) -> int:
     """Execute an experiment."""
+    require("lab", "train")
     experiment, paths = experiment_from_file(options)
     from fitlib.execution.executors.base import ExecutorChoice
     from fitlib.execution.limits import Limits
@@ -88,6 +91,7 @@ def run(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Analyse the finished runs of an experiment again."""
+    require("lab", "train")  # train: a run's key has the version of torch
     from fitlib.execution.progress import Progress
     from fitlib.execution.run_experiment import report_experiment
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fitlib.cli.arguments import add_command, root_hash
 from fitlib.cli.lookup import result_folder
+from fitlib.extras import require
 
 if TYPE_CHECKING:
     from fitlib.cli.arguments import Commands
@@ -52,6 +53,7 @@ def verify(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace) -> int:
     """Write an RO-Crate and print what it contains."""
+    require("crate")
     from fitlib.audit.export import export, export_summary
     from fitlib.storage.paths import ExperimentPaths
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import fitlib
 from fitlib.cli import experiments, integrity, planning, predictions, registry, state, study, tracing
 from fitlib.errors import FitlibError, InputError, did_you_mean
+from fitlib.extras import extra_named
 
 GROUPS = (experiments, planning, state, integrity, predictions, tracing, registry, study)
 
@@ -26,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored in a shell's background job: leave it
         signal.signal(signal.SIGINT, _interrupt)
     try:
-        return options.command(options)
+        with extra_named():
+            return options.command(options)
     except InputError as error:
         print(f"fitlib: {error}", file=sys.stderr)
         return 2

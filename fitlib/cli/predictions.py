@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fitlib.cli.arguments import add_command, names, smallest_effects
 from fitlib.cli.summary import print_summary
+from fitlib.extras import require
 
 if TYPE_CHECKING:
     from fitlib.cli.arguments import Commands
@@ -40,6 +41,7 @@ def add_commands(commands: Commands) -> None:
 
 def analyze(options: argparse.Namespace) -> int:
     """Analyse a folder or file of predictions."""
+    require("lab")
     from fitlib.execution.progress import Progress
     from fitlib.experiment.schema import Analysis, validated
     from fitlib.storage.paths import ExperimentPaths

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitlib.cli.arguments import add_command
+from fitlib.extras import require
 
 if TYPE_CHECKING:
     from fitlib.cli.arguments import Commands
@@ -24,6 +25,7 @@ def add_commands(commands: Commands) -> None:
 
 def paper(options: argparse.Namespace) -> int:
     """Recompute the study and print the path of each page."""
+    require("lab")
     from fitlib.paper.command import recompute
 
     out = options.out or options.outputs / "paper"

@@ -65,7 +65,8 @@ def render(ink: np.ndarray, group: np.ndarray) -> np.ndarray:
 def _digits_file() -> Path:
     spec = find_spec("sklearn")  # not imported: that would cost a second
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("scikit-learn, whose digits the data set digits-s is made of, is not installed")
+        problem = "scikit-learn, whose digits the data set digits-s is made of, is not installed"
+        raise ModuleNotFoundError(problem, name="sklearn")
     return Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
 
 

@@ -37,7 +37,7 @@ def refuse_other_software(expected: Mapping[str, str], found: Mapping[str, str],
 def refuse_without_kernel() -> None:
     """Raise InputError where this Python has no kernel that could execute a notebook."""
     if find_spec("ipykernel") is None:
-        raise InputError("kernel", "ipykernel", None, "this Python has no kernel", "pip install ipykernel")
+        raise InputError("kernel", "ipykernel", None, "this Python has no kernel", 'pip install "fitlib[lab]"')
 
 
 def _version(package: str) -> str:

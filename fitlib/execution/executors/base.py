@@ -93,9 +93,3 @@ def _parse_settings(settings: Sequence[str]) -> Mapping[str, object]:
             raise InputError("run", "--with", setting, "not of the form key=value", "for example --with time=60")
         found[key] = parse_yaml(value)
     return found
-
-
-def missing_package(package: str, extra: str) -> InputError:
-    """Return the error for an optional package that is not installed."""
-    remedy = f'pip install "fitlib[{extra}]"'
-    return InputError("run", "--executor", extra, f"the package {package} is not installed", remedy)

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from fitlib.errors import InputError
-from fitlib.execution.executors.base import missing_package
 from fitlib.execution.jobs import AttemptResult, Job, Terms, fulfil
+from fitlib.extras import require
 from fitlib.options import Options
 
 PATIENCE = 10  # seconds to wait for a scheduler
@@ -90,10 +90,9 @@ class Dask:
 
 def connect(settings: Settings, address: str | None, jobs: int, device: str, folder: Path) -> Dask:
     """Connect to the scheduler at `address`, within ten seconds; without one start `jobs` processes on this machine."""
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError:
-        raise missing_package("distributed", "dask") from None
+    require("dask")
+    from distributed import Client, LocalCluster
+
     if address is None:
         cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, resources=settings.resources or None)
         return Dask(Client(cluster), cluster, settings.resources)

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fitlib.errors import InputError
-from fitlib.execution.executors.base import missing_package
 from fitlib.execution.jobs import AttemptResult, Job, Terms
+from fitlib.extras import require
 from fitlib.options import Options
 
 RESULT_INTERVAL = 1.0  # seconds between two checks for results
@@ -139,10 +139,9 @@ def _resolve(future: Future, job: Any) -> None:
 
 def connect(settings: Settings, address: str | None, jobs: int, device: str, folder: Path) -> Slurm:
     """Connect to the cluster to which this machine can submit jobs."""
-    try:
-        import submitit
-    except ImportError:
-        raise missing_package("submitit", "slurm") from None
+    require("slurm")
+    import submitit
+
     if settings.cluster == "slurm" and which("sbatch") is None:
         problem, remedy = "this machine has no sbatch", "run it on a login node of the cluster"
         raise InputError("run", "--executor", "slurm", problem, remedy)

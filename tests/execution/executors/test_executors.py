@@ -113,7 +113,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch, tmp_path):
 def test_a_cluster_without_the_package_is_told_how_to_get_it(monkeypatch, tmp_path):
     for package, name in (("distributed", "dask"), ("submitit", "slurm")):
         monkeypatch.setitem(sys.modules, package, None)
-        with pytest.raises(InputError, match=rf'{package} is not installed; pip install "fitlib\[{name}\]"'):
+        with pytest.raises(InputError, match=rf'not installed: {package}; pip install "fitlib\[{name}\]"'):
             ExecutorChoice(name).open(1, "cpu", tmp_path)
 
 
