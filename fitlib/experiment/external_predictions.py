@@ -7,7 +7,7 @@ the function.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fitlib.datasets.tabular.label_encoding import key_of, suggestion
 from fitlib.digest import digest_json
@@ -24,28 +24,64 @@ def external_plan(
     analysis: Analysis,
     digests: Mapping[str, Sequence[str]],
     noun: str = "file",
+    seeds: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
     """Return the plan of an analysis of predictions made elsewhere, as plain values.
 
     found: classes and groups (names by number), numeric ({attribute: whether its groups are numbers}), rows
     ({technique: hash of the test rows}), notes. order: techniques, the baseline first. digests: hash of every run, by
-    technique. noun: what holds the predictions of one run.
+    technique. noun: what holds the predictions of one run. seeds: that of every run, by technique, where recorded.
     """
-    unknown = dict.fromkeys(("noise", "kind"), "unknown")
-    arm: dict[str, Any] = {"arm": ARM, **unknown, "role": "main", "seed": None, "options": {}}
+    arms = {name: runs_by_arm(len(digests[name]), None if seeds is None else seeds[name]) for name in order}
+    by_arm = {name: {arm: [digests[name][i] for i in of.runs] for arm, of in arms[name].items()} for name in order}
     return {
         "techniques": [_technique(name, order[0]) for name in order],
-        "arms": [{**arm, "runs": max(map(len, digests.values()))}],
+        "arms": _planned_arms(arms.values()),
         "data": {"name": "unknown"},
         **_description(found, analysis),
         "analysis": analysis.model_dump(),
         "declared_hash": digest_json(analysis.model_dump()),
         "declared_before_first_run": False,
-        "deviations": [*_other_test_rows(found["rows"], order), *_copies(digests, order, noun)],
+        "deviations": [*_other_test_rows(found["rows"], order), *_copies(by_arm, order, noun)],
         "notes": [*found["notes"], *_favourable_notes(analysis, found["classes"])],
         "source": "predictions made elsewhere",
-        "digests": {name: {ARM: list(digests[name])} for name in order},
+        "digests": by_arm,
     }
+
+
+class ArmRuns(NamedTuple):
+    """The runs of a technique in one arm: their seed (None: not recorded) and their positions among all its runs."""
+
+    seed: int | None
+    runs: tuple[int, ...]
+
+
+def runs_by_arm(n_runs: int, seeds: Sequence[int] | None = None) -> dict[str, ArmRuns]:
+    """Return the arms of one technique's runs: one for each seed, in ascending order, or one where none is recorded.
+
+    >>> runs_by_arm(3)
+    {'runs': ArmRuns(seed=None, runs=(0, 1, 2))}
+    >>> list(runs_by_arm(4, seeds=[7, 0, 7, 0]).items())
+    [('seed0.runs', ArmRuns(seed=0, runs=(1, 3))), ('seed7.runs', ArmRuns(seed=7, runs=(0, 2)))]
+    """
+    if seeds is None:
+        return {ARM: ArmRuns(None, tuple(range(n_runs)))}
+    positions = {seed: tuple(i for i, of in enumerate(seeds) if of == seed) for seed in sorted(set(seeds))}
+    return {f"seed{seed}.{ARM}": ArmRuns(seed, runs) for seed, runs in positions.items()}
+
+
+def _planned_arms(techniques: Iterable[Mapping[str, ArmRuns]]) -> list[dict[str, Any]]:
+    """Return all arms of the techniques by ascending seed, each with its largest number of runs."""
+    seeds: dict[str, int | None] = {}
+    sizes: dict[str, int] = {}
+    for arms in techniques:
+        for name, (seed, runs) in arms.items():
+            seeds[name], sizes[name] = seed, max(sizes.get(name, 0), len(runs))
+    unknown = dict.fromkeys(("noise", "kind"), "unknown")
+    return [
+        {"arm": name, **unknown, "role": "main", "seed": seeds[name], "options": {}, "runs": sizes[name]}
+        for name in sorted(seeds, key=lambda name: seeds[name] or 0)
+    ]
 
 
 def baseline_first(techniques: Iterable[str], baseline: str) -> list[str]:
@@ -153,12 +189,17 @@ def _other_test_rows(rows: Mapping[str, str], order: Sequence[str]) -> list[str]
     ]
 
 
-def _copies(hashes: Mapping[str, Sequence[str]], order: Sequence[str], noun: str = "file") -> list[str]:
-    """Return a sentence for each technique with files that are equal byte for byte, so with fewer runs than files."""
+def _copies(digests: Mapping[str, Mapping[str, Sequence[str]]], order: Sequence[str], noun: str = "file") -> list[str]:
+    """Return a sentence for each technique and arm with files that are equal byte for byte: fewer runs than files."""
     all_counted = f"intervals and tests count every {noun} as a run"
     return [
-        f"{name}: only {len(set(hashes[name]))} of {len(hashes[name])} {noun}s differ (SHA-256), so some are copies or "
-        f"runs that did not vary; {'they enter no test' if len(set(hashes[name])) == 1 else all_counted}"
+        f"{name}{_at_seed(arm)}: only {len(set(hashes))} of {len(hashes)} {noun}s differ (SHA-256), so some are copies "
+        f"or runs that did not vary; {'they enter no test' if len(set(hashes)) == 1 else all_counted}"
         for name in order
-        if len(set(hashes[name])) < len(hashes[name])
+        for arm, hashes in digests[name].items()
+        if len(set(hashes)) < len(hashes)
     ]
+
+
+def _at_seed(arm: str) -> str:
+    return "" if arm == ARM else f" at seed {arm.removesuffix(f'.{ARM}').removeprefix('seed')}"

@@ -108,7 +108,8 @@ def _write_runs(files: list[Path], predictions: NDArray[np.int64]) -> None:
 
 
 def _plan(runs: int) -> dict[str, Any]:
-    arm = {"arm": ARM, "noise": "unknown", "kind": "unknown", "role": "main", "seed": 0, "runs": runs, "options": {}}
+    arm: dict[str, Any] = {"arm": ARM, "role": "main", "seed": None, "runs": runs, "options": {}}
+    arm |= dict.fromkeys(("noise", "kind"), "unknown")
     analysis = {"favourable": None, "smallest_effect": 0.01, "alpha": 0.05, "family": None, "min_group": 30}
     plan = {
         "techniques": [_planned(name, technique) for name, technique in TECHNIQUES.items()],
@@ -161,5 +162,5 @@ def write_metrics(example: Mapping[str, Any]) -> None:
 
 def arms_of(example: Mapping[str, Any], technique: str) -> dict[str, dict[str, Any]]:
     """Return the parameter `arms` of metrics.ipynb: {arm: {"seed": seed, "predictions": {run: path}}}."""
-    seeds = {arm["arm"]: arm["seed"] for arm in example["plan"]["arms"]}
+    seeds = {arm["arm"]: arm["seed"] or 0 for arm in example["plan"]["arms"]}
     return {arm: {"seed": seeds[arm], "predictions": runs} for arm, runs in example["predictions"][technique].items()}

@@ -20,9 +20,11 @@ def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
     varied = join_items(dict.fromkeys(noise(arm) for arm in arms))
     seeds = list(dict.fromkeys(map(seed, arms)))
     several = len(seeds) > 1
-    fixed = f"{'in each arm one of the seeds ' if several else 'seed '}{join_items(seeds, 8)}, {trained_on(plan)}"
+    fixed = f"{'in each arm one of the seeds ' if several else 'seed '}{join_items(seeds, 8)}"
     if all(arm["kind"] == "unknown" for arm in arms):
-        fixed = "seed and training not recorded"
+        fixed = f"{fixed}; training not recorded" if seeds != ["not recorded"] else "seed and training not recorded"
+    else:
+        fixed = f"{fixed}, {trained_on(plan)}"
     if {arm["kind"] for arm in arms} == {"comparison"}:
         fixed = f"{trained_on(plan)}, but not the seed"
     test = f"test set{f' of {data}' if data else ''}{epoch(plan)}"

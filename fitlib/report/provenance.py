@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fitlib.formatting import count, join_items
+from fitlib.formatting import count, is_missing, join_items
 from fitlib.report.vocabulary import noise, seed, trainings
 from fitlib.statistics import nested_design, run_identity
 from fitlib.tables.metric_series import main_arms, noise_name
@@ -53,10 +53,10 @@ def limit(plan: Mapping) -> str:
     """Return what bounds every conclusion: the seed, and how the noise was made."""
     arms = main_arms(plan)
     if any(arm["kind"] == "unknown" for arm in arms):
-        return (
-            "How these predictions were made is not recorded: whether their runs were identical is unknown, and a "
-            "technique cannot be told from its luck with a seed."
-        )
+        text = "How these predictions were made is not recorded: whether their runs were identical is unknown"
+        if all(is_missing(arm["seed"]) for arm in arms):
+            return f"{text}, and a technique cannot be told from its luck with a seed."
+        return f"{text}. {_limit_of_seeds(arms)}."
     if any(arm["kind"] == "comparison" for arm in arms):
         return "Each run has a seed of its own: these are no FIT runs, and no technique is compared on them."
     text = _limit_of_seeds(max(_by_noise(plan).values(), key=len))

@@ -657,7 +657,7 @@ def cautions(plan: Mapping, comparisons: pd.DataFrame, summary: pd.DataFrame) ->
     sizes, verdicts = {int(n) for n in overall_rows(summary)["n"].dropna()}, set(distinct(comparisons)["verdict"])
     texts = {
         f"Whether a technique is fairer over seeds: that takes at least {nested_design.SEEDS} seeds with at least "
-        f"{nested_design.RUNS} runs each. {_shared_seed(kinds)}, and a test on them answers that question wrongly far "
+        f"{nested_design.RUNS} runs each. {_shared_seed(arms)}, and a test on them answers that question wrongly far "
         "too often.": one_seed,
         "Whether a technique is fairer over seeds, from the verdict at one of them: only the section on seeds is about "
         "that.": not one_seed,
@@ -677,11 +677,12 @@ def cautions(plan: Mapping, comparisons: pd.DataFrame, summary: pd.DataFrame) ->
     return [text for text, holds in texts.items() if holds]
 
 
-def _shared_seed(kinds: set[str]) -> str:
+def _shared_seed(arms: Sequence[Mapping]) -> str:
     """Return what is known of the seed of all runs."""
-    if kinds == {"unknown"}:
+    if all(is_missing(arm.get("seed")) for arm in arms):
         return "The seeds of the runs here are not recorded"
-    return "Only one seed is compared here" if "comparison" in kinds else "The runs here share a seed"
+    compared = any(arm["kind"] == "comparison" for arm in arms)
+    return "Only one seed is compared here" if compared else "The runs here share a seed"
 
 
 def _interval(low: float, high: float, scale: float = 100.0) -> str:

@@ -84,8 +84,8 @@ def noise_explained(plan: Mapping) -> str:
 
 
 def seed(arm: Mapping) -> str:
-    """Return the seed of an arm; "not recorded" for external predictions."""
-    return "not recorded" if arm["kind"] == "unknown" or is_missing(arm.get("seed")) else str(arm["seed"])
+    """Return the seed of an arm; "not recorded" for external predictions without seeds."""
+    return "not recorded" if is_missing(arm.get("seed")) else str(arm["seed"])
 
 
 def data_name(plan: Mapping) -> str:

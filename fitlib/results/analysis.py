@@ -14,18 +14,18 @@ from numpy.typing import ArrayLike
 
 from fitlib.errors import InputError
 from fitlib.experiment.external_predictions import (
-    ARM,
     baseline_first,
     check_cross,
     choose_baseline,
     external_plan,
+    runs_by_arm,
     with_favourable,
 )
 from fitlib.experiment.schema import Analysis, validated
 from fitlib.metrics.long_tables import technique_tables
 from fitlib.results.array_inputs import WHERE, EncodedArrays, encode_arrays
 from fitlib.results.results import Results
-from fitlib.storage.predictions import Predictions, as_written, cross_attributes
+from fitlib.storage.predictions import Predictions, as_written, cross_attributes, select_runs
 from fitlib.tables import all_tables
 
 LONG_AND_VOTES = (*all_tables.LONG, "votes")
@@ -40,6 +40,7 @@ def analyze(
     favourable: object = None,
     y_score: object = None,
     unit: ArrayLike | None = None,
+    seeds: object = None,
     classes: Sequence[object] | None = None,
     smallest_effect: float | str | Mapping[str, float | str] = 0.01,
     primary: str | None = None,
@@ -69,10 +70,10 @@ def analyze(
     >>> results
     <results of A, B: 6 runs each, 300 rows, groups by protected>
     """
-    arrays = encode_arrays(y_true, y_pred, sensitive_features, y_score, unit, classes)
+    arrays = encode_arrays(y_true, y_pred, sensitive_features, y_score, unit, classes, seeds)
     fields = {"smallest_effect": smallest_effect, "primary": primary, "alpha": alpha, "cross": _crossings(cross)}
     plan = _plan(arrays, validated(Analysis, fields, WHERE), baseline, favourable)
-    return Results(plan, _frames(arrays.predictions, plan), len(next(iter(arrays.predictions.values())).idx))
+    return Results(plan, _frames(arrays, plan), len(next(iter(arrays.predictions.values())).idx))
 
 
 def _crossings(cross: Sequence[Sequence[str]] | Sequence[str] | None) -> list[list[str]] | None:
@@ -93,17 +94,26 @@ def _plan(arrays: EncodedArrays, analysis: Analysis, baseline: str | None, favou
     given = None if favourable is None else str(favourable)
     analysis, _ = with_favourable(analysis, given, found["classes"], "favourable")
     check_cross(analysis, list(found["groups"]), "cross", 'cross=["sex", "race"]')
-    return external_plan(found, baseline_first(names, first), analysis, arrays.digests, noun="array")
+    return external_plan(found, baseline_first(names, first), analysis, arrays.digests, "array", arrays.seeds)
 
 
-def _frames(predictions: Mapping[str, Predictions], plan: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def _frames(arrays: EncodedArrays, plan: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Return every table of the analysis, and the metrics in long form."""
     long: dict[str, dict[str, pd.DataFrame]] = {name: {} for name in LONG_AND_VOTES}
-    for technique, runs in predictions.items():
+    for technique, runs in arrays.predictions.items():
         for names in plan["analysis"]["cross"] or []:
             runs = cross_attributes(runs, names)
-        for name, table in technique_tables(technique, {ARM: (0, runs)}).items():
+        seeds = None if arrays.seeds is None else arrays.seeds[technique]
+        for name, table in technique_tables(technique, _arms(runs, seeds)).items():
             long[name][technique] = as_written(table)
     gathered = all_tables.gathered_of(long, dict(plan))
     frames = all_tables.tables_of(gathered, dict(plan))
     return frames | {"metrics": gathered["metrics"]}
+
+
+def _arms(predictions: Predictions, seeds: Sequence[int] | None) -> dict[str, tuple[int, Predictions]]:
+    """Return the runs of each arm with their seed, 0 where it is not recorded."""
+    arms = runs_by_arm(len(predictions.runs), seeds)
+    if len(arms) == 1:
+        return {name: (of.seed or 0, predictions) for name, of in arms.items()}
+    return {name: (of.seed or 0, select_runs(predictions, of.runs)) for name, of in arms.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,17 +20,22 @@ from fitlib.storage.predictions import MAX_CLASSES, MAX_GROUPS, Predictions
 WHERE = "analyze"
 ONLY_TECHNIQUE = "model"  # where predictions are not named
 PLAIN_ATTRIBUTE = "protected"  # where groups are not named, as in files
+ONE_PER_RUN = "give the seed of each run: [0, 0, 1, 1], or {technique: such}"
 ONE_PER_ROW = "give one value for each test row"
 ARRAYS = "give an array, a list, a column of a data frame, or a tensor on the CPU"
 RUNS = "give (runs, rows), or a list of one array for each run"
 
 
 class EncodedArrays(NamedTuple):
-    """Predictions of each technique, how they were numbered (as `mapping.json` of files), and a hash of every run."""
+    """Predictions of each technique, how they were numbered (as `mapping.json` of files), and a hash of every run.
+
+    seeds: the seed of every run, by technique, if given.
+    """
 
     predictions: dict[str, Predictions]
     mapping: dict[str, Any]
     digests: dict[str, list[str]]
+    seeds: dict[str, list[int]] | None
 
 
 def encode_arrays(
@@ -40,10 +45,11 @@ def encode_arrays(
     y_score: object = None,
     unit: ArrayLike | None = None,
     classes: Sequence[object] | None = None,
+    seeds: object = None,
 ) -> EncodedArrays:
     """Check all arrays and number classes and groups; see `fitlib.analyze` for their forms.
 
-    Raises InputError for whatever is missing, of another length, or not a class, group or score.
+    Raises InputError for whatever is missing, of another length, or not a class, group, score or seed.
     """
     truth = _truth(y_true)
     runs = {name: _runs(_field("y_pred", name, y_pred), v, truth.shape) for name, v in _named_runs(y_pred).items()}
@@ -66,7 +72,8 @@ def encode_arrays(
         for name in runs
     }
     mapping = _mapping(names, {attribute: mapping for attribute, (mapping, _) in groups.items()}, list(runs))
-    return EncodedArrays(predictions, mapping, {name: _digests(p) for name, p in predictions.items()})
+    digests = {name: _digests(p) for name, p in predictions.items()}
+    return EncodedArrays(predictions, mapping, digests, _seeds(seeds, {name: len(of) for name, of in runs.items()}))
 
 
 def _mapping(classes: LabelMapping, groups: Mapping[str, LabelMapping], techniques: Sequence[str]) -> dict[str, Any]:
@@ -92,8 +99,10 @@ def _digests(predictions: Predictions) -> list[str]:
 # Arrays of any origin
 
 
-def _array(field: str, values: object) -> NDArray:
+def read_array(field: str, values: object) -> NDArray:
     """Return anything with `__array__`, or nested lists, as an array."""
+    if hasattr(values, "combine_chunks"):  # NumPy would read a null of Arrow's categories as one of the categories
+        values = values.combine_chunks()
     try:
         array = np.asarray(values)
         # NumPy turns None and NaN between text into the text "None" and "nan"; objects keep them as they are.
@@ -105,7 +114,7 @@ def _array(field: str, values: object) -> NDArray:
 
 def _column(field: str, values: object, rows: int) -> NDArray:
     """Return one value for each test row (rows,)."""
-    array = _array(field, values)
+    array = read_array(field, values)
     array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if array.ndim != 1:
         raise InputError(WHERE, f"shape of {field}", array.shape, "not (rows,)", ONE_PER_ROW)
@@ -116,7 +125,7 @@ def _column(field: str, values: object, rows: int) -> NDArray:
 
 def _truth(y_true: object) -> NDArray:
     """Return (rows,), or (rows, labels) of 0 and 1."""
-    array = _array("y_true", y_true)
+    array = read_array("y_true", y_true)
     array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if array.ndim not in (1, 2) or not array.size:
         problem = "neither (rows,) nor (rows, labels)" if array.ndim not in (1, 2) else "no rows"
@@ -155,10 +164,10 @@ def _field(argument: str, technique: str, given: object) -> str:
 
 def _runs(field: str, values: Any, shape: tuple[int, ...], kind: str = "predictions") -> list[NDArray]:
     """Return the arrays of all runs, each of the shape of the ground truth; one such array is one run."""
-    if isinstance(values, list | tuple) and len(values) and _array(f"{field}[0]", values[0]).ndim >= len(shape):
-        runs = [_array(f"{field}[{i}]", run) for i, run in enumerate(values)]
+    if isinstance(values, list | tuple) and len(values) and read_array(f"{field}[0]", values[0]).ndim >= len(shape):
+        runs = [read_array(f"{field}[{i}]", run) for i, run in enumerate(values)]
     else:
-        array = _array(field, values)
+        array = read_array(field, values)
         runs = [array] if array.shape == shape else list(array) if array.ndim > len(shape) else [array]
         _check_first_axis(field, array, shape)
     if not runs or not runs[0].size:
@@ -193,11 +202,11 @@ def _targets(
     """Return the classes (or labels), the ground truth and the predictions of each technique as their numbers."""
     if truth.ndim == 2:
         names = _label_names(truth.shape[1], classes)
-        found = {t: np.stack([_labels(_run_field(t, i, runs), run) for i, run in enumerate(runs[t])]) for t in runs}
+        found = {t: np.stack([_labels(run_field(t, i, runs), run) for i, run in enumerate(runs[t])]) for t in runs}
         return names, _labels("y_true", truth), found
     words = Vocabulary("class", MAX_CLASSES, remedies=IN_ARRAYS)
     true = _encode(words, "y_true", truth)
-    codes = {t: np.stack([_encode(words, _run_field(t, i, runs), run) for i, run in enumerate(runs[t])]) for t in runs}
+    codes = {t: np.stack([_encode(words, run_field(t, i, runs), run) for i, run in enumerate(runs[t])]) for t in runs}
     mapping = _class_mapping(words, true, codes, _declared(classes, scores, words))
     return mapping, mapping.numbers[true], {t: mapping.numbers[of] for t, of in codes.items()}
 
@@ -217,7 +226,8 @@ def _technique_field(technique: str, techniques: Mapping[str, object]) -> str:
     return "y_pred" if list(techniques) == [ONLY_TECHNIQUE] else f"y_pred[{technique!r}]"
 
 
-def _run_field(technique: str, run: int, techniques: Mapping[str, object]) -> str:
+def run_field(technique: str, run: int, techniques: Mapping[str, object]) -> str:
+    """Return how errors name the predictions of a run."""
     return f"{_technique_field(technique, techniques)}[{run}]"
 
 
@@ -266,6 +276,38 @@ def _class_mapping(
     return words.finish(declared)
 
 
+# Seeds
+
+
+def _seeds(seeds: object, runs: Mapping[str, int]) -> dict[str, list[int]] | None:
+    """Return the seed of every run of each technique; None where none is given."""
+    if seeds is None:
+        return None
+    named = seeds if isinstance(seeds, Mapping) else dict.fromkeys(runs, seeds)
+    _check_techniques("seeds", named, runs)
+    for name in runs:
+        if name not in named:
+            raise InputError(WHERE, "seeds", name, "a technique without seeds", "give the seed of each of its runs")
+    return {name: _seed_list(_field("seeds", name, seeds), named[name], number) for name, number in runs.items()}
+
+
+def _seed_list(field: str, values: object, runs: int) -> list[int]:
+    array = read_array(field, values)
+    if array.shape != (runs,):
+        raise InputError(WHERE, f"shape of {field}", array.shape, f"there are {runs} runs", ONE_PER_RUN)
+    for run, seed in enumerate(array.tolist()):
+        if isinstance(seed, bool) or not isinstance(seed, int | float) or seed != seed // 1 or not 0 <= seed < 2**63:
+            problem = f"not a whole number from 0 on, in run {run}"
+            raise InputError(WHERE, field, seed, problem, ONE_PER_RUN)
+    return [int(seed) for seed in array.tolist()]
+
+
+def _check_techniques(argument: str, named: Iterable[str], techniques: Iterable[str]) -> None:
+    for name in named:
+        if name not in techniques:
+            raise InputError(WHERE, argument, name, "not among the techniques", f"there is {list_values(techniques)}")
+
+
 # Groups and units
 
 
@@ -291,7 +333,7 @@ def _named_columns(features: Any) -> dict[str, object]:
 
 
 def _group(field: str, attribute: str, values: object, rows: int) -> tuple[LabelMapping, NDArray]:
-    array = _array(field, values)
+    array = read_array(field, values)
     if array.ndim == 2 and array.shape[1] > 1:
         remedy = "name every attribute: a data frame, or {name: array}"
         raise InputError(WHERE, f"shape of {field}", array.shape, "several columns without names", remedy)
@@ -330,9 +372,7 @@ def _scores(y_score: object, runs: Mapping[str, int], truth: NDArray) -> dict[st
     named = y_score if isinstance(y_score, Mapping) else dict.fromkeys(runs, y_score)
     if not isinstance(y_score, Mapping) and len(runs) > 1:
         raise InputError(WHERE, "y_score", type(y_score).__name__, "y_pred has names", "give {technique: scores}")
-    for name in named:
-        if name not in runs:
-            raise InputError(WHERE, "y_score", name, "not among the techniques", f"there is {list_values(runs)}")
+    _check_techniques("y_score", named, runs)
     return {
         name: _score_array(_field("y_score", name, y_score), values, runs[name], len(truth))
         for name, values in named.items()
@@ -340,7 +380,7 @@ def _scores(y_score: object, runs: Mapping[str, int], truth: NDArray) -> dict[st
 
 
 def _score_array(field: str, values: object, runs: int, rows: int) -> NDArray[np.float64]:
-    array = _array(field, values)
+    array = read_array(field, values)
     array = array[None] if array.shape[:1] == (rows,) and runs == 1 and array.shape[:2] != (1, rows) else array
     if array.ndim not in (2, 3) or array.shape[:2] != (runs, rows):
         problem = f"not (runs, rows) or (runs, rows, classes) with {runs} runs of {rows:,} rows"

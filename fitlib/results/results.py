@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from fitlib.experiment.external_predictions import ARM
 from fitlib.formatting import count
 from fitlib.report.notebook_display import notebook_html
 from fitlib.results.captioned_frames import Frame, Tables, TablesInMemory
@@ -56,7 +55,7 @@ class Results:
 
     def __repr__(self) -> str:
         names = ", ".join(technique["technique"] for technique in self.plan["techniques"])
-        numbers = sorted({len(of[ARM]) for of in self.plan["digests"].values()})
+        numbers = sorted({sum(map(len, of.values())) for of in self.plan["digests"].values()})
         runs = f"{count(numbers[0], 'run')} each" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} runs"
         groups = ", ".join(self.plan["groups"])
         return f"<results of {names}: {runs}, {count(self._rows, 'row')}, groups by {groups}>"

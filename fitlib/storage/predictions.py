@@ -84,6 +84,13 @@ class Predictions:
         return {column_of(attribute): values for attribute, values in self.protected.items()}
 
 
+def select_runs(predictions: Predictions, positions: Sequence[int]) -> Predictions:
+    """Return the runs at these positions, numbered from 0."""
+    chosen = list(positions)
+    score = None if predictions.score is None else predictions.score[chosen]
+    return replace(predictions, prediction=predictions.prediction[chosen], score=score, runs=tuple(range(len(chosen))))
+
+
 def column_of(attribute: str) -> str:
     """Return the column of a protected attribute.
 

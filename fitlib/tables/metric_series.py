@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fitlib.errors import InputError
+from fitlib.formatting import is_missing
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.tables.schemas import Json
 
@@ -39,7 +40,7 @@ def noise_name(arm: Mapping[str, Any]) -> str:
 
 def retraining(arm: Mapping[str, Any]) -> str:
     """Name the kind of retraining that a risk of this arm covers, by what its runs share."""
-    return "same conditions (seed not recorded)" if arm["kind"] == "unknown" else "same seed"
+    return "same conditions (seed not recorded)" if is_missing(arm.get("seed")) else "same seed"
 
 
 @dataclass(frozen=True)

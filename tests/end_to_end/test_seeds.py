@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
+import fitlib
 from fitlib.audit.verify import verify
 
 EXPERIMENT = {
@@ -41,4 +42,26 @@ def test_an_added_seed_is_run_and_the_others_are_kept(tmp_path, fitlib_command):
     assert any("seeds was [0, 3], is [0, 3, 5]" in str(entry) for entry in deviations)
     status = fitlib_command("status", "nested", cwd=tmp_path)
     assert verify(root).deviations == []
+    analysed_in_memory(root)
     assert "6 done of 6 runs" in status.stdout and "baseline/seed5.ulp" in status.stdout
+
+
+def analysed_in_memory(root):
+    """The tables over seeds from the experiment's predictions and seeds are those of the experiment."""
+    found = fitlib.load(root)
+    seeds = {arm["arm"]: arm["seed"] for arm in found.plan["arms"]}
+    rows = {name: found.predictions(name) for name in ("S-Base", "S-RS")}
+    runs = {name: [run for _, run in of.groupby(["arm", "run"])] for name, of in rows.items()}
+    first = runs["S-Base"][0]
+    memory = fitlib.analyze(
+        first["ground_truth"],
+        {name: [run["prediction"] for run in of] for name, of in runs.items()},
+        sensitive_features={"protected": first["protected"]},
+        unit=first.get("unit"),
+        seeds={name: [seeds[run["arm"].iloc[0]] for run in of] for name, of in runs.items()},
+        baseline="S-Base",
+    )
+    for name in ("over_seeds", "by_seed"):
+        besides = ["noise", "kind", "fit", "arm", "note", "warnings"]  # what only an experiment knows of its runs
+        tables = (pd.DataFrame(of.tables[name]).drop(columns=besides, errors="ignore") for of in (memory, found))
+        pd.testing.assert_frame_equal(*tables, check_exact=True)

@@ -137,7 +137,7 @@ def with_parts(found: Experiment, name: str, run: int, **parts: str) -> Experime
 
 def without_record(found: Experiment) -> Experiment:
     """Return the same predictions without any record of how they were made."""
-    arm = {**found.plan["arms"][0], "noise": "unknown", "kind": "unknown"}
+    arm = {**found.plan["arms"][0], "noise": "unknown", "kind": "unknown", "seed": None}
     source = {"source": "predictions made elsewhere", "declared_before_first_run": False}
     return replace(found, plan={**found.plan, "arms": [arm], **source}, evidence=[])
 

@@ -76,7 +76,8 @@ def test_one_seed_gets_no_verdict_and_the_way_to_one():
 
 
 def test_seeds_that_nobody_recorded_are_not_numbered():
-    messages = over_seeds.verdict_sentence(over(), plan_of(1, kind="unknown"))
+    plan = plan_of(1, kind="unknown")
+    messages = over_seeds.verdict_sentence(over(), plan | {"arms": [plan["arms"][0] | {"seed": None}]})
     assert messages.startswith("The seeds of these runs are not recorded, so no verdict") and "seed 0 " not in messages
 
 
