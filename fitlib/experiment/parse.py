@@ -29,7 +29,8 @@ from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
 from fitlib.experiment.schema import Analysis, ExperimentFields, TechniqueFields, suggestion, validated
 from fitlib.experiment.training_options import Training
 from fitlib.experiment.trainings import TrainingSpec, source_of
-from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics import metric_sources
+from fitlib.metrics.bias_metrics import bias_metrics_of
 from fitlib.yaml_files import parse_yaml, read_yaml
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -48,6 +49,7 @@ def read_experiment(path: Path, overrides: Iterable[str] = (), runs: int | None 
     if runs is not None:
         fields["runs"] = runs
     experiment = make_experiment(fields, str(path), default_name=path.stem)
+    metric_sources.load(experiment.declared["analysis"].get("metrics"), str(path))
     for spec in experiment.trainings:
         spec.source.check(
             str(path), custom_fields.needed_parameters(experiment.arms, experiment.declared["noise_seed"])
@@ -259,10 +261,11 @@ def _refuse_dropout(checked: ExperimentFields, where: str) -> None:
 
 
 def _check_analysis(analysis: Analysis, experiment: Experiment, where: str) -> None:
-    unknown = [m for m in analysis.family or [] if m not in BIAS_METRICS]
+    known = bias_metrics_of(experiment.declared["analysis"])
+    unknown = [m for m in analysis.family or [] if m not in known]
     if unknown or analysis.family == []:
         value = unknown[0] if unknown else []
-        raise InputError(where, "analysis.family", value, "unknown bias metric", f"known: {', '.join(BIAS_METRICS)}")
+        raise InputError(where, "analysis.family", value, "unknown bias metric", f"known: {', '.join(known)}")
     _check_looks(analysis.looks, experiment.declared["runs"], where)
     for family in experiment.families:
         _check_comparable(family, experiment.techniques, where)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from fitlib.experiment.model import Experiment
-from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import bias_metrics_of
 from fitlib.metrics.smallest_effects import Declared, smallest_effect
 
 
@@ -38,7 +38,7 @@ def planned_verdicts(experiment: Experiment) -> PlannedVerdicts:
     """
     analysis, declared = experiment.declared["analysis"], experiment.declared
     seeds, arms = len(declared["seeds"]), max(len(experiment.main_arms), 1)
-    primary, family = analysis.get("primary"), analysis.get("family") or list(BIAS_METRICS)
+    primary, family = analysis.get("primary"), analysis.get("family") or list(bias_metrics_of(analysis))
     return PlannedVerdicts(
         comparisons=_comparisons(experiment) * (arms // seeds),
         metrics=1 if primary else len(family),

@@ -6,11 +6,20 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from fitlib.errors import InputError, did_you_mean
 from fitlib.experiment.custom_fields import CustomFields
-from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import bias_metrics_of
+from fitlib.metrics.metric_sources import normalise
 from fitlib.metrics.smallest_effects import DEFAULT, Declared, check
 from fitlib.options import Options
 
@@ -19,18 +28,22 @@ BRANCH = re.compile(r"str|int|float|bool|constrained-int|(dict|list|union)\[.*")
 SEEDS = 2**31  # exclusive upper bound of seeds: every generator accepts them
 
 
-def _checked_effect(value: Declared) -> Declared:
-    check(value)
-    return value
+class CustomMetric(Options):
+    """A custom metric, `module:function`."""
+
+    function: str
+    larger_is_fairer: bool = False
 
 
 class Analysis(Options):
     """How the runs are analysed; declared before the first run."""
 
+    # Custom metrics beside the seven; before the fields that may name them.
+    metrics: dict[str, CustomMetric] | None = None
     # The favourable class, by number or name: the four-fifths rule is applied only where it is declared.
     favourable: Annotated[int, Field(ge=0)] | str | None = None
     # δ: a difference of means below it does not matter. A number, a share of the baseline's mean, or one per metric.
-    smallest_effect: Annotated[float | str | dict[str, float | str], AfterValidator(_checked_effect)] = DEFAULT
+    smallest_effect: float | str | dict[str, float | str] = DEFAULT
     alpha: float = Field(default=0.05, gt=0, lt=1)
     primary: str | None = None  # the metric that decides; null: every verdict holds together with all others
     family: list[str] | None = None  # metrics that the correction covers; null: all
@@ -40,11 +53,23 @@ class Analysis(Options):
     looks: list[int] | None = None  # numbers of runs at which a sequential analysis looks at the results
     cross: list[list[str]] | None = None  # protected attributes to cross, as [[sex, race]]
 
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _in_one_form(cls, metrics: object) -> object:
+        return None if metrics is None else normalise(metrics)
+
+    @field_validator("smallest_effect")
+    @classmethod
+    def _effect(cls, value: Declared, info: ValidationInfo) -> Declared:
+        check(value, bias_metrics_of(info.data))
+        return value
+
     @field_validator("primary")
     @classmethod
-    def _known(cls, primary: str | None) -> str | None:
-        if primary is not None and primary not in BIAS_METRICS:
-            raise ValueError(f"unknown bias metric; known: {', '.join(BIAS_METRICS)}")
+    def _known(cls, primary: str | None, info: ValidationInfo) -> str | None:
+        known = bias_metrics_of(info.data)
+        if primary is not None and primary not in known:
+            raise ValueError(f"unknown bias metric; known: {', '.join(known)}")
         return primary
 
     @model_validator(mode="after")
@@ -52,6 +77,12 @@ class Analysis(Options):
         if self.primary is not None and self.family is not None and self.primary not in self.family:
             raise ValueError(f"primary = {self.primary}: not in the family {', '.join(self.family)}")
         return self
+
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Without custom metrics the plan, and its hash, are those of versions that had none.
+        return {name: value for name, value in dump(self).items() if name != "metrics" or value}
 
 
 class TechniqueFields(CustomFields):
@@ -103,6 +134,7 @@ def _explained(error: Mapping[str, Any], path: list[str], model: type[Options]) 
     if error["type"] == "extra_forbidden":
         known = list(TechniqueFields.model_fields if path[0] == "techniques" else model.model_fields)
         known = list(Analysis.model_fields) if path[0] == "analysis" and len(path) > 1 else known
+        known = list(CustomMetric.model_fields) if "metrics" in path[:2] else known
         return "unknown field", suggestion(path[-1], known)
     if error["type"] == "missing":
         return "field is missing", f"add '{path[-1]}:'"

@@ -19,7 +19,8 @@ Every bias metric is 0 if the groups are treated alike; larger is less fair.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,15 @@ from fitlib.metrics.exact import Ratio, Values, mean_of
 
 BIAS_METRICS = ("DP", "DI", "SPSF", "FPSF", "EOFP", "EOTP", "BA")
 READINGS = ("strict", "published")
+
+
+def bias_metrics_of(analysis: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the bias metrics of an analysis, those of fitlib first.
+
+    >>> bias_metrics_of({"metrics": {"parity ratio": {}}})
+    ('DP', 'DI', 'SPSF', 'FPSF', 'EOFP', 'EOTP', 'BA', 'parity ratio')
+    """
+    return (*BIAS_METRICS, *(analysis.get("metrics") or ()))
 
 
 # Strict reading

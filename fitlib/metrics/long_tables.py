@@ -6,6 +6,7 @@ pandas is imported where a table is built, so that the numbers can be computed w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from fitlib.metrics.bias_metrics import (
 )
 from fitlib.metrics.chance_level import LEVEL, chance_levels
 from fitlib.metrics.counts import Counts, cells_of, count, label_votes, votes
+from fitlib.metrics.custom_metrics import Metric, evaluate
 from fitlib.metrics.exact import Values
 from fitlib.metrics.individuals import RESAMPLES, individual_rows
 from fitlib.metrics.new_test_data import digest_rows, resample
@@ -48,13 +50,17 @@ MISSING = -1  # stands for "null" in integer columns until the table is built
 
 
 def technique_tables(
-    technique: str, arms: Mapping[str, tuple[int, Predictions]], drawn: bool = True
+    technique: str,
+    arms: Mapping[str, tuple[int, Predictions]],
+    drawn: bool = True,
+    custom: Mapping[str, Metric] = MappingProxyType({}),
 ) -> dict[str, pd.DataFrame]:
     """Return the tables metrics, counts, votes, testset, resampled and persons of one technique.
 
     arms: {arm: (seed, predictions)}. Rows are in the order of the arms, then of the protected attributes. With
     ``drawn`` False, which is quicker, everything drawn at random is left out: the tables testset and resampled, and the
-    intervals (``low``, ``high``) in persons.
+    intervals (``low``, ``high``) in persons. ``custom``: custom metrics by name; they have rows in the table metrics
+    only.
     """
     import pandas as pd
 
@@ -63,7 +69,8 @@ def technique_tables(
         for attribute in predictions.protected:
             counts = count(predictions, attribute)
             shared = (technique, arm, seed, predictions.runs, counts, predictions.multilabel, attribute)
-            metrics.append(metrics_table(*shared))
+            extra = [_custom_part(name, m, predictions, attribute, counts, technique) for name, m in custom.items()]
+            metrics.append(metrics_table(*shared, extra=extra))
             counted.append(counts_table(*shared))
             if drawn:
                 tested.append(testset_table(technique, arm, seed, predictions, attribute))
@@ -87,6 +94,7 @@ def metrics_table(
     multilabel: bool = False,
     attribute: str = "protected",
     readings: Iterable[str] = READINGS,
+    extra: Sequence[MetricRows] = (),
 ) -> pd.DataFrame:
     """Return all metrics of all runs of one technique in one arm, one value per row.
 
@@ -96,17 +104,20 @@ def metrics_table(
     remainder (what the exact ratio of counts exceeds its nearest double, the value, by).
 
     Rows: run by run; in each run reading by reading, metric by metric, overall before the classes; then (reading
-    "strict") accuracy overall and by group. With more than two groups the published reading is left out.
+    "strict") ``extra``, the rows of custom metrics, and accuracy overall and by group. With more than two groups the
+    published reading is left out.
     """
     parts = [_bias_part(reading, counts, multilabel) for reading in readings if _applies(reading, counts)]
-    parts.append(_accuracy_part(counts, multilabel))
+    parts += [*extra, _accuracy_part(counts, multilabel)]
     header = [row for part in parts for row in part.header]
-    columns = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in _Part._fields[1:])
+    columns = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in MetricRows._fields[1:])
     run = np.repeat(np.asarray(runs, dtype=np.int64), len(header))
     return _frame(_keys(technique, arm, seed, run, attribute), header, *columns)
 
 
-class _Part(NamedTuple):
+class MetricRows(NamedTuple):
+    """Rows of the table of metrics: what they are about, and their columns for every run."""
+
     header: list[tuple[str, str, int, int]]  # reading, metric, target, group
     values: Values  # (runs, rows), like the others
     remainders: Values
@@ -117,7 +128,7 @@ def _applies(reading: str, counts: Counts) -> bool:
     return reading == "strict" or counts.shape[1] == 2
 
 
-def _bias_part(reading: str, counts: Counts, multilabel: bool) -> _Part:
+def _bias_part(reading: str, counts: Counts, multilabel: bool) -> MetricRows:
     cells = cells_of(counts, multilabel)
     header, values, remainders, undefined = [], [], [], []
     for name, metric in {"strict": RATIOS, "published": PUBLISHED_RATIOS}[reading].items():
@@ -128,15 +139,23 @@ def _bias_part(reading: str, counts: Counts, multilabel: bool) -> _Part:
         values += [mean[:, None], by_class]
         remainders += [rest[:, None], ratios.remainders(by_class)]
         undefined += [missing.sum(axis=1)[:, None], missing]
-    return _Part(header, *(np.concatenate(columns, axis=1) for columns in (values, remainders, undefined)))
+    return MetricRows(header, *(np.concatenate(columns, axis=1) for columns in (values, remainders, undefined)))
 
 
-def _accuracy_part(counts: Counts, multilabel: bool) -> _Part:
+def _custom_part(
+    name: str, metric: Metric, predictions: Predictions, attribute: str, counts: Counts, technique: str
+) -> MetricRows:
+    columns = evaluate(name, metric, predictions, attribute, counts, technique)
+    targets = (MISSING, *range(columns.values.shape[1] - 1))
+    return MetricRows([("strict", name, target, MISSING) for target in targets], *columns)
+
+
+def _accuracy_part(counts: Counts, multilabel: bool) -> MetricRows:
     by_group = group_accuracy(counts, multilabel)
     header = [("strict", "accuracy", MISSING, group) for group in (MISSING, *range(by_group.shape[1]))]
     values = np.column_stack([accuracy(counts, multilabel), by_group])
     # Nothing is averaged over accuracies, so that their remainders are not needed.
-    return _Part(header, values, np.where(np.isnan(values), np.nan, 0.0), np.isnan(values))
+    return MetricRows(header, values, np.where(np.isnan(values), np.nan, 0.0), np.isnan(values))
 
 
 def _frame(

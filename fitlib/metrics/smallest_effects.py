@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 
@@ -18,8 +18,8 @@ _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 _FORMS = 'a number above 0, a share such as "10 %", or one of these for each metric'
 
 
-def check(declared: Declared) -> None:
-    """Raise ValueError unless ``declared`` is a smallest effect.
+def check(declared: Declared, metrics: Sequence[str] = BIAS_METRICS) -> None:
+    """Raise ValueError unless ``declared`` is a smallest effect, of these metrics where it names any.
 
     >>> check({"DP": 0.01, "DI": "10 %"})
     >>> check({"DX": 0.01})
@@ -28,8 +28,8 @@ def check(declared: Declared) -> None:
     ValueError: unknown bias metric DX; known: DP, DI, SPSF, FPSF, EOFP, EOTP, BA
     """
     for metric, value in declared.items() if isinstance(declared, Mapping) else [(None, declared)]:
-        if metric is not None and metric not in BIAS_METRICS:
-            raise ValueError(f"unknown bias metric {metric}; known: {', '.join(BIAS_METRICS)}")
+        if metric is not None and metric not in metrics:
+            raise ValueError(f"unknown bias metric {metric}; known: {', '.join(metrics)}")
         if not (share_of(value) or (not isinstance(value, str) and value > 0)):
             raise ValueError(f"{value!r} is no smallest effect: {_FORMS}")
 

@@ -20,7 +20,7 @@ from fitlib.statistics import significance as sig
 from fitlib.statistics.run_identity import BY_DESIGN, check_control, differing_parts, distinct_results, finished_runs
 from fitlib.tables.comparisons import POWER_SEED, MetricValues, declared_metrics, values_by_key
 from fitlib.tables.individuals import individuals
-from fitlib.tables.metric_series import METRICS, main_arms, series_of
+from fitlib.tables.metric_series import main_arms, metrics_of, series_of
 from fitlib.tables.schemas import CAUSE_CHURN, CAUSE_TESTS, CAUSES, Json, join_notes, table_of
 from fitlib.tables.verdict_families import repeated_metrics
 
@@ -134,7 +134,7 @@ def spreads_of(metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ())
     spreads: list[Spread] = []
     for t, technique in enumerate(plan["techniques"]):
         for g, attribute in enumerate(plan["groups"]):
-            for m, metric in enumerate(METRICS):
+            for m, metric in enumerate(metrics_of(plan)):
                 by_arm = ((arm, by_key.get((t, p, g, m))) for arm, p in zip(arms, positions, strict=True))
                 present = [(arm, values) for arm, values in by_arm if values is not None]
                 spreads += _spreads(technique, attribute, metric, present, evidence)
@@ -155,7 +155,7 @@ def _spreads(
             rows = np.flatnonzero(np.isin(of_arm.runs, [int(r["run"]) for r in runs])) if runs else slice(None)
             selected = values[rows] if values.size else values  # no class in common: no values of any run
             distinct, (fit, note) = len(distinct_results(runs)) if runs else -1, _judge_fit(arm, runs)
-            n_classes = 0 if whole else int(common.sum())
+            n_classes = 0 if of_arm.single else int(common.sum())
             keys = (technique["technique"], arm, hardware, attribute, metric)
             yield Spread(*keys, n_classes, selected, distinct, fit, note)
 

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import pandas as pd
 
-from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import bias_metrics_of
 from fitlib.metrics.exact import mean_of
 from fitlib.metrics.smallest_effects import smallest_effect
 from fitlib.statistics import estimates as st
@@ -19,7 +19,7 @@ from fitlib.statistics import risk as risks
 from fitlib.statistics import significance as sig
 from fitlib.statistics.simultaneous import Comparison
 from fitlib.tables.fit_findings import CheckFit, Findings
-from fitlib.tables.metric_series import METRICS, Series, main_arms, series_of
+from fitlib.tables.metric_series import Series, main_arms, metrics_of, series_of
 from fitlib.tables.schemas import COMPARISONS, Json, integer_column, join_notes, table_of
 from fitlib.tables.verdict_families import Families, repeated_metrics, simultaneous_interval
 
@@ -51,7 +51,7 @@ def compare(
     distinct, repeated = distinct_metrics(pairs, plan)
     families = Families(lambda metric: _intervals(pairs, metric), distinct, repeated, plan["analysis"])
     table = table_of([_comparison_row(pair, plan, families) for pair in pairs], COMPARISONS)
-    _correct(table, distinct, repeated)
+    _correct(table, distinct, repeated, metrics_of(plan))
     _add_power(table, plan["analysis"])
     _add_notes(table, plan["analysis"]["alpha"])
     return table_of(table, COMPARISONS)
@@ -72,18 +72,22 @@ class MetricValues:
     """Values of one metric of one technique in one arm.
 
     ``runs`` (runs,): run numbers; ``classes`` (runs, classes): NaN where undefined; ``overall`` (runs,);
-    ``remainders`` (runs, classes): what the exact values of the classes exceed their doubles by.
+    ``remainders`` (runs, classes): what the exact values of the classes exceed their doubles by. ``single``: the metric
+    has one value per run, no mean over classes; that value takes the place of a class.
     """
 
     runs: np.ndarray
     classes: np.ndarray
     overall: np.ndarray
     remainders: np.ndarray
+    single: bool = False
 
     def at(self, runs: np.ndarray) -> "MetricValues":
         """Return the values of these run numbers only."""
         rows = np.flatnonzero(np.isin(self.runs, runs))
-        return MetricValues(self.runs[rows], self.classes[rows], self.overall[rows], self.remainders[rows])
+        return MetricValues(
+            self.runs[rows], self.classes[rows], self.overall[rows], self.remainders[rows], self.single
+        )
 
     def mean_over(self, classes: np.ndarray) -> np.ndarray:
         """Return the mean over these classes, bool (classes,), of every run: equal exact means are equal doubles.
@@ -120,6 +124,11 @@ class Pair:
     def paired(self) -> bool:
         """Whether both share one training, so that their runs are paired."""
         return self.technique["training"] == self.baseline["training"]
+
+    @property
+    def single(self) -> bool:
+        """Whether the metric has one value per run, no mean over classes."""
+        return self.b.single or self.t.single
 
     @cached_property
     def common(self) -> np.ndarray:
@@ -168,16 +177,18 @@ def values_by_key(series: Series) -> dict[_Key, MetricValues]:
     for part in np.split(rows, starts[1:]) if rows.size else []:
         n = int(series.counts[part[0]])
         of_classes = part[keys["target"][part] >= 0]
+        single = not of_classes.size
+        of_classes = part if single else of_classes
         classes, remainders = series.values[of_classes, :n].T, series.remainders[of_classes, :n].T
         overall = series.values[part[keys["target"][part] == -1], :n]
         by_key[tuple(names[part[0]].tolist())] = MetricValues(
-            series.runs[part[0], :n], classes, overall[0] if len(overall) else np.full(n, np.nan), remainders
+            series.runs[part[0], :n], classes, overall[0] if len(overall) else np.full(n, np.nan), remainders, single
         )
     return by_key
 
 
 def _pairs(by_key: Mapping[_Key, MetricValues], plan: Json, findings: Findings) -> Iterator[Pair]:
-    position = {t["technique"]: i for i, t in enumerate(plan["techniques"])}
+    position, metrics = {t["technique"]: i for i, t in enumerate(plan["techniques"])}, metrics_of(plan)
     compared = [(t, technique) for t, technique in enumerate(plan["techniques"]) if technique["baseline"] is not None]
     for t, technique in compared:
         b = position[technique["baseline"]]
@@ -185,9 +196,9 @@ def _pairs(by_key: Mapping[_Key, MetricValues], plan: Json, findings: Findings) 
         for a, arm in enumerate(main_arms(plan)):
             fit, note, identical = _judge_runs(baseline, technique, arm, findings)
             for g, attribute in enumerate(plan["groups"]):
-                both = [[by_key.get((i, a, g, m), _NO_RUNS) for m in range(len(METRICS))] for i in (b, t)]
-                stopped = _stopped_predicting(both[0][METRICS.index("DI")], both[1][METRICS.index("DI")])
-                for m, metric in enumerate(METRICS):
+                both = [[by_key.get((i, a, g, m), _NO_RUNS) for m in range(len(metrics))] for i in (b, t)]
+                stopped = _stopped_predicting(*(of_one[metrics.index("DI")] for of_one in both))
+                for m, metric in enumerate(metrics):
                     values = _same_runs(both[0][m], both[1][m], baseline["training"] == technique["training"])
                     yield Pair(technique, baseline, arm, attribute, metric, *values, stopped, fit, note, identical)
 
@@ -281,7 +292,7 @@ def _comparison_keys(pair: Pair, plan: Json) -> Json:
         "alpha": analysis["alpha"],
         "stopped_predicting": _listed(names, pair.stopped),
     }
-    if bias:
+    if bias and not pair.single:
         keys |= {"n_classes": int(pair.common.sum()), "dropped_classes": _listed(names, ~pair.common)}
     return keys
 
@@ -292,8 +303,13 @@ def _listed(names: Sequence[str], chosen: np.ndarray) -> str:
 
 def _why_not(pair: Pair) -> str:
     nothing = not (pair.b.runs.size and pair.t.runs.size)
-    why = "no runs" if nothing else "no class is defined in every run of both"
+    why = "no runs" if nothing else not_common(pair.single)
     return join_notes(pair.note, st.NOT_ESTIMABLE + why)
+
+
+def not_common(single: bool) -> str:
+    """Return why two techniques cannot be compared on a metric (``single``: of one value per run)."""
+    return "undefined in some run" if single else "no class is defined in every run of both"
 
 
 def _class_bounds(pair: Pair) -> Json:
@@ -380,11 +396,14 @@ def _reversal(reversal: st.Estimate, pair: Pair) -> Json:
 def declared_metrics(analysis: Json) -> list[str]:
     """Return the bias metrics whose tests are corrected together: those of ``analysis.family``, by default all.
 
+    Custom metrics are among them.
+
     >>> declared_metrics({"family": ["EOTP", "DP"]})
     ['DP', 'EOTP']
     """
-    declared = analysis.get("family") or BIAS_METRICS
-    return [metric for metric in BIAS_METRICS if metric in declared]
+    metrics = bias_metrics_of(analysis)
+    declared = analysis.get("family") or metrics
+    return [metric for metric in metrics if metric in declared]
 
 
 def distinct_metrics(pairs: Sequence[Pair], plan: Json) -> tuple[list[str], dict[str, str]]:
@@ -408,7 +427,9 @@ def _stacked(pairs: Sequence[Pair], metric: str, attribute: str) -> np.ndarray:
     return np.concatenate(stacked)
 
 
-def _correct(table: pd.DataFrame, distinct: Sequence[str], repeated: Mapping[str, str]) -> None:
+def _correct(
+    table: pd.DataFrame, distinct: Sequence[str], repeated: Mapping[str, str], metrics: Sequence[str]
+) -> None:
     """Fill in the corrected p-values of mean and variance, the numbers of tests, and what redundant metrics share."""
     member = table["metric"].isin(distinct).to_numpy()
     corrections = {"holm": sig.holm, "bh": sig.benjamini_hochberg, "by": sig.benjamini_yekutieli}
@@ -422,17 +443,17 @@ def _correct(table: pd.DataFrame, distinct: Sequence[str], repeated: Mapping[str
         tests = int((member & table[p].notna()).sum())
         table[size] = integer_column(np.full(len(table), tests), counted)
     table["redundant_with"] = [repeated.get(metric, "") for metric in table["metric"]]
-    _share(table, repeated)
+    _share(table, repeated, metrics)
 
 
-def _share(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:
+def _share(table: pd.DataFrame, repeated: Mapping[str, str], metrics: Sequence[str]) -> None:
     """Copy to redundant metrics the p-values of the metrics that they repeat.
 
     The rows of a comparison are adjacent, one per metric, so the repeated metric is at a fixed distance.
     """
     for metric, first in repeated.items():
         rows = np.flatnonzero(table["metric"] == metric)
-        sources = rows - METRICS.index(metric) + METRICS.index(first)
+        sources = rows - metrics.index(metric) + metrics.index(first)
         columns = [table.columns.get_loc(name) for name in SHARED_WITH_REPEATED]
         table.iloc[rows, columns] = table.iloc[sources, columns].to_numpy()
 

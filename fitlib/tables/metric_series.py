@@ -1,7 +1,7 @@
 """The long table of metrics as one row per metric with the runs side by side, in plan order.
 
-Every table of an experiment starts from it. Only main arms and the declared reading enter; accuracy has no reading and
-is included under either.
+Every table of an experiment starts from it. Only main arms and the declared reading enter; accuracy and custom metrics
+have no reading and are included under either.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,17 @@ import pandas as pd
 
 from fitlib.errors import InputError
 from fitlib.formatting import is_missing
-from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import bias_metrics_of
 from fitlib.tables.schemas import Json
 
-METRICS = (*BIAS_METRICS, "accuracy")
+
+def metrics_of(plan: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the metrics of an experiment in the order of all tables: fitlib's, custom ones, accuracy.
+
+    >>> metrics_of({"analysis": {"metrics": {"worst group": {}}}})[5:]
+    ('EOTP', 'BA', 'worst group', 'accuracy')
+    """
+    return (*bias_metrics_of(plan["analysis"]), "accuracy")
 
 
 def main_arms(plan: Mapping[str, Any]) -> list[Json]:
@@ -90,13 +97,15 @@ def _side_by_side(keys: dict[str, np.ndarray], first: np.ndarray, run: np.ndarra
 
 
 def _declared(metrics: pd.DataFrame, plan: Json) -> pd.DataFrame:
-    """Return the rows of the declared reading, and accuracy from whichever reading has it."""
+    """Return the rows of the declared reading, and accuracy and custom metrics from whichever reading has them."""
     reading = plan["analysis"]["reading"]
-    accuracy, declared = metrics["metric"] == "accuracy", metrics["reading"] == reading
-    if len(metrics) and not (declared & ~accuracy).any():
+    no_reading, declared = metrics["metric"] == "accuracy", metrics["reading"] == reading
+    if plan["analysis"].get("metrics"):
+        no_reading |= metrics["metric"].isin(list(plan["analysis"]["metrics"]))
+    if len(metrics) and not (declared & ~no_reading).any():
         remedy = "declare reading: strict (the published formulas are for two groups only)"
         raise InputError("plan", "analysis.reading", reading, "the metrics have no such reading", remedy)
-    return metrics[np.where(accuracy, metrics["reading"] == _accuracy_reading(metrics, reading), declared)]
+    return metrics[np.where(no_reading, metrics["reading"] == _accuracy_reading(metrics, reading), declared)]
 
 
 def _accuracy_reading(metrics: pd.DataFrame, declared: str) -> str:
@@ -110,7 +119,7 @@ def _keys(chosen: pd.DataFrame, plan: Json) -> dict[str, np.ndarray]:
         "technique": [t["technique"] for t in plan["techniques"]],
         "arm": [arm["arm"] for arm in main_arms(plan)],
         "attribute": list(plan["groups"]),
-        "metric": list(METRICS),
+        "metric": list(metrics_of(plan)),
     }
     keys = {name: pd.Index(order).get_indexer(chosen[name]) for name, order in orders.items()}
     return keys | {name: _integers(chosen[name], -1) for name in ("target", "group", "run")}
@@ -126,5 +135,5 @@ def names_of(series: Series, row: int, plan: Json) -> tuple[str, str, str, str]:
         plan["techniques"][series.keys["technique"][row]]["technique"],
         main_arms(plan)[series.keys["arm"][row]]["arm"],
         list(plan["groups"])[series.keys["attribute"][row]],
-        METRICS[series.keys["metric"][row]],
+        metrics_of(plan)[series.keys["metric"][row]],
     )

@@ -16,9 +16,9 @@ from fitlib.metrics.new_test_data import HALVES
 from fitlib.statistics import estimates as st
 from fitlib.statistics import verdict_names, verdicts
 from fitlib.statistics.new_test_data import NewTestData, for_new_test_data
-from fitlib.tables.comparisons import MetricValues, Pair, pairs_of, values_by_key
+from fitlib.tables.comparisons import MetricValues, Pair, not_common, pairs_of, values_by_key
 from fitlib.tables.fit_findings import CheckFit, Findings
-from fitlib.tables.metric_series import METRICS, main_arms, series_of
+from fitlib.tables.metric_series import main_arms, metrics_of, series_of
 from fitlib.tables.schemas import NEW_TEST_DATA, Json, join_notes, table_of
 
 STRICT_ONLY = st.NOT_ESTIMABLE + "test units are resampled in the strict reading only"
@@ -103,7 +103,7 @@ def _mean_rows(metrics: pd.DataFrame, found: _Found, plan: Json, findings: Findi
         fit, same = findings.fit(technique, arm), findings.bit_identical(technique, arm)
         note = join_notes("not FIT" if fit == "no" else "", same)
         keys = {"technique": technique["technique"], "arm": arm["arm"], "attribute": attribute}
-        for m, metric in enumerate(METRICS):
+        for m, metric in enumerate(metrics_of(plan)):
             if (t, a, g, m) in by_key:
                 row = _common_keys(arm, plan) | keys | {"metric": metric, "fit": fit}
                 resampled = found.get((*keys.values(), metric))
@@ -118,9 +118,10 @@ def _mean_columns(values: MetricValues, resampled: _Resampled | None, row: Json,
     else:
         sample = values.mean_over(classes) if classes.any() else np.empty(0)
     here = st.mean_interval(sample)
-    undefined = "" if sample.size else st.NOT_ESTIMABLE + "no class is defined in every run"
+    missing = "undefined in some run" if values.single else "no class is defined in every run"
+    undefined = "" if sample.size else st.NOT_ESTIMABLE + missing
     why = note or undefined or _why_not(row, resampled, None)
-    columns = {"n_technique": values.runs.size, "n_classes": _n_classes(row["metric"], classes)}
+    columns = {"n_technique": values.runs.size, "n_classes": _n_classes(values.single, classes)}
     return columns | _interval_columns(here, resampled, None, classes, why)
 
 
@@ -133,7 +134,7 @@ def _difference_row(pair: Pair, found: _Found, plan: Json) -> Json:
     row |= {"n_baseline": pair.b.runs.size, "n_technique": pair.t.runs.size}
     row |= {"design": "paired by run" if pair.paired else "independent"}
     accuracy = pair.metric == "accuracy"
-    row["n_classes"] = _n_classes(pair.metric, pair.common)
+    row["n_classes"] = _n_classes(accuracy or pair.single, pair.common)
     here = (st.paired_difference if pair.paired else st.welch)(*pair.samples)
     why = _why_no_test(pair) or _why_not(row, t, b)
     return row | _interval_columns(here, t, b, np.ones(1, dtype=bool) if accuracy else pair.common, why)
@@ -144,7 +145,7 @@ def _why_no_test(pair: Pair) -> str:
         return pair.note
     if not (pair.b.runs.size and pair.t.runs.size):
         return st.NOT_ESTIMABLE + "no runs"
-    return "" if pair.samples[0].size else st.NOT_ESTIMABLE + "no class is defined in every run of both"
+    return "" if pair.samples[0].size else st.NOT_ESTIMABLE + not_common(pair.single)
 
 
 def _common_keys(arm: Json, plan: Json) -> Json:
@@ -153,8 +154,8 @@ def _common_keys(arm: Json, plan: Json) -> Json:
     return {"seed": seed, "reading": plan["analysis"]["reading"], "scope": f"{where}, for new test data of this kind"}
 
 
-def _n_classes(metric: str, classes: np.ndarray) -> int | None:
-    return None if metric == "accuracy" else int(classes.sum())
+def _n_classes(single: bool, classes: np.ndarray) -> int | None:
+    return None if single else int(classes.sum())
 
 
 def _why_not(row: Json, t: _Resampled | None, b: _Resampled | None) -> str:

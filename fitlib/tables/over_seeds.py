@@ -18,9 +18,9 @@ from fitlib.statistics import nested_design, verdict_names
 from fitlib.statistics import significance as sig
 from fitlib.statistics.power import power_paired
 from fitlib.statistics.simultaneous import Comparison
-from fitlib.tables.comparisons import Pair, declared_metrics, pairs_of
+from fitlib.tables.comparisons import Pair, declared_metrics, not_common, pairs_of
 from fitlib.tables.fit_findings import CheckFit
-from fitlib.tables.metric_series import METRICS, noise_name
+from fitlib.tables.metric_series import metrics_of, noise_name
 from fitlib.tables.schemas import BY_SEED, OVER_SEEDS, Json, integer_column, join_notes, table_of
 from fitlib.tables.verdict_families import Families, repeated_metrics, simultaneous_interval
 
@@ -47,7 +47,7 @@ def over_seeds_table(
     distinct = [metric for metric in declared_metrics(analysis) if metric not in repeated]
     families = Families(lambda metric: _intervals(compared, metric), distinct, repeated, analysis)
     table = table_of([_row(one, plan, families) for one in compared], OVER_SEEDS)
-    _correct(table, repeated, analysis)
+    _correct(table, repeated, plan)
     return table_of(table, OVER_SEEDS)
 
 
@@ -74,6 +74,10 @@ class _Comparison:
     @property
     def metric(self) -> str:
         return self.pairs[0].metric
+
+    @property
+    def single(self) -> bool:
+        return any(pair.single for pair in self.pairs)
 
     @cached_property
     def used(self) -> list[Pair]:
@@ -225,7 +229,7 @@ def _counts(one: _Comparison, plan: Json) -> Json:
     row = {"seeds": "; ".join(str(pair.arm["seed"]) for pair in one.used), "n_seeds": n, "n_runs": one.n_runs}
     row |= {"qualification": nested_design.qualification(n, one.n_runs), "scope": nested_design.scope(n, one.n_runs)}
     row |= {"alpha": analysis["alpha"], "fit": one.fit, "note": join_notes(*noted)}
-    if one.metric == "accuracy":
+    if one.metric == "accuracy" or one.single:
         return row
     dropped = "; ".join(str(plan["classes"][i]) for i in np.flatnonzero(~one.common))
     return row | {"n_classes": int(one.common.sum()), "dropped_classes": dropped}
@@ -243,7 +247,7 @@ def _verdict(one: _Comparison, computed: str) -> str:
 
 def _why_not(one: _Comparison) -> str:
     few = len(one.used) < 2
-    return st.NOT_ESTIMABLE + ("fewer than 2 seeds" if few else "no class is defined in every run of both")
+    return st.NOT_ESTIMABLE + ("fewer than 2 seeds" if few else not_common(one.single))
 
 
 def _component_columns(components: nested_design.Components, role: str) -> Json:
@@ -289,9 +293,9 @@ def _describe(b: np.ndarray, t: np.ndarray, paired: bool) -> Json:
 # Correction
 
 
-def _correct(table: pd.DataFrame, repeated: Mapping[str, str], analysis: Json) -> None:
+def _correct(table: pd.DataFrame, repeated: Mapping[str, str], plan: Json) -> None:
     """Fill in the corrected p-values, the number of tests, the power, and what redundant metrics share."""
-    declared = declared_metrics(analysis)
+    declared = declared_metrics(plan["analysis"])
     member = table["metric"].isin([m for m in declared if m not in repeated]).to_numpy()
     within = table["p"].where(member).to_numpy()
     for column, correct in CORRECTIONS.items():
@@ -300,7 +304,7 @@ def _correct(table: pd.DataFrame, repeated: Mapping[str, str], analysis: Json) -
     counted = table["metric"].isin(declared).to_numpy()
     table["family_size"] = integer_column(np.full(len(table), size), counted)
     table["redundant_with"] = [repeated.get(metric, "") for metric in table["metric"]]
-    _share_with(table, repeated)
+    _share_with(table, repeated, metrics_of(plan))
     table["power"] = [_power(row, size) for row in table.to_dict("records")]
 
 
@@ -326,7 +330,7 @@ def _stacked(compared: Sequence[_Comparison], metric: str, attribute: str) -> np
     return np.concatenate(stacked)
 
 
-def _share_with(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:
+def _share_with(table: pd.DataFrame, repeated: Mapping[str, str], metrics: Sequence[str]) -> None:
     """Copy to redundant metrics the p-values of the metrics that they repeat.
 
     The rows of a comparison are adjacent, one per metric, so the repeated metric is at a fixed distance.
@@ -334,7 +338,7 @@ def _share_with(table: pd.DataFrame, repeated: Mapping[str, str]) -> None:
     columns = [table.columns.get_loc(name) for name in SHARED_WITH_REPEATED]
     for metric, first in repeated.items():
         rows = np.flatnonzero(table["metric"] == metric)
-        sources = rows - METRICS.index(metric) + METRICS.index(first)
+        sources = rows - metrics.index(metric) + metrics.index(first)
         table.iloc[rows, columns] = table.iloc[sources, columns].to_numpy()
 
 

@@ -82,7 +82,7 @@ class Candidates:
     arm: Json
     attribute: str
     metric: str
-    n_classes: int
+    n_classes: int | None  # None: the metric is no mean over classes
     points: tuple[Point, ...]
 
     @cached_property
@@ -202,7 +202,8 @@ def _candidates(
         )
         churn = mean_churn(table, arm["arm"], runs.size)
         points.append(Point(name, technique["training"], runs, accuracies[name].overall, bias, churn, why))
-    return Candidates(root, arm, pairs[0].attribute, pairs[0].metric, int(common.sum()), tuple(points))
+    n_classes = None if any(pair.single for pair in pairs) else int(common.sum())
+    return Candidates(root, arm, pairs[0].attribute, pairs[0].metric, n_classes, tuple(points))
 
 
 def _why_excluded(technique: Json, arm: Json, findings: Findings, values: MetricValues) -> str:

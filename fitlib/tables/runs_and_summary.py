@@ -14,7 +14,7 @@ import pandas as pd
 
 from fitlib.statistics import estimates as st
 from fitlib.tables.fit_findings import CheckFit, Findings
-from fitlib.tables.metric_series import METRICS, Series, main_arms, names_of, series_of
+from fitlib.tables.metric_series import Series, main_arms, metrics_of, names_of, series_of
 from fitlib.tables.schemas import RUNS, SUMMARY, Json, integer_column, join_notes, table_of
 from fitlib.tables.testset import denominator_note, summary_columns
 
@@ -141,7 +141,7 @@ def _summary_keys(series: Series, plan: Json) -> Json:
         "seed": _take([arm["seed"] for arm in arms], keys["arm"]),
         "reading": [plan["analysis"]["reading"]] * target.size,
         "attribute": _take(list(plan["groups"]), keys["attribute"]),
-        "metric": _take(METRICS, keys["metric"]),
+        "metric": _take(metrics_of(plan), keys["metric"]),
         "target": ["overall" if t < 0 else str(t) for t in target.tolist()],
         "group": integer_column(group, group >= 0),
         "interval_method": ["mean, next run: Student t; SD: Bonett (2006); 95 %"] * target.size,

@@ -7,18 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.metrics.new_test_data import resample
 from fitlib.statistics import estimates as st
 from fitlib.statistics import verdict_names, verdicts
 from fitlib.statistics.new_test_data import for_new_test_data
 from fitlib.storage.predictions import Predictions
 from fitlib.tables import comparisons, schemas
-from fitlib.tables.metric_series import METRICS
 from fitlib.tables.new_test_data import NOT_RESAMPLED, OTHER_ROWS, STRICT_ONLY, new_test_data
 from tests.support.table_examples import fits, row_of
 from tests.support.testset_examples import RUNS, long_tables, planned, predicted
 
 pytestmark = pytest.mark.filterwarnings("error")
+METRICS = (*BIAS_METRICS, "accuracy")
 NUMBERS = ["low", "high", "standard_error", "df", "standard_error_runs", "standard_error_units", "share_units"]
 
 
