@@ -21,10 +21,13 @@ from threadpoolctl import threadpool_limits
 
 from fitlib.audit.deviations import ResultFolder, Verification, shorten
 from fitlib.digest import digest_json
+from fitlib.errors import InputError
 from fitlib.execution.analysis_tasks import STATISTICS
 from fitlib.experiment.code_inspection import fitlib_imports
+from fitlib.experiment.metric_code import metrics_code
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.machine import machine
+from fitlib.metrics import metric_sources
 from fitlib.metrics.long_tables import technique_tables
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.code_digest import code_digest
@@ -70,7 +73,7 @@ def _technique(found: Verification, results: ResultFolder, technique: str, folde
     full = found.full or not all(found.is_unaltered(tables[name]) for name in DRAWN)
     if technique in results.predictions:
         with found.reading(stored):
-            _derive(results, technique, folder, full)
+            _derive(found, results, technique, folder, full)
     else:
         if not found.left_out:
             found.add_remark(found.name_of(stored), "not derived again: its predictions are altered or missing")
@@ -85,15 +88,21 @@ def _technique(found: Verification, results: ResultFolder, technique: str, folde
     return all((folder / path.name).is_file() or found.is_left_out(path) for path in tables.values())
 
 
-def _derive(results: ResultFolder, technique: str, folder: Path, full: bool) -> None:
+def _derive(found: Verification, results: ResultFolder, technique: str, folder: Path, full: bool) -> None:
     described = results.description
+    try:
+        custom = metric_sources.load(described.get("custom_metrics"), "plan")
+    except InputError as error:
+        missing = f"{error.field.removeprefix('metrics.')} ({error.value}) {error.problem}"
+        found.add_remark(found.name_of(results.paths.technique(technique)), f"not derived again: metric {missing}")
+        return
     arms = {}
     for arm, given in results.predictions[technique].items():
         runs = stack(given["predictions"], described["n_classes"], described["n_groups"])
         for names in described["cross"]:
             runs = cross_attributes(runs, names)
         arms[arm] = (given["seed"], runs)
-    for name, table in technique_tables(technique, arms, full).items():
+    for name, table in technique_tables(technique, arms, full, custom).items():
         write_table(folder / f"{name}.parquet", table, name)
 
 
@@ -157,11 +166,17 @@ def _compare_folders(
 def _same_software(results: ResultFolder, record: Path, kind: str) -> bool:
     """Return whether code, packages and processor are those that made the tables; then even bytes must agree."""
     parts = (read_json(record) or {}).get("key_parts")
-    current = {"code": code_digest(fitlib_imports(notebook_path(kind))), "versions": digest_json(versions(kind))}
+    current = {"code": _code(results, kind), "versions": digest_json(versions(kind))}
     machines = {entry["parts"].get("machine") for entry in results.evidence if entry["status"] == "done"}
     if not isinstance(parts, dict):  # a missing record, or one tampered with
         return False
     return machines == {machine()} and all(parts.get(name) == value for name, value in current.items())
+
+
+def _code(results: ResultFolder, kind: str) -> str:
+    if kind == "metrics":
+        return metrics_code(results.description.get("custom_metrics"))
+    return code_digest(fitlib_imports(notebook_path(kind)))
 
 
 # Two files

@@ -168,15 +168,17 @@ def _current_techniques(inputs: AnalysisInputs) -> list[str]:
 
 
 def description(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return classes and groups of a plan as the parameters of `metrics.ipynb`."""
+    """Return classes, groups and custom metrics of a plan as the parameters of `metrics.ipynb`."""
     groups, cross = plan["groups"], plan["analysis"].get("cross") or []
     crossed = {crossed_name(names) for names in cross}  # made by the notebook: no column of the predictions
+    custom = plan["analysis"].get("metrics")
     return {
         "n_classes": len(plan["classes"]),
         "n_groups": {attribute: len(names) for attribute, names in groups.items() if attribute not in crossed},
         "classes": plan["classes"],
         "groups": groups,
         "cross": cross,
+        **({"custom_metrics": custom} if custom else {}),
     }
 
 

@@ -229,7 +229,7 @@ class CustomTraining:
             "notebook": notebook,
             "code": digest_json([code_digest(tuple(sorted(roots))), local]),
             "data": digest_json([cached_file_digest(Path(path)) for path in files]),
-            "versions": digest_json({**versions("own"), **_versions_of(named - modules.keys())}),
+            "versions": digest_json({**versions("own"), **versions_of(named - modules.keys())}),
             "inputs": digest_json([_digest(path) for path in [*self._inputs(), *self._named_files()]]),
         }
 
@@ -255,7 +255,7 @@ _FIELDS = {
 }  # the field that makes a parameter necessary
 
 
-def _versions_of(modules: Iterable[str]) -> dict[str, str]:
+def versions_of(modules: Iterable[str]) -> dict[str, str]:
     """Return the versions of the modules' packages, as far as a package has the name of its module."""
     found = {}
     for name in {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {"fitlib"}:

@@ -15,6 +15,7 @@ from typing import Any
 from fitlib.digest import PACKAGE
 from fitlib.experiment.arms import Arm
 from fitlib.experiment.code_inspection import fitlib_imports
+from fitlib.experiment.metric_code import metrics_code
 from fitlib.experiment.model import Experiment
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.experiment.trainings import TrainingSpec
@@ -164,7 +165,8 @@ def metrics_key_parts(technique: str, inputs: object, description: dict) -> dict
     """Return the parts of the key of one technique's metrics; `inputs` are the hashes of its predictions."""
     parameters = {"technique": technique, **description}
     notebook = notebook_path("metrics")
-    return key_parts("metrics", notebook, fitlib_imports(notebook), parameters, inputs=inputs)
+    parts = key_parts("metrics", notebook, fitlib_imports(notebook), parameters, inputs=inputs)
+    return parts | {"code": metrics_code(description.get("custom_metrics"))}
 
 
 def statistics_key_parts(plan: dict, evidence: list, inputs: object) -> dict[str, str]:

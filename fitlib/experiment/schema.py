@@ -78,7 +78,6 @@ class Analysis(Options):
             raise ValueError(f"primary = {self.primary}: not in the family {', '.join(self.family)}")
         return self
 
-
     @model_serializer(mode="wrap")
     def _without_unused(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Without custom metrics the plan, and its hash, are those of versions that had none.

@@ -140,9 +140,7 @@ def evaluate(
     return _by_class(values, np.where(np.isnan(values), np.nan, 0.0))
 
 
-def _of_run(
-    name: str, metric: Metric, predictions: Predictions, attribute: str, run: int, technique: str
-) -> np.float64:
+def _of_run(name: str, metric: Metric, predictions: Predictions, attribute: str, run: int, technique: str) -> float:
     p, where = predictions, f"{technique}, run {predictions.runs[run]}"
     with _reported(name, metric, where):
         returned = metric.function(p.ground_truth, p.prediction[run], sensitive_features=p.protected[attribute])
@@ -150,7 +148,7 @@ def _of_run(
     if value.ndim:
         raise _error(name, metric, where, f"it returned shape {value.shape}, not one number")
     _check_shares(name, metric, where, value)
-    return value[()]
+    return float(value)
 
 
 def _check_shares(name: str, metric: Metric, where: str, values: Values) -> None:
@@ -167,7 +165,8 @@ def _less_fair(values: Values, metric: Metric) -> Values:
 
 def _overall_only(values: Values) -> CustomValues:
     undefined = np.isnan(values)
-    return CustomValues(*(x[:, None] for x in (values, np.where(undefined, np.nan, 0.0), undefined.astype(np.int64))))
+    remainders = np.where(undefined, np.nan, 0.0)
+    return CustomValues(values[:, None], remainders[:, None], undefined.astype(np.int64)[:, None])
 
 
 def _by_class(values: Values, remainders: Values) -> CustomValues:

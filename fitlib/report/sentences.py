@@ -64,6 +64,17 @@ METHOD_LIMITS = (
 )
 
 
+def custom_metrics(plan: Mapping) -> list[str]:
+    """Return what is not computed for custom metrics; nothing without any."""
+    names = list(plan["analysis"].get("metrics") or {})
+    if not names:
+        return []
+    return [
+        f"{join_items(names, 7)}: custom, so without a chance level, components of variance, the choice among runs, "
+        "and intervals for new test data, which are computed for fitlib's own metrics only."
+    ]
+
+
 # What the runs of one technique did
 
 

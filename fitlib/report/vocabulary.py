@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from fitlib.formatting import NOT_ESTIMABLE, count, is_missing, join_items, points
-from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import bias_metrics_of
 from fitlib.metrics.smallest_effects import DEFAULT, share_of
 from fitlib.statistics.verdict_names import TOO_FEW
 from fitlib.statistics.verdict_names import VERDICTS as JUDGED
@@ -130,8 +130,8 @@ def retraining_conditions(plan: Mapping) -> str:
 
 
 def bias_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the seven bias metrics."""
-    return frame[frame["metric"].isin(BIAS_METRICS)]
+    """Return the rows of the bias metrics, custom ones included."""
+    return frame[frame["metric"] != "accuracy"]
 
 
 def overall_rows(summary: pd.DataFrame) -> pd.DataFrame:
@@ -165,8 +165,21 @@ def smallest_effect_text(plan: Mapping, metric: str | None = None) -> str:
         return _effect_text(declared)
     if metric is not None:
         return _effect_text(declared.get(metric, DEFAULT))
-    others = [] if set(declared) == set(BIAS_METRICS) else [f"other metrics {_effect_text(DEFAULT)}"]
+    others = (
+        [] if set(declared) == set(bias_metrics_of(plan["analysis"])) else [f"other metrics {_effect_text(DEFAULT)}"]
+    )
     return join_items([*(f"{name} {_effect_text(value)}" for name, value in declared.items()), *others], 8)
+
+
+def custom_meaning(declared: Mapping) -> str:
+    """Return what a custom metric is: where its function is from, and how its values enter the tables.
+
+    >>> custom_meaning({"function": "my_metrics:worst_group", "larger_is_fairer": True})
+    '1 − the value of my_metrics:worst_group, so that larger is less fair'
+    """
+    if declared["larger_is_fairer"]:
+        return f"1 − the value of {declared['function']}, so that larger is less fair"
+    return f"the value of {declared['function']}"
 
 
 def _effect_text(value: float | str) -> str:

@@ -22,7 +22,9 @@ from fitlib.experiment.external_predictions import (
     with_favourable,
 )
 from fitlib.experiment.schema import Analysis, validated
+from fitlib.metrics.custom_metrics import Metric
 from fitlib.metrics.long_tables import technique_tables
+from fitlib.metrics.metric_sources import declared_of, given_metrics
 from fitlib.results.array_inputs import WHERE, EncodedArrays, encode_arrays
 from fitlib.results.results import Results
 from fitlib.storage.predictions import Predictions, as_written, cross_attributes, select_runs
@@ -46,6 +48,7 @@ def analyze(
     primary: str | None = None,
     alpha: float = 0.05,
     cross: Sequence[Sequence[str]] | Sequence[str] | None = None,
+    metrics: Mapping[str, Any] | Sequence[Any] | None = None,
 ) -> Results:
     """Analyse the predictions of several runs, in memory: how fair, how far runs differ, which differences hold.
 
@@ -59,6 +62,8 @@ def analyze(
         with one more axis for the classes. unit: the person or image of each row, where several rows belong to one.
     smallest_effect: the smallest difference that matters: a number, a share of the baseline's mean ("10 %"), or
         {metric: either}. primary: the metric that decides. alpha: level of the tests. cross: attributes to cross.
+    metrics: custom metrics beside the seven, {name: function} or a list of functions, each of the form f(counts) or
+        f(y_true, y_pred, *, sensitive_features), or `fitlib.metrics.Metric` (see `fitlib.metrics.custom_metrics`).
 
     Everything with `__array__` will do: NumPy, pandas, polars, tensors on the CPU; rows are matched by position. Raises
     InputError, in one line, for whatever is missing, unequal in length, unknown, or not a class or group.
@@ -70,10 +75,12 @@ def analyze(
     >>> results
     <results of A, B: 6 runs each, 300 rows, groups by protected>
     """
+    custom = given_metrics(metrics, WHERE)
     arrays = encode_arrays(y_true, y_pred, sensitive_features, y_score, unit, classes, seeds)
-    fields = {"smallest_effect": smallest_effect, "primary": primary, "alpha": alpha, "cross": _crossings(cross)}
+    fields: dict[str, Any] = {"smallest_effect": smallest_effect, "primary": primary, "alpha": alpha}
+    fields |= {"cross": _crossings(cross), "metrics": declared_of(custom) or None}
     plan = _plan(arrays, validated(Analysis, fields, WHERE), baseline, favourable)
-    return Results(plan, _frames(arrays, plan), len(next(iter(arrays.predictions.values())).idx))
+    return Results(plan, _frames(arrays, plan, custom), len(next(iter(arrays.predictions.values())).idx))
 
 
 def _crossings(cross: Sequence[Sequence[str]] | Sequence[str] | None) -> list[list[str]] | None:
@@ -97,14 +104,14 @@ def _plan(arrays: EncodedArrays, analysis: Analysis, baseline: str | None, favou
     return external_plan(found, baseline_first(names, first), analysis, arrays.digests, "array", arrays.seeds)
 
 
-def _frames(arrays: EncodedArrays, plan: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+def _frames(arrays: EncodedArrays, plan: Mapping[str, Any], custom: Mapping[str, Metric]) -> dict[str, pd.DataFrame]:
     """Return every table of the analysis, and the metrics in long form."""
     long: dict[str, dict[str, pd.DataFrame]] = {name: {} for name in LONG_AND_VOTES}
     for technique, runs in arrays.predictions.items():
         for names in plan["analysis"]["cross"] or []:
             runs = cross_attributes(runs, names)
         seeds = None if arrays.seeds is None else arrays.seeds[technique]
-        for name, table in technique_tables(technique, _arms(runs, seeds)).items():
+        for name, table in technique_tables(technique, _arms(runs, seeds), custom=custom).items():
             long[name][technique] = as_written(table)
     gathered = all_tables.gathered_of(long, dict(plan))
     frames = all_tables.tables_of(gathered, dict(plan))

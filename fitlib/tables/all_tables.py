@@ -150,5 +150,6 @@ def write(frames: Frames, folder: str | Path) -> None:
             (folder / f"{name}.csv").write_bytes(paper_protocol.raw_data_text(frame).encode())
         else:
             write_csv(frame, folder / f"{name}.csv")
-    package = data_package([name for name in frames if name in SCHEMAS])
+    custom = [name for name in frames.get("runs", ()) if name not in SCHEMAS["runs"]]
+    package = data_package([name for name in frames if name in SCHEMAS], custom)
     (folder / DATA_PACKAGE).write_text(json.dumps(package, indent=1) + "\n", encoding="utf-8")

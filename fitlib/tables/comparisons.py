@@ -85,9 +85,7 @@ class MetricValues:
     def at(self, runs: np.ndarray) -> "MetricValues":
         """Return the values of these run numbers only."""
         rows = np.flatnonzero(np.isin(self.runs, runs))
-        return MetricValues(
-            self.runs[rows], self.classes[rows], self.overall[rows], self.remainders[rows], self.single
-        )
+        return MetricValues(self.runs[rows], self.classes[rows], self.overall[rows], self.remainders[rows], self.single)
 
     def mean_over(self, classes: np.ndarray) -> np.ndarray:
         """Return the mean over these classes, bool (classes,), of every run: equal exact means are equal doubles.
@@ -427,9 +425,7 @@ def _stacked(pairs: Sequence[Pair], metric: str, attribute: str) -> np.ndarray:
     return np.concatenate(stacked)
 
 
-def _correct(
-    table: pd.DataFrame, distinct: Sequence[str], repeated: Mapping[str, str], metrics: Sequence[str]
-) -> None:
+def _correct(table: pd.DataFrame, distinct: Sequence[str], repeated: Mapping[str, str], metrics: Sequence[str]) -> None:
     """Fill in the corrected p-values of mean and variance, the numbers of tests, and what redundant metrics share."""
     member = table["metric"].isin(distinct).to_numpy()
     corrections = {"holm": sig.holm, "bh": sig.benjamini_hochberg, "by": sig.benjamini_yekutieli}

@@ -30,6 +30,8 @@ def runs(
 ) -> pd.DataFrame:
     """Return one row per technique, main arm, run and protected attribute: status, digests (16 hex), overall values.
 
+    Custom metrics are the last columns.
+
     Planned runs without evidence are "missing"; without any evidence (predictions made elsewhere) the runs are those
     that have metrics. ``fit`` is "yes", "no" or "unknown". ``check_fit``: see
     `fitlib.statistics.run_identity.check_fit`.
@@ -42,7 +44,7 @@ def runs(
         for run in _run_numbers(technique, arm, findings, overall)
         for attribute in plan["groups"]
     ]
-    return table_of(rows, RUNS)
+    return table_of(rows, RUNS | dict.fromkeys(plan["analysis"].get("metrics") or (), "float64"))
 
 
 def summary(

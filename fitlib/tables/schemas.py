@@ -260,18 +260,27 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     frame.to_csv(path, index=False, encoding="utf-8", lineterminator="\n", na_rep="")
 
 
-def data_package(names: Sequence[str]) -> Json:
-    """Describe the tables ``names`` as CSV files, by the Frictionless Data Package standard."""
+def data_package(names: Sequence[str], metrics: Sequence[str] = ()) -> Json:
+    """Describe the tables ``names`` as CSV files, by the Frictionless Data Package standard.
+
+    ``metrics``: the custom metrics, which are columns of the table of runs.
+    """
     resources = [
         {
             "name": name.replace("_", "-"),
             "path": f"{name}.csv",
             "description": DESCRIPTIONS[name],
-            "schema": {"fields": [_field(name, field) for field in SCHEMAS[name]], "missingValues": [""]},
+            "schema": {"fields": _fields(name, metrics), "missingValues": [""]},
         }
         for name in names
     ]
     return {"name": "fitlib-tables", "profile": "tabular-data-package", "version": VERSION, "resources": resources}
+
+
+def _fields(table: str, metrics: Sequence[str]) -> list[Json]:
+    own = metrics if table == "runs" else ()
+    custom = [{"name": name, "type": "number", "description": "Custom metric; larger is less fair."} for name in own]
+    return [*(_field(table, name) for name in SCHEMAS[table]), *custom]
 
 
 def _field(table: str, name: str) -> Json:
@@ -288,11 +297,14 @@ def package_columns(package: Json) -> list[list[str]]:
 def read_csv(path: str | Path, table: str) -> pd.DataFrame:
     """Read a table as `write_csv` wrote it, equal to what was written; ``table`` is a key of `SCHEMAS`.
 
-    Columns that the file lacks because an earlier version wrote it are empty.
+    Columns that the file lacks because an earlier version wrote it are empty. Further columns of the table of runs are
+    custom metrics.
     """
     text = pd.read_csv(path, dtype="str", keep_default_na=False).astype("object")
-    text = text.reindex(columns=list(SCHEMAS[table]), fill_value="")
-    numbers = [column for column, dtype in SCHEMAS[table].items() if dtype != "str"]
+    custom = [name for name in text.columns if name not in SCHEMAS[table]] if table == "runs" else []
+    schema = SCHEMAS[table] | dict.fromkeys(custom, "float64")
+    text = text.reindex(columns=list(schema), fill_value="")
+    numbers = [column for column, dtype in schema.items() if dtype != "str"]
     # Python's float() reads back exactly; pandas' own parser did not in every version
     text[numbers] = text[numbers].replace("", np.nan).astype("float64")
-    return table_of(text, SCHEMAS[table])
+    return table_of(text, schema)

@@ -14,7 +14,6 @@ from matplotlib.patches import Patch
 
 from fitlib import formatting as fmt
 from fitlib.formatting import is_missing, join_items, points, probability
-from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report.figures.style import (
     BLUE,
     DIVERGING,
@@ -57,7 +56,7 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None, l
     """
     rows = bias_rows(comparisons)
     labels = _comparison_labels(rows)
-    names = [m for m in BIAS_METRICS if (rows["metric"] == m).any()]
+    names = list(dict.fromkeys(rows["metric"]))
     ax = ax if ax is not None else new_axes(2.1 * len(labels), width=1.15 * len(names) + 1.6)
     if rows.empty:
         ax.set_axis_off()
@@ -154,8 +153,8 @@ def _effect_row(ax: Axes, height: int, row: pd.Series) -> None:
 @styled
 def effects_figures(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
     """Draw a panel of effects per bias metric, and one that explains the markers, in figures that fit printed pages."""
-    names = [m for m in BIAS_METRICS if (comparisons["metric"] == m).any()]
-    rows = len(_comparison_labels(bias_rows(comparisons)))
+    bias = bias_rows(comparisons)
+    names, rows = list(dict.fromkeys(bias["metric"])), len(_comparison_labels(bias))
     return [_effects(comparisons, plan, part, rows) for part in in_figures([*names, ""], rows)]
 
 

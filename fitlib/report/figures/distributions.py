@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib.formatting import is_missing, points
-from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report.figures.style import (
     INK,
     in_figures,
@@ -54,7 +53,7 @@ def distributions_figures(
     metrics: pd.DataFrame, summary: pd.DataFrame, baselines: Collection[str] = ()
 ) -> list[Figure]:
     """Draw a panel per bias metric, and one for accuracy, in as many figures as fit printed pages."""
-    names = [m for m in (*BIAS_METRICS, "accuracy") if (metrics["metric"] == m).any()]
+    names = list(metrics["metric"].unique())
     rows = len(row_labels(metrics))
     return [_distributions(metrics, summary, baselines, part, rows) for part in in_figures(names, rows)]
 

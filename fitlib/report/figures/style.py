@@ -132,8 +132,9 @@ def save_as(figure: Figure, path: str | Path) -> None:
 
 
 def select(frame: pd.DataFrame, plan: Mapping, attribute: str) -> pd.DataFrame:
-    """Return the rows of a protected attribute, in the declared reading (accuracy has no reading)."""
-    reading = (frame["reading"] == plan["analysis"]["reading"]) | (frame["metric"] == "accuracy")
+    """Return the rows of a protected attribute, in the declared reading (accuracy and custom metrics have none)."""
+    without = ["accuracy", *(plan["analysis"].get("metrics") or ())]
+    reading = (frame["reading"] == plan["analysis"]["reading"]) | frame["metric"].isin(without)
     return frame[reading & (frame["attribute"] == attribute)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import bias_metrics_of
 from fitlib.report import provenance
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption
@@ -37,7 +37,7 @@ def analysis_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
         "Smallest effect": words.smallest_effect_text(plan),
         "Primary metric": analysis.get("primary") or "none declared",
         "α": f"{analysis['alpha']:g}",
-        "Family of tests": fmt.join_items(analysis.get("family") or BIAS_METRICS, 7),
+        "Family of tests": fmt.join_items(analysis.get("family") or bias_metrics_of(analysis), 7),
         "Favourable class": "none declared" if favourable is None else words.class_name(plan, favourable),
         "Reading of the metrics": analysis["reading"],
         "Protocol of the tests": analysis["protocol"],

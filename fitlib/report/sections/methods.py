@@ -16,7 +16,7 @@ from fitlib.report.reader_tables import ReaderTable
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section."""
-    show_text([provenance.what_varied(plan), *sentences.METHOD_LIMITS])
+    show_text([provenance.what_varied(plan), *sentences.METHOD_LIMITS, *sentences.custom_metrics(plan)])
     page.show(METRICS, frames["summary"])
 
 
@@ -25,6 +25,10 @@ def metrics_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     rows = [
         {"Metric": m, "Name": words.METRIC_NAMES[m], "What it is, for one class": words.METRIC_MEANINGS[m]}
         for m in BIAS_METRICS
+    ]
+    rows += [
+        {"Metric": name, "Name": "custom metric", "What it is, for one class": words.custom_meaning(given)}
+        for name, given in (plan["analysis"].get("metrics") or {}).items()
     ]
     return pd.DataFrame(rows)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import bias_metrics_of
 from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, finished_counts
@@ -22,17 +22,18 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
 
 def runs_view(runs: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
     """Return every planned run: state, overall values, and the first digits of what identifies it."""
-    return pd.DataFrame([_run_row(row, runs) for _, row in runs.iterrows()])
+    metrics = ("accuracy", *bias_metrics_of(plan["analysis"]))
+    return pd.DataFrame([_run_row(row, runs, metrics) for _, row in runs.iterrows()])
 
 
-def _run_row(row: pd.Series, frame: pd.DataFrame) -> dict[str, str]:
+def _run_row(row: pd.Series, frame: pd.DataFrame, metrics: Sequence[str]) -> dict[str, str]:
     digests = {"initial_weights": "Initial weights", "final_weights": "Final weights", "predictions": "Predictions"}
     return {
         "Technique": words.technique_label(frame, row),
         "Run": f"run-{int(row['run']):02d}",
         "State": row["status"],
         "FIT": row["fit"],
-        **{m: "–" if fmt.is_missing(row[m]) else fmt.points(row[m]) for m in ("accuracy", *BIAS_METRICS)},
+        **{m: "–" if fmt.is_missing(row[m]) else fmt.points(row[m]) for m in metrics},
         **{shown: row[key][:8] or "–" for key, shown in digests.items()},
     }
 
