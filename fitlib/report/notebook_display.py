@@ -88,6 +88,11 @@ def show_text(sentences: str | Iterable[str], paragraphs: bool = False) -> None:
         display({"text/markdown": "\n\n".join(lines), "text/plain": "\n".join(texts)})
 
 
+def show_lead(sentence: str) -> None:
+    """Display the one sentence that a reader takes away."""
+    display({"text/markdown": f"**{markdown(sentence)}**", "text/plain": sentence})
+
+
 def heading(text: str) -> None:
     """Display a heading within a section (level 3)."""
     display({"text/markdown": f"### {markdown(text)}", "text/plain": text})

@@ -68,7 +68,15 @@ def test_executed_notebook_writes_tables_and_figures(batch: Path) -> None:
     tables = {p.name for p in (batch / "tables").iterdir()}
     figures = {p.name for p in (batch / "figures").iterdir()}
     assert tables == {*(f"{name}.csv" for name in SCHEMAS if name != "review"), "metrics.parquet", "datapackage.json"}
-    names = ("distributions", "runs-and-spread", "impact-ratio-sides", "impact-ratio", "comparisons", "effects")
+    names = (
+        "verdict",
+        "distributions",
+        "runs-and-spread",
+        "impact-ratio-sides",
+        "impact-ratio",
+        "comparisons",
+        "effects",
+    )
     names += ("how-many-runs", "plane", "per-class")
     assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
 

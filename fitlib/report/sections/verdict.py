@@ -1,4 +1,4 @@
-"""The verdict in a few sentences, and what an auditor asks first."""
+"""The finding and its figure, the verdict in a few sentences, and what an auditor asks first."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pandas as pd
 from fitlib import formatting as fmt
 from fitlib.report import sentences
 from fitlib.report import vocabulary as words
-from fitlib.report.captions import Caption, overall_counts
-from fitlib.report.notebook_display import Page, show_text
+from fitlib.report.captions import Caption, caption, overall_counts
+from fitlib.report.figures import verdict as verdict_figures
+from fitlib.report.headline import finding
+from fitlib.report.notebook_display import Page, show_lead, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections import new_test_data, robustness
 from fitlib.report.sections import over_seeds as over_seeds_sections
@@ -23,21 +25,46 @@ GLANCE = ReaderTable(
 )
 
 
+FIGURE = (
+    "Every point is one run. Upright mark and bar: mean over runs with its 95 % interval. Pale strip: where a single "
+    "training of the baseline landed; darker band: its mean ± the smallest effect; dotted: what chance alone gives. "
+    "Difference: technique − baseline in points, with the interval that holds together with all others."
+)
+
+
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
-    """Display the verdict and the table at a glance."""
-    show_text(verdict(frames, plan, evidence), paragraphs=True)
+    """Display the finding, its figure, what else the verdict says, and the table at a glance."""
+    first, *others = verdict(frames, plan, evidence)
+    show_lead(first)
+    show_figures(page, frames, plan)
+    show_text(others, paragraphs=True)
     page.show(GLANCE, frames["summary"], view=glance_view(plan, evidence, frames["comparisons"]))
 
 
+def show_figures(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping) -> None:
+    """Display the figure of the verdict for each protected attribute."""
+    metric = verdict_figures.shown_metric(frames["comparisons"], plan)
+    for attribute in plan["groups"]:
+        rows = verdict_figures.technique_runs(frames, plan, metric, attribute)
+        figure = verdict_figures.verdict_figure(frames, plan, metric, attribute)
+        about = caption(plan, [len(row.values) for row in rows], FIGURE)
+        page.figure("verdict", attribute, figure, verdict_figures.alt_verdict(rows, metric), about)
+
+
 def verdict(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
-    """Return the outcome, how much equal runs differ, and what limits both; over seeds where the design has several."""
+    """Return the finding, the outcome on all metrics, how much equal runs differ, and what limits both.
+
+    Over seeds where the design has several.
+    """
     comparisons, over_seeds = frames["comparisons"], frames["over_seeds"]
+    metric = verdict_figures.shown_metric(comparisons, plan)
+    found = finding(comparisons, over_seeds, frames["summary"], plan, metric)
     outcome, *beside = sentences.verdict(comparisons, frames["summary"], plan, evidence)
     if len(over_seeds):  # its sentence has the warnings of all seeds
-        return [over_seeds_sections.verdict_sentence(over_seeds, plan), *beside[-2:]]
+        return [found, over_seeds_sections.verdict_sentence(over_seeds, plan), *beside[-2:]]
     scope = new_test_data.scope_sentence(frames["new_test_data"], comparisons) if "new_test_data" in frames else ""
     stopped = robustness.stopping_sentence(frames["sequential"], comparisons, plan) if "sequential" in frames else ""
-    return [text for text in (f"{outcome} {scope}".strip(), stopped, *beside) if text]
+    return [text for text in (found, f"{outcome} {scope}".strip(), stopped, *beside) if text]
 
 
 # The table at a glance

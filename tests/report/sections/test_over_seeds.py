@@ -306,6 +306,8 @@ def test_too_few_seeds_are_the_reason_whatever_the_note_is_about():
 def test_the_headline_over_seeds_has_each_warning_once(monkeypatch):
     fell = "accuracy fell by {} points"
     monkeypatch.setattr(verdict.sentences, "verdict", lambda *_: ["At one seed.", fell.format(3), "Largest.", "Limit."])
+    monkeypatch.setattr(verdict, "finding", lambda *_: "Finding.")
     table = over(over_row(warnings=fell.format(4)))
     texts = verdict.verdict({"comparisons": single("fairer"), "over_seeds": table, "summary": None}, plan_of(), [])
-    assert texts[1:] == ["Largest.", "Limit."] and texts[0].endswith("its accuracy fell by 4 points.")
+    assert texts[0] == "Finding." and texts[2:] == ["Largest.", "Limit."]
+    assert texts[1].endswith("its accuracy fell by 4 points.")
