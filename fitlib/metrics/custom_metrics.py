@@ -120,30 +120,26 @@ def evaluate(
     if takes_predictions(metric.function):
         found = [_of_run(name, metric, predictions, attribute, run, technique) for run in range(len(predictions.runs))]
         return _overall_only(_less_fair(np.array(found, dtype=np.float64), metric))
-    runs = f"{technique}, all runs"
-    given = counts.view()
-    given.flags.writeable = False  # they are shared with the other metrics
-    with _reported(name, metric, runs):
-        ratios = metric.function(given)
-        values = ratios.values() if isinstance(ratios, Ratio) else np.asarray(ratios, dtype=np.float64)
-    n_classes = predictions.n_classes
-    if values.shape not in ((len(counts),), (len(counts), n_classes)):
-        expected = f"({len(counts)},) or ({len(counts)}, {n_classes})"
-        raise _error(name, metric, runs, f"it returned shape {values.shape}, not {expected}: one value for each run")
-    _check_shares(name, metric, runs, values)
-    if values.ndim == 1:
-        return _overall_only(_less_fair(values, metric))
-    if isinstance(ratios, Ratio):
-        exact = Ratio(ratios.whole - ratios.part, ratios.whole) if metric.larger_is_fairer else ratios
+    where, shapes = f"{technique}, all runs", ((len(counts),), (len(counts), predictions.n_classes))
+    with _reported(name, metric, where):
+        returned = metric.function(counts.copy())  # a function that writes to its argument changes nothing else
+        values = returned.values() if isinstance(returned, Ratio) else np.asarray(returned, dtype=np.float64)
+    if values.shape not in shapes:
+        expected = f"{shapes[0]}, one value for each run, or {shapes[1]}, by class"
+        raise _error(name, metric, where, f"it returned shape {values.shape}, not {expected}")
+    _check_shares(name, metric, where, values)
+    if values.ndim == 2 and isinstance(returned, Ratio):
+        exact = Ratio(returned.whole - returned.part, returned.whole) if metric.larger_is_fairer else returned
         return _by_class(exact.values(), exact.remainders(exact.values()))
     values = _less_fair(values, metric)
-    return _by_class(values, np.where(np.isnan(values), np.nan, 0.0))
+    return _overall_only(values) if values.ndim == 1 else _by_class(values, np.where(np.isnan(values), np.nan, 0.0))
 
 
 def _of_run(name: str, metric: Metric, predictions: Predictions, attribute: str, run: int, technique: str) -> float:
     p, where = predictions, f"{technique}, run {predictions.runs[run]}"
+    given = [array.astype(np.int64) for array in (p.ground_truth, p.prediction[run], p.protected[attribute])]
     with _reported(name, metric, where):
-        returned = metric.function(p.ground_truth, p.prediction[run], sensitive_features=p.protected[attribute])
+        returned = metric.function(*given[:2], sensitive_features=given[2])
         value = np.asarray(returned, dtype=np.float64)
     if value.ndim:
         raise _error(name, metric, where, f"it returned shape {value.shape}, not one number")

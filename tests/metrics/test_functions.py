@@ -11,7 +11,7 @@ from fairlearn import metrics as fairlearn
 from sklearn import config_context
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, make_scorer
-from sklearn.model_selection import cross_validate
+from sklearn.model_selection import GridSearchCV, cross_validate
 
 import fitlib.metrics as fm
 from fitlib.errors import InputError
@@ -33,6 +33,7 @@ RATES = {
     fm.true_positive_rate: fairlearn.true_positive_rate,
     fm.false_positive_rate: fairlearn.false_positive_rate,
 }
+FUNCTIONS = [name for name in fm.__all__ if name != "Metric"]
 NAMES = np.array(["ant", "bee", "cat", "dog", "elk"])
 
 
@@ -51,6 +52,7 @@ def test_public_names_and_signatures():
     bias = "(y_true, y_pred, *, sensitive_features, average='macro', reading='strict', classes=None, target=None)"
     rate = "(y_true, y_pred, *, sensitive_features, classes=None, target=None)"
     expected = {
+        "Metric": "(function, larger_is_fairer=False)",
         "accuracy": "(y_true, y_pred, *, sensitive_features=None, average='micro')",
         "bias_amplification": bias,
         "demographic_parity": bias,
@@ -76,7 +78,7 @@ def untyped_signature(function):
     return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
 
 
-@pytest.mark.parametrize("name", fm.__all__)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_public_function_has_an_example(name):
     assert f">>> {name}(" in getattr(fm, name).__doc__ or f"= {name}(" in getattr(fm, name).__doc__
 
@@ -384,7 +386,7 @@ def test_bad_options_are_one_line_with_argument_value_and_remedy(case):
     assert one_line(error, "bias_amplification")
 
 
-@pytest.mark.parametrize("name", fm.__all__)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_errors_name_the_function_called(name):
     with pytest.raises(InputError) as error:
         getattr(fm, name)(Y, P[:3], sensitive_features=S)
@@ -420,3 +422,21 @@ def test_functions_are_scorers_of_scikit_learn_with_routed_groups():
             y[test], model.predict(x[test]), sensitive_features=group[test]
         )
         assert -score == pytest.approx(expected)
+
+
+def test_functions_choose_the_fairest_candidate_of_a_grid_search():
+    rng = np.random.default_rng(9)
+    x, group = rng.normal(size=(300, 3)), rng.integers(0, 2, 300)
+    y = (x[:, 0] + group + rng.normal(size=300) > 0.5).astype(int)
+    x, grid = np.c_[x, group], {"C": [1e-4, 1e-2, 1.0]}
+    with config_context(enable_metadata_routing=True):
+        scorer = make_scorer(fm.demographic_parity, greater_is_better=False, target=1, classes=[0, 1])
+        scorer = scorer.set_score_request(sensitive_features=True)
+        search = GridSearchCV(
+            LogisticRegression(), grid, scoring={"DP": scorer, "accuracy": "accuracy"}, refit="DP", cv=3
+        )
+        search.fit(x, y, sensitive_features=group)
+        routed = {"scoring": scorer, "cv": 3, "params": {"sensitive_features": group}}
+        expected = [cross_validate(LogisticRegression(C=c), x, y, **routed)["test_score"].mean() for c in grid["C"]]
+    assert search.cv_results_["mean_test_DP"] == pytest.approx(expected) and len(set(expected)) == 3
+    assert search.best_params_ == {"C": grid["C"][np.argmax(expected)]}
