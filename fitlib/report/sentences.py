@@ -26,6 +26,7 @@ from fitlib.formatting import (
 )
 from fitlib.report.provenance import limit
 from fitlib.report.vocabulary import (
+    CUSTOM,
     JUDGED,
     METRIC_NAMES,
     VERDICTS,
@@ -120,7 +121,7 @@ def _largest(row: pd.Series, scope: str, frame: pd.DataFrame) -> str:
         return f"Every overall value{scope} was constant in all {n} runs."
     changing = "undefined" not in row["note"] and row["n_undefined_max"] > 0
     return (
-        f"The {metric} ({METRIC_NAMES[metric]}) of {technique_label(frame, row)} ranged from "
+        f"The {metric} ({METRIC_NAMES.get(metric, CUSTOM)}) of {technique_label(frame, row)} ranged from "
         f"{points(row['min'])} to {points(row['max'])} points over {_its_runs(row)}: a difference of "
         f"{points(row['maxdiff'])} points (MaxDiff), the largest found among overall values{scope}"
         f"{'; a run counts the classes that are defined in it' if changing else ''}."

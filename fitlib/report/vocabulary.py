@@ -28,6 +28,7 @@ METRIC_NAMES = {
     "EOTP": "equalised odds, true positives",
     "BA": "bias amplification",
 }
+CUSTOM = "custom metric"  # in place of the name of another
 METRIC_MEANINGS = {
     "DP": "difference between the groups' shares predicted as the class",
     "DI": "1 − smallest share / largest share predicted as the class; the impact ratio is 1 − DI",

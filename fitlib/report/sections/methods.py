@@ -27,7 +27,7 @@ def metrics_view(summary: pd.DataFrame, plan: Mapping) -> pd.DataFrame:
         for m in BIAS_METRICS
     ]
     rows += [
-        {"Metric": name, "Name": "custom metric", "What it is, for one class": words.custom_meaning(given)}
+        {"Metric": name, "Name": words.CUSTOM, "What it is, for one class": words.custom_meaning(given)}
         for name, given in (plan["analysis"].get("metrics") or {}).items()
     ]
     return pd.DataFrame(rows)

@@ -130,7 +130,7 @@ def _setting(row: Mapping, arm: Mapping, plan: Mapping, evidence: Sequence[Mappi
         "technique": str(row["technique"]),
         "baseline": str(row.get("baseline", "")),
         "metric": f"{row['metric']}{by}",
-        "metric name": words.METRIC_NAMES[row["metric"]],
+        "metric name": words.METRIC_NAMES.get(row["metric"], words.CUSTOM),
         "reading": str(row["reading"]),
         "runs": RUNS_SEEN_FROM_OUTSIDE if row["fit"] == "yes" and not recorded else RUNS_BY_FIT[row["fit"]],
         "noise": _noise(arm),
