@@ -5,7 +5,7 @@ pandas is imported where a table is built, so that the numbers can be computed w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,37 +49,54 @@ PERSON_SEED = 20240220  # of resampled runs and units
 MISSING = -1  # stands for "null" in integer columns until the table is built
 
 
+Arms = Mapping[str, tuple[int, "Predictions"]]  # {arm: (seed, predictions)}
+Customs = Mapping[str, Metric]  # custom metrics by name
+NO_CUSTOM: Customs = MappingProxyType({})
+TABLES = ("metrics", "counts", "votes", "testset", "resampled", "persons")
+DRAWN = ("testset", "resampled")  # of these, the ones that nothing is in but what was drawn at random
+
+
 def technique_tables(
-    technique: str,
-    arms: Mapping[str, tuple[int, Predictions]],
-    drawn: bool = True,
-    custom: Mapping[str, Metric] = MappingProxyType({}),
+    technique: str, arms: Arms, drawn: bool = True, custom: Customs = NO_CUSTOM
 ) -> dict[str, pd.DataFrame]:
     """Return the tables metrics, counts, votes, testset, resampled and persons of one technique.
 
-    arms: {arm: (seed, predictions)}. Rows are in the order of the arms, then of the protected attributes. With
-    ``drawn`` False, which is quicker, everything drawn at random is left out: the tables testset and resampled, and the
-    intervals (``low``, ``high``) in persons. ``custom``: custom metrics by name; they have rows in the table metrics
-    only.
+    Rows are in the order of the arms, then of the protected attributes. With ``drawn`` False, which is quicker,
+    everything drawn at random is left out: the tables testset and resampled, and the intervals (``low``, ``high``) in
+    persons. ``custom``: custom metrics by name; they have rows in the table metrics only.
     """
+    names = [name for name in TABLES if drawn or name not in DRAWN]
+    return {name: technique_table(name, technique, arms, drawn, custom) for name in names}
+
+
+def technique_table(
+    name: str, technique: str, arms: Arms, drawn: bool = True, custom: Customs = NO_CUSTOM
+) -> pd.DataFrame:
+    """Return one of `technique_tables`, the one called ``name`` (of `TABLES`)."""
     import pandas as pd
 
-    metrics, counted, voted, tested, resampled, persons = [], [], [], [], [], []
-    for arm, (seed, predictions) in arms.items():
-        for attribute in predictions.protected:
-            counts = count(predictions, attribute)
-            shared = (technique, arm, seed, predictions.runs, counts, predictions.multilabel, attribute)
-            extra = [_custom_part(name, m, predictions, attribute, counts, technique) for name, m in custom.items()]
-            metrics.append(metrics_table(*shared, extra=extra))
-            counted.append(counts_table(*shared))
-            if drawn:
-                tested.append(testset_table(technique, arm, seed, predictions, attribute))
-                resampled.append(resampled_table(technique, arm, seed, predictions, attribute))
-            persons.append(person_table(technique, arm, seed, predictions, attribute, RESAMPLES if drawn else 0))
-        voted.append(votes_table(arm, seed, predictions))
-    tables = {"metrics": metrics, "counts": counted, "votes": voted, "testset": tested}
-    tables |= {"resampled": resampled, "persons": persons}
-    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}
+    parts = [part for arm, (seed, p) in arms.items() for part in _parts(name, technique, arm, seed, p, drawn, custom)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _parts(
+    name: str, technique: str, arm: str, seed: int, p: Predictions, drawn: bool, custom: Customs
+) -> Iterator[pd.DataFrame]:
+    """Return the parts of a table that are about one arm: one for each protected attribute, of votes one for all."""
+    if name == "votes":
+        yield votes_table(arm, seed, p)
+        return
+    for attribute in p.protected:
+        if name == "metrics":
+            counts = count(p, attribute)
+            extra = [_custom_part(own, metric, p, attribute, counts, technique) for own, metric in custom.items()]
+            yield metrics_table(technique, arm, seed, p.runs, counts, p.multilabel, attribute, extra=extra)
+        elif name == "counts":
+            yield counts_table(technique, arm, seed, p.runs, count(p, attribute), p.multilabel, attribute)
+        elif name == "persons":
+            yield person_table(technique, arm, seed, p, attribute, RESAMPLES if drawn else 0)
+        else:
+            yield {"testset": testset_table, "resampled": resampled_table}[name](technique, arm, seed, p, attribute)
 
 
 # Metrics

@@ -7,6 +7,7 @@ kernel is started, and torch is not imported.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import pandas as pd
@@ -23,14 +24,11 @@ from fitlib.experiment.external_predictions import (
 )
 from fitlib.experiment.schema import Analysis, validated
 from fitlib.metrics.custom_metrics import Metric
-from fitlib.metrics.long_tables import technique_tables
 from fitlib.metrics.metric_sources import declared_of, given_metrics
 from fitlib.results.array_inputs import WHERE, EncodedArrays, encode_arrays
 from fitlib.results.results import Results
-from fitlib.storage.predictions import Predictions, as_written, cross_attributes, select_runs
+from fitlib.storage.predictions import Predictions, cross_attributes, select_runs
 from fitlib.tables import all_tables
-
-LONG_AND_VOTES = (*all_tables.LONG, "votes")
 
 
 def analyze(
@@ -80,7 +78,7 @@ def analyze(
     fields: dict[str, Any] = {"smallest_effect": smallest_effect, "primary": primary, "alpha": alpha}
     fields |= {"cross": _crossings(cross), "metrics": declared_of(custom) or None}
     plan = _plan(arrays, validated(Analysis, fields, WHERE), baseline, favourable)
-    return Results(plan, _frames(arrays, plan, custom), len(next(iter(arrays.predictions.values())).idx))
+    return Results(plan, _tables(arrays, plan, custom), len(next(iter(arrays.predictions.values())).idx))
 
 
 def _crossings(cross: Sequence[Sequence[str]] | Sequence[str] | None) -> list[list[str]] | None:
@@ -104,18 +102,17 @@ def _plan(arrays: EncodedArrays, analysis: Analysis, baseline: str | None, favou
     return external_plan(found, baseline_first(names, first), analysis, arrays.digests, "array", arrays.seeds)
 
 
-def _frames(arrays: EncodedArrays, plan: Mapping[str, Any], custom: Mapping[str, Metric]) -> dict[str, pd.DataFrame]:
-    """Return every table of the analysis, and the metrics in long form."""
-    long: dict[str, dict[str, pd.DataFrame]] = {name: {} for name in LONG_AND_VOTES}
+def _tables(arrays: EncodedArrays, plan: Mapping[str, Any], custom: Mapping[str, Metric]) -> Mapping[str, pd.DataFrame]:
+    """Return every table of the analysis, and the metrics in long form; the others are made when they are asked for."""
+    crossings, arms = plan["analysis"]["cross"] or [], {}
     for technique, runs in arrays.predictions.items():
-        for names in plan["analysis"]["cross"] or []:
-            runs = cross_attributes(runs, names)
         seeds = None if arrays.seeds is None else arrays.seeds[technique]
-        for name, table in technique_tables(technique, _arms(runs, seeds), custom=custom).items():
-            long[name][technique] = as_written(table)
-    gathered = all_tables.gathered_of(long, dict(plan))
-    frames = all_tables.tables_of(gathered, dict(plan))
-    return frames | {"metrics": gathered["metrics"]}
+        arms[technique] = _arms(reduce(cross_attributes, crossings, runs), seeds)
+    tables = all_tables.tables_on_demand(
+        all_tables.gathered_on_demand(arms, dict(plan), custom), dict(plan), long=("metrics",)
+    )
+    tables["metrics"]  # at once, so that a custom metric fails in the call that it was given in
+    return tables
 
 
 def _arms(predictions: Predictions, seeds: Sequence[int] | None) -> dict[str, tuple[int, Predictions]]:

@@ -357,7 +357,7 @@ def _units(values: NDArray) -> NDArray[np.int64]:
         problem = f"missing in {quantity(column.null_count, 'row')}, the first row {row}"
         raise InputError(WHERE, "unit", None, problem, "fill it in")
     try:
-        return column.cast(pa.int64()).to_numpy()
+        return np.array(column.cast(pa.int64()))  # a copy: results are computed when they are asked for
     except pa.ArrowException:
         return column.cast(pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
 

@@ -138,11 +138,11 @@ class Tables(Mapping[str, Frame]):
 
 
 class TablesInMemory(Tables):
-    """Tables by name, as `Tables`, that are on no disk."""
+    """Tables by name, as `Tables`, that are on no disk; ``frames`` may make them when they are asked for."""
 
     def __init__(self, frames: Mapping[str, pd.DataFrame], plan: Mapping):
         self._folder, self._plan = Path("results"), plan
-        self._frames, self._read = dict(frames), {}
+        self._frames, self._read = frames, {}
         self._files = {name: self._folder / name for name in sorted(frames)}
 
     def _content(self, name: str) -> pd.DataFrame:

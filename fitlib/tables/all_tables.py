@@ -1,12 +1,16 @@
 """All tables of an experiment, derived from the long tables of its techniques.
 
-Only `gather` and `write` access files.
+Only `gather` and `write` access files. `tables_of` makes every table; `tables_on_demand` makes each when it is first
+asked for, so that the verdict need not wait for tables that it does not need. What several tables need is made once,
+by `Sources`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,9 @@ import numpy as np
 import pandas as pd
 
 from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.long_tables import NO_CUSTOM, Arms, Customs, technique_table
 from fitlib.statistics import paper_protocol
+from fitlib.storage.predictions import as_written
 from fitlib.tables import (
     causes,
     comparisons,
@@ -32,7 +38,9 @@ from fitlib.tables import (
     verdict_warnings,
 )
 from fitlib.tables import testset as testset_tables
-from fitlib.tables.metric_series import main_arms, names_of, series_of
+from fitlib.tables.comparisons import Pair
+from fitlib.tables.metric_series import Series, main_arms, names_of, series_of
+from fitlib.tables.on_demand import OnDemand
 from fitlib.tables.schemas import DATA_PACKAGE, SCHEMAS, Json, data_package, write_csv
 
 LONG = ("metrics", "counts", "testset", "resampled", "persons")  # of all techniques together, in plan order
@@ -49,51 +57,138 @@ def gather(root: str | Path, plan: Json, evidence: Sequence[Json] = ()) -> dict[
         name: {t: pd.read_parquet(folder / f"{name}.parquet") for t, folder in folders.items() if _has(folder, name)}
         for name in (*LONG, "votes")
     }
-    return gathered_of(read, plan, epochs.gather_history(root, evidence))
+    gathered = {name: runs_and_summary.concatenate(read[name], plan) for name in LONG}
+    return gathered | {"votes": read["votes"], "history": epochs.gather_history(root, evidence)}
 
 
-def gathered_of(
-    long: Mapping[str, Mapping[str, pd.DataFrame]], plan: Json, history: pd.DataFrame | None = None
-) -> dict[str, Any]:
-    """Return what `gather` does, from long tables and votes, {name: {technique: frame}}, and histories (None: none)."""
-    gathered = {name: runs_and_summary.concatenate(long[name], plan) for name in LONG}
-    return gathered | {"votes": dict(long["votes"]), "history": epochs.no_history() if history is None else history}
+def gathered_on_demand(techniques: Mapping[str, Arms], plan: Json, custom: Customs = NO_CUSTOM) -> Mapping[str, Any]:
+    """Return what `gather` does, from predictions in memory; each long table is made when it is first asked for.
+
+    ``techniques``: {technique: {arm: (seed, predictions)}}; ``custom``: custom metrics by name. There are no histories.
+    Votes, which have many rows, are made whenever they are asked for, and not kept.
+    """
+    makers: dict[str, Callable[[], Any]] = {name: partial(_long_table, name, techniques, plan) for name in LONG}
+    makers["metrics"] = partial(_long_table, "metrics", techniques, plan, dict(custom))
+    votes = {t: partial(_as_written, "votes", t, arms) for t, arms in techniques.items()}
+    makers |= {"votes": partial(OnDemand, votes, keep=False), "history": epochs.no_history}
+    return OnDemand(makers)
+
+
+def _long_table(name: str, techniques: Mapping[str, Arms], plan: Json, custom: Customs = NO_CUSTOM) -> pd.DataFrame:
+    frames = {technique: _as_written(name, technique, arms, custom) for technique, arms in techniques.items()}
+    return runs_and_summary.concatenate(frames, plan)
+
+
+def _as_written(name: str, technique: str, arms: Arms, custom: Customs = NO_CUSTOM) -> pd.DataFrame:
+    return as_written(technique_table(name, technique, arms, custom=custom))
 
 
 def _has(folder: Path, name: str) -> bool:
     return (folder / f"{name}.parquet").is_file()
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What the tables of an experiment are made of: ``gathered`` (see `gather`), plan, evidence.
+
+    What several tables need is made when it is first needed, and shared: the metrics as series, the pairs of
+    techniques, and the two tables of comparisons with their warnings.
+    """
+
+    gathered: Mapping[str, Any]
+    plan: Json
+    evidence: Sequence[Json] = ()
+
+    @cached_property
+    def shared(self) -> tuple[pd.DataFrame, Json, Sequence[Json]]:
+        """Metrics, plan and evidence, the first arguments of most tables."""
+        return self.gathered["metrics"], self.plan, self.evidence
+
+    @cached_property
+    def series(self) -> Series:
+        """The metrics with their runs side by side."""
+        return series_of(self.gathered["metrics"], self.plan)
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Each technique with its baseline, on every metric."""
+        return comparisons.pairs_of(*self.shared, series=self.series)
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """The table "comparisons"."""
+        table = comparisons.compare(*self.shared, pairs=self.pairs)
+        verdict_warnings.add_warnings(table, self.gathered["counts"], self.plan, self.evidence)
+        return table
+
+    @cached_property
+    def over_seeds(self) -> pd.DataFrame:
+        """The table "over_seeds"."""
+        table = over_seeds.over_seeds_table(*self.shared, pairs=self.pairs)
+        verdict_warnings.add_warnings_over_seeds(table, self.gathered["counts"], self.plan, self.evidence)
+        return table
+
+
+def _summary(s: Sources) -> pd.DataFrame:
+    metrics, testset, counts = (s.gathered[name] for name in ("metrics", "testset", "counts"))
+    return runs_and_summary.summary(metrics, s.plan, testset, counts, series=s.series)
+
+
+def _new_test_data(s: Sources) -> pd.DataFrame:
+    metrics, resampled = s.gathered["metrics"], s.gathered["resampled"]
+    made = partial(new_test_data.new_test_data, pairs=s.pairs, series=s.series)
+    return made(metrics, resampled, s.comparisons, s.plan, s.evidence)
+
+
+def _pareto(s: Sources) -> pd.DataFrame:
+    return pareto.pareto(s.gathered["metrics"], s.gathered["votes"], s.plan, s.evidence, pairs=s.pairs)
+
+
+# Every table of `fitlib.tables.schemas.SCHEMAS` but "review", by the name of its file
+TABLES: Mapping[str, Callable[[Sources], pd.DataFrame]] = {
+    "runs": lambda s: runs_and_summary.runs(*s.shared, series=s.series),
+    "summary": _summary,
+    "comparisons": lambda s: s.comparisons,
+    "new_test_data": _new_test_data,
+    "risk": lambda s: four_fifths.risk(s.gathered["counts"], s.plan, s.evidence, persons=s.gathered["persons"]),
+    "costs": lambda s: costs.costs(s.comparisons, *s.shared, pairs=s.pairs),
+    "pareto": _pareto,
+    "ranks": lambda s: ranks.ranks(*s.shared, pairs=s.pairs),
+    "individuals": lambda s: individuals.individuals(s.gathered["persons"], s.plan, s.evidence),
+    "thresholds": lambda s: individuals.thresholds(s.gathered["persons"], s.plan, s.evidence),
+    "components": lambda s: testset_tables.components_table(s.gathered["testset"], s.plan),
+    "selection": lambda s: testset_tables.selection_table(s.gathered["testset"], s.plan),
+    "epochs": lambda s: epochs.epochs_table(s.gathered["history"], s.plan),
+    "reversal": lambda s: robustness.reversals(*s.shared, pairs=s.pairs),
+    "planning": lambda s: planning.planning_table(s.comparisons, s.over_seeds, s.plan),
+    "sequential": lambda s: robustness.sequential(*s.shared, pairs=s.pairs),
+    "over_seeds": lambda s: s.over_seeds,
+    "by_seed": lambda s: over_seeds.by_seed_table(*s.shared, pairs=s.pairs),
+    "causes": lambda s: causes.causes(*s.shared),
+    "cause_tests": lambda s: causes.cause_tests(*s.shared),
+    "cause_churn": lambda s: causes.cause_churn(s.gathered["persons"], s.plan, s.evidence),
+}
+
+
 def tables_of(gathered: Mapping[str, Any], plan: Json, evidence: Sequence[Json] = ()) -> Frames:
-    """Derive every table of `fitlib.tables.schemas.SCHEMAS` but "review", by the name of its file."""
-    metrics, counts, testset, resampled, persons = (gathered[name] for name in LONG)
-    shared = (metrics, plan, evidence)
-    compared, seeds = comparisons.compare(*shared), over_seeds.over_seeds_table(*shared)
-    verdict_warnings.add_warnings(compared, counts, plan, evidence)
-    verdict_warnings.add_warnings_over_seeds(seeds, counts, plan, evidence)
-    return {
-        "runs": runs_and_summary.runs(*shared),
-        "summary": runs_and_summary.summary(metrics, plan, testset, counts),
-        "comparisons": compared,
-        "new_test_data": new_test_data.new_test_data(metrics, resampled, compared, plan, evidence),
-        "risk": four_fifths.risk(counts, plan, evidence, persons=persons),
-        "costs": costs.costs(compared, *shared),
-        "pareto": pareto.pareto(metrics, gathered["votes"], plan, evidence),
-        "ranks": ranks.ranks(*shared),
-        "individuals": individuals.individuals(persons, plan, evidence),
-        "thresholds": individuals.thresholds(persons, plan, evidence),
-        "components": testset_tables.components_table(testset, plan),
-        "selection": testset_tables.selection_table(testset, plan),
-        "epochs": epochs.epochs_table(gathered["history"], plan),
-        "reversal": robustness.reversals(*shared),
-        "planning": planning.planning_table(compared, seeds, plan),
-        "sequential": robustness.sequential(*shared),
-        "over_seeds": seeds,
-        "by_seed": over_seeds.by_seed_table(*shared),
-        "causes": causes.causes(*shared),
-        "cause_tests": causes.cause_tests(*shared),
-        "cause_churn": causes.cause_churn(persons, plan, evidence),
-    }
+    """Make every table of `TABLES`."""
+    return dict(tables_on_demand(gathered, plan, evidence))
+
+
+def tables_on_demand(
+    gathered: Mapping[str, Any], plan: Json, evidence: Sequence[Json] = (), long: Sequence[str] = ()
+) -> Mapping[str, pd.DataFrame]:
+    """Return what `tables_of` does; a table, and what it needs of ``gathered``, is made when it is first asked for.
+
+    ``long``: names of the long tables that are to be among them.
+    """
+    sources = Sources(gathered, plan, evidence)
+    makers = {name: partial(_make, name, sources) for name in TABLES}
+    return OnDemand(makers | {name: partial(gathered.__getitem__, name) for name in long})
+
+
+def _make(name: str, sources: Sources) -> pd.DataFrame:
+    return TABLES[name](sources)
 
 
 def study_tables(metrics: pd.DataFrame, plan: Json) -> Frames:

@@ -125,12 +125,12 @@ def cause_churn(persons: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ()
 def spreads_of(metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = ()) -> list[Spread]:
     """Return every spread, per technique, attribute, metric and arm; none where there is nothing to compare."""
     arms, everything = compared_arms(plan), _all_main(plan)
-    by_key = values_by_key(series_of(metrics, everything))
-    names = [arm["arm"] for arm in main_arms(everything)]
-    positions = [names.index(arm["arm"]) for arm in arms]
     by_hardware = [_by_hardware(technique, arm, evidence) for technique in plan["techniques"] for arm in arms]
     if all(len(hardware) < 2 for hardware in by_hardware) and len(arms) < 2:
         return []
+    by_key = values_by_key(series_of(metrics, everything))
+    names = [arm["arm"] for arm in main_arms(everything)]
+    positions = [names.index(arm["arm"]) for arm in arms]
     spreads: list[Spread] = []
     for t, technique in enumerate(plan["techniques"]):
         for g, attribute in enumerate(plan["groups"]):

@@ -35,7 +35,11 @@ SHARED_WITH_REPEATED = (
 
 
 def compare(
-    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+    metrics: pd.DataFrame,
+    plan: Json,
+    evidence: Sequence[Json] = (),
+    check_fit: CheckFit | None = None,
+    pairs: Sequence["Pair"] | None = None,
 ) -> pd.DataFrame:
     """Compare each technique with its baseline, per main arm, attribute and metric; difference = technique - baseline.
 
@@ -45,9 +49,9 @@ def compare(
     are estimable; accuracy is in neither. A redundant metric shows the p-values of the metric that it repeats.
     Bit-identical arms enter no test; arms that are not FIT get the verdict "not FIT". Techniques that share the
     baseline's training are compared paired by run. ``verdict_changes``: number of runs of which each one, left out,
-    changes the verdict.
+    changes the verdict. ``pairs``: those of `pairs_of`, where they are made already.
     """
-    pairs = pairs_of(metrics, plan, evidence, check_fit)
+    pairs = pairs or pairs_of(metrics, plan, evidence, check_fit)
     distinct, repeated = distinct_metrics(pairs, plan)
     families = Families(lambda metric: _intervals(pairs, metric), distinct, repeated, plan["analysis"])
     table = table_of([_comparison_row(pair, plan, families) for pair in pairs], COMPARISONS)
@@ -61,10 +65,18 @@ def compare(
 
 
 def pairs_of(
-    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+    metrics: pd.DataFrame,
+    plan: Json,
+    evidence: Sequence[Json] = (),
+    check_fit: CheckFit | None = None,
+    series: Series | None = None,
 ) -> list["Pair"]:
-    """Pair every technique with its baseline, per main arm, attribute and metric, in the order of the table's rows."""
-    return list(_pairs(values_by_key(series_of(metrics, plan)), plan, Findings(evidence, check_fit, plan)))
+    """Pair every technique with its baseline, per main arm, attribute and metric, in the order of the table's rows.
+
+    ``series``: that of `series_of`, where it is made already.
+    """
+    by_key = values_by_key(series or series_of(metrics, plan))
+    return list(_pairs(by_key, plan, Findings(evidence, check_fit, plan)))
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def costs(
     plan: Json,
     evidence: Sequence[Json] = (),
     check_fit: CheckFit | None = None,
+    pairs: Sequence[Pair] | None = None,
 ) -> pd.DataFrame:
     """Return whether the verdict is fairer and what that cost, per technique, arm, attribute and distinct metric.
 
@@ -39,10 +40,10 @@ def costs(
     difference of mean accuracy below 0), ``cost_bias_variance`` (Brown-Forsythe on raw values, p <= alpha after Holm's
     correction, and the larger mean distance from the median), ``cost_accuracy_variance`` (the same for accuracy,
     corrected over the techniques), and ``any`` of them. "": the verdict is another, or there is none (``note``: not
-    FIT, bit-identical, too few runs).
+    FIT, bit-identical, too few runs). ``pairs``: those of `pairs_of`, where they are made already.
     """
     rows = {_key(row): row for row in comparisons.to_dict("records")}
-    pairs = {_pair_key(pair): pair for pair in pairs_of(metrics, plan, evidence, check_fit)}
+    by_key = {_pair_key(pair): pair for pair in pairs or pairs_of(metrics, plan, evidence, check_fit)}
     distinct = [key for key, row in rows.items() if row["redundant_with"] == "" and not pd.isna(row["family_size"])]
     holm = _accuracy_holm(rows, distinct)
     table = []
@@ -50,7 +51,7 @@ def costs(
         of_accuracy = (*key[:3], "accuracy")
         row, accuracy = rows[key], rows[of_accuracy] | {"p_variance_raw_holm": holm.get(key[:2], np.nan)}
         answers = _fitlib_answers(row, accuracy, plan["analysis"]["alpha"])
-        answers |= _study_answers(pairs[key], pairs[of_accuracy])
+        answers |= _study_answers(by_key[key], by_key[of_accuracy])
         table.append(_cost_row(row, accuracy | {"tests": len(holm), "alpha": plan["analysis"]["alpha"]}, answers))
     return table_of(table, COSTS)
 

@@ -18,7 +18,7 @@ from fitlib.statistics import verdict_names, verdicts
 from fitlib.statistics.new_test_data import NewTestData, for_new_test_data
 from fitlib.tables.comparisons import MetricValues, Pair, not_common, pairs_of, values_by_key
 from fitlib.tables.fit_findings import CheckFit, Findings
-from fitlib.tables.metric_series import main_arms, metrics_of, series_of
+from fitlib.tables.metric_series import Series, main_arms, metrics_of, series_of
 from fitlib.tables.schemas import NEW_TEST_DATA, Json, join_notes, table_of
 
 STRICT_ONLY = st.NOT_ESTIMABLE + "test units are resampled in the strict reading only"
@@ -33,6 +33,8 @@ def new_test_data(
     plan: Json,
     evidence: Sequence[Json] = (),
     check_fit: CheckFit | None = None,
+    pairs: Sequence[Pair] | None = None,
+    series: Series | None = None,
 ) -> pd.DataFrame:
     """Return the mean of each technique, and its difference from the baseline, for new test data of the same kind.
 
@@ -40,11 +42,13 @@ def new_test_data(
     run; then the rows of ``compared``, the table "comparisons", over the same classes. ``verdict``: of the difference,
     against the smallest effect and at the level of the row there; alpha where it has no level. Both techniques meet the
     same resampled units; if they were tested on different rows there is a note instead of an interval. Runs that are
-    bit-identical or not FIT have no interval.
+    bit-identical or not FIT have no interval. ``pairs``, ``series``: those of `pairs_of` and `series_of`, where they
+    are made already.
     """
     found, alpha = _resampled_by_key(resampled), plan["analysis"]["alpha"]
-    rows = [*_mean_rows(metrics, found, plan, Findings(evidence, check_fit, plan))]
-    pairs = pairs_of(metrics, plan, evidence, check_fit)
+    series = series or series_of(metrics, plan)
+    rows = [*_mean_rows(series, found, plan, Findings(evidence, check_fit, plan))]
+    pairs = pairs or pairs_of(metrics, plan, evidence, check_fit, series)
     for pair, judged in zip(pairs, compared.to_dict("records"), strict=True):
         row = _difference_row(pair, found, plan) | {"smallest_effect": judged["smallest_effect"]}
         row["level"] = judged.get("level", alpha)
@@ -96,8 +100,8 @@ def _halves(t: _Resampled, b: _Resampled | None, classes: np.ndarray) -> tuple[n
 # Rows
 
 
-def _mean_rows(metrics: pd.DataFrame, found: _Found, plan: Json, findings: Findings) -> Iterator[Json]:
-    by_key = values_by_key(series_of(metrics, plan))
+def _mean_rows(series: Series, found: _Found, plan: Json, findings: Findings) -> Iterator[Json]:
+    by_key = values_by_key(series)
     places = product(*map(enumerate, (plan["techniques"], main_arms(plan), plan["groups"])))
     for (t, technique), (a, arm), (g, attribute) in places:
         fit, same = findings.fit(technique, arm), findings.bit_identical(technique, arm)

@@ -31,7 +31,11 @@ SHARED_WITH_REPEATED = ("p", *CORRECTIONS, "p_signed_rank", "p_signed_rank_small
 
 
 def over_seeds_table(
-    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+    metrics: pd.DataFrame,
+    plan: Json,
+    evidence: Sequence[Json] = (),
+    check_fit: CheckFit | None = None,
+    pairs: Sequence[Pair] | None = None,
 ) -> pd.DataFrame:
     """Compare each technique with its baseline over seeds, per noise, attribute and metric.
 
@@ -40,9 +44,9 @@ def over_seeds_table(
     the note. Bit-identical runs enter no test at their seed, but the seed's mean is a draw like any other over seeds,
     and leaving it out would select seeds by their outcome; there is no test only where the runs of every seed are
     bit-identical. Corrected together: all comparisons x distinct metrics. ``n_runs``: the fewest runs of either
-    technique at a seed.
+    technique at a seed. ``pairs``: those of `pairs_of`, where they are made already.
     """
-    compared, analysis = _comparisons(metrics, plan, evidence, check_fit), plan["analysis"]
+    compared, analysis = _comparisons(pairs or pairs_of(metrics, plan, evidence, check_fit)), plan["analysis"]
     repeated = _redundant(compared, analysis)
     distinct = [metric for metric in declared_metrics(analysis) if metric not in repeated]
     families = Families(lambda metric: _intervals(compared, metric), distinct, repeated, analysis)
@@ -52,13 +56,18 @@ def over_seeds_table(
 
 
 def by_seed_table(
-    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+    metrics: pd.DataFrame,
+    plan: Json,
+    evidence: Sequence[Json] = (),
+    check_fit: CheckFit | None = None,
+    pairs: Sequence[Pair] | None = None,
 ) -> pd.DataFrame:
     """Return the seeds behind each row of "over_seeds": both means, their difference and its standard error.
 
-    ``used`` is "no" for a seed that is left out, with the reason in ``note``.
+    ``used`` is "no" for a seed that is left out, with the reason in ``note``. ``pairs``: those of `pairs_of`, where
+    they are made already.
     """
-    compared = _comparisons(metrics, plan, evidence, check_fit)
+    compared = _comparisons(pairs or pairs_of(metrics, plan, evidence, check_fit))
     return table_of([row for one in compared for row in _seed_rows(one, plan)], BY_SEED)
 
 
@@ -140,15 +149,13 @@ class _Comparison:
         return next(fit for fit in ("no", "unknown", "yes") if fit in fits)
 
 
-def _comparisons(
-    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json], check_fit: CheckFit | None
-) -> list[_Comparison]:
+def _comparisons(pairs: Sequence[Pair]) -> list[_Comparison]:
     """Return all comparisons that have two seeds or more, in plan order."""
     groups: dict[tuple[str, ...], list[Pair]] = {}
-    for pair in pairs_of(metrics, plan, evidence, check_fit):
+    for pair in pairs:
         key = (pair.technique["technique"], noise_name(pair.arm), pair.attribute, pair.metric)
         groups.setdefault(key, []).append(pair)
-    return [_Comparison(tuple(pairs)) for pairs in groups.values() if len(pairs) > 1]
+    return [_Comparison(tuple(group)) for group in groups.values() if len(group) > 1]
 
 
 def _why_left_out(pair: Pair) -> str:

@@ -32,6 +32,7 @@ def pareto(
     evidence: Sequence[Json] = (),
     check_fit: CheckFit | None = None,
     resamples: int = SHARE_RESAMPLES,
+    pairs: Sequence[Pair] | None = None,
 ) -> pd.DataFrame:
     """Return accuracy, bias and churn of every technique compared, baselines included, and whether it is on the front.
 
@@ -41,9 +42,10 @@ def pareto(
     and churn not higher, and one of them better. ``front_share``: share of whole-run bootstrap resamples of accuracy
     and bias (one draw per training) with the technique on the front; votes name no runs, so churn stays at its value.
     Techniques whose runs are not FIT, or bit-identical, are shown but not compared (``on_front`` "").
+    ``pairs``: those of `pairs_of`, where they are made already.
     """
     rows = []
-    for candidates in candidates_of(metrics, votes, plan, evidence, check_fit):
+    for candidates in candidates_of(metrics, votes, plan, evidence, check_fit, pairs):
         rows += _pareto_rows(candidates, plan, resamples)
     return table_of(rows, PARETO)
 
@@ -102,17 +104,21 @@ def candidates_of(
     plan: Json,
     evidence: Sequence[Json] = (),
     check_fit: CheckFit | None = None,
+    pairs: Sequence[Pair] | None = None,
 ) -> Iterator[Candidates]:
-    """Group the techniques by the baseline at the root, per main arm, attribute and bias metric, in plan order."""
-    findings, roots = Findings(evidence, check_fit, plan), _roots(plan)
+    """Group the techniques by the baseline at the root, per main arm, attribute and bias metric, in plan order.
+
+    ``pairs``: those of `pairs_of`, where they are made already.
+    """
+    findings, roots, churns = Findings(evidence, check_fit, plan), _roots(plan), _Churns(votes)
     grouped: dict[tuple[str, str, str], dict[str, list[Pair]]] = {}
-    for pair in pairs_of(metrics, plan, evidence, check_fit):
+    for pair in pairs or pairs_of(metrics, plan, evidence, check_fit):
         where = (roots[pair.technique["technique"]], pair.arm["arm"], pair.attribute)
         grouped.setdefault(where, {}).setdefault(pair.metric, []).append(pair)
     for (root, *_), by_metric in grouped.items():
         accuracies = _by_technique(by_metric.pop("accuracy"))
-        for pairs in by_metric.values():
-            yield _candidates(root, pairs, accuracies, plan, findings, votes)
+        for of_metric in by_metric.values():
+            yield _candidates(root, of_metric, accuracies, plan, findings, churns)
 
 
 def mean_churn(votes: pd.DataFrame, arm: str, runs: int) -> float:
@@ -182,8 +188,24 @@ def _by_technique(pairs: Sequence[Pair]) -> _ByTechnique:
     return by_technique
 
 
+class _Churns:
+    """The mean churn of every technique, arm and number of runs; each is computed once, of all metrics together."""
+
+    def __init__(self, votes: Mapping[str, pd.DataFrame]):
+        self._votes = votes
+        self._known: dict[tuple[str, str, int], float] = {}
+
+    def of(self, technique: str, arm: str, runs: int) -> float:
+        """Return `mean_churn`; NaN for a technique without votes."""
+        key = (technique, arm, runs)
+        if key not in self._known:
+            known = technique in self._votes
+            self._known[key] = mean_churn(self._votes[technique], arm, runs) if known else float("nan")
+        return self._known[key]
+
+
 def _candidates(
-    root: str, pairs: Sequence[Pair], accuracies: _ByTechnique, plan: Json, findings: Findings, votes: Mapping
+    root: str, pairs: Sequence[Pair], accuracies: _ByTechnique, plan: Json, findings: Findings, churns: _Churns
 ) -> Candidates:
     biases, arm = _by_technique(pairs), pairs[0].arm
     members = [t for t in plan["techniques"] if t["technique"] in biases]
@@ -195,12 +217,11 @@ def _candidates(
     points = []
     for technique in members:
         name = technique["technique"]
-        runs, table = biases[name].runs, votes.get(name, pd.DataFrame())
-        bias = biases[name].mean_over(common)
+        runs, bias = biases[name].runs, biases[name].mean_over(common)
         why = excluded[name] or (
             "" if np.isfinite(bias).all() else "no class is defined in every run of all techniques"
         )
-        churn = mean_churn(table, arm["arm"], runs.size)
+        churn = churns.of(name, arm["arm"], runs.size)
         points.append(Point(name, technique["training"], runs, accuracies[name].overall, bias, churn, why))
     n_classes = None if any(pair.single for pair in pairs) else int(common.sum())
     return Candidates(root, arm, pairs[0].attribute, pairs[0].metric, n_classes, tuple(points))

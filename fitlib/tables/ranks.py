@@ -10,6 +10,7 @@ import pandas as pd
 
 from fitlib.statistics import estimates as st
 from fitlib.statistics.ranks import FEW_RUNS, Ranks, rank_techniques
+from fitlib.tables.comparisons import Pair
 from fitlib.tables.fit_findings import CheckFit
 from fitlib.tables.pareto import Candidates, Point, candidate_keys, candidates_of, run_draws
 from fitlib.tables.schemas import RANKS, Json, join_notes, table_of
@@ -23,15 +24,16 @@ def ranks(
     evidence: Sequence[Json] = (),
     check_fit: CheckFit | None = None,
     resamples: int = RESAMPLES,
+    pairs: Sequence[Pair] | None = None,
 ) -> pd.DataFrame:
     """Return rank, P(best) and the distribution of ranks of every technique, baselines included; 1 = least biased.
 
     One row per technique, main arm, attribute and metric: overall values over the classes defined in every run of all
     that is compared, by the groups and with the exclusions of the table "pareto". Runs are resampled independently, but
-    for techniques that share one training together.
+    for techniques that share one training together. ``pairs``: those of `pairs_of`, where they are made already.
     """
     rows = []
-    for candidates in candidates_of(metrics, {}, plan, evidence, check_fit):
+    for candidates in candidates_of(metrics, {}, plan, evidence, check_fit, pairs):
         rows += _rank_rows(candidates, plan, resamples)
     return table_of(rows, RANKS)
 

@@ -28,15 +28,19 @@ EXAGGERATED = "stopped early: such differences are too large in absolute value o
 
 
 def reversals(
-    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+    metrics: pd.DataFrame,
+    plan: Json,
+    evidence: Sequence[Json] = (),
+    check_fit: CheckFit | None = None,
+    pairs: Sequence[Pair] | None = None,
 ) -> pd.DataFrame:
     """Estimate P(verdict reversal) by means of k = 1, 2, 4, … new runs of each, k at most half of the runs.
 
     See `fitlib.statistics.risk.verdict_reversal`. No number where the direction is not established, and none for
     techniques that share one training, for runs that are not FIT or bit-identical: the note gives the reason.
+    ``pairs``: those of `pairs_of`, where they are made already.
     """
-    pairs = pairs_of(metrics, plan, evidence, check_fit)
-    chosen = _with_distinct_metrics(pairs, plan)
+    chosen = _with_distinct_metrics(pairs or pairs_of(metrics, plan, evidence, check_fit), plan)
     return table_of([row for pair in chosen for row in _reversal_rows(pair)], REVERSAL)
 
 
@@ -61,20 +65,23 @@ def _reversal(b: np.ndarray, t: np.ndarray, k: int) -> Json:
 
 
 def sequential(
-    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+    metrics: pd.DataFrame,
+    plan: Json,
+    evidence: Sequence[Json] = (),
+    check_fit: CheckFit | None = None,
+    pairs: Sequence[Pair] | None = None,
 ) -> pd.DataFrame:
     """Make the declared looks at the runs 0..n-1, one row per look; empty unless the plan has ``analysis.looks``.
 
     Each look uses its own runs only, also to choose the classes (defined in every one of them). The level is Pocock's
     for alpha divided by the number of tests, so that all decisions hold together (Bonferroni). The interval of a look
     stays valid after stopping there; ``stopped_at`` is missing as long as the rule goes on. See
-    `fitlib.statistics.sequential`.
+    `fitlib.statistics.sequential`. ``pairs``: those of `pairs_of`, where they are made already.
     """
     at = plan["analysis"].get("looks")
     if not at:
         return table_of([], SEQUENTIAL)
-    pairs = pairs_of(metrics, plan, evidence, check_fit)
-    chosen = _with_distinct_metrics(pairs, plan)
+    chosen = _with_distinct_metrics(pairs or pairs_of(metrics, plan, evidence, check_fit), plan)
     size = sum(not _why_untested(pair) for pair in chosen)
     return table_of([row for pair in chosen for row in _look_rows(pair, at, plan, size)], SEQUENTIAL)
 

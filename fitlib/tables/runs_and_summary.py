@@ -26,7 +26,11 @@ def concatenate(frames: Mapping[str, pd.DataFrame], plan: Json) -> pd.DataFrame:
 
 
 def runs(
-    metrics: pd.DataFrame, plan: Json, evidence: Sequence[Json] = (), check_fit: CheckFit | None = None
+    metrics: pd.DataFrame,
+    plan: Json,
+    evidence: Sequence[Json] = (),
+    check_fit: CheckFit | None = None,
+    series: Series | None = None,
 ) -> pd.DataFrame:
     """Return one row per technique, main arm, run and protected attribute: status, digests (16 hex), overall values.
 
@@ -34,9 +38,9 @@ def runs(
 
     Planned runs without evidence are "missing"; without any evidence (predictions made elsewhere) the runs are those
     that have metrics. ``fit`` is "yes", "no" or "unknown". ``check_fit``: see
-    `fitlib.statistics.run_identity.check_fit`.
+    `fitlib.statistics.run_identity.check_fit`. ``series``: that of `series_of`, where it is made already.
     """
-    findings, overall = Findings(evidence, check_fit, plan), _overall_by_run(metrics, plan)
+    findings, overall = Findings(evidence, check_fit, plan), _overall_by_run(series or series_of(metrics, plan), plan)
     rows = [
         _run_row(technique, arm, run, attribute, findings, overall)
         for technique in plan["techniques"]
@@ -48,7 +52,11 @@ def runs(
 
 
 def summary(
-    metrics: pd.DataFrame, plan: Json, testset: pd.DataFrame | None = None, counts: pd.DataFrame | None = None
+    metrics: pd.DataFrame,
+    plan: Json,
+    testset: pd.DataFrame | None = None,
+    counts: pd.DataFrame | None = None,
+    series: Series | None = None,
 ) -> pd.DataFrame:
     """Return mean, SD, extremes and MaxDiff per technique, arm, attribute, metric and target.
 
@@ -59,9 +67,10 @@ def summary(
     From ``testset``: what chance alone gives (``expectation``, ``chance_95``, ``chance_p``, ``chance_runs``) and
     ``smallest_denominator``. From ``counts``, by class:
     ``signed_mean`` (rate of ``lower_group`` minus rate of the highest group) with Student's t interval, and in how many
-    runs another group was lowest. Without these long tables the columns are empty.
+    runs another group was lowest. Without these long tables the columns are empty. ``series``: that of
+    `series_of`, where it is made already.
     """
-    series = series_of(metrics, plan)
+    series = series or series_of(metrics, plan)
     columns = _describe(series.values) | summary_columns(series, plan, testset, counts)
     columns["n_undefined_max"] = np.maximum(series.undefined, (series.counts > columns["n"]).astype(np.int64))
     numbers = (columns["n"].tolist(), series.counts.tolist(), columns["sd"].tolist())
@@ -75,9 +84,9 @@ def summary(
 _ByRun = dict[tuple[str, str, str, int], dict[str, float]]
 
 
-def _overall_by_run(metrics: pd.DataFrame, plan: Json) -> _ByRun:
+def _overall_by_run(series: Series, plan: Json) -> _ByRun:
     """Return the overall values as {(technique, arm, attribute, run): {metric: value}}."""
-    series, values_of_run = series_of(metrics, plan), _ByRun()
+    values_of_run = _ByRun()
     overall = (series.keys["target"] == -1) & (series.keys["group"] == -1)
     for row in np.flatnonzero(overall).tolist():
         technique, arm, attribute, metric = names_of(series, row, plan)

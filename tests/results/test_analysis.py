@@ -146,6 +146,19 @@ def test_one_technique_is_described_without_a_comparison():
     assert repr(found) == "<results of model: 3 runs each, 240 rows, groups by sex>"
 
 
+def test_arrays_that_change_after_the_call_change_no_table():
+    given = {
+        key: np.array(value) for key, value in {"y_true": TRUTH, "y_pred": RUNS, "unit": np.arange(N) // 2}.items()
+    }
+    given |= {"sensitive_features": SEX.copy(), "y_score": np.random.default_rng(3).random(RUNS.shape)}
+    expected, found = fitlib.analyze(**given), fitlib.analyze(**given)
+    tables = {name: expected.tables[name] for name in expected.tables}
+    for array in given.values():
+        array[...] = array[::-1].copy() if array.ndim == 1 else array.flat[0]
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(found.tables[name], table, check_exact=True, obj=name)
+
+
 def test_one_run_may_be_given_without_the_axis_of_runs():
     assert set(analyze(y_pred=RUNS[0]).metrics.run) == {0}
 

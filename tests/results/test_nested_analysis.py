@@ -6,8 +6,7 @@ import pytest
 
 import fitlib
 from fitlib.errors import InputError
-from fitlib.metrics.long_tables import technique_tables
-from fitlib.storage.predictions import as_written, select_runs
+from fitlib.storage.predictions import select_runs
 from fitlib.tables import all_tables
 
 N, SEEDS, RUNS = 200, (0, 3, 5, 8), 3
@@ -39,12 +38,11 @@ def experiment_tables(found):
     kind = {"noise": "ulp", "kind": "emulated", "role": "main", "runs": RUNS, "options": {}}
     arms = [{"arm": names[seed], "seed": seed, **kind} for seed in SEEDS]
     plan = found.plan | {"arms": arms, "digests": {}, "source": "fitlib"}
-    long = {name: {} for name in (*all_tables.LONG, "votes")}
+    techniques = {}
     for technique, runs in encode_arrays(TRUTH, PREDICTIONS, {"sex": SEX}).predictions.items():
-        by_arm = {names[s]: (s, select_runs(runs, np.flatnonzero(s == OF_RUN).tolist())) for s in SEEDS}
-        for name, table in technique_tables(technique, by_arm).items():
-            long[name][technique] = as_written(table)
-    return all_tables.tables_of(all_tables.gathered_of(long, plan), plan)
+        by_seed = {seed: select_runs(runs, np.flatnonzero(seed == OF_RUN).tolist()) for seed in SEEDS}
+        techniques[technique] = {names[seed]: (seed, of_seed) for seed, of_seed in by_seed.items()}
+    return all_tables.tables_of(all_tables.gathered_on_demand(techniques, plan), plan)
 
 
 def test_the_numbers_are_those_of_an_experiment_over_the_same_seeds():
