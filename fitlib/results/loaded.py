@@ -179,7 +179,7 @@ class LoadedExperiment:
     @cached_property
     def verdict(self) -> list[str]:
         """The verdict in sentences, qualified as the report has it."""
-        from fitlib.report.sections.verdict import verdict  # seaborn takes a second
+        from fitlib.report.sections.verdict import verdict  # late: imports matplotlib
 
         names = ("comparisons", "summary", "over_seeds", "new_test_data", "sequential")
         frames = {name: self.tables[name] for name in names if name in self.tables}

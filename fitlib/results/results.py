@@ -49,7 +49,7 @@ class Results:
     @cached_property
     def verdict(self) -> list[str]:
         """The verdict in sentences, qualified as the report has it."""
-        from fitlib.report.sections.verdict import verdict  # seaborn takes a second
+        from fitlib.report.sections.verdict import verdict  # late: imports matplotlib
 
         return verdict(self.tables, self.plan, [])
 

@@ -14,7 +14,7 @@ def verdict_html(
     verdict: Sequence[str], plan: Mapping, evidence: Sequence[Mapping], tables: Mapping[str, pd.DataFrame]
 ) -> str:
     """Return the sentences of the verdict, the table at a glance, and the names of all tables."""
-    from fitlib.report.sections.verdict import GLANCE, glance_view  # seaborn takes a second
+    from fitlib.report.sections.verdict import GLANCE, glance_view  # late: imports matplotlib
 
     texts = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in verdict)
     view = glance_view(plan, evidence, tables["comparisons"])
