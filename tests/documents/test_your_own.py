@@ -1,4 +1,4 @@
-"""docs/your-own.md: each of its sections, followed to the letter in an empty folder, ends with a report."""
+"""docs/how-to: each page, followed to the letter in an empty folder, ends with a report."""
 
 import os
 import re
@@ -8,20 +8,19 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "your-own.md"
+PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 REPORTS = {
-    "A table": "outputs/patients",
-    "Images": "outputs/digits",
-    "Your training": "outputs/mine",
-    "Predictions": "outputs/predictions",
+    "table": "outputs/patients",
+    "images": "outputs/digits",
+    "training": "outputs/mine",
+    "predictions": "outputs/predictions",
 }
 
 
-def section(name):
-    """Blocks of one section: language, file name or "", text."""
-    text = PAGE.read_text(encoding="utf-8").partition(f"\n## {name}\n")[2].partition("\n## ")[0]
-    return BLOCK.findall(text)
+def blocks(name):
+    """Code blocks of a page: language, file name or "", text."""
+    return BLOCK.findall((PAGES / f"{name}.md").read_text(encoding="utf-8"))
 
 
 def shell(command, folder):
@@ -32,17 +31,16 @@ def shell(command, folder):
     return done.stdout.decode() + done.stderr.decode()
 
 
-def test_every_section_is_complete_and_no_other_one_has_commands():
-    named = re.findall(r"^## (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert [name for name in named if any(kind == "sh" for kind, *_ in section(name))] == list(REPORTS)
-    assert all(title for name in named for kind, title, _ in section(name) if kind != "sh")
+def test_every_page_is_followed_and_all_files_on_it_have_names():
+    assert {path.stem for path in PAGES.glob("*.md")} == set(REPORTS)
+    assert all(title for name in REPORTS for kind, title, _ in blocks(name) if kind != "sh")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REPORTS)
-def test_a_section_leads_from_an_empty_folder_to_a_report(name, tmp_path):
+def test_a_page_leads_from_an_empty_folder_to_a_report(name, tmp_path):
     messages = ""
-    for kind, title, text in section(name):
+    for kind, title, text in blocks(name):
         if kind == "sh":
             messages += shell(text, tmp_path)
         else:
