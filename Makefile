@@ -1,4 +1,5 @@
-# make quickstart | make paper-smoke | make test | make test-all | make test-slurm | make browser | make lint | make lab
+# make quickstart | make paper-smoke | make test | make test-all | make test-slurm | make browser | make lint | make lab |
+# make docs
 # Requires Python 3.11 or later, pip, make and git. Everything else is installed into .venv, once.
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ TORCH_ALONE = $(BIN)/python -m pip install --quiet --index-url $(TORCH_INDEX) --
 DOCTEST := $(BIN)/python -m pytest -q --doctest-modules fitlib \
 	--ignore=fitlib/execution/kernels/papermill_engine.py --ignore=fitlib/execution/kernels/fork_server.py
 
-.PHONY: quickstart paper-smoke test test-all test-slurm browser lint lab clean
+.PHONY: quickstart paper-smoke test test-all test-slurm browser lint lab docs clean
 
 quickstart: $(READY)
 	$(BIN)/fitlib run params/quickstart.yaml
@@ -48,7 +49,7 @@ test-slurm: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check fitlib tests benchmarks
+	$(BIN)/ruff format --check fitlib tests benchmarks docs/conf.py docs/_ext
 	$(BIN)/codespell fitlib docs params benchmarks notebooks *.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports
@@ -56,6 +57,11 @@ lint: $(READY)
 # JupyterLab on the whole project, so that links from notebooks to outputs/ work. LAB_OPTIONS are passed to jupyter lab.
 lab: $(READY)
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/explore.ipynb $(LAB_OPTIONS)
+
+# The documentation as pages, build/docs/index.html; warnings and dead links are errors.
+docs: $(READY)
+	$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs
+	@echo "open build/docs/index.html"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info
