@@ -23,14 +23,13 @@ def external_plan(
     order: Sequence[str],
     analysis: Analysis,
     digests: Mapping[str, Sequence[str]],
-    noun: str = "file",
     seeds: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
     """Return the plan of an analysis of predictions made elsewhere, as plain values.
 
     found: classes and groups (names by number), numeric ({attribute: whether its groups are numbers}), rows
-    ({technique: hash of the test rows}), notes. order: techniques, the baseline first. digests: hash of every run, by
-    technique. noun: what holds the predictions of one run. seeds: that of every run, by technique, where recorded.
+    ({technique: hash of the test rows}), notes. order: techniques, the baseline first. digests: hash of the decisions
+    of every run, by technique. seeds: that of every run, by technique, where recorded.
     """
     arms = {name: runs_by_arm(len(digests[name]), None if seeds is None else seeds[name]) for name in order}
     by_arm = {name: {arm: [digests[name][i] for i in of.runs] for arm, of in arms[name].items()} for name in order}
@@ -42,7 +41,7 @@ def external_plan(
         "analysis": analysis.model_dump(),
         "declared_hash": digest_json(analysis.model_dump()),
         "declared_before_first_run": False,
-        "deviations": [*_other_test_rows(found["rows"], order), *_copies(by_arm, order, noun)],
+        "deviations": [*_other_test_rows(found["rows"], order), *_copies(by_arm, order)],
         "notes": [*found["notes"], *_favourable_notes(analysis, found["classes"])],
         "source": "predictions made elsewhere",
         "digests": by_arm,
@@ -189,12 +188,12 @@ def _other_test_rows(rows: Mapping[str, str], order: Sequence[str]) -> list[str]
     ]
 
 
-def _copies(digests: Mapping[str, Mapping[str, Sequence[str]]], order: Sequence[str], noun: str = "file") -> list[str]:
-    """Return a sentence for each technique and arm with files that are equal byte for byte: fewer runs than files."""
-    all_counted = f"intervals and tests count every {noun} as a run"
+def _copies(digests: Mapping[str, Mapping[str, Sequence[str]]], order: Sequence[str]) -> list[str]:
+    """Return a sentence for each technique and arm with runs that decide every row alike."""
+    all_counted = "intervals and tests count every one as a run"
     return [
-        f"{name}{_at_seed(arm)}: only {len(set(hashes))} of {len(hashes)} {noun}s differ (SHA-256), so some are copies "
-        f"or runs that did not vary; {'they enter no test' if len(set(hashes)) == 1 else all_counted}"
+        f"{name}{_at_seed(arm)}: only {len(set(hashes))} of {len(hashes)} runs differ in any decision (SHA-256), so some "
+        f"are copies or runs that did not vary; {'they enter no test' if len(set(hashes)) == 1 else all_counted}"
         for name in order
         for arm, hashes in digests[name].items()
         if len(set(hashes)) < len(hashes)

@@ -126,18 +126,7 @@ def _inputs(paths: ExperimentPaths, found: Mapping, baseline: str, analysis: Ana
 
 
 def _hashes(paths: ExperimentPaths, found: Mapping, order: Sequence[str]) -> tuple[dict, dict]:
-    """Return, per technique, the SHA-256 of what was written for every run, and of the file that it was read from.
-
-    A run read from a file with several runs is identified by what was written for it.
-    """
+    """Return, per technique, the SHA-256 of what was written for every run, and of its decisions."""
     outputs = _read_required(paths.root / FOLDER / RECORD)["outputs"]
-    sources = [source["file"] for runs in found["runs"].values() for source in runs]
     written = {n: [outputs[f"{n}/run-{r:02d}.parquet"]["sha256"] for r in range(len(found["runs"][n]))] for n in order}
-    digests = {
-        name: [
-            source["sha256"] if sources.count(source["file"]) == 1 else digest
-            for source, digest in zip(found["runs"][name], written[name], strict=True)
-        ]
-        for name in order
-    }
-    return written, digests
+    return written, {name: [source["decisions"] for source in found["runs"][name]] for name in order}

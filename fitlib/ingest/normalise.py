@@ -255,8 +255,14 @@ def _rows_digest(first: RunPredictions) -> str:
 
 
 def _source(folder: Path, run: RunPredictions) -> dict[str, str]:
-    """Return the source of a run: file, SHA-256 of the file, and its label in a column of runs."""
-    return {"file": _relative(folder, run.where), "sha256": digest_file(run.where), "run": run.run}
+    """Return the source of a run: file, SHA-256 of the file and of the decisions, its label in a column of runs."""
+    decisions = digest_arrays([("prediction", run.prediction)])
+    return {
+        "file": _relative(folder, run.where),
+        "sha256": digest_file(run.where),
+        "decisions": decisions,
+        "run": run.run,
+    }
 
 
 def _write(paths: ExperimentPaths, mapping: Json, forms: Mapping[str, _Form], parts: Mapping[str, str]) -> None:

@@ -99,7 +99,7 @@ def _plan(arrays: EncodedArrays, analysis: Analysis, baseline: str | None, favou
     given = None if favourable is None else str(favourable)
     analysis, _ = with_favourable(analysis, given, found["classes"], "favourable")
     check_cross(analysis, list(found["groups"]), "cross", 'cross=["sex", "race"]')
-    return external_plan(found, baseline_first(names, first), analysis, arrays.digests, "array", arrays.seeds)
+    return external_plan(found, baseline_first(names, first), analysis, arrays.digests, arrays.seeds)
 
 
 def _tables(arrays: EncodedArrays, plan: Mapping[str, Any], custom: Mapping[str, Metric]) -> Mapping[str, pd.DataFrame]:

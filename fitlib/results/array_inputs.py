@@ -90,10 +90,8 @@ def _mapping(classes: LabelMapping, groups: Mapping[str, LabelMapping], techniqu
 
 
 def _digests(predictions: Predictions) -> list[str]:
-    """Return the SHA-256 of what every run predicted, with its scores."""
-    arrays = {"prediction": predictions.prediction, "score": predictions.score}
-    given = {name: array for name, array in arrays.items() if array is not None}
-    return [digest_arrays((name, array[run]) for name, array in given.items()) for run in predictions.runs]
+    """Return the SHA-256 of every run's decisions: runs that differ in their scores only do not vary."""
+    return [digest_arrays([("prediction", predictions.prediction[run])]) for run in predictions.runs]
 
 
 # Arrays of any origin

@@ -229,7 +229,7 @@ def welch(baseline: np.ndarray, technique: np.ndarray, confidence: float = 0.95)
         return Estimate(difference, None, None, n, method, confidence, FEW.format(2))
     error, df = welch_error(float(sds(b)), float(sds(t)), b.size, t.size)
     if error == 0:
-        return Estimate(difference, None, None, n, method, confidence, _both_constant(b, t))
+        return Estimate(difference, None, None, n, method, confidence, both_constant(b, t))
     half = float(stats.t.isf((1 - confidence) / 2, df)) * error
     return Estimate(difference, difference - half, difference + half, n, method, confidence, error=error, df=df)
 
@@ -321,6 +321,12 @@ def welch_error(sd_baseline: float, sd_technique: float, n_baseline: int, n_tech
     return error, 1 / ((a / error) ** 4 / (n_baseline - 1) + (b / error) ** 4 / (n_technique - 1))
 
 
+def both_constant(b: np.ndarray, t: np.ndarray) -> str:
+    """Return the note on two samples that are both constant."""
+    sizes = str(b.size) if b.size == t.size else f"{b.size} and {t.size}"
+    return f"constant in both; nothing to estimate with n = {sizes}"
+
+
 # Parts
 
 
@@ -343,11 +349,6 @@ def _z(confidence: float) -> float:
 
 def _constant(values: np.ndarray) -> np.ndarray:
     return np.all(values == values[..., :1], axis=-1)
-
-
-def _both_constant(b: np.ndarray, t: np.ndarray) -> str:
-    sizes = str(b.size) if b.size == t.size else f"{b.size} and {t.size}"
-    return f"constant in both; nothing to estimate with n = {sizes}"
 
 
 def _constant_note(x: np.ndarray) -> str:

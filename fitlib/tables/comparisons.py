@@ -47,9 +47,9 @@ def compare(
     others of its family (`fitlib.tables.verdict_families`), ``verdict_unadjusted`` alone. Corrected together are the
     tests of all comparisons of the experiment on distinct metrics: those of the mean, and those of the variance that
     are estimable; accuracy is in neither. A redundant metric shows the p-values of the metric that it repeats.
-    Bit-identical arms enter no test; arms that are not FIT get the verdict "not FIT". Techniques that share the
-    baseline's training are compared paired by run. ``verdict_changes``: number of runs of which each one, left out,
-    changes the verdict. ``pairs``: those of `pairs_of`, where they are made already.
+    Bit-identical arms and metrics that are constant in both enter no test; arms that are not FIT get the verdict "not
+    FIT". Techniques that share the baseline's training are compared paired by run. ``verdict_changes``: number of runs
+    of which each one, left out, changes the verdict. ``pairs``: those of `pairs_of`, where they are made already.
     """
     pairs = pairs or pairs_of(metrics, plan, evidence, check_fit)
     distinct, repeated = distinct_metrics(pairs, plan)
@@ -160,6 +160,11 @@ class Pair:
         """Whether the difference enters tests: the runs are not known to differ otherwise, or to be identical."""
         return self.fit != "no" and not self.bit_identical and min(x.size for x in self.samples) > 0
 
+    @property
+    def constant(self) -> bool:
+        """Whether the metric is the same in all runs of either, whatever differs in their weights or scores."""
+        return all(len(x) > 1 and st.is_constant(x) for x in self.samples)
+
     def resampled(self) -> Comparison:
         """Return the samples with what identifies their runs, for `fitlib.statistics.simultaneous`."""
         b, t = self.samples
@@ -265,7 +270,7 @@ def _comparison_row(pair: Pair, plan: Json, families: Families) -> Json:
     row["smallest_effect"] = _smallest_effect(pair, plan["analysis"], row["mean_baseline"])
     if pair.bit_identical or pair.fit == "no":  # neither enters a test
         return row | _no_verdict(pair)
-    tests, procedures = _tests(b, t, pair.paired)
+    tests, procedures = ({}, "no test of constant values") if pair.constant else _tests(b, t, pair.paired)
     return row | tests | _effects(b, t, pair, row["smallest_effect"], families, procedures)
 
 

@@ -42,8 +42,8 @@ def new_test_data(
     run; then the rows of ``compared``, the table "comparisons", over the same classes. ``verdict``: of the difference,
     against the smallest effect and at the level of the row there; alpha where it has no level. Both techniques meet the
     same resampled units; if they were tested on different rows there is a note instead of an interval. Runs that are
-    bit-identical or not FIT have no interval. ``pairs``, ``series``: those of `pairs_of` and `series_of`, where they
-    are made already.
+    bit-identical or not FIT, and metrics that are constant in all runs of both, have no interval. ``pairs``,
+    ``series``: those of `pairs_of` and `series_of`, where they are made already.
     """
     found, alpha = _resampled_by_key(resampled), plan["analysis"]["alpha"]
     series = series or series_of(metrics, plan)
@@ -149,7 +149,9 @@ def _why_no_test(pair: Pair) -> str:
         return pair.note
     if not (pair.b.runs.size and pair.t.runs.size):
         return st.NOT_ESTIMABLE + "no runs"
-    return "" if pair.samples[0].size else st.NOT_ESTIMABLE + not_common(pair.single)
+    if not pair.samples[0].size:
+        return st.NOT_ESTIMABLE + not_common(pair.single)
+    return st.both_constant(*pair.samples) if pair.constant else ""
 
 
 def _common_keys(arm: Json, plan: Json) -> Json:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fitlib.statistics import risk as risks
 from fitlib.statistics import sequential as looking
-from fitlib.statistics.estimates import NOT_ESTIMABLE
+from fitlib.statistics.estimates import NOT_ESTIMABLE, both_constant
 from fitlib.statistics.sequential import Look
 from fitlib.tables.comparisons import Pair, distinct_metrics, pairs_of
 from fitlib.tables.fit_findings import CheckFit
@@ -134,4 +134,6 @@ def _why_untested(pair: Pair) -> str:
         return "runs are not FIT"
     if pair.bit_identical:
         return "bit-identical runs enter no test"
+    if pair.constant:
+        return both_constant(*pair.samples)
     return "" if pair.samples[0].size and pair.samples[1].size else NOT_ESTIMABLE + "no class is defined in every run"

@@ -275,3 +275,14 @@ def test_bad_input_is_one_line_with_argument_value_and_remedy(case):
         analyze(**changes)
     line = str(error.value)
     assert line.startswith("analyze: ") and "\n" not in line and "; " in line and "--" not in line
+
+
+def test_scores_that_differ_make_no_verdict_where_no_decision_differs():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, N)
+    runs = {"A": noisy(truth, 0.05, 1, 1).repeat(8, axis=0), "B": noisy(truth, 0.3, 1, 2).repeat(8, axis=0)}
+    scores = {name: 0.2 + 0.6 * of + 0.001 * np.arange(8)[:, None] for name, of in runs.items()}
+    given = {"y_true": truth, "y_pred": runs, "sensitive_features": SEX, "baseline": "A"}
+    plain, scored = fitlib.analyze(**given), fitlib.analyze(**given, y_score=scores)
+    assert set(scored.comparisons["verdict"]) == {"not estimable", ""} and scored.comparisons["p_mean"].isna().all()
+    assert scored.verdict == plain.verdict and "no verdict on B" in plain.verdict[0]

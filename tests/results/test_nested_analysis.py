@@ -87,7 +87,7 @@ def test_seeds_and_runs_may_differ_between_techniques():
 def test_copies_are_named_at_their_seed():
     copied = PREDICTIONS | {"Fairer": np.vstack([PREDICTIONS["Fairer"][:1]] * 2 + [PREDICTIONS["Fairer"][2:]])}
     (deviation,) = analyze(copied).plan["deviations"]
-    assert deviation.startswith("Fairer at seed 0: only 2 of 3 arrays differ")
+    assert deviation.startswith("Fairer at seed 0: only 2 of 3 runs differ")
 
 
 BAD = {

@@ -32,6 +32,11 @@ def other(seed: int = 1, base: int = 0, n_runs: int = RUNS) -> Predictions:
     return replace(p, prediction=prediction, runs=tuple(range(n_runs)))
 
 
+def copied(p: Predictions) -> Predictions:
+    """All runs decide as the first one does."""
+    return replace(p, prediction=p.prediction[:1].repeat(len(p.runs), axis=0))
+
+
 def table_of(long: dict, plan_: dict | None = None, level: float = 0.05, **given: object) -> pd.DataFrame:
     plan_ = plan_ or planned(names=("Base", "Fair"))
     pairs = comparisons.pairs_of(long["metrics"], plan_)
@@ -161,6 +166,13 @@ def test_runs_that_are_not_fit_or_bit_identical_have_no_interval() -> None:
     fair = same[same["technique"] == "Fair"]
     assert fair[NUMBERS].isna().all().all() and fair["note"].str.contains("bit-identical in 6 of 6 runs").all()
     assert same[same["technique"] == "Base"]["low"].notna().all()
+
+
+def test_metrics_that_are_constant_in_both_have_no_verdict_for_new_test_data_either() -> None:
+    table = table_of(long_tables(Base=copied(predicted(0)), Fair=copied(other())))
+    fair = table[table["baseline"] == "Base"]
+    assert set(fair["verdict"]) == {"not estimable", ""} and fair["low"].isna().all()
+    assert fair["note"].str.contains("constant in both").all()
 
 
 def test_only_main_arms_enter() -> None:
