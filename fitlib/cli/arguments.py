@@ -141,3 +141,20 @@ def _number_or_text(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def value_map(texts: list[str]) -> dict[str, str]:
+    """Return what `--map` declares, {predicted value: class}; InputError for another form or a value given twice.
+
+    >>> value_map(["0=<=50K", "1=>50K"])
+    {'0': '<=50K', '1': '>50K'}
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        value, separator, meant = (part.strip() for part in text.partition("="))
+        if not (value and separator and meant):
+            raise InputError("analyze", "--map", text, "not a value and a class", "write VALUE=CLASS, such as 1=yes")
+        if value in found:
+            raise InputError("analyze", "--map", text, "this value is given twice", "keep one of them")
+        found[value] = meant
+    return found

@@ -13,6 +13,7 @@ from fitlib.cli.arguments import (
     add_experiment,
     add_overrides,
     fraction,
+    names,
     non_negative,
     positive,
     seconds,
@@ -68,9 +69,9 @@ def _planned_lines(states: States) -> list[str]:
     for run, state in states:
         text = "done" if state.done else f"will run: {state.reason}"
         numbers.setdefault((f"{run.spec.name}/{run.arm.name}", text), []).append(run.index)
-    names = [f"{place}/run-{number_ranges(found)}" for (place, _), found in numbers.items()]
-    width = max(map(len, names), default=0)
-    return [f"{name:<{width}}  {text}" for name, (_, text) in zip(names, numbers, strict=True)]
+    runs = [f"{place}/run-{number_ranges(found)}" for (place, _), found in numbers.items()]
+    width = max(map(len, runs), default=0)
+    return [f"{name:<{width}}  {text}" for name, (_, text) in zip(runs, numbers, strict=True)]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -104,7 +105,8 @@ def init(options: argparse.Namespace) -> int:
     """Write an experiment file for a table and print what was guessed."""
     from fitlib.experiment.init_from_table import write_experiment
 
-    lines = write_experiment(options.table, options.target, options.protected, options.out, options.replace)
+    given = (options.table, options.target, options.protected, options.out, options.replace)
+    lines = write_experiment(*given, options.names)
     print("\n".join(lines))
     return 0
 
@@ -138,9 +140,11 @@ def _add_run(sub: argparse.ArgumentParser) -> None:
 
 
 def _add_init(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("table", type=Path, metavar="TABLE", help="CSV (.csv, .tsv, .txt, compressed or not) or .parquet")
+    sub.add_argument("table", type=Path, metavar="TABLE", help="CSV (.csv, .tsv, .txt, .data …) or .parquet")
     sub.add_argument("--target", metavar="COLUMN", help="column to predict (default: guessed)")
     text = "protected attribute; repeat the option for several (default: guessed)"
     sub.add_argument("--protected", action="append", default=[], metavar="COLUMN", help=text)
+    text = "names of all columns, for a text file without a line of names"
+    sub.add_argument("--names", type=names, metavar="A,B", help=text)
     sub.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: params/<TABLE>.yaml)")
     sub.add_argument("--replace", action="store_true", help="overwrite an existing experiment file")

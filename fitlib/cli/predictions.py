@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitlib.cli.arguments import add_command, names, smallest_effects
+from fitlib.cli.arguments import add_command, names, smallest_effects, value_map
 from fitlib.cli.summary import print_summary
 from fitlib.extras import require
 
@@ -28,6 +28,11 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument("--column", action="append", default=[], metavar="ROLE=NAME", help=text)
     sub.add_argument(
         "--classes", type=names, metavar="A,B", help="all classes, if some never occur in the ground truth"
+    )
+    text = "a predicted value and the class of the ground truth that it stands for (--map=-1=0); once for each value"
+    sub.add_argument("--map", action="append", default=[], metavar="VALUE=CLASS", help=text)
+    sub.add_argument(
+        "--names", type=names, metavar="A,B", help="names of all columns, for files without a line of names"
     )
     sub.add_argument("--cross", action="append", type=names, metavar="A,B", help="also compare the groups of A and B")
     text = (
@@ -56,7 +61,8 @@ def analyze(options: argparse.Namespace) -> int:
     from fitlib.ingest.normalise import Choices, default_name
 
     columns, classes = parse_column_roles(options.column), options.classes and tuple(options.classes)
-    choices = Choices(columns, classes, options.favourable)
+    of_columns = options.names and tuple(options.names)
+    choices = Choices(columns, classes, options.favourable, value_map(options.map), of_columns)
     name = default_name(options.folder) if options.folder.is_file() else options.folder.resolve().name
     out = options.out or options.outputs / name
     progress = Progress()

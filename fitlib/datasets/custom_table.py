@@ -115,7 +115,7 @@ def load(options: TableOptions) -> Dataset:
 
 def prepare(options: TableOptions) -> PreparedTable:
     """Read, code, split and check the table; every InputError that its columns can cause is raised here."""
-    where, file = Path(options.file).name, read_table(options.file)
+    where, file = Path(options.file).name, read_table(options.file, options.names)
     table, protected = file.table, protected_columns(options.protected)
     _check_roles(where, table.column_names, options, protected)
     target = classes_of(where, options.target, table[options.target], options.positive, options.classes)

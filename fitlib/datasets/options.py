@@ -131,7 +131,8 @@ class TableOptions(SplitOptions):
     """Options of `table`."""
 
     test_share: float = Field(0.3, gt=0, lt=1)  # of each class and group, where the parts are drawn
-    file: DataPath  # .csv, .tsv, .txt, also compressed (.gz, .bz2, .xz), .parquet
+    file: DataPath  # .csv, .tsv, .txt, .data, .dat, also compressed (.gz, .bz2, .xz), .parquet
+    names: list[str] | None = Field(None, min_length=1)  # of the columns, where the first line has none
     features: list[str] | None = Field(None, min_length=1)  # columns; null: all but those named elsewhere
     drop: list[str] = Field([])  # columns that are not features
     protected_as_features: bool = False  # true: the protected columns are features too, so prediction needs them

@@ -192,8 +192,8 @@ def _copies(digests: Mapping[str, Mapping[str, Sequence[str]]], order: Sequence[
     """Return a sentence for each technique and arm with runs that decide every row alike."""
     all_counted = "intervals and tests count every one as a run"
     return [
-        f"{name}{_at_seed(arm)}: only {len(set(hashes))} of {len(hashes)} runs differ in any decision (SHA-256), so some "
-        f"are copies or runs that did not vary; {'they enter no test' if len(set(hashes)) == 1 else all_counted}"
+        f"{name}{_at_seed(arm)}: only {len(set(hashes))} of {len(hashes)} runs differ in any decision (SHA-256), so "
+        f"some are copies or runs that did not vary; {'they enter no test' if len(set(hashes)) == 1 else all_counted}"
         for name in order
         for arm, hashes in digests[name].items()
         if len(set(hashes)) < len(hashes)

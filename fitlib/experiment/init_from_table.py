@@ -34,6 +34,7 @@ class TableGuesses:
 
     file: str
     read: TableFile
+    names: Sequence[str] | None
     looks: list[ColumnProfile]
     target: Guess
     cut: str | None
@@ -61,11 +62,17 @@ class TableGuesses:
 
 
 def write_experiment(
-    table: Path, target: str | None, protected: Sequence[str], out: Path | None, replace: bool = False
+    table: Path,
+    target: str | None,
+    protected: Sequence[str],
+    out: Path | None,
+    replace: bool = False,
+    names: Sequence[str] | None = None,
 ) -> list[str]:
     """Write an experiment file for a table (default: params/<table>.yaml); return lines that describe the guesses.
 
-    `target` and `protected` are columns, guessed where they are None and empty. InputError where nothing can be
+    `target` and `protected` are columns, guessed where they are None and empty; `names`: of all columns, where the
+    first line of a text file has none. InputError where nothing can be
     guessed, a column does not exist, or the file exists already.
     """
     name = _slug(table)
@@ -73,7 +80,7 @@ def write_experiment(
     if path.exists() and not replace:
         problem = "the file exists already"
         raise InputError("init", "--out", str(path), problem, "choose another one (--out), or use --replace")
-    found = inspect_table(table, target, protected)
+    found = inspect_table(table, target, protected, names)
     text = experiment_file(found, name, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -84,10 +91,12 @@ def write_experiment(
     ]
 
 
-def inspect_table(table: Path, target: str | None, protected: Sequence[str]) -> TableGuesses:
+def inspect_table(
+    table: Path, target: str | None, protected: Sequence[str], names: Sequence[str] | None = None
+) -> TableGuesses:
     """Read a table and guess the roles of its columns; InputError where that is impossible."""
     where, file = table.name, _declared_path(table)
-    read = read_table(table)
+    read = read_table(table, names)
     if read.table.num_columns < 2:
         problem, remedy = "only one column was found", "separate the columns by a comma, semicolon, tab or |"
         raise InputError(where, "columns", read.table.column_names[0], problem, remedy)
@@ -106,7 +115,9 @@ def inspect_table(table: Path, target: str | None, protected: Sequence[str]) -> 
     codes = [look for look in rest if look.name not in dropped and column_guesses.is_categorical(look)]
     classes = _classes(goal.look, cut)
     favourable = column_guesses.favourable_of(goal.look, list(classes))
-    found = TableGuesses(file, read, looks, goal, cut, classes, favourable, chosen, groups, split, unit, dropped, codes)
+    found = TableGuesses(
+        file, read, names, looks, goal, cut, classes, favourable, chosen, groups, split, unit, dropped, codes
+    )
     return _with_features(where, found)
 
 
@@ -276,6 +287,7 @@ def _data(found: TableGuesses) -> list[str]:
     lines = [
         "  name: table",
         _line(f"  file: {scalar(found.file)}", "seen from the folder in which fitlib is called"),
+        *([_line(f"  names: {scalar(list(found.names))}", "of the columns, as given")] if found.names else []),
         *_comment(f"target, {_describe_target(found)}", 2),
         f"  target: {scalar(found.target.look.name)}",
         *([_line(f"  positive: {scalar(found.cut)}", "class 1; guessed: the median")] if found.cut else []),

@@ -9,6 +9,7 @@ The same files and choices are read once: the record next to the mapping has the
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.cells import quantity
-from fitlib.datasets.tabular.label_encoding import LabelMapping, list_values
+from fitlib.datasets.tabular.label_encoding import LabelMapping, Vocabulary, in_two_codes, list_values, pair_codes
 from fitlib.digest import digest_arrays, digest_file, digest_json
 from fitlib.errors import InputError
 from fitlib.ingest.column_roles import fold_name
@@ -40,12 +41,15 @@ Json = dict[str, Any]
 class Choices:
     """The user's choices about the files: columns, classes and the favourable class.
 
-    ``columns``: {role: column}; ``classes``: all of them (None: those of the ground truth).
+    ``columns``: {role: column}; ``classes``: all of them (None: those of the ground truth); ``map``: {predicted value:
+    class that it stands for}; ``names``: of all columns, where the files have none.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     favourable: str | None = None
+    map: Mapping[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -88,7 +92,8 @@ def default_name(folder: Path) -> str:
 def _key_parts(folder: Path, files: Mapping[str, Sequence[Path]], choices: Choices) -> dict[str, str]:
     """Return the hashes of everything that determines what is written."""
     named = [[name, _relative(folder, str(path)), digest_file(path)] for name, paths in files.items() for path in paths]
-    options = [sorted(choices.columns.items()), choices.classes, choices.favourable, default_name(folder)]
+    given = [sorted(of.items()) for of in (choices.columns, choices.map)]
+    options = [*given, choices.names, choices.classes, choices.favourable, default_name(folder)]
     return {
         "inputs": digest_json([named, unread_note(folder, files)]),
         "parameters": digest_json(options),
@@ -102,7 +107,7 @@ def _relative(folder: Path, path: str) -> str:
 
 
 def _read(folder: Path, files: Mapping[str, Sequence[Path]], choices: Choices) -> tuple[dict[str, _Technique], Reader]:
-    reader, moved = Reader(choices.columns), []
+    reader, moved = Reader(choices.columns, choices.map, choices.names), []
     techniques: dict[str, _Technique] = {}
     for name, paths in files.items():
         for path in paths:
@@ -110,6 +115,7 @@ def _read(folder: Path, files: Mapping[str, Sequence[Path]], choices: Choices) -
                 run = run if run.technique != UNNAMED_TECHNIQUE else replace(run, technique=default_name(folder))
                 if _add(techniques, run, reader):
                     moved.append(str(path))
+    reader.check_map()
     _finish_notes(reader, folder, [path for paths in files.values() for path in paths], moved)
     return techniques, reader
 
@@ -216,9 +222,24 @@ def _classes(techniques: Mapping[str, _Technique], reader: Reader, choices: Choi
         for technique in techniques.values():
             _check_values(technique.first.where, "ground_truth", technique.first.truth, known, reader, True)
     for technique in techniques.values():
+        _check_codes(technique, words, declared is not None)
         for run in technique.runs:
             _check_values(run.where, "prediction", run.prediction, known, reader, declared is not None)
     return words.finish(declared)
+
+
+def _check_codes(technique: _Technique, words: Vocabulary, declared: bool) -> None:
+    """Raise InputError where a technique's predictions are in another code than its ground truth."""
+    names = [spellings[0] for spellings in words.spellings.values()]
+    true = [names[code] for code in np.unique(technique.first.truth)]
+    predicted = [names[code] for code in sorted({c for run in technique.runs for c in np.unique(run.prediction)})]
+    if not in_two_codes(true, predicted, declared):
+        return
+    options = [f"--map={shlex.quote(f'{given}={meant}')}" for given, meant in pair_codes(true, predicted)]
+    remedy = "translate the predictions: " + (" ".join(options) or "--map VALUE=CLASS, once for every value")
+    remedy += " (or the other way round)" if len(options) == 2 else ""
+    problem = f"another code than the ground truth, {list_values(true)}"
+    raise InputError(technique.first.where, "prediction", ", ".join(predicted[:8]), problem, remedy)
 
 
 def _declared(techniques: Mapping[str, _Technique], reader: Reader, choices: Choices) -> Sequence[object] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.cells import quantity
 from fitlib.datasets.tabular.columns import levels_of
-from fitlib.datasets.tabular.label_encoding import Vocabulary, list_values
+from fitlib.datasets.tabular.label_encoding import Vocabulary, key_of, list_values
 from fitlib.datasets.tabular.reading import DECOMPRESSORS, read_table
 from fitlib.errors import InputError
 from fitlib.ingest.column_roles import guessed_roles, roles_of
 from fitlib.storage.prediction_columns import SCORES, fail_at, is_list, labels, one_line, parse_lists, scores
 from fitlib.storage.predictions import MAX_CLASSES, MAX_GROUPS, SAME_TEST_SET, attribute_of
 
-SUFFIXES = ((".csv", ".tsv", ".parquet"), (".txt",))  # .txt are mostly notes: read only if there is nothing else
+# .txt are mostly notes: read only if there is nothing else
+SUFFIXES = ((".csv", ".tsv", ".parquet"), (".data", ".dat", ".txt"))
 UNNAMED_TECHNIQUE = ""  # technique of files directly in the folder
 LAYOUT = "put one file per run into <technique>/*.csv|parquet, or name a column with --column run=NAME"
 
@@ -134,20 +135,24 @@ class RunPredictions:
 class Reader:
     """A reader of one file after another, with classes, groups and row names that are the same for all of them.
 
-    `given`: {role: column} of the command line. Everything guessed is collected in `notes`: {sentence: files}.
+    `given`: {role: column}, `map`: {predicted value: class} and `columns`: names of all columns, of the command line.
+    Everything guessed is collected in `notes`: {sentence: files}.
     """
 
     given: Mapping[str, str]
+    map: Mapping[str, str] = field(default_factory=dict)
+    columns: Sequence[str] | None = None
     classes: Vocabulary = field(default_factory=lambda: Vocabulary("class", MAX_CLASSES))
     groups: dict[str, Vocabulary] = field(default_factory=dict)
     names: dict[str, dict[str, int]] = field(default_factory=lambda: {"idx": {}, "unit": {}})  # of text, to numbers
     texts: dict[str, tuple[str, bool]] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
     first: tuple[str, tuple[str, ...], bool] | None = None
+    mapped: set[Hashable] = field(default_factory=set)
 
     def runs(self, technique: str, path: Path) -> Iterator[RunPredictions]:
         """Yield the runs in a file: one, or as many as its columns technique and run distinguish."""
-        found, where = read_table(path), str(path)
+        found, where = read_table(path, self.columns), str(path)
         optional = ("run", "technique") if technique == UNNAMED_TECHNIQUE else ("run",)
         roles = roles_of(where, found.table.column_names, self.given, optional)
         self._add_notes(where, found.notes, found.table.column_names, roles, found.index is not None)
@@ -216,8 +221,20 @@ class Reader:
                 problem = f"lists of another length than in {named[0]} ({truth.shape[1]})"
                 raise InputError(where, named[1], prediction.shape[1], problem, "write one list of 0 and 1 per row")
             return truth, prediction
-        codes = [self.classes.encode(where, *both, missing) for both in zip(named, pair, strict=True)]
-        return codes[0], codes[1]
+        true = self.classes.encode(where, named[0], pair[0], missing)
+        renamed = {key_of(value): meant for value, meant in self.map.items()}
+        if renamed:
+            self.mapped |= renamed.keys() & {key_of(value) for value in levels_of(where, named[1], pair[1]).values}
+        return true, self.classes.encode(where, named[1], pair[1], missing, renamed)
+
+    def check_map(self) -> None:
+        """Add a note on the values that were mapped; InputError for one that no prediction has."""
+        for value in self.map:
+            if key_of(value) not in self.mapped:
+                raise InputError("analyze", "--map", value, "no prediction has this value", "correct or omit it")
+        if self.map:
+            read = list_values(f"{one_line(value, 40)} as {one_line(of, 40)}" for value, of in self.map.items())
+            self.notes[f"Predictions read as given by --map: {read}."] = []
 
     def _names(self, where: str, role: str, name: str, column: pa.ChunkedArray) -> NDArray[np.int64]:
         """Return names of rows or units as whole numbers; text is numbered in the order of its appearance."""
@@ -280,7 +297,9 @@ def _numbers(where: str, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         return column.cast(pa.float64())
     except pa.ArrowException:
-        row, value = next((r, v) for r, v in enumerate(column.to_pylist()) if v and not _is_float(v))
+        wrong = [(r, v) for r, v in enumerate(column.to_pylist()) if v and not _is_float(v)]
+        # of a column with decimal commas, the cell that keeps it from being numbers, not its first comma
+        row, value = next(((r, v) for r, v in wrong if not _is_float(v.replace(",", ".", 1))), wrong[0])
         if "%" in value:
             fail_at(where, name, row, value, "a percent sign", "write scores as numbers from 0 to 1")
         fail_at(where, name, row, value, "not a number", SCORES)

@@ -11,7 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from fitlib.datasets.tabular.cells import quantity
 from fitlib.datasets.tabular.columns import Values
-from fitlib.datasets.tabular.label_encoding import IN_ARRAYS, LabelMapping, Vocabulary, list_values
+from fitlib.datasets.tabular.label_encoding import (
+    IN_ARRAYS,
+    LabelMapping,
+    Vocabulary,
+    in_two_codes,
+    list_values,
+    pair_codes,
+)
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
 from fitlib.storage.prediction_columns import one_line
@@ -258,6 +265,8 @@ def _class_mapping(
     words: Vocabulary, true: NDArray, predicted: Mapping[str, NDArray], declared: Sequence[object] | None
 ) -> LabelMapping:
     """Return the mapping of all classes: as declared, or those of the ground truth."""
+    for technique, codes in predicted.items():
+        _check_codes(_technique_field(technique, predicted), words, true, codes, declared is not None)
     used = [words.code(value) for value in declared] if declared is not None else np.unique(true).tolist()
     known = np.isin(np.arange(len(words.codes)), used)
     seen = "never in y_true" if declared is None else "not among the classes"
@@ -272,6 +281,19 @@ def _class_mapping(
             remedy = f"known: {list_values(valid)}; declare all of them: classes=[…]"
             raise InputError(WHERE, field, names[codes[tuple(place)]], problem, remedy)
     return words.finish(declared)
+
+
+def _check_codes(field: str, words: Vocabulary, true: NDArray, predicted: NDArray, declared: bool) -> None:
+    """Raise InputError where predictions are in another code than the ground truth."""
+    names = [spellings[0] for spellings in words.spellings.values()]
+    given, known = ([names[code] for code in np.unique(codes)] for codes in (predicted, true))
+    if in_two_codes(known, given, declared):
+        meant = ", ".join(f"{value!r} as {of!r}" for value, of in pair_codes(known, given))
+        remedy = (
+            f"write the predictions with the values of y_true{f' ({meant}, or the other way round)' if meant else ''}"
+        )
+        problem = f"another code than y_true, {list_values(known)}"
+        raise InputError(WHERE, field, ", ".join(given[:8]), problem, remedy)
 
 
 # Seeds

@@ -238,6 +238,27 @@ def test_the_same_files_and_choices_are_read_once(tmp_path, monkeypatch):
 # Refusals
 
 
+def test_files_without_a_line_of_names_are_read_with_those_given(tmp_path):
+    files = {f"A/r{i}.data": table(i).to_csv(index=False, header=False) for i in range(2)}
+    with pytest.raises(InputError, match=r"line 1.*--names A,B"):
+        read(tmp_path, files)
+    found, _ = read(tmp_path, files, Choices(names=tuple(table().columns)))
+    named, _ = read(tmp_path / "named", {f"A/r{i}.csv": table(i) for i in range(2)})
+    assert [found[part] for part in ("classes", "groups", "rows")] == [named[k] for k in ("classes", "groups", "rows")]
+
+
+def with_commas(t):
+    """Scores with decimal commas, one of them with an exponent."""
+    cells = [f"{score:.6e}" if row == 3 else f"{score:.4f}" for row, score in enumerate(t.proba / 4)]
+    return t.assign(proba=[cell.replace(".", ",") for cell in cells])
+
+
+def test_decimal_commas_with_exponents_are_scores(tmp_path):
+    found, stacked = read(tmp_path, four(with_commas, everywhere=True), sep=";")
+    assert np.allclose(stacked["A"].score[0], 1 - table(1).proba / 4, atol=1e-4)
+    assert "decimal comma in 1 column (proba)" in notes_of(found).lower()
+
+
 def at(column, value, row=103):
     return lambda t: t.assign(**{column: t[column].where(t.id != row, value)})
 

@@ -243,7 +243,7 @@ BAD = {
     "float groups": ({"sensitive_features": {"age": np.linspace(20, 65.5, N)}}, "no group of age; divide the numbers"),
     "identifiers as groups": ({"sensitive_features": np.arange(N)}, "240 different values, more than 100"),
     "unknown class": (
-        {"y_pred": RUNS + 1},
+        {"y_pred": RUNS + RUNS * (np.arange(N) % 2)},
         r"y_pred = '2': never in y_true, .* run 0, row .*; known: 0 and 1",
     ),
     "undeclared class": ({"classes": [0, 2]}, r"y_true = '1': not among the classes"),

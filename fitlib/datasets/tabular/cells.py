@@ -27,8 +27,9 @@ CLOCK = r"[ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?"
 ISO_DATE = r"\d{4}-\d{2}-\d{2}"
 INTEGER = r"[+-]?(0|[1-9]\d*)"  # a leading zero makes a code (a ZIP code), not a number
 FLOAT = r"[+-]?((0|[1-9]\d*)?\.\d+|(0|[1-9]\d*)\.?)([eE][+-]?\d+)?|[+-]?([iI]nf(inity)?|INF)"
-DECIMAL_COMMA = r"[+-]?(\d{1,3}(\.\d{3})+|0|[1-9]\d*)(,\d+)?"
-THOUSANDS_COMMA = r"[+-]?(\d{1,3}(,\d{3})+|0|[1-9]\d*)(\.\d+)?"
+EXPONENT = r"([eE][+-]?\d+)?"  # never beside thousands: 1.000e5 is a decimal point
+DECIMAL_COMMA = rf"[+-]?(\d{{1,3}}(\.\d{{3}})+(,\d+)?|((0|[1-9]\d*)(,\d+)?|,\d+){EXPONENT})"
+THOUSANDS_COMMA = rf"[+-]?(\d{{1,3}}(,\d{{3}})+(\.\d+)?|((0|[1-9]\d*)(\.\d+)?|\.\d+){EXPONENT})"
 
 
 @dataclass

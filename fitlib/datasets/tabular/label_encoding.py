@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,15 +61,24 @@ class Vocabulary:
     spellings: dict[Hashable, list[str]] = field(default_factory=dict)
     remedies: Remedies = IN_FILES
 
-    def encode(self, where: str, column: str, values: Values, missing: str = "") -> Codes:
-        """Return the codes (rows,) of a column (rows,).
+    def encode(
+        self,
+        where: str,
+        column: str,
+        values: Values,
+        missing: str = "",
+        renamed: Mapping[Hashable, object] | None = None,
+    ) -> Codes:
+        """Return the codes (rows,) of a column (rows,); `renamed`: {key of a value: the value that it stands for}.
 
         Raises InputError for missing values (how many, and the first; `missing` adds what was read as missing), lists,
         fractions, and more than `most` different values.
         """
         levels = levels_of(where, column, values)
         self._check(where, column, levels, missing)
-        return np.array([self.code(value) for value in levels.values], np.int16)[levels.places]
+        renamed = renamed or {}
+        meant = [renamed.get(key_of(value), value) for value in levels.values]
+        return np.array([self.code(value) for value in meant], np.int16)[levels.places]
 
     def code(self, value: object) -> int:
         """Return the code of a value, a new one for a value not seen before."""
@@ -160,6 +169,36 @@ def key_of(value: object) -> Hashable:
     if text.casefold() in BOOLEAN_WORDS:
         return BOOLEAN_WORDS[text.casefold()]
     return int(text.partition(".")[0]) if WHOLE_NUMBER.fullmatch(text) else text
+
+
+def in_two_codes(true: Sequence[str], predicted: Sequence[str], declared: bool = False) -> bool:
+    """Return whether predictions are coded otherwise than the ground truth.
+
+    That is where they have no value in common, or two values each that are not the same, unless the classes are
+    declared.
+
+    >>> in_two_codes(["<=50K", ">50K"], ["0", "1"]), in_two_codes(["0", "1"], ["-1", "1"]), in_two_codes("01", "1")
+    (True, True, False)
+    """
+    shared = set(true) & set(predicted)
+    return not shared or (not declared and len(true) == len(predicted) == 2 and len(shared) < 2)
+
+
+def pair_codes(true: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, str]]:
+    """Pair each predicted value with the class that it may stand for, in the order of the values; [] if impossible.
+
+    >>> pair_codes([">50K", "<=50K"], ["1", "0"])
+    [('0', '<=50K'), ('1', '>50K')]
+    """
+    if len(true) != len(predicted):
+        return []
+    pairs = zip(*(sorted(names, key=_value_order) for names in (predicted, true)), strict=True)
+    return [(given, meant) for given, meant in pairs if given != meant]
+
+
+def _value_order(name: str) -> tuple[bool, Any]:
+    key = key_of(name)
+    return isinstance(key, str), key
 
 
 def list_values(values: Iterable[object], most: int = 8) -> str:

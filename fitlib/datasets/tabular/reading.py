@@ -14,6 +14,7 @@ import unicodedata
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,12 +27,14 @@ from fitlib.errors import InputError
 from fitlib.storage.prediction_columns import one_line
 
 DECOMPRESSORS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
-TEXT_FILES = (".csv", ".tsv", ".txt")
+TEXT_FILES = (".csv", ".tsv", ".txt", ".data", ".dat")
 SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 SAMPLE = 1 << 16  # bytes from which the separator is guessed
+QUOTES = 'close it, or write "" for a quote inside a cell'
 BLOCK = 1 << 26  # bytes read at once
-FORMATS = "save it as CSV (.csv, .tsv, .txt, also .gz, .bz2, .xz) or as .parquet"
+FORMATS = "save it as CSV (.csv, .tsv, .txt, .data, .dat, also .gz, .bz2, .xz) or as .parquet"
 NAMES = "give every column its own name in the first line"
+DECLARED = f"{NAMES}, or all of them with --names A,B,... (names: [...] in an experiment file)"
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,13 @@ class TableFile:
     index: pa.ChunkedArray | None = None
 
 
-def read_table(path: str | Path) -> TableFile:
-    """Read .csv, .tsv, .txt (also compressed with gzip, bzip2 or xz) or .parquet.
+def read_table(path: str | Path, names: Sequence[str] | None = None) -> TableFile:
+    """Read .csv, .tsv, .txt, .data, .dat (also compressed with gzip, bzip2 or xz) or .parquet.
 
     Text: separator , ; tab or |, UTF-8, UTF-16 with a byte order mark or Windows-1252; numbers also with a decimal
-    comma (thousands commas where the comma separates); cells in `cells.MISSING` are null. InputError for a file that
-    cannot be read, an empty one, a row with too many or too few cells, and names that are empty or repeated.
+    comma (thousands commas where the comma separates); cells in `cells.MISSING` are null. `names`: of the columns of a
+    text file that has none in its first line. A repeated name gets a number as in pandas: x, x.1. InputError for a file
+    that cannot be read, an empty one, a row with too many or too few cells, an empty name, and a first line of data.
     """
     path = Path(path)
     suffix = path.with_suffix("").suffix.lower() if path.suffix.lower() in DECOMPRESSORS else path.suffix.lower()
@@ -61,7 +65,9 @@ def read_table(path: str | Path) -> TableFile:
     content = _content(path)
     if not content:
         raise InputError(str(path), "file", path.name, "the file is empty", "give a table with a line of names")
-    found = _parquet(path, content) if suffix == ".parquet" else _text(path, suffix, content)
+    if names is not None and suffix == ".parquet":
+        raise InputError(str(path), "names", list(names), "the columns of a parquet file have names", "leave them out")
+    found = _parquet(path, content) if suffix == ".parquet" else _text(path, suffix, content, names)
     if not found.table.num_rows:
         raise InputError(str(path), "rows", 0, "the table has no rows", "give one row for each example")
     return found
@@ -101,11 +107,11 @@ def _parquet(path: Path, content: bytes) -> TableFile:
 # Text
 
 
-def _text(path: Path, suffix: str, content: bytes) -> TableFile:
+def _text(path: Path, suffix: str, content: bytes, declared: Sequence[str] | None) -> TableFile:
     data, notes = _utf8(path, content)
     data, separator = _excel_hint(data)
     separator = separator or _separator(data, suffix)
-    names, start = _header(path, data, separator)
+    names, start = _declared(path, data, separator, declared) if declared else _header(path, data, separator)
     if separator != ("\t" if suffix == ".tsv" else ","):
         notes.append(f"separator {SEPARATORS[separator]}")
     columns = _cells(path, data, start, separator, len(names))
@@ -164,20 +170,60 @@ def _agreement(lines: Sequence[str], separator: str) -> tuple[float, int]:
 def _header(path: Path, data: bytes, separator: str) -> tuple[list[str], int]:
     """Return the names of the columns, and where the rows begin; row names without a heading get the name ""."""
     records = _Records(data, separator)
-    header = next((row for row in records if any(cell.strip() for cell in row)), [])
-    start, first = records.position, next((row for row in records if any(cell.strip() for cell in row)), [])
+    header = _next_record(path, records)
+    start, first = records.position, _next_record(path, records)
     names = [_name(cell) for cell in header]
-    _check_first_line(path, names)
+    _check_first_line(path, names, [first, *_some_records(records)])
     return ([""] if len(first) == len(names) + 1 and first[-1].strip() else []) + names, start
 
 
-def _check_first_line(path: Path, names: list[str]) -> None:
-    """Raise InputError where numbers take the place of names, unless they count up (as an array's columns do)."""
+def _declared(path: Path, data: bytes, separator: str, names: Sequence[str]) -> tuple[list[str], int]:
+    """Return the given names of the columns, and where the rows begin: at once."""
+    first = _next_record(path, _Records(data, separator))
+    if len(first) != len(names):
+        problem = f"{quantity(len(names), 'name')}, and {quantity(len(first), 'cell')} in the first line"
+        raise InputError(str(path), "names", ", ".join(names), problem, "name every column")
+    return [_name(name) for name in names], 0
+
+
+def _next_record(path: Path, records: _Records) -> list[str]:
+    """Return the next record that is not blank; [] after the last one. InputError where a quote is never closed."""
+    line = records.line + 1
+    try:
+        return next((row for row in records if any(cell.strip() for cell in row)), [])
+    except csv.Error as error:
+        problem = f"a quote is opened there and never closed ({one_line(error)})"
+        raise InputError(str(path), f"line {line}", path.name, problem, QUOTES) from None
+
+
+def _some_records(records: _Records, most: int = 200) -> list[list[str]]:
+    found: list[list[str]] = []
+    try:
+        for row in records:
+            found.append(row)
+            if len(found) == most:
+                break
+    except csv.Error:  # reported by `_cells`, with its line
+        pass
+    return found
+
+
+def _check_first_line(path: Path, names: list[str], rows: Sequence[list[str]]) -> None:
+    """Raise InputError where data take the place of names.
+
+    That is where half of the first line or more are numbers, unless they count up or down (as an array's columns and
+    years do), or where its cells occur again below them.
+    """
     numbers = [float(name) for name in names if _is_number(name)]
-    if len(numbers) * 2 < max(len(names), 2) or numbers == sorted(set(numbers)):
-        return
-    shown = ", ".join(names[:6])
-    raise InputError(str(path), "line 1", shown, "numbers instead of names of columns", NAMES)
+    shown = ", ".join(names[:6]) + (" …" if len(names) > 6 else "")
+    counted = numbers in (sorted(set(numbers)), sorted(set(numbers), reverse=True))
+    if len(numbers) * 2 >= max(len(names), 2) and not counted:
+        raise InputError(str(path), "line 1", shown, "numbers instead of names of columns", DECLARED)
+    others = [cells for row in rows if (cells := [_name(cell) for cell in row]) != names and len(cells) == len(names)]
+    again = [name for place, name in enumerate(names) if name and any(cells[place] == name for cells in others)]
+    if len(again) > 1 and (numbers or len(again) * 2 > len(names)):
+        problem = f"looks like data: {', '.join(again[:3])} occur below, too"
+        raise InputError(str(path), "line 1", shown, problem, DECLARED)
 
 
 class _Records:
@@ -220,8 +266,8 @@ def _cells(path: Path, data: bytes, start: int, separator: str, width: int) -> l
 def _check_quotes(path: Path, data: bytes, table: pa.Table) -> None:
     """Raise InputError for a quote that is never closed: its cell takes all rows up to the end of the file."""
     if data.count(b'"') % 2 and "\n" in (last := table.column(table.num_columns - 1)[-1].as_py()):
-        problem = "a quote is opened there and never closed"
-        raise InputError(str(path), "last cell", last, problem, 'close it, or write "" for a quote inside a cell')
+        line = data.rstrip().count(b"\n") + 1 - last.rstrip().count("\n")
+        raise InputError(str(path), f"line {line}", last, "a quote is opened there and never closed", QUOTES)
 
 
 def _blank(row: pa_csv.InvalidRow) -> str:
@@ -240,7 +286,8 @@ def _ragged(path: Path, data: bytes, start: int, separator: str, width: int, err
                 return InputError(str(path), f"line {line}", separator.join(row), problem, remedy)
             line = records.line + 1
     except csv.Error:
-        pass
+        problem = "a quote is opened there and never closed"
+        return InputError(str(path), f"line {line}", path.name, problem, QUOTES)
     return InputError(str(path), f"line {line}", path.name, f"cannot be read ({one_line(error)})", remedy)
 
 
@@ -249,14 +296,18 @@ def _ragged(path: Path, data: bytes, start: int, separator: str, width: int, err
 
 def _finish(path: Path, names: list[str], columns: list[pa.ChunkedArray], notes: list[str]) -> TableFile:
     index = None
-    if names and names[0] in ("", "Unnamed: 0") and _counts_rows(columns[0]):
-        (index, *columns), names = columns, names[1:]
-        notes = [*notes, "first column, unnamed row numbers, left out"]
+    if len(names) > 1 and names[0] in ("", "Unnamed: 0") and _is_index(columns[0]):
+        (first, *columns), names = columns, names[1:]
+        index = first if _counts_rows(first) else None
+        what = "row numbers" if index is not None else "index"
+        notes = [*notes, f"first column, unnamed {what}, left out"]
     empty = [place for place, name in enumerate(names) if not name and columns[place].null_count == len(columns[place])]
     if empty:
         names, columns = ([c for i, c in enumerate(of) if i not in empty] for of in (names, columns))
         notes = [*notes, f"{quantity(len(empty), 'unnamed empty column')} left out"]
     _check_names(path, names)
+    names, renamed = _distinct_names(names)
+    notes = [*notes, f"columns of equal names renamed {', '.join(renamed)}"] if renamed else notes
     table = pa.table(columns, names)
     kept = _with_values(table)
     if kept.num_rows < table.num_rows:
@@ -269,14 +320,36 @@ def _check_names(path: Path, names: list[str]) -> None:
     if not names:
         raise InputError(str(path), "columns", 0, "the table has no columns", NAMES)
     if "" in names:
-        raise InputError(str(path), "column", names.index("") + 1, "it has no name", NAMES)
-    repeated = [name for place, name in enumerate(names) if name in names[:place]]
-    if repeated:
-        raise InputError(str(path), "column", repeated[0], f"{names.count(repeated[0])} columns have this name", NAMES)
+        remedy = "name it, or leave it out" if path.suffix.lower() == ".parquet" else NAMES
+        raise InputError(str(path), "column", names.index("") + 1, "it has no name", remedy)
+
+
+def _distinct_names(names: list[str]) -> tuple[list[str], list[str]]:
+    """Return distinct names, and those that are new: repeated ones get the first free number, as in pandas."""
+    found, new = [], []
+    taken = set(names)
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            name = next(free for number in count(1) if (free := f"{name}.{number}") not in taken)
+            taken.add(name)
+            new.append(name)
+        found.append(name)
+    return found, new
+
+
+def _is_index(column: pa.ChunkedArray) -> bool:
+    """Return whether an unnamed first column numbers or names rows: an index, which joined tables repeat."""
+    if column.null_count:
+        return False
+    return pa.types.is_integer(column.type) or (pa.types.is_string(column.type) and _has_distinct_values(column))
+
+
+def _has_distinct_values(column: pa.ChunkedArray) -> bool:
+    return len(column.unique()) == len(column)
 
 
 def _counts_rows(column: pa.ChunkedArray) -> bool:
-    return pa.types.is_integer(column.type) and not column.null_count and len(column.unique()) == len(column)
+    return pa.types.is_integer(column.type) and not column.null_count and _has_distinct_values(column)
 
 
 def _with_values(table: pa.Table) -> pa.Table:

@@ -7,6 +7,7 @@ import gzip
 import lzma
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -123,6 +124,33 @@ def test_a_comma_is_a_decimal_comma_unless_commas_separate(read):
     assert found.notes == ("thousands comma in 1 column (a)",)
 
 
+def test_decimal_commas_may_have_exponents_and_points_beside_them_are_no_thousands(read):
+    assert read("a;b\n0,8000;x\n5,08e-05;x\n-1E3;x\n,5;x\n").table["a"].to_pylist() == [0.8, 5.08e-05, -1000, 0.5]
+    assert read("a;b\n0,5;x\n1.000e5;x\n").table["a"].type == pa.string()
+    assert read('a,b\n"1,234.5",x\n1e-3,x\n').table["a"].to_pylist() == [1234.5, 0.001]
+
+
+def test_names_may_be_given_where_the_first_line_has_none(written):
+    found = read_table(written("20, x\n30, y\n", "t.data"), ["age", "what"])
+    assert found.table.to_pydict() == {"age": [20, 30], "what": ["x", "y"]}
+    with pytest.raises(InputError, match="1 name, and 2 cells in the first line"):
+        read_table(written("20, x\n30, y\n", "t.data"), ["age"])
+    with pytest.raises(InputError, match="parquet"):
+        read_table(written("PAR1", "t.parquet"), ["age"])
+
+
+def test_headings_of_joined_files_are_no_reason_to_take_names_for_data(read):
+    assert read("sex,score\nF,1\nsex,score\nM,2\n").table.column_names == ["sex", "score"]
+    assert read("country,2020,2019\nA,1,2\nB,3,4\n").table.column_names == ["country", "2020", "2019"]
+
+
+def test_equal_names_are_numbered_as_in_pandas(read, written):
+    content = "a,b,a, a ,a.1,b\n1,2,3,4,5,6\n"
+    found = read(content)
+    assert found.table.column_names == pd.read_csv(written(content.replace(" a ", "a"))).columns.to_list()
+    assert found.notes == ("columns of equal names renamed a.2, a.3, b.1",)
+
+
 def test_a_day_that_could_be_a_month_is_told(read):
     assert read("a,b\n01/02/2020,1\n").notes == ("dates read as day, month, year in 1 column (a)",)
     assert read("a,b\n31/02/2020,1\n").table["a"].type == pa.string()
@@ -148,6 +176,12 @@ def test_row_numbers_without_a_name_are_kept_apart(read):
         assert found.table.to_pydict() == {"b": [2, 4]}
         assert found.index.to_pylist() == [7, 3]
         assert found.notes == ("first column, unnamed row numbers, left out",)
+    for content in (",b\n0,2\n0,4\n", ",b\nx,2\ny,4\n"):
+        found = read(content)
+        assert found.table.to_pydict() == {"b": [2, 4]}
+        assert found.notes[0].startswith("first column, unnamed")
+    joined = read(",b\n0,2\n0,4\n")
+    assert joined.index is None and joined.notes == ("first column, unnamed index, left out",)
     assert read("a,b,\n1,2,\n").notes == ("1 unnamed empty column left out",)
 
 
@@ -156,13 +190,16 @@ def test_row_numbers_without_a_name_are_kept_apart(read):
     [
         (b"", "the file is empty"),
         (b"a,b\n", "has no rows"),
-        (b"a,a\n1,2\n", "2 columns have this name"),
-        (b" a ,a\n1,2\n", "2 columns have this name"),
         (b"a,,c\n1,2,3\n", "it has no name"),
         (b"0,1,1,0\n1,2,3,4\n", "numbers instead of names"),
         (b'a,b\n1,"x\ny"\n\n3,4,5\n', "line 5"),
         (b"a,b\n1,2\n3\n", "line 3"),
         (b'a,b\n1,"x\n2,y\n', "never closed"),
+        (b'a,b\n1,2\n3,"' + b"x,4\n" * 50_000, "line 3"),
+        (b'a,"b\n' + b"1,2\n" * 50_000, "line 1"),
+        (b'a,b\n1,"2\n' + b"1,2\n" * 50_000, "line 2"),
+        (b"20, Private, >50K\n30, Private, >50K\n30, State, <=50K\n", "looks like data: Private, >50K occur below"),
+        (b"F,yes\nM,no\nF,no\nM,yes\n", "looks like data"),
         (b"a,b\n1,\x002\n", "not a text file"),
     ],
 )
