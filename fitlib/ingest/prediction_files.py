@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.cells import quantity
-from fitlib.datasets.tabular.columns import levels_of
+from fitlib.datasets.tabular.columns import levels_of, natural_key, row_labels
 from fitlib.datasets.tabular.label_encoding import Vocabulary, key_of, list_values
 from fitlib.datasets.tabular.reading import DECOMPRESSORS, read_table
 from fitlib.errors import InputError
@@ -85,15 +84,6 @@ def _tables(folder: Path, suffixes: Sequence[str]) -> list[Path]:
 def _natural_name_key(path: Path) -> tuple:
     """Return a sorting key for a file by the natural order of its name."""
     return natural_key(path.name)
-
-
-def natural_key(text: str) -> tuple:
-    """Return a sorting key for text that compares the numbers in it as numbers.
-
-    >>> sorted(["run10", "run2"], key=natural_key)
-    ['run2', 'run10']
-    """
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)], text
 
 
 # Runs
@@ -318,7 +308,7 @@ def _is_float(text: str) -> bool:
 
 def _split_runs(whole: RunPredictions, columns: Mapping[str, pa.ChunkedArray]) -> Iterator[RunPredictions]:
     """Yield the runs of a file: techniques by name, the runs of each in natural order of their labels."""
-    keyed = {role: _row_labels(whole.where, role, columns[role]) for role in ("technique", "run") if role in columns}
+    keyed = {role: row_labels(whole.where, role, columns[role]) for role in ("technique", "run") if role in columns}
     names, codes = keyed.get("technique", ((whole.technique,), 0))
     run_names, run_codes = keyed.get("run", (("",), 0))
     # One number per (technique, run), so that a stable sort groups the rows of each run in their order.
@@ -329,16 +319,3 @@ def _split_runs(whole: RunPredictions, columns: Mapping[str, pa.ChunkedArray]) -
         technique, run = names[number // len(run_names)], run_names[number % len(run_names)]
         if len(rows):
             yield replace(whole if len(rows) == len(order) else whole.take(rows), technique=technique, run=run)
-
-
-def _row_labels(where: str, role: str, column: pa.ChunkedArray) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Return the different labels in natural order, and for every row the position of its label."""
-    levels = levels_of(where, role, column)
-    absent = levels.places < 0
-    if absent.any():
-        problem = f"missing in {quantity(int(absent.sum()), 'row')}, the first row {int(np.argmax(absent))}"
-        raise InputError(where, role, None, problem, "fill it in")
-    order = sorted(range(len(levels.names)), key=lambda code: natural_key(levels.names[code]))
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return tuple(levels.names[code] for code in order), rank[levels.places]

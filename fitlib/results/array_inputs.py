@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.cells import quantity
 from fitlib.datasets.tabular.columns import Values
@@ -46,11 +46,11 @@ class EncodedArrays(NamedTuple):
 
 
 def encode_arrays(
-    y_true: ArrayLike,
+    y_true: object,
     y_pred: object,
     sensitive_features: object,
     y_score: object = None,
-    unit: ArrayLike | None = None,
+    unit: object = None,
     classes: Sequence[object] | None = None,
     seeds: object = None,
 ) -> EncodedArrays:

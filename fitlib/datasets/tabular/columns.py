@@ -196,6 +196,41 @@ def protected_columns(protected: str | Sequence[str | Sequence[str]]) -> list[st
     return list(dict.fromkeys(c for element in elements for c in ([element] if isinstance(element, str) else element)))
 
 
+# Labels of rows
+
+
+def natural_key(text: str) -> tuple:
+    """Return a sorting key for text that compares the numbers in it as numbers.
+
+    >>> sorted(["run10", "run2"], key=natural_key)
+    ['run2', 'run10']
+    """
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)], text
+
+
+def row_labels(where: str, field: str, column: Values) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Return the different labels of a column in natural order, and for every row the position of its label.
+
+    Raises InputError for missing labels, and for different ones that read alike, such as 1 and "1".
+
+    >>> row_labels("table", "run", np.array(["run10", "run2", "run10"]))
+    (('run2', 'run10'), array([1, 0, 1]))
+    """
+    levels = levels_of(where, field, column)
+    absent = levels.places < 0
+    if absent.any():
+        problem = f"missing in {quantity(int(absent.sum()), 'row')}, the first row {int(np.argmax(absent))}"
+        raise InputError(where, field, None, problem, "fill it in")
+    names = [name.strip() for name in levels.names]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(where, field, twice, "different labels that read alike", "give each of them one spelling")
+    order = sorted(range(len(names)), key=lambda code: natural_key(names[code]))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return tuple(names[code] for code in order), rank[levels.places]
+
+
 # Different values
 
 
