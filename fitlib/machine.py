@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 PROCESSOR, DRIVER = Path("/proc/cpuinfo"), Path("/proc/driver/nvidia/version")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # of the numeric libraries
 STEP_COST_MIME = "application/vnd.fitlib.step-cost+json"  # the output in which a notebook records the cost of a step
 
 

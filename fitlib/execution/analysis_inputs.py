@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from fitlib.errors import RunFailed
@@ -24,18 +22,16 @@ from fitlib.execution.analysis_tasks import (
     write_reports,
 )
 from fitlib.execution.progress import Progress
+from fitlib.execution.saved_runs import finished, predictions_of, remarks, with_saved_names
 from fitlib.execution.scheduler import Result, Task
 from fitlib.experiment.declaration import read_declared
-from fitlib.experiment.evidence import collect_evidence, experiment_plan, prediction_hashes
+from fitlib.experiment.evidence import collect_evidence, experiment_plan
 from fitlib.experiment.families import Family
 from fitlib.experiment.model import Experiment
-from fitlib.experiment.parse import check_names
 from fitlib.experiment.plan import Plan, PlannedRun, State, States
-from fitlib.recording.saved_outputs import agreed_names, read_names, rows_differ
 from fitlib.storage.journal import deviations
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths
-from fitlib.storage.records import read_record
 
 
 class ExperimentAnalysis:
@@ -75,8 +71,8 @@ class ExperimentAnalysis:
         """Collect what the metrics of one technique need: its predictions, and the names of classes and groups."""
         experiment, paths = self._experiment, self._paths
         states = self._plan.states([spec for spec in family.trainings if technique in spec.techniques])
-        named = _with_saved_names(experiment, family, _done(states))
-        predictions, hashes = _predictions(experiment, states)
+        named = with_saved_names(experiment, family, finished(states))
+        predictions, hashes = predictions_of(experiment, states)
         facts = experiment_plan(experiment, named, [], _declared_plan(paths))
         return AnalysisInputs(_results_paths(experiment, paths, family), facts, [], predictions, hashes)
 
@@ -85,10 +81,6 @@ class ExperimentAnalysis:
             states = self._plan.states(family.trainings)
             self._inputs[family.name] = family_inputs(self._plan, family, states)
         return self._inputs[family.name]
-
-
-def _done(states: States) -> list[PlannedRun]:
-    return [run for run, state in states if state.done]
 
 
 def _results_paths(experiment: Experiment, paths: ExperimentPaths, family: Family) -> ExperimentPaths:
@@ -108,92 +100,17 @@ def family_inputs(plan: Plan, family: Family, states: States) -> AnalysisInputs:
     experiment, paths = plan.experiment, plan.paths
     results = _results_paths(experiment, paths, family)
     of_family = [(run, state) for run, state in states if run.spec in family.trainings]
-    family = _with_saved_names(experiment, family, _done(of_family))
-    predictions, hashes = _predictions(experiment, of_family)
-    remarks = [*deviations(paths), *_other_data(experiment, family), *_other_rows(experiment, family, predictions)]
-    remarks += _unplanned(_done(of_family))
+    family = with_saved_names(experiment, family, finished(of_family))
+    predictions, hashes = predictions_of(experiment, of_family)
+    notes = [*deviations(paths), *remarks(experiment, family, of_family, predictions)]
     return AnalysisInputs(
         results,
-        experiment_plan(experiment, family, remarks, _declared_plan(paths)),
+        experiment_plan(experiment, family, notes, _declared_plan(paths)),
         collect_evidence(of_family, results.root),
         {t.name: predictions[t.name] for t in experiment.techniques if t.name in predictions},
         hashes,
         [_row(run, state) for run, state in of_family],
     )
-
-
-def _predictions(experiment: Experiment, states: States) -> tuple[dict[str, dict], dict[str, dict]]:
-    """Return files and hashes of the predictions of finished main runs, in the shape of `AnalysisInputs`."""
-    predictions: dict[str, dict] = {}
-    hashes: dict[str, dict] = {}
-    order = {arm.name: i for i, arm in enumerate(experiment.arms)}
-    for run, state in sorted(states, key=lambda pair: (order[pair[0].arm.name], pair[0].index)):
-        if not state.done or run.arm.role == "control":
-            continue
-        found = _recorded_hashes(run)
-        for technique in run.spec.techniques:
-            arm = predictions.setdefault(technique, {}).setdefault(run.arm.name, {"seed": run.arm.seed})
-            path = run.folder / "predictions" / f"{technique}.parquet"
-            arm.setdefault("predictions", {})[str(run.index)] = str(path)
-            hashes.setdefault(technique, {})[f"{run.arm.name}/{run.index}"] = found[technique]
-    return predictions, hashes
-
-
-def _recorded_hashes(run: PlannedRun) -> dict[str, str]:
-    """Return the SHA-256 of each technique's predictions of a finished run."""
-    record = read_record(run.folder)
-    if record is None:
-        raise RunFailed(f"{run.name}: its record or an output has changed while it was read")
-    return prediction_hashes(record)
-
-
-def _with_saved_names(experiment: Experiment, family: Family, done: list[PlannedRun]) -> Family:
-    """Return the family with the names that its finished runs saved, where experiment file and data have none.
-
-    RunFailed where the runs saved different names; InputError where the analysis uses a name that they lack.
-    """
-    found = {run.name: read_names(run.folder) for run in done} if not family.has_names else {}
-    names = agreed_names({name: names for name, names in found.items() if names})
-    if names is None:
-        return family
-    named = replace(family, classes=names.classes, groups={a: list(groups) for a, groups in names.groups.items()})
-    check_names(experiment.analysis, named, experiment.name)
-    return named
-
-
-def _other_data(experiment: Experiment, family: Family) -> list[str]:
-    """Return a sentence for each technique whose data settings are not its baseline's."""
-    data = {name: spec.source.data for spec in family.trainings for name in spec.techniques}
-    return [
-        f"{t.name} and its baseline {t.baseline} have different data settings: their test sets may differ"
-        for t in experiment.techniques
-        if t.name in data and t.baseline and data[t.baseline] and data[t.name] and data[t.name] != data[t.baseline]
-    ]
-
-
-def _other_rows(experiment: Experiment, family: Family, predictions: dict[str, dict[str, Any]]) -> list[str]:
-    """Return a sentence for each custom training that predicted other test rows than its baseline."""
-    custom = {name for spec in family.trainings if spec.source.checked for name in spec.techniques}
-    files = {name: next(iter(next(iter(arms.values()))["predictions"].values())) for name, arms in predictions.items()}
-    pairs = [(t.name, t.baseline) for t in experiment.techniques if t.baseline in files and t.name in files]
-    return [
-        f"{name} was tested on other rows than {baseline}: the test set differs with the technique"
-        for name, baseline in pairs
-        if {name, baseline} & custom and rows_differ(Path(files[name]), Path(files[baseline]))
-    ]
-
-
-def _unplanned(done: list[PlannedRun]) -> list[str]:
-    """Return a sentence for each custom training that saved predictions of techniques outside the plan."""
-    found: dict[str, set[str]] = {}
-    for run in (run for run in done if run.spec.source.checked):
-        saved = _recorded_hashes(run)
-        found.setdefault(run.spec.name, set()).update(set(saved) - set(run.spec.techniques))
-    return [
-        f"{training} also saved predictions of {', '.join(sorted(names))}: no technique of the plan, so left out"
-        for training, names in found.items()
-        if names
-    ]
 
 
 def _row(run: PlannedRun, state: State) -> dict[str, Any]:

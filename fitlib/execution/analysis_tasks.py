@@ -24,6 +24,7 @@ from fitlib.execution.progress import Progress
 from fitlib.execution.scheduler import Result, Task, execute_tasks
 from fitlib.experiment import plan as plans
 from fitlib.experiment.notebooks import notebook_path
+from fitlib.machine import THREAD_VARIABLES
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths, move_to_superseded, replace_folder
@@ -31,7 +32,6 @@ from fitlib.storage.predictions import crossed_name
 from fitlib.storage.records import read_record, write_record
 
 STATISTICS, REPORT = "statistics.json", "report.json"
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 DERIVED = ("tables", "figures", "statistics.ipynb")
 

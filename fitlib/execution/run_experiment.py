@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fitlib.errors import InputError, RunFailed
 from fitlib.execution.analysis_inputs import ExperimentAnalysis
-from fitlib.execution.analysis_tasks import THREAD_VARIABLES, Outcome
+from fitlib.execution.analysis_tasks import Outcome
 from fitlib.execution.attempt import mark_failed
 from fitlib.execution.event_log import recording_events
 from fitlib.execution.executors.base import Executor, ExecutorChoice
@@ -29,6 +29,7 @@ from fitlib.experiment.declaration import declare
 from fitlib.experiment.model import Experiment
 from fitlib.experiment.notebooks import check_parameters
 from fitlib.experiment.plan import Plan, PlannedRun, States, folder_state, selected
+from fitlib.machine import THREAD_VARIABLES
 from fitlib.recording import saved_outputs
 from fitlib.recording.saved_outputs import FinishedRuns
 from fitlib.storage.journal import log_event, note_deviation

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fitlib.experiment.registry.noises import NOISE_KINDS
+from fitlib.experiment.registry.noises import kind_of
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Arm:
 
     @property
     def kind(self) -> str:
-        """The kind of the noise: control, real, emulated or comparison."""
-        return NOISE_KINDS[self.noise["name"]]
+        """The kind of the noise: control, real, emulated, comparison or varied."""
+        return kind_of(self.noise["name"])
 
 
 def arms_of(noises: Sequence[dict[str, Any]], seeds: Sequence[int], runs: int, control_runs: int) -> tuple[Arm, ...]:

@@ -9,13 +9,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue
 
 from fitlib.errors import InputError
 from fitlib.experiment.arms import Arm
+from fitlib.experiment.registry.noises import VARIED
 from fitlib.options import DataPath, Options
 
 UNKNOWN = "unknown"
-FITLIB_PARAMETERS = ("run_dir", "run", "seed", "noise", "noise_seed", "device", "threads", "techniques", "data")
+FITLIB_PARAMETERS = (
+    "run_dir", "run", "seed", "noise", "noise_seed", "device", "threads", "techniques", "data", "recorder",
+)  # fmt: skip
 SOURCES = ("notebook", "callable")
 FITLIB_ONLY = ("method", "inference", "network", "training")  # fields without a meaning for a custom training
-CUSTOM_ONLY = ("parameters", "inputs", "classes", "groups")  # fields without a meaning for fitlib's trainings
+CUSTOM_ONLY = ("label", "parameters", "inputs", "classes", "groups")  # fields without a meaning for fitlib's trainings
 _NAME_CUSTOM = "name the notebook or callable that it is meant for"
 
 
@@ -41,6 +44,7 @@ class CustomFields(Options):
 
     notebook: DataPath | None = None  # it receives run_dir, run, seed, noise and its parameters
     callable: str | None = None  # package.module:function, called with the same
+    label: str | None = None  # names the training in reports and folders; null: after notebook or function
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
     inputs: list[DataPath] | None = None  # files that the result depends on: if they change, runs are repeated
     classes: Names | None = None  # names in the order of their numbers; null: as the runs save them
@@ -73,7 +77,8 @@ def settings_of(
             )
             problem = f"the technique is trained by {kind} {value}"
             raise InputError(where, f"{field}.{name}", getattr(technique, name), problem, remedy)
-    chosen = {name: _first(getattr(technique, name), getattr(top, name)) for name in ("inputs", "classes", "groups")}
+    names = ("label", "inputs", "classes", "groups")
+    chosen = {name: _first(getattr(technique, name), getattr(top, name)) for name in names}
     if (chosen["classes"] is None) != (chosen["groups"] is None):
         missing = "groups" if chosen["groups"] is None else "classes"
         raise InputError(where, missing, None, "classes and groups go together", f"add {missing}:, or name neither")
@@ -104,8 +109,15 @@ def refuse_unused(checked: Any, custom: Mapping[str, bool], where: str) -> None:
 
 def needed_parameters(arms: Iterable[Arm], noise_seed: int) -> list[str]:
     """Return the parameters without which the declared noise or seeds would have no effect on a custom training."""
+    arms = tuple(arms)
     emulated, seeded = any(arm.kind == "emulated" for arm in arms), any(arm.seed for arm in arms)
-    effects = {"noise": emulated, "run": emulated, "noise_seed": emulated and noise_seed > 0, "seed": seeded}
+    varied = {arm.noise["name"] for arm in arms if arm.kind == VARIED}
+    effects = {
+        "noise": emulated or bool(varied - {"run"}),
+        "run": emulated or bool(varied),
+        "noise_seed": emulated and noise_seed > 0,
+        "seed": seeded,
+    }
     return [name for name, has_effect in effects.items() if has_effect]
 
 

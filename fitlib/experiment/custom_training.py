@@ -153,8 +153,9 @@ class CustomTraining:
         )
         self.data: dict[str, Any] | None = settings.get("data")
         self.declared = {k: settings[k] for k in ("classes", "groups")} if "classes" in settings else None
-        self.name = re.sub(r"[^A-Za-z0-9._-]+", "-", self._code.stem).strip("-._") or "own"
-        self.method, self.notebook = self._code.label, self._code.executed
+        label = settings.get("label")
+        self.name = re.sub(r"[^A-Za-z0-9._-]+", "-", label or self._code.stem).strip("-._") or "own"
+        self.method, self.notebook = label or self._code.label, self._code.executed
         self.parameters: dict[str, Any] = settings["parameters"]
 
     def check(self, where: str, needed: Iterable[str]) -> None:
@@ -172,7 +173,8 @@ class CustomTraining:
                 )
         for name in [n for n in signature.required if n not in FITLIB_PARAMETERS and n not in self.parameters]:
             raise InputError(where, f"parameters.{name}", None, f"{self.method} needs it", "give it a value")
-        for name in [n for n in needed if not signature.takes(n)]:
+        recorded = ("noise", "run", "noise_seed") if signature.takes("recorder") else ()  # what the recorder applies
+        for name in [n for n in needed if not signature.takes(n) and n not in recorded]:
             problem, remedy = f"{self.method} has no parameter {name}", f"add it there, or leave {_FIELDS[name]} out"
             raise InputError(where, _FIELDS[name], None, problem, remedy)
         _check_inputs(where, self._inputs())

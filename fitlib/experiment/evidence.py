@@ -14,6 +14,7 @@ from fitlib.errors import RunFailed
 from fitlib.experiment.families import Family, class_number, data_notes
 from fitlib.experiment.model import Experiment, Technique
 from fitlib.experiment.plan import PlannedRun, State, States, last_line
+from fitlib.experiment.registry.noises import VARIATIONS, VARIED
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.predictions import with_crossed
 from fitlib.storage.records import FAILED, read_record
@@ -67,6 +68,8 @@ def _entry(run: PlannedRun, state: State, report: Path) -> dict:
         "final_weights": "",
         "predictions": {},
     }
+    if run.arm.kind == VARIED:
+        entry["varied"] = VARIATIONS[run.arm.noise["name"]].summary.removeprefix(f"{VARIED}: ")
     return {**entry, **_measured(folder)} if state.done else entry
 
 

@@ -25,7 +25,7 @@ from fitlib.experiment.registry.entries import Entry
 from fitlib.experiment.registry.image_checks import check_images
 from fitlib.experiment.registry.methods import METHODS
 from fitlib.experiment.registry.networks import NETWORKS
-from fitlib.experiment.registry.noises import NOISE_KINDS, NOISES
+from fitlib.experiment.registry.noises import NOISES, VARIATIONS, VARIED, kind_of
 from fitlib.experiment.schema import Analysis, ExperimentFields, TechniqueFields, suggestion, validated
 from fitlib.experiment.training_options import Training
 from fitlib.experiment.trainings import TrainingSpec, source_of
@@ -232,11 +232,17 @@ def _noise(
     """Return a noise with its options, checked against the networks and against custom trainings."""
     if given == "auto" or given == {"name": "auto"}:
         given = _automatic_noise(checked.device, {spec.source.automatic_noise for spec in trainings}, where)
-    noise = _resolve_entry(given, NOISES, where, field if field == "noise" else f"{field}.noise")
+    custom = [spec.name for spec in trainings if "method" not in spec.settings]
+    name = given if isinstance(given, str) else given.get("name")
+    known = NOISES | VARIATIONS if len(custom) == len(trainings) or name in tuple(VARIATIONS) else NOISES
+    noise = _resolve_entry(given, known, where, field if field == "noise" else f"{field}.noise")
+    kind = kind_of(noise["name"])
     if "reduction-order" in (noise["name"], noise.get("implementation")):
         _refuse_dropout(checked, where)
-    custom = [spec.name for spec in trainings if "method" not in spec.settings]
-    if NOISE_KINDS[noise["name"]] == "comparison" and custom:
+    if kind == VARIED and len(custom) < len(trainings):
+        problem, remedy = "fitlib trains techniques of this file, and only custom trainings vary it", "use noise: ulp"
+        raise InputError(where, field, noise["name"], problem, remedy)
+    if kind == "comparison" and custom:
         problem = f"fitlib cannot seed training {custom[0]}, which is custom"
         raise InputError(where, field, noise["name"], problem, "compare seeds with seeds: [0, 1, 2, …]")
     return noise

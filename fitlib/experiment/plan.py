@@ -18,6 +18,7 @@ from fitlib.experiment.code_inspection import fitlib_imports
 from fitlib.experiment.metric_code import metrics_code
 from fitlib.experiment.model import Experiment
 from fitlib.experiment.notebooks import notebook_path
+from fitlib.experiment.registry.noises import VARIATIONS
 from fitlib.experiment.trainings import TrainingSpec
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.keys import changed_parts, key_parts
@@ -73,10 +74,16 @@ class PlannedRun:
             "noise": self.arm.noise,
             "noise_seed": self.declared["noise_seed"],
             "seed": self.arm.seed,
-            "run": self.index,
+            "run": 0 if self.arm.role == "control" and self._varies_by_index else self.index,
             "device": self.declared["device"],
             "threads": self.declared["threads"],
         }
+
+    @property
+    def _varies_by_index(self) -> bool:
+        """Whether the trainings of the experiment vary with the index of the run; control runs then share one."""
+        noises = self.declared.get("arms") or [self.declared["noise"]]
+        return any(noise["name"] in VARIATIONS for noise in noises)
 
     @cached_property
     def parameters(self) -> dict[str, object]:

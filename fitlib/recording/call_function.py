@@ -7,11 +7,18 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitlib.errors import InputError, did_you_mean
+from fitlib.experiment.registry.noises import VARIATIONS
 from fitlib.recording.save_predictions import save_predictions
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fitlib.recording.recorder import Recorder
 
 ALWAYS = ("run_dir", "run", "seed", "noise")  # passed to a function that accepts any name (**options)
 RETURNS = "return the arguments of fitlib.save_predictions as a mapping, {technique: mapping}, or None"
@@ -47,6 +54,34 @@ def arguments(
     named = {p.name for p in accepted if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     named |= set(ALWAYS) if any(p.kind == p.VAR_KEYWORD for p in accepted) else set()
     return {**{name: value for name, value in given.items() if name in named}, **parameters}
+
+
+@dataclass(frozen=True, repr=False)
+class RunRecorder:
+    """The `recorder` that a function may ask for: called with the network, it makes the `fitlib.Recorder` of the run.
+
+    settings: the run's run_dir, run, seed, noise and noise_seed.
+    """
+
+    settings: Mapping[str, Any]
+
+    def __call__(self, model: nn.Module) -> Recorder:
+        """Return the recorder of a network before its first step, as `fitlib.Recorder(model, run_dir, …)`."""
+        from fitlib.recording.recorder import Recorder  # torch
+
+        given = dict(self.settings)
+        if given["noise"]["name"] in VARIATIONS:  # applied by the function itself
+            given["noise"] = "none"
+        return Recorder(model, **given)
+
+    def __repr__(self) -> str:
+        return "fitlib.Recorder of this run, for recorder(model)"
+
+
+def with_recorder(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a run that a function may ask for by name, with `recorder` among them."""
+    names = ("run_dir", "run", "seed", "noise", "noise_seed")
+    return {**own, "recorder": RunRecorder({name: own[name] for name in names})}
 
 
 def save_returned(returned: object, run_dir: str, techniques: Sequence[str]) -> list[Path]:

@@ -57,6 +57,8 @@ class Recorder:
     dropout with reduction-order.
     """
 
+    complete = True  # it sees start and course of the training
+
     def __init__(
         self,
         model: nn.Module,

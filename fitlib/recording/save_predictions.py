@@ -52,6 +52,7 @@ class Evidence(Protocol):
     """What a recorder provides about a run; implemented by `fitlib.Recorder`."""
 
     step: int  # batches taken so far
+    complete: bool  # whether it saw the start and the course of the training
 
     def evidence(self) -> tuple[list[dict], dict[str, str], dict[str, object]]:
         """Return digest rows, parts of the fingerprint, and what the noise did; RunFailed where nothing was."""
@@ -343,7 +344,7 @@ def _evidence(folder: Path, rows: Rows) -> tuple[list[dict], dict[str, object]]:
     else:
         digests, parts, noise = recorder.evidence()
     mark = with_hash({"test data": rows.test_digest(), **parts, **observed_parts()})
-    return digests, {**mark, "noise": noise, "recorded": recorder is not None}
+    return digests, {**mark, "noise": noise, "recorded": recorder is not None and recorder.complete}
 
 
 def _refuse_unsaved(folder: Path) -> None:

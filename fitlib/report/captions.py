@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from fitlib.formatting import is_missing, join_items
-from fitlib.report.vocabulary import data_name, epoch, noise, overall_rows, seed, trained_on
+from fitlib.report.vocabulary import data_name, epoch, overall_rows, seed, seeded_by_run, trained_on, varied
 from fitlib.tables.metric_series import main_arms
 
 
@@ -17,7 +17,8 @@ def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
     known = sorted({int(n) for n in sizes if not is_missing(n) and n > 0})
     n = f"{known[0]} to {known[-1]}" if len(known) > 1 else str(known[0]) if known else "0"
     arms, data = main_arms(plan), data_name(plan)
-    varied = join_items(dict.fromkeys(noise(arm) for arm in arms))
+    what = join_items(dict.fromkeys(map(varied, arms)))
+    what = what.replace(", noise ", ", ").replace(" and noise ", " and ")
     seeds = list(dict.fromkeys(map(seed, arms)))
     several = len(seeds) > 1
     fixed = f"{'in each arm one of the seeds ' if several else 'seed '}{join_items(seeds, 8)}"
@@ -25,11 +26,11 @@ def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
         fixed = f"{fixed}; training not recorded" if seeds != ["not recorded"] else "seed and training not recorded"
     else:
         fixed = f"{fixed}, {trained_on(plan)}"
-    if {arm["kind"] for arm in arms} == {"comparison"}:
+    if all(map(seeded_by_run, arms)):
         fixed = f"{trained_on(plan)}, but not the seed"
     test = f"test set{f' of {data}' if data else ''}{epoch(plan)}"
     n += f" run{'' if n == '1' else 's'} per technique{' and arm' if len(arms) > 1 else ''}"
-    return f"n = {n}. Varied: noise {varied}. Fixed: {fixed}, {test}. {extra}".strip()
+    return f"n = {n}. Varied: {what}. Fixed: {fixed}, {test}. {extra}".strip()
 
 
 SIZES = ("n", "n_runs", "n_baseline", "n_technique", "n_a", "n_b")  # columns that count runs

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fitlib.formatting import count, is_missing, join_items
-from fitlib.report.vocabulary import noise, seed, trainings
+from fitlib.report.vocabulary import seed, seeded_by_run, trainings, varied
 from fitlib.statistics import nested_design, run_identity
 from fitlib.tables.metric_series import main_arms, noise_name
 
@@ -28,7 +28,7 @@ NO_EVIDENCE = "No evidence was recorded on how these runs were trained: whether 
 def what_varied(plan: Mapping) -> str:
     """Return runs, noise and seeds of the main arms in one sentence; arms differing only in the seed share an entry."""
     arms = _by_noise(plan)
-    texts = [f"{_runs_and_seeds(same)}, noise {noise(same[0])}" for same in arms.values()]
+    texts = [f"{_runs_and_seeds(same)}, {varied(same[0])}" for same in arms.values()]
     named = [f"{name}: {text}" for name, text in zip(arms, texts, strict=True)] if len(arms) > 1 else texts
     unknown = all(arm["kind"] == "unknown" for arm in main_arms(plan))  # their plan knows the most runs only
     return f"{'For each technique at most' if unknown else 'Planned for each technique:'} {'; '.join(named)}."
@@ -44,7 +44,7 @@ def _by_noise(plan: Mapping) -> dict[str, list[Mapping]]:
 
 def _runs_and_seeds(arms: Sequence[Mapping]) -> str:
     runs, seeds = count(arms[0]["runs"], "run"), join_items(map(seed, arms), 16)
-    if arms[0]["kind"] == "comparison":
+    if seeded_by_run(arms[0]):
         return f"{runs}, each with a seed of its own"
     return f"{runs} at each of the {len(arms)} seeds {seeds}" if len(arms) > 1 else f"{runs}, seed {seeds}"
 
@@ -59,6 +59,11 @@ def limit(plan: Mapping) -> str:
         return f"{text}. {_limit_of_seeds(arms)}."
     if any(arm["kind"] == "comparison" for arm in arms):
         return "Each run has a seed of its own: these are no FIT runs, and no technique is compared on them."
+    if any(map(seeded_by_run, arms)):
+        return (
+            "Each run has a random_state of its own: verdicts hold over random states, for these training rows and "
+            "this test set."
+        )
     text = _limit_of_seeds(max(_by_noise(plan).values(), key=len))
     emulated = [arm["arm"] for arm in arms if arm["kind"] == "emulated"]
     if emulated:

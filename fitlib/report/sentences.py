@@ -40,6 +40,7 @@ from fitlib.report.vocabulary import (
     overall_rows,
     retraining_conditions,
     seed,
+    seeded_by_run,
     technique_label,
 )
 from fitlib.statistics import nested_design, run_identity
@@ -252,7 +253,8 @@ def _outcome(comparisons: pd.DataFrame, plan: Mapping) -> str:
     table, arms = outcomes(comparisons), {arm["arm"]: arm for arm in main_arms(plan)}
     texts = []
     for arm in dict.fromkeys(table["arm"]):
-        at = f"at seed {seed(arms[arm])}, on this test set".replace("seed not recorded", "the seed used")
+        at = "over random states" if seeded_by_run(arms[arm]) else f"at seed {seed(arms[arm])}"
+        at = f"{at}, on this test set".replace("seed not recorded", "the seed used")
         named = f"in arm {arm}, {at}, " if table["arm"].nunique() > 1 else f"{at}, "
         texts.append(named + _arm_outcome(table[table["arm"] == arm], rows[rows["arm"] == arm]))
     text = "; ".join(texts)
@@ -670,7 +672,10 @@ def cautions(plan: Mapping, comparisons: pd.DataFrame, summary: pd.DataFrame) ->
     texts = {
         f"Whether a technique is fairer over seeds: that takes at least {nested_design.SEEDS} seeds with at least "
         f"{nested_design.RUNS} runs each. {_shared_seed(arms)}, and a test on them answers that question wrongly far "
-        "too often.": one_seed,
+        "too often.": one_seed and not all(map(seeded_by_run, arms)),
+        "Whether a technique is fairer on other training data or with another split: both are the same in all runs.": (
+            all(map(seeded_by_run, arms))
+        ),
         "Whether a technique is fairer over seeds, from the verdict at one of them: only the section on seeds is about "
         "that.": not one_seed,
         "How much fairness varies on a given GPU: emulated noise shows what perturbation can do.": "emulated" in kinds,

@@ -45,7 +45,13 @@ NOISE_MEANINGS = {
     "reduction-order": "the order in which finished mini-batches are summed",
     "threads": "the number of threads, drawn at every step",
     "primitives": "the choice among equivalent primitives, drawn at every step",
+    "run": "whatever the training makes of the index of the run",
+    "random_state": "the random_state of the estimator",
+    "order": "the order of the training rows",
+    "split": "which 80 % of the training rows are used",
+    "bootstrap": "the training rows, drawn with replacement",
 }
+VARIED = "varied"  # kind of a noise that the training itself makes from the index of the run
 EPOCHS = {  # by `training.select`; own: a custom training
     "last": "last epoch",
     "best-f1": "epoch with the best validation macro-F1",
@@ -72,7 +78,7 @@ def class_name(plan: Mapping, target: Any) -> str:
 
 
 def noise(arm: Mapping) -> str:
-    """Return what varied between the runs of an arm: "ulp (emulated)", "native", "not recorded"."""
+    """Return the noise of an arm: "ulp (emulated)", "native", "not recorded"."""
     if arm["kind"] == "unknown":
         return "not recorded"
     return f"{arm['noise']} (emulated)" if arm["kind"] == "emulated" else str(arm["noise"])
@@ -80,8 +86,19 @@ def noise(arm: Mapping) -> str:
 
 def noise_explained(plan: Mapping) -> str:
     """Return the noise of every main arm with what it does, each once."""
-    meanings = {noise(arm): NOISE_MEANINGS.get(str(arm["noise"]), "") for arm in main_arms(plan)}
-    return "; ".join(f"{name}: {meaning}" if meaning else name for name, meaning in meanings.items())
+    meanings = {varied(arm): NOISE_MEANINGS.get(str(arm["noise"]), "") for arm in main_arms(plan)}
+    texts = (f"{name}: {meaning}" if meaning and name != meaning else name for name, meaning in meanings.items())
+    return "; ".join(text.removeprefix("noise ") for text in texts)
+
+
+def varied(arm: Mapping) -> str:
+    """Return what varied between the runs of an arm: "noise ulp (emulated)", "the order of the training rows"."""
+    return NOISE_MEANINGS[arm["noise"]] if arm["kind"] == VARIED else f"noise {noise(arm)}"
+
+
+def seeded_by_run(arm: Mapping) -> bool:
+    """Return whether every run of the arm has a random state of its own."""
+    return arm["kind"] == "comparison" or arm.get("noise") == "random_state"
 
 
 def seed(arm: Mapping) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -21,9 +21,15 @@ class Results:
     are among them. plan: techniques, classes, groups and analysis, as plain values.
     """
 
-    def __init__(self, plan: Mapping[str, Any], frames: Mapping[str, pd.DataFrame], rows: int):
-        """Set plan and frames; ``rows``: of the test set."""
-        self.plan, self._rows = plan, rows
+    def __init__(
+        self,
+        plan: Mapping[str, Any],
+        frames: Mapping[str, pd.DataFrame],
+        rows: int,
+        evidence: Sequence[Mapping[str, Any]] = (),
+    ):
+        """Set plan and frames; ``rows``: of the test set; ``evidence``: what the runs recorded about themselves."""
+        self.plan, self._rows, self.evidence = plan, rows, list(evidence)
         self.tables: Tables = TablesInMemory(frames, plan)
 
     @property
@@ -51,14 +57,15 @@ class Results:
         """The verdict in sentences, qualified as the report has it."""
         from fitlib.report.sections.verdict import verdict  # late: imports matplotlib
 
-        return verdict(self.tables, self.plan, [])
+        return verdict(self.tables, self.plan, self.evidence)
 
     def __repr__(self) -> str:
         names = ", ".join(technique["technique"] for technique in self.plan["techniques"])
-        numbers = sorted({sum(map(len, of.values())) for of in self.plan["digests"].values()})
+        counts = self.tables["summary"].groupby(["technique", "arm"])["n"].max().groupby("technique").sum()
+        numbers = sorted(set(counts.astype(int)))
         runs = f"{count(numbers[0], 'run')} each" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} runs"
         groups = ", ".join(self.plan["groups"])
         return f"<results of {names}: {runs}, {count(self._rows, 'row')}, groups by {groups}>"
 
     def _repr_html_(self) -> str:
-        return notebook_html(verdict_html(self.verdict, self.plan, [], self.tables))
+        return notebook_html(verdict_html(self.verdict, self.plan, self.evidence, self.tables))

@@ -2,7 +2,8 @@
 
 Evidence is a list of plain dicts, one per (training, arm, run): `status`, `parts` (everything that must be equal for
 two runs to count as identical), `fingerprint` (the hash of all parts), `final_weights` and `predictions` (digests of
-results). Everything here is a pure function of such dicts; `fitlib.experiment.evidence` collects them from disk.
+results), and `varied` (in words) where a custom training varies something by itself. Everything here is a pure
+function of such dicts; `fitlib.experiment.evidence` collects them from disk.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def check_fit(evidence: Iterable[Evidence], training: str, arm: str) -> Identity
         named = "; ".join(f"{part} differs in {_some(odd)}" for part, odd in differing.items())
         return Identity(False, len(runs), differing, f"not FIT runs: {named}")
     shared, of = len(runs[0]["parts"]), f"{len(runs)} runs" if len(runs) > 1 else "the only run"
-    text = f"FIT runs: all {shared} parts of the fingerprint are equal in {of}"
+    what = f"runs that differ only in {runs[0]['varied']}" if runs[0].get("varied") else "FIT runs"
+    text = f"{what}: all {shared} parts of the fingerprint are equal in {of}"
     recorded = all_recorded(runs)
     return Identity(True, len(runs), {}, text if recorded else f"{text}, {SEEN_FROM_OUTSIDE}", recorded)
 

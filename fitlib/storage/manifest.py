@@ -12,6 +12,7 @@ from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.records import SCHEMA
 
 VOTES = "votes.parquet"
+INPUTS = "inputs"  # folder of the estimators and data of `fitlib.repeat`
 # Files that differ between equal experiments, and the manifest itself
 UNCOVERED_FILES = {"events.jsonl", "timings.csv", "determinism.csv", "lock", "MANIFEST.json"}
 
@@ -24,12 +25,14 @@ def covered_files(paths: ExperimentPaths) -> list[str]:
 
 
 def is_personal(name: str) -> bool:
-    """Return whether a file has a row for each person tested: predictions, and the votes of the runs on each.
+    """Return whether a file has a row for each person: predictions, the votes of the runs on each, data of estimators.
 
     >>> is_personal("techniques/S/votes.parquet"), is_personal("techniques/S/metrics.parquet")
     (True, False)
     """
     path = PurePosixPath(name)
+    if path.parts[0] == INPUTS:
+        return True
     return path.suffix == ".parquet" and ("predictions" in path.parts[:-1] or path.name == VOTES)
 
 

@@ -37,7 +37,7 @@ _KEYS = {
     "noise": _text("Source of the differences between runs, by its name in the experiment file."),
     "over_seeds.noise": _text("Source of the differences between runs: the arm's name without its seed."),
     "by_seed.noise": _text("Source of the differences between runs: the arm's name without its seed."),
-    "kind": _text("Kind of noise: control, real, emulated, comparison (a seed) or unknown."),
+    "kind": _text("Kind of noise: control, real, emulated, comparison (a seed), varied (by the training) or unknown."),
     "seed": _integer("Seed of the arm; missing where it is unknown."),
     "run": _integer("Number of the run within its arm, from 0."),
     "epoch": _integer("Epoch of the training, from 1."),

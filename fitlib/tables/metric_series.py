@@ -47,6 +47,8 @@ def noise_name(arm: Mapping[str, Any]) -> str:
 
 def retraining(arm: Mapping[str, Any]) -> str:
     """Name the kind of retraining that a risk of this arm covers, by what its runs share."""
+    if arm.get("noise") == "random_state":  # each run has one of its own
+        return "same training rows"
     return "same conditions (seed not recorded)" if is_missing(arm.get("seed")) else "same seed"
 
 

@@ -67,9 +67,27 @@ NOISES = {
         "fitlib.training.noise:SeedAugmentation", "comparison: a seed of its own for the augmentation only", SeedOptions
     ),
 }
+# What a custom training varies by itself, from the index of the run; its control runs all get index 0.
+VARIATIONS = {
+    "run": Entry("", "varied: whatever the training makes of the index of the run"),
+    "random_state": Entry("", "varied: the random_state of the estimator"),
+    "order": Entry("", "varied: the order of the training rows"),
+    "split": Entry("", "varied: which 80 % of the training rows are used"),
+    "bootstrap": Entry("", "varied: the training rows, drawn with replacement"),
+}
 NOISE_KINDS = {
     "none": "control",
     "native": "real",
     **dict.fromkeys(("ulp", "reduction-order", "threads", "primitives"), "emulated"),
     **dict.fromkeys(("seed", "seed-init", "seed-order", "seed-augmentation"), "comparison"),
 }
+VARIED = "varied"  # the kind of all `VARIATIONS`
+
+
+def kind_of(noise: str) -> str:
+    """Return the kind of a noise: control, real, emulated, comparison, or varied.
+
+    >>> kind_of("ulp"), kind_of("random_state")
+    ('emulated', 'varied')
+    """
+    return VARIED if noise in VARIATIONS else NOISE_KINDS[noise]

@@ -285,11 +285,11 @@ def _noise_suffix(frame: pd.DataFrame, row: Mapping) -> str:
 def caption(plan: Mapping, over_seeds: pd.DataFrame, extra: str) -> str:
     """Return the line under a table or figure over seeds: seeds and runs, what varied, what was fixed, and `extra`."""
     seeds, runs = (_range(over_seeds[name]) for name in ("n_seeds", "n_runs"))
-    varied = fmt.join_items(dict.fromkeys(map(words.noise, main_arms(plan))))
+    varied = fmt.join_items(dict.fromkeys(map(words.varied, main_arms(plan))))
     data = words.data_name(plan)
     fixed = f"{words.trained_on(plan)}, test set{f' of {data}' if data else ''}"
     return (
-        f"n = {seeds} seeds × {runs} runs of each technique. Varied: seed (a random factor) and noise {varied}. "
+        f"n = {seeds} seeds × {runs} runs of each technique. Varied: seed (a random factor) and {varied}. "
         f"Fixed: {fixed}{words.epoch(plan)}. {extra}"
     )
 

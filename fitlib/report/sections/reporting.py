@@ -132,7 +132,7 @@ def _setting(row: Mapping, arm: Mapping, plan: Mapping, evidence: Sequence[Mappi
         "metric": f"{row['metric']}{by}",
         "metric name": words.METRIC_NAMES.get(row["metric"], words.CUSTOM),
         "reading": str(row["reading"]),
-        "runs": RUNS_SEEN_FROM_OUTSIDE if row["fit"] == "yes" and not recorded else RUNS_BY_FIT[row["fit"]],
+        "runs": _runs(row["fit"], arm, recorded),
         "noise": _noise(arm),
         "seed": _seed(arm),
         "data": words.data_name(plan) or "not named",
@@ -141,15 +141,26 @@ def _setting(row: Mapping, arm: Mapping, plan: Mapping, evidence: Sequence[Mappi
     }
 
 
+def _runs(fit: str, arm: Mapping, recorded: bool) -> str:
+    """Return what is known of the identity of the runs."""
+    if fit == "yes" and arm["kind"] == words.VARIED:
+        return f"runs that differ, as far as can be told, only in {words.varied(arm)}"
+    return RUNS_SEEN_FROM_OUTSIDE if fit == "yes" and not recorded else RUNS_BY_FIT[fit]
+
+
 def _noise(arm: Mapping) -> str:
     if arm["kind"] == "unknown":
         return "not recorded"
+    if arm["kind"] == words.VARIED:
+        return words.varied(arm)
     kind = {"emulated": "emulated: it claims nothing about a given GPU", "real": "real"}.get(arm["kind"], arm["kind"])
     return f"{arm['noise']} ({kind})"
 
 
 def _seed(arm: Mapping) -> str:
     known = words.seed(arm)
+    if words.seeded_by_run(arm):
+        return "a seed of its own for each run"
     return "one seed (not recorded)" if known == "not recorded" else f"seed {known}"
 
 

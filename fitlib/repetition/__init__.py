@@ -1,0 +1,1 @@
+"""Repeated trainings from Python: functions, scikit-learn estimators and notebooks, in memory or as an experiment."""
