@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from fitlib.errors import InputError, RunFailed
 from fitlib.execution.saved_runs import finished, predictions_of, remarks, with_saved_names
 from fitlib.experiment.evidence import collect_evidence, experiment_plan
 from fitlib.experiment.plan import Plan, PlannedRun
 from fitlib.formatting import count
-from fitlib.metrics.long_tables import technique_tables
 from fitlib.recording import saved_outputs
 from fitlib.recording.saved_outputs import FinishedRuns
 from fitlib.repetition.host import LOG, Job
@@ -22,7 +18,7 @@ from fitlib.repetition.pickles import WHERE
 from fitlib.repetition.processes import make_runs
 from fitlib.results.results import Results
 from fitlib.storage.atomic_files import write_json
-from fitlib.storage.predictions import Predictions, as_written, cross_attributes, crossed_name, stack
+from fitlib.storage.predictions import Predictions, cross_attributes, crossed_name, stack
 from fitlib.storage.records import FAILED, write_record
 from fitlib.tables import all_tables, epochs
 
@@ -97,8 +93,10 @@ def results_of(plan: Plan) -> Results:
     evidence = collect_evidence(states, plan.paths.root)
     stacked = _stacked(predictions, values)
     rows = len(next(iter(next(iter(stacked.values())).values()))[1].idx)
-    frames = _frames(stacked, values, evidence, plan.paths.root)
-    return Results(values, frames, rows, [{**run, "link": ""} for run in evidence])  # no page of a run is kept
+    history = epochs.gather_history(plan.paths.root, evidence)
+    gathered = all_tables.gathered_on_demand(stacked, values, history=history)
+    tables = all_tables.tables_on_demand(gathered, values, evidence, long=("metrics",))
+    return Results(values, tables, rows, [{**run, "link": ""} for run in evidence])  # no page of a run is kept
 
 
 _Arms = dict[str, tuple[int, Predictions]]
@@ -116,15 +114,3 @@ def _stacked(predictions: Mapping[str, Mapping[str, Any]], plan: Mapping[str, An
                 runs = cross_attributes(runs, names)
             found.setdefault(technique, {})[arm] = (given["seed"], runs)
     return found
-
-
-def _frames(
-    stacked: Mapping[str, _Arms], plan: dict[str, Any], evidence: list[dict], root: Path
-) -> dict[str, pd.DataFrame]:
-    """Return every table of the analysis, and the metrics in long form."""
-    long: dict[str, dict[str, pd.DataFrame]] = {name: {} for name in LONG_AND_VOTES}
-    for technique, arms in stacked.items():
-        for name, table in technique_tables(technique, arms).items():
-            long[name][technique] = as_written(table)
-    gathered = all_tables.gathered_of(long, plan, epochs.gather_history(root, evidence))
-    return all_tables.tables_of(gathered, plan, evidence) | {"metrics": gathered["metrics"]}

@@ -61,16 +61,21 @@ def gather(root: str | Path, plan: Json, evidence: Sequence[Json] = ()) -> dict[
     return gathered | {"votes": read["votes"], "history": epochs.gather_history(root, evidence)}
 
 
-def gathered_on_demand(techniques: Mapping[str, Arms], plan: Json, custom: Customs = NO_CUSTOM) -> Mapping[str, Any]:
+def gathered_on_demand(
+    techniques: Mapping[str, Arms], plan: Json, custom: Customs = NO_CUSTOM, history: pd.DataFrame | None = None
+) -> Mapping[str, Any]:
     """Return what `gather` does, from predictions in memory; each long table is made when it is first asked for.
 
-    ``techniques``: {technique: {arm: (seed, predictions)}}; ``custom``: custom metrics by name. There are no histories.
-    Votes, which have many rows, are made whenever they are asked for, and not kept.
+    ``techniques``: {technique: {arm: (seed, predictions)}}; ``custom``: custom metrics by name; ``history``: of the
+    runs (None: not recorded). Votes, which have many rows, are made whenever they are asked for, and not kept.
     """
     makers: dict[str, Callable[[], Any]] = {name: partial(_long_table, name, techniques, plan) for name in LONG}
     makers["metrics"] = partial(_long_table, "metrics", techniques, plan, dict(custom))
     votes = {t: partial(_as_written, "votes", t, arms) for t, arms in techniques.items()}
-    makers |= {"votes": partial(OnDemand, votes, keep=False), "history": epochs.no_history}
+    makers |= {
+        "votes": partial(OnDemand, votes, keep=False),
+        "history": lambda: epochs.no_history() if history is None else history,
+    }
     return OnDemand(makers)
 
 
