@@ -33,6 +33,11 @@ def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
     return f"n = {n}. Varied: {what}. Fixed: {fixed}, {test}. {extra}".strip()
 
 
+def conditions(plan: Mapping) -> str:
+    """Return what holds for every table and figure of the experiment that has all planned runs."""
+    return caption(plan, [arm["runs"] for arm in main_arms(plan)])
+
+
 SIZES = ("n", "n_runs", "n_baseline", "n_technique", "n_a", "n_b")  # columns that count runs
 
 

@@ -17,6 +17,8 @@ from urllib.parse import quote, urlsplit
 
 import pandas as pd
 
+from fitlib.report.captions import conditions
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -27,6 +29,7 @@ WRAPPED = 40  # characters of a cell beyond which it may break into lines
 SHORT, WIDE = 12, 8  # rows up to which a table stays on one printed page; columns beyond which it is printed smaller
 TALL = 40  # rows beyond which a table scrolls in a window of its own, on a screen
 NUMBER = re.compile(r"[−+<>≤\[]* ?\d|–$|not estimable$|no test$|constant in all")
+FOLD = "fold"  # metadata of a heading, and tag of a section, whose content a page hides until it is opened
 IN_NOTEBOOKS = ".fitlib caption, .fitlib th[scope^=row], .fitlib td.text, .fitlib th.text { text-align: left }"
 Links = Mapping[str, Sequence[str]]
 Output = dict[str, Any]  # of a cell, as notebooks store it: output_type, data and metadata by type of content
@@ -93,9 +96,10 @@ def show_lead(sentence: str) -> None:
     display({"text/markdown": f"**{markdown(sentence)}**", "text/plain": sentence})
 
 
-def heading(text: str) -> None:
-    """Display a heading within a section (level 3)."""
-    display({"text/markdown": f"### {markdown(text)}", "text/plain": text})
+def heading(text: str, folded: bool = False) -> None:
+    """Display a heading within a section (level 3); on a page, ``folded`` hides what follows it until it is opened."""
+    metadata = {"text/markdown": {FOLD: "closed"}} if folded else None
+    display({"text/markdown": f"### {markdown(text)}", "text/plain": text}, metadata)
 
 
 # Tables and figures
@@ -127,11 +131,21 @@ class Page:
         """Display a table of strings, if it has rows; `source` is the relative address of the file with all columns."""
         if len(view):
             source, links = ("", None) if self.out is None else (source, links)
+            caption = self._without_conditions(caption)
             content = table_html(title, view, caption, source, links)
             display({"text/html": content, "text/plain": f"{title}. {caption}"})
 
+    def show_conditions(self) -> None:
+        """Display what holds throughout the page; captions then repeat only what differs from it."""
+        text = conditions(self.plan)
+        display({"text/html": f'<p class="conditions">{html.escape(text)}</p>', "text/plain": text})
+
+    def _without_conditions(self, caption: str) -> str:
+        return caption.removeprefix(conditions(self.plan)).lstrip()
+
     def figures(self, name: str, attribute: str, figures: Sequence[Figure], alt: str, caption: str) -> None:
         """Do as `figure` for several figures: each is captioned as a part, and `alt` describes them all."""
+        caption = self._without_conditions(caption)
         for number, figure in enumerate(figures, 1):
             part = f"Part {number} of {len(figures)}. " if len(figures) > 1 else ""
             end = f"-part-{number}" if len(figures) > 1 else ""
@@ -144,6 +158,7 @@ class Page:
         """
         from fitlib.report.figures import style
 
+        caption = self._without_conditions(caption)
         if len(self.plan["groups"]) > 1:
             caption = f"Protected attribute: {attribute}. {caption}"
         if self.out is None:

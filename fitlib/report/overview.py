@@ -113,7 +113,7 @@ def _verdict(notebook: Mapping) -> list[str]:
     cells = notebook.get("cells", [])
     start = next((i for i, cell in enumerate(cells) if _source(cell).startswith(VERDICT)), len(cells))
     texts = [text for cell in cells[start + 1 : start + 2] for text in map(_markdown, cell.get("outputs", [])) if text]
-    paragraphs = [part for text in texts for part in text.split("\n\n")]
+    paragraphs = [part for text in texts for part in text.split("\n\n") if not part.startswith("#")]
     return [html.unescape(part.removeprefix("**").removesuffix("**")) for part in paragraphs]
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitlib.report.markdown_html import markdown_html
-from fitlib.report.notebook_display import address
+from fitlib.report.notebook_display import FOLD, address
 from fitlib.storage.atomic_files import write_atomically
 
 if TYPE_CHECKING:
@@ -137,15 +137,44 @@ def _title(cells: Iterable[Cell], otherwise: str = "Report") -> str:
 
 
 def _body(cells: Iterable[Cell]) -> str:
-    """Return prose and outputs as HTML."""
+    """Return prose and outputs as HTML; folded sections and parts of them are closed until a reader opens them."""
     blocks = [_block(cell) for cell in cells if cell["cell_type"] in ("markdown", "code")]
-    return _environment().get_template("cells.html.j2").render(blocks=blocks)
+    return _environment().get_template("cells.html.j2").render(sections=_sections(blocks))
+
+
+def _sections(blocks: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the blocks by section: a heading of level 2 begins the next one."""
+    sections: list[dict[str, Any]] = []
+    for block in blocks:
+        if not sections or "<h2" in block.get("prose", ""):
+            sections.append({"summary": "", "blocks": []})
+            if block.get("fold"):
+                heading = HEADING.search(block["prose"])
+                assert heading, "a folded section begins with its heading"
+                sections[-1]["summary"] = heading[0]
+                block = {"prose": block["prose"].replace(heading[0], "", 1)}
+        sections[-1]["blocks"].append(block)
+    return sections
 
 
 def _block(cell: Cell) -> dict[str, Any]:
     if cell["cell_type"] == "markdown":
-        return {"prose": markdown_html(joined(cell["source"]))}
-    return {"outputs": [_content(output) for output in cell["outputs"]]}
+        fold = FOLD in cell.get("metadata", {}).get("tags", ())
+        return {"prose": markdown_html(joined(cell["source"])), "fold": fold}
+    return {"parts": _parts([_content(output) for output in cell["outputs"]])}
+
+
+def _parts(outputs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the outputs of a cell by part: a folded heading begins one, any other heading ends it."""
+    parts: list[dict[str, Any]] = [{"summary": "", "outputs": []}]
+    for output in outputs:
+        if output.get("fold"):
+            parts.append({"summary": output["html"], "outputs": []})
+            continue
+        if parts[-1]["summary"] and output.get("html", "").startswith("<h3"):
+            parts.append({"summary": "", "outputs": []})
+        parts[-1]["outputs"].append(output)
+    return [part for part in parts if part["outputs"]]
 
 
 def _content(output: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +190,7 @@ def _content(output: Mapping[str, Any]) -> dict[str, Any]:
         source = base64.b64encode(text.encode()).decode() if shown == "image/svg+xml" else text.strip()
         return {"kind": "picture", "source": f"data:{shown};base64,{source}", "about": about.get(shown, {})}
     if shown == "text/markdown":
-        return {"kind": shown, "html": markdown_html(text)}
+        return {"kind": shown, "html": markdown_html(text), "fold": bool(about.get(shown, {}).get(FOLD))}
     return {"kind": shown, "html": text} if shown == "text/html" else {"kind": "text", "text": ANSI.sub("", text)}
 
 

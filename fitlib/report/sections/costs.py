@@ -12,7 +12,7 @@ from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption, run_counts
 from fitlib.report.figures import accuracy_bias_plane
-from fitlib.report.notebook_display import Page, show_text
+from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import ReaderTable, sd_cell
 from fitlib.tables.costs import COST_NAMES
 from fitlib.tables.pareto import SHARE_RESAMPLES, plane_runs
@@ -31,12 +31,13 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     """Display the section: counts of costs with their table, then the plane of one metric with its front."""
     costs, pareto, comparisons = frames["costs"], frames["pareto"], frames["comparisons"]
     show_text([*cost_sentences(costs), power_sentence(costs, comparisons)])
-    page.show(costs_table(comparisons), costs)
     chosen = pareto[pareto["metric"] == first_metric(comparisons)]
     if "metrics" in frames and len(chosen):
         runs = plane_runs(frames["metrics"], dict(plan), [dict(entry) for entry in evidence])
         _show_planes(page, chosen, runs, plan)
     show_text(pareto_sentences(chosen))
+    heading("Every cost, and the techniques that nothing beats", folded=True)
+    page.show(costs_table(comparisons), costs)
     page.show(PARETO, chosen)
 
 

@@ -70,12 +70,13 @@ def _effects(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
     texts = [sentences.undecided(comparisons, plan), *sentences.unequal_arms(words.bias_rows(comparisons))]
     texts += sentences.reversals(comparisons, plan)
     show_text([*texts, *sentences.accuracy(comparisons)])
+    heading("Every difference and test", folded=True)
     page.show(DIFFERENCES, comparisons)
     page.show(TESTS, comparisons)
 
 
 def _spread(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
-    heading("Does a technique make the runs more alike, or less?")
+    heading("Does a technique make the runs more alike, or less?", folded=True)
     show_text("A technique can lower bias on average and yet make a single training less predictable.")
     show_text(sentences.spread(comparisons, plan))
     page.show(SPREAD, comparisons)

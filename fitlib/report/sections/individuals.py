@@ -14,7 +14,7 @@ from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption
 from fitlib.report.figures import style as style_figures
 from fitlib.report.figures.style import BLUE, INK, VERMILION, WIDTH, new_figure, styled
-from fitlib.report.notebook_display import Page, show_text
+from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.tables.individuals import ENOUGH_RUNS
 
@@ -41,9 +41,10 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
                 figures = distribution_figures(rows, plan, attribute)
                 text = alt_distribution(rows, plan, attribute)
                 page.figures("churn", attribute, figures, text, DISTRIBUTION(plan, rows))
-        if overall(table)["churn"].notna().any():
-            page.show(CHURN, table)
         show_text(sentences(table, plan))
+    heading("Churn, groups and thresholds in numbers", folded=True)
+    if len(table) and overall(table)["churn"].notna().any():
+        page.show(CHURN, table)
     if len(risk):
         page.show(GROUPS, risk)
     if len(thresholds):

@@ -25,7 +25,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame]) -> None:
     rows = differences(frames["new_test_data"], frames["comparisons"])
     if rows["low_new"].isna().all():
         return
-    heading("Do the verdicts hold beyond this test set?")
+    heading("Do the verdicts hold beyond this test set?", folded=True)
     show_text([QUESTION, *sentences(rows)])
     page.show(NEW_TEST_DATA, rows)
 

@@ -22,7 +22,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame]) -> None:
     rows = ranked(frames["ranks"], first_metric(frames["comparisons"]))
     if rows.empty:
         return
-    heading("Which technique is the least biased?")
+    heading("Which technique is the least biased?", folded=True)
     show_text(sentences(rows))
     page.show(RANKS, rows)
 

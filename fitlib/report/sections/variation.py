@@ -45,6 +45,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
         page.figures("distributions", attribute, figures, alt, DISTRIBUTIONS(plan, means))
     show_text([*sentences.largest_difference(summary, plan, evidence), *sentences.constants(summary)])
     show_text([sentences.next_run(summary), *sentences.intervals(summary)])
+    heading("Every overall value", folded=True)
     page.show(SUMMARY, summary)
     show_text(sentences.undefined_values(summary, plan))
     _numbers_of_runs(page, frames, plan)
@@ -53,6 +54,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
 
 def _numbers_of_runs(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping) -> None:
     metric = first_metric(frames["comparisons"])
+    heading("What would other numbers of runs show?", folded=True)
     for attribute in plan["groups"]:
         table = spread_by_runs.against_runs(style.select(frames["metrics"], plan, attribute), metric)
         if len(table):
@@ -74,7 +76,7 @@ def _epochs(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping) -> No
     history, epochs = frames.get("history", pd.DataFrame()), frames["epochs"]
     if epochs.empty:
         return
-    heading("From which epoch do the runs part?")
+    heading("From which epoch do the runs part?", folded=True)
     arms = [arm["arm"] for arm in main_arms(plan)]
     attribute = next(iter(plan["groups"]))
     shown, names = history[history["arm"].isin(arms)], plan["groups"][attribute]

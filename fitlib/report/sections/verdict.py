@@ -12,7 +12,7 @@ from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption, overall_counts
 from fitlib.report.figures import verdict as verdict_figures
 from fitlib.report.headline import finding
-from fitlib.report.notebook_display import Page, show_lead, show_text
+from fitlib.report.notebook_display import Page, heading, show_lead, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections import new_test_data, robustness
 from fitlib.report.sections import over_seeds as over_seeds_sections
@@ -35,9 +35,11 @@ FIGURE = (
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the finding, its figure, what else the verdict says, and the table at a glance."""
     first, *others = verdict(frames, plan, evidence)
+    page.show_conditions()
     show_lead(first)
     show_figures(page, frames, plan)
     show_text(others, paragraphs=True)
+    heading(GLANCE.title, folded=True)
     page.show(GLANCE, frames["summary"], view=glance_view(plan, evidence, frames["comparisons"]))
 
 

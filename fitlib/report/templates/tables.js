@@ -1,4 +1,4 @@
-// Sorting and filtering of tables. Reads and rearranges what stands in the page; loads, stores and sends nothing.
+// Sorting and filtering of tables, and opening of folded parts. Reads and rearranges what stands in the page; loads, stores and sends nothing.
 // Without it every table is complete and in its own order.
 "use strict";
 (() => {
@@ -112,6 +112,15 @@
     region.before(line);
   }
 
+  // A link into a folded part opens it.
+  function unfold() {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let part = target && target.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+    if (target) target.scrollIntoView();
+  }
+
   document.querySelectorAll(".scroll > table").forEach(prepare);
+  window.addEventListener("hashchange", unfold);
+  if (location.hash) unfold();
   document.documentElement.classList.add("sortable");
 })();
