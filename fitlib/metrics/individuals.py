@@ -197,6 +197,9 @@ def _divide(part: NDArray, whole: NDArray, empty: float = 0.0) -> Floats:
 
 # Resampling runs and units
 
+# A column for each decision and choice of any run, (runs, columns) 0/1; the decisions of the first, second, … choices
+_VoteColumns = tuple[NDArray, list[NDArray]]
+
 
 def resample(decisions: Decisions, rng: np.random.Generator, resamples: int = RESAMPLES) -> tuple[Floats, Floats]:
     """Draw summed churn and number of decisions by group and stratum in a crossed bootstrap.
@@ -211,26 +214,28 @@ def resample(decisions: Decisions, rng: np.random.Generator, resamples: int = RE
     varying = np.flatnonzero(decisions.disagreeing)
     varying = varying[np.argsort(place[varying], kind="stable")]
     columns = _vote_columns(decisions, varying)
-    step = max(1, MOST_CELLS // max(columns[1].size, decisions.unit.size))
+    step = max(1, MOST_CELLS // max(columns[0].shape[1], decisions.unit.size))
     sizes = [min(step, resamples - i) for i in range(0, resamples, step)]
     parts = [_draw(decisions, place, varying, columns, rng, size) for size in sizes] or [(np.zeros((0, *shape)),) * 2]
     changed, size = (np.concatenate(part).reshape(-1, *shape) for part in zip(*parts, strict=True))
     return changed, size
 
 
-def _vote_columns(decisions: Decisions, varying: NDArray) -> tuple[NDArray, NDArray]:
-    """Return a column per varying decision and choice of any run, (runs, columns) 0/1, and each column's decision."""
+def _vote_columns(decisions: Decisions, varying: NDArray) -> _VoteColumns:
+    """Return the columns of the varying decisions: the first choice of each, then the second of each, and so on."""
     chosen = decisions.choice[:, varying]
-    votes = vote_counts(chosen, decisions.n_choices)
-    owner, choice = np.nonzero(votes)
-    return (chosen[:, owner] == choice).astype(np.float32), owner
+    owner, choice = np.nonzero(vote_counts(chosen, decisions.n_choices))
+    number = np.arange(owner.size) - np.searchsorted(owner, owner)  # of the choice among those of its decision
+    order = np.argsort(number, kind="stable")
+    columns = (chosen[:, owner[order]] == choice[order]).astype(np.float32)
+    return columns, np.split(owner[order], np.cumsum(np.bincount(number))[:-1])
 
 
 def _draw(
     decisions: Decisions,
     place: Integers,
     varying: NDArray,
-    columns: tuple[NDArray, NDArray],
+    columns: _VoteColumns,
     rng: np.random.Generator,
     resamples: int,
 ) -> tuple[NDArray, NDArray]:
@@ -244,12 +249,17 @@ def _draw(
     return np.where(np.isnan(churns[:, :1]) if varying.size else False, np.nan, changed), size
 
 
-def _churn_of_draws(runs: Integers, choice: NDArray, owner: NDArray, n_decisions: int) -> Floats:
-    """Return the churn (resamples, decisions) if run r was drawn runs[:, r] times; owner is ascending."""
+def _churn_of_draws(runs: Integers, choice: NDArray, owners: list[NDArray], n_decisions: int) -> Floats:
+    """Return the churn (resamples, decisions) if run r was drawn runs[:, r] times; choice, owners: `_VoteColumns`."""
     # Pairs of different runs: all pairs, without those of copies of one run, which number Σ_r runs_r² on both sides.
     pairs = runs.sum(axis=1) ** 2 - (runs**2).sum(axis=1)
     agree = (runs.astype(np.float32) @ choice) ** 2
-    same = _sums(agree.astype(np.float64), owner, n_decisions) - (runs**2).sum(axis=1)[:, None]
+    same, at = np.zeros((len(runs), n_decisions)), 0
+    for owner in owners:  # whole numbers, exact in any order
+        every = owner.size == n_decisions
+        same[:, slice(None) if every else owner] += agree[:, at : at + owner.size]
+        at += owner.size
+    same -= (runs**2).sum(axis=1)[:, None]
     return _divide(pairs[:, None] - same, np.broadcast_to(pairs[:, None], same.shape), np.nan)
 
 
