@@ -5,7 +5,7 @@ Every problem is an `InputError` of one line that names the function, the argume
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.errors import InputError
+from fitlib.metrics.arrays import (
+    check_kind,
+    check_missing,
+    check_run,
+    check_runs,
+    check_whole,
+    check_zero_one,
+    listed_classes,
+    named_columns,
+    read_array,
+    read_column,
+)
 from fitlib.metrics.counts import Cells, Counts, cells_of, confusion, label_counts
 
 if TYPE_CHECKING:
@@ -20,7 +32,6 @@ if TYPE_CHECKING:
 
 MOST_COUNTS = 2**27  # entries of a count array: 1 GiB
 CLASSES_OF = {"integer": np.int64, "boolean": np.bool_, "floating": np.float64, "string": object}
-GIVE_ARRAYS = "give a list, NumPy array, pandas Series or CPU tensor"
 
 
 @dataclass(frozen=True)
@@ -81,55 +92,22 @@ def count_arrays(
 
 def _as_array(function: str, name: str, values: Any) -> NDArray:
     """Return values as an array with at least one entry and no missing value."""
-    try:
-        array = np.asarray(values)
-        # NumPy turns ["a", nan] into two texts, which would hide the missing value.
-        if array.dtype.kind in "US" and not hasattr(values, "dtype"):
-            array = np.asarray(values, dtype=object)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(function, name, type(values).__name__, f"not an array ({error})", GIVE_ARRAYS) from None
-    if array.ndim == 0:
-        raise InputError(function, name, values, "not an array", GIVE_ARRAYS)
+    array = read_array(function, name, values)
     if array.size == 0:
         raise InputError(function, name, array.shape, "empty", "give at least one row and one run")
-    missing = _missing(array)
-    if isinstance(values, np.ma.MaskedArray):
-        missing = missing | np.ma.getmaskarray(values)
-    _check_missing(function, name, missing)
+    check_missing(function, name, array)
     return array
-
-
-def _missing(array: NDArray) -> NDArray[np.bool_]:
-    """Return where values are missing: None, NaN, NaT or NA."""
-    if array.dtype.kind == "O":
-        import pandas as pd
-
-        return pd.isna(array)
-    if array.dtype.kind in "mM":
-        return np.isnat(array)
-    if array.dtype.kind == "U":
-        return array == "nan"  # what np.array(["a", nan]) makes of a missing value
-    return np.isnan(array) if array.dtype.kind in "fc" else np.zeros(array.shape, dtype=bool)
-
-
-def _check_missing(function: str, name: str, missing: NDArray[np.bool_]) -> None:
-    """Raise InputError that counts the missing values and locates the first one."""
-    if missing.any():
-        first = tuple(np.argwhere(missing)[0].tolist())
-        at = first[0] if len(first) == 1 else first
-        problem = f"{missing.sum()} of {missing.size} values are missing, the first at {at}"
-        raise InputError(function, name, None, problem, "leave these rows out of all arguments")
 
 
 def _class_array(function: str, name: str, values: Any) -> NDArray:
     """Return classes as integers, booleans or text (dtype object); floats must be whole numbers."""
     array = _as_array(function, name, values)
-    if array.dtype.kind in "OUS":
+    check_kind(function, name, array)
+    if array.dtype.kind in "OU":
         array = _typed(function, name, array)
     if array.dtype.kind == "f":
-        return _whole(function, name, array)
-    if array.dtype.kind not in "biuO":
-        raise InputError(function, name, array.dtype.name, "no type of classes", "give integers, booleans or strings")
+        check_whole(function, name, array, f"give classes; of scores, for example {name} >= 0.5")
+        return array.astype(np.int64)
     return array
 
 
@@ -148,15 +126,6 @@ def _typed(function: str, name: str, array: NDArray) -> NDArray:
         raise InputError(function, name, max(array.flat, key=abs), "too large for a class", remedy) from None
 
 
-def _whole(function: str, name: str, array: NDArray) -> NDArray:
-    """Return classes given as floats, such as 0.0 and 1.0, as integers."""
-    broken = ~np.isfinite(array) | (np.rint(array) != array) | (np.abs(array) > 2**53)
-    if broken.any():
-        remedy = f"give classes; of scores, for example {name} >= 0.5"
-        raise InputError(function, name, array[broken][0].item(), "a fraction, not a class", remedy)
-    return array.astype(np.int64)
-
-
 # Shapes
 
 
@@ -169,16 +138,8 @@ def _check_shapes(function: str, truth: NDArray, prediction: NDArray) -> None:
     if prediction.ndim not in (truth.ndim, truth.ndim + 1):
         remedy = f"give ({axes}{',' if truth.ndim == 1 else ''}) or (runs, {axes}), with y_true ({axes})"
         raise InputError(function, "y_pred", prediction.shape, f"no shape for y_true {truth.shape}", remedy)
-    if prediction.shape[-truth.ndim :] != truth.shape:
-        raise InputError(function, "y_pred", prediction.shape, *_unequal(truth.shape, prediction.shape, axes))
-
-
-def _unequal(truth: tuple[int, ...], prediction: tuple[int, ...], axes: str) -> tuple[str, str]:
-    """Return problem and remedy of a prediction that has other rows, or labels, than the truth."""
-    if len(prediction) == len(truth) + 1 and prediction[0] == truth[0]:
-        turn = "y_pred.T" if len(truth) == 1 else "np.moveaxis(y_pred, 1, 0)"
-        return "transposed: rows come before runs", f"give (runs, {axes}), for example {turn}"
-    return f"y_true has shape {truth}", "give both for the same rows" + (" and labels" if len(truth) == 2 else "")
+    check_shape = check_run if prediction.ndim == truth.ndim else check_runs
+    check_shape(function, "y_pred", prediction.shape, truth.shape)
 
 
 def _check_size(function: str, n_runs: int, n_groups: int, n_classes: int) -> None:
@@ -221,7 +182,7 @@ def _declared(function: str, declared: Sequence, found: Sequence) -> pd.Index:
     """Return the declared classes; raise InputError unless they are different and cover those that occur."""
     import pandas as pd
 
-    declared = _listed(function, declared)
+    declared = listed_classes(function, declared)
     classes = pd.Index(_class_array(function, "classes", declared), name="class")
     if not classes.is_unique or len(classes) < 2:
         raise InputError(function, "classes", declared, "not two or more different classes", "list each once")
@@ -229,14 +190,6 @@ def _declared(function: str, declared: Sequence, found: Sequence) -> pd.Index:
     if absent:
         raise InputError(function, "classes", declared, f"{absent[0]!r} occurs, too", "list every class")
     return classes
-
-
-def _listed(function: str, declared: Any) -> list:
-    """Return the declared classes as a list."""
-    try:
-        return list(declared)
-    except TypeError:
-        raise InputError(function, "classes", declared, "not a list of classes", "list every class") from None
 
 
 def _codes(values: NDArray, classes: pd.Index) -> Counts:
@@ -252,10 +205,7 @@ def _codes(values: NDArray, classes: pd.Index) -> Counts:
 
 def _zero_one(function: str, name: str, values: NDArray) -> Counts:
     """Return entries of multi-label arrays as int64."""
-    wrong = ~np.isin(values, (0, 1))
-    if wrong.any():
-        remedy = "give 0/1 for each row and label; one y_true for all runs"
-        raise InputError(function, name, values[wrong].tolist()[0], "not 0 or 1", remedy)
+    check_zero_one(function, name, values)
     return values.astype(np.int64)
 
 
@@ -268,7 +218,7 @@ def _label_names(function: str, frames: Sequence[Any], n_labels: int, declared: 
         remedy = "give y_pred the columns of y_true, in their order"
         raise InputError(function, "y_pred", names[1], f"y_true has the labels {names[0]}", remedy)
     if declared is not None:
-        names = [_listed(function, declared)]
+        names = [listed_classes(function, declared)]
     labels = pd.Index(names[0] if names else range(n_labels), name="class")
     if len(labels) != n_labels or not labels.is_unique:
         raise InputError(function, "classes", names[0], f"not {n_labels} different labels", "name each label once")
@@ -284,11 +234,7 @@ def _groups(function: str, sensitive_features: Any, n_rows: int) -> tuple[Counts
 
     if sensitive_features is None:
         return np.zeros(n_rows, dtype=np.int64), pd.Index(["all"], name="group")
-    columns = _columns(function, sensitive_features)
-    for name, values in columns.items():
-        if values.shape != (n_rows,):
-            where = "sensitive_features" if len(columns) == 1 else f"sensitive_features[{name!r}]"
-            raise InputError(function, where, values.shape, f"y_true has {n_rows} rows", "give one group for each row")
+    columns = _columns(function, sensitive_features, n_rows)
     factors = [_factorize(function, values) for values in columns.values()]
     if len(factors) == 1:
         return factors[0][0], pd.Index(factors[0][1], name=next(iter(columns)))
@@ -298,25 +244,24 @@ def _groups(function: str, sensitive_features: Any, n_rows: int) -> tuple[Counts
     return group.reshape(-1).astype(np.int64), pd.MultiIndex.from_arrays(levels, names=list(columns))
 
 
-def _columns(function: str, features: Any) -> dict[Any, NDArray]:
-    """Return the columns of sensitive features by name."""
-    import pandas as pd
-
+def _columns(function: str, features: Any, n_rows: int) -> dict[Any, NDArray]:
+    """Return the columns of sensitive features (rows,) by name, without missing values."""
     field = "sensitive_features"
-    if isinstance(features, Mapping | pd.DataFrame):
-        if isinstance(features, pd.DataFrame) and not features.columns.is_unique:
-            raise InputError(function, field, list(features.columns), "two columns of one name", "rename one of them")
-        named = {name: _as_array(function, f"{field}[{name!r}]", features[name]) for name in features}
-        if not named:
-            raise InputError(function, field, features, "empty", "give at least one column")
-        return named
-    array = _as_array(function, field, features)
-    if array.ndim > 2:
-        raise InputError(function, field, array.shape, "no shape of groups", "give (rows,) or (rows, attributes)")
-    if array.ndim == 2:
-        return {f"attribute {i}": column for i, column in enumerate(array.T)}
-    name = getattr(features, "name", None)
-    return {"group" if name is None else name: array}
+    named = named_columns(function, field, features)
+    if named is None:
+        array = _as_array(function, field, features)
+        if array.ndim > 2:
+            raise InputError(function, field, array.shape, "no shape of groups", "give (rows,) or (rows, attributes)")
+        name = getattr(features, "name", None)
+        several = {f"attribute {i}": column for i, column in enumerate(array.T)} if array.ndim == 2 else {}
+        named = several or {"group" if name is None else name: array}
+        fields = dict.fromkeys(named, field)
+    else:
+        fields = {name: f"{field}[{name!r}]" for name in named}
+    columns = {name: read_column(function, fields[name], values, n_rows) for name, values in named.items()}
+    for name, values in columns.items():
+        check_missing(function, fields[name], values)
+    return columns
 
 
 def _factorize(function: str, values: NDArray) -> tuple[Counts, NDArray]:

@@ -16,21 +16,33 @@ from fitlib.datasets.tabular.label_encoding import (
     LabelMapping,
     Vocabulary,
     in_two_codes,
+    key_of,
     list_values,
     pair_codes,
 )
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
-from fitlib.storage.prediction_columns import one_line
+from fitlib.metrics.arrays import (
+    ONE_PER_ROW,
+    RUNS,
+    check_kind,
+    check_missing,
+    check_names,
+    check_run,
+    check_runs,
+    check_whole,
+    check_zero_one,
+    listed_classes,
+    named_columns,
+    read_array,
+    read_column,
+)
 from fitlib.storage.predictions import MAX_CLASSES, MAX_GROUPS, Predictions
 
 WHERE = "analyze"
 ONLY_TECHNIQUE = "model"  # where predictions are not named
 PLAIN_ATTRIBUTE = "protected"  # where groups are not named, as in files
 ONE_PER_RUN = "give the seed of each run: [0, 0, 1, 1], or {technique: such}"
-ONE_PER_ROW = "give one value for each test row"
-ARRAYS = "give an array, a list, a column of a data frame, or a tensor on the CPU"
-RUNS = "give (runs, rows), or a list of one array for each run"
 
 
 class EncodedArrays(NamedTuple):
@@ -63,7 +75,7 @@ def encode_arrays(
     scores = _scores(y_score, {name: len(of_technique) for name, of_technique in runs.items()}, truth)
     names, labels, predicted = _targets(truth, runs, scores, classes)
     groups = _groups(sensitive_features, len(truth))
-    units = None if unit is None else _units(_column("unit", unit, len(truth)))
+    units = None if unit is None else _units(read_column(WHERE, "unit", unit, len(truth)))
     predictions = {
         name: Predictions(
             idx=np.arange(len(truth)),
@@ -104,33 +116,9 @@ def _digests(predictions: Predictions) -> list[str]:
 # Arrays of any origin
 
 
-def read_array(field: str, values: object) -> NDArray:
-    """Return anything with `__array__`, or nested lists, as an array."""
-    if hasattr(values, "combine_chunks"):  # NumPy would read a null of Arrow's categories as one of the categories
-        values = values.combine_chunks()
-    try:
-        array = np.asarray(values)
-        # NumPy turns None and NaN between text into the text "None" and "nan"; objects keep them as they are.
-        return np.array(values, object) if array.dtype.kind == "U" and isinstance(values, list | tuple) else array
-    except (TypeError, ValueError, RuntimeError) as error:
-        problem = f"not an array ({one_line(error, 80)})"
-        raise InputError(WHERE, field, type(values).__name__, problem, ARRAYS) from error
-
-
-def _column(field: str, values: object, rows: int) -> NDArray:
-    """Return one value for each test row (rows,)."""
-    array = read_array(field, values)
-    array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    if array.ndim != 1:
-        raise InputError(WHERE, f"shape of {field}", array.shape, "not (rows,)", ONE_PER_ROW)
-    if len(array) != rows:
-        raise InputError(WHERE, f"length of {field}", len(array), f"y_true has {rows:,} rows", ONE_PER_ROW)
-    return array
-
-
 def _truth(y_true: object) -> NDArray:
     """Return (rows,), or (rows, labels) of 0 and 1."""
-    array = read_array("y_true", y_true)
+    array = read_array(WHERE, "y_true", y_true)
     array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if array.ndim not in (1, 2) or not array.size:
         problem = "neither (rows,) nor (rows, labels)" if array.ndim not in (1, 2) else "no rows"
@@ -144,7 +132,7 @@ def _cells(values: NDArray) -> Values:
         return values
     try:
         return pa.array(values, from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError):
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return values
 
 
@@ -160,6 +148,7 @@ def _named_runs(y_pred: object) -> dict[str, object]:
     for name in y_pred:
         if not isinstance(name, str) or not name.strip():
             raise InputError(WHERE, "y_pred", name, "not the name of a technique", "use text as the keys of y_pred")
+    check_names(WHERE, "y_pred", y_pred)
     return dict(y_pred)
 
 
@@ -169,30 +158,22 @@ def _field(argument: str, technique: str, given: object) -> str:
 
 def _runs(field: str, values: Any, shape: tuple[int, ...], kind: str = "predictions") -> list[NDArray]:
     """Return the arrays of all runs, each of the shape of the ground truth; one such array is one run."""
-    if isinstance(values, list | tuple) and len(values) and read_array(f"{field}[0]", values[0]).ndim >= len(shape):
-        runs = [read_array(f"{field}[{i}]", run) for i, run in enumerate(values)]
+    if (
+        isinstance(values, list | tuple)
+        and len(values)
+        and read_array(WHERE, f"{field}[0]", values[0]).ndim >= len(shape)
+    ):
+        runs = [read_array(WHERE, f"{field}[{i}]", run) for i, run in enumerate(values)]
     else:
-        array = read_array(field, values)
+        array = read_array(WHERE, field, values)
         runs = [array] if array.shape == shape else list(array) if array.ndim > len(shape) else [array]
-        _check_first_axis(field, array, shape)
+        if array.ndim == len(shape) + 1 and array.size:
+            check_runs(WHERE, field, array.shape, shape)
     if not runs or not runs[0].size:
         raise InputError(WHERE, f"shape of {field}", np.shape(values), f"no {kind}", RUNS)
     for i, run in enumerate(runs):
-        if run.shape != shape:
-            name = f"shape of {field}[{i}]" if len(runs) > 1 else f"shape of {field}"
-            raise InputError(WHERE, name, run.shape, f"y_true is {shape}", RUNS)
+        check_run(WHERE, f"{field}[{i}]" if len(runs) > 1 else field, run.shape, shape)
     return runs
-
-
-def _check_first_axis(field: str, array: NDArray, shape: tuple[int, ...]) -> None:
-    """Refuse an array that has the runs behind the rows."""
-    if array.ndim != len(shape) + 1 or array.shape[1:] == shape:
-        return
-    swapped = array.shape[0] == shape[0] and (len(shape) == 1 or array.shape[-1] == shape[1])
-    if swapped or array.shape[0] > array.shape[1]:
-        transposed = f"{field}.T" if len(shape) == 1 else f"{field} with the first two axes swapped"
-        problem = f"the runs come first, and y_true is {shape}"
-        raise InputError(WHERE, f"shape of {field}", array.shape, problem, f"transpose it: {transposed}")
 
 
 # Classes
@@ -218,13 +199,11 @@ def _targets(
 
 def _encode(words: Vocabulary, field: str, values: NDArray) -> NDArray[np.int16]:
     """Return the codes of a column; blank text and the text "nan" are missing values, as in files."""
-    codes = words.encode(WHERE, field, _cells(values))
-    for blank in ("", "nan"):
-        if blank in words.codes:
-            found = codes == words.codes[blank]
-            problem = f"missing in {int(found.sum()):,} of {len(found):,} rows, the first row {int(np.argmax(found))}"
-            raise InputError(WHERE, field, blank, problem, IN_ARRAYS.missing)
-    return codes
+    check_kind(WHERE, field, values)
+    check_missing(WHERE, field, values)
+    if words.what == "class":
+        check_whole(WHERE, field, values, IN_ARRAYS.fractional_class)
+    return words.encode(WHERE, field, _cells(values))
 
 
 def _technique_field(technique: str, techniques: Mapping[str, object]) -> str:
@@ -237,17 +216,15 @@ def run_field(technique: str, run: int, techniques: Mapping[str, object]) -> str
 
 
 def _label_names(number: int, classes: Sequence[object] | None) -> LabelMapping:
-    if classes is not None and len(classes) != number:
-        raise InputError(WHERE, "classes", list(classes), f"y_true has {number} labels", "name every label once")
-    return LabelMapping(tuple(map(str, range(number) if classes is None else classes)), np.arange(number), True)
+    names = list(map(str, range(number) if classes is None else listed_classes(WHERE, classes)))
+    if len(names) != number or len(set(names)) < number:
+        raise InputError(WHERE, "classes", names, f"not {number} different labels", "name every label once")
+    return LabelMapping(tuple(names), np.arange(number), True)
 
 
 def _labels(field: str, values: NDArray) -> NDArray[np.int8]:
-    wrong = ~np.isin(values, (0, 1))
-    if wrong.any():
-        row, label = np.argwhere(wrong)[0].tolist()
-        problem = f"neither 0 nor 1, in row {row}, label {label}"
-        raise InputError(WHERE, field, values[row, label], problem, "write every label as 0 or 1")
+    check_missing(WHERE, field, values)
+    check_zero_one(WHERE, field, values)
     return values.astype(np.int8)
 
 
@@ -256,7 +233,11 @@ def _declared(
 ) -> Sequence[object] | None:
     """Return the declared classes; scores of n classes declare 0 … n-1, even where no row is of such a class."""
     if classes is not None:
-        return list(classes)
+        declared = listed_classes(WHERE, classes)
+        keys = list(map(key_of, declared))
+        if len(set(keys)) < len(keys):
+            raise InputError(WHERE, "classes", declared, "a class is listed twice", "list each once")
+        return declared
     number = max((score.shape[2] for score in scores.values() if score.ndim == 3), default=0)
     return list(range(number)) if number and set(words.codes) <= set(range(number)) else None
 
@@ -312,7 +293,7 @@ def _seeds(seeds: object, runs: Mapping[str, int]) -> dict[str, list[int]] | Non
 
 
 def _seed_list(field: str, values: object, runs: int) -> list[int]:
-    array = read_array(field, values)
+    array = read_array(WHERE, field, values)
     if array.shape != (runs,):
         raise InputError(WHERE, f"shape of {field}", array.shape, f"there are {runs} runs", ONE_PER_RUN)
     for run, seed in enumerate(array.tolist()):
@@ -339,26 +320,21 @@ def _groups(features: Any, rows: int) -> dict[str, tuple[LabelMapping, NDArray]]
 
 def _named_columns(features: Any) -> dict[str, object]:
     """Return the columns of a dict or data frame by name; a series has its name, an array the name "protected"."""
-    columns = getattr(features, "column_names", None) or getattr(features, "columns", [])  # of Arrow, pandas, polars
-    names = list(features) if isinstance(features, Mapping) else list(columns)
-    if not names and not isinstance(features, Mapping):
-        name = getattr(features, "name", None)
-        return {name if isinstance(name, str) and name else PLAIN_ATTRIBUTE: features}
-    if not names:
-        raise InputError(WHERE, "sensitive_features", {}, "no attribute", "give at least one: {name: array}")
-    repeated = [name for i, name in enumerate(names) if str(name) in map(str, names[:i])]
-    if repeated:
-        raise InputError(WHERE, "sensitive_features", repeated[0], "two columns of this name", "rename one of them")
-    return {str(name): features[name] for name in names}
+    named = named_columns(WHERE, "sensitive_features", features)
+    if named is not None:
+        check_names(WHERE, "sensitive_features", map(str, named))
+        return {str(name): values for name, values in named.items()}
+    name = getattr(features, "name", None)
+    return {name if isinstance(name, str) and name else PLAIN_ATTRIBUTE: features}
 
 
 def _group(field: str, attribute: str, values: object, rows: int) -> tuple[LabelMapping, NDArray]:
-    array = read_array(field, values)
+    array = read_array(WHERE, field, values)
     if array.ndim == 2 and array.shape[1] > 1:
         remedy = "name every attribute: a data frame, or {name: array}"
         raise InputError(WHERE, f"shape of {field}", array.shape, "several columns without names", remedy)
     words = Vocabulary(f"group of {attribute}", MAX_GROUPS, remedies=IN_ARRAYS)
-    codes = _encode(words, field, _column(field, array, rows))
+    codes = _encode(words, field, read_column(WHERE, field, array, rows))
     mapping = words.finish()
     if len(mapping.names) < 2:
         remedy = "give predictions for at least two groups"
@@ -368,14 +344,11 @@ def _group(field: str, attribute: str, values: object, rows: int) -> tuple[Label
 
 def _units(values: NDArray) -> NDArray[np.int64]:
     """Return whole numbers as they are, and names numbered in the order of their appearance."""
+    check_missing(WHERE, "unit", values)
     try:
-        column = pa.array(values, from_pandas=True)
+        column = pa.array(values)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise InputError(WHERE, "unit", values.dtype.name, "neither all numbers nor all text", ONE_PER_ROW) from error
-    if column.null_count:
-        row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-        problem = f"missing in {quantity(column.null_count, 'row')}, the first row {row}"
-        raise InputError(WHERE, "unit", None, problem, "fill it in")
     try:
         return np.array(column.cast(pa.int64()))  # a copy: results are computed when they are asked for
     except pa.ArrowException:
@@ -400,7 +373,7 @@ def _scores(y_score: object, runs: Mapping[str, int], truth: NDArray) -> dict[st
 
 
 def _score_array(field: str, values: object, runs: int, rows: int) -> NDArray[np.float64]:
-    array = read_array(field, values)
+    array = read_array(WHERE, field, values)
     array = array[None] if array.shape[:1] == (rows,) and runs == 1 and array.shape[:2] != (1, rows) else array
     if array.ndim not in (2, 3) or array.shape[:2] != (runs, rows):
         problem = f"not (runs, rows) or (runs, rows, classes) with {runs} runs of {rows:,} rows"

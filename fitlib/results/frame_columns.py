@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fitlib.errors import InputError, did_you_mean
-from fitlib.results.array_inputs import WHERE, read_array
+from fitlib.metrics.arrays import read_array
+from fitlib.results.array_inputs import WHERE
 from fitlib.storage.prediction_columns import one_line
 
 Reference = str | tuple[str, ...]  # a column, or the columns of several labels or classes
@@ -32,7 +33,7 @@ class Columns:
     def of(cls, data: object) -> Columns:
         """Read a data frame, or a mapping of columns."""
         if isinstance(data, Mapping):
-            columns = {str(name): read_array("data", values) for name, values in data.items()}
+            columns = {str(name): read_array(WHERE, "data", values) for name, values in data.items()}
             if len({len(values) if values.ndim else 0 for values in columns.values()}) > 1:
                 sizes = ", ".join(f"{name} {np.shape(values)}" for name, values in columns.items())
                 raise InputError(WHERE, "data", one_line(sizes, 80), "columns of several lengths", FRAMES)
@@ -95,15 +96,15 @@ def _check_unique(names: Sequence[str]) -> None:
 def _column_values(field: str, column: Any) -> NDArray:
     """Return a column as an array: text and mixed types as objects, lists as (rows, items)."""
     if not hasattr(column, "to_arrow"):
-        return read_array(field, column)
+        return read_array(WHERE, field, column)
     try:
         values = column.to_arrow()
     except (pa.ArrowException, TypeError, ValueError):  # objects of several types
-        return read_array(field, column.to_numpy())
+        return read_array(WHERE, field, column.to_numpy())
     whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if pa.types.is_dictionary(whole.type):
         whole = whole.dictionary_decode()
     if pa.types.is_temporal(whole.type):
         whole = whole.cast(pa.string())
     nested = pa.types.is_nested(whole.type)
-    return read_array(field, whole.to_pylist() if nested else np.asarray(whole))
+    return read_array(WHERE, field, whole.to_pylist() if nested else np.asarray(whole))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 
 import fitlib
 from fitlib.errors import InputError
@@ -209,8 +210,10 @@ def missing(values, at=5):
 
 SCORE = np.full(RUNS.shape, 0.5)
 TWO = {"A": RUNS, "B": RUNS}
+CATEGORIES = pa.chunked_array([pa.array([None, *SEX[1:]]).dictionary_encode()])
+LISTS = pd.Series([[1], [2]] * (N // 2))
 BAD = {
-    "shorter prediction": ({"y_pred": RUNS[:, 1:]}, r"shape of y_pred\[0\] = \(239,\): y_true is \(240,\)"),
+    "shorter prediction": ({"y_pred": RUNS[:, 1:]}, r"shape of y_pred = \(3, 239\): y_true is \(240,\)"),
     "one shorter run": ({"y_pred": [RUNS[0], RUNS[1][1:]]}, r"shape of y_pred\[1\] = \(239,\)"),
     "shorter groups": ({"sensitive_features": SEX[1:]}, r"length of sensitive_features.* = 239: y_true has 240 rows"),
     "shorter units": ({"unit": UNITS[1:]}, "length of unit = 239"),
@@ -225,8 +228,44 @@ BAD = {
     "no runs": ({"y_pred": []}, "no predictions"),
     "no technique": ({"y_pred": {}}, "no technique"),
     "no rows": ({"y_true": [], "y_pred": [[]], "sensitive_features": []}, r"shape of y_true = \(0,\): no rows"),
-    "no attribute": ({"sensitive_features": {}}, "no attribute"),
-    "no groups": ({"sensitive_features": None}, r"shape of sensitive_features.* = \(\)"),
+    "no attribute": ({"sensitive_features": {}}, r"sensitive_features = \[\]: no column; give at least one"),
+    "no groups": ({"sensitive_features": None}, "sensitive_features.* = None: not an array"),
+    "no predictions": ({"y_pred": None}, "y_pred = None: not an array; give an array, a list"),
+    "generator": ({"y_pred": iter(RUNS)}, "y_pred = <.*: not an array"),
+    "tensor with gradients": ({"y_pred": [torch.ones(N, requires_grad=True)]}, r"y_pred\[0\] = 'Tensor': .*detach"),
+    "one truth for all": ({"y_true": 1}, "y_true = 1: not an array"),
+    "set of groups": ({"sensitive_features": set(SEX)}, "sensitive_features.* = {.*}: not an array"),
+    "masked label": ({"y_true": np.ma.array(TRUTH, mask=np.arange(N) == 5)}, "y_true = None: missing in 1 of 240 rows"),
+    "null of Arrow's categories": (
+        {"sensitive_features": CATEGORIES},
+        "= None: missing in 1 of 240 rows, the first row 0",
+    ),
+    "infinite class": ({"y_pred": np.where(RUNS, np.inf, 0)}, r"y_pred\[0\] = inf: not a whole number, so no class"),
+    "complex class": ({"y_pred": RUNS * 1j}, "= 'complex128': no type of classes or groups; give integers"),
+    "dates as groups": ({"sensitive_features": np.full(N, "2020-01-01", "datetime64[ns]")}, "'datetime64.*no type of"),
+    "bytes": ({"y_true": TRUTH.astype(bytes)}, "y_true = 'bytes.*': no type of classes or groups"),
+    "lists as groups": ({"sensitive_features": {"sex": LISTS}}, "its cells are list<.*; give every row one value"),
+    "techniques alike": ({"y_pred": {"A": RUNS, "a ": RUNS}}, "y_pred = 'a ': differs from 'A' in case or blanks only"),
+    "blank technique": ({"y_pred": {" ": RUNS}}, "y_pred = ' ': not the name of a technique"),
+    "attribute names alike": ({"sensitive_features": {"sex": SEX, "Sex": SEX}}, "'Sex': differs from 'sex' in case or"),
+    "blank attribute": ({"sensitive_features": {" ": SEX}}, "sensitive_features = ' ': a blank name; give it a name"),
+    "attribute of a crossing": (
+        {"sensitive_features": {"a": SEX, "b": SEX, "a x b": SEX}, "cross": ["a", "b"]},
+        r"cross = \['a', 'b'\]: there is an attribute of this name",
+    ),
+    "number of classes": ({"classes": 2}, "classes = 2: not a list of classes; list every class"),
+    "text as classes": ({"classes": "01"}, "classes = '01': not a list of classes"),
+    "class twice": ({"classes": [0, 1, 1.0]}, "classes = .*: a class is listed twice; list each once"),
+    "units in two columns": ({"unit": np.zeros((N, 2))}, r"shape of unit = \(240, 2\): not \(rows,\); give one value"),
+    "rows of three axes": ({"y_true": np.zeros((N, 2, 2))}, "neither .rows,. nor .rows, labels."),
+    "label twice": (
+        {"y_true": np.zeros((N, 2)), "y_pred": np.zeros((1, N, 2)), "classes": ["a", "a"]},
+        "classes = .*: not 2 different labels; name every label once",
+    ),
+    "missing label of several": (
+        {"y_true": np.where(np.arange(2 * N) == 3, np.nan, 0).reshape(N, 2), "y_pred": np.zeros((1, N, 2))},
+        r"y_true = None: missing in 1 of 480 values, the first at \(1, 1\)",
+    ),
     "one group": ({"sensitive_features": {"sex": ["f"] * N}}, "sensitive_features.* = 'f': all rows are of one group"),
     "missing label": ({"y_true": missing(TRUTH)}, "y_true = None: missing in 1 of 240 rows, the first row 5.*fill"),
     "NaN as label": (
@@ -238,7 +277,7 @@ BAD = {
     "missing group in a list of text": ({"sensitive_features": [np.nan, *SEX[1:]]}, "None: missing in 1 of 240 rows"),
     "NaN as text": ({"sensitive_features": np.array([np.nan, *SEX[1:]])}, "'nan': missing in 1 of 240 rows"),
     "blank prediction": ({"y_pred": np.where(RUNS, "1", " ")}, r"y_pred\[0\] = '': missing in .* of 240 rows"),
-    "missing unit": ({"unit": missing(UNITS)}, "unit = None: missing in 1 row, the first row 5"),
+    "missing unit": ({"unit": missing(UNITS)}, "unit = None: missing in 1 of 240 rows, the first row 5"),
     "scores as predictions": ({"y_pred": SCORE}, r"y_pred\[0\] = 0.5: not a whole number, so no class.*as y_score"),
     "float groups": ({"sensitive_features": {"age": np.linspace(20, 65.5, N)}}, "no group of age; divide the numbers"),
     "identifiers as groups": ({"sensitive_features": np.arange(N)}, "240 different values, more than 100"),
@@ -264,7 +303,10 @@ BAD = {
     "scores of nobody": ({"y_pred": TWO, "y_score": {"C": SCORE}, "baseline": "A"}, "y_score = 'C': not among"),
     "scores without names": ({"y_pred": TWO, "y_score": SCORE, "baseline": "A"}, "y_pred has names"),
     "labels other than 0 and 1": ({"y_true": np.full((N, 2), 2), "y_pred": np.zeros((1, N, 2))}, "neither 0 nor 1"),
-    "other number of labels": ({"y_true": np.zeros((N, 2)), "y_pred": np.zeros((1, N, 3))}, r"\(240, 3\): y_true is"),
+    "other number of labels": (
+        {"y_true": np.zeros((N, 2)), "y_pred": np.zeros((1, N, 3))},
+        r"\(1, 240, 3\): y_true is \(240, 2\)",
+    ),
 }
 
 
@@ -274,7 +316,8 @@ def test_bad_input_is_one_line_with_argument_value_and_remedy(case):
     with pytest.raises(InputError, match=expected) as error:
         analyze(**changes)
     line = str(error.value)
-    assert line.startswith("analyze: ") and "\n" not in line and "; " in line and "--" not in line
+    assert line.startswith(("analyze: ", "predictions: cross")) and "; " in line
+    assert "\n" not in line and "--" not in line
 
 
 def test_scores_that_differ_make_no_verdict_where_no_decision_differs():

@@ -43,12 +43,10 @@ IN_FILES = Remedies(
     "divide the numbers into a few ranges, and name these",
     "identifiers are no {}: choose another column (--column), or merge values",
 )
-IN_ARRAYS = Remedies(
-    "fill them in, or leave these rows out of every array",
-    "give the predicted classes, and their scores as y_score",
-    IN_FILES.fractional_group,
-    "identifiers are no {}: merge values",
-)
+IN_ARRAYS = IN_FILES._replace(
+    fractional_class="give the predicted classes, and their scores as y_score",
+    too_many="identifiers are no {}: merge values",
+)  # missing values are found before
 
 
 @dataclass
