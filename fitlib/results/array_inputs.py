@@ -110,7 +110,8 @@ def _mapping(classes: LabelMapping, groups: Mapping[str, LabelMapping], techniqu
 
 def _digests(predictions: Predictions) -> list[str]:
     """Return the SHA-256 of every run's decisions: runs that differ in their scores only do not vary."""
-    return [digest_arrays([("prediction", predictions.prediction[run])]) for run in predictions.runs]
+    decisions = (predictions.prediction[run].astype(np.int64) for run in predictions.runs)  # whatever held them
+    return [digest_arrays([("prediction", of)]) for of in decisions]
 
 
 # Arrays of any origin
@@ -194,7 +195,8 @@ def _targets(
     true = _encode(words, "y_true", truth)
     codes = {t: np.stack([_encode(words, run_field(t, i, runs), run) for i, run in enumerate(runs[t])]) for t in runs}
     mapping = _class_mapping(words, true, codes, _declared(classes, scores, words))
-    return mapping, mapping.numbers[true], {t: mapping.numbers[of] for t, of in codes.items()}
+    small = mapping.numbers.astype(np.min_scalar_type(-len(mapping.names)))  # there are many predictions
+    return mapping, mapping.numbers[true], {t: small[of] for t, of in codes.items()}
 
 
 def _encode(words: Vocabulary, field: str, values: NDArray) -> NDArray[np.int16]:

@@ -58,10 +58,10 @@ class Predictions:
     """Runs of one technique in one arm; row r is the same test row in every array.
 
     idx int64 (rows,); ground_truth int64 (rows,), or int8 0/1 (rows, labels); prediction the same with the runs in
-    front: (runs, rows[, labels]); protected: {attribute: int64 (rows,)}, the attribute of a plain column `protected` is
-    "protected", that of `protected.sex` is "sex"; unit int64 (rows,) or None; n_classes: classes, or labels; n_groups:
-    {attribute: groups}; runs: run numbers, ascending, in the order of prediction; score float64 (runs, rows), of class
-    1 of two classes, or (runs, rows, classes), or None.
+    front, (runs, rows[, labels]), of any signed integers that hold the classes; protected: {attribute: int64 (rows,)},
+    the attribute of a plain column `protected` is "protected", that of `protected.sex` is "sex"; unit int64 (rows,) or
+    None; n_classes: classes, or labels; n_groups: {attribute: groups}; runs: run numbers, ascending, in the order of
+    prediction; score float64 (runs, rows), of class 1 of two classes, or (runs, rows, classes), or None.
     """
 
     idx: Integers

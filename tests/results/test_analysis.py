@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ import torch
 
 import fitlib
 from fitlib.errors import InputError
+from fitlib.metrics.long_tables import technique_tables
+from fitlib.results.array_inputs import encode_arrays
 
 N = 240
 FIXED = np.random.default_rng(7)
@@ -139,6 +142,20 @@ def test_the_form_of_the_arrays_does_not_matter(form):
     expected, found = analyze(), analyze(**FORMS[form])
     pd.testing.assert_frame_equal(pd.DataFrame(found.summary), pd.DataFrame(expected.summary), check_exact=True)
     assert found.plan["groups"] == {"sex": ["men", "women"]}
+
+
+@pytest.mark.parametrize("classes", [2, 128, 129])
+def test_small_integers_hold_the_classes_and_change_no_number(classes):
+    truth = np.arange(N) % classes
+    runs = noisy(truth, 0.3, 3, 2)
+    given = {"sensitive_features": {"sex": SEX}, "classes": range(classes)}
+    arrays = encode_arrays(truth, {"m": runs}, **given)
+    found = arrays.predictions["m"]
+    assert found.prediction.dtype == (np.int8 if classes <= 128 else np.int16)
+    np.testing.assert_array_equal(found.prediction, runs)
+    wide = replace(found, prediction=found.prediction.astype(np.int64))
+    for name, table in technique_tables("m", {"runs": (0, found)}).items():
+        pd.testing.assert_frame_equal(table, technique_tables("m", {"runs": (0, wide)})[name], check_exact=True)
 
 
 def test_one_technique_is_described_without_a_comparison():
