@@ -15,6 +15,7 @@ REPORTS = {
     "images": "outputs/digits",
     "training": "outputs/mine",
     "predictions": "outputs/predictions",
+    "metric": "outputs/metric",
 }
 
 
@@ -44,6 +45,7 @@ def test_a_page_leads_from_an_empty_folder_to_a_report(name, tmp_path):
         if kind == "sh":
             messages += shell(text, tmp_path)
         else:
+            (tmp_path / title).parent.mkdir(exist_ok=True)
             (tmp_path / title).write_text(text, encoding="utf-8")
     report = (tmp_path / REPORTS[name] / "report.html").read_text(encoding="utf-8")
     assert f"{REPORTS[name]}/report.html" in messages

@@ -32,13 +32,13 @@ SPREAD = (
 )
 DIFFERENCE = (
     "The difference of means, technique − baseline, was {difference} points {difference interval} (95 % interval, "
-    "{difference method}; {classes}), {simultaneous interval} together with {others} ({family}); against a "
+    "{difference method}; over {classes}), {simultaneous interval} together with {others} ({family}); against a "
     "smallest effect of {smallest effect} ({declared}) the verdict is {verdict} at {seed}, on this test set "
     "(unadjusted: {verdict alone})."
 )
 NO_VERDICT = (
     "The difference of means, technique − baseline, was {difference} points {difference interval} (95 % interval, "
-    "{difference method}; {classes}); fewer than {fewest} runs of a technique are too few for a verdict."
+    "{difference method}; over {classes}); fewer than {fewest} runs of a technique are too few for a verdict."
 )
 TEST = (
     "Exact rank test of the distributions: p = {p}, {p holm} after Holm's correction over {family size} tests; "
@@ -219,7 +219,7 @@ def _interval(row: Mapping, name: str, scale: float = 100.0) -> str:
 def _difference(row: Mapping, plan: Mapping) -> Values:
     before, changed = plan.get("declared_before_first_run"), words.changed_later(plan, "smallest_effect")
     classes = row["n_classes"]
-    over = "one value per run" if fmt.is_missing(classes) else f"over {fmt.count(int(classes), 'class', 'classes')}"
+    over = "all rows" if fmt.is_missing(classes) else fmt.count(int(classes), "class", "classes")
     left_out = f", without {row['dropped_classes']}, which some run leaves undefined" if row["dropped_classes"] else ""
     return {
         "difference": fmt.points(row["difference"], signed=True),
