@@ -9,7 +9,8 @@ There are two forms, told apart by the signature alone (`takes_predictions`):
   (runs,), or (runs, classes), whose mean over the defined classes is the overall value, as doubles or as a `Ratio`.
 
 A value is a share from 0 to 1, NaN where it is undefined. In all tables larger is less fair: of a metric of which the
-opposite holds, such as a ratio or the accuracy of the worst group, they contain 1 - value.
+opposite holds, such as a ratio or the accuracy of the worst group, they contain 1 - value, and its name there begins
+with "1 - ".
 
 Which metrics an experiment has is part of its plan (`analysis.metrics`); nothing is registered in this process.
 """

@@ -20,6 +20,7 @@ from fitlib.metrics.custom_metrics import FORMS, Function, Metric, check_functio
 ENTRY_POINTS = "fitlib.metrics"  # the group in which packages announce metrics by name
 NAME = re.compile(r"[^\W_][\w .()+-]{0,39}")
 NAME_RULE = "use up to 40 letters, digits, spaces and . ( ) + - _, the first a letter or digit"
+COMPLEMENT = "1 - "  # begins the names of metrics for which larger is fairer
 TAKEN = (
     *BIAS_METRICS, "accuracy", "technique", "training", "arm", "noise", "kind", "seed", "run", "status", "fit",
     "initial_weights", "first_batch", "final_weights", "predictions", "fingerprint", "attribute",
@@ -43,6 +44,15 @@ def check_name(name: object) -> None:
     if name.casefold() in {taken.casefold() for taken in TAKEN}:
         what = "a metric of fitlib" if name.upper() in BIAS_METRICS or name == "accuracy" else "a column of a table"
         raise ValueError(f"the name {name} is taken: it is {what}")
+
+
+def shown_name(name: str, larger_is_fairer: object) -> str:
+    """Return the name of a metric in tables: what they contain is 1 - its value where larger is fairer.
+
+    >>> shown_name("parity ratio", True), shown_name("1 - parity ratio", True), shown_name("gap", False)
+    ('1 - parity ratio', '1 - parity ratio', 'gap')
+    """
+    return f"{COMPLEMENT}{name.removeprefix(COMPLEMENT)}" if larger_is_fairer is True else name
 
 
 # Loading
@@ -113,7 +123,8 @@ def declared_of(metrics: Mapping[str, Metric]) -> dict[str, dict[str, Any]]:
 def normalise(given: object) -> dict[str, dict[str, Any]]:
     """Return metrics as written in a file in the form of a plan: a mapping, or a list of functions.
 
-    Each is `module:function`, the name of an installed metric, or a mapping with the field `function`. Raises
+    Each is `module:function`, the name of an installed metric, or a mapping with the field `function`. Names are those
+    in tables (`shown_name`). Raises
     ValueError for anything else, and for names that are taken.
 
     >>> normalise({"worst group": "my_metrics:worst"})
@@ -126,8 +137,8 @@ def normalise(given: object) -> dict[str, dict[str, Any]]:
         fields = dict(value) if isinstance(value, Mapping) else {"function": value}
         if not isinstance(fields.get("function"), str):
             raise ValueError(f"{name}: no function; write {name}: module:function")
-        _check_new(name, found)
-        found[name] = fields | {"function": resolve(fields["function"])}
+        shown = _new_name(name, fields.get("larger_is_fairer"), found)
+        found[shown] = fields | {"function": resolve(fields["function"])}
     return found
 
 
@@ -145,8 +156,8 @@ def given_metrics(given: object, where: str) -> dict[str, Metric]:
     found: dict[str, Metric] = {}
     for name, value in _named(given):
         try:
-            _check_new(name, found)
-            found[name] = _metric_of(name, value, where)
+            shown = _new_name(name, isinstance(value, Metric) and value.larger_is_fairer, found)
+            found[shown] = _metric_of(name, value, where)
         except ValueError as error:
             raise InputError(where, "metrics", name, str(error), FORMS) from None
     return found
@@ -172,7 +183,10 @@ def _own_name(given: Any) -> str:
     return _own_name((given if isinstance(given, Metric) else Metric(given)).label)
 
 
-def _check_new(name: object, found: Collection[str]) -> None:
-    check_name(name)
-    if name in found:
+def _new_name(name: Any, larger_is_fairer: object, found: Collection[str]) -> str:
+    """Return the name in tables; ValueError where it is taken or no name."""
+    check_name(name.removeprefix(COMPLEMENT) if larger_is_fairer is True and isinstance(name, str) else name)
+    shown = shown_name(name, larger_is_fairer)
+    if shown in found:
         raise ValueError("two metrics have this name: give each its own, as {name: function}")
+    return shown

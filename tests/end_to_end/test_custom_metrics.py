@@ -55,7 +55,7 @@ def table(place, name):
 
 
 def test_custom_metrics_have_rows_and_columns_beside_the_seven(place):
-    names = ["worst-group error", "parity ratio"]
+    names = ["worst-group error", "1 - parity ratio"]
     long = pd.read_parquet(place / "outputs/tiny/tables/metrics.parquet")
     overall = long[long["metric"].isin(names)]
     assert overall["value"].between(0, 1).all() and len(overall) == 2 * 2 * 2 * 2  # metrics, techniques, seeds, runs
@@ -73,7 +73,7 @@ def test_the_report_names_them_what_they_are_and_what_they_lack(place):
     text = text_of(place / "outputs/tiny/report.html")
     assert "the value of my_metrics:worst_group_error" in text
     assert "1 − the value of fairlearn.metrics:demographic_parity_ratio, so that larger is less fair" in text
-    assert "worst-group error and parity ratio: custom, so without a chance level" in text
+    assert "worst-group error and 1 - parity ratio: custom, so without a chance level" in text
 
 
 def test_verification_derives_them_again_or_names_what_is_missing(place, tmp_path, fitlib_command):

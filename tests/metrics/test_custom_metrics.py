@@ -218,12 +218,20 @@ def test_metrics_of_a_call_are_functions_metrics_and_texts(module):
     found = metric_sources.given_metrics(given, "analyze")
     assert metric_sources.declared_of(found) == {
         "a": {"function": f"{__name__}:of_counts", "larger_is_fairer": False},
-        "b": {"function": f"{__name__}:of_predictions", "larger_is_fairer": True},
+        "1 - b": {"function": f"{__name__}:of_predictions", "larger_is_fairer": True},
         "c": {"function": "my_metrics:worst", "larger_is_fairer": False},
     }
     assert list(metric_sources.given_metrics([of_counts, functools.partial(of_predictions)], "analyze")) == [
         "of_counts", "of_predictions",
     ]  # fmt: skip
+
+
+def test_names_say_where_tables_contain_one_minus_the_value_and_a_plan_read_again_is_the_same(module):
+    given = {"parity": {"function": "my_metrics:worst", "larger_is_fairer": True}, "gap": "my_metrics:worst"}
+    once = metric_sources.normalise(given)
+    assert list(once) == ["1 - parity", "gap"] and metric_sources.normalise(once) == once
+    with pytest.raises(ValueError, match="two metrics have this name"):
+        metric_sources.normalise({**once, **given})
 
 
 BAD_METRICS = {
