@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitlib.errors import InputError, did_you_mean
 from fitlib.experiment.registry.noises import VARIATIONS
+from fitlib.extras import extra_named
 from fitlib.recording.save_predictions import save_predictions
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class RunRecorder:
 
     def __call__(self, model: nn.Module) -> Recorder:
         """Return the recorder of a network before its first step, as `fitlib.Recorder(model, run_dir, …)`."""
-        from fitlib.recording.recorder import Recorder  # torch
+        with extra_named():  # torch
+            from fitlib.recording.recorder import Recorder
 
         given = dict(self.settings)
         if given["noise"]["name"] in VARIATIONS:  # applied by the function itself

@@ -11,6 +11,7 @@ from fitlib.execution.saved_runs import finished, predictions_of, remarks, with_
 from fitlib.experiment.evidence import collect_evidence, experiment_plan
 from fitlib.experiment.plan import Plan, PlannedRun
 from fitlib.formatting import count
+from fitlib.metrics.custom_metrics import Metric
 from fitlib.recording import saved_outputs
 from fitlib.recording.saved_outputs import FinishedRuns
 from fitlib.repetition.host import LOG, Job
@@ -76,7 +77,7 @@ def _print_progress(done: int, total: int, failed: int) -> None:
 # Results
 
 
-def results_of(plan: Plan) -> Results:
+def results_of(plan: Plan, custom: Mapping[str, Metric]) -> Results:
     """Analyse the finished runs below the folder of a plan, in memory, as the notebooks of an experiment do.
 
     InputError where techniques have different classes or groups; RunFailed where no run of a technique is finished.
@@ -94,7 +95,7 @@ def results_of(plan: Plan) -> Results:
     stacked = _stacked(predictions, values)
     rows = len(next(iter(next(iter(stacked.values())).values()))[1].idx)
     history = epochs.gather_history(plan.paths.root, evidence)
-    gathered = all_tables.gathered_on_demand(stacked, values, history=history)
+    gathered = all_tables.gathered_on_demand(stacked, values, custom, history)
     tables = all_tables.tables_on_demand(gathered, values, evidence, long=("metrics",))
     return Results(values, tables, rows, [{**run, "link": ""} for run in evidence])  # no page of a run is kept
 

@@ -19,10 +19,14 @@ from fitlib.experiment.custom_fields import needed_parameters
 from fitlib.experiment.model import Experiment
 from fitlib.experiment.parse import make_experiment
 from fitlib.experiment.plan import Plan
+from fitlib.extras import require
 from fitlib.formatting import count
+from fitlib.metrics.custom_metrics import Metric
+from fitlib.metrics.metric_sources import declared_of
 from fitlib.repetition import estimator_data
 from fitlib.repetition.in_memory import results_of, run_in_processes
 from fitlib.repetition.pickles import WHERE
+from fitlib.repetition.scoring import check_importable, check_on, covered, metrics_of
 from fitlib.repetition.techniques import Repeated, noise_of, techniques_of
 from fitlib.statistics.run_identity import check_control, distinct_finals
 from fitlib.storage.manifest import INPUTS
@@ -52,6 +56,7 @@ def repeat(
     primary: str | None = None,
     alpha: float = 0.05,
     cross: Sequence[Sequence[str]] | None = None,
+    scoring: object = None,
     jobs: int | None = None,
     threads: int = 1,
     out: str | Path | None = None,
@@ -76,7 +81,9 @@ def repeat(
     the runs of a function differ; "auto": the noise `ulp` where it asks for a recorder, "run" (whatever it makes of the
     index `run`) where it names that, else "native" (what hardware and software do by themselves). control_runs: runs in
     which nothing varies, to show that nothing else makes runs differ: their predictions must be bit-identical.
-    favourable, smallest_effect, primary, alpha, cross: as of `fitlib.analyze`. jobs: runs at once (default: cores //
+    favourable, smallest_effect, primary, alpha, cross: as of `fitlib.analyze`. scoring: further metrics of each run,
+    {name: function} as `metrics` of `fitlib.analyze`, or the name of a scikit-learn scorer of predictions, such as
+    "balanced_accuracy": tables hold 1 - score, and no verdict rests on it. jobs: runs at once (default: cores //
     threads), each in a process of its own with so many threads.
 
     out: a folder for an experiment like any other, with records, resumption and report; a second call computes nothing
@@ -97,10 +104,20 @@ def repeat(
     """
     techniques = techniques_of(train, vary, on_disk=out is not None)
     rows = _rows(techniques, X, y, sensitive_features, test, test_size, seeds)
-    analysis = {"favourable": _plain(favourable), "smallest_effect": smallest_effect, "primary": primary}
+    if out is not None or any(training.kind == "notebook" for training in techniques.values()):
+        require("lab")
+    metrics = metrics_of(scoring)
+    if rows is not None:
+        check_on(metrics, rows[1])
+    if out is not None:
+        check_importable(metrics)
+    analysis = {
+        "favourable": _plain(favourable), "smallest_effect": smallest_effect, "primary": primary, "alpha": alpha,
+        "cross": cross, "metrics": declared_of(metrics) or None, "family": covered(metrics, primary),
+    }  # fmt: skip
     fields: dict[str, Any] = {
         "runs": runs, "seeds": list(seeds), "noise": noise_of(noise, techniques, vary), "control_runs": control_runs,
-        "threads": threads, "baseline": baseline, "analysis": {**analysis, "alpha": alpha, "cross": cross},
+        "threads": threads, "baseline": baseline, "analysis": analysis,
     }  # fmt: skip
     _check_seeds(fields["noise"], fields["seeds"])
     parallel = _parallel(jobs, threads)
@@ -109,7 +126,7 @@ def repeat(
         return _on_disk(experiment, Path(out), parallel, replace)
     with TemporaryDirectory(prefix="fitlib-") as folder:
         experiment = _experiment(fields, techniques, rows, Path(folder), vary)
-        return _in_memory(Plan(experiment, ExperimentPaths(Path(folder))), techniques, parallel)
+        return _in_memory(Plan(experiment, ExperimentPaths(Path(folder))), techniques, parallel, metrics)
 
 
 # What is repeated
@@ -193,7 +210,7 @@ def _on_disk(experiment: Experiment, out: Path, jobs: int, replace: bool) -> Loa
     return results
 
 
-def _in_memory(plan: Plan, techniques: Mapping[str, Repeated], jobs: int) -> Results:
+def _in_memory(plan: Plan, techniques: Mapping[str, Repeated], jobs: int, metrics: Mapping[str, Metric]) -> Results:
     """Make the runs in a folder that is removed afterwards, and analyse them."""
     if any(training.kind == "notebook" for training in techniques.values()):
         from fitlib.execution.run_experiment import run_experiment
@@ -208,7 +225,7 @@ def _in_memory(plan: Plan, techniques: Mapping[str, Repeated], jobs: int) -> Res
             error = RunFailed(_said(failed))
             error.add_note(next(text for name, text in failed.items() if name.startswith(f"{spec.name}/")))
             raise error
-    results = results_of(plan)
+    results = results_of(plan, metrics)
     _warn(failed, results.evidence, plan.experiment)
     return results
 
@@ -229,28 +246,25 @@ def _said(failed: Mapping[str, str]) -> str:
 
 def _warn(failed: Mapping[str, str], evidence: Sequence[Mapping], experiment: Experiment) -> None:
     """Warn of failed runs, of runs that are bit-identical although something varied, and of failed controls."""
-    texts = [_said(failed)] if failed else []
+    found: dict[str, list[str]] = {}  # what happened -> techniques
     for spec in experiment.trainings:
         control = check_control(evidence, spec.name)
         if control.identical is False:
-            head = f"{_named(spec.techniques)}: runs differ although nothing varied"
-            texts.append(f"{head}; control runs {control.text}")
+            text = f"runs differ although nothing varied; control runs {control.text}"
+            found.setdefault(text, []).extend(spec.techniques)
         for arm in experiment.main_arms:
             different, n = distinct_finals(evidence, spec.name, arm.name)
             if different == 1 < n:
-                texts.append(_identical(_named(spec.techniques), n, arm.noise["name"]))
-    for text in texts:
+                found.setdefault(_identical(n, arm.noise["name"]), []).extend(spec.techniques)
+    texts = [f"{', '.join(dict.fromkeys(techniques))}: {text}" for text, techniques in found.items()]
+    for text in [_said(failed), *texts] if failed else texts:
         warnings.warn(text, UserWarning, stacklevel=4)
 
 
-def _named(techniques: Mapping[str, str]) -> str:
-    return ", ".join(techniques)
-
-
-def _identical(technique: str, n: int, noise: str) -> str:
-    head = f"{technique}: all {n} runs are bit-identical, so nothing varied"
+def _identical(n: int, noise: str) -> str:
+    head = f"all {n} runs are bit-identical, so nothing varied"
     if noise == "random_state":
-        return f'{head}: this training makes no use of its random_state; try vary="order", "split" or "bootstrap"'
-    return f"{head}: {noise} has no effect on this training" + (
-        "; let the function use the index of the run" if noise in ("native", "run") else ""
-    )
+        return f'{head}: no use is made of the random_state; try vary="order", "split" or "bootstrap"'
+    if noise in ("native", "run"):
+        return f"{head}: let the function make use of the index `run`"
+    return f"{head}: {noise} changes no prediction of this training"

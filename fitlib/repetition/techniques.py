@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fitlib.errors import InputError
-from fitlib.experiment import code_inspection
 from fitlib.experiment.notebooks import accepted_parameters
 from fitlib.repetition.estimators import check_variation, is_estimator
+from fitlib.repetition.importing import importable
 from fitlib.repetition.pickles import IN_A_MODULE, WHERE, pickled, pickled_by_value
 
 ONLY = "model"  # the technique, where there is one without a name
@@ -113,7 +113,7 @@ def _in_main(value: Any) -> bool:
 
 
 def _function(field: str, value: Any, on_disk: bool) -> Repeated:
-    target = _importable(value)
+    target = importable(value)
     name = getattr(value, "__qualname__", type(value).__name__)
     parameters = _parameters(field, value)
     if target:
@@ -135,15 +135,6 @@ def _parameters(field: str, value: Any) -> tuple[str, ...]:
             problem = f"it needs {p.name}, and fitlib gives {', '.join(FITLIB_PARAMETERS)}"
             raise InputError(WHERE, field, p.name, problem, "give it a default, or use functools.partial")
     return tuple(p.name for p in found)
-
-
-def _importable(value: Any) -> str:
-    """Return `module:function` where another process can import this very function, else ""."""
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
-    if not inspect.isfunction(value) or module in (None, "__main__") or not name.isidentifier():
-        return ""
-    same = getattr(sys.modules.get(module), name, None) is value
-    return f"{module}:{name}" if same and code_inspection.find_module(module) else ""
 
 
 # Noise

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -101,6 +102,48 @@ def test_a_pipeline_on_mixed_columns_has_the_random_states_of_its_parts(table):
 def test_scores_follow_the_classes(table):
     results = repeated(table, FOREST, favourable="yes", runs=2)
     assert len(results.tables.thresholds)
+
+
+def test_scoring_adds_metrics_and_scorers(table):
+    scoring = {
+        "DP": fitlib.metrics.demographic_parity,
+        "balanced accuracy": "balanced_accuracy",
+        "worst group": trainings.worst_group_error,
+    }
+    half = np.arange(len(table.y)) < 160
+    test = (table.X[~half], table.y[~half], table.sex[~half])
+    results = repeated(
+        table._replace(X=table.X[half], y=table.y[half], sex=table.sex[half]), runs=2, test=test, scoring=scoring
+    )
+    predicted = [
+        RandomForestClassifier(5, max_depth=3, random_state=state).fit(table.X[half], table.y[half]).predict(test[0])
+        for state in (0, 1)
+    ]
+    found = {name: values(results, name) for name in ("balanced accuracy", "worst group")}
+    expected = [1 - balanced_accuracy_score(test[1], labels) for labels in predicted]
+    np.testing.assert_allclose(found["balanced accuracy"], expected, rtol=0, atol=1e-12)
+    expected = [trainings.worst_group_error(test[1], labels, sensitive_features=test[2]) for labels in predicted]
+    np.testing.assert_allclose(found["worst group"], expected, rtol=0, atol=1e-12)
+    assert "worst group" in results.plan["analysis"]["family"]
+    assert "balanced accuracy" not in results.plan["analysis"]["family"]  # it says nothing about fairness
+
+
+@pytest.mark.parametrize(
+    ("scoring", "expected"),
+    [
+        ("balanced_acuracy", "did you mean 'balanced_accuracy'?"),
+        ("roc_auc", "not a share that the predicted classes have"),
+        ("neg_mean_squared_error", "not a share"),
+        ({"x": lambda y_true, y_pred, *, sensitive_features: 7.0}, "repeat: scoring['x'] = 7.0: not a share"),
+        ({"x": lambda y_true, y_pred, *, sensitive_features: 1 / 0}, "it raised ZeroDivisionError"),
+        ({"accuracy": lambda counts: 0}, "the name accuracy is taken"),
+        (3, "neither metrics by name nor a list"),
+    ],
+)
+def test_bad_scoring_is_one_line_before_any_work(table, scoring, expected):
+    with pytest.raises(InputError) as caught:
+        repeated(table, scoring=scoring)
+    assert expected in str(caught.value) and "\n" not in str(caught.value)
 
 
 # Functions
@@ -231,7 +274,9 @@ def test_data_without_an_estimator_are_refused(table):
         fitlib.repeat(trainings.by_run, table.X)
 
 
-def test_what_a_later_session_cannot_import_is_refused_on_disk(tmp_path):
+def test_what_a_later_session_cannot_import_is_refused_on_disk(tmp_path, table):
+    with pytest.raises(InputError, match=r"scoring.*define it in a module"):
+        repeated(table, out=tmp_path / "x", scoring={"x": lambda y_true, y_pred, *, sensitive_features: 0.5})
     with pytest.raises(InputError, match="define it in a module"):
         fitlib.repeat(lambda run: None, out=tmp_path / "x")
     assert not (tmp_path / "x").exists()
@@ -242,7 +287,8 @@ def test_what_a_later_session_cannot_import_is_refused_on_disk(tmp_path):
 
 def test_an_experiment_on_disk_has_the_same_numbers_and_is_resumed(table, tmp_path):
     models = {"A": FOREST, "B": DecisionTreeClassifier(max_depth=2)}
-    options = dict(baseline="A", vary="bootstrap", runs=2, cross=None, favourable="yes")
+    scoring = {"balanced accuracy": "balanced_accuracy", "worst group": trainings.worst_group_error}
+    options = dict(baseline="A", vary="bootstrap", runs=2, favourable="yes", scoring=scoring)
     memory = repeated(table, models, **options)
     disk = repeated(table, models, **options, out=tmp_path / "x")
     for name in disk.tables:

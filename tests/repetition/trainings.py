@@ -45,3 +45,9 @@ def predictions(rng):
     y, sex = np.arange(ROWS) % 2, np.repeat(["female", "male"], ROWS // 2)
     wrong = rng.random(ROWS) < np.where(sex == "male", 0.15, 0.35)
     return {"ground_truth": y, "prediction": np.where(wrong, 1 - y, y), "protected": {"sex": sex}}
+
+
+def worst_group_error(y_true, y_pred, *, sensitive_features):
+    """A custom metric: the largest share of wrong predictions of a group."""
+    wrong = np.asarray(y_true) != np.asarray(y_pred)
+    return max(wrong[sensitive_features == group].mean() for group in np.unique(sensitive_features))
