@@ -14,6 +14,7 @@ REPORTS = {
     "table": "outputs/patients",
     "images": "outputs/digits",
     "training": "outputs/mine",
+    "repeat": "outputs/models",
     "predictions": "outputs/predictions",
     "metric": "outputs/metric",
 }
