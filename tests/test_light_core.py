@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.support.core_packages import core_environment, core_packages
+from tests.support.simulated import write_simulated
 
 ANALYSIS = """
 import numpy as np, fitlib
@@ -76,6 +77,14 @@ def test_commands_that_need_no_experiment(run):
     assert "how-many" in run("-m", "fitlib", "--help")
     planned = run("-m", "fitlib", "how-many", "--sd", "0.012", "--smallest-effect", "0.01", "--comparisons", "9")
     assert "equi" in planned
+
+
+def test_a_finished_experiment_is_loaded_and_planned_with(run, tmp_path):
+    write_simulated(tmp_path)
+    loaded = f"import fitlib; e = fitlib.load('sim', {str(tmp_path)!r})"
+    used = "e.verdict[0], e.runs, e.history, e._repr_html_(), e.predictions(e.tables.summary.technique.iloc[0])"
+    assert modules_after(run, f"{loaded}; [len(part) for part in ({used})]") & HEAVY == set()
+    assert "equi" in run("-m", "fitlib", "how-many", str(tmp_path / "sim"))
 
 
 @pytest.mark.parametrize(

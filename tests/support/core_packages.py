@@ -33,11 +33,13 @@ def _core() -> list[str]:
 
 
 def _with_dependencies(requirements: list[str]) -> list[Distribution]:
-    found: dict[str, Distribution] = {}
-    waiting = [*requirements]
+    found: dict[tuple[str, str], Distribution] = {}  # by name and extra: bleach[css] needs more than bleach
+    waiting = [(line, "") for line in requirements]
     while waiting:
-        needed = Requirement(waiting.pop())
-        if needed.name not in found and (needed.marker is None or needed.marker.evaluate({"extra": ""})):
-            found[needed.name] = distribution(needed.name)
-            waiting += found[needed.name].requires or []
+        line, asking = waiting.pop()
+        needed = Requirement(line)
+        if needed.marker is None or needed.marker.evaluate({"extra": asking}):
+            for extra in {"", *needed.extras} - {of for name, of in found if name == needed.name}:
+                found[needed.name, extra] = distribution(needed.name)
+                waiting += [(dependency, extra) for dependency in found[needed.name, extra].requires or []]
     return list(found.values())
