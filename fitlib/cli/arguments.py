@@ -158,3 +158,13 @@ def value_map(texts: list[str]) -> dict[str, str]:
             raise InputError("analyze", "--map", text, "this value is given twice", "keep one of them")
         found[value] = meant
     return found
+
+
+def attribute_and_group(text: str) -> tuple[str, str]:
+    """Split what `--drop-group` names at its first "=".
+
+    >>> attribute_and_group("race=Unknown"), attribute_and_group("?")
+    (('race', 'Unknown'), ('', '?'))
+    """
+    attribute, separator, group = (part.strip() for part in text.partition("="))
+    return (attribute, group) if separator else ("", attribute)

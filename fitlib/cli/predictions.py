@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fitlib.cli.arguments import add_command, names, smallest_effects, value_map
+from fitlib.cli.arguments import add_command, attribute_and_group, names, positive, smallest_effects, value_map
 from fitlib.cli.summary import print_summary
 from fitlib.extras import require
 
@@ -34,6 +34,12 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument(
         "--names", type=names, metavar="A,B", help="names of all columns, for files without a line of names"
     )
+    text = "decide the class of the score from this score on, where no column has predictions"
+    sub.add_argument("--threshold", type=float, metavar="T", help=text)
+    text = "leave the rows of a group out, such as race=Unknown; once for each group"
+    sub.add_argument("--drop-group", action="append", default=[], metavar="[ATTRIBUTE=]GROUP", help=text)
+    text = "rows of one run, where the runs of a file follow one another"
+    sub.add_argument("--rows-per-run", type=positive, metavar="N", help=text)
     sub.add_argument("--cross", action="append", type=names, metavar="A,B", help="also compare the groups of A and B")
     text = (
         'the smallest difference that matters: 0.01 (default), a share of the baseline\'s mean as "10 %%", or DP=0.02'
@@ -57,12 +63,21 @@ def analyze(options: argparse.Namespace) -> int:
     analysis = validated(Analysis, fields, "analyze")
     # imported only now: a wrong value is reported without waiting for pandas
     from fitlib.ingest.analyze import analyze
+    from fitlib.ingest.choices import Choices
     from fitlib.ingest.column_roles import parse_column_roles
-    from fitlib.ingest.normalise import Choices, default_name
+    from fitlib.ingest.normalise import default_name
 
     columns, classes = parse_column_roles(options.column), options.classes and tuple(options.classes)
-    of_columns = options.names and tuple(options.names)
-    choices = Choices(columns, classes, options.favourable, value_map(options.map), of_columns)
+    choices = Choices(
+        columns,
+        classes,
+        options.favourable,
+        value_map(options.map),
+        options.names and tuple(options.names),
+        options.threshold,
+        tuple(attribute_and_group(text) for text in options.drop_group),
+        options.rows_per_run,
+    )
     name = default_name(options.folder) if options.folder.is_file() else options.folder.resolve().name
     out = options.out or options.outputs / name
     progress = Progress()

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fitlib.datasets.tabular.label_encoding import list_values
 from fitlib.errors import InputError
 from fitlib.execution.analysis_tasks import AnalysisInputs, Outcome, analyse
 from fitlib.execution.progress import Progress
@@ -25,11 +26,13 @@ from fitlib.experiment.external_predictions import (
 )
 from fitlib.experiment.parse import NAME, NAME_REMEDY
 from fitlib.experiment.schema import Analysis
-from fitlib.ingest.normalise import FOLDER, MAPPING, Choices, normalise_predictions
+from fitlib.ingest.choices import Choices
+from fitlib.ingest.normalise import FOLDER, MAPPING, normalise_predictions
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.lock import locked
 from fitlib.storage.manifest import UNCOVERED_FILES
 from fitlib.storage.paths import ExperimentPaths
+from fitlib.storage.prediction_columns import one_line
 from fitlib.storage.records import RECORD
 
 
@@ -55,13 +58,19 @@ def analyze(
     baseline = choose_baseline(list(found["runs"]), baseline, str(folder), "--baseline")
     analysis, notes = with_favourable(analysis, choices.favourable, found["classes"], "--favourable")
     check_cross(analysis, list(found["groups"]), "--cross", "--cross sex,race")
-    notes = [*found["notes"], *notes]
+    notes = [*found["notes"], *_size_lines(found), *notes]
     with locked(paths):
         _remove_leftovers(paths)
         for note in notes:
             progress.print_line(note)
         write()
         return analyse(_inputs(paths, found, baseline, analysis), jobs, progress)
+
+
+def _size_lines(found: Mapping[str, Any]) -> list[str]:
+    """Return a line with the rows of every group for each attribute."""
+    listed = {a: list_values(f"{name} {rows:,}" for name, rows in sizes.items()) for a, sizes in found["sizes"].items()}
+    return [f"Rows by {one_line(attribute, 40)}: {sizes}." for attribute, sizes in listed.items()]
 
 
 def _remove_leftovers(paths: ExperimentPaths) -> None:

@@ -19,37 +19,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.cells import quantity
+from fitlib.datasets.tabular.column_vocabulary import NO_GROUP, one_of
 from fitlib.datasets.tabular.label_encoding import LabelMapping, Vocabulary, in_two_codes, list_values, pair_codes
+from fitlib.datasets.tabular.number_ranges import range_names
 from fitlib.digest import digest_arrays, digest_file, digest_json
 from fitlib.errors import InputError
+from fitlib.ingest.choices import Choices
 from fitlib.ingest.column_roles import fold_name
-from fitlib.ingest.prediction_files import UNNAMED_TECHNIQUE, Reader, RunPredictions, find_files, unread_note
+from fitlib.ingest.file_search import UNNAMED_TECHNIQUE, find_files, unread_note
+from fitlib.ingest.prediction_files import Reader
 from fitlib.ingest.row_alignment import align_rows, check_unique, row_order
+from fitlib.ingest.run_predictions import RunPredictions
 from fitlib.ingest.score_columns import Used, check_declared, score_of, usable_scores
 from fitlib.storage.atomic_files import read_json, write_json
 from fitlib.storage.code_digest import code_digest
 from fitlib.storage.keys import versions
 from fitlib.storage.paths import ExperimentPaths, new_attempt, replace_folder
+from fitlib.storage.prediction_columns import one_line
 from fitlib.storage.predictions import write_predictions
 from fitlib.storage.records import read_record, write_record
 
 FOLDER, MAPPING = "predictions", "mapping.json"
+FEW = 0.05  # share of the rows below which a group is pointed out
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Choices:
-    """The user's choices about the files: columns, classes and the favourable class.
-
-    ``columns``: {role: column}; ``classes``: all of them (None: those of the ground truth); ``map``: {predicted value:
-    class that it stands for}; ``names``: of all columns, where the files have none.
-    """
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    classes: tuple[str, ...] | None = None
-    favourable: str | None = None
-    map: Mapping[str, str] = field(default_factory=dict)
-    names: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -92,8 +84,7 @@ def default_name(folder: Path) -> str:
 def _key_parts(folder: Path, files: Mapping[str, Sequence[Path]], choices: Choices) -> dict[str, str]:
     """Return the hashes of everything that determines what is written."""
     named = [[name, _relative(folder, str(path)), digest_file(path)] for name, paths in files.items() for path in paths]
-    given = [sorted(of.items()) for of in (choices.columns, choices.map)]
-    options = [*given, choices.names, choices.classes, choices.favourable, default_name(folder)]
+    options = [choices.as_json(), default_name(folder)]
     return {
         "inputs": digest_json([named, unread_note(folder, files)]),
         "parameters": digest_json(options),
@@ -107,7 +98,7 @@ def _relative(folder: Path, path: str) -> str:
 
 
 def _read(folder: Path, files: Mapping[str, Sequence[Path]], choices: Choices) -> tuple[dict[str, _Technique], Reader]:
-    reader, moved = Reader(choices.columns, choices.map, choices.names), []
+    reader, moved = Reader(choices), []
     techniques: dict[str, _Technique] = {}
     for name, paths in files.items():
         for path in paths:
@@ -115,7 +106,7 @@ def _read(folder: Path, files: Mapping[str, Sequence[Path]], choices: Choices) -
                 run = run if run.technique != UNNAMED_TECHNIQUE else replace(run, technique=default_name(folder))
                 if _add(techniques, run, reader):
                     moved.append(str(path))
-    reader.check_map()
+    reader.check_choices()
     _finish_notes(reader, folder, [path for paths in files.values() for path in paths], moved)
     return techniques, reader
 
@@ -171,10 +162,11 @@ def _mapping_and_forms(
     several = next(iter(techniques.values())).first.truth.ndim == 2
     _check_labels(techniques)
     classes = _labels(techniques) if several else _classes(techniques, reader, choices)
-    groups = {attribute: words.finish() for attribute, words in reader.groups.items()}
-    notes = [*reader.notes, classes.sentence("Classes"), *classes.remarks]
+    groups, left_out = _groups(techniques, reader)
+    sizes = _group_sizes(next(iter(techniques.values())).first, groups)
+    notes = [*reader.notes, *left_out, classes.sentence("Classes"), *classes.remarks]
     for attribute, group in groups.items():
-        notes += [group.sentence(f"Groups of {attribute}"), *group.remarks]
+        notes += [group.sentence(f"Groups of {attribute}"), *group.remarks, *_small_groups(attribute, sizes[attribute])]
     used: dict[str, Used] = {}
     sentences: dict[str, list[str]] = {}
     later = classes.numbers == 1
@@ -189,6 +181,7 @@ def _mapping_and_forms(
         "classes": list(classes.names),
         "groups": {attribute: list(group.names) for attribute, group in groups.items()},
         "numeric": {attribute: group.numeric for attribute, group in groups.items()},
+        "sizes": sizes,
         "rows": {name: _rows_digest(t.first) for name, t in techniques.items()},
         "notes": [note for note in notes if note],
     }
@@ -272,6 +265,54 @@ def _rows_digest(first: RunPredictions) -> str:
     return digest_arrays((name, values) for name, values in arrays.items() if values is not None)
 
 
+# Groups
+
+
+def _groups(techniques: Mapping[str, _Technique], reader: Reader) -> tuple[dict[str, LabelMapping], list[str]]:
+    """Return the groups of every attribute that has two or more, and notes on the others.
+
+    InputError where no attribute has two groups among the rows of every technique.
+    """
+    groups = {
+        attribute: words.finish(range_names(reader.bins[attribute]) if attribute in reader.bins else None)
+        for attribute, words in reader.groups.items()
+    }
+    single: dict[str, RunPredictions] = {}
+    for technique in techniques.values():
+        codes = technique.first.protected
+        single |= {attribute: technique.first for attribute in groups if len(np.unique(codes[attribute])) < 2}
+    names = {a: groups[a].names[groups[a].numbers[run.protected[a][0]]] for a, run in single.items()}
+    if len(single) == len(groups):
+        attribute, run = next(iter(single.items()))
+        remedy = "give predictions for at least two groups"
+        raise InputError(run.where, attribute, names[attribute], "all rows are of one group", remedy)
+    notes = [
+        f"Attribute {one_line(a, 40)} left out: all rows are of the group {one_line(names[a], 40)}." for a in single
+    ]
+    return {attribute: group for attribute, group in groups.items() if attribute not in single}, notes
+
+
+def _group_sizes(first: RunPredictions, groups: Mapping[str, LabelMapping]) -> dict[str, dict[str, int]]:
+    """Return the rows of every group in the test set."""
+    counted = {
+        attribute: np.bincount(group.numbers[first.protected[attribute]], minlength=len(group.names)).tolist()
+        for attribute, group in groups.items()
+    }
+    return {attribute: dict(zip(groups[attribute].names, rows, strict=True)) for attribute, rows in counted.items()}
+
+
+def _small_groups(attribute: str, sizes: Mapping[str, int]) -> list[str]:
+    """Return a note on groups that are few, or no group but what is left: each counts in the largest difference."""
+    total = sum(sizes.values())
+    few = [name for name, rows in sizes.items() if rows < FEW * total or one_of(name, NO_GROUP)]
+    if not few or len(sizes) < 3:
+        return []
+    listed = list_values(f"{one_line(name, 40)} ({quantity(sizes[name], 'row')} of {total:,})" for name in few)
+    counts = "counts" if len(few) == 1 else "count"
+    option = shlex.quote(f"{attribute}={few[0]}")
+    return [f"{listed} of {one_line(attribute, 40)} {counts} as much as large groups; --drop-group {option} omits it."]
+
+
 # Writing
 
 
@@ -308,7 +349,7 @@ def _write_run(path: Path, form: _Form, run: RunPredictions) -> None:
         np.arange(len(first.truth)) if first.idx is None else first.idx,
         first.truth if form.several else numbers[first.truth],
         run.prediction if form.several else numbers[run.prediction],
-        {attribute: form.groups[attribute].numbers[codes] for attribute, codes in first.protected.items()},
+        {attribute: group.numbers[first.protected[attribute]] for attribute, group in form.groups.items()},
         first.unit,
         score_of(run, form.used, len(form.classes.names)),
     )

@@ -1,4 +1,4 @@
-"""Files of predictions made elsewhere: finding them in a folder, and reading the runs that each contains."""
+"""Files of predictions made elsewhere: reading the runs that each contains."""
 
 from __future__ import annotations
 
@@ -12,126 +12,28 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.cells import quantity
-from fitlib.datasets.tabular.columns import levels_of, natural_key, row_labels
-from fitlib.datasets.tabular.label_encoding import Vocabulary, key_of, list_values
-from fitlib.datasets.tabular.reading import DECOMPRESSORS, read_table
+from fitlib.datasets.tabular.columns import levels_of, row_labels
+from fitlib.datasets.tabular.label_encoding import Vocabulary, key_of, list_values, suggestion
+from fitlib.datasets.tabular.number_ranges import bins_of, cut, range_names
+from fitlib.datasets.tabular.reading import read_table
 from fitlib.errors import InputError
+from fitlib.ingest.choices import Choices
 from fitlib.ingest.column_roles import guessed_roles, roles_of
+from fitlib.ingest.file_search import UNNAMED_TECHNIQUE
+from fitlib.ingest.run_columns import decide, rows_of_group, runs_side_by_side
+from fitlib.ingest.run_predictions import RunPredictions, split_blocks
 from fitlib.storage.prediction_columns import SCORES, fail_at, is_list, labels, one_line, parse_lists, scores
 from fitlib.storage.predictions import MAX_CLASSES, MAX_GROUPS, SAME_TEST_SET, attribute_of
-
-# .txt are mostly notes: read only if there is nothing else
-SUFFIXES = ((".csv", ".tsv", ".parquet"), (".data", ".dat", ".txt"))
-UNNAMED_TECHNIQUE = ""  # technique of files directly in the folder
-LAYOUT = "put one file per run into <technique>/*.csv|parquet, or name a column with --column run=NAME"
-
-
-# Files
-
-
-def find_files(folder: Path) -> dict[str, list[Path]]:
-    """Return the files of each technique in natural order of their names (run2 before run10): the order of the runs.
-
-    Files directly in `folder` are of technique `UNNAMED_TECHNIQUE`, and are used if no subfolder has any; `folder` may
-    also be a file. Hidden files and folders, which editors and file managers create, are ignored. Raises InputError if
-    there are no files, and for two files of the same name.
-    """
-    if folder.is_file():
-        return {UNNAMED_TECHNIQUE: [folder]}
-    if not folder.is_dir():
-        remedy = "give the folder that contains <technique>/*.csv, or a file"
-        raise InputError(str(folder), "DIR", folder.name, "not a folder", remedy)
-    for suffixes in SUFFIXES:
-        folders = {sub.name: _tables(sub, suffixes) for sub in sorted(p for p in _visible(folder) if p.is_dir())}
-        if found := {name: files for name, files in folders.items() if files}:
-            return found
-        if here := _tables(folder, suffixes):
-            return {UNNAMED_TECHNIQUE: here}
-    raise InputError(str(folder), "DIR", folder.name, "no predictions in it", LAYOUT)
-
-
-def unread_note(folder: Path, files: Mapping[str, Sequence[Path]]) -> list[str]:
-    """Return a note on tables in the folder, or in its subfolders, that are not read."""
-    if folder.is_file():
-        return []
-    used = {path for paths in files.values() for path in paths}
-    tables = [p for parent in (folder, *_visible(folder)) if parent.is_dir() for p in _visible(parent) if p.is_file()]
-    unused = [p for p in tables if p not in used and any(_suffix(p) in suffixes for suffixes in SUFFIXES)]
-    left = sorted(p.relative_to(folder).as_posix() for p in unused)
-    return [f"Not read: {list_values(left)}."] if left else []
-
-
-def _visible(folder: Path) -> list[Path]:
-    return [p for p in folder.iterdir() if not p.name.startswith(".")]
-
-
-def _suffix(path: Path) -> str:
-    bare = path.with_suffix("") if path.suffix.lower() in DECOMPRESSORS else path
-    return bare.suffix.lower()
-
-
-def _tables(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Return the tables with these suffixes in natural order; InputError for two of the same name."""
-    files = sorted((p for p in _visible(folder) if p.is_file() and _suffix(p) in suffixes), key=_natural_name_key)
-    stems = [p.name[: p.name.lower().rindex(_suffix(p))] for p in files]
-    for i, stem in enumerate(stems):
-        if stem in stems[:i]:
-            problem = f"{files[stems.index(stem)].name} has the same name: one run, or two?"
-            raise InputError(str(folder), "file", files[i].name, problem, "keep one, or rename it")
-    return files
-
-
-def _natural_name_key(path: Path) -> tuple:
-    """Return a sorting key for a file by the natural order of its name."""
-    return natural_key(path.name)
-
-
-# Runs
-
-
-@dataclass(frozen=True)
-class RunPredictions:
-    """The predictions of one run as read: R rows.
-
-    idx int64 (R,), or None without such a column; truth and prediction: codes int16 (R,), or 0/1 int8 (R, labels);
-    protected {attribute: codes (R,)}; unit int64 (R,) or None; scores {class as its column names it, or "": float64
-    (R,) or (R, classes)}; run: its label in the column of runs, or "".
-    """
-
-    where: str
-    technique: str
-    run: str
-    idx: NDArray | None
-    truth: NDArray
-    prediction: NDArray
-    protected: dict[str, NDArray]
-    unit: NDArray | None
-    scores: dict[str, NDArray]
-
-    def take(self, rows: NDArray) -> RunPredictions:
-        """Return the given rows, in the given order."""
-        return replace(
-            self,
-            idx=None if self.idx is None else self.idx[rows],
-            truth=self.truth[rows],
-            prediction=self.prediction[rows],
-            protected={attribute: codes[rows] for attribute, codes in self.protected.items()},
-            unit=None if self.unit is None else self.unit[rows],
-            scores={name: score[rows] for name, score in self.scores.items()},
-        )
 
 
 @dataclass
 class Reader:
     """A reader of one file after another, with classes, groups and row names that are the same for all of them.
 
-    `given`: {role: column}, `map`: {predicted value: class} and `columns`: names of all columns, of the command line.
-    Everything guessed is collected in `notes`: {sentence: files}.
+    Everything guessed is collected in `notes`: {sentence: files}. `bins`: where an attribute's numbers are cut.
     """
 
-    given: Mapping[str, str]
-    map: Mapping[str, str] = field(default_factory=dict)
-    columns: Sequence[str] | None = None
+    choices: Choices = field(default_factory=Choices)
     classes: Vocabulary = field(default_factory=lambda: Vocabulary("class", MAX_CLASSES))
     groups: dict[str, Vocabulary] = field(default_factory=dict)
     names: dict[str, dict[str, int]] = field(default_factory=lambda: {"idx": {}, "unit": {}})  # of text, to numbers
@@ -139,28 +41,75 @@ class Reader:
     notes: dict[str, list[str]] = field(default_factory=dict)
     first: tuple[str, tuple[str, ...], bool] | None = None
     mapped: set[Hashable] = field(default_factory=set)
+    attributes: dict[str, str] = field(default_factory=dict)  # as first spelled, by their names without case
+    bins: dict[str, list[float]] = field(default_factory=dict)
+    dropped: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def runs(self, technique: str, path: Path) -> Iterator[RunPredictions]:
         """Yield the runs in a file: one, or as many as its columns technique and run distinguish."""
-        found, where = read_table(path, self.columns), str(path)
+        found, where = read_table(path, self.choices.names), str(path)
         optional = ("run", "technique") if technique == UNNAMED_TECHNIQUE else ("run",)
-        roles = roles_of(where, found.table.column_names, self.given, optional)
+        threshold = self.choices.threshold
+        roles = roles_of(where, found.table.column_names, self.choices.columns, optional, threshold is not None)
+        roles = self._as_first_spelled(where, roles)
         self._add_notes(where, found.notes, found.table.column_names, roles, found.index is not None)
         columns = {role: found.table[name] for role, name in roles.items()}
         if "idx" not in columns and found.index is not None:
             columns["idx"] = found.index
+        columns = self._without_dropped(where, columns)
+        if threshold is not None and not any(role.partition(".")[0] == "prediction" for role in columns):
+            columns["prediction"], sentence = decide(where, columns, roles, self.choices, threshold)
+            self._note(where, sentence)
         marked = [note for note in found.notes if "read as missing" in note]
-        whole = self._read(where, technique, columns, roles, f" ({'; '.join(marked)})" if marked else "")
-        yield from _split_runs(whole, columns)
+        missing = f" ({'; '.join(marked)})" if marked else ""
+        for label, one in runs_side_by_side(columns):
+            named = roles | ({"prediction": label} if label else {})
+            for run in _split_runs(self._read(where, technique, one, named, missing), one):
+                run = replace(run, run=f"{run.run} {label}".strip())
+                yield from [run] if run.run else split_blocks(run, self.choices.rows_per_run)
+
+    def _as_first_spelled(self, where: str, roles: Mapping[str, str]) -> dict[str, str]:
+        """Return the roles with attributes in the spelling of the first file: SEX in one and sex in another are one."""
+        found: dict[str, str] = {}
+        for role, column in roles.items():
+            head, _, attribute = role.partition(".")
+            first = self.attributes.setdefault(attribute.casefold(), attribute) if head == "protected" else attribute
+            known = first == attribute or f"{head}.{first}" in roles
+            found[role if known else f"{head}.{first}"] = column
+            if not known:
+                self._note(where, f"Column {one_line(column, 40)} read as the protected attribute {first}.")
+        return found
+
+    def _without_dropped(self, where: str, columns: dict[str, pa.ChunkedArray]) -> dict[str, pa.ChunkedArray]:
+        """Return the columns without the rows of groups that the user leaves out."""
+        for attribute, group in self.choices.drop_groups:
+            members = rows_of_group(where, columns, attribute, group)
+            rows = int(members.sum())
+            self.dropped[attribute, group] = self.dropped.get((attribute, group), 0) + rows
+            if rows:
+                kept = pa.array(~members)
+                columns = {role: column.filter(kept) for role, column in columns.items()}
+                named = f"{attribute} {group}".strip()
+                self._note(where, f"{quantity(rows, 'row')} of the group {one_line(named, 40)} left out, as asked.")
+        return columns
+
+    def _note(self, where: str, sentence: str) -> None:
+        self.notes.setdefault(sentence, []).append(where)
 
     def _add_notes(self, where: str, notes: Sequence[str], columns: Sequence[str], roles: Mapping, index: bool) -> None:
         sentences = [f"{note[0].upper()}{note[1:]}." for note in notes]
         other = {
             role: f"{one_line(column, 40)} is {_role_description(role)}"
             for role, column in guessed_roles(roles).items()
+            if not role.startswith("prediction.")
         }
-        chosen = [text for role, text in other.items() if role in self.given]
-        found = [text for role, text in other.items() if role not in self.given]
+        given = self.choices.columns
+        chosen = [text for role, text in other.items() if role in given]
+        found = [text for role, text in other.items() if role not in given]
+        runs = [one_line(column, 40) for role, column in roles.items() if role.startswith("prediction.")]
+        sentences += (
+            [f"Columns side by side read as the predictions of one run each: {list_values(runs)}."] if runs else []
+        )
         sentences += [f"Columns as given: {', '.join(chosen)}."] if chosen else []
         sentences += [f"Columns found by their names: {', '.join(found)}."] if found else []
         unused = [one_line(c, 40) for c in columns if c not in roles.values()]
@@ -169,7 +118,7 @@ class Reader:
             how = "the unnamed first column is idx" if index else "rows are matched by their place in the file"
             sentences.append(f"No column idx: {how}.")
         for sentence in sentences:
-            self.notes.setdefault(sentence, []).append(where)
+            self._note(where, sentence)
 
     def _read(self, where: str, technique: str, columns: Mapping, roles: Mapping, missing: str) -> RunPredictions:
         names = {role: roles.get(role, role) for role in columns}
@@ -190,12 +139,14 @@ class Reader:
         )
 
     def _group(self, where: str, attribute: str, name: str, column: pa.ChunkedArray, missing: str) -> NDArray:
+        if attribute not in self.groups and (bins := bins_of(where, attribute, column)) is not None:
+            self.bins[attribute] = bins
         words = self.groups.setdefault(attribute, Vocabulary(f"group of {attribute}", MAX_GROUPS))
-        codes = words.encode(where, name, column, missing)
-        if codes.min() == codes.max():
-            remedy = "give predictions for at least two groups"
-            raise InputError(where, name, column[0].as_py(), "all rows are of one group", remedy)
-        return codes
+        if attribute in self.bins:
+            column = cut(where, name, column, self.bins[attribute])
+            ranges = list_values(range_names(self.bins[attribute]))
+            self._note(where, f"Numbers of {one_line(attribute, 40)} cut into ranges: {ranges} (guessed).")
+        return words.encode(where, name, column, missing)
 
     def _targets(self, where: str, columns: Mapping, names: Mapping, missing: str) -> tuple[NDArray, NDArray]:
         pair = [_lists(where, columns[role], role) for role in ("ground_truth", "prediction")]
@@ -212,19 +163,24 @@ class Reader:
                 raise InputError(where, named[1], prediction.shape[1], problem, "write one list of 0 and 1 per row")
             return truth, prediction
         true = self.classes.encode(where, named[0], pair[0], missing)
-        renamed = {key_of(value): meant for value, meant in self.map.items()}
+        renamed = {key_of(value): meant for value, meant in self.choices.map.items()}
         if renamed:
             self.mapped |= renamed.keys() & {key_of(value) for value in levels_of(where, named[1], pair[1]).values}
         return true, self.classes.encode(where, named[1], pair[1], missing, renamed)
 
-    def check_map(self) -> None:
-        """Add a note on the values that were mapped; InputError for one that no prediction has."""
-        for value in self.map:
+    def check_choices(self) -> None:
+        """Add a note on the values that were mapped; InputError for a value or a dropped group that no row has."""
+        for value in self.choices.map:
             if key_of(value) not in self.mapped:
                 raise InputError("analyze", "--map", value, "no prediction has this value", "correct or omit it")
-        if self.map:
-            read = list_values(f"{one_line(value, 40)} as {one_line(of, 40)}" for value, of in self.map.items())
+        if self.choices.map:
+            read = list_values(f"{one_line(value, 40)} as {one_line(of, 40)}" for value, of in self.choices.map.items())
             self.notes[f"Predictions read as given by --map: {read}."] = []
+        for (attribute, group), rows in self.dropped.items():
+            if not rows:
+                known = [name for words in self.groups.values() for of in words.spellings.values() for name in of[:1]]
+                given = f"{attribute}={group}" if attribute else group
+                raise InputError("analyze", "--drop-group", given, "no row is of this group", suggestion(group, known))
 
     def _names(self, where: str, role: str, name: str, column: pa.ChunkedArray) -> NDArray[np.int64]:
         """Return names of rows or units as whole numbers; text is numbered in the order of its appearance."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.cells import quantity
 from fitlib.errors import InputError
-from fitlib.ingest.prediction_files import RunPredictions
+from fitlib.ingest.run_predictions import RunPredictions
 from fitlib.storage.predictions import SAME_TEST_SET, column_of
 
 

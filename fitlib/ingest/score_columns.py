@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fitlib.datasets.tabular.label_encoding import list_values
 from fitlib.errors import InputError
 from fitlib.ingest.column_roles import fold_name
-from fitlib.ingest.prediction_files import RunPredictions
+from fitlib.ingest.run_predictions import RunPredictions
 
 FAVOURABLE = ("positive", "pos", "favourable", "favorable")  # names of the favourable class in a column of scores
 LISTS = -1  # in place of a class: a column of lists, one number for each class

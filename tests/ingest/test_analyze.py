@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fitlib.ingest.prediction_files import find_files
+from fitlib.ingest.file_search import find_files
 from tests.support.finished import TABLES, text_of
 
 N = 400

@@ -9,7 +9,7 @@ import pytest
 import fitlib
 from fitlib.cli.arguments import value_map
 from fitlib.errors import InputError
-from fitlib.ingest.normalise import Choices
+from fitlib.ingest.choices import Choices
 from tests.ingest.test_normalise import notes_of, read
 
 CODES = {

@@ -145,7 +145,7 @@ def guess_target(where: str, looks: Sequence[ColumnProfile]) -> Guess:
 def _may_be_target(look: ColumnProfile) -> bool:
     if look.distinct < 2 or look.kind in ("date", "other") or words.kind_of_attribute(look.name) or parts_of(look):
         return False
-    return look.distinct <= MOST_NAMED if look.kind == "text" else not _is_identifier(look)
+    return look.distinct <= MOST_NAMED if look.kind == "text" else not is_identifier(look)
 
 
 def _target_rank(look: ColumnProfile) -> int | None:
@@ -220,7 +220,7 @@ def _handy(look: ColumnProfile) -> bool:
 
 
 def _may_be_protected(look: ColumnProfile) -> bool:
-    return look.distinct > 1 and look.kind not in ("date", "other") and not parts_of(look) and not _is_identifier(look)
+    return look.distinct > 1 and look.kind not in ("date", "other") and not parts_of(look) and not is_identifier(look)
 
 
 @dataclass(frozen=True)
@@ -330,12 +330,13 @@ def exclusion_reason(look: ColumnProfile, target: ColumnProfile, cut: str | None
         return "a date"
     if look.kind == "text" and look.distinct > max(0.5 * look.present, MOST_NAMED):
         return f"free text or an identifier: {look.distinct:,} different values"
-    if _is_identifier(look):
+    if is_identifier(look):
         return "an identifier: another value in every row"
     return "tells the target: each value goes with one class only" if _determines(look, target, cut) else None
 
 
-def _is_identifier(look: ColumnProfile) -> bool:
+def is_identifier(look: ColumnProfile) -> bool:
+    """Return whether every row has another value, as names and numbers of rows do."""
     if look.distinct < len(look.column) or look.kind not in ("whole", "text"):
         return False
     return look.kind == "text" or _is_id_name(look.name) or bool(np.ptp(look.numbers) + 1 == len(look.column))

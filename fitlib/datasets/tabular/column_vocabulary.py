@@ -56,6 +56,10 @@ GOOD_VALUES = (  # classes that are clearly good for a person, as they are writt
     "bewilligt genehmigt angenommen eingestellt gut bestanden accorde accepte embauche bon admis aprobado aceptado "
     "contratado bueno aprovado bom approvato accettato buono goed goedgekeurd"
 )
+NO_GROUP = (  # what is written in place of a group, words joined
+    "unknown other others ? n/a na none missing undisclosed unspecified notstated notreported prefernottosay "
+    "unbekannt keineangabe sonstige andere inconnu autre desconocido otro outro altro sconosciuto onbekend"
+)
 YES_VALUES = "yes y ja oui si sim tak evet да 是"
 TRUE_VALUES = "true 1"
 IDENTIFIER = (

@@ -38,8 +38,8 @@ class Remedies(NamedTuple):
 
 
 IN_FILES = Remedies(
-    "fill them in, or remove these rows from every file",
-    "give the predicted class, and scores in a column of their own: --column score=NAME",
+    "fill them in, or remove these rows from every file (of a group: --drop-group ?)",
+    "these are scores: --column score=NAME, and --threshold 0.5 where no column has the predicted class",
     "divide the numbers into a few ranges, and name these",
     "identifiers are no {}: choose another column (--column), or merge values",
 )

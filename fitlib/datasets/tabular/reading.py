@@ -1,4 +1,4 @@
-"""Reading of users' tables: CSV of many dialects, compressed or not, and parquet, into one Arrow table.
+"""Reading of users' tables: CSV of many dialects, compressed or not, parquet and others, into one Arrow table.
 
 Whatever had to be guessed (separator, encoding, decimal comma, markers of missing values) is listed in `notes`.
 """
@@ -23,11 +23,13 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from fitlib.datasets.tabular.cells import Remarks, clean, infer_type, quantity
+from fitlib.datasets.tabular.other_formats import CONVERSIONS, READERS, UnreadableError, read_other
 from fitlib.errors import InputError
 from fitlib.storage.prediction_columns import one_line
 
 DECOMPRESSORS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 TEXT_FILES = (".csv", ".tsv", ".txt", ".data", ".dat")
+TYPED = (".parquet", *READERS)  # files whose columns have names and types
 SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 SAMPLE = 1 << 16  # bytes from which the separator is guessed
 QUOTES = 'close it, or write "" for a quote inside a cell'
@@ -51,7 +53,7 @@ class TableFile:
 
 
 def read_table(path: str | Path, names: Sequence[str] | None = None) -> TableFile:
-    """Read .csv, .tsv, .txt, .data, .dat (also compressed with gzip, bzip2 or xz) or .parquet.
+    """Read .csv, .tsv, .txt, .data, .dat (also compressed with gzip, bzip2 or xz), .parquet or one of `READERS`.
 
     Text: separator , ; tab or |, UTF-8, UTF-16 with a byte order mark or Windows-1252; numbers also with a decimal
     comma (thousands commas where the comma separates); cells in `cells.MISSING` are null. `names`: of the columns of a
@@ -59,18 +61,29 @@ def read_table(path: str | Path, names: Sequence[str] | None = None) -> TableFil
     that cannot be read, an empty one, a row with too many or too few cells, an empty name, and a first line of data.
     """
     path = Path(path)
-    suffix = path.with_suffix("").suffix.lower() if path.suffix.lower() in DECOMPRESSORS else path.suffix.lower()
-    if suffix not in (*TEXT_FILES, ".parquet"):
-        raise InputError(str(path), "file", path.name, "neither CSV nor parquet by its name", FORMATS)
+    suffix = suffix_of(path)
+    if suffix not in (*TEXT_FILES, *TYPED):
+        remedy = CONVERSIONS.get(suffix, FORMATS)
+        raise InputError(str(path), "file", path.name, "neither CSV nor parquet by its name", remedy)
     content = _content(path)
     if not content:
         raise InputError(str(path), "file", path.name, "the file is empty", "give a table with a line of names")
-    if names is not None and suffix == ".parquet":
-        raise InputError(str(path), "names", list(names), "the columns of a parquet file have names", "leave them out")
-    found = _parquet(path, content) if suffix == ".parquet" else _text(path, suffix, content, names)
+    if names is not None and suffix in TYPED:
+        raise InputError(str(path), "names", list(names), f"the columns of a {suffix} file have names", "omit them")
+    found = _typed(path, suffix, content) if suffix in TYPED else _text(path, suffix, content, names)
     if not found.table.num_rows:
         raise InputError(str(path), "rows", 0, "the table has no rows", "give one row for each example")
     return found
+
+
+def suffix_of(path: Path) -> str:
+    """Return the ending that names a file's format, without that of its compression.
+
+    >>> suffix_of(Path("a.CSV.gz")), suffix_of(Path("a.parquet"))
+    ('.csv', '.parquet')
+    """
+    bare = path.with_suffix("") if path.suffix.lower() in DECOMPRESSORS else path
+    return bare.suffix.lower()
 
 
 def _content(path: Path) -> bytes:
@@ -84,16 +97,17 @@ def _content(path: Path) -> bytes:
         raise InputError(str(path), "file", path.name, problem, "correct the path, or make the file again") from None
 
 
-# Parquet
+# Parquet and others
 
 
-def _parquet(path: Path, content: bytes) -> TableFile:
+def _typed(path: Path, suffix: str, content: bytes) -> TableFile:
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read()
+        table = _parquet(content) if suffix == ".parquet" else read_other(suffix, content)
         table.validate(full=True)
     except (OSError, ValueError, pa.ArrowException) as error:
-        problem = f"cannot be read as parquet ({one_line(error)})"
-        raise InputError(str(path), "file", path.name, problem, "write the file again") from None
+        problem = f"cannot be read as {suffix[1:]} ({one_line(error, 200)})"
+        remedy = error.remedy if isinstance(error, UnreadableError) else "write the file again"
+        raise InputError(str(path), "file", path.name, problem, remedy) from None
     remarks = Remarks()
     names = ["" if name.startswith("__index_level_") else name for name in map(_name, table.column_names)]
     columns = [clean(column, remarks) for column in table.columns]
@@ -102,6 +116,10 @@ def _parquet(path: Path, content: bytes) -> TableFile:
         names.insert(0, names.pop(place))
         columns.insert(0, columns.pop(place))
     return _finish(path, names, columns, remarks.sentences())
+
+
+def _parquet(content: bytes) -> pa.Table:
+    return pq.ParquetFile(pa.BufferReader(content)).read()
 
 
 # Text
@@ -320,7 +338,7 @@ def _check_names(path: Path, names: list[str]) -> None:
     if not names:
         raise InputError(str(path), "columns", 0, "the table has no columns", NAMES)
     if "" in names:
-        remedy = "name it, or leave it out" if path.suffix.lower() == ".parquet" else NAMES
+        remedy = "name it, or leave it out" if suffix_of(path) in TYPED else NAMES
         raise InputError(str(path), "column", names.index("") + 1, "it has no name", remedy)
 
 

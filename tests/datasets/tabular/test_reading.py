@@ -208,7 +208,8 @@ def test_what_is_no_table_is_refused_in_one_line(refused, content, words):
 
 
 def test_other_files_are_refused(refused, tmp_path):
-    assert "neither CSV nor parquet" in refused(b"PK", "t.xlsx")
+    assert "neither CSV nor parquet" in refused(b"PK", "t.docx")
+    assert "can run code when it is read; convert it" in refused(b"PK", "t.pkl.gz")
     assert "cannot be read as parquet" in refused(b"a,b\n1,2\n", "t.parquet")
     with pytest.raises(InputError, match="no such file"):
         read_table(tmp_path / "none.csv")
