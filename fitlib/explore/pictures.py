@@ -1,6 +1,6 @@
 """The content of `explore.ipynb` without widgets: distributions, single runs, and what-if questions.
 
-Every function takes a `fitlib.results.loaded.LoadedExperiment` and a choice, and returns a `Picture` or a table. What
+Every function takes a `fitlib.results.loaded.ExperimentResults` and a choice, and returns a `Picture` or a table. What
 if: other numbers of runs at the standard deviations that were found, other landmarks than 0.8 at the runs there are.
 Both look at results that are known: they plan the next experiment, and conclude nothing about this one.
 """
@@ -32,7 +32,7 @@ from fitlib.report.figures import distributions
 from fitlib.report.figures import style as style_figures
 from fitlib.report.notebook_display import address, table_html
 from fitlib.report.sections.runs import runs_view
-from fitlib.results.loaded import LoadedExperiment
+from fitlib.results.loaded import ExperimentResults
 from fitlib.statistics import power, risk
 from fitlib.statistics.estimates import Estimate, mean_interval
 from fitlib.statistics.planning import NUMBERS
@@ -109,7 +109,7 @@ def groups(plan: Mapping, attribute: str, metric: str) -> list[Option]:
 # Distributions
 
 
-def values(experiment: LoadedExperiment, choice: Choice) -> pd.DataFrame:
+def values(experiment: ExperimentResults, choice: Choice) -> pd.DataFrame:
     """Return the value of every run: technique, arm, run, value; and the columns that `distribution` needs."""
     if choice.metric in RATES:
         rows = _rates(experiment, choice)
@@ -126,7 +126,7 @@ def _same(column: pd.Series, wanted: int | None) -> pd.Series:
     return column.isna() if wanted is None else column == wanted
 
 
-def _rates(experiment: LoadedExperiment, choice: Choice) -> pd.DataFrame:
+def _rates(experiment: ExperimentResults, choice: Choice) -> pd.DataFrame:
     """Return the rate of one group and class in every run, from the counts of all techniques."""
     plan, parts = experiment.plan, []
     for technique in (t["technique"] for t in plan["techniques"]):
@@ -152,7 +152,7 @@ def means(rows: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(metric=rows["metric"].iloc[0] if len(rows) else "", target="overall", group=None)
 
 
-def distribution(experiment: LoadedExperiment, choice: Choice) -> Picture:
+def distribution(experiment: ExperimentResults, choice: Choice) -> Picture:
     """Draw every run as a point, by technique, with mean and interval."""
     rows = values(experiment, choice)
     summary = means(rows)
@@ -178,7 +178,7 @@ def _title(plan: Mapping, choice: Choice) -> str:
 # Runs
 
 
-def runs(experiment: LoadedExperiment, technique: str, arm: str, attribute: str) -> pd.DataFrame:
+def runs(experiment: ExperimentResults, technique: str, arm: str, attribute: str) -> pd.DataFrame:
     """Return the planned runs of a technique as in the report, text in every cell; index: number of the run."""
     table = experiment.tables["runs"]
     rows = table[(table["technique"] == technique) & (table["arm"] == arm) & (table["attribute"] == attribute)]
@@ -186,7 +186,7 @@ def runs(experiment: LoadedExperiment, technique: str, arm: str, attribute: str)
     return view.set_index(rows["run"].astype(int).to_numpy())
 
 
-def run_curves(experiment: LoadedExperiment, technique: str, arm: str, run: int) -> Picture | None:
+def run_curves(experiment: ExperimentResults, technique: str, arm: str, run: int) -> Picture | None:
     """Draw accuracy by epoch and group of one run, before those of all others; None where none was recorded."""
     training = _training(experiment, technique)
     history = experiment.history
@@ -233,7 +233,7 @@ def _draw_curves(rows: pd.DataFrame, run: int, names: list[str]) -> Axes:
     return ax
 
 
-def run_digests(experiment: LoadedExperiment, technique: str, arm: str, run: int) -> str:
+def run_digests(experiment: ExperimentResults, technique: str, arm: str, run: int) -> str:
     """Return what a run recorded of itself as an HTML table, each digest beside the number of runs that share it."""
     training, digests = _training(experiment, technique), experiment.digests
     rows = digests[(digests["training"] == training) & (digests["arm"] == arm)] if len(digests) else digests
@@ -263,7 +263,7 @@ def _first_and_last_shared(own: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFram
     return found[~(same[0] & same[1])]
 
 
-def run_link(experiment: LoadedExperiment, technique: str, arm: str, run: int) -> str:
+def run_link(experiment: ExperimentResults, technique: str, arm: str, run: int) -> str:
     """Return a link from the notebook's folder to a run's executed notebook as HTML; a sentence without one."""
     path = experiment.root / "runs" / _training(experiment, technique) / arm / f"run-{run:02d}" / "train.ipynb"
     if not path.is_file():
@@ -272,14 +272,14 @@ def run_link(experiment: LoadedExperiment, technique: str, arm: str, run: int) -
     return f'<p><a href="{relative}">executed notebook of run-{run:02d}</a></p>'
 
 
-def _training(experiment: LoadedExperiment, technique: str) -> str:
+def _training(experiment: ExperimentResults, technique: str) -> str:
     return next(t["training"] for t in experiment.plan["techniques"] if t["technique"] == technique)
 
 
 # What if: another number of runs
 
 
-def other_runs(experiment: LoadedExperiment, technique: str, arm: str, choice: Choice, n: int) -> Picture | None:
+def other_runs(experiment: ExperimentResults, technique: str, arm: str, choice: Choice, n: int) -> Picture | None:
     """Draw chances of a verdict and width of the interval with ``n`` runs of each, at the standard deviations found.
 
     None where nothing is compared: `NOT_COMPARED`.
@@ -295,7 +295,7 @@ def other_runs(experiment: LoadedExperiment, technique: str, arm: str, choice: C
     return Picture(_runs_figure(row, n), other_runs_sentence(row, n), caption)
 
 
-def _comparison(experiment: LoadedExperiment, technique: str, arm: str, choice: Choice) -> pd.Series | None:
+def _comparison(experiment: ExperimentResults, technique: str, arm: str, choice: Choice) -> pd.Series | None:
     table = style_figures.select(experiment.tables["comparisons"], experiment.plan, choice.attribute)
     rows = table[(table["technique"] == technique) & (table["arm"] == arm) & (table["metric"] == choice.metric)]
     return None if rows.empty or rows.iloc[0][["sd_baseline", "sd_technique"]].isna().any() else rows.iloc[0]
@@ -368,7 +368,7 @@ def _runs_figure(row: Mapping, n: int) -> Figure:
 # What if: another landmark
 
 
-def ratios(experiment: LoadedExperiment, technique: str, arm: str, attribute: str, target: int) -> np.ndarray:
+def ratios(experiment: ExperimentResults, technique: str, arm: str, attribute: str, target: int) -> np.ndarray:
     """Return the impact ratio of a class (strict reading) in every run where it is defined."""
     rows = experiment.tables["metrics"]
     rows = rows[(rows["technique"] == technique) & (rows["arm"] == arm) & (rows["attribute"] == attribute)]
@@ -377,7 +377,7 @@ def ratios(experiment: LoadedExperiment, technique: str, arm: str, attribute: st
 
 
 def other_landmark(
-    experiment: LoadedExperiment, technique: str, arm: str, attribute: str, target: int, landmark: float
+    experiment: ExperimentResults, technique: str, arm: str, attribute: str, target: int, landmark: float
 ) -> Picture:
     """Draw the share of runs whose impact ratio lies below each landmark, with its exact interval."""
     plan, found = experiment.plan, ratios(experiment, technique, arm, attribute, target)

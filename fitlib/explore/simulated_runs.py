@@ -16,7 +16,7 @@ import pandas as pd
 
 from fitlib.digest import digest_arrays, digest_json
 from fitlib.metrics.simulated_experiment import write_example, write_metrics
-from fitlib.results.loaded import LoadedExperiment
+from fitlib.results.loaded import ExperimentResults
 from fitlib.storage.atomic_files import write_json
 from fitlib.storage.predictions import read_predictions, write_table
 from fitlib.storage.records import RECORD
@@ -25,7 +25,7 @@ from fitlib.tables import all_tables
 EPOCHS = 6
 
 
-def example_experiment(folder: str | Path, seed: int = 0, runs: int = 8) -> LoadedExperiment:
+def example_experiment(folder: str | Path, seed: int = 0, runs: int = 8) -> ExperimentResults:
     """Write a small simulated experiment to ``folder``: predictions, records of its runs, tables; and load it."""
     example = write_example(folder, seed, runs)
     write_metrics(example)
@@ -34,7 +34,7 @@ def example_experiment(folder: str | Path, seed: int = 0, runs: int = 8) -> Load
     tables = Path(example["folder"]) / "tables"
     all_tables.write(all_tables.tables_of(gathered, example["plan"]), tables)
     write_table(tables / "metrics.parquet", gathered["metrics"], "metrics")
-    return LoadedExperiment(example["folder"], known=(example["plan"], []))  # nothing proves simulated runs identical
+    return ExperimentResults(example["folder"], known=(example["plan"], []))  # nothing proves simulated runs identical
 
 
 def write_runs(example: Mapping[str, Any], seed: int = 0) -> None:

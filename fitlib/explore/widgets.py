@@ -13,7 +13,7 @@ from fitlib.errors import FitlibError
 from fitlib.explore import pictures
 from fitlib.explore.pictures import Choice
 from fitlib.report.notebook_display import notebook_html
-from fitlib.results.loaded import LoadedExperiment, experiments, load
+from fitlib.results.loaded import ExperimentResults, experiments, load
 from fitlib.tables.metric_series import main_arms
 
 NARROW, CELL = widgets.Layout(width="22em"), widgets.Layout(margin="0")
@@ -23,7 +23,7 @@ SIMULATED = "simulated example"
 WHOLE = -1  # in place of None in a drop-down, where None means that nothing is chosen
 
 
-def to_explore(name: str = "", outputs: str = "") -> dict[str, LoadedExperiment]:
+def to_explore(name: str = "", outputs: str = "") -> dict[str, ExperimentResults]:
     """Return finished experiments by name, each family by itself: the one of this name, else all in ``outputs``.
 
     Where there is none, a small simulated one in a temporary folder. Raises InputError for a name that is not there,
@@ -37,7 +37,7 @@ def to_explore(name: str = "", outputs: str = "") -> dict[str, LoadedExperiment]
     return {part.name: part for part in parts if part.finished} or {SIMULATED: _simulated()}
 
 
-def _simulated() -> LoadedExperiment:
+def _simulated() -> ExperimentResults:
     from fitlib.explore.simulated_runs import example_experiment
 
     return example_experiment(Path(tempfile.mkdtemp(prefix="fitlib-")) / "simulated")
@@ -51,7 +51,7 @@ class Explorer:
     notebook. landmark: what if the landmark were another. number: what if there were more or fewer runs.
     """
 
-    def __init__(self, loaded: Mapping[str, LoadedExperiment]):
+    def __init__(self, loaded: Mapping[str, ExperimentResults]):
         """Show ``loaded``: experiments by name, at least one; each family by itself."""
         self._experiments = dict(loaded)
         self.experiment = _dropdown("experiment", list(self._experiments))
@@ -95,7 +95,7 @@ class Explorer:
     # What is chosen
 
     @property
-    def loaded(self) -> LoadedExperiment:
+    def loaded(self) -> ExperimentResults:
         """The experiment that is chosen."""
         return self._experiments[self.experiment.value]
 

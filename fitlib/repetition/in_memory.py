@@ -97,7 +97,8 @@ def results_of(plan: Plan, custom: Mapping[str, Metric]) -> Results:
     history = epochs.gather_history(plan.paths.root, evidence)
     gathered = all_tables.gathered_on_demand(stacked, values, custom, history)
     tables = all_tables.tables_on_demand(gathered, values, evidence, long=("metrics",))
-    return Results(values, tables, rows, [{**run, "link": ""} for run in evidence])  # no page of a run is kept
+    kept = [{**run, "link": ""} for run in evidence]  # no page of a run is kept
+    return Results(values, tables, rows, kept, custom=custom, history=history)
 
 
 _Arms = dict[str, tuple[int, Predictions]]

@@ -33,7 +33,7 @@ from fitlib.storage.manifest import INPUTS
 from fitlib.storage.paths import ExperimentPaths
 
 if TYPE_CHECKING:
-    from fitlib.results.loaded import LoadedExperiment
+    from fitlib.results.loaded import ExperimentResults
     from fitlib.results.results import Results
 
 
@@ -61,7 +61,7 @@ def repeat(
     threads: int = 1,
     out: str | Path | None = None,
     replace: bool = False,
-) -> Results | LoadedExperiment:
+) -> Results | ExperimentResults:
     """Train repeatedly and analyse the runs: how fair, how far runs differ, which differences hold.
 
     train: one of these, or {technique: any of these} with `baseline`, the technique that the others are compared with:
@@ -196,13 +196,13 @@ def _experiment(
 # Execution
 
 
-def _on_disk(experiment: Experiment, out: Path, jobs: int, replace: bool) -> LoadedExperiment:
+def _on_disk(experiment: Experiment, out: Path, jobs: int, replace: bool) -> ExperimentResults:
     """Run the experiment in its folder and load its results."""
     from fitlib.execution.run_experiment import run_experiment
-    from fitlib.results.loaded import LoadedExperiment
+    from fitlib.results.loaded import ExperimentResults
 
     outcome = run_experiment(experiment, ExperimentPaths(out), jobs, replace=replace)
-    results = LoadedExperiment(out)
+    results = ExperimentResults(out)
     failed = dict(failure.partition(": ")[::2] for failure in outcome.failures)
     if not results.finished:
         raise RunFailed(_said(failed) or f"{out}: no results")

@@ -136,7 +136,8 @@ def analyze(
         refuse_columns(truth, named | {"run": run, "technique": technique, "row": row})
         arrays = encode_arrays(truth, y_pred, sensitive_features, y_score, unit, classes, seeds)
     plan = _plan(arrays, analysis, baseline, favourable)
-    return Results(plan, _tables(arrays, plan, custom), len(next(iter(arrays.predictions.values())).idx))
+    rows = len(next(iter(arrays.predictions.values())).idx)
+    return Results(plan, tables_of(arrays, plan, custom), rows, arrays=arrays, custom=custom)
 
 
 def _crossings(cross: Sequence[Sequence[str]] | Sequence[str] | None) -> list[list[str]] | None:
@@ -160,7 +161,9 @@ def _plan(arrays: EncodedArrays, analysis: Analysis, baseline: str | None, favou
     return external_plan(found, baseline_first(names, first), analysis, arrays.digests, arrays.seeds)
 
 
-def _tables(arrays: EncodedArrays, plan: Mapping[str, Any], custom: Mapping[str, Metric]) -> Mapping[str, pd.DataFrame]:
+def tables_of(
+    arrays: EncodedArrays, plan: Mapping[str, Any], custom: Mapping[str, Metric]
+) -> Mapping[str, pd.DataFrame]:
     """Return every table of the analysis, and the metrics in long form; the others are made when they are asked for."""
     crossings, arms = plan["analysis"]["cross"] or [], {}
     for technique, runs in arrays.predictions.items():

@@ -18,12 +18,14 @@ from fitlib.experiment.notebooks import injected_parameters
 from fitlib.formatting import count, join_items
 from fitlib.report.notebook_display import address, notebook_html
 from fitlib.results.captioned_frames import Frame, Tables, frame
+from fitlib.results.results import Results
 from fitlib.results.verdict_display import verdict_html
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.journal import deviations
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.predictions import read_predictions
 from fitlib.storage.records import FAILED, RECORD
+from fitlib.tables.epochs import gather_history
 from fitlib.tables.metric_series import main_arms
 
 OUTPUTS = "outputs"
@@ -40,19 +42,20 @@ def experiments(outputs: str | Path | None = None) -> list[str]:
     return sorted(path.name for path in folder.glob("*") if _is_experiment(path)) if folder else []
 
 
-def load(name: str | Path, outputs: str | Path | None = None) -> LoadedExperiment:
+def load(name: str | Path, outputs: str | Path | None = None) -> ExperimentResults:
     """Load an experiment's results, lazily: `fitlib.load("quickstart")`, or the path of its folder.
 
     ``outputs``: the folder of all experiments; by default the next folder `outputs` in this folder or above it. Raises
     InputError where there is no such experiment.
 
-    The result has `tables` (`tables.summary`, `tables.comparisons`, …), `runs`, `history`, `digests`, `fingerprints`,
-    `predictions(technique)`, `plan`, `verdict`, `report`; in a notebook it displays its verdict.
+    The result has all that `fitlib.Results` has (`verdict`, `tables`, `summary`, `comparisons`, `plot`, `report()`,
+    `how_many()`, …), and `runs`, `history`, `digests`, `fingerprints`, `predictions(technique)`; in a notebook it
+    displays its verdict.
     """
     folder, path = _outputs(outputs), Path(name)
     for place in ([folder / path] if folder and path.name == str(path) else []) + [path]:
         if _is_experiment(place):
-            return LoadedExperiment(place)
+            return ExperimentResults(place)
     where = str(folder or Path(outputs or OUTPUTS))
     if path.suffix == ".zip" and path.is_file():
         problem, remedy = "an archive, not a folder", f"unpack it first: python -m zipfile -e {path.name} FOLDER"
@@ -73,14 +76,14 @@ def _is_experiment(path: Path) -> bool:
     return any((path / name).is_file() for name in ("experiment.yaml", "statistics.ipynb"))
 
 
-class LoadedExperiment:
-    """The results of an experiment, of an analysis, or of one of several families of techniques.
+class ExperimentResults(Results):
+    """The results in the folder of an experiment, of an analysis, or of one of several families of techniques.
 
-    tables: summary, comparisons, runs, metrics, risk, … as pandas frames (`tables` alone lists them).
+    Verdict, tables, figures and report as of all `Results`; read on first use, nothing is recomputed.
     runs: one row per run of a training, with its fingerprint and digests. run(training, arm, run): its files.
     history: accuracy and loss by run, epoch and group. digests: what every run recorded, by epoch.
     fingerprints: every part of every run's fingerprint. predictions(technique): every row of every run.
-    plan, evidence: as the statistics were made with them. verdict: in sentences. report: path of report.html.
+    plan, evidence: as the statistics were made with them. report(): path of report.html.
     families: one such object for each family, where techniques have different classes or groups.
     """
 
@@ -101,19 +104,18 @@ class LoadedExperiment:
         """The experiment's folder."""
         return self._paths.root
 
-    @property
-    def report(self) -> Path:
-        """Path of the report."""
+    def report(self, path: str | Path | None = None) -> Path:
+        """Return the path of the report in the folder; with ``path`` write it there, as one self-contained page."""
         self._check_one()
-        return self._place.report
+        return self._place.report if path is None else super().report(path)
 
     @cached_property
-    def families(self) -> dict[str, LoadedExperiment]:
+    def families(self) -> dict[str, ExperimentResults]:
         """One loaded experiment for each of several families of techniques; {} where all belong together."""
         if self._family:
             return {}
         names = sorted(path.name for path in self.root.glob("families/*") if path.is_dir())
-        return {name: LoadedExperiment(self.root, name) for name in names}
+        return {name: ExperimentResults(self.root, name) for name in names}
 
     @property
     def finished(self) -> bool:
@@ -145,7 +147,7 @@ class LoadedExperiment:
             raise InputError(str(self.root), "experiment", self.name, problem, f"choose one of .families: {names}")
 
     @property
-    def plan(self) -> Mapping:
+    def plan(self) -> Mapping[str, Any]:
         """The plan: techniques, arms, data, classes, groups, analysis."""
         return self._given[0]
 
@@ -179,14 +181,13 @@ class LoadedExperiment:
     @cached_property
     def verdict(self) -> list[str]:
         """The verdict in sentences, qualified as the report has it."""
-        from fitlib.report.sections.verdict import verdict  # late: imports matplotlib
+        return [EARLIER_VERSION] if self._is_of_earlier_version else self._verdict()
 
-        names = ("comparisons", "summary", "over_seeds", "new_test_data", "sequential")
-        frames = {name: self.tables[name] for name in names if name in self.tables}
-        compared = frames["comparisons"]
-        if len(compared) and (compared["verdict_unadjusted"] == "").all() and (compared["verdict"] != "").any():
-            return [EARLIER_VERSION]
-        return verdict(frames, self.plan, self.evidence)
+    @property
+    def _is_of_earlier_version(self) -> bool:
+        compared = self.tables["comparisons"]
+        unknown = len(compared) > 0 and (compared["verdict_unadjusted"] == "").all()
+        return bool(unknown and (compared["verdict"] != "").any())
 
     # Runs
 
@@ -275,10 +276,10 @@ class LoadedExperiment:
     def _frame(self, rows: pd.DataFrame, table: str) -> Frame:
         return frame(rows, self.plan if self._known or self._place.statistics.is_file() else None, table)
 
-    # Display
+    def _history(self) -> pd.DataFrame:
+        return gather_history(self._place.root, self.evidence)
 
-    def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if not name.startswith("_") or name.startswith("__")]
+    # Display
 
     def __repr__(self) -> str:
         runs = (
@@ -294,8 +295,10 @@ class LoadedExperiment:
             return f"{title}<p>Families of techniques, each with results of its own:</p><ul>{names}</ul>"
         if not self.finished:
             return f"{title}<p>{html.escape(repr(self)[1:-1])}. Finish it with <code>fitlib run</code>.</p>"
-        link = _link(self.report, "report") if self.report.is_file() else ""
-        return notebook_html(f"{title}{verdict_html(self.verdict, self.plan, self.evidence, self.tables)}{link}")
+        link = _link(self.report(), "report") if self.report().is_file() else ""
+        has_figure = not self._is_of_earlier_version
+        shown = verdict_html(self.verdict, self.plan, self.evidence, self.tables, has_figure)
+        return notebook_html(f"{title}{shown}{link}")
 
 
 class LoadedRun:

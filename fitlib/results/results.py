@@ -1,24 +1,39 @@
-"""The results of an analysis as one object: verdict, tables, plan."""
+"""The results of an analysis as one object, in memory or on disk: verdict, tables, figures, report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from fitlib.errors import InputError, one_of
 from fitlib.formatting import count
+from fitlib.metrics.smallest_effects import DEFAULT, Declared, check
 from fitlib.report.notebook_display import notebook_html
-from fitlib.results.captioned_frames import Frame, Tables, TablesInMemory
+from fitlib.results.captioned_frames import Frame, Tables, TablesInMemory, frame
 from fitlib.results.verdict_display import verdict_html
+from fitlib.statistics.planning import NUMBERS
+from fitlib.tables.epochs import no_history
+
+if TYPE_CHECKING:
+    from fitlib.metrics.custom_metrics import Metric
+    from fitlib.results.array_inputs import EncodedArrays
+    from fitlib.results.plots import Plots
 
 
 class Results:
-    """The results of an analysis in memory: the verdict, and all tables as pandas frames with captions.
+    """The results of an analysis: the verdict, all tables as pandas frames with captions, figures, and the report.
 
     verdict: sentences. tables: all tables by name (`tables` alone lists them); summary, comparisons, risk and metrics
-    are among them. plan: techniques, classes, groups and analysis, as plain values.
+    are among them. plot: the figures, each a method: `results.plot.effects()`. report(path): one page with everything.
+    how_many(): the probability of each verdict by number of runs. plan: techniques, arms, classes, groups and analysis,
+    as plain values. evidence: what runs recorded about themselves.
+
+    `fitlib.analyze` makes such an object of arrays, `fitlib.load` of an experiment's folder. `first + second`, or
+    `fitlib.combine`, adds runs or techniques.
     """
 
     def __init__(
@@ -27,10 +42,33 @@ class Results:
         frames: Mapping[str, pd.DataFrame],
         rows: int,
         evidence: Sequence[Mapping[str, Any]] = (),
+        arrays: EncodedArrays | None = None,
+        custom: Mapping[str, Metric] | None = None,
+        history: pd.DataFrame | None = None,
     ):
-        """Set plan and frames; ``rows``: of the test set; ``evidence``: what the runs recorded about themselves."""
-        self.plan, self._rows, self.evidence = plan, rows, list(evidence)
-        self.tables: Tables = TablesInMemory(frames, plan)
+        """Set plan and frames.
+
+        ``rows``: of the test set; ``evidence``, ``history``: what the runs recorded about themselves and by epoch;
+        ``arrays``, ``custom``: the predictions of an analysis, and its metrics beside the seven.
+        """
+        self._plan, self._rows, self._evidence, self._history_given = plan, rows, list(evidence), history
+        self._arrays, self._custom = arrays, dict(custom or {})
+        self._tables: Tables = TablesInMemory(frames, plan)
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """The plan: techniques, arms, data, classes, groups, analysis."""
+        return self._plan
+
+    @property
+    def evidence(self) -> list:
+        """What every run recorded about itself: arm, run, status, fingerprint, digests; [] for arrays."""
+        return self._evidence
+
+    @property
+    def tables(self) -> Tables:
+        """All tables by name; `tables` alone lists them, `tables.summary` is one as a pandas frame."""
+        return self._tables
 
     @property
     def summary(self) -> Frame:
@@ -55,17 +93,104 @@ class Results:
     @cached_property
     def verdict(self) -> list[str]:
         """The verdict in sentences, qualified as the report has it."""
+        return self._verdict()
+
+    def _verdict(self) -> list[str]:
         from fitlib.report.sections.verdict import verdict  # late: imports matplotlib
 
         return verdict(self.tables, self.plan, self.evidence)
+
+    @property
+    def plot(self) -> Plots:
+        """The figures, each a method that returns its axes: `results.plot.heat_map()`."""
+        from fitlib.results.plots import Plots  # late: imports matplotlib
+
+        return Plots(self)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report as one self-contained page to ``path``, and return it: the page of the command.
+
+        It has no links to files beside it. Raises InputError without a path.
+
+        >>> import tempfile
+        >>> from fitlib.results.example import example_results
+        >>> page = example_results().report(tempfile.mkdtemp() + "/report.html")
+        >>> "The verdict" in page.read_text(encoding="utf-8")
+        True
+        """
+        if path is None:
+            remedy = 'name the page to write: results.report("report.html")'
+            raise InputError("results.report", "path", None, "results in memory have no page", remedy)
+        from fitlib.results.report_page import write_report_page  # late: imports matplotlib
+
+        return write_report_page(path, self._frames(), self.plan, self.evidence)
+
+    def _frames(self) -> dict[str, pd.DataFrame]:
+        """Return all tables, with the history of trainings, as plain frames: what sections and figures are made of."""
+        return {name: pd.DataFrame(table) for name, table in self.tables.items()} | {"history": self._history()}
+
+    def _history(self) -> pd.DataFrame:
+        return no_history() if self._history_given is None else self._history_given
+
+    def how_many(
+        self,
+        metrics: str | Sequence[str] = (),
+        techniques: str | Sequence[str] = (),
+        smallest_effect: Declared | None = None,
+        level: float | None = None,
+        numbers: Sequence[int] = NUMBERS,
+    ) -> Frame:
+        """Return the probability of each verdict by number of runs and true difference, with these results as a pilot.
+
+        metrics, techniques: only these; without ``metrics`` the primary one, else those of median and of largest SD.
+        smallest_effect, level: other ones than these results have. numbers: of runs of each.
+
+        >>> from fitlib.results.example import example_results
+        >>> planned = example_results().how_many(metrics="DP", techniques="Same", numbers=[16, 64])
+        >>> equal = planned[planned["true_difference"] == 0]
+        >>> [f"{row.n_technique} runs: {row.equivalent:.2f}" for row in equal.itertuples()]
+        ['6 runs: 0.01', '16 runs: 0.19', '64 runs: 0.87']
+        """
+        from fitlib.tables.planning import how_many
+
+        metrics, techniques = _names(metrics), _names(techniques)
+        tables = self.tables["comparisons"], self.tables["over_seeds"]
+        for name in metrics:
+            one_of("results.how_many", "metrics", name, dict.fromkeys(tables[0]["metric"]))
+        for name in techniques:
+            one_of("results.how_many", "techniques", name, dict.fromkeys(tables[0]["technique"]))
+        _check_planning(smallest_effect, level, numbers)
+        found = how_many(*tables, dict(self.plan), numbers, techniques, metrics, smallest_effect, level)
+        return frame(found, self.plan, "planning")
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.startswith("_") or name.startswith("__")]
 
     def __repr__(self) -> str:
         names = ", ".join(technique["technique"] for technique in self.plan["techniques"])
         counts = self.tables["summary"].groupby(["technique", "arm"])["n"].max().groupby("technique").sum()
         numbers = sorted(set(counts.astype(int)))
         runs = f"{count(numbers[0], 'run')} each" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} runs"
-        groups = ", ".join(self.plan["groups"])
-        return f"<results of {names}: {runs}, {count(self._rows, 'row')}, groups by {groups}>"
+        groups, rows = ", ".join(self.plan["groups"]), self._rows
+        return f"<results of {names}: {runs}, {count(rows, 'row')}, groups by {groups}>"
 
     def _repr_html_(self) -> str:
         return notebook_html(verdict_html(self.verdict, self.plan, self.evidence, self.tables))
+
+
+def _check_planning(smallest_effect: Declared | None, level: float | None, numbers: Sequence[int]) -> None:
+    """Raise InputError for what `Results.how_many` cannot plan with."""
+    where = "results.how_many"
+    try:
+        check(DEFAULT if smallest_effect is None else smallest_effect)
+    except (TypeError, ValueError) as error:
+        problem, remedy = f"invalid value: {error}", 'give 0.01, "10 %" or {"DP": 0.02}'
+        raise InputError(where, "smallest_effect", smallest_effect, problem, remedy) from None
+    if level is not None and not 0 < level < 1:
+        raise InputError(where, "level", level, "not between 0 and 1", "give the level of each verdict, as 0.01")
+    if not len(numbers) or any(n != int(n) or n < 2 for n in numbers):
+        raise InputError(where, "numbers", numbers, "not numbers of runs, 2 or more", "for example numbers=[4, 8, 16]")
+
+
+def _names(given: str | Sequence[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)

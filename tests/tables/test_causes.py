@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot
 from scipy import stats
 
 from fitlib.experiment.registry.noises import NOISE_KINDS
 from fitlib.metrics.long_tables import technique_tables
 from fitlib.report.figures import style
 from fitlib.report.sections import causes as section
+from fitlib.results.plots import Plots
 from fitlib.statistics import estimates as st
 from fitlib.statistics import power
 from fitlib.statistics import significance as sig
@@ -254,3 +257,11 @@ def test_the_figure_draws_the_same_bytes_twice(table, tests, churn, tmp_path: Pa
         style.save(section.causes_figure(rows, tests, churn, experiment_plan()), tmp_path, name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert "native 0 (bit-identical)" in section.alt_causes(rows)
+
+
+def test_the_figure_is_a_method_of_results(table, tests, churn):
+    tables = {"causes": table, "cause_tests": tests, "cause_churn": churn}
+    axes = Plots(SimpleNamespace(plan=experiment_plan(), tables=tables)).causes()
+    expected = section.causes_figure(table, tests, churn, experiment_plan())
+    assert style.svg_text(axes[0].figure) == style.svg_text(expected)
+    pyplot.close("all")

@@ -108,6 +108,25 @@ def per_class_figures(metrics: pd.DataFrame, metric: str, plan: Mapping) -> list
     return [_strips(values, part, order, metric, plan) for part in style.split_labels(labels, most)]
 
 
+@styled
+def technique_classes(
+    metrics: pd.DataFrame, metric: str, technique: str, plan: Mapping, ax: Axes | None = None
+) -> Axes:
+    """Draw a metric of one technique class by class, on the axis that all techniques share."""
+    values = class_values(metrics, metric)
+    order = class_order(values)
+    key = next(key for key in style.row_labels(values) if key[0] == technique)
+    if len(order) > FEW:
+        ax = ridge(values, key, order, 1.05 * values["value"].max() or 1.0, ax)
+        _named_classes(order, plan, ax)
+        ax.set_ylabel("points (0: no bias)")
+    else:
+        ax = strip(values, key, plan, order, ax)
+        ax.set_xlim(_limits(values["value"]))
+    ax.set_title(f"{metric}, {style.plain(technique)}")
+    return ax
+
+
 def _strips(values: pd.DataFrame, labels: Mapping, order: Sequence[int], metric: str, plan: Mapping) -> Figure:
     figure, axes = style.panels(len(labels), rows=len(order))
     limits = _limits(values["value"])

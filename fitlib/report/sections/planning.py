@@ -25,14 +25,17 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping) -> None:
     """Display figure, table and sentences; nothing where nothing can be planned."""
     frame = frames["planning"]
     for attribute in plan["groups"]:
-        for seeds, rows in _parts(frame[frame["attribute"] == attribute]):
-            if not figures.curves(rows)["n"].any():
-                continue
+        for seeds, rows in drawn_parts(frame[frame["attribute"] == attribute]):
             name = "how-many-seeds" if seeds else "how-many-runs"
             figure = figures.planning_figure(rows, figures.present_numbers(rows))
             page.figure(name, attribute, figure, figures.alt_planning(rows), caption_figure(plan, rows))
     page.show(PLANNING, frame)
     show_text([text for _, rows in _parts(frame) for text in sentences(rows)])
+
+
+def drawn_parts(frame: pd.DataFrame) -> Iterator[tuple[bool, pd.DataFrame]]:
+    """Yield the rows of each figure, and whether they count seeds; none where nothing can be drawn."""
+    yield from ((seeds, rows) for seeds, rows in _parts(frame) if figures.curves(rows)["n"].any())
 
 
 def _parts(frame: pd.DataFrame) -> Iterator[tuple[bool, pd.DataFrame]]:

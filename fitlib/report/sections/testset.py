@@ -43,12 +43,17 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
 
 
 def _components(page: Page, components: pd.DataFrame, plan: Mapping) -> None:
-    widest = testset.widest(components)
     for attribute in plan["groups"]:
-        rows = widest[(widest["attribute"] == attribute) & (widest["sd_between_runs"] >= ROUNDING)]
+        rows = spread_rows(components, attribute)
         if len(rows):
             figure, alt = testset.components_figure(rows, plan), testset.alt_components(rows, plan)
             page.figure("components", attribute, figure, alt, COMPONENTS.caption(plan, rows))
+
+
+def spread_rows(components: pd.DataFrame, attribute: str) -> pd.DataFrame:
+    """Return the rows that the figure shows: the largest spread of each technique, where there is one."""
+    widest = testset.widest(components)
+    return widest[(widest["attribute"] == attribute) & (widest["sd_between_runs"] >= ROUNDING)]
 
 
 # Sentences: chance
