@@ -60,7 +60,7 @@ lab: $(READY)
 
 # The documentation as pages, build/docs/index.html; warnings and dead links are errors.
 docs: $(READY)
-	$(BIN)/sphinx-build -W --keep-going -q -b html -d build/doctrees docs build/docs
+	$(BIN)/sphinx-build -W --keep-going -q -E -b html -d build/doctrees docs build/docs
 	@echo "open build/docs/index.html"
 
 clean:

@@ -27,11 +27,8 @@ nb_merge_streams = True
 
 # Reference
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
-autodoc_typehints_format = "short"
+autodoc_typehints = "none"  # docstrings say in words what an argument may be
 autodoc_default_options = {"members": True}
-python_use_unqualified_type_names = True
 
 # Appearance
 html_theme = "furo"
