@@ -92,7 +92,14 @@ def figures_in_pyplot() -> Iterator[None]:
     """Let pyplot manage the figures drawn within the block, so that notebooks and `pyplot.show()` show them."""
     from matplotlib import pyplot
 
-    token = _NEW_FIGURE.set(pyplot.figure)
+    pyplot.draw_if_interactive()  # loads the backend, which in notebooks turns the interactive mode on
+    interactive = mpl.is_interactive()
+
+    def figure(**options: Any) -> Figure:
+        with mpl.rc_context({"interactive": interactive}):  # a notebook shows figures that are made in this mode
+            return pyplot.figure(**options)
+
+    token = _NEW_FIGURE.set(figure)
     try:
         yield
     finally:
