@@ -253,8 +253,8 @@ def _outcome(comparisons: pd.DataFrame, plan: Mapping) -> str:
     table, arms = outcomes(comparisons), {arm["arm"]: arm for arm in main_arms(plan)}
     texts = []
     for arm in dict.fromkeys(table["arm"]):
-        at = "over random states" if seeded_by_run(arms[arm]) else f"at seed {seed(arms[arm])}"
-        at = f"{at}, on this test set".replace("seed not recorded", "the seed used")
+        at = "over random states, " if seeded_by_run(arms[arm]) else f"at seed {seed(arms[arm])}, "
+        at = f"{at}on this test set".removeprefix("at seed not recorded, ")
         named = f"in arm {arm}, {at}, " if table["arm"].nunique() > 1 else f"{at}, "
         texts.append(named + _arm_outcome(table[table["arm"] == arm], rows[rows["arm"] == arm]))
     text = "; ".join(texts)

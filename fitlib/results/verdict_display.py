@@ -16,16 +16,17 @@ Frames = Mapping[str, pd.DataFrame]
 def verdict_html(
     verdict: Sequence[str], plan: Mapping, evidence: Sequence[Mapping], tables: Frames, has_figure: bool = True
 ) -> str:
-    """Return the sentences of the verdict and its figure; below, folded, the table at a glance; the names of tables."""
+    """Return the finding, its figure and the verdict; below, folded, the table at a glance; the names of tables."""
     from fitlib.report.sections.verdict import GLANCE, glance_view  # late: imports matplotlib
 
-    texts = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in verdict)
+    finding, *others = (html.escape(sentence) for sentence in verdict)
+    texts = "".join(f"<p>{sentence}</p>" for sentence in others)
     figure = figure_html(tables, plan) if has_figure else ""
     view = glance_view(plan, evidence, tables["comparisons"])
     glance = table_html(GLANCE.title, view, GLANCE.caption(plan, tables["summary"]))
     names = ", ".join(f"<code>{html.escape(name)}</code>" for name in tables)
     folded = f"<details><summary>{GLANCE.title}</summary>{glance}</details>"
-    return f"{texts}{figure}{folded}<p><code>tables</code>: {names}</p>"
+    return f"<p><b>{finding}</b></p>{figure}{texts}{folded}<p><code>tables</code>: {names}</p>"
 
 
 def figure_html(tables: Frames, plan: Mapping) -> str:

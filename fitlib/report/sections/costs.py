@@ -93,8 +93,9 @@ def cost_sentences(costs: pd.DataFrame) -> list[str]:
 
 def _scope(costs: pd.DataFrame) -> str:
     seeds = costs["seed"].dropna().unique()
-    several = "at the seed of each arm" if len(seeds) else "at the seed used"
-    return f"{f'at seed {int(seeds[0])}' if len(seeds) == 1 else several}, on this test set"
+    if not len(seeds):
+        return "on this test set"
+    return f"at {f'seed {int(seeds[0])}' if len(seeds) == 1 else 'the seed of each arm'}, on this test set"
 
 
 def _with(fell: pd.DataFrame) -> str:
