@@ -198,7 +198,7 @@ def _pilot_frame(
     """Return the table from the finished experiment ``pilot``, of all its families; InputError for unknown names."""
     import pandas as pd
 
-    from fitlib.metrics.bias_metrics import BIAS_METRICS
+    from fitlib.metrics.bias_metrics import bias_metrics_of
     from fitlib.results.loaded import load
     from fitlib.tables.planning import how_many
 
@@ -206,7 +206,7 @@ def _pilot_frame(
     families = list(experiment.families.values()) or [experiment]
     compared = [t["technique"] for family in families for t in family.plan["techniques"] if t["baseline"] is not None]
     _known("--technique", techniques, compared, pilot)
-    _known("--metric", metrics, BIAS_METRICS, pilot)
+    _known("--metric", metrics, bias_metrics_of(families[0].plan["analysis"]), pilot)
     frames = []
     for family in families:
         tables = family.tables["comparisons"], family.tables["over_seeds"]

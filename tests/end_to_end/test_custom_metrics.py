@@ -99,6 +99,10 @@ def test_a_changed_function_is_computed_again_and_nothing_is_trained(place, tmp_
     after = table(folder, "runs")
     assert (after["worst-group error"] < before["worst-group error"]).all()
     assert after.drop(columns="worst-group error").equals(before.drop(columns="worst-group error"))
+    (folder / "my_metrics.py").write_text(MODULE.replace("axis1=2", "axis1=7"))
+    failed = fitlib_command("run", "tiny.yaml", cwd=folder)
+    told = "metrics: metric worst-group error = 'Base, all runs': it raised AxisError"
+    assert failed.returncode == 1 and told in failed.stderr and "Traceback" not in failed.stderr, failed.stderr
 
 
 def test_a_wrong_metric_is_one_line_before_any_run(place, tmp_path, fitlib_command):

@@ -70,6 +70,17 @@ def test_a_custom_metric_may_be_the_one_that_decides():
     )
 
 
+def test_dp_written_by_a_user_is_compared_over_seeds_as_dp_is():
+    seeds = [0, 0, 1, 1, 2, 2, 3, 3]
+    mine, own = analyze(seeds=seeds, metrics={"again": dp_again, "error": worst_group_error}), analyze(seeds=seeds)
+    again, dp = rows(mine, "again", "over_seeds"), rows(own, "DP", "over_seeds")
+    shared = [name for name in dp if name not in ("redundant_with", "simultaneous_low", "simultaneous_high")]
+    alone = [name for name in shared if not name.startswith(("p_", "family", "level", "verdict", "power"))]
+    assert len(again) == 2 and again["redundant_with"].eq("DP").all() and again[alone].equals(dp[alone])
+    single = rows(mine, "error", "over_seeds")
+    assert single["n_classes"].isna().all() and single["difference"].notna().all() and single["n_seeds"].eq(4).all()
+
+
 def test_without_custom_metrics_nothing_is_different(plain):
     mine = analyze(metrics={"again": dp_again})
     assert "metrics" not in plain.plan["analysis"] and list(plain.tables["runs"]) == [
