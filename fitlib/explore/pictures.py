@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
 from fitlib.metrics import signed_differences
-from fitlib.metrics.bias_metrics import BIAS_METRICS
+from fitlib.metrics.bias_metrics import bias_metrics_of
 from fitlib.metrics.counts import cells_of
 from fitlib.metrics.long_tables import counts_array
 from fitlib.report import captions
@@ -36,7 +36,7 @@ from fitlib.results.loaded import ExperimentResults
 from fitlib.statistics import power, risk
 from fitlib.statistics.estimates import Estimate, mean_interval
 from fitlib.statistics.planning import NUMBERS
-from fitlib.tables.metric_series import main_arms
+from fitlib.tables.metric_series import main_arms, metrics_of
 from fitlib.tables.planning import chances_now
 
 RATES = {
@@ -44,7 +44,6 @@ RATES = {
     "true positive rate": signed_differences.true_positive_rate,
     "false positive rate": signed_differences.false_positive_rate,
 }
-METRICS = (*BIAS_METRICS, "accuracy", *RATES)
 LANDMARKS = np.round(np.arange(0.5, 1.0001, 0.01), 2)
 KEYS = ["technique", "arm"]
 STARTS = ("initial weights", "first batch")  # digested before the first epoch
@@ -90,10 +89,15 @@ def _svg(figure: Figure) -> bytes:
 # What can be chosen
 
 
+def metrics(plan: Mapping) -> list[str]:
+    """Return what can be looked at: the metrics of the experiment, custom ones included, and rates of groups."""
+    return [*metrics_of(plan), *RATES]
+
+
 def targets(plan: Mapping, metric: str) -> list[Option]:
-    """Return the classes that a metric can be looked at for; a bias metric also overall, accuracy only so."""
+    """Return the classes that a metric can be looked at for; a bias metric also overall, others only so."""
     classes: list[Option] = [(str(name), number) for number, name in enumerate(plan["classes"])]
-    if metric == "accuracy":
+    if metric == "accuracy" or metric in (plan["analysis"].get("metrics") or ()):
         return [("overall", None)]
     return classes if metric in RATES else [("overall", None), *classes]
 
@@ -101,7 +105,7 @@ def targets(plan: Mapping, metric: str) -> list[Option]:
 def groups(plan: Mapping, attribute: str, metric: str) -> list[Option]:
     """Return the groups that a metric can be looked at for; a bias metric compares them, so it has no value for one."""
     names: list[Option] = [(str(name), number) for number, name in enumerate(plan["groups"][attribute])]
-    if metric in BIAS_METRICS:
+    if metric in bias_metrics_of(plan["analysis"]):
         return [("all, compared", None)]
     return names if metric in RATES else [("all", None), *names]
 

@@ -56,7 +56,7 @@ class Explorer:
         self._experiments = dict(loaded)
         self.experiment = _dropdown("experiment", list(self._experiments))
         self.technique, self.arm = _dropdown("technique", []), _dropdown("arm", [])
-        self.attribute, self.metric = _dropdown("attribute", []), _dropdown("metric", list(pictures.METRICS))
+        self.attribute, self.metric = _dropdown("attribute", []), _dropdown("metric", [])
         self.target, self.group = _dropdown("class", []), _dropdown("group", [])
         self.at = _slider(widgets.FloatSlider, "landmark", 0.8, 0.5, 1.0, 0.01)
         self.n = _slider(widgets.IntSlider, "runs of each", 16, 3, MOST_RUNS, 1)
@@ -111,6 +111,7 @@ class Explorer:
         _offer(self.technique, names, compared)
         _offer(self.arm, [arm["arm"] for arm in main_arms(plan)])
         _offer(self.attribute, list(plan["groups"]))
+        _offer(self.metric, pictures.metrics(plan), self.metric.value)
         self._busy = False
         self._take_metric(then=self._show_all)
 

@@ -183,3 +183,10 @@ def test_of_digests_that_all_share_the_first_and_the_last_are_shown(loaded):
     page = pictures.run_digests(loaded, *PLACE, 1)
     assert page.count("5 of 5 runs") == 2 and page.count("1 of 5 runs") == 2  # weights after epochs 1 and 6
     assert "<td>1</td>" in page and "<td>6</td>" in page and "<td>2</td>" not in page
+
+
+def test_custom_metrics_can_be_looked_at_beside_fitlibs():
+    plan = {"analysis": {"metrics": {"mine": {}}}, "classes": ["no", "yes"], "groups": {"sex": ["women", "men"]}}
+    assert pictures.metrics(plan)[6:9] == ["BA", "mine", "accuracy"]
+    assert pictures.targets(plan, "mine") == [("overall", None)]
+    assert pictures.groups(plan, "sex", "mine") == [("all, compared", None)]
