@@ -16,6 +16,13 @@ y_true, sex = rng.integers(0, 3, 120), np.repeat(["female", "male"], 60)
 runs = {name: np.where(rng.random((4, 120)) < share, 0, y_true) for name, share in (("A", 0.3), ("B", 0.1))}
 results = fitlib.analyze(y_true, runs, sensitive_features=sex, baseline="A")
 """
+TRAINING = """
+import numpy as np
+def train(run):
+    truth, groups = np.arange(60) % 2, np.arange(60) % 3 % 2
+    guess = np.where(np.random.default_rng(run).random(60) < 0.2, 1 - truth, truth)
+    return {"ground_truth": truth, "prediction": guess, "protected": groups}
+"""
 IMPORTED = "import sys, json; print(json.dumps(sorted(sys.modules)))"
 HEAVY = {"torch", "IPython", "ipykernel", "nbconvert", "nbformat", "papermill", "sklearn", "statsmodels"}
 FOR_FIGURES = {"matplotlib", "seaborn"}
@@ -71,6 +78,19 @@ def test_results_are_displayed(run):
 def test_metrics_are_functions(run):
     code = "import fitlib.metrics as m; print(m.demographic_parity([0, 1, 1], [0, 1, 0], sensitive_features='abb'))"
     assert run("-c", code.replace("'abb'", "list('abb')")).strip() == "0.5"
+
+
+def test_a_function_is_repeated_in_memory(run, tmp_path):
+    (tmp_path / "training.py").write_text(TRAINING, encoding="utf-8")
+    code = f"""
+if __name__ == "__main__":
+    import sys, fitlib
+    sys.path.insert(0, {str(tmp_path)!r})
+    import training
+    print(fitlib.repeat(training.train, runs=3, jobs=1))
+"""
+    (tmp_path / "script.py").write_text(code, encoding="utf-8")
+    assert "3 runs each, 60 rows" in run(str(tmp_path / "script.py"))
 
 
 def test_commands_that_need_no_experiment(run):

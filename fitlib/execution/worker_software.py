@@ -5,12 +5,11 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from fitlib.digest import PACKAGE, digest_file, digest_json
 from fitlib.errors import InputError
-from fitlib.storage.keys import NUMERIC_PACKAGES
+from fitlib.storage.keys import NUMERIC_PACKAGES, installed_version
 
 FITLIB = "fitlib source"
 
@@ -19,7 +18,7 @@ FITLIB = "fitlib source"
 def software_versions() -> Mapping[str, str]:
     """Return the versions of Python, of the packages that tasks compute with, and of fitlib's source."""
     packages = sorted({"ipykernel", *(name for names in NUMERIC_PACKAGES.values() for name in names)})
-    found = {"python": platform.python_version(), **{name: _version(name) for name in packages}}
+    found = {"python": platform.python_version(), **{name: installed_version(name) for name in packages}}
     sources = sorted(path for path in PACKAGE.rglob("*.py"))
     digest = digest_json([[str(p.relative_to(PACKAGE)), digest_file(p)] for p in sources])
     return {**found, FITLIB: digest[:12]}
@@ -38,10 +37,3 @@ def refuse_without_kernel() -> None:
     """Raise InputError where this Python has no kernel that could execute a notebook."""
     if find_spec("ipykernel") is None:
         raise InputError("kernel", "ipykernel", None, "this Python has no kernel", 'pip install "fitlib[lab]"')
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"

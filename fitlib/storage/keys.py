@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 
@@ -53,5 +53,21 @@ def changed_parts(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 
 @lru_cache
 def versions(kind: str) -> dict[str, str]:
-    """Return the versions of Python and of the numeric packages that a kind of task computes with."""
-    return {"python": python_version(), **{name: version(name) for name in NUMERIC_PACKAGES[kind]}}
+    """Return the versions of Python and of the numeric packages that a kind of task computes with.
+
+    A custom training ("own") may do without any of them; for others PackageNotFoundError is raised.
+    """
+    of = installed_version if kind == "own" else version
+    return {"python": python_version(), **{name: of(name) for name in NUMERIC_PACKAGES[kind]}}
+
+
+def installed_version(package: str) -> str:
+    """Return the version of a package, "missing" where it is not installed.
+
+    >>> installed_version("no-such-package")
+    'missing'
+    """
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
