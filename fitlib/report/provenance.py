@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fitlib.formatting import count, is_missing, join_items
-from fitlib.report.vocabulary import seed, seeded_by_run, trainings, varied
+from fitlib.report.vocabulary import VARIED, seed, seeded_by_run, trainings, varied
 from fitlib.statistics import nested_design, run_identity
 from fitlib.tables.metric_series import main_arms, noise_name
 
@@ -28,10 +28,14 @@ NO_EVIDENCE = "No evidence was recorded on how these runs were trained: whether 
 def what_varied(plan: Mapping) -> str:
     """Return runs, noise and seeds of the main arms in one sentence; arms differing only in the seed share an entry."""
     arms = _by_noise(plan)
-    texts = [f"{_runs_and_seeds(same)}, {varied(same[0])}" for same in arms.values()]
+    texts = [f"{_runs_and_seeds(same)}, {_noise(same[0])}" for same in arms.values()]
     named = [f"{name}: {text}" for name, text in zip(arms, texts, strict=True)] if len(arms) > 1 else texts
     unknown = all(arm["kind"] == "unknown" for arm in main_arms(plan))  # their plan knows the most runs only
     return f"{'For each technique at most' if unknown else 'Planned for each technique:'} {'; '.join(named)}."
+
+
+def _noise(arm: Mapping) -> str:
+    return f"varied: {varied(arm)}" if arm["kind"] == VARIED else varied(arm)
 
 
 def _by_noise(plan: Mapping) -> dict[str, list[Mapping]]:

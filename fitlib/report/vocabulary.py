@@ -51,6 +51,8 @@ NOISE_MEANINGS = {
     "split": "which 80 % of the training rows are used",
     "bootstrap": "the training rows, drawn with replacement",
 }
+RANDOM_STATE = "random_state"
+OF_ESTIMATORS = (RANDOM_STATE, "order", "split", "bootstrap")  # what varies between the runs of an estimator
 VARIED = "varied"  # kind of a noise that the training itself makes from the index of the run
 EPOCHS = {  # by `training.select`; own: a custom training
     "last": "last epoch",
@@ -98,7 +100,7 @@ def varied(arm: Mapping) -> str:
 
 def seeded_by_run(arm: Mapping) -> bool:
     """Return whether every run of the arm has a random state of its own."""
-    return arm["kind"] == "comparison" or arm.get("noise") == "random_state"
+    return arm["kind"] == "comparison" or arm.get("noise") == RANDOM_STATE
 
 
 def seed(arm: Mapping) -> str:
@@ -122,8 +124,9 @@ def trained_on(plan: Mapping) -> str:
 
 
 def epoch(plan: Mapping) -> str:
-    """Return which epoch predicts, as the end of a list: ", last epoch"; "" for external predictions."""
-    if plan.get("source") != "fitlib":
+    """Return which epoch predicts, as the end of a list: ", last epoch"; "" for external predictions and estimators."""
+    noises = {arm.get("noise") for arm in plan.get("arms", []) if arm["role"] == "main"}
+    if plan.get("source") != "fitlib" or (noises and noises <= set(OF_ESTIMATORS)):
         return ""
     chosen: dict[str, list[str]] = {}
     for technique in plan.get("techniques", []):

@@ -18,10 +18,11 @@ from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.evidence import compare_shared_epochs
 from fitlib.experiment.parse import make_experiment, read_experiment
 from fitlib.experiment.plan import Plan
+from fitlib.experiment.registry.noises import VARIATIONS
 from fitlib.recording.save_predictions import save_predictions
 from fitlib.recording.saved_outputs import FinishedRuns, check_outputs
 from fitlib.report.provenance import identities
-from fitlib.report.vocabulary import epoch
+from fitlib.report.vocabulary import NOISE_MEANINGS, epoch
 from fitlib.statistics.run_identity import SEEN_FROM_OUTSIDE, check_control, check_fit
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.journal import deviations
@@ -203,6 +204,39 @@ def test_parameters_are_merged_and_the_techniques_win(here):
 
 def test_noise_auto_is_native_and_the_control_arm_stays(here):
     assert [arm.name for arm in read(FUNCTION).arms] == ["native", "none"]
+
+
+def test_what_a_training_varies_by_itself_is_a_noise_and_its_control_runs_share_an_index(here):
+    module("def train(run_dir, run): pass")
+    experiment = read({"callable": "mine:train", "techniques": {"A": {}}, "noise": "run", "runs": 3})
+    assert [(arm.name, arm.kind) for arm in experiment.arms] == [("run", "varied"), ("none", "control")]
+    runs = {(run.arm.name, run.index): run.parameters["run"] for run in planned(experiment).runs}
+    assert runs == {("run", 0): 0, ("run", 1): 1, ("run", 2): 2, ("none", 0): 0, ("none", 1): 0}
+    assert {noise: entry.summary.removeprefix("varied: ") for noise, entry in VARIATIONS.items()}.items() <= (
+        NOISE_MEANINGS.items()
+    )
+
+
+def test_a_function_that_does_not_take_the_index_cannot_vary_with_it(here):
+    module("def train(run_dir): pass")
+    with pytest.raises(InputError, match="callable mine:train has no parameter run"):
+        read({"callable": "mine:train", "techniques": {"A": {}}, "noise": "run"})
+
+
+def test_trainings_of_fitlib_do_not_vary_by_themselves():
+    with pytest.raises(InputError, match="only custom trainings vary it"):
+        make_experiment({"techniques": {"A": {"method": "baseline"}}, "noise": "order"}, "x", "x")
+
+
+def test_a_recorder_applies_the_noise(here):
+    module("def train(recorder): pass")
+    assert read({"callable": "mine:train", "techniques": {"A": {}}, "noise": "ulp"}).arms[0].kind == "emulated"
+
+
+def test_a_label_names_the_training(here):
+    experiment = read({**FUNCTION, "label": "My forest"})
+    assert (experiment.trainings[0].name, experiment.trainings[0].source.method) == ("My-forest", "My forest")
+    assert make_experiment(experiment.declared, "declared", "x").declared == experiment.declared
 
 
 def test_the_declared_plan_is_itself_an_experiment_file(here):

@@ -34,6 +34,35 @@ def test_runs_are_those_planned_since_some_may_have_failed():
     )
 
 
+def varied(noise: str) -> dict:
+    return planned({"arm": noise, "noise": noise, "kind": "varied"})
+
+
+def test_runs_with_a_random_state_each_are_not_said_to_share_a_seed():
+    plan = varied("random_state")
+    assert provenance.what_varied(plan).endswith(
+        "6 runs, each with a seed of its own, varied: the random_state of the estimator."
+    )
+    assert "Varied: the random_state of the estimator. Fixed: training data, but not the seed, test set" in (
+        captions.caption(plan, [6])
+    )
+    assert "hold over random states" in provenance.limit(plan)
+
+
+def test_runs_that_vary_at_one_seed_are_limited_to_it():
+    plan = varied("order")
+    assert provenance.what_varied(plan).endswith("6 runs, seed 0, varied: the order of the training rows.")
+    assert "Varied: the order of the training rows. Fixed: seed 0" in captions.caption(plan, [6])
+    assert provenance.limit(plan).startswith("Only seed 0 was tried")
+
+
+def test_the_proof_of_identity_names_what_varied():
+    found = experiment()
+    evidence = [{**run, "varied": "the order of the training rows"} for run in found.evidence]
+    identities = provenance.identities(found.plan, evidence)
+    assert "runs that differ only in the order of the training rows: all" in identities[0]
+
+
 def test_predictions_made_elsewhere_have_at_most_so_many_runs():
     assert provenance.what_varied(UNKNOWN) == (
         "For each technique at most 6 runs, seed not recorded, noise not recorded."

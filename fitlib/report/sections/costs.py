@@ -92,6 +92,8 @@ def cost_sentences(costs: pd.DataFrame) -> list[str]:
 
 
 def _scope(costs: pd.DataFrame) -> str:
+    if costs["arm"].str.endswith("random_state").all():
+        return "over random states, on this test set"
     seeds = costs["seed"].dropna().unique()
     if not len(seeds):
         return "on this test set"

@@ -27,6 +27,10 @@ HOW = (
     f"Declare at least {nested_design.SEEDS} seeds with at least {nested_design.RUNS} runs each, as in "
     f"seeds: {list(range(nested_design.SEEDS))}; finished runs are kept."
 )
+RANDOM_STATES = (
+    "There is no seed to tell apart from the runs: each run has a random_state of its own, and the verdicts are over "
+    "random states."
+)
 ELSEWHERE = (
     f"That takes an experiment with at least {nested_design.SEEDS} declared seeds and "
     f"{nested_design.RUNS} runs at each."
@@ -69,6 +73,8 @@ def _no_verdict(plan: Mapping) -> str:
     arms = main_arms(plan)
     if len(arms) > 1:
         return "No verdict over seeds is possible: nothing stands against a baseline."
+    if arms and arms[0]["noise"] == words.RANDOM_STATE:
+        return RANDOM_STATES
     known = words.seed(arms[0]) if arms else "not recorded"
     if known == "not recorded":
         return f"The seeds of these runs are not recorded, so no verdict over seeds is possible. {ELSEWHERE}"

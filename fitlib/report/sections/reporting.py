@@ -159,8 +159,8 @@ def _noise(arm: Mapping) -> str:
 
 def _seed(arm: Mapping) -> str:
     known = words.seed(arm)
-    if words.seeded_by_run(arm):
-        return "a seed of its own for each run"
+    if arm["noise"] == words.RANDOM_STATE:
+        return "varying random states"
     return "one seed (not recorded)" if known == "not recorded" else f"seed {known}"
 
 
