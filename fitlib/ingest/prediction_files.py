@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fitlib.datasets.tabular.cells import quantity
 from fitlib.datasets.tabular.columns import levels_of, row_labels
 from fitlib.datasets.tabular.label_encoding import Vocabulary, key_of, list_values, suggestion
-from fitlib.datasets.tabular.number_ranges import bins_of, cut, range_names
+from fitlib.datasets.tabular.number_ranges import bins_of, cut, ranges_note
 from fitlib.datasets.tabular.reading import read_table
 from fitlib.errors import InputError
 from fitlib.ingest.choices import Choices
@@ -139,13 +139,12 @@ class Reader:
         )
 
     def _group(self, where: str, attribute: str, name: str, column: pa.ChunkedArray, missing: str) -> NDArray:
-        if attribute not in self.groups and (bins := bins_of(where, attribute, column)) is not None:
+        if attribute not in self.groups and (bins := bins_of(where, name, attribute, column)) is not None:
             self.bins[attribute] = bins
         words = self.groups.setdefault(attribute, Vocabulary(f"group of {attribute}", MAX_GROUPS))
         if attribute in self.bins:
             column = cut(where, name, column, self.bins[attribute])
-            ranges = list_values(range_names(self.bins[attribute]))
-            self._note(where, f"Numbers of {one_line(attribute, 40)} cut into ranges: {ranges} (guessed).")
+            self._note(where, ranges_note(attribute, self.bins[attribute]))
         return words.encode(where, name, column, missing)
 
     def _targets(self, where: str, columns: Mapping, names: Mapping, missing: str) -> tuple[NDArray, NDArray]:

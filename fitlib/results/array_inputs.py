@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from fitlib.datasets.tabular.label_encoding import (
     list_values,
     pair_codes,
 )
+from fitlib.datasets.tabular.number_ranges import bins_of, cut, range_names, ranges_note
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
 from fitlib.metrics.arrays import (
@@ -315,9 +317,15 @@ def _check_techniques(argument: str, named: Iterable[str], techniques: Iterable[
 
 
 def _groups(features: Any, rows: int) -> dict[str, tuple[LabelMapping, NDArray]]:
-    """Return, for every protected attribute, the names of its groups and the code of each row's group."""
+    """Return, for every protected attribute of two groups or more, their names and the code of each row's group."""
     columns = _named_columns(features)
-    return {name: _group(f"sensitive_features[{name!r}]", name, v, rows) for name, v in columns.items()}
+    found = {name: _group(f"sensitive_features[{name!r}]", name, v, rows) for name, v in columns.items()}
+    single = {name: mapping.names[0] for name, (mapping, _) in found.items() if len(mapping.names) < 2}
+    if len(single) == len(found):
+        name, group = next(iter(single.items()))
+        remedy = "give predictions for at least two groups"
+        raise InputError(WHERE, f"sensitive_features[{name!r}]", group, "all rows are of one group", remedy)
+    return {name: coded for name, coded in found.items() if name not in single}
 
 
 def _named_columns(features: Any) -> dict[str, object]:
@@ -336,12 +344,22 @@ def _group(field: str, attribute: str, values: object, rows: int) -> tuple[Label
         remedy = "name every attribute: a data frame, or {name: array}"
         raise InputError(WHERE, f"shape of {field}", array.shape, "several columns without names", remedy)
     words = Vocabulary(f"group of {attribute}", MAX_GROUPS, remedies=IN_ARRAYS)
-    codes = _encode(words, field, read_column(WHERE, field, array, rows))
-    mapping = words.finish()
-    if len(mapping.names) < 2:
-        remedy = "give predictions for at least two groups"
-        raise InputError(WHERE, field, mapping.names[0], "all rows are of one group", remedy)
-    return mapping, codes
+    column = read_column(WHERE, field, array, rows)
+    bins = _bins(field, attribute, column)
+    if bins is None:
+        codes = _encode(words, field, column)
+        return words.finish(), codes
+    codes = words.encode(WHERE, field, cut(WHERE, field, _chunked(column), bins))
+    return replace(words.finish(range_names(bins)), remarks=(ranges_note(attribute, bins),)), codes
+
+
+def _bins(field: str, attribute: str, column: NDArray) -> list[float] | None:
+    """Return where to cut numbers into ranges; None where every value is a group."""
+    return bins_of(WHERE, field, attribute, _chunked(column)) if column.dtype.kind in "iuf" else None
+
+
+def _chunked(column: NDArray) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(column, from_pandas=True)])
 
 
 def _units(values: NDArray) -> NDArray[np.int64]:

@@ -296,7 +296,7 @@ BAD = {
     "blank prediction": ({"y_pred": np.where(RUNS, "1", " ")}, r"y_pred\[0\] = '': missing in .* of 240 rows"),
     "missing unit": ({"unit": missing(UNITS)}, "unit = None: missing in 1 of 240 rows, the first row 5"),
     "scores as predictions": ({"y_pred": SCORE}, r"y_pred\[0\] = 0.5: not a whole number, so no class.*as y_score"),
-    "float groups": ({"sensitive_features": {"age": np.linspace(20, 65.5, N)}}, "no group of age; divide the numbers"),
+    "float codes": ({"sensitive_features": {"zip": np.linspace(20, 65.5, N)}}, "no group of zip; divide the numbers"),
     "identifiers as groups": ({"sensitive_features": np.arange(N)}, "240 different values, more than 100"),
     "unknown class": (
         {"y_pred": RUNS + RUNS * (np.arange(N) % 2)},

@@ -267,10 +267,6 @@ BAD_WIDE = {
         r"shape of seeds\['A'\] = \(1,\): there are 3 runs",
     ),
     "scores as predictions": ({"y_pred": ["sA0"], "y_score": None}, r"column 'sA0' \(y_pred\) = .*not a whole number"),
-    "identifiers as groups": (
-        {"sensitive_features": "sA0"},
-        r"column 'sA0' \(sensitive_features\) = .*no group of sA0",
-    ),
 }
 
 
@@ -287,7 +283,6 @@ BAD_VALUES = {
     "missing prediction": ("A1", None, 5, r"column 'A1' \(y_pred\) = None: .*missing.* row 5"),
     "missing group": ("sex", np.nan, 5, r"column 'sex' \(sensitive_features\) = None: .*missing.* row 5"),
     "missing unit": ("person", None, 5, r"column 'person' \(unit\) = None: .*missing.* row 5"),
-    "one group": ("sex", "men", slice(None), r"column 'sex' \(sensitive_features\) = 'men': all rows are of one group"),
     "missing score": ("sA1", np.nan, 5, "y_score.* = nan: not finite, in run 1, row 5"),
     "text as score": ("sA1", "high", 5, "not numbers"),
     "blank prediction": ("A1", " ", 5, r"column 'A1' \(y_pred\) = .*missing"),
@@ -301,6 +296,13 @@ def test_bad_values_of_a_wide_frame_name_column_and_row(case):
     with pytest.raises(InputError, match=expected) as error:
         fitlib.analyze(changed(wide(), column, value, where), **WIDE, baseline="A")
     assert_one_line(error)
+
+
+def test_an_attribute_of_one_group_is_left_out_and_the_only_one_is_refused():
+    frame = changed(wide(), "sex", "men", slice(None))
+    assert list(fitlib.analyze(frame, **WIDE, baseline="A").plan["groups"]) == ["race"]
+    with pytest.raises(InputError, match=r"column 'sex' \(sensitive_features\) = 'men': all rows are of one group"):
+        fitlib.analyze(frame, **WIDE | {"sensitive_features": "sex"}, baseline="A")
 
 
 BAD_LONG = {

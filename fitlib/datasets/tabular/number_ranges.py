@@ -12,17 +12,20 @@ import pyarrow.compute as pc
 from fitlib.datasets.tabular import column_guesses
 from fitlib.datasets.tabular.column_vocabulary import CODE, fits, kind_of_attribute
 from fitlib.datasets.tabular.columns import text_of
+from fitlib.datasets.tabular.label_encoding import list_values
 from fitlib.errors import InputError
+from fitlib.storage.prediction_columns import one_line
 
 
-def bins_of(where: str, name: str, column: pa.ChunkedArray) -> list[float] | None:
-    """Return where to cut an attribute's numbers, as `fitlib init` does; None where every value is a group.
+def bins_of(where: str, field: str, name: str, column: pa.ChunkedArray) -> list[float] | None:
+    """Return where to cut the numbers of attribute `name`, as `fitlib init` does; None where every value is a group.
 
     That is where they are not numbers, are few (20 or fewer whole ones), or are codes or identifiers by their name.
+    InputError, about `field`, where they are too few for ranges.
 
     >>> ages = pa.chunked_array([list(range(20, 50))])
-    >>> bins_of("a.csv", "age", ages), bins_of("a.csv", "id", ages), bins_of("a.csv", "sex", ages)
-    ([40], None, None)
+    >>> [bins_of("a.csv", name, name, ages) for name in ("age", "id", "sex")]
+    [[40], None, None]
     """
     look = column_guesses.profile_column(name, column)
     kind = kind_of_attribute(name)
@@ -34,7 +37,7 @@ def bins_of(where: str, name: str, column: pa.ChunkedArray) -> list[float] | Non
         return column_guesses.groups_of(where, look, None).bins
     except InputError:
         remedy = "write the ranges that you mean, such as 'under 40', in its place"
-        raise InputError(where, name, text_of(look.numbers[0].item()), "too few rows for ranges", remedy) from None
+        raise InputError(where, field, text_of(look.numbers[0].item()), "too few rows for ranges", remedy) from None
 
 
 def range_names(bins: Sequence[float]) -> list[str]:
@@ -45,6 +48,11 @@ def range_names(bins: Sequence[float]) -> list[str]:
     """
     ends = [text_of(end) for end in bins]
     return [f"< {ends[0]}", *(f"{a} to < {b}" for a, b in pairwise(ends)), f">= {ends[-1]}"]
+
+
+def ranges_note(name: str, bins: Sequence[float]) -> str:
+    """Return a sentence on the ranges that were guessed."""
+    return f"Numbers of {one_line(name, 40)} cut into ranges: {list_values(range_names(bins))} (guessed)."
 
 
 def cut(where: str, name: str, column: pa.ChunkedArray, bins: Sequence[float]) -> pa.ChunkedArray:
