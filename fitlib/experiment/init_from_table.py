@@ -205,6 +205,7 @@ def describe_guesses(found: TableGuesses) -> list[str]:
     lines += [f"favourable class: {_describe_favourable(found)}", f"parts: {_describe_parts(found)}"]
     lines += [f"test unit: {found.unit.name} (guessed: it numbers persons)"] if found.unit else []
     lines += [f"left out: {name} ({why})" for name, why in found.dropped.items()]
+    lines += [f"careful: {name}, a feature, {why} (drop it?)" for name, why in _warnings(found).items()]
     lines += [f"categories: {listing(look.name for look in found.categorical)} (guessed)"] if found.categorical else []
     features = found.features
     return [one_line(line, 400) for line in [*lines, f"features: {len(features)}: {listing(f.name for f in features)}"]]
@@ -336,11 +337,18 @@ def _parts(found: TableGuesses) -> list[str]:
     return lines + [f"  {part}: {scalar(parts[part])}" for part in ("test", "validation") if parts[part]]
 
 
+def _warnings(found: TableGuesses) -> dict[str, str]:
+    """Return {feature: why it may be none}."""
+    reasons = {look.name: column_guesses.warning(look, found.target.look, found.cut) for look in found.features}
+    return {name: why for name, why in reasons.items() if why}
+
+
 def _drop(found: TableGuesses) -> list[str]:
+    doubtful = [line for name, why in _warnings(found).items() for line in _comment(f"{name} {why}: drop it?", 4)]
     if not found.dropped:
-        return [_line("  drop: []", "columns that are to be no features")]
+        return [_line("  drop: []", "columns that are to be no features"), *doubtful]
     lines = [_line("  drop:", "no features; guessed")]
-    return lines + [_line(f"    - {scalar(name)}", why) for name, why in found.dropped.items()]
+    return [*lines, *(_line(f"    - {scalar(name)}", why) for name, why in found.dropped.items()), *doubtful]
 
 
 def _categorical(found: TableGuesses) -> list[str]:

@@ -184,7 +184,11 @@ def test_where_nothing_can_be_guessed_one_line_names_the_candidates(tmp_path, ca
         ("loan approved", ["True", "False"], "True"),
         ("y", ["yes", "no"], "yes"),
         ("credit_risk", ["good", "bad"], "good"),
-        ("default", ["yes", "no"], None),
+        ("default", ["yes", "no"], "no"),
+        ("fraud", ["1", "0"], "0"),
+        ("Churn", ["False", "True"], "False"),
+        ("two_year_recid", ["0", "1"], "0"),
+        ("dropout", ["a", "b"], None),
         ("y", ["1", "0"], None),
         ("hypertension", ["yes", "no"], None),
         ("label", ["b", "a"], None),
@@ -354,7 +358,7 @@ def test_looks_know_kinds_missing_values_and_counts():
 def test_the_public_tables_are_understood(data_dir, tmp_path):
     expected = {
         "adult.csv": ("income", ["sex", "race"], ">50K"),
-        "compas_filtered.csv": ("two_year_recid", ["sex", "race"], None),
+        "compas_filtered.csv": ("two_year_recid", ["sex", "race"], "0"),
         "ACSIncome_100k.csv.gz": ("PINCP", ["SEX", "RAC1P"], "1"),
     }
     for name, (target, protected, favourable) in expected.items():
@@ -362,3 +366,51 @@ def test_the_public_tables_are_understood(data_dir, tmp_path):
         assert found.target.look.name == target
         assert [guess.look.name for guess in found.protected] == protected
         assert found.favourable[0] == favourable
+
+
+def test_the_last_column_of_two_values_goes_before_a_part_of_a_name(looked):
+    columns = {
+        "income_share": [1, 2, 3, 4] * 30,
+        "month": [1, 2, 3] * 40,
+        "sex": ["F", "M"] * 60,
+        "credit": [1, 2, 2] * 40,
+    }
+    assert looked(columns).target.look.name == "credit"
+    assert looked({"income": [1, 2] * 60, **columns}).target.look.name == "income"
+    assert looked(columns | {"credit": [1, 2, 3] * 40}).target.look.name == "income_share"
+    assert looked({"default_history": [0, 0, 1] * 40, **columns}).target.look.name == "credit"
+    assert looked({"two_year_recid": [0, 0, 1] * 40, **columns}).target.look.name == "two_year_recid"
+
+
+def test_columns_that_nearly_tell_the_target_and_names_of_persons_are_pointed_out(looked, tmp_path):
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, 200)
+    leak, noise = np.where(np.arange(200) < 4, 1 - target, target), np.where(rng.random(200) < 0.2, 1 - target, target)
+    columns = {
+        "first": [f"Name {i}" for i in rng.integers(0, 20, 200)],
+        "visit_id": rng.integers(0, 150, 200).tolist(),
+        "sex": ["F", "M"] * 100,
+        "before": leak.tolist(),
+        "noisy": noise.tolist(),
+        "recid": target.tolist(),
+    }
+    found = looked(columns, "recid")
+    lines = describe_guesses(found)
+    assert "left out: first (names or contacts of persons)" in lines
+    careful = [line for line in lines if line.startswith("careful")]
+    assert [line.split(",")[0] for line in careful] == ["careful: visit_id", "careful: before"]
+    assert "in 196 of 200 rows" in careful[1]
+    text = experiment_file(found, "n", tmp_path / "p.yaml")
+    assert "before nearly tells the target" in text and parse_yaml(text)["data"]["drop"] == ["first"]
+
+
+def test_names_given_for_a_table_without_any_are_written_down(tmp_path):
+    path = tmp_path / "people.data"
+    path.write_text("".join(f"{20 + i % 7}, {'FM'[i % 2]}, {'yes' if i % 3 else 'no'}\n" for i in range(90)))
+    with pytest.raises(InputError, match="--names"):
+        inspect_table(path, None, [])
+    found = inspect_table(path, None, [], ["age", "sex", "hired"])
+    declared = parse_yaml(experiment_file(found, "n", tmp_path / "p.yaml"))["data"]
+    assert declared["names"] == ["age", "sex", "hired"] and found.favourable[0] == "yes"
+    (family,) = planned(found, tmp_path / "p.yaml").families
+    assert list(family.classes) == ["no", "yes"]

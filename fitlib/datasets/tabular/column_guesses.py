@@ -26,6 +26,7 @@ MOST_NAMED = 50  # most classes of a column of text
 MOST_GROUPS = 8  # most groups of one attribute, beside "other"
 MOST_ATTRIBUTES = 3
 ENOUGH = (10, 2)  # fewest rows of a group in each part; the second if the first leaves fewer than two groups
+NEARLY = 0.95  # share of rows with their value's usual class from which a column nearly tells the target
 MOSTLY = 0.8  # share of rows with a value that a guessed attribute should have
 TEST_SHARE = 0.3
 PART_NAMES = {
@@ -120,9 +121,9 @@ def _kind(column: pa.ChunkedArray) -> str:
 
 
 def guess_target(where: str, looks: Sequence[ColumnProfile]) -> Guess:
-    """Guess the column to predict: by its name, else the only one (or the last one) with two values.
+    """Guess the column to predict: by its whole name, as the last one with two values, by a part of its name, or alone.
 
-    InputError, with the candidates, where both fail.
+    Alone is the only column with two values. InputError, with the candidates, where all fail.
     """
     fit = [look for look in looks if _may_be_target(look)]
     # Of two equally good names the later column wins: tables usually end with the target.
@@ -131,12 +132,15 @@ def guess_target(where: str, looks: Sequence[ColumnProfile]) -> Guess:
     )
     two = [look.name for look in fit if look.distinct == 2]
     others = dict.fromkeys([name for *_, name in named] + two)
-    if named:
-        name, why = named[0][2], "by its name"
+    last = two[-1] if two and two[-1] == looks[-1].name else None
+    whole = next((name for *_, name in named if words.consists_of(name, *words.TARGETS)), None)
+    whole = whole or next((name for *_, name in named if name in two and words.ends_with(name, *words.TARGETS)), None)
+    if whole or (named and last in (None, named[0][2])):
+        name, why = whole or named[0][2], "by its name"
     elif len(two) == 1:
         name, why = two[0], "the only column with two values"
-    elif two and two[-1] == looks[-1].name:
-        name, why = two[-1], "the last column, of two values"
+    elif last is not None:
+        name, why = last, "the last column, of two values"
     else:
         raise _no_guess(where, "--target", "target", two or [look.name for look in fit])
     return Guess(_of(looks, name), why, tuple(other for other in others if other != name))
@@ -179,6 +183,13 @@ def favourable_of(look: ColumnProfile, classes: Sequence[str]) -> tuple[str | No
     listed = words.YES_VALUES + (f" {words.TRUE_VALUES}" if gain else "")
     yes = [name for name in classes if words.one_of(name, listed)]
     plain = gain or words.fits(look.name, words.TARGET, words.OTHER_TARGETS)  # "smoker: yes" is not favourable
+    if harm and not gain and len(classes) == 2:
+        bad = [name for name in classes if words.one_of(name, f"{words.YES_VALUES} {words.TRUE_VALUES}")]
+        return (
+            (next(name for name in classes if name not in bad), "the column names a harm")
+            if len(bad) == 1
+            else (None, "")
+        )
     if len(yes) == 1 and plain and not harm:
         return yes[0], "by the names of column and class"
     if gain and len(classes) == 2 and classes[1].startswith(">"):
@@ -328,11 +339,39 @@ def exclusion_reason(look: ColumnProfile, target: ColumnProfile, cut: str | None
         return "the same value in every row" if look.distinct else "no value in any row"
     if look.kind == "date":
         return "a date"
+    if look.kind == "text" and look.distinct > 10 and words.fits(look.name, words.PERSON):
+        return "names or contacts of persons"
     if look.kind == "text" and look.distinct > max(0.5 * look.present, MOST_NAMED):
         return f"free text or an identifier: {look.distinct:,} different values"
     if is_identifier(look):
         return "an identifier: another value in every row"
     return "tells the target: each value goes with one class only" if _determines(look, target, cut) else None
+
+
+def warning(look: ColumnProfile, target: ColumnProfile, cut: str | None) -> str | None:
+    """Return why a feature may be none: its values nearly tell the target, or identify persons or days; else None."""
+    rows, agreeing, usual = _agreement(look, target, cut)
+    if rows and agreeing >= NEARLY * rows and rows - agreeing <= (rows - usual) / 5:
+        return f"nearly tells the target: the same class for the same value in {agreeing:,} of {rows:,} rows"
+    if _is_id_name(look.name) and look.distinct > look.present / 2:
+        return "its name is that of an identifier"
+    if words.fits(look.name, words.PERSON):
+        return "its name is that of names or contacts of persons"
+    return "its name is that of a date" if words.fits(look.name, words.DATE) and look.distinct > MOST_CLASSES else None
+
+
+def _agreement(look: ColumnProfile, target: ColumnProfile, cut: str | None) -> tuple[int, int, int]:
+    """Return the rows with a value of both, how many have their value's usual class, and the most frequent class's.
+
+    No rows where values are too many for that.
+    """
+    if not look.counts or look.distinct > look.present / 10:
+        return 0, 0, 0
+    classes = target_codes(target, cut)
+    both = (classes >= 0) & (look.codes >= 0)
+    table = np.zeros((len(look.counts), classes.max() + 1), np.int64)
+    np.add.at(table, (look.codes[both], classes[both]), 1)
+    return int(both.sum()), int(table.max(axis=1).sum()), int(table.sum(axis=0).max())
 
 
 def is_identifier(look: ColumnProfile) -> bool:

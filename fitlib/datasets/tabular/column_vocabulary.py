@@ -44,6 +44,7 @@ HARM = (  # outcomes that are bad for a person
     "default defaulted recid recidivism recidivist recidivate reoffend rearrest arrest arrested crime fraud died dead "
     "death mortality rejected denied refused churn churned dropout bankrupt bankruptcy delinquent delinquency disease "
     "sick stroke cancer diabetes readmitted readmission fired dismissed late unemployed violation "
+    "reoffence reoffense reoffended reoffending attrition bad_credit "
     "ausfall ruckfall betrug gestorben abgelehnt kundigung krank defaut recidive fraude refuse deces malade impago "
     "reincidencia rechazado muerte enfermo rejeitado insolvenza rifiutato"
 )
@@ -51,6 +52,7 @@ OTHER_TARGETS = (
     "loan_status credit_risk creditworthiness kreditwurdigkeit kreditrisiko deposit subscribed decision entscheidung "
     "decision_finale decisione diagnosis diagnose diagnostic verdict"
 )
+TARGETS = (TARGET, GAIN, INCOME, HARM, OTHER_TARGETS)
 GOOD_VALUES = (  # classes that are clearly good for a person, as they are written in cells, words joined
     ">50k >50k. approved approve accepted accept granted hired good passed pass admitted survived eligible graduated "
     "bewilligt genehmigt angenommen eingestellt gut bestanden accorde accepte embauche bon admis aprobado aceptado "
@@ -60,6 +62,12 @@ NO_GROUP = (  # what is written in place of a group, words joined
     "unknown other others ? n/a na none missing undisclosed unspecified notstated notreported prefernottosay "
     "unbekannt keineangabe sonstige andere inconnu autre desconocido otro outro altro sconosciuto onbekend"
 )
+PERSON = (  # columns that name or reach a person
+    "name first_name last_name surname firstname lastname given_name family_name full_name first last middle username "
+    "email mail phone telephone address street ssn vorname nachname telefon adresse strasse nom prenom nombre apellido "
+    "nome cognome"
+)
+DATE = "date day time timestamp datum jour fecha data_nascita dob birthdate date_of_birth geburtsdatum"
 YES_VALUES = "yes y ja oui si sim tak evet да 是"
 TRUE_VALUES = "true 1"
 IDENTIFIER = (
@@ -94,6 +102,21 @@ def fits(name: str, *lists: str, inside: bool = False) -> bool:
     words = words_of(name)
     phrases = [phrase.replace("_", " ") for listed in lists for phrase in listed.split()]
     return any(f" {p} " in words or (inside and len(p) > 5 and p in words) for p in phrases)
+
+
+def consists_of(name: str, *lists: str) -> bool:
+    """Return whether a name is made of phrases of the lists only, as "income" is, and "income_share" is not."""
+    words = words_of(name)
+    phrases = sorted((phrase.replace("_", " ") for listed in lists for phrase in listed.split()), key=len, reverse=True)
+    for phrase in phrases:
+        words = words.replace(f" {phrase} ", " ")
+    return not words.strip()
+
+
+def ends_with(name: str, *lists: str) -> bool:
+    """Return whether a name ends with a phrase of the lists, as "two_year_recid" does: what a name is about."""
+    phrases = (phrase.replace("_", " ") for listed in lists for phrase in listed.split())
+    return any(words_of(name).endswith(f" {phrase} ") for phrase in phrases)
 
 
 def one_of(value: object, listed: str) -> bool:
