@@ -17,9 +17,10 @@ from fitlib.recording.saved_outputs import FinishedRuns
 from fitlib.repetition.host import LOG, Job
 from fitlib.repetition.pickles import WHERE
 from fitlib.repetition.processes import make_runs
+from fitlib.results.analysis import with_crossings
 from fitlib.results.results import Results
 from fitlib.storage.atomic_files import write_json
-from fitlib.storage.predictions import Predictions, cross_attributes, crossed_name, stack
+from fitlib.storage.predictions import Predictions, crossed_name, stack
 from fitlib.storage.records import FAILED, write_record
 from fitlib.tables import all_tables, epochs
 
@@ -95,10 +96,10 @@ def results_of(plan: Plan, custom: Mapping[str, Metric]) -> Results:
     stacked = _stacked(predictions, values)
     rows = len(next(iter(next(iter(stacked.values())).values()))[1].idx)
     history = epochs.gather_history(plan.paths.root, evidence)
-    gathered = all_tables.gathered_on_demand(stacked, values, custom, history)
+    gathered = all_tables.gathered_on_demand(with_crossings(stacked, values), values, custom, history)
     tables = all_tables.tables_on_demand(gathered, values, evidence, long=("metrics",))
-    kept = [{**run, "link": ""} for run in evidence]  # no page of a run is kept
-    return Results(values, tables, rows, kept, custom=custom, history=history)
+    unlinked = [{**run, "link": ""} for run in evidence]  # no page of a run is kept
+    return Results(values, tables, rows, unlinked, stacked, custom, history)
 
 
 _Arms = dict[str, tuple[int, Predictions]]
@@ -112,7 +113,5 @@ def _stacked(predictions: Mapping[str, Mapping[str, Any]], plan: Mapping[str, An
     for technique in (t["technique"] for t in plan["techniques"] if t["technique"] in predictions):
         for arm, given in predictions[technique].items():
             runs = stack(given["predictions"], len(plan["classes"]), sizes)
-            for names in plan["analysis"]["cross"] or []:
-                runs = cross_attributes(runs, names)
             found.setdefault(technique, {})[arm] = (given["seed"], runs)
     return found

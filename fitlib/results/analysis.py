@@ -27,7 +27,7 @@ from fitlib.metrics.metric_sources import declared_of, given_metrics
 from fitlib.results.array_inputs import WHERE, EncodedArrays, encode_arrays
 from fitlib.results.frame_inputs import encode_frame
 from fitlib.results.frame_layout import GivenColumns, refuse_columns
-from fitlib.results.results import Results
+from fitlib.results.results import Arms, Results
 from fitlib.storage.predictions import Predictions, cross_attributes, select_runs
 from fitlib.tables import all_tables
 
@@ -137,7 +137,8 @@ def analyze(
         arrays = encode_arrays(truth, y_pred, sensitive_features, y_score, unit, classes, seeds)
     plan = _plan(arrays, analysis, baseline, favourable)
     rows = len(next(iter(arrays.predictions.values())).idx)
-    return Results(plan, tables_of(arrays, plan, custom), rows, arrays=arrays, custom=custom)
+    predictions = arms_of(arrays)
+    return Results(plan, tables_of(predictions, plan, custom), rows, predictions=predictions, custom=custom)
 
 
 def _crossings(cross: Sequence[Sequence[str]] | Sequence[str] | None) -> list[list[str]] | None:
@@ -161,19 +162,29 @@ def _plan(arrays: EncodedArrays, analysis: Analysis, baseline: str | None, favou
     return external_plan(found, baseline_first(names, first), analysis, arrays.digests, arrays.seeds)
 
 
+def arms_of(arrays: EncodedArrays) -> dict[str, Arms]:
+    """Return the runs of each technique by arm, with the seed of the arm, 0 where it is not recorded."""
+    seeds = arrays.seeds or dict.fromkeys(arrays.predictions)
+    return {technique: _arms(runs, seeds[technique]) for technique, runs in arrays.predictions.items()}
+
+
 def tables_of(
-    arrays: EncodedArrays, plan: Mapping[str, Any], custom: Mapping[str, Metric]
+    predictions: Mapping[str, Arms], plan: Mapping[str, Any], custom: Mapping[str, Metric]
 ) -> Mapping[str, pd.DataFrame]:
     """Return every table of the analysis, and the metrics in long form; the others are made when they are asked for."""
-    crossings, arms = plan["analysis"]["cross"] or [], {}
-    for technique, runs in arrays.predictions.items():
-        seeds = None if arrays.seeds is None else arrays.seeds[technique]
-        arms[technique] = _arms(reduce(cross_attributes, crossings, runs), seeds)
-    tables = all_tables.tables_on_demand(
-        all_tables.gathered_on_demand(arms, dict(plan), custom), dict(plan), long=("metrics",)
-    )
+    gathered = all_tables.gathered_on_demand(with_crossings(predictions, plan), dict(plan), custom)
+    tables = all_tables.tables_on_demand(gathered, dict(plan), long=("metrics",))
     tables["metrics"]  # at once, so that a custom metric fails in the call that it was given in
     return tables
+
+
+def with_crossings(predictions: Mapping[str, Arms], plan: Mapping[str, Any]) -> dict[str, Arms]:
+    """Return the predictions of all techniques with the attributes that the plan crosses."""
+    crossings = plan["analysis"]["cross"] or []
+    return {
+        technique: {arm: (seed, reduce(cross_attributes, crossings, runs)) for arm, (seed, runs) in arms.items()}
+        for technique, arms in predictions.items()
+    }
 
 
 def _arms(predictions: Predictions, seeds: Sequence[int] | None) -> dict[str, tuple[int, Predictions]]:

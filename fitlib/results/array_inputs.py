@@ -93,7 +93,7 @@ def encode_arrays(
         for name in runs
     }
     mapping = _mapping(names, {attribute: mapping for attribute, (mapping, _) in groups.items()}, list(runs))
-    digests = {name: _digests(p) for name, p in predictions.items()}
+    digests = {name: digest_runs(p) for name, p in predictions.items()}
     return EncodedArrays(predictions, mapping, digests, _seeds(seeds, {name: len(of) for name, of in runs.items()}))
 
 
@@ -110,7 +110,7 @@ def _mapping(classes: LabelMapping, groups: Mapping[str, LabelMapping], techniqu
     }
 
 
-def _digests(predictions: Predictions) -> list[str]:
+def digest_runs(predictions: Predictions) -> list[str]:
     """Return the SHA-256 of every run's decisions: runs that differ in their scores only do not vary."""
     decisions = (predictions.prediction[run].astype(np.int64) for run in predictions.runs)  # whatever held them
     return [digest_arrays([("prediction", of)]) for of in decisions]

@@ -16,14 +16,16 @@ from fitlib.errors import InputError, did_you_mean
 from fitlib.experiment.declaration import latest_plan
 from fitlib.experiment.notebooks import injected_parameters
 from fitlib.formatting import count, join_items
+from fitlib.metrics.custom_metrics import Metric
+from fitlib.metrics.metric_sources import load as load_metrics
 from fitlib.report.notebook_display import address, notebook_html
 from fitlib.results.captioned_frames import Frame, Tables, frame
-from fitlib.results.results import Results
+from fitlib.results.results import Arms, Results
 from fitlib.results.verdict_display import verdict_html
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.journal import deviations
 from fitlib.storage.paths import ExperimentPaths
-from fitlib.storage.predictions import read_predictions
+from fitlib.storage.predictions import crossed_name, read_predictions, stack
 from fitlib.storage.records import FAILED, RECORD
 from fitlib.tables.epochs import gather_history
 from fitlib.tables.metric_series import main_arms
@@ -278,6 +280,24 @@ class ExperimentResults(Results):
 
     def _history(self) -> pd.DataFrame:
         return gather_history(self._place.root, self.evidence)
+
+    def _seeded_runs(self) -> dict[str, Arms]:
+        crossed = {crossed_name(names) for names in self.plan["analysis"]["cross"] or []}
+        sizes = {name: len(groups) for name, groups in self.plan["groups"].items() if name not in crossed}
+        seeds = {arm["arm"]: arm["seed"] or 0 for arm in main_arms(self.plan)}
+        found: dict[str, Arms] = {}
+        for technique in (t["technique"] for t in self.plan["techniques"]):
+            files: dict[str, dict[int, Path]] = {}
+            for arm, run, path in self._predicted(technique):
+                files.setdefault(arm, {})[run] = path
+            if files:
+                arms = {arm: files[arm] for arm in seeds if arm in files}
+                classes = len(self.plan["classes"])
+                found[technique] = {arm: (seeds[arm], stack(paths, classes, sizes)) for arm, paths in arms.items()}
+        return found
+
+    def _custom_metrics(self) -> dict[str, Metric]:
+        return load_metrics(self.plan["analysis"].get("metrics"), str(self.root))
 
     # Display
 

@@ -20,8 +20,10 @@ from fitlib.tables.epochs import no_history
 
 if TYPE_CHECKING:
     from fitlib.metrics.custom_metrics import Metric
-    from fitlib.results.array_inputs import EncodedArrays
     from fitlib.results.plots import Plots
+    from fitlib.storage.predictions import Predictions
+
+Arms = Mapping[str, tuple[int, "Predictions"]]  # of one technique: the seed of each arm (0: not recorded), its runs
 
 
 class Results:
@@ -42,17 +44,18 @@ class Results:
         frames: Mapping[str, pd.DataFrame],
         rows: int,
         evidence: Sequence[Mapping[str, Any]] = (),
-        arrays: EncodedArrays | None = None,
+        predictions: Mapping[str, Arms] | None = None,
         custom: Mapping[str, Metric] | None = None,
         history: pd.DataFrame | None = None,
     ):
-        """Set plan and frames.
+        """Set plan and frames; ``rows``: of the test set; ``evidence``: what the runs recorded about themselves.
 
-        ``rows``: of the test set; ``evidence``, ``history``: what the runs recorded about themselves and by epoch;
-        ``arrays``, ``custom``: the predictions of an analysis, and its metrics beside the seven.
+        ``predictions``: of each technique, before attributes are crossed. ``custom``: metrics beside the seven.
+        ``history``: of trainings, as `fitlib.tables.epochs.gather_history` returns it.
         """
-        self._plan, self._rows, self._evidence, self._history_given = plan, rows, list(evidence), history
-        self._arrays, self._custom = arrays, dict(custom or {})
+        self._plan, self._rows, self._evidence = plan, rows, list(evidence)
+        self._predictions, self._custom = dict(predictions or {}), dict(custom or {})
+        self._trained = no_history() if history is None else history
         self._tables: Tables = TablesInMemory(frames, plan)
 
     @property
@@ -130,7 +133,22 @@ class Results:
         return {name: pd.DataFrame(table) for name, table in self.tables.items()} | {"history": self._history()}
 
     def _history(self) -> pd.DataFrame:
-        return no_history() if self._history_given is None else self._history_given
+        return self._trained
+
+    def _seeded_runs(self) -> dict[str, Arms]:
+        """Return the predictions of each technique: {arm: (seed, runs)}; {} where they were not kept."""
+        return self._predictions
+
+    def _custom_metrics(self) -> dict[str, Metric]:
+        """Return the metrics beside the seven."""
+        return self._custom
+
+    def __add__(self, other: object) -> Results:
+        if not isinstance(other, Results):
+            return NotImplemented
+        from fitlib.results.combination import combine  # it needs this class
+
+        return combine(self, other)
 
     def how_many(
         self,

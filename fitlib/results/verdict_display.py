@@ -31,7 +31,7 @@ def verdict_html(
 
 def figure_html(tables: Frames, plan: Mapping) -> str:
     """Return the figure of the verdict as a picture with its text alternative."""
-    from fitlib.report.figures import style, verdict  # seaborn takes a second
+    from fitlib.report.figures import style, verdict  # late: imports matplotlib
 
     names = ("metrics", "summary", "comparisons", "individuals", "risk")
     frames = {name: pd.DataFrame(tables[name]) for name in names}

@@ -1,0 +1,225 @@
+"""Results of several analyses as one: more runs of a technique, or more techniques, on the same test set.
+
+The combination is analysed anew from the predictions: its numbers are those of one analysis of everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fitlib.errors import InputError
+from fitlib.experiment.external_predictions import baseline_first, choose_baseline, external_plan
+from fitlib.experiment.schema import Analysis, validated
+from fitlib.metrics.custom_metrics import Metric
+from fitlib.results.analysis import arms_of, tables_of
+from fitlib.results.array_inputs import EncodedArrays, digest_runs
+from fitlib.results.results import Results
+from fitlib.storage.predictions import Predictions, crossed_name, select_runs
+from fitlib.tables.metric_series import main_arms
+
+WHERE = "combine"
+NOT_CARRIED = (
+    "Combined from several results: what their runs recorded about themselves is not carried over, so whether they are "
+    "the same training is not known here"
+)
+
+
+def combine(first: Results, *others: Results, baseline: str | None = None) -> Results:
+    """Combine results on the same test set: of a technique that several have, the runs are taken together.
+
+    The results may be in memory or loaded from a folder that has its predictions. Classes, groups, test rows and
+    settings of the analysis must be the same. Runs of a technique that are the same in two results, such as those of a
+    shared baseline, count once. ``baseline``: the technique that the others are compared with; default: that of
+    ``first``. `first + second` does the same.
+
+    What runs recorded about themselves is not carried over: whether the combined runs are the same training is as
+    unknown as for any predictions made elsewhere. Raises InputError, in one line, for results that do not fit.
+
+    >>> import fitlib, numpy as np
+    >>> rng, truth, sex = np.random.default_rng(0), np.arange(300) % 2, np.repeat(["f", "m"], 150)
+    >>> runs = lambda share: np.where(rng.random((4, 300)) < share, 1 - truth, truth)
+    >>> first, second = {"A": runs(0.3)}, {"A": runs(0.3), "B": runs(0.1)}
+    >>> results = fitlib.analyze(truth, first, sensitive_features=sex)
+    >>> fitlib.combine(results, fitlib.analyze(truth, second, sensitive_features=sex, baseline="A"))
+    <results of A, B: 4 to 8 runs, 300 rows, groups by protected>
+    """
+    given = [first, *others]
+    _check_results(given)
+    for number, other in enumerate(others, 2):
+        _check_plans(first.plan, other.plan, number)
+    arrays = _arrays(given)
+    names = list(arrays.predictions)
+    chosen = choose_baseline(names, baseline or _baseline(first), WHERE, "baseline")
+    custom: dict[str, Metric] = {}
+    for one in given:
+        custom |= one._custom_metrics()
+    plan = _plan(given, arrays, baseline_first(names, chosen))
+    predictions = arms_of(arrays)
+    rows = len(arrays.predictions[names[0]].idx)
+    return Results(plan, tables_of(predictions, plan, custom), rows, predictions=predictions, custom=custom)
+
+
+def _baseline(results: Results) -> str | None:
+    """Return the baseline of some results, None where there are several."""
+    found = [t["technique"] for t in results.plan["techniques"] if t["baseline"] is None]
+    return found[0] if len(found) == 1 else None
+
+
+def _plan(given: Sequence[Results], arrays: EncodedArrays, order: Sequence[str]) -> dict[str, Any]:
+    """Return the plan of the combination: as of predictions made elsewhere, with what is equal in all results."""
+    analysis = validated(Analysis, given[0].plan["analysis"], WHERE)
+    plan = external_plan(arrays.mapping, order, analysis, arrays.digests, arrays.seeds)
+    if all(one.plan["data"] == given[0].plan["data"] for one in given):
+        plan["data"] = given[0].plan["data"]
+    carried = [text for one in given if one.evidence for text in one.plan.get("deviations", ())]
+    unknown = [NOT_CARRIED] if any(one.evidence for one in given) else []
+    plan["deviations"] = list(dict.fromkeys([*plan["deviations"], *carried, *unknown]))
+    plan["notes"] = list(dict.fromkeys(plan["notes"]))
+    return plan
+
+
+# Do the results fit?
+
+
+def _check_results(given: Sequence[Results]) -> None:
+    for number, one in enumerate(given, 1):
+        if not isinstance(one, Results):
+            remedy = "give results of fitlib.analyze, load or repeat"
+            raise InputError(WHERE, f"argument {number}", one, "no results", remedy)
+    if len(given) < 2:
+        raise InputError(WHERE, "others", (), "nothing to combine with", "give two results or more")
+
+
+def _check_plans(first: Mapping[str, Any], other: Mapping[str, Any], number: int) -> None:
+    """Raise InputError unless two plans have the same classes, groups and settings of the analysis."""
+    remedy = "analyse both with the same"
+    if first["classes"] != other["classes"]:
+        raise InputError(WHERE, f"classes of result {number}", other["classes"], f"not {first['classes']}", remedy)
+    if first["groups"] != other["groups"]:
+        raise InputError(WHERE, f"groups of result {number}", other["groups"], f"not {first['groups']}", remedy)
+    settings, others = first["analysis"], other["analysis"]
+    for name in dict.fromkeys([*settings, *others]):
+        if settings.get(name) != others.get(name):
+            problem = f"not {settings.get(name)!r}, as in the first result"
+            raise InputError(WHERE, f"{name} of result {number}", others.get(name), problem, remedy)
+
+
+def _check_test_set(first: Predictions, other: Predictions, where: str) -> None:
+    """Raise InputError unless two techniques predict the same rows."""
+    pairs: dict[str, tuple[Any, Any]] = {"rows": (_rows(first), _rows(other)), "ground truth": (first, other)}
+    pairs["ground truth"] = (first.ground_truth, other.ground_truth)
+    pairs |= {f"groups of {name}": (rows, other.protected[name]) for name, rows in first.protected.items()}
+    pairs["units"] = (_or_none(first.unit), _or_none(other.unit))
+    for name, (expected, found) in pairs.items():
+        if not np.array_equal(expected, found):
+            problem = "not those of the first result"
+            raise InputError(WHERE, f"{name} of {where}", "other values", problem, "combine runs on one test set")
+
+
+def _rows(predictions: Predictions) -> Any:
+    """Return the row numbers, or how many there are where rows are matched by position."""
+    counted = np.array_equal(predictions.idx, np.arange(len(predictions.idx)))
+    return len(predictions.idx) if counted else predictions.idx
+
+
+def _or_none(values: Any) -> Any:
+    return np.empty(0) if values is None else values
+
+
+# Predictions of all results together
+
+
+class _Runs(NamedTuple):
+    """Runs of one technique of one result: with their seeds (None: not recorded) and the hash of each."""
+
+    predictions: Predictions
+    seeds: list[int] | None
+    digests: list[str]
+
+
+def _arrays(given: Sequence[Results]) -> EncodedArrays:
+    """Return the predictions of all results as one `EncodedArrays`."""
+    found: dict[str, list[_Runs]] = {}
+    first: Predictions | None = None
+    for number, one in enumerate(given, 1):
+        for technique, runs in _runs_of(one, number).items():
+            first = first or runs.predictions
+            _check_test_set(first, runs.predictions, f"{technique} in result {number}")
+            parts = found.setdefault(technique, [])
+            if runs.digests not in [part.digests for part in parts]:  # a baseline that both share counts once
+                parts.append(runs)
+    joined = {technique: _joined(technique, parts) for technique, parts in found.items()}
+    return EncodedArrays(
+        {technique: runs.predictions for technique, runs in joined.items()},
+        _mapping(given, list(joined)),
+        {technique: runs.digests for technique, runs in joined.items()},
+        _seeds(joined),
+    )
+
+
+def _runs_of(results: Results, number: int) -> dict[str, _Runs]:
+    """Return the runs of each technique in plan order."""
+    arms = main_arms(results.plan)
+    seeds = {arm["arm"]: arm["seed"] for arm in arms}
+    if len(set(seeds.values())) < len(seeds):
+        remedy = "combine results that vary by one noise"
+        raise InputError(WHERE, f"arms of result {number}", list(seeds), "several arms with one seed", remedy)
+    predictions = results._seeded_runs()
+    runs = {}
+    for technique in (t["technique"] for t in results.plan["techniques"]):
+        if technique not in predictions:
+            remedy = "an export leaves them out: load the experiment that they were made in"
+            raise InputError(WHERE, f"predictions of {technique} in result {number}", None, "not there", remedy)
+        parts = [_of_arm(of, seeds[arm]) for arm, (_, of) in predictions[technique].items()]
+        runs[technique] = _joined(technique, parts)
+    return runs
+
+
+def _of_arm(predictions: Predictions, seed: int | None) -> _Runs:
+    number = len(predictions.runs)
+    runs = select_runs(predictions, range(number))
+    return _Runs(runs, None if seed is None else [seed] * number, digest_runs(runs))
+
+
+def _joined(technique: str, parts: Sequence[_Runs]) -> _Runs:
+    """Return the runs of several results one after the other, numbered from 0."""
+    if len(parts) == 1:
+        return parts[0]
+    scores = [part.predictions.score for part in parts]
+    if len({None if score is None else score.shape[2:] for score in scores}) > 1:
+        problem, remedy = "in some of the results only, or in another form", "analyse all of them with scores, or none"
+        raise InputError(WHERE, f"scores of {technique}", "different", problem, remedy)
+    score = None if scores[0] is None else np.concatenate([score for score in scores if score is not None])
+    prediction = np.concatenate([part.predictions.prediction for part in parts])
+    runs = replace(parts[0].predictions, prediction=prediction, score=score, runs=tuple(range(len(prediction))))
+    known = [seed for part in parts for seed in part.seeds or ()]
+    return _Runs(runs, known if len(known) == len(prediction) else None, [d for part in parts for d in part.digests])
+
+
+def _seeds(runs: Mapping[str, _Runs]) -> dict[str, list[int]] | None:
+    """Return the seed of every run; None where one is not recorded. InputError where that would mix several seeds."""
+    if all(of.seeds is not None for of in runs.values()):
+        return {technique: of.seeds or [] for technique, of in runs.items()}
+    seeds = {seed for of in runs.values() for seed in of.seeds or ()}
+    if len(seeds) > 1:
+        problem, remedy = "recorded in some of the results only", "give the seeds of all runs: analyze(…, seeds=…)"
+        raise InputError(WHERE, "seeds", sorted(seeds), problem, remedy)
+    return None
+
+
+def _mapping(given: Sequence[Results], techniques: Sequence[str]) -> dict[str, Any]:
+    """Return names of classes and groups as `fitlib.results.array_inputs` does; they are final already."""
+    plan = given[0].plan
+    crossed = {crossed_name(names) for names in plan["analysis"]["cross"] or []}
+    groups = {attribute: names for attribute, names in plan["groups"].items() if attribute not in crossed}
+    return {
+        "classes": plan["classes"],
+        "groups": groups,
+        "numeric": dict.fromkeys(groups, False),
+        "rows": dict.fromkeys(techniques, ""),
+        "notes": [note for one in given for note in one.plan.get("notes", ())],
+    }
