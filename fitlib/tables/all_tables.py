@@ -74,9 +74,13 @@ def gathered_on_demand(
     votes = {t: partial(_as_written, "votes", t, arms) for t, arms in techniques.items()}
     makers |= {
         "votes": partial(OnDemand, votes, keep=False),
-        "history": lambda: epochs.no_history() if history is None else history,
+        "history": partial(_history, history),
     }
     return OnDemand(makers)
+
+
+def _history(history: pd.DataFrame | None) -> pd.DataFrame:
+    return epochs.no_history() if history is None else history
 
 
 def _long_table(name: str, techniques: Mapping[str, Arms], plan: Json, custom: Customs = NO_CUSTOM) -> pd.DataFrame:
