@@ -126,6 +126,15 @@ def test_means_and_differences_for_new_test_data_have_a_reason_where_they_have_n
     assert found["note"].str.contains("no resampled test units").all()
 
 
+def test_verdicts_on_custom_metrics_are_not_said_to_hold_for_new_test_data():
+    own, mine = analyze(), analyze(metrics={"worst group error": worst_group_error})
+    assert any("new test data of this kind" in text for text in own.verdict)
+    said = " ".join(mine.verdict)
+    assert "the 8 on fitlib's own metrics" in said and "These verdicts hold for new" not in said
+    decided = analyze(metrics={"worst group error": worst_group_error}, primary="worst group error")
+    assert "new test data of this kind" not in " ".join(decided.verdict)
+
+
 def test_effects_and_primary_metric_may_name_custom_metrics_but_no_others():
     found = analyze(metrics={"mine": worst_group_error}, smallest_effect={"mine": 0.5, "DP": 0.02})
     assert (

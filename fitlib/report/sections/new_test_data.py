@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from fitlib import formatting as fmt
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption
@@ -41,21 +42,30 @@ def differences(new_test_data: pd.DataFrame, comparisons: pd.DataFrame) -> pd.Da
 
 def scope_sentence(new_test_data: pd.DataFrame, comparisons: pd.DataFrame) -> str:
     """Return whether the deciding verdicts hold for new test data, too; where one does not, the narrower scope."""
-    rows = differences(new_test_data, words.deciding(comparisons))
-    rows = rows[rows["verdict"].isin(words.JUDGED) & rows["verdict_new"].isin(words.JUDGED)]
+    here = differences(new_test_data, words.deciding(comparisons))
+    here = here[here["verdict"].isin(words.JUDGED)]
+    rows = here[here["verdict_new"].isin(words.JUDGED)]
     if rows.empty:
         return ""
     other = rows[rows["verdict"] != rows["verdict_new"]]
+    custom = not here["metric"].isin(BIAS_METRICS).all()  # test units are not resampled for these
     if other.empty:
-        return (
-            f"{'This verdict holds' if len(rows) == 1 else 'These verdicts hold'} for new test data of this kind, too."
-        )
+        hold = "This verdict holds" if len(rows) == 1 else "These verdicts hold"
+        if custom:
+            hold = f"Of these verdicts, {_on_own(len(rows))} {'holds' if len(rows) == 1 else 'hold'}"
+        return f"{hold} for new test data of this kind, too."
     if len(rows) == 1:
-        return f"For new test data of this kind the verdict would be “{rows.iloc[0]['verdict_new']}”."
+        which = f"the verdict on {rows.iloc[0]['metric']}" if custom else "the verdict"
+        return f"For new test data of this kind {which} would be “{rows.iloc[0]['verdict_new']}”."
+    of = _on_own(len(rows)) if custom else f"these {len(rows)} verdicts"
     return (
-        f"For new test data of this kind {len(other)} of these {len(rows)} verdicts would be "
+        f"For new test data of this kind {len(other)} of {of} would be "
         f"{'another one' if len(other) == 1 else 'others'}: those above are for this test set."
     )
+
+
+def _on_own(n: int) -> str:
+    return "the one on fitlib's own metrics" if n == 1 else f"the {n} on fitlib's own metrics"
 
 
 def sentences(rows: pd.DataFrame) -> list[str]:
