@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.paper import figures, study
 from fitlib.paper.review import Review
 from fitlib.paper.simulated_numbers import simulate
-from fitlib.report import vocabulary
 from fitlib.report.figures import style
 
 
@@ -46,9 +46,7 @@ def test_there_are_eleven_bins_with_grey_in_the_middle_and_mirrored_ends():
 
 
 def test_marks_are_on_the_target_of_the_task_and_on_ba_of_balanced_sets():
-    targets = {
-        t: [m for m in vocabulary.BIAS_METRICS if figures.target_mark(t, m) == "*"] for t in ("S-GR", "A-L2", "N-Flow")
-    }
+    targets = {t: [m for m in BIAS_METRICS if figures.target_mark(t, m) == "*"] for t in ("S-GR", "A-L2", "N-Flow")}
     assert targets == {"S-GR": ["BA"], "A-L2": ["EOFP"], "N-Flow": ["DP"]}
     assert (figures.target_mark("C-R1", "DP"), figures.target_mark("I-A5", "BA")) == ("*", "o")
     assert figures.target_mark("A-L2", "BA") == ""

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.paper import findings_on_tests, study
 from fitlib.paper.findings_on_metrics import label_changes
 from fitlib.paper.review import Review, agreement, equal_rows, samples
 from fitlib.paper.simulated_numbers import simulate
-from fitlib.report import vocabulary
 from fitlib.tables import schemas
 
 
@@ -180,9 +180,7 @@ def test_every_finding_consists_of_sentences_without_nan(example):
 
 def test_numbers_without_defects_have_no_findings():
     rng = np.random.default_rng(0)
-    values = {
-        t: {m: rng.uniform(0.2, 0.4, size=(8, 3)) for m in vocabulary.BIAS_METRICS} for t in ("S-Base", "S-GR", "S-DI2")
-    }
+    values = {t: {m: rng.uniform(0.2, 0.4, size=(8, 3)) for m in BIAS_METRICS} for t in ("S-Base", "S-GR", "S-DI2")}
     overall = {t: {m: x.mean(axis=1) for m, x in metrics.items()} for t, metrics in values.items()}
     performance = {t: rng.uniform(0.7, 0.8, size=8) for t in values}
     review = Review(overall, values, performance, {"S-GR": "S-Base", "S-DI2": "S-Base"})
@@ -199,7 +197,7 @@ def test_numbers_without_defects_have_no_findings():
 
 def test_views_show_a_cell_per_technique_and_metric(example):
     view = findings_on_tests.labels_and_verdicts(example.table)
-    assert view.columns.tolist() == ["Technique", *vocabulary.BIAS_METRICS]
+    assert view.columns.tolist() == ["Technique", *BIAS_METRICS]
     assert view["Technique"].tolist() == list(study.BASELINES) and view.notna().all(axis=None)
     costs = findings_on_tests.costs_view(example.costs)
     assert (costs["Bias fell"].astype(int) == costs["any of them"].astype(int) + costs["none"].astype(int)).all()
