@@ -18,6 +18,7 @@ EXTRAS = {
     ),
     "crate": ("rocrate",),
     "dask": ("distributed",),
+    "excel": ("openpyxl",),
     "slurm": ("submitit",),
 }  # fmt: skip
 MODULES = {"ipython": "IPython", "pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}  # where the names differ

@@ -71,8 +71,13 @@ def test_the_verdict_is_found_without_seaborn(run):
     assert modules_after(run, f"{ANALYSIS}assert 'B' in results.verdict[0]") & (HEAVY | {"seaborn"}) == set()
 
 
-def test_results_are_displayed(run):
-    assert "<table" in run("-c", f"{ANALYSIS}print(results._repr_html_())")
+def test_results_are_displayed_and_drawn_and_reported(run, tmp_path):
+    code = f"""{ANALYSIS}
+assert "<table" in results._repr_html_() and len(results.how_many()) and results.plot.verdict().texts
+results.report({str(tmp_path / "report.html")!r})
+"""
+    assert modules_after(run, code) & HEAVY == set()
+    assert "<h1" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_metrics_are_functions(run):

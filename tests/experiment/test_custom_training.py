@@ -623,7 +623,7 @@ def test_a_recorded_training_has_full_identity_and_the_declared_noise(here, fitl
 @pytest.mark.slow
 def test_from_a_function_to_a_report_from_the_command_line(here, fitlib_command):
     read({**FUNCTION, "techniques": TWO, "baseline": "A", "runs": 2, "analysis": {"favourable": "yes"}})
-    assert "simulated.train.B/native/run-01" in fitlib_command("plan", "x.yaml", cwd=here).stdout
+    assert "simulated.train.B/native/run-00…01" in fitlib_command("plan", "x.yaml", cwd=here).stdout
     part = fitlib_command("run", "x.yaml", "--only", "A", cwd=here)
     assert part.returncode == 0, part.stderr
     done = fitlib_command("run", "x.yaml", cwd=here)

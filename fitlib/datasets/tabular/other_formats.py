@@ -108,7 +108,7 @@ def _xlsx(content: bytes) -> pa.Table:
     try:
         from openpyxl import load_workbook
     except ImportError:
-        raise UnreadableError("it takes openpyxl", "pip install openpyxl, or save the sheet as CSV") from None
+        raise UnreadableError("it takes openpyxl", 'pip install "fitlib[excel]", or save the sheet as CSV') from None
     import zipfile
 
     try:
