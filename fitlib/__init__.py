@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 
 __version__ = "0.1.0"
-__all__ = ["Recorder", "Results", "analyze", "experiments", "load", "repeat", "save_predictions"]
+__all__ = ["Recorder", "Results", "analyze", "combine", "experiments", "load", "repeat", "save_predictions"]
 _HOME = {
     "Recorder": "fitlib.recording.recorder",
     "Results": "fitlib.results.results",
     "analyze": "fitlib.results.analysis",
+    "combine": "fitlib.results.combination",
     "experiments": "fitlib.results.loaded",
     "load": "fitlib.results.loaded",
     "repeat": "fitlib.repetition.repeat",

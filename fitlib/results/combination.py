@@ -71,8 +71,7 @@ def _baseline(results: Results) -> str | None:
 
 def _plan(given: Sequence[Results], arrays: EncodedArrays, order: Sequence[str]) -> dict[str, Any]:
     """Return the plan of the combination: as of predictions made elsewhere, with what is equal in all results."""
-    analysis = validated(Analysis, given[0].plan["analysis"], WHERE)
-    plan = external_plan(arrays.mapping, order, analysis, arrays.digests, arrays.seeds)
+    plan = external_plan(arrays.mapping, order, _analysis(given[0].plan), arrays.digests, arrays.seeds)
     if all(one.plan["data"] == given[0].plan["data"] for one in given):
         plan["data"] = given[0].plan["data"]
     carried = [text for one in given if one.evidence for text in one.plan.get("deviations", ())]
@@ -80,6 +79,12 @@ def _plan(given: Sequence[Results], arrays: EncodedArrays, order: Sequence[str])
     plan["deviations"] = list(dict.fromkeys([*plan["deviations"], *carried, *unknown]))
     plan["notes"] = list(dict.fromkeys(plan["notes"]))
     return plan
+
+
+def _analysis(plan: Mapping[str, Any]) -> Analysis:
+    """Return the settings of an analysis, with the defaults of those that an older plan does not have."""
+    found: Analysis = validated(Analysis, plan["analysis"], WHERE)
+    return found
 
 
 # Do the results fit?
@@ -101,11 +106,11 @@ def _check_plans(first: Mapping[str, Any], other: Mapping[str, Any], number: int
         raise InputError(WHERE, f"classes of result {number}", other["classes"], f"not {first['classes']}", remedy)
     if first["groups"] != other["groups"]:
         raise InputError(WHERE, f"groups of result {number}", other["groups"], f"not {first['groups']}", remedy)
-    settings, others = first["analysis"], other["analysis"]
-    for name in dict.fromkeys([*settings, *others]):
-        if settings.get(name) != others.get(name):
-            problem = f"not {settings.get(name)!r}, as in the first result"
-            raise InputError(WHERE, f"{name} of result {number}", others.get(name), problem, remedy)
+    settings, others = _analysis(first).model_dump(), _analysis(other).model_dump()
+    for name, value in settings.items():
+        if value != others[name]:
+            problem = f"not {value!r}, as in the first result"
+            raise InputError(WHERE, f"{name} of result {number}", others[name], problem, remedy)
 
 
 def _check_test_set(first: Predictions, other: Predictions, where: str) -> None:
@@ -214,7 +219,7 @@ def _seeds(runs: Mapping[str, _Runs]) -> dict[str, list[int]] | None:
 def _mapping(given: Sequence[Results], techniques: Sequence[str]) -> dict[str, Any]:
     """Return names of classes and groups as `fitlib.results.array_inputs` does; they are final already."""
     plan = given[0].plan
-    crossed = {crossed_name(names) for names in plan["analysis"]["cross"] or []}
+    crossed = {crossed_name(names) for names in plan["analysis"].get("cross") or []}
     groups = {attribute: names for attribute, names in plan["groups"].items() if attribute not in crossed}
     return {
         "classes": plan["classes"],

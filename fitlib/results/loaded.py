@@ -282,7 +282,7 @@ class ExperimentResults(Results):
         return gather_history(self._place.root, self.evidence)
 
     def _seeded_runs(self) -> dict[str, Arms]:
-        crossed = {crossed_name(names) for names in self.plan["analysis"]["cross"] or []}
+        crossed = {crossed_name(names) for names in self.plan["analysis"].get("cross") or []}
         sizes = {name: len(groups) for name, groups in self.plan["groups"].items() if name not in crossed}
         seeds = {arm["arm"]: arm["seed"] or 0 for arm in main_arms(self.plan)}
         found: dict[str, Arms] = {}

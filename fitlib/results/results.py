@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
@@ -146,8 +146,9 @@ class Results:
     def __add__(self, other: object) -> Results:
         if not isinstance(other, Results):
             return NotImplemented
-        from fitlib.results.combination import combine  # it needs this class
+        import fitlib  # by its public name: the module that combines needs this one
 
+        combine = cast("Callable[[Results, Results], Results]", fitlib.combine)
         return combine(self, other)
 
     def how_many(

@@ -20,7 +20,6 @@ from fitlib.tables.schemas import write_csv
 from tests.support.simulated import write_simulated
 from tests.support.table_examples import record
 
-NOT_IN_THE_REPORT = {"verdict"}
 WITHOUT_DATA = {  # of runs made elsewhere, at one seed
     "over_seeds": "no comparison over seeds",
     "causes": "one cause only",
@@ -94,7 +93,7 @@ def figures_of(drawn):
 def test_every_figure_is_the_one_in_the_report(of, request):
     given = request.getfixturevalue(of)
     expected, found = in_report(given), set()
-    for name in set(dir(given.plot)) - NOT_IN_THE_REPORT:
+    for name in dir(given.plot):
         try:
             found |= {picture(style.svg_text(figure)) for figure in figures_of(getattr(given.plot, name)())}
         except InputError:
