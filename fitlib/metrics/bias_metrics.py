@@ -20,6 +20,7 @@ Every bias metric is 0 if the groups are treated alike; larger is less fair.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -56,8 +57,17 @@ def rate(part: ArrayLike, whole: ArrayLike) -> Values:
 
 def _defined(whole: Counts, cells: Cells) -> NDArray[np.bool_]:
     """Return where at least two groups have rows, and each of these has a denominator above 0, (runs, classes)."""
-    present = cells.size > 0
-    return (present.sum(axis=1) >= 2) & (~present | (whole > 0)).all(axis=1)
+    return _compared(cells) & _over_groups(np.logical_and, (cells.size == 0) | (whole > 0))
+
+
+def _compared(cells: Cells) -> NDArray[np.bool_]:
+    """Return where at least two groups have rows, (runs, classes)."""
+    return np.asarray(_over_groups(np.add, (cells.size > 0).astype(np.int64)) >= 2)
+
+
+def _over_groups(combine: np.ufunc, values: NDArray) -> NDArray:
+    """Combine (runs, groups, classes) over the groups, one after another: much faster than along a short axis."""
+    return reduce(combine, np.moveaxis(values, 1, 0))
 
 
 def _extremes(part: Counts, whole: Counts) -> tuple[Counts, Counts, Counts]:
@@ -115,9 +125,9 @@ def false_positive_subgroup(cells: Cells) -> Ratio:
 
 def _weighted_gap(part: Counts, whole: Counts, cells: Cells) -> Ratio:
     """Sum (whole_g / N) |pooled rate - group's rate| over groups; groups without rows contribute nothing."""
-    total_part, total_whole = part.sum(axis=1, keepdims=True), whole.sum(axis=1, keepdims=True)
-    gaps = np.abs(total_part * whole - part * total_whole).sum(axis=1)
-    denominator = cells.size.sum(axis=1) * total_whole[:, 0]
+    total_part, total_whole = _over_groups(np.add, part), _over_groups(np.add, whole)
+    gaps = _over_groups(np.add, np.abs(total_part[:, None] * whole - part * total_whole[:, None]))
+    denominator = _over_groups(np.add, cells.size) * total_whole
     return Ratio(gaps, np.where(_defined(whole, cells), denominator, 0))
 
 
@@ -137,9 +147,9 @@ def bias_amplification(cells: Cells) -> Ratio:
     As one ratio: sum of |q_g P - p_g Q| / (2 P Q).
     """
     q, p = cells.selected, cells.positives
-    predicted, true = q.sum(axis=1, keepdims=True), p.sum(axis=1, keepdims=True)
-    compared = (cells.size > 0).sum(axis=1) >= 2
-    return Ratio(np.abs(q * true - p * predicted).sum(axis=1), np.where(compared, 2 * (predicted * true)[:, 0], 0))
+    predicted, true = _over_groups(np.add, q), _over_groups(np.add, p)
+    gaps = _over_groups(np.add, np.abs(q * true[:, None] - p * predicted[:, None]))
+    return Ratio(gaps, np.where(_compared(cells), 2 * predicted * true, 0))
 
 
 RATIOS: dict[str, Callable[[Cells], Ratio]] = {

@@ -31,7 +31,7 @@ MOST_VALUES = 80_000  # resamples × classes: beyond, fewer resamples make do, a
 SEED = 1979
 HALVES = 2
 # Sizes of blocks, to bound the memory: weights of rows, cells of counts, entries of an indicator matrix
-MOST_WEIGHTS, MOST_CELLS, MOST_INDICATORS = 1 << 25, 1 << 21, 1 << 22
+MOST_WEIGHTS, MOST_CELLS, MOST_INDICATORS = 1 << 22, 1 << 20, 1 << 22
 EXACT_FLOAT32 = 1 << 24  # sums of whole numbers below it are exact in float32
 
 
