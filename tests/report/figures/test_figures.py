@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
+import nbclient
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -224,3 +226,18 @@ def test_select_keeps_reading_and_attribute() -> None:
     chosen = style.select(found.metrics, found.plan, "race")
     assert set(chosen["attribute"]) == {"race"} and set(chosen["reading"]) == {"strict"}
     assert style.stem("effects", found.plan, "race") == "effects-2"
+
+
+DRAWN = """
+from fitlib.report.figures import style
+
+with style.figures_in_pyplot():
+    style.styled(style.new_axes)(2)
+None
+"""
+
+
+def test_a_notebook_shows_every_figure_that_pyplot_manages():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(DRAWN) for _ in range(3)])
+    executed = nbclient.NotebookClient(notebook, kernel_name="python3").execute()
+    assert ["image/png" in cell.outputs[0].data if cell.outputs else None for cell in executed.cells] == [True] * 3
