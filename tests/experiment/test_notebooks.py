@@ -1,6 +1,7 @@
 """Every notebook of the project runs by hand with its defaults, reads well, and is committed without outputs."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -18,13 +19,15 @@ from fitlib.storage.paths import ExperimentPaths
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+START = ROOT / "notebooks" / "start.ipynb"  # for newcomers: no parameters, and a test of its own
+OTHERS = [path for path in NOTEBOOKS if path != START]
 
 
 def cells(path: Path, kind: str) -> list[dict]:
     return [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == kind]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", OTHERS, ids=lambda p: p.stem)
 def test_a_notebook_runs_with_its_defaults(path, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -41,12 +44,29 @@ def test_a_notebook_reads_well(path):
     assert not any(c["outputs"] or c["execution_count"] for c in code)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", OTHERS, ids=lambda p: p.stem)
 def test_every_parameter_is_typed_and_commented(path):
     (parameters,) = [c for c in cells(path, "code") if "parameters" in c["metadata"].get("tags", [])]
     lines = "".join(parameters["source"]).splitlines()
     assert all(": " in line.partition("=")[0] and "  # " in line for line in lines)
     assert len(accepted_parameters(path)) == len(lines)
+
+
+def test_the_first_notebook_shows_verdict_figure_and_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    papermill.execute_notebook(str(START), str(tmp_path / "out.ipynb"), progress_bar=False)
+    check_executed(tmp_path / "out.ipynb")
+    *_, verdict, figure, report = [c["outputs"] for c in cells(tmp_path / "out.ipynb", "code")]
+    assert any("less fair than with sex" in "".join(o["data"].get("text/html", "")) for o in verdict)
+    assert [o["output_type"] for o in figure if "image/png" in o["data"]] == ["display_data"]
+    assert (tmp_path / "report.html").stat().st_size > 100_000 and report
+
+
+def test_the_first_notebook_has_five_cells_and_needs_only_the_core_and_scikit_learn():
+    code = ["".join(c["source"]) for c in cells(START, "code")]
+    imported = set(re.findall(r"^(?:import|from) (\w+)", "\n".join(code), re.MULTILINE))
+    assert len(code) == 5
+    assert imported == {"importlib", "pandas", "sklearn", "fitlib"}
 
 
 def test_the_batch_gives_each_notebook_parameters_that_it_has():
