@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitlib.cli.arguments import add_command, attribute_and_group, names, positive, smallest_effects, value_map
-from fitlib.cli.summary import print_summary
+from fitlib.cli.summary import print_results, print_summary
 from fitlib.extras import require
 
 if TYPE_CHECKING:
     from fitlib.cli.arguments import Commands
+    from fitlib.experiment.schema import Analysis
+    from fitlib.ingest.choices import Choices
 
 ROLES = "idx, ground_truth, prediction, protected, protected.ATTRIBUTE, score, score.CLASS, unit, run, technique"
 
@@ -48,29 +50,55 @@ def add_commands(commands: Commands) -> None:
     sub.add_argument("--primary", metavar="METRIC", help="the metric that decides (default: all metrics together)")
     sub.add_argument("--alpha", type=float, default=0.05, metavar="A", help="level of the tests (0.05)")
     sub.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: outputs/<name of DIR>)")
+    only = sub.add_mutually_exclusive_group()
+    only.add_argument("--check", action="store_true", help="only print what is read as what")
+    only.add_argument("--quick", action="store_true", help="only print a table and the verdict; no report, no files")
 
 
 def analyze(options: argparse.Namespace) -> int:
     """Analyse a folder or file of predictions."""
-    require("lab")
-    from fitlib.execution.progress import Progress
+    if not options.check:
+        require("lab")
     from fitlib.experiment.schema import Analysis, validated
-    from fitlib.storage.paths import ExperimentPaths
 
     fields = {"alpha": options.alpha, "cross": options.cross, "primary": options.primary}
     if options.smallest_effect:
         fields["smallest_effect"] = smallest_effects(options.smallest_effect, "analyze")
     analysis = validated(Analysis, fields, "analyze")
     # imported only now: a wrong value is reported without waiting for pandas
+    from fitlib.ingest import analyze
+
+    if options.check:
+        print("\n".join(analyze.check(options.folder, options.baseline, analysis, _choices(options))))
+        return 0
+    if options.quick:
+        results = analyze.analyze_in_memory(options.folder, options.baseline, analysis, _choices(options))
+        print_results(results)
+        return 0
+    return _write_report(options, analysis)
+
+
+def _write_report(options: argparse.Namespace, analysis: Analysis) -> int:
+    from fitlib.execution.progress import Progress
     from fitlib.ingest.analyze import analyze
+    from fitlib.ingest.normalise import default_name
+    from fitlib.storage.paths import ExperimentPaths
+
+    name = default_name(options.folder) if options.folder.is_file() else options.folder.resolve().name
+    out = options.out or options.outputs / name
+    progress, cores = Progress(), os.cpu_count() or 1
+    outcome = analyze(options.folder, options.baseline, out, analysis, cores, progress, _choices(options))
+    progress.close()
+    return print_summary(options.outputs, ExperimentPaths(out), outcome)
+
+
+def _choices(options: argparse.Namespace) -> Choices:
     from fitlib.ingest.choices import Choices
     from fitlib.ingest.column_roles import parse_column_roles
-    from fitlib.ingest.normalise import default_name
 
-    columns, classes = parse_column_roles(options.column), options.classes and tuple(options.classes)
-    choices = Choices(
-        columns,
-        classes,
+    return Choices(
+        parse_column_roles(options.column),
+        options.classes and tuple(options.classes),
         options.favourable,
         value_map(options.map),
         options.names and tuple(options.names),
@@ -78,9 +106,3 @@ def analyze(options: argparse.Namespace) -> int:
         tuple(attribute_and_group(text) for text in options.drop_group),
         options.rows_per_run,
     )
-    name = default_name(options.folder) if options.folder.is_file() else options.folder.resolve().name
-    out = options.out or options.outputs / name
-    progress = Progress()
-    outcome = analyze(options.folder, options.baseline, out, analysis, os.cpu_count() or 1, progress, choices)
-    progress.close()
-    return print_summary(options.outputs, ExperimentPaths(out), outcome)

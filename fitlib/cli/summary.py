@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from fitlib.errors import RunFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fitlib.execution.analysis_tasks import Outcome
+    from fitlib.results.results import Results
     from fitlib.storage.paths import ExperimentPaths
 
 
@@ -43,10 +46,34 @@ def _print_verdict(report: Path, root: Path) -> None:
     from fitlib.report.overview import read_verdict
 
     family = "" if report.parent == root else f" of {report.parent.name}"
+    _print_sentences(read_verdict(report.with_name("statistics.ipynb")) or ["not to be read from the report"], family)
+
+
+def _print_sentences(sentences: Sequence[str], family: str = "") -> None:
     width = max(40, min(shutil.get_terminal_size().columns, 110))
-    first, *others = read_verdict(report.with_name("statistics.ipynb")) or ["not to be read from the report"]
-    for paragraph in (f"verdict{family}: {first}", *others):
+    for paragraph in (f"verdict{family}: {sentences[0]}", *sentences[1:]):
         print(textwrap.fill(paragraph, width, subsequent_indent="  "))
+
+
+def print_results(results: Results) -> None:
+    """Print notes, a table of every metric of every technique, and the verdict."""
+    for note in results.plan["notes"]:
+        print(note)
+    print(_table(results))
+    _print_sentences(results.verdict)
+
+
+def _table(results: Results) -> str:
+    """Return mean, SD and range over the runs in points, and the verdict, one line per technique and metric."""
+    summary, compared = results.summary, results.comparisons
+    overall = summary[(summary["target"] == "overall") & summary["group"].isna()]
+    keys = ["technique", "arm", "attribute", "metric"]
+    found = overall.merge(compared[[*keys, "verdict"]], how="left", on=keys)
+    shown = {"mean": "mean", "sd": "SD", "min": "min", "max": "max"}
+    numbers = (100 * found[list(shown)]).rename(columns=shown).map("{:.2f}".format).replace("nan", "")
+    table = found[[*keys, "n"]].rename(columns={"n": "runs"}).join(numbers).assign(verdict=found["verdict"].fillna(""))
+    table = table.drop(columns="arm") if table["arm"].nunique() == 1 else table
+    return str(table.to_string(index=False))
 
 
 def _failures(paths: ExperimentPaths, failures: list[str]) -> str:

@@ -10,8 +10,10 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from fitlib.datasets.tabular.cells import quantity
 from fitlib.datasets.tabular.label_encoding import list_values
 from fitlib.errors import InputError
 from fitlib.execution.analysis_tasks import AnalysisInputs, Outcome, analyse
@@ -28,11 +30,15 @@ from fitlib.experiment.parse import NAME, NAME_REMEDY
 from fitlib.experiment.schema import Analysis
 from fitlib.ingest.choices import Choices
 from fitlib.ingest.normalise import FOLDER, MAPPING, normalise_predictions
+from fitlib.results.analysis import tables_of
+from fitlib.results.array_inputs import EncodedArrays
+from fitlib.results.results import Results
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.lock import locked
 from fitlib.storage.manifest import UNCOVERED_FILES
 from fitlib.storage.paths import ExperimentPaths
 from fitlib.storage.prediction_columns import one_line
+from fitlib.storage.predictions import stack
 from fitlib.storage.records import RECORD
 
 
@@ -54,17 +60,53 @@ def analyze(
     # Everything is read and checked before the folder is locked and anything in it replaced.
     paths, choices = ExperimentPaths(out), choices or Choices()
     found, write = normalise_predictions(folder, paths, choices)
-    _check_names(folder, found["runs"])
-    baseline = choose_baseline(list(found["runs"]), baseline, str(folder), "--baseline")
-    analysis, notes = with_favourable(analysis, choices.favourable, found["classes"], "--favourable")
-    check_cross(analysis, list(found["groups"]), "--cross", "--cross sex,race")
-    notes = [*found["notes"], *_size_lines(found), *notes]
+    baseline, analysis, notes = _check_request(folder, found, baseline, analysis, choices)
     with locked(paths):
         _remove_leftovers(paths)
         for note in notes:
             progress.print_line(note)
         write()
         return analyse(_inputs(paths, found, baseline, analysis), jobs, progress)
+
+
+def check(folder: Path, baseline: str | None, analysis: Analysis, choices: Choices) -> list[str]:
+    """Return lines that describe what is read as what; InputError for whatever `analyze` would refuse."""
+    with TemporaryDirectory() as unused:
+        found, _ = normalise_predictions(folder, ExperimentPaths(Path(unused)), choices)
+    baseline, _, notes = _check_request(folder, found, baseline, analysis, choices)
+    runs = [f"{name}: {quantity(len(of), 'run')}" for name, of in found["runs"].items()]
+    rows = quantity(sum(next(iter(found["sizes"].values())).values()), "row")
+    return [*runs, f"baseline: {baseline}", f"test set: {rows}", f"classes: {list_values(found['classes'])}", *notes]
+
+
+def analyze_in_memory(folder: Path, baseline: str | None, analysis: Analysis, choices: Choices) -> Results:
+    """Return the results of a folder or file of predictions, without an output folder, notebooks and report."""
+    with TemporaryDirectory() as scratch:
+        paths = ExperimentPaths(Path(scratch) / FOLDER)
+        found, write = normalise_predictions(folder, paths, choices)
+        baseline, analysis, notes = _check_request(folder, found, baseline, analysis, choices)
+        write()
+        classes, groups = len(found["classes"]), {name: len(of) for name, of in found["groups"].items()}
+        predictions = {
+            name: stack({run: paths.root / FOLDER / name / f"run-{run:02d}.parquet" for run in range(len(of))},
+                        classes, groups)
+            for name, of in found["runs"].items()
+        }  # fmt: skip
+    plan = external_plan(found, baseline_first(found["runs"], baseline), analysis, _decisions(found))
+    arrays = EncodedArrays(predictions, found | {"notes": notes}, _decisions(found), None)
+    rows = len(predictions[baseline].idx)
+    return Results(plan, tables_of(arrays, plan, {}), rows, arrays=arrays, custom={})
+
+
+def _check_request(
+    folder: Path, found: Mapping[str, Any], baseline: str | None, analysis: Analysis, choices: Choices
+) -> tuple[str, Analysis, list[str]]:
+    """Return baseline, analysis and notes; InputError for what the predictions do not have."""
+    _check_names(folder, found["runs"])
+    baseline = choose_baseline(list(found["runs"]), baseline, str(folder), "--baseline")
+    analysis, notes = with_favourable(analysis, choices.favourable, found["classes"], "--favourable")
+    check_cross(analysis, list(found["groups"]), "--cross", "--cross sex,race")
+    return baseline, analysis, [*found["notes"], *_size_lines(found), *notes]
 
 
 def _size_lines(found: Mapping[str, Any]) -> list[str]:
@@ -138,4 +180,9 @@ def _hashes(paths: ExperimentPaths, found: Mapping, order: Sequence[str]) -> tup
     """Return, per technique, the SHA-256 of what was written for every run, and of its decisions."""
     outputs = _read_required(paths.root / FOLDER / RECORD)["outputs"]
     written = {n: [outputs[f"{n}/run-{r:02d}.parquet"]["sha256"] for r in range(len(found["runs"][n]))] for n in order}
-    return written, {name: [source["decisions"] for source in found["runs"][name]] for name in order}
+    return written, _decisions(found)
+
+
+def _decisions(found: Mapping) -> dict[str, list[str]]:
+    """Return, per technique, the SHA-256 of every run's decisions."""
+    return {name: [source["decisions"] for source in runs] for name, runs in found["runs"].items()}

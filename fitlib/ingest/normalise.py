@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.cells import quantity
 from fitlib.datasets.tabular.column_vocabulary import NO_GROUP, one_of
-from fitlib.datasets.tabular.label_encoding import LabelMapping, Vocabulary, in_two_codes, list_values, pair_codes
+from fitlib.datasets.tabular.label_encoding import (
+    LabelMapping,
+    Vocabulary,
+    in_two_codes,
+    list_values,
+    pair_codes,
+    single_group_note,
+)
 from fitlib.datasets.tabular.number_ranges import range_names
 from fitlib.digest import digest_arrays, digest_file, digest_json
 from fitlib.errors import InputError
@@ -286,9 +293,7 @@ def _groups(techniques: Mapping[str, _Technique], reader: Reader) -> tuple[dict[
         attribute, run = next(iter(single.items()))
         remedy = "give predictions for at least two groups"
         raise InputError(run.where, attribute, names[attribute], "all rows are of one group", remedy)
-    notes = [
-        f"Attribute {one_line(a, 40)} left out: all rows are of the group {one_line(names[a], 40)}." for a in single
-    ]
+    notes = [single_group_note(attribute, names[attribute]) for attribute in single]
     return {attribute: group for attribute, group in groups.items() if attribute not in single}, notes
 
 

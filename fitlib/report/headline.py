@@ -5,6 +5,7 @@ Pure functions of tables and plan, as `fitlib.report.sentences`; the verdicts ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
@@ -19,6 +20,7 @@ QUANTITIES = {  # of the metrics whose name does not read as a quantity
     "EOFP": "the gap between false positive rates",
     "EOTP": "the gap between true positive rates",
 }
+FELL = re.compile(r"accuracy fell by ([\d.]+) points")  # in the warnings of a comparison
 NAMED = 3  # techniques with a verdict in common that are named, before the others are counted
 
 
@@ -45,10 +47,21 @@ def finding(
     rest = rows[~rows["verdict"].isin(list(CLAUSES))]["technique"]
     clauses += [f"there is no verdict on {join_items(rest, NAMED)}"] if len(rest) else []
     text = "; ".join(clauses).replace(QUANTITY, quantity, 1).replace(QUANTITY, "it")
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{text[0].upper()}{text[1:]}{_price(rows)}."
 
 
 QUANTITY = "\0"  # placeholder: named where it comes first, "it" afterwards
+
+
+def _price(rows: pd.DataFrame) -> str:
+    """Return the accuracy that techniques with a lower value lost, "" where none did."""
+    lower = rows[rows["verdict"].isin([FAIRER, LOWER])]
+    found = {name: FELL.search(str(text)) for name, text in zip(lower["technique"], lower["warnings"], strict=True)}
+    lost = sorted(((float(match[1]), name) for name, match in found.items() if match), reverse=True)
+    if len(lost) == len(rows) == 1:
+        return f", but its accuracy fell by {_size(lost[0][0])} points"
+    listed = join_items([f"{name} by {_size(size)} points" for size, name in lost], NAMED)
+    return f", but accuracy fell: {listed}" if lost else ""
 
 
 def _rows(table: pd.DataFrame, plan: Mapping, metric: str) -> pd.DataFrame:

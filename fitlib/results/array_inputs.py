@@ -20,6 +20,7 @@ from fitlib.datasets.tabular.label_encoding import (
     key_of,
     list_values,
     pair_codes,
+    single_group_note,
 )
 from fitlib.datasets.tabular.number_ranges import bins_of, cut, range_names, ranges_note
 from fitlib.digest import digest_arrays
@@ -325,7 +326,10 @@ def _groups(features: Any, rows: int) -> dict[str, tuple[LabelMapping, NDArray]]
         name, group = next(iter(single.items()))
         remedy = "give predictions for at least two groups"
         raise InputError(WHERE, f"sensitive_features[{name!r}]", group, "all rows are of one group", remedy)
-    return {name: coded for name, coded in found.items() if name not in single}
+    kept = {name: coded for name, coded in found.items() if name not in single}
+    first, (mapping, codes) = next(iter(kept.items()))
+    notes = [single_group_note(name, group) for name, group in single.items()]
+    return kept | {first: (replace(mapping, remarks=(*notes, *mapping.remarks)), codes)}
 
 
 def _named_columns(features: Any) -> dict[str, object]:

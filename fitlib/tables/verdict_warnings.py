@@ -14,7 +14,7 @@ from fitlib.statistics.run_identity import check_control
 from fitlib.tables.metric_series import main_arms, noise_name
 from fitlib.tables.schemas import Json, join_notes
 
-RARE = 0.1  # predictions of all other classes, as a share of the rows truly of them, below which one class is all
+RARE = 0.2  # predictions of all other classes, as a share of the rows truly of them, below which one class is all
 Place = tuple[str, str]  # technique, arm
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -51,6 +52,30 @@ def test_the_same_tables_and_report_come_from_a_folder_of_files(folder, fitlib_c
     assert "made elsewhere" in page and "four-fifths rule is met" not in page and " nan" not in page.lower()
     again = fitlib_command("analyze", "mine", "--baseline", "Plain", "--out", "result", cwd=folder)
     assert again.returncode == 0 and "statistics" not in again.stderr
+
+
+def test_a_check_shows_what_is_read_as_what_and_writes_nothing(folder, fitlib_command):
+    done = fitlib_command("analyze", "mine", "--baseline", "Plain", "--check", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "Plain: 6 runs" in done.stdout and "Rows by protected: " in done.stdout and "classes: 0, 1 and 2" in done.stdout
+    )
+    assert [path.name for path in folder.iterdir()] == ["mine"]
+    refused = fitlib_command("analyze", "mine", "--baseline", "Other", "--check", cwd=folder)
+    assert refused.returncode == 2 and "choose one of Fairer, Plain" in refused.stderr
+
+
+def test_a_quick_analysis_has_the_numbers_of_the_report(folder, fitlib_command):
+    done = fitlib_command("analyze", "mine", "--baseline", "Plain", "--quick", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in folder.iterdir()] == ["mine"] and "verdict: " in done.stdout
+    assert fitlib_command("analyze", "mine", "--baseline", "Plain", cwd=folder).returncode == 0
+    summary = pd.read_csv(folder / "outputs/mine/tables/summary.csv").query("target == 'overall' and group.isna()")
+    comparisons = pd.read_csv(folder / "outputs/mine/tables/comparisons.csv").set_index("metric")
+    for row in summary[summary.technique == "Fairer"].itertuples():
+        numbers = rf"{100 * row.mean:.2f} +{100 * row.sd:.2f} +{100 * row.min:.2f} +{100 * row.max:.2f}"
+        verdict = comparisons.verdict[row.metric] if row.metric != "accuracy" else ""
+        assert re.search(rf"Fairer +protected +{row.metric} +6 +{numbers} +{verdict}", done.stdout), row.metric
 
 
 def test_a_favourable_class_brings_four_fifths(folder, fitlib_command):

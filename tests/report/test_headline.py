@@ -19,10 +19,13 @@ def usual() -> Experiment:
     return experiment(techniques=4)
 
 
-def said(found: Experiment, verdicts: dict[str, str], differences: dict[str, float]) -> str:
+def said(
+    found: Experiment, verdicts: dict[str, str], differences: dict[str, float], warnings: dict[str, str] | None = None
+) -> str:
     rows = found.comparisons[found.comparisons["metric"] == "DI"].copy()
     rows["verdict"] = [verdicts[name] for name in rows["technique"]]
     rows["difference"] = [differences.get(name, 0.0) for name in rows["technique"]]
+    rows["warnings"] = [(warnings or {}).get(name, "") for name in rows["technique"]]
     return finding(rows, NONE, found.summary, found.plan, "DI")
 
 
@@ -48,6 +51,13 @@ def test_techniques_with_one_verdict_are_in_one_clause_the_largest_change_first(
     names = dict.fromkeys(("S-T1", "S-T2", "S-T3"), FAIRER)
     sentence = said(usual, names, {"S-T1": -0.02, "S-T2": -0.15, "S-T3": -0.005})
     assert sentence == "S-T2 cuts disparate impact by 15 points, S-T1 by 2.0 and S-T3 by 0.50."
+
+
+def test_the_price_in_accuracy_stands_in_the_same_sentence(usual: Experiment) -> None:
+    lost, open_ones = {"S-T1": "accuracy fell by 47.2 points [42.5, 52.0]"}, dict.fromkeys(("S-T2", "S-T3"), OPEN)
+    sentence = said(usual, {"S-T1": FAIRER, **open_ones}, {"S-T1": -0.43}, lost)
+    assert sentence.endswith(", but accuracy fell: S-T1 by 47 points.") and "cuts disparate impact by 43" in sentence
+    assert "accuracy" not in said(usual, {"S-T1": LESS_FAIR, **open_ones}, {"S-T1": 0.43}, lost)
 
 
 def test_many_techniques_are_counted_with_their_range() -> None:

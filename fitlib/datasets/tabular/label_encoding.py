@@ -199,6 +199,11 @@ def _value_order(name: str) -> tuple[bool, Any]:
     return isinstance(key, str), key
 
 
+def single_group_note(attribute: str, group: str) -> str:
+    """Return a sentence on an attribute that is left out for its only group."""
+    return f"Attribute {one_line(attribute, 40)} left out: all rows are of the group {one_line(group, 40)}."
+
+
 def list_values(values: Iterable[object], most: int = 8) -> str:
     """Join values of a file as in a sentence, each shortened to one line."""
     return join_items((one_line(value, 40) for value in values), most)
