@@ -30,7 +30,7 @@ from fitlib.experiment.parse import NAME, NAME_REMEDY
 from fitlib.experiment.schema import Analysis
 from fitlib.ingest.choices import Choices
 from fitlib.ingest.normalise import FOLDER, MAPPING, normalise_predictions
-from fitlib.results.analysis import tables_of
+from fitlib.results.analysis import arms_of, tables_of
 from fitlib.results.array_inputs import EncodedArrays
 from fitlib.results.results import Results
 from fitlib.storage.atomic_files import read_json
@@ -95,7 +95,8 @@ def analyze_in_memory(folder: Path, baseline: str | None, analysis: Analysis, ch
     plan = external_plan(found, baseline_first(found["runs"], baseline), analysis, _decisions(found))
     arrays = EncodedArrays(predictions, found | {"notes": notes}, _decisions(found), None)
     rows = len(predictions[baseline].idx)
-    return Results(plan, tables_of(arrays, plan, {}), rows, arrays=arrays, custom={})
+    arms = arms_of(arrays)
+    return Results(plan, tables_of(arms, plan, {}), rows, predictions=arms)
 
 
 def _check_request(

@@ -10,7 +10,11 @@ import re
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -88,6 +92,36 @@ def test_any_bytes_give_a_table_or_one_line(content, suffix):
 
 
 OTHERS = [".parquet", ".feather", ".arrow", ".json", ".jsonl", ".npz", ".npy", ".csv.xz", ".csv.bz2"]
+
+
+@st.composite
+def damaged_binary(draw) -> tuple[bytes, str]:
+    """A table in a format with types, some of its bytes replaced, and the ending of its name."""
+    table, stream, suffix = (
+        pa.table({"y": [0, 1, 1], "sex": ["f", "m", None]}),
+        io.BytesIO(),
+        draw(st.sampled_from(OTHERS)),
+    )
+    if suffix in (".feather", ".arrow"):
+        pa.feather.write_feather(table, stream, compression=draw(st.sampled_from(["uncompressed", "lz4"])))
+    elif suffix == ".parquet":
+        pq.write_table(table, stream)
+    elif suffix in (".npz", ".npy"):
+        np.savez(stream, y=np.array([0, 1, 1]), sex=np.array(["f", "m", "x"]))
+    else:
+        stream.write(table.to_pandas().to_json(orient="records", lines=suffix == ".jsonl").encode())
+    content = bytearray(stream.getvalue())
+    for _ in range(draw(st.integers(0, 4))):
+        place = draw(st.integers(0, len(content)))
+        content[place : place + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+    return bytes(content), suffix
+
+
+@MANY
+@given(damaged_binary())
+def test_damaged_files_of_other_formats_give_a_table_or_one_line(file):
+    content, suffix = file
+    read(content, f"t{suffix}")
 
 
 @MANY
