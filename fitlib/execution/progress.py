@@ -95,6 +95,7 @@ class Progress:
 
     def _report_end(self, kind: str, text: str, keep: bool = False) -> None:
         self._ended[kind] += 1
+        self._total[kind] = max(self._total[kind], self._ended[kind])  # of tasks that nobody announced
         if self._live:
             if keep:
                 self.print_line(text)

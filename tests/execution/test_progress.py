@@ -102,6 +102,12 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_tasks_that_were_not_announced_count_as_planned():
+    stream = io.StringIO()
+    Progress(stream).done("metrics", "A", 1.0)
+    assert "metrics 1/1" in stream.getvalue()
+
+
 def test_a_terminal_shows_the_table_failures_that_stay_and_the_phases(plan, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     stream, found = Terminal(), states(plan)
