@@ -34,7 +34,9 @@ def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
 
 
 def conditions(plan: Mapping) -> str:
-    """Return what holds for every table and figure of the experiment that has all planned runs."""
+    """Return what holds for every table and figure of the experiment that has all planned runs; "" without arms."""
+    if not plan.get("arms"):  # the published study
+        return ""
     return caption(plan, [arm["runs"] for arm in main_arms(plan)])
 
 

@@ -87,6 +87,7 @@ def opened(browser: object, page: Path, width: int = 1400, dark: bool = False) -
         browser.get_log(log)  # what is read is forgotten
     look(browser, width, dark)
     browser.get(page.as_uri())
+    browser.execute_script("document.querySelectorAll('details').forEach(part => { part.open = true })")
 
 
 def look(browser: object, width: int, dark: bool = False) -> None:
@@ -225,3 +226,14 @@ def test_tables_are_printed_whole(browser: object, pages: dict) -> None:
     widths = browser.execute_script("return [...document.querySelectorAll('table')].map(t => t.offsetWidth)")
     assert widths and max(widths) <= 704  # of A4 within its margins
     assert len(browser.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})["data"]) > 1e4
+
+
+def test_parts_are_folded_until_a_link_leads_into_them(browser: object, pages: dict) -> None:
+    look(browser, 1400)
+    browser.get(pages["report"].as_uri())
+    folded = "return [...document.querySelectorAll('details')].filter(part => part.open).length"
+    assert browser.execute_script(folded) == 0
+    link = browser.find_element("xpath", "//nav//a[contains(., 'held identical')]")
+    link.click()
+    assert browser.execute_script(folded) == 1
+    assert browser.find_element("xpath", "//details[@open]//h2").text.startswith("What was held identical")
