@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 __version__ = "0.1.0"
-__all__ = ["Recorder", "Results", "analyze", "combine", "experiments", "load", "repeat", "save_predictions"]
+__all__ = ["Recorder", "Results", "analyze", "combine", "experiments", "load", "metrics", "repeat", "save_predictions"]
 _HOME = {
     "Recorder": "fitlib.recording.recorder",
     "Results": "fitlib.results.results",
@@ -25,6 +25,8 @@ def home(name: str) -> str:
 
 def __getattr__(name: str) -> object:
     """Import a member of `__all__` on first use, so that `import fitlib` is fast; only `Recorder` needs torch."""
+    if name == "metrics":
+        return import_module("fitlib.metrics")
     if name not in _HOME:
         raise AttributeError(f"module 'fitlib' has no attribute {name!r}")
     from fitlib.extras import extra_named
@@ -34,4 +36,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted({*globals(), *__all__})

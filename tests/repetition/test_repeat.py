@@ -368,8 +368,10 @@ def test_an_interrupt_leaves_no_process_and_no_folder(tmp_path):
     command, environment = script(
         tmp_path,
         """
-        import os, time
+        import os, signal, time
         import fitlib
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 
         def train(run, run_dir):
             import pathlib
