@@ -37,7 +37,8 @@ def finding(
     if rows.empty:
         return _spread(summary, plan, metric, quantity)
     if set(rows["verdict"]) == {TOO_FEW}:
-        return f"Fewer than {RUNS} runs of a technique: a rehearsal, without a verdict."
+        what = "seeds" if "n_seeds" in rows else "runs of a technique"
+        return f"Fewer than {RUNS} {what}: a rehearsal, without a verdict."
     clauses = [
         text
         for verdict, describe in CLAUSES.items()
@@ -47,7 +48,8 @@ def finding(
     rest = rows[~rows["verdict"].isin(list(CLAUSES))]["technique"]
     clauses += [f"there is no verdict on {join_items(rest, NAMED)}"] if len(rest) else []
     text = "; ".join(clauses).replace(QUANTITY, quantity, 1).replace(QUANTITY, "it")
-    return f"{text[0].upper()}{text[1:]}{_price(rows)}."
+    names = tuple(rows["technique"])  # stay as users write them
+    return f"{text if text.startswith(names) else text[0].upper() + text[1:]}{_price(rows)}."
 
 
 QUANTITY = "\0"  # placeholder: named where it comes first, "it" afterwards

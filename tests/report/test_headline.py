@@ -89,8 +89,18 @@ def test_without_a_comparison_it_tells_how_far_runs_lie_apart() -> None:
 
 def test_too_few_runs_are_a_rehearsal(usual: Experiment) -> None:
     names = dict.fromkeys(("S-T1", "S-T2", "S-T3"), TOO_FEW)
-    assert "a rehearsal, without a verdict" in said(usual, names, {})
+    assert said(usual, names, {}) == "Fewer than 4 runs of a technique: a rehearsal, without a verdict."
+    over = usual.comparisons.assign(verdict=TOO_FEW, n_seeds=3, noise="ulp").drop(columns="arm")
+    text = finding(usual.comparisons, over, usual.summary, usual.plan, "DI")
+    assert text == "Fewer than 4 seeds: a rehearsal, without a verdict."
 
 
 def test_a_sentence_is_no_longer_than_a_reader_keeps(usual: Experiment) -> None:
     assert len(finding(usual.comparisons, NONE, usual.summary, usual.plan, "DI").split()) <= 30
+
+
+def test_names_stay_as_they_are_written(usual: Experiment) -> None:
+    rows = usual.comparisons.replace({"technique": {"S-T1": "forest", "S-T2": "boosting", "S-T3": "net"}})
+    rows = rows[rows["metric"] == "DI"].assign(verdict=FAIRER)
+    text = finding(rows, NONE, usual.summary, usual.plan, "DI")
+    assert text.split()[0] in ("forest", "boosting", "net")

@@ -76,6 +76,8 @@ def verdict_figure(frames: Frames, plan: Mapping, metric: str = "", attribute: s
     left, *middle, right = figure.subplots(1, len(widths), sharey=True, width_ratios=widths)
     colours = technique_colours(plan)
     draw_runs(left, rows, metric, colours)
+    if len(main_arms(plan)) > 1:
+        left.set_title(f"{left.get_title('left')}, arm {arm or main_arms(plan)[0]['arm']}")
     for ax in middle:
         _draw_ratios(ax, rows, class_name(plan, favourable), colours)
     _write_conclusions(right, rows)
@@ -193,14 +195,11 @@ def _draw_mean(ax: Axes, height: int, row: TechniqueRuns, colour: str) -> None:
 
 
 def _draw_ratios(ax: Axes, rows: list[TechniqueRuns], name: str, colours: Mapping[str, str]) -> None:
-    """Draw the impact ratio of the favourable class in every run, and in how many it is below four fifths."""
+    """Draw the impact ratio of the favourable class in every run, beside four fifths."""
     for height, row in enumerate(rows):
         ax.plot(row.ratios, height + stacked(len(row.ratios)), **_run_style(row, colours))
-        if row.risk:
-            below = f"{row.risk['violated']} of {row.risk['n']} below"
-            ax.annotate(below, (0, height), (3, 0), ax.get_yaxis_transform(), "offset points", **NOTE)
     ax.axvline(FOUR_FIFTHS, color=INK, linewidth=1)
-    ax.set_xlim(min([0.6, *(row.ratios.min() - 0.25 for row in rows if len(row.ratios))]), 1.02)
+    ax.set_xlim(min([0.7, *(row.ratios.min() - 0.03 for row in rows if len(row.ratios))]), 1.02)
     ax.grid(False, axis="y")
     ax.tick_params(labelleft=False)
     ax.set_title(f"Impact ratio of {name}")
@@ -212,14 +211,9 @@ def _draw_ratios(ax: Axes, rows: list[TechniqueRuns], name: str, colours: Mappin
 
 def _write_conclusions(ax: Axes, rows: list[TechniqueRuns]) -> None:
     """Write the columns at the right."""
-    headings = [
-        "difference\n[simultaneous interval]",
-        "verdict",
-        "lower in pairs\nof runs",
-        "accuracy",
-        "decisions\nthat flip",
-    ]
-    places = (0.0, 0.34, 0.62, 0.80, 0.92)
+    headings = ["difference\n[simultaneous interval]", "verdict", "lower in pairs\nof runs"]
+    headings += ["accuracy", "decisions\nthat flip", *(["below\n0.8"] if any(row.risk for row in rows) else [])]
+    places = (0.0, 0.34, 0.62, 0.80, 0.92) if len(headings) == 5 else (0.0, 0.29, 0.54, 0.69, 0.80, 0.92)
     ax.set_axis_off()
     ax.set_xlim(0, 1)
     style: dict[str, Any] = {"fontsize": 8, "va": "center"}
@@ -227,7 +221,9 @@ def _write_conclusions(ax: Axes, rows: list[TechniqueRuns]) -> None:
         ax.text(place, 1.0, text, fontsize=7.5, color=GREY, va="bottom", transform=ax.transAxes)
     baselines = {row.name: row.values for row in rows}
     for height, row in enumerate(rows):
-        for place, text in zip(places, _conclusions(row, baselines), strict=True):
+        below = [f"{row.risk['violated']} of {row.risk['n']}" if row.risk else ""]
+        texts = [*_conclusions(row, baselines), *below[: len(places) - 5]]
+        for place, text in zip(places, texts, strict=True):
             ax.text(place, height, text, **style, fontweight="bold" if place == places[1] else "normal")
 
 
