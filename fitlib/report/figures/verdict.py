@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fitlib.formatting import NOT_ESTIMABLE, count, is_missing, points, span
+from fitlib.formatting import NOT_ESTIMABLE, count, decimals, is_missing, points, span
 from fitlib.report.figures.style import (
     GREY,
     INK,
@@ -72,7 +72,7 @@ def verdict_figure(frames: Frames, plan: Mapping, metric: str = "", attribute: s
     favourable = plan["analysis"].get("favourable")
     widths = [1.0, 1.0] if favourable is None else [1.0, 0.6, 1.2]
     height = 1.25 + 1.5 * ROW * max(len(rows), 2)
-    figure = new_figure(figsize=(WIDTH + 2, height))
+    figure = new_figure(figsize=(WIDTH + (2 if favourable is None else 3), height))
     left, *middle, right = figure.subplots(1, len(widths), sharey=True, width_ratios=widths)
     colours = technique_colours(plan)
     draw_runs(left, rows, metric, colours)
@@ -182,8 +182,8 @@ def _draw_reference(ax: Axes, row: TechniqueRuns, against: list[TechniqueRuns], 
     if against:
         ax.axhline(heights[0] + 0.5, color=GREY, linewidth=0.6)
     if high > low:
-        ax.annotate(points(low / 100), (low, heights[0]), (-6, 0), textcoords="offset points", ha="right", **NOTE)
-        ax.annotate(points(high / 100), (high, heights[0]), (6, 0), textcoords="offset points", ha="left", **NOTE)
+        ax.annotate(points(low / 100), (low, heights[0]), (-5, 11), textcoords="offset points", ha="right", **NOTE)
+        ax.annotate(points(high / 100), (high, heights[0]), (5, 11), textcoords="offset points", ha="left", **NOTE)
 
 
 def _draw_mean(ax: Axes, height: int, row: TechniqueRuns, colour: str) -> None:
@@ -228,8 +228,9 @@ def _write_conclusions(ax: Axes, rows: list[TechniqueRuns]) -> None:
 
 
 def _conclusions(row: TechniqueRuns, baselines: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-    accuracy = "" if is_missing(row.accuracy) else f"{points(row.accuracy)} %"
-    flips = "" if is_missing(row.churn) else f"{points(row.churn)} %"
+    accuracy, flips = (
+        "" if is_missing(share) else f"{decimals(100 * share, 1)} %" for share in (row.accuracy, row.churn)
+    )
     if row.baseline is None:
         return f"(baseline, {count(len(row.values), 'run')})", "", "", accuracy, flips
     found = row.comparison
