@@ -28,6 +28,8 @@ Job = Mapping[str, Any]  # name, folder, callable, parameters, own (the values o
 LOG = "output.log"  # what a run printed
 START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from fitlib.repetition.host import {0}; {0}()"
 
+FORKABLE = ("jemalloc_bg_thd",)  # threads that are prepared for a fork: of Arrow's memory allocator
+
 
 def main() -> None:
     """Make all runs that standard input asks for."""
@@ -59,7 +61,8 @@ def _preload(jobs: Sequence[Job]) -> bool:
         except Exception:  # every run will report it
             traceback.print_exc()
     threads = Path("/proc/self/task")
-    return threads.is_dir() and len(list(threads.iterdir())) == 1
+    names = [(thread / "comm").read_text().strip() for thread in threads.iterdir()] if threads.is_dir() else []
+    return len([name for name in names if name not in FORKABLE]) == 1
 
 
 def _outcomes(jobs: Sequence[Job], parallel: int, fork: bool) -> Any:

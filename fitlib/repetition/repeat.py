@@ -77,7 +77,7 @@ def repeat(
       `fitlib.Recorder` of a torch model.
     - the path of a notebook with a `parameters` cell, as `notebook:` in an experiment file.
 
-    runs, seeds: so many runs at each seed; at least 3 seeds with 4 runs allow a verdict over seeds. noise: what makes
+    runs, seeds: so many runs at each seed; a verdict over seeds takes 4, an unqualified one 8. noise: what makes
     the runs of a function differ; "auto": the noise `ulp` where it asks for a recorder, "run" (whatever it makes of the
     index `run`) where it names that, else "native" (what hardware and software do by themselves). control_runs: runs in
     which nothing varies, to show that nothing else makes runs differ: their predictions must be bit-identical.

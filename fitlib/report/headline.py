@@ -20,7 +20,7 @@ QUANTITIES = {  # of the metrics whose name does not read as a quantity
     "EOFP": "the gap between false positive rates",
     "EOTP": "the gap between true positive rates",
 }
-FELL = re.compile(r"accuracy fell by ([\d.]+) points")  # in the warnings of a comparison
+FELL = re.compile(r"accuracy fell by ([\d.]+) points \[\d")  # in the warnings of a comparison; an interval above 0
 NAMED = 3  # techniques with a verdict in common that are named, before the others are counted
 
 
@@ -48,8 +48,7 @@ def finding(
     rest = rows[~rows["verdict"].isin(list(CLAUSES))]["technique"]
     clauses += [f"there is no verdict on {join_items(rest, NAMED)}"] if len(rest) else []
     text = "; ".join(clauses).replace(QUANTITY, quantity, 1).replace(QUANTITY, "it")
-    names = tuple(rows["technique"])  # stay as users write them
-    return f"{text if text.startswith(names) else text[0].upper() + text[1:]}{_price(rows)}."
+    return f"On this test set, {text}{_price(rows)}{_few(rows)}."
 
 
 QUANTITY = "\0"  # placeholder: named where it comes first, "it" afterwards
@@ -64,6 +63,12 @@ def _price(rows: pd.DataFrame) -> str:
         return f", but its accuracy fell by {_size(lost[0][0])} points"
     listed = join_items([f"{name} by {_size(size)} points" for size, name in lost], NAMED)
     return f", but accuracy fell: {listed}" if lost else ""
+
+
+def _few(rows: pd.DataFrame) -> str:
+    """Return that seeds or runs are too few for an unqualified verdict, "" where they are not."""
+    few = "qualification" in rows and (rows["qualification"] != "").any()
+    return ", with too few seeds or runs for an unqualified verdict" if few else ""
 
 
 def _rows(table: pd.DataFrame, plan: Mapping, metric: str) -> pd.DataFrame:
@@ -151,4 +156,6 @@ def _spread(summary: pd.DataFrame, plan: Mapping, metric: str, quantity: str) ->
     low, high = (_size(100 * float(row[end])) for end in ("min", "max"))
     if row["n"] < 2:
         return f"One run of {row['technique']}: {quantity} of {low} points, and no other run to tell its luck."
+    if row["maxdiff"] == 0:
+        return f"In all {row['n']} runs of {row['technique']}, {quantity} was {low} points."
     return f"Over {row['n']} runs of {row['technique']}, {quantity} ranges from {low} to {high} points."

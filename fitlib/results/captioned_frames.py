@@ -107,7 +107,9 @@ class Tables(Mapping[str, Frame]):
         return schemas.read_csv(path, path.stem) if path.stem in schemas.SCHEMAS else pd.read_csv(path)
 
     def __getattr__(self, name: str) -> Frame:
-        if name.startswith("_") or name not in self._files:
+        if name.startswith("_"):  # asked for while an object is unpickled, which has no files yet
+            raise AttributeError(name)
+        if name not in self._files:
             raise AttributeError(f"no table {name!r}; available: {', '.join(self._files) or 'none'}")
         return self[name]
 

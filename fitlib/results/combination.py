@@ -15,6 +15,7 @@ from fitlib.errors import InputError
 from fitlib.experiment.external_predictions import baseline_first, choose_baseline, external_plan
 from fitlib.experiment.schema import Analysis, validated
 from fitlib.metrics.custom_metrics import Metric
+from fitlib.report.vocabulary import seeded_by_run
 from fitlib.results.analysis import arms_of, tables_of
 from fitlib.results.array_inputs import EncodedArrays, digest_runs
 from fitlib.results.results import Results
@@ -32,9 +33,10 @@ def combine(first: Results, *others: Results, baseline: str | None = None) -> Re
     """Combine results on the same test set: of a technique that several have, the runs are taken together.
 
     The results may be in memory or loaded from a folder that has its predictions. Classes, groups, test rows and
-    settings of the analysis must be the same. Runs of a technique that are the same in two results, such as those of a
-    shared baseline, count once. ``baseline``: the technique that the others are compared with; default: that of
-    ``first``. `first + second` does the same.
+    settings of the analysis must be the same; rows are matched by their position. A technique whose runs are the same
+    in two results, such as a shared baseline, counts once; where only some of its runs are, that is an error.
+    ``baseline``: the technique that the others are compared with; default: that of ``first``. `first + second` does the
+    same.
 
     What runs recorded about themselves is not carried over: whether the combined runs are the same training is as
     unknown as for any predictions made elsewhere. Raises InputError, in one line, for results that do not fit.
@@ -51,12 +53,11 @@ def combine(first: Results, *others: Results, baseline: str | None = None) -> Re
     _check_results(given)
     for number, other in enumerate(others, 2):
         _check_plans(first.plan, other.plan, number)
+    _check_noises(given)
     arrays = _arrays(given)
     names = list(arrays.predictions)
     chosen = choose_baseline(names, baseline or _baseline(first), WHERE, "baseline")
-    custom: dict[str, Metric] = {}
-    for one in given:
-        custom |= one._custom_metrics()
+    custom = _custom_metrics(given)
     plan = _plan(given, arrays, baseline_first(names, chosen))
     predictions = arms_of(arrays)
     rows = len(arrays.predictions[names[0]].idx)
@@ -72,6 +73,10 @@ def _baseline(results: Results) -> str | None:
 def _plan(given: Sequence[Results], arrays: EncodedArrays, order: Sequence[str]) -> dict[str, Any]:
     """Return the plan of the combination: as of predictions made elsewhere, with what is equal in all results."""
     plan = external_plan(arrays.mapping, order, _analysis(given[0].plan), arrays.digests, arrays.seeds)
+    varied = {(arm["kind"], arm["noise"]) for one in given for arm in main_arms(one.plan)}
+    if len(varied) == 1 and seeded_by_run(main_arms(given[0].plan)[0]):
+        kind, noise = varied.pop()
+        plan["arms"] = [{**arm, "kind": kind, "noise": noise} for arm in plan["arms"]]
     if all(one.plan["data"] == given[0].plan["data"] for one in given):
         plan["data"] = given[0].plan["data"]
     carried = [text for one in given if one.evidence for text in one.plan.get("deviations", ())]
@@ -111,6 +116,47 @@ def _check_plans(first: Mapping[str, Any], other: Mapping[str, Any], number: int
         if value != others[name]:
             problem = f"not {value!r}, as in the first result"
             raise InputError(WHERE, f"{name} of result {number}", others[name], problem, remedy)
+
+
+def _check_noises(given: Sequence[Results]) -> None:
+    """Raise InputError where the runs of the results are known to vary by different things.
+
+    Runs that vary by their random state have no seed beside it: those of two results may be the same ones.
+    """
+    noises = [{str(arm["noise"]) for arm in main_arms(one.plan)} for one in given]
+    for number, found in enumerate(noises[1:], 2):
+        if found != noises[0] and "unknown" not in found | noises[0]:
+            names = ", ".join(sorted(found))
+            problem = f"not {', '.join(sorted(noises[0]))}, as in the first result"
+            raise InputError(WHERE, f"noise of result {number}", names, problem, "combine runs that vary by the same")
+    states = {arm["seed"] for one in given for arm in main_arms(one.plan) if seeded_by_run(arm)}
+    if len(states) > 1:
+        problem = "first random states of runs that overlap"
+        remedy = "give all random states in one call: fitlib.repeat(…, runs=…)"
+        raise InputError(WHERE, "seeds", sorted(states), problem, remedy)
+
+
+def _custom_metrics(given: Sequence[Results]) -> dict[str, Metric]:
+    """Return the metrics beside the seven. Raises InputError where one name stands for different functions."""
+    found: dict[str, Metric] = {}
+    for number, one in enumerate(given, 1):
+        for name, metric in one._custom_metrics().items():
+            if found.setdefault(name, metric) != metric:
+                problem, remedy = "another function than in the first result", "give the same function, or another name"
+                raise InputError(WHERE, f"metrics of result {number}", name, problem, remedy)
+    return found
+
+
+def _check_shared(technique: str, parts: Sequence[_Runs], runs: _Runs, number: int) -> None:
+    """Raise InputError where most runs of the smaller of two results are in the other one, but not all are the same."""
+    for part in parts:
+        if (part.predictions.score is None) != (runs.predictions.score is None):
+            continue  # `_joined` says so
+        shared = len(set(part.digests) & set(runs.digests))
+        if 2 * shared >= min(len(set(part.digests)), len(set(runs.digests))) and shared > 1:
+            problem = f"{shared} of its {len(runs.digests)} runs are equal to runs of an earlier result (SHA-256)"
+            remedy = "leave these out of one of them: a run counts once"
+            raise InputError(WHERE, f"runs of {technique} in result {number}", len(runs.digests), problem, remedy)
 
 
 def _check_test_set(first: Predictions, other: Predictions, where: str) -> None:
@@ -156,6 +202,7 @@ def _arrays(given: Sequence[Results]) -> EncodedArrays:
             _check_test_set(first, runs.predictions, f"{technique} in result {number}")
             parts = found.setdefault(technique, [])
             if runs.digests not in [part.digests for part in parts]:  # a baseline that both share counts once
+                _check_shared(technique, parts, runs, number)
                 parts.append(runs)
     joined = {technique: _joined(technique, parts) for technique, parts in found.items()}
     return EncodedArrays(

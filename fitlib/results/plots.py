@@ -72,7 +72,8 @@ class Plots:
         >>> ax.get_title(loc="left")
         'DP · demographic parity'
         """
-        frames = {name: self._table(name) for name in ("metrics", "summary", "comparisons", "individuals", "risk")}
+        names = ("metrics", "summary", "comparisons", "individuals", "risk", "over_seeds")
+        frames = {name: self._table(name) for name in names}
         metric = self._metric(metric) or verdict_figures.shown_metric(frames["comparisons"], self._plan)
         attribute = self._attribute(attribute)
         if ax is None:

@@ -33,7 +33,7 @@ def figure_html(tables: Frames, plan: Mapping) -> str:
     """Return the figure of the verdict as a picture with its text alternative."""
     from fitlib.report.figures import style, verdict  # late: imports matplotlib
 
-    names = ("metrics", "summary", "comparisons", "individuals", "risk")
+    names = ("metrics", "summary", "comparisons", "individuals", "risk", "over_seeds")
     frames = {name: pd.DataFrame(tables[name]) for name in names}
     metric = verdict.shown_metric(frames["comparisons"], plan)
     alt = verdict.alt_verdict(verdict.technique_runs(frames, plan, metric, next(iter(plan["groups"]))), metric)

@@ -9,7 +9,7 @@ import pytest
 
 from fitlib.report.headline import finding
 from fitlib.statistics.verdict_names import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN, TOO_FEW
-from tests.support.report_examples import Experiment, experiment
+from tests.support.report_examples import Experiment, constant, experiment
 
 NONE = pd.DataFrame()
 
@@ -37,8 +37,8 @@ def said(
         (LOWER, "S-T1 lowers disparate impact, by how much is open"),
         (HIGHER, "S-T1 raises disparate impact, by how much is open"),
         (EQUIVALENT, "S-T1 changes disparate impact by less than 1.00 points"),
-        (OPEN, "hether S-T1 changes disparate impact, 6 runs cannot tell"),
-        ("not FIT", "here is no verdict on S-T1"),
+        (OPEN, "whether S-T1 changes disparate impact, 6 runs cannot tell"),
+        ("not FIT", "there is no verdict on S-T1"),
     ],
 )
 def test_each_verdict_has_its_clause(usual: Experiment, verdict: str, text: str) -> None:
@@ -50,7 +50,7 @@ def test_each_verdict_has_its_clause(usual: Experiment, verdict: str, text: str)
 def test_techniques_with_one_verdict_are_in_one_clause_the_largest_change_first(usual: Experiment) -> None:
     names = dict.fromkeys(("S-T1", "S-T2", "S-T3"), FAIRER)
     sentence = said(usual, names, {"S-T1": -0.02, "S-T2": -0.15, "S-T3": -0.005})
-    assert sentence == "S-T2 cuts disparate impact by 15 points, S-T1 by 2.0 and S-T3 by 0.50."
+    assert sentence == "On this test set, S-T2 cuts disparate impact by 15 points, S-T1 by 2.0 and S-T3 by 0.50."
 
 
 def test_the_price_in_accuracy_stands_in_the_same_sentence(usual: Experiment) -> None:
@@ -64,7 +64,7 @@ def test_many_techniques_are_counted_with_their_range() -> None:
     found = experiment(techniques=6)
     names = [f"S-T{i}" for i in range(1, 6)]
     sentence = said(found, dict.fromkeys(names, FAIRER), {name: -0.02 * i for i, name in enumerate(names, 1)})
-    assert sentence == "5 techniques cut disparate impact by 2.0 to 10 points, most S-T5."
+    assert sentence == "On this test set, 5 techniques cut disparate impact by 2.0 to 10 points, most S-T5."
 
 
 def test_the_sizes_are_those_of_the_table(usual: Experiment) -> None:
@@ -99,8 +99,16 @@ def test_a_sentence_is_no_longer_than_a_reader_keeps(usual: Experiment) -> None:
     assert len(finding(usual.comparisons, NONE, usual.summary, usual.plan, "DI").split()) <= 30
 
 
-def test_names_stay_as_they_are_written(usual: Experiment) -> None:
-    rows = usual.comparisons.replace({"technique": {"S-T1": "forest", "S-T2": "boosting", "S-T3": "net"}})
-    rows = rows[rows["metric"] == "DI"].assign(verdict=FAIRER)
-    text = finding(rows, NONE, usual.summary, usual.plan, "DI")
-    assert text.split()[0] in ("forest", "boosting", "net")
+def test_too_few_seeds_qualify_it(usual: Experiment) -> None:
+    rows = usual.comparisons[usual.comparisons["metric"] == "DI"].assign(verdict=FAIRER, noise="ulp", n_seeds=5)
+    said_of = [
+        finding(usual.comparisons, rows.assign(qualification=text), usual.summary, usual.plan, "DI")
+        for text in ("", "suggested")
+    ]
+    assert said_of[1].removesuffix(", with too few seeds or runs for an unqualified verdict.") + "." == said_of[0]
+
+
+def test_constant_runs_have_no_range() -> None:
+    found = experiment(techniques=1, alter=constant("S-Base"))
+    text = finding(found.comparisons, NONE, found.summary, found.plan, "DI")
+    assert re.fullmatch(r"In all 6 runs of S-Base, disparate impact was [\d.]+ points\.", text)

@@ -1,5 +1,8 @@
 """Combined results are those of one analysis of everything, and what does not fit is refused in one line."""
 
+import copy
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -150,3 +153,37 @@ def test_predictions_that_an_export_left_out_are_missed(tmp_path):
         path.unlink()
     with pytest.raises(InputError, match=r"predictions of .* in result 2 = None: not there; an export leaves them out"):
         fitlib.combine(fitlib.load(write_simulated(tmp_path / "whole")), example)
+
+
+# Combinations that would count or mix what they should not
+
+
+def test_runs_that_are_partly_the_same_are_refused():
+    rng, truth, sex = np.random.default_rng(0), np.arange(300) % 2, np.repeat(["f", "m"], 150)
+    runs = np.where(rng.random((8, 300)) < 0.2, 1 - truth, truth)
+    some, all_of_them = (fitlib.analyze(truth, part, sensitive_features=sex) for part in (runs[:4], runs))
+    with pytest.raises(InputError, match="4 of its 8 runs are equal to runs of an earlier result"):
+        some + all_of_them
+    assert repr(some + some) == repr(some)
+
+
+def test_one_name_for_two_functions_is_refused():
+    truth, sex = np.arange(300) % 2, np.repeat(["f", "m"], 150)
+    rng = np.random.default_rng(0)
+    zero, one = (lambda counts: np.zeros(len(counts))), (lambda counts: np.ones(len(counts)))
+    results = [
+        fitlib.analyze(
+            truth, np.where(rng.random((4, 300)) < 0.2, 1 - truth, truth), sensitive_features=sex, metrics={"q": of}
+        )
+        for of in (zero, one)
+    ]
+    with pytest.raises(InputError, match="metrics of result 2 = 'q': another function than in the first result"):
+        results[0] + results[1]
+
+
+def test_results_can_be_pickled_and_copied():
+    truth, sex = np.arange(300) % 2, np.repeat(["f", "m"], 150)
+    runs = np.where(np.random.default_rng(0).random((4, 300)) < 0.2, 1 - truth, truth)
+    results = fitlib.analyze(truth, runs, sensitive_features=sex)
+    for copied in (pickle.loads(pickle.dumps(results)), copy.deepcopy(results)):
+        pd.testing.assert_frame_equal(pd.DataFrame(copied.summary), pd.DataFrame(results.summary), check_exact=True)

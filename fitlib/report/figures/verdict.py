@@ -64,8 +64,8 @@ def shown_metric(comparisons: pd.DataFrame, plan: Mapping) -> str:
 def verdict_figure(frames: Frames, plan: Mapping, metric: str = "", attribute: str = "", arm: str = "") -> Figure:
     """Draw the runs of every technique on one metric of one protected attribute in one arm, and what was concluded.
 
-    ``frames``: metrics (long), summary, comparisons, individuals and risk. Default: `shown_metric`, the first
-    attribute, the first main arm.
+    ``frames``: metrics (long), summary, comparisons, individuals, risk and, if any, over_seeds. Default:
+    `shown_metric`, the first attribute, the first main arm or all seeds.
     """
     metric = metric or shown_metric(frames["comparisons"], plan)
     rows = technique_runs(frames, plan, metric, attribute or next(iter(plan["groups"])), arm)
@@ -76,8 +76,11 @@ def verdict_figure(frames: Frames, plan: Mapping, metric: str = "", attribute: s
     left, *middle, right = figure.subplots(1, len(widths), sharey=True, width_ratios=widths)
     colours = technique_colours(plan)
     draw_runs(left, rows, metric, colours)
+    place = [f"by {attribute or next(iter(plan['groups']))}"] if len(plan["groups"]) > 1 else []
     if len(main_arms(plan)) > 1:
-        left.set_title(f"{left.get_title('left')}, arm {arm or main_arms(plan)[0]['arm']}")
+        alone = arm or _over_seeds(frames, plan, metric, attribute or next(iter(plan["groups"]))) is None
+        place.append(f"arm {arm or main_arms(plan)[0]['arm']}" if alone else "all seeds")
+    left.set_title(", ".join([left.get_title("left"), *place]))
     for ax in middle:
         _draw_ratios(ax, rows, class_name(plan, favourable), colours)
     _write_conclusions(right, rows)
@@ -85,44 +88,66 @@ def verdict_figure(frames: Frames, plan: Mapping, metric: str = "", attribute: s
 
 
 def technique_runs(frames: Frames, plan: Mapping, metric: str, attribute: str, arm: str = "") -> list[TechniqueRuns]:
-    """Return the rows of the figure: each baseline before the techniques that are compared with it."""
-    arm = arm or str(main_arms(plan)[0]["arm"])
+    """Return the rows of the figure: each baseline before the techniques that are compared with it.
+
+    Without ``arm``, and where techniques are compared over seeds, the runs at all seeds and the comparison over seeds.
+    """
+    seeds = _over_seeds(frames, plan, metric, attribute) if not arm else None
+    arms = [one["arm"] for one in main_arms(plan)] if seeds is not None else [arm or main_arms(plan)[0]["arm"]]
     metrics, summary, comparisons = (
-        rows[rows["arm"] == arm]
+        rows[rows["arm"].isin(arms)]
         for rows in (select(frames[name], plan, attribute) for name in ("metrics", "summary", "comparisons"))
     )
     persons, risk = (
-        rows[(rows["attribute"] == attribute) & (rows["arm"] == arm)]
+        rows[(rows["attribute"] == attribute) & rows["arm"].isin(arms)]
         for rows in (frames["individuals"], frames["risk"])
     )
+    compared = comparisons[comparisons["metric"] == metric] if seeds is None else seeds
     favourable = plan["analysis"].get("favourable")
     found = []
     for name, baseline in in_blocks(plan, metrics["technique"]):
-        own = metrics[metrics["technique"] == name]
-        means, compared = summary[summary["technique"] == name], comparisons[comparisons["technique"] == name]
+        own, means = metrics[metrics["technique"] == name], summary[summary["technique"] == name]
         found.append(
             TechniqueRuns(
                 name=name,
                 baseline=baseline,
                 values=100 * _run_values(own, metric),
                 ratios=np.empty(0) if favourable is None else 1 - _run_values(own, "DI", int(favourable)),
-                risk={}
-                if favourable is None
-                else _first(risk[(risk["technique"] == name) & (risk["target"] == favourable)]),
-                summary=_first(_overall(means, metric)),
-                comparison=_first(compared[compared["metric"] == metric]),
-                accuracy=_first(_overall(means, "accuracy")).get("mean", np.nan),
-                churn=_first(_overall(persons[persons["technique"] == name])).get("churn", np.nan),
+                risk=_four_fifths(risk[risk["technique"] == name], favourable),
+                summary=_over_arms(_overall(means, metric), ("mean", "expectation")),
+                comparison=_first(compared[compared["technique"] == name]),
+                accuracy=_overall(means, "accuracy")["mean"].mean(),
+                churn=_overall(persons[persons["technique"] == name])["churn"].mean(),
             )
         )
     return found
+
+
+def _over_seeds(frames: Frames, plan: Mapping, metric: str, attribute: str) -> pd.DataFrame | None:
+    """Return the comparisons over seeds on the metric, under the first noise; None where there are none."""
+    if "over_seeds" not in frames or frames["over_seeds"].empty:
+        return None
+    rows = select(frames["over_seeds"], plan, attribute)
+    rows = rows[rows["metric"] == metric]
+    return rows[rows["noise"] == rows["noise"].iloc[0]] if len(rows) else None
+
+
+def _over_arms(rows: pd.DataFrame, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the row of one arm, or the means over several, which have no interval here."""
+    return _first(rows) if len(rows) < 2 else {name: rows[name].mean() for name in names}
+
+
+def _four_fifths(risk: pd.DataFrame, favourable: int | None) -> dict[str, Any]:
+    """Return in how many runs of how many the favourable class violates the rule, {} without one."""
+    rows = risk.iloc[:0] if favourable is None else risk[risk["target"] == favourable]
+    return {name: int(rows[name].sum()) for name in ("violated", "n")} if len(rows) else {}
 
 
 def _run_values(metrics: pd.DataFrame, metric: str, target: int | None = None) -> np.ndarray:
     """Return the defined values of the runs in run order, overall or of one class."""
     where = metrics["target"].isna() if target is None else metrics["target"] == target
     rows = metrics[(metrics["metric"] == metric) & where & metrics["group"].isna()]
-    return rows.sort_values("run")["value"].dropna().to_numpy(float)
+    return rows.sort_values(["seed", "run"], kind="stable")["value"].dropna().to_numpy(float)
 
 
 def _overall(rows: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
@@ -154,7 +179,7 @@ def draw_runs(ax: Axes, rows: list[TechniqueRuns], metric: str, colours: Mapping
     ax.set_xlim(left=min([0.0, *(row.values.min() for row in rows if len(row.values))]))
     ax.axvline(0, color=INK, linewidth=1.2)
     ax.set_title(" · ".join(filter(None, (metric, METRIC_NAMES.get(metric, "")))))
-    ax.set_xlabel("points (0: groups are treated alike)")
+    ax.set_xlabel("points (0: groups are treated alike)" if metric in METRIC_NAMES else "points")
     return ax
 
 
@@ -212,7 +237,7 @@ def _draw_ratios(ax: Axes, rows: list[TechniqueRuns], name: str, colours: Mappin
 def _write_conclusions(ax: Axes, rows: list[TechniqueRuns]) -> None:
     """Write the columns at the right."""
     headings = ["difference\n[simultaneous interval]", "verdict", "lower in pairs\nof runs"]
-    headings += ["accuracy", "decisions\nthat flip", *(["below\n0.8"] if any(row.risk for row in rows) else [])]
+    headings += ["accuracy", "flip between\ntwo runs", *(["below\n0.8"] if any(row.risk for row in rows) else [])]
     places = (0.0, 0.34, 0.62, 0.80, 0.92) if len(headings) == 5 else (0.0, 0.29, 0.54, 0.69, 0.80, 0.92)
     ax.set_axis_off()
     ax.set_xlim(0, 1)

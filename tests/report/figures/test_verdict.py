@@ -98,3 +98,25 @@ def test_each_baseline_stands_above_what_is_compared_with_it() -> None:
 def test_it_is_described_in_words(usual: Experiment) -> None:
     text = verdict.alt_verdict(verdict.technique_runs(frames(usual), usual.plan, "EOTP", "protected"), "EOTP")
     assert "S-Base" in text and "(baseline)" in text and all(t["technique"] in text for t in usual.plan["techniques"])
+
+
+def test_over_seeds_all_runs_are_drawn_beside_the_verdict_over_seeds(usual: Experiment) -> None:
+    arms = [
+        {**usual.plan["arms"][0], "arm": name, "seed": seed} for seed, name in enumerate(("seed0.ulp", "seed1.ulp"))
+    ]
+    plan = {**usual.plan, "arms": arms}
+    by_seed = {
+        name: pd.concat([table.assign(arm=arm["arm"], seed=arm["seed"]) for arm in arms], ignore_index=True)
+        for name, table in frames(usual).items()
+    }
+    over = usual.comparisons.assign(noise="ulp", verdict="open", difference=0.01)
+    rows = verdict.technique_runs(by_seed | {"over_seeds": over}, plan, "EOTP", "protected")
+    assert [len(row.values) for row in rows] == [12] * len(rows)
+    assert {row.comparison["verdict"] for row in rows[1:]} == {"open"}
+    assert rows[0].risk == {key: 2 * value for key, value in alone(usual).risk.items() if key in ("violated", "n")}
+    one = verdict.technique_runs(by_seed | {"over_seeds": over}, plan, "EOTP", "protected", "seed1.ulp")
+    assert [len(row.values) for row in one] == [6] * len(one)
+
+
+def alone(found: Experiment) -> verdict.TechniqueRuns:
+    return verdict.technique_runs(frames(found), found.plan, "EOTP", "protected")[0]
