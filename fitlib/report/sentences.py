@@ -296,6 +296,20 @@ def verdict_warnings(comparisons: pd.DataFrame) -> list[str]:
     return [f"Beside the verdicts: {name}: {join_items(dict.fromkeys(texts), 8)}." for name, texts in found.items()]
 
 
+def small_groups(summary: pd.DataFrame, plan: Mapping, metric: str) -> list[str]:
+    """Return where a metric rests on fewer rows of a group than the declared `min_group`, by attribute."""
+    least = plan["analysis"].get("min_group")
+    rows = summary[(summary["metric"] == metric) & (summary["target"] == "overall")]
+    if least is None or "smallest_denominator" not in rows:
+        return []
+    found = rows.groupby("attribute", sort=False)["smallest_denominator"].min().dropna()
+    texts = [
+        f"{metric} by {attribute} rests on a group with only {count(int(n), 'row')}"
+        for attribute, n in found[found < least].items()
+    ]
+    return [f"Beside the verdicts: {join_items(texts)}: single persons can move it."] if texts else []
+
+
 def _arm_outcome(table: pd.DataFrame, rows: pd.DataFrame) -> str:
     nouns = ("distinct metric", "") if rows["attribute"].nunique() == 1 else PAIRS
     with_verdict = table[table[list(JUDGED)].sum(axis=1) > 0]

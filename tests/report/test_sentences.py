@@ -389,3 +389,14 @@ def test_one_run_says_that_no_p_is_small_enough() -> None:
     assert "No test possible at this n: the smallest attainable p is 1" in say.significance(
         found.comparisons, found.plan
     )
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [(1, "DI by sex rests on a group with only 1 row"), (29, "29 rows"), (30, "")]
+)
+def test_a_small_group_stands_beside_the_verdict(rows: int, said: str) -> None:
+    plan = {"analysis": {"min_group": 30}}
+    columns = {"metric": ["DI", "DI", "DP"], "target": "overall", "attribute": ["sex", "race", "sex"]}
+    summary = pd.DataFrame(columns | {"smallest_denominator": [rows, 400, 2]})
+    texts = say.small_groups(summary, plan, "DI")
+    assert texts == [] if not said else said in texts[0] and "race" not in texts[0]

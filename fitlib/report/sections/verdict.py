@@ -62,11 +62,12 @@ def verdict(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequenc
     metric = verdict_figures.shown_metric(comparisons, plan)
     found = finding(comparisons, over_seeds, frames["summary"], plan, metric)
     outcome, *beside = sentences.verdict(comparisons, frames["summary"], plan, evidence)
+    small = sentences.small_groups(frames["summary"], plan, metric)
     if len(over_seeds):  # its sentence has the warnings of all seeds
-        return [found, over_seeds_sections.verdict_sentence(over_seeds, plan), *beside[-2:]]
+        return [found, over_seeds_sections.verdict_sentence(over_seeds, plan), *small, *beside[-2:]]
     scope = new_test_data.scope_sentence(frames["new_test_data"], comparisons) if "new_test_data" in frames else ""
     stopped = robustness.stopping_sentence(frames["sequential"], comparisons, plan) if "sequential" in frames else ""
-    return [text for text in (found, f"{outcome} {scope}".strip(), stopped, *beside) if text]
+    return [text for text in (found, f"{outcome} {scope}".strip(), stopped, *small, *beside) if text]
 
 
 # The table at a glance
