@@ -294,7 +294,13 @@ def _seeds(seeds: object, runs: Mapping[str, int]) -> dict[str, list[int]] | Non
     for name in runs:
         if name not in named:
             raise InputError(WHERE, "seeds", name, "a technique without seeds", "give the seed of each of its runs")
-    return {name: _seed_list(_field("seeds", name, seeds), named[name], number) for name, number in runs.items()}
+    found = {name: _seed_list(_field("seeds", name, seeds), named[name], number) for name, number in runs.items()}
+    for name, given in found.items():
+        others = {seed for other, of in found.items() if other != name for seed in of}
+        if len(found) > 1 and others.isdisjoint(given):
+            problem = "no other technique has runs at its seeds, so that it can be compared with none"
+            raise InputError(WHERE, f"seeds of {name}", sorted(set(given)), problem, "give runs at the same seeds")
+    return found
 
 
 def _seed_list(field: str, values: object, runs: int) -> list[int]:

@@ -98,6 +98,7 @@ BAD = {
     "negative": ([*range(11), -1], "seeds = -1: not a whole number from 0 on, in run 11"),
     "text": (["a"] * 12, "seeds = 'a': not a whole number"),
     "unknown technique": ({"Plain": OF_RUN, "Fair": OF_RUN}, "seeds = 'Fair': not among the techniques"),
+    "no seed in common": ({"Plain": OF_RUN, "Fairer": [100] * 12}, "seeds of Plain = .*: no other technique has runs"),
     "absent technique": ({"Plain": OF_RUN}, "seeds = 'Fairer': a technique without seeds"),
 }
 
