@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 from fitlib.datasets.tabular.label_encoding import key_of, suggestion
 from fitlib.digest import digest_json
 from fitlib.errors import InputError
+from fitlib.experiment.registry.noises import kind_of
 from fitlib.experiment.schema import Analysis
 from fitlib.storage.predictions import with_crossed
 
 ARM = "runs"
+RANDOM_STATE = "random_state"  # what varies where every run has a seed of its own
 
 
 def external_plan(
@@ -29,13 +31,15 @@ def external_plan(
 
     found: classes and groups (names by number), numeric ({attribute: whether its groups are numbers}), rows
     ({technique: hash of the test rows}), notes. order: techniques, the baseline first. digests: hash of the decisions
-    of every run, by technique. seeds: that of every run, by technique, where recorded.
+    of every run, by technique. seeds: that of every run, by technique, where recorded. Where every run has one of its
+    own, they are runs of one arm, in which the seed is what varies.
     """
-    arms = {name: runs_by_arm(len(digests[name]), None if seeds is None else seeds[name]) for name in order}
+    own = seeded_by_run(seeds)
+    arms = {name: runs_by_arm(len(digests[name]), None if own or seeds is None else seeds[name]) for name in order}
     by_arm = {name: {arm: [digests[name][i] for i in of.runs] for arm, of in arms[name].items()} for name in order}
     return {
         "techniques": [_technique(name, order[0]) for name in order],
-        "arms": _planned_arms(arms.values()),
+        "arms": _planned_arms(arms.values(), RANDOM_STATE if own else ""),
         "data": {"name": "unknown"},
         **_description(found, analysis),
         "analysis": analysis.model_dump(),
@@ -55,6 +59,16 @@ class ArmRuns(NamedTuple):
     runs: tuple[int, ...]
 
 
+def seeded_by_run(seeds: Mapping[str, Sequence[int]] | None) -> bool:
+    """Return whether every run of each technique has a seed of its own, and some technique has several.
+
+    >>> seeded_by_run({"A": [0, 1, 2], "B": [5]}), seeded_by_run({"A": [0, 0, 1]}), seeded_by_run({"A": [0]})
+    (True, False, False)
+    """
+    given = list((seeds or {}).values())
+    return all(len(set(of)) == len(of) for of in given) and any(len(of) > 1 for of in given)
+
+
 def runs_by_arm(n_runs: int, seeds: Sequence[int] | None = None) -> dict[str, ArmRuns]:
     """Return the arms of one technique's runs: one for each seed, in ascending order, or one where none is recorded.
 
@@ -69,16 +83,19 @@ def runs_by_arm(n_runs: int, seeds: Sequence[int] | None = None) -> dict[str, Ar
     return {f"seed{seed}.{ARM}": ArmRuns(seed, runs) for seed, runs in positions.items()}
 
 
-def _planned_arms(techniques: Iterable[Mapping[str, ArmRuns]]) -> list[dict[str, Any]]:
-    """Return all arms of the techniques by ascending seed, each with its largest number of runs."""
+def _planned_arms(techniques: Iterable[Mapping[str, ArmRuns]], varied: str) -> list[dict[str, Any]]:
+    """Return all arms of the techniques by ascending seed, each with its largest number of runs.
+
+    varied: what is known to vary between the runs of an arm, "" where nothing is.
+    """
     seeds: dict[str, int | None] = {}
     sizes: dict[str, int] = {}
     for arms in techniques:
         for name, (seed, runs) in arms.items():
             seeds[name], sizes[name] = seed, max(sizes.get(name, 0), len(runs))
-    unknown = dict.fromkeys(("noise", "kind"), "unknown")
+    noise = {"noise": varied or "unknown", "kind": kind_of(varied) if varied else "unknown"}
     return [
-        {"arm": name, **unknown, "role": "main", "seed": seeds[name], "options": {}, "runs": sizes[name]}
+        {"arm": name, **noise, "role": "main", "seed": seeds[name], "options": {}, "runs": sizes[name]}
         for name in sorted(seeds, key=lambda name: seeds[name] or 0)
     ]
 

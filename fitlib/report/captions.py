@@ -27,7 +27,8 @@ def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
     else:
         fixed = f"{fixed}, {trained_on(plan)}"
     if all(map(seeded_by_run, arms)):
-        fixed = f"{trained_on(plan)}, but not the seed"
+        known = plan.get("source") == "fitlib"
+        fixed = f"{trained_on(plan)}, but not the seed" if known else "training not recorded, but not the seed"
     test = f"test set{f' of {data}' if data else ''}{epoch(plan)}"
     n += f" run{'' if n == '1' else 's'} per technique{' and arm' if len(arms) > 1 else ''}"
     return f"n = {n}. Varied: {what}. Fixed: {fixed}, {test}. {extra}".strip()

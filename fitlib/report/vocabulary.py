@@ -46,7 +46,7 @@ NOISE_MEANINGS = {
     "threads": "the number of threads, drawn at every step",
     "primitives": "the choice among equivalent primitives, drawn at every step",
     "run": "whatever the training makes of the index of the run",
-    "random_state": "the random_state of the estimator",
+    "random_state": "the random state of each run",
     "order": "the order of the training rows",
     "split": "which 80 % of the training rows are used",
     "bootstrap": "the training rows, drawn with replacement",

@@ -19,6 +19,7 @@ from fitlib.experiment.external_predictions import (
     choose_baseline,
     external_plan,
     runs_by_arm,
+    seeded_by_run,
     with_favourable,
 )
 from fitlib.experiment.schema import Analysis, validated
@@ -69,8 +70,9 @@ def analyze(
     - `y_score`: scores in the form of y_pred: of the second of two classes (their order is `results.plan["classes"]`),
       or with one more axis for the classes. Adds thresholds. Several techniques: {name: such}.
     - `unit`: the person or image of each row (rows,), where several rows belong to one.
-    - `seeds`: the seed of each run (runs,), where runs share some of several. Techniques are then compared over seeds,
-      with the seed as a random factor (`results.tables.over_seeds`). For each technique: {name: such}.
+    - `seeds`: the seed of each run (runs,). Where runs share some of several, techniques are compared over seeds, with
+      the seed as a random factor (`results.tables.over_seeds`); where every run has its own, over its runs. For each
+      technique: {name: such}.
 
     A data frame of pandas, polars, Arrow or another library that narwhals reads, or {column: values}:
 
@@ -164,7 +166,8 @@ def _plan(arrays: EncodedArrays, analysis: Analysis, baseline: str | None, favou
 
 def arms_of(arrays: EncodedArrays) -> dict[str, Arms]:
     """Return the runs of each technique by arm, with the seed of the arm, 0 where it is not recorded."""
-    seeds = arrays.seeds or dict.fromkeys(arrays.predictions)
+    known = None if seeded_by_run(arrays.seeds) else arrays.seeds
+    seeds = known or dict.fromkeys(arrays.predictions)
     return {technique: _arms(runs, seeds[technique]) for technique, runs in arrays.predictions.items()}
 
 

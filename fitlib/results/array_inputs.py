@@ -25,6 +25,7 @@ from fitlib.datasets.tabular.label_encoding import (
 from fitlib.datasets.tabular.number_ranges import bins_of, cut, range_names, ranges_note
 from fitlib.digest import digest_arrays
 from fitlib.errors import InputError
+from fitlib.experiment.external_predictions import seeded_by_run
 from fitlib.metrics.arrays import (
     ONE_PER_ROW,
     RUNS,
@@ -295,6 +296,8 @@ def _seeds(seeds: object, runs: Mapping[str, int]) -> dict[str, list[int]] | Non
         if name not in named:
             raise InputError(WHERE, "seeds", name, "a technique without seeds", "give the seed of each of its runs")
     found = {name: _seed_list(_field("seeds", name, seeds), named[name], number) for name, number in runs.items()}
+    if seeded_by_run(found):
+        return found
     for name, given in found.items():
         others = {seed for other, of in found.items() if other != name for seed in of}
         if len(found) > 1 and others.isdisjoint(given):

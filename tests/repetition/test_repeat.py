@@ -61,7 +61,7 @@ def test_runs_of_a_random_state_are_those_of_scikit_learn_with_that_state(table)
 @pytest.mark.parametrize(
     ("vary", "varied"),
     [
-        ("random_state", "Varied: the random_state of the estimator. Fixed: training code and its inputs, but not"),
+        ("random_state", "Varied: the random state of each run. Fixed: training code and its inputs, but not"),
         ("order", "Varied: the order of the training rows. Fixed: seed 0"),
         ("split", "Varied: which 80 % of the training rows are used. Fixed: seed 0"),
         ("bootstrap", "Varied: the training rows, drawn with replacement. Fixed: seed 0"),
@@ -103,7 +103,7 @@ def test_scores_follow_the_classes_and_the_page_names_what_varied(table, tmp_pat
     results = repeated(table, FOREST, favourable="yes", runs=2)
     assert len(results.tables.thresholds)
     page = results.report(tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "the random_state of the estimator" in page and "bit-identical for 1 of 1" in page
+    assert "the random state of each run" in page and "bit-identical for 1 of 1" in page
 
 
 def test_scoring_adds_metrics_and_scorers(table):

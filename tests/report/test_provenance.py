@@ -41,9 +41,9 @@ def varied(noise: str) -> dict:
 def test_runs_with_a_random_state_each_are_not_said_to_share_a_seed():
     plan = varied("random_state")
     assert provenance.what_varied(plan).endswith(
-        "6 runs, each with a seed of its own, varied: the random_state of the estimator."
+        "6 runs, each with a seed of its own, varied: the random state of each run."
     )
-    assert "Varied: the random_state of the estimator. Fixed: training data, but not the seed, test set" in (
+    assert "Varied: the random state of each run. Fixed: training data, but not the seed, test set" in (
         captions.caption(plan, [6])
     )
     assert "hold over random states" in provenance.limit(plan)

@@ -76,6 +76,20 @@ def test_one_seed_is_recorded_without_tables_over_seeds():
     pd.testing.assert_series_equal(found.comparisons["p_mean"], analyze(seeds=None).comparisons["p_mean"])
 
 
+def test_where_every_run_has_a_seed_of_its_own_verdicts_are_over_random_states():
+    own = {"Plain": range(len(OF_RUN)), "Fairer": range(100, 100 + len(OF_RUN))}
+    found, without = analyze(seeds=own), analyze(seeds=None)
+    assert [(arm["runs"], arm["seed"]) for arm in found.plan["arms"]] == [(len(OF_RUN), None)]
+    assert found.tables["over_seeds"].empty
+    columns = ["verdict", "difference", "difference_low", "difference_high", "p_mean"]
+    pd.testing.assert_frame_equal(pd.DataFrame(found.comparisons)[columns], pd.DataFrame(without.comparisons)[columns])
+    text = " ".join(found.verdict)
+    assert "Over random states, on this test set" in text and "luck with a seed" in " ".join(without.verdict)
+    assert "luck with" not in text and "training not recorded, but not the seed" in found.summary.caption
+    again = analyze({"Plain": noisy(0.3, 3), "Fairer": noisy(0.15, 4)}, seeds=range(12, 24))
+    assert repr(found + again).startswith("<results of Plain, Fairer: 24 runs each")
+
+
 def test_seeds_and_runs_may_differ_between_techniques():
     fewer = {"Plain": PREDICTIONS["Plain"], "Fairer": PREDICTIONS["Fairer"][:5]}
     found = analyze(fewer, seeds={"Plain": OF_RUN, "Fairer": [0, 0, 3, 3, 5]})

@@ -70,7 +70,7 @@ NOISES = {
 # What a custom training varies by itself, from the index of the run; its control runs all get index 0.
 VARIATIONS = {
     "run": Entry("", "varied: whatever the training makes of the index of the run"),
-    "random_state": Entry("", "varied: the random_state of the estimator"),
+    "random_state": Entry("", "varied: the random state of each run"),
     "order": Entry("", "varied: the order of the training rows"),
     "split": Entry("", "varied: which 80 % of the training rows are used"),
     "bootstrap": Entry("", "varied: the training rows, drawn with replacement"),
