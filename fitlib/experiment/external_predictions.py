@@ -49,6 +49,7 @@ def external_plan(
         "notes": [*found["notes"], *_favourable_notes(analysis, found["classes"])],
         "source": "predictions made elsewhere",
         "digests": by_arm,
+        **({"seeds": {name: list((seeds or {})[name]) for name in order}} if own else {}),
     }
 
 

@@ -27,8 +27,8 @@ def caption(plan: Mapping, sizes: Iterable[int], extra: str = "") -> str:
     else:
         fixed = f"{fixed}, {trained_on(plan)}"
     if all(map(seeded_by_run, arms)):
-        known = plan.get("source") == "fitlib"
-        fixed = f"{trained_on(plan)}, but not the seed" if known else "training not recorded, but not the seed"
+        recorded = trained_on(plan) if plan.get("source") == "fitlib" else "training not recorded"
+        fixed = f"{recorded}, but not the seed"
     test = f"test set{f' of {data}' if data else ''}{epoch(plan)}"
     n += f" run{'' if n == '1' else 's'} per technique{' and arm' if len(arms) > 1 else ''}"
     return f"n = {n}. Varied: {what}. Fixed: {fixed}, {test}. {extra}".strip()

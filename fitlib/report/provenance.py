@@ -65,7 +65,9 @@ def limit(plan: Mapping) -> str:
         return "Each run has a seed of its own: these are no FIT runs, and no technique is compared on them."
     if any(map(seeded_by_run, arms)):
         known = plan.get("source") == "fitlib"
-        rows = "these training rows and this test set" if known else "this test set. No more is recorded of the training"
+        rows = (
+            "these training rows and this test set" if known else "this test set. No more is recorded of the training"
+        )
         return f"Each run has a random state of its own: verdicts hold over random states, for {rows}."
     text = _limit_of_seeds(max(_by_noise(plan).values(), key=len))
     emulated = [arm["arm"] for arm in arms if arm["kind"] == "emulated"]

@@ -17,7 +17,7 @@ from fitlib.experiment.schema import Analysis, validated
 from fitlib.metrics.custom_metrics import Metric
 from fitlib.report.vocabulary import seeded_by_run
 from fitlib.results.analysis import arms_of, tables_of
-from fitlib.results.array_inputs import EncodedArrays, digest_runs
+from fitlib.results.array_inputs import ONLY_TECHNIQUE, EncodedArrays, digest_runs
 from fitlib.results.results import Results
 from fitlib.storage.predictions import Predictions, crossed_name, select_runs
 from fitlib.tables.metric_series import main_arms
@@ -34,7 +34,8 @@ def combine(first: Results, *others: Results, baseline: str | None = None) -> Re
 
     The results may be in memory or loaded from a folder that has its predictions. Classes, groups, test rows and
     settings of the analysis must be the same; rows are matched by their position. A technique whose runs are the same
-    in two results, such as a shared baseline, counts once; where only some of its runs are, that is an error.
+    in two results, such as a shared baseline, counts once; where only some of its runs are, that is an error. So are
+    predictions without a name in several results: they may be more runs of one technique, or two techniques.
     ``baseline``: the technique that the others are compared with; default: that of ``first``. `first + second` does the
     same.
 
@@ -202,6 +203,10 @@ def _arrays(given: Sequence[Results]) -> EncodedArrays:
             _check_test_set(first, runs.predictions, f"{technique} in result {number}")
             parts = found.setdefault(technique, [])
             if runs.digests not in [part.digests for part in parts]:  # a baseline that both share counts once
+                if parts and technique == ONLY_TECHNIQUE:
+                    problem = "not named in several results: more runs of one technique, or two techniques?"
+                    remedy = 'name both, alike or not: fitlib.analyze(y_true, {"forest": y_pred}, …)'
+                    raise InputError(WHERE, f"technique of result {number}", technique, problem, remedy)
                 _check_shared(technique, parts, runs, number)
                 parts.append(runs)
     joined = {technique: _joined(technique, parts) for technique, parts in found.items()}
@@ -220,14 +225,14 @@ def _runs_of(results: Results, number: int) -> dict[str, _Runs]:
     if len(set(seeds.values())) < len(seeds):
         remedy = "combine results that vary by one noise"
         raise InputError(WHERE, f"arms of result {number}", list(seeds), "several arms with one seed", remedy)
-    predictions = results._seeded_runs()
+    predictions, own = results._seeded_runs(), results.plan.get("seeds", {})
     runs = {}
     for technique in (t["technique"] for t in results.plan["techniques"]):
         if technique not in predictions:
             remedy = "an export leaves them out: load the experiment that they were made in"
             raise InputError(WHERE, f"predictions of {technique} in result {number}", None, "not there", remedy)
         parts = [_of_arm(of, seeds[arm]) for arm, (_, of) in predictions[technique].items()]
-        runs[technique] = _joined(technique, parts)
+        runs[technique] = _joined(technique, parts)._replace(**({"seeds": own[technique]} if own else {}))
     return runs
 
 

@@ -46,6 +46,11 @@ class Columns:
         """The number of rows."""
         return len(next(iter(self._columns.values()))) if self._columns else 0
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all columns."""
+        return list(self._columns)
+
     def name(self, argument: str, name: object) -> str:
         """Return the name of a column as text; InputError unless there is one."""
         if not isinstance(name, str | int | np.integer):

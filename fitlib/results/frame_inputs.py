@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from fitlib.datasets.tabular.columns import row_labels
 from fitlib.errors import InputError
 from fitlib.results.array_inputs import ONLY_TECHNIQUE, WHERE, EncodedArrays, encode_arrays, run_field
+from fitlib.results.forgotten_columns import refuse_forgotten_columns
 from fitlib.results.frame_columns import Columns, Reference
 from fitlib.results.frame_layout import GivenColumns, Layout, read_layout
 
@@ -30,6 +32,7 @@ def encode_frame(data: object, given: GivenColumns, classes: Sequence[object] | 
     """
     table = Columns.of(data)
     layout = read_layout(table, given)
+    refuse_forgotten_columns(table, layout)
     blocks = _blocks(table, layout)
     truth = table.values("y_true", layout.y_true)
     predictions = {"y_pred": layout.predictions, "y_score": layout.scores}
@@ -39,7 +42,7 @@ def encode_frame(data: object, given: GivenColumns, classes: Sequence[object] | 
         seeds = {name: [run.block.seed for run in runs] for name, runs in _runs(blocks, layout.predictions).items()}
     first = blocks[0].rows
     with _fields_named(_field_names(layout, blocks)):
-        return encode_arrays(
+        encoded = encode_arrays(
             truth[first],
             arrays["y_pred"],
             {name: table.values("sensitive_features", name)[first] for name in layout.groups},
@@ -48,13 +51,23 @@ def encode_frame(data: object, given: GivenColumns, classes: Sequence[object] | 
             classes,
             seeds,
         )
+    return encoded if layout.row is None else _with_identifiers(encoded, table.values("row", layout.row)[first])
+
+
+def _with_identifiers(arrays: EncodedArrays, identifiers: NDArray) -> EncodedArrays:
+    """Return the predictions with whole numbers that identify rows as their row numbers; names leave them counted."""
+    if identifiers.dtype.kind not in "iu":
+        return arrays
+    idx = identifiers.astype(np.int64)
+    predictions = {name: replace(runs, idx=idx) for name, runs in arrays.predictions.items()}
+    return arrays._replace(predictions=predictions)
 
 
 # Rows of each run
 
 
 class Block(NamedTuple):
-    """Rows of the frame (test rows,), in the order of the first block, that belong to one run or technique."""
+    """Rows of the frame (test rows,) that belong to one run or technique, in the same order in all blocks."""
 
     technique: str
     seed: object
@@ -93,7 +106,7 @@ def _blocks(table: Columns, layout: Layout) -> list[Block]:
     shared = [("y_true", layout.y_true), *(("sensitive_features", name) for name in layout.groups)]
     shared += [("unit", layout.unit)] if layout.unit is not None else []
     for argument, reference in shared:
-        _check_agreement(argument, reference, table, blocks, "" if layout.row is None else layout.row)
+        _check_agreement(argument, reference, table, blocks, layout.row)
     return blocks
 
 
@@ -112,10 +125,13 @@ def _split(table: Columns, keys: Mapping[str, str]) -> list[Block]:
 
 
 def _aligned(blocks: Sequence[Block], table: Columns, column: str) -> list[Block]:
-    """Return the blocks with their rows in the order of the first block, matched by what identifies a row."""
+    """Return the blocks with their rows matched by what identifies a row, and in its natural order.
+
+    So the order of the rows in the frame changes no number, not even of what is resampled row by row.
+    """
     field = f"column {column!r} (row)"
     names, codes = row_labels(WHERE, field, table.values("row", column))
-    first, position = codes[blocks[0].rows], np.full(len(names), -1)
+    first, position = np.sort(codes[blocks[0].rows]), np.full(len(names), -1)
     aligned = []
     for block in blocks:
         found = codes[block.rows]
@@ -132,7 +148,9 @@ def _aligned(blocks: Sequence[Block], table: Columns, column: str) -> list[Block
     return aligned
 
 
-def _check_agreement(argument: str, reference: Reference, table: Columns, blocks: Sequence[Block], row: str) -> None:
+def _check_agreement(
+    argument: str, reference: Reference, table: Columns, blocks: Sequence[Block], row: str | None
+) -> None:
     """Raise InputError unless the column has the same values in every run."""
     values = table.values(argument, reference)
     codes = _codes(values)
@@ -143,7 +161,8 @@ def _check_agreement(argument: str, reference: Reference, table: Columns, blocks
             place = np.argwhere(wrong)[0]
             at, field = int(place[0]), f"column {reference!r} ({argument})"
             first, found = values[blocks[0].rows[at]], values[block.rows[at]]
-            problem = f"row {at} of {block.name} has it, of {blocks[0].name} {_plain(first)!r}"
+            name = f"row {at if row is None else _plain(table.values('row', row)[block.rows[at]])}"
+            problem = f"{name} of {block.name} has it, of {blocks[0].name} {_plain(first)!r}"
             remedy = f"give every run the same test rows: {row} identifies them" if row else SORT
             raise InputError(WHERE, field, _plain(found), problem, remedy)
 

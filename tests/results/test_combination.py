@@ -161,10 +161,17 @@ def test_predictions_that_an_export_left_out_are_missed(tmp_path):
 def test_runs_that_are_partly_the_same_are_refused():
     rng, truth, sex = np.random.default_rng(0), np.arange(300) % 2, np.repeat(["f", "m"], 150)
     runs = np.where(rng.random((8, 300)) < 0.2, 1 - truth, truth)
-    some, all_of_them = (fitlib.analyze(truth, part, sensitive_features=sex) for part in (runs[:4], runs))
+    some, all_of_them = (fitlib.analyze(truth, {"A": part}, sensitive_features=sex) for part in (runs[:4], runs))
     with pytest.raises(InputError, match="4 of its 8 runs are equal to runs of an earlier result"):
         some + all_of_them
     assert repr(some + some) == repr(some)
+
+
+def test_predictions_without_a_name_are_not_pooled():
+    one, other = (analyze(y_pred=runs) for runs in (RUNS[:2], RUNS[1:]))
+    with pytest.raises(InputError, match="technique of result 2 = 'model': not named in several results: .*name both"):
+        one + other
+    assert repr(one + one) == repr(one) and "A, model" in repr(analyze() + other)
 
 
 def test_one_name_for_two_functions_is_refused():
@@ -173,7 +180,10 @@ def test_one_name_for_two_functions_is_refused():
     zero, one = (lambda counts: np.zeros(len(counts))), (lambda counts: np.ones(len(counts)))
     results = [
         fitlib.analyze(
-            truth, np.where(rng.random((4, 300)) < 0.2, 1 - truth, truth), sensitive_features=sex, metrics={"q": of}
+            truth,
+            {"A": np.where(rng.random((4, 300)) < 0.2, 1 - truth, truth)},
+            sensitive_features=sex,
+            metrics={"q": of},
         )
         for of in (zero, one)
     ]

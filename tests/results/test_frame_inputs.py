@@ -116,18 +116,20 @@ def test_all_tables_are_those_of_the_arrays():
 def test_a_column_of_row_names_matches_shuffled_rows():
     first = long()
     assert_same(encoded(first.iloc[np.argsort(first["run"], kind="stable")], **LONG), ARRAYS)
-    found = encoded(shuffled(long()), **LONG, row="idx")
-    order = shuffled(long()).query("model == 'A' and run == 'run8'")["idx"].to_numpy()
-    assert_same(
-        found,
-        encode_arrays(
-            WORDS[TRUTH][order],
-            {name: runs[:, order] for name, runs in TEXT.items()},
-            {name: of[order] for name, of in GROUPS.items()},
-            {name: of[:, order] for name, of in SCORES.items()},
-            UNIT[order],
-        ),
-    )
+    assert_same(encoded(shuffled(long()), **LONG, row="idx"), ARRAYS)
+    assert_same(encoded(shuffled(wide().assign(idx=np.arange(N))), **WIDE, row="idx"), ARRAYS)
+
+
+def test_results_of_other_rows_are_not_combined_and_shuffled_ones_are():
+    frame = wide().assign(idx=np.arange(N) + 7)
+    names = {"y_true": "label", "sensitive_features": ["sex", "race"], "row": "idx"}
+    first = fitlib.analyze(frame, **names, y_pred={"A": WIDE["y_pred"]["A"]})
+    second = fitlib.analyze(shuffled(frame), **names, y_pred={"B": WIDE["y_pred"]["B"]})
+    expected = fitlib.analyze(WORDS[TRUTH], TEXT, sensitive_features=GROUPS, baseline="A")
+    pd.testing.assert_frame_equal(pd.DataFrame((first + second).comparisons), pd.DataFrame(expected.comparisons))
+    others = fitlib.analyze(frame.assign(idx=frame["idx"] + 1), **names, y_pred={"B": WIDE["y_pred"]["B"]})
+    with pytest.raises(InputError, match="rows of B in result 2 = 'other values': not those of the first result"):
+        first + others
 
 
 def test_one_technique_needs_neither_its_name_nor_a_dict():
@@ -298,6 +300,14 @@ def test_bad_values_of_a_wide_frame_name_column_and_row(case):
     assert_one_line(error)
 
 
+def test_columns_that_describe_test_rows_are_no_forgotten_runs():
+    frame = wide().rename(columns={"A0": "pred"})
+    given = {"y_true": "label", "y_pred": "pred", "sensitive_features": ["sex"]}
+    drawn = np.random.default_rng(0).integers(0, 3, N)
+    for changes in ({"model": drawn}, {"seed": np.arange(N)}, {"trial": 1}, {"kind": np.arange(N) % 2}):
+        assert_same(encoded(frame.assign(**changes), **given), encode_arrays(WORDS[TRUTH], TEXT["A"][0], {"sex": SEX}))
+
+
 def test_an_attribute_of_one_group_is_left_out_and_the_only_one_is_refused():
     frame = changed(wide(), "sex", "men", slice(None))
     assert list(fitlib.analyze(frame, **WIDE, baseline="A").plan["groups"]) == ["race"]
@@ -345,9 +355,24 @@ BAD_LONG = {
         "several columns, though run='run'",
     ),
     "no column of runs": (
-        long(["A"]),
+        long(["A"]).rename(columns={"run": "copy"}),
         {"run": None, "row": "idx"},
         "twice in the rows of A; name what tells runs apart",
+    ),
+    "forgotten runs": (
+        long(),
+        {"run": None},
+        "column 'run' = 'run': 3 values, each with as many rows of every true class and group; .*name it: run='run'",
+    ),
+    "forgotten seeds": (
+        shuffled(long().rename(columns={"run": "seed"})),
+        {"run": None, "y_score": None},
+        "column 'seed' = 'run': 3 values, .*name it: run='seed'",
+    ),
+    "forgotten techniques": (
+        long(),
+        {"technique": None},
+        "column 'model' = 'technique': 2 values, .*technique='model'",
     ),
     "unknown run": (long(), {"run": "runs"}, "run = 'runs': no such column; did you mean 'run'"),
     "no baseline": (long(), {"baseline": None}, "baseline = None: no baseline among several techniques"),
