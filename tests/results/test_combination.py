@@ -169,7 +169,7 @@ def test_runs_that_are_partly_the_same_are_refused():
 
 def test_predictions_without_a_name_are_not_pooled():
     one, other = (analyze(y_pred=runs) for runs in (RUNS[:2], RUNS[1:]))
-    with pytest.raises(InputError, match="technique of result 2 = 'model': not named in several results: .*name both"):
+    with pytest.raises(InputError, match=r"technique of result 2 = 'model': not named in several results: .*name both"):
         one + other
     assert repr(one + one) == repr(one) and "A, model" in repr(analyze() + other)
 
