@@ -160,8 +160,7 @@ def distribution(experiment: ExperimentResults, choice: Choice) -> Picture:
     """Draw every run as a point, by technique, with mean and interval."""
     rows = values(experiment, choice)
     summary = means(rows)
-    baselines = {t["technique"] for t in experiment.plan["techniques"] if t["baseline"] is None}
-    ax = distributions.distribution(rows, summary, choice.metric, baselines)
+    ax = distributions.distribution(rows, summary, choice.metric, style_figures.technique_colours(experiment.plan))
     ax.set_title(_title(experiment.plan, choice).replace("$", r"\$"), loc="left", fontweight="bold")
     if choice.metric in RATES:
         ax.set_xlabel("% of the group")

@@ -25,13 +25,14 @@ from fitlib.report.figures import (
     spread_by_runs,
     style,
 )
+from fitlib.report.figures import causes as cause_figures
 from fitlib.report.figures import classes as class_figures
 from fitlib.report.figures import epochs as epoch_figures
+from fitlib.report.figures import individuals as individual_figures
+from fitlib.report.figures import over_seeds as over_seeds_figures
 from fitlib.report.figures import testset as testset_figures
 from fitlib.report.figures import verdict as verdict_figures
-from fitlib.report.sections import causes as causes_section
 from fitlib.report.sections import costs, individuals
-from fitlib.report.sections import over_seeds as over_seeds_section
 from fitlib.report.sections import planning as planning_section
 from fitlib.report.sections import testset as testset_section
 from fitlib.tables.metric_series import main_arms
@@ -91,10 +92,13 @@ class Plots:
         >>> len(ax.texts) // 3
         7
         """
-        rows = self._compared(attribute, technique)
+        rows, limit = (
+            self._compared(attribute, technique),
+            differences.strongest(self._table("comparisons"), self._plan),
+        )
         if ax is not None:
-            return differences.heat_map(rows, self._plan, ax)
-        return _one(_drawn(lambda: differences.heat_maps(rows, self._plan)))
+            return differences.heat_map(rows, self._plan, ax, limit)
+        return _one(_drawn(lambda: differences.heat_maps(rows, self._plan, limit)))
 
     def effects(
         self,
@@ -107,7 +111,7 @@ class Plots:
 
         >>> from fitlib.results.example import example_results
         >>> example_results().plot.effects().size
-        7
+        5
         >>> example_results().plot.effects(metric="DI").get_title(loc="left")
         'DI'
         """
@@ -127,11 +131,11 @@ class Plots:
         8
         """
         values, means = self._selected("metrics", attribute), self._selected("summary", attribute)
-        baselines = {t["technique"] for t in self._plan["techniques"] if t["baseline"] is None}
+        colours = style.technique_colours(self._plan)
         if self._metric(metric, "metrics"):
-            return _draw(lambda ax: distributions.distribution(values, means, str(metric), baselines, ax), ax)
+            return _draw(lambda ax: distributions.distribution(values, means, str(metric), colours, ax), ax)
         _refuse(ax, "distributions", 'metric="DI"')
-        return _drawn(lambda: distributions.distributions_figures(values, means, baselines))
+        return _drawn(lambda: distributions.distributions_figures(values, means, colours))
 
     def spread_by_runs(
         self,
@@ -140,7 +144,7 @@ class Plots:
         what: str | None = None,
         ax: Axes | None = None,
     ) -> Drawn:
-        """Draw against the number of runs how MaxDiff grows ("maxdiff") and the interval of the mean narrows ("width").
+        """Draw against the number of runs how MaxDiff grows, or the interval of the mean narrows (``what="width"``).
 
         >>> from fitlib.results.example import example_results
         >>> example_results().plot.spread_by_runs(what="width").get_xlabel()
@@ -148,13 +152,15 @@ class Plots:
         """
         metric = self._metric(metric) or costs.first_metric(self._table("comparisons"))
         table = spread_by_runs.against_runs(self._selected("metrics", attribute), metric)
+        colours = style.technique_colours(self._plan)
         if table.empty:
             _nothing("spread_by_runs", f"{metric} is constant or defined in fewer than two runs", "choose a metric")
         if what is not None:
             one_of("results.plot.spread_by_runs", "what", what, SPREADS)
-            return _draw(lambda ax: spread_by_runs.by_runs(table, what, ax), ax)
-        _refuse(ax, "spread_by_runs", 'what="maxdiff"')
-        return _drawn(lambda: spread_by_runs.by_runs_figure(table))
+            return _draw(lambda ax: spread_by_runs.by_runs(table, what, colours, ax), ax)
+        if ax is not None:
+            return spread_by_runs.by_runs(table, "maxdiff", colours, ax)
+        return _one(_drawn(lambda: spread_by_runs.by_runs_figure(table, colours)))
 
     # Costs and classes
 
@@ -174,10 +180,11 @@ class Plots:
         if rows.empty:
             _nothing("accuracy_bias_plane", f"no technique with both accuracy and {metric}", "choose another metric")
         runs = plane_runs(self._table("metrics"), dict(self._plan), self._results.evidence)
+        colours = style.technique_colours(self._plan)
         runs = runs[(runs["arm"] == arm) & (runs["attribute"] == attribute) & (runs["metric"] == metric)]
         if ax is not None:
-            return accuracy_bias_plane.plane(rows, runs, ax)
-        return _drawn(lambda: accuracy_bias_plane.plane_figure(rows, runs)).flat[0]
+            return accuracy_bias_plane.plane(rows, runs, ax, colours)
+        return _drawn(lambda: accuracy_bias_plane.plane_figure(rows, runs, colours)).flat[0]
 
     def impact_ratio(self, technique: str | None = None, attribute: str | None = None, ax: Axes | None = None) -> Drawn:
         """Draw the impact ratio of each class in every run, with the 0.8 landmark: a panel for each technique, or one.
@@ -201,7 +208,7 @@ class Plots:
         """
         risk = self._table("risk")
         rows = risk[risk["attribute"] == self._attribute(attribute)]
-        if impact_ratio.worst_rows(rows).empty:
+        if impact_ratio.split_rows(rows).empty:
             _nothing("impact_ratio_sides", "no impact ratio is defined", "look at results.risk")
         return _draw(lambda ax: impact_ratio.sides(rows, self._plan, ax), ax)
 
@@ -245,8 +252,8 @@ class Plots:
         if technique is None:
             _refuse(ax, "churn", f"technique={self._names()[0]!r}")
         if ax is not None:
-            return individuals.distribution(rows, self._plan["groups"][attribute], ax)
-        return _one(_drawn(lambda: individuals.distribution_figures(rows, self._plan, attribute)))
+            return individual_figures.distribution(rows, self._plan["groups"][attribute], ax)
+        return _one(_drawn(lambda: individual_figures.distribution_figures(rows, self._plan, attribute)))
 
     # Where the spread comes from
 
@@ -271,7 +278,7 @@ class Plots:
         rows, points = table[table["attribute"] == attribute], seeds[seeds["attribute"] == attribute]
         if rows["difference"].isna().all():
             _nothing("over_seeds", "no comparison over seeds", "analyse runs of several seeds")
-        return _one(_drawn(lambda: over_seeds_section.seeds_figure(rows, points, self._plan)))
+        return _one(_drawn(lambda: over_seeds_figures.seeds_figure(rows, points, self._plan)))
 
     def causes(self, technique: str | None = None, attribute: str | None = None) -> np.ndarray:
         """Draw the spread of one technique under every cause of variance, a panel for each metric and churn."""
@@ -286,18 +293,19 @@ class Plots:
             self._table("cause_tests"),
             self._table("cause_churn"),
         )
-        return _drawn(lambda: causes_section.causes_figure(rows, tests, churn, self._plan))
+        return _drawn(lambda: cause_figures.causes_figure(rows, tests, churn, self._plan))
 
     def epochs(self, measure: str | None = None, ax: Axes | None = None) -> Drawn:
         """Draw the spread between runs after every epoch, of "accuracy" and of the "gap" between groups."""
         table = self._table("epochs")
         if table.empty:
             _nothing("epochs", "no history of trainings", "load an experiment whose runs recorded one")
+        colours = epoch_figures.training_colours(self._plan)
         if measure is not None:
             one_of("results.plot.epochs", "measure", measure, MEASURES)
-            return _draw(lambda ax: epoch_figures.divergence(table, measure, ax), ax)
+            return _draw(lambda ax: epoch_figures.divergence(table, measure, colours, ax), ax)
         _refuse(ax, "epochs", 'measure="accuracy"')
-        return _drawn(lambda: epoch_figures.divergence_figure(table))
+        return _drawn(lambda: epoch_figures.divergence_figure(table, colours))
 
     def training_curves(self, training: str | None = None, ax: Axes | None = None) -> Drawn:
         """Draw test accuracy of every run after every epoch by group: a panel for each training, or one."""

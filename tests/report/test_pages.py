@@ -73,7 +73,6 @@ def test_executed_notebook_writes_tables_and_figures(batch: Path) -> None:
         "distributions",
         "runs-and-spread",
         "impact-ratio-sides",
-        "impact-ratio",
         "comparisons",
         "effects",
     )

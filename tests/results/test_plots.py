@@ -29,7 +29,6 @@ WITHOUT_DATA = {  # of runs made elsewhere, at one seed
 CHOICES = {  # of one panel, where a figure has several
     "effects": {"metric": "DI"},
     "distributions": {"metric": "accuracy"},
-    "spread_by_runs": {"what": "width"},
     "impact_ratio": {"technique": "Same"},
     "classes": {"technique": "Same", "metric": "DP"},
     "churn": {"technique": "Same"},
@@ -99,7 +98,8 @@ def test_every_figure_is_the_one_in_the_report(of, request):
         except InputError:
             assert name in WITHOUT_DATA
         pyplot.close("all")
-    assert found == expected and len(found) >= 9
+    assert expected <= found and len(expected) >= 8
+    assert len(found - expected) == 1, "impact ratios are drawn only where the report does not show DI, their mirror"
 
 
 @pytest.mark.parametrize("name", WITHOUT_DATA)

@@ -256,7 +256,7 @@ def test_the_figure_draws_the_same_bytes_twice(table, tests, churn, tmp_path: Pa
     for name in "ab":
         style.save(section.causes_figure(rows, tests, churn, experiment_plan()), tmp_path, name)
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
-    assert "native 0 (bit-identical)" in section.alt_causes(rows)
+    assert "0, bit-identical (native)" in section.alt_causes(rows)
 
 
 def test_the_figure_is_a_method_of_results(table, tests, churn):

@@ -1,8 +1,8 @@
 """The accuracy-fairness plane: where techniques lie, how surely, who is on the Pareto front, and their churn.
 
 Figures as in `fitlib.report.figures.style`: tidy tables in (`fitlib.tables.pareto`), axes out. A diamond is on the
-front of accuracy, bias and churn, a circle is dominated, a cross is not ranked; a baseline is hollow. Colour only
-repeats that.
+front of accuracy, bias and churn, a circle is dominated, a cross is not ranked. Every technique has its colour; a
+baseline is hollow and grey.
 """
 
 from __future__ import annotations
@@ -20,14 +20,24 @@ from matplotlib.text import Annotation
 from scipy import stats
 
 from fitlib.formatting import count, is_missing, join_items, points
-from fitlib.report.figures.style import BLUE, GREY, INK, figure_of, new_figure, styled
+from fitlib.report.figures.style import (
+    GREY,
+    INK,
+    SMALL,
+    figure_of,
+    new_figure,
+    palette_of,
+    short,
+    styled,
+    write_n,
+)
 from fitlib.statistics.estimates import as_runs
 from fitlib.tables.pareto import dominates
 
 MOST_NAMES = 8  # more techniques are labelled by numbers, with a key beside the plane
-KEY_ROWS = 14
+KEY_ROW = 0.17  # inches
 DIRECTIONS = ((1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1))
-FRONT_LINE: dict[str, Any] = {"color": BLUE, "linewidth": 0.9, "linestyle": (0, (4, 3))}
+FRONT_LINE: dict[str, Any] = {"color": INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
 REGION = "_region"  # label of outlines; the underscore keeps it out of legends
 HALO = [withStroke(linewidth=2, foreground="white")]
 DISTANCES = (7, 14, 24, 38, 56)  # of a label from its point, in points of type
@@ -52,16 +62,18 @@ def mean_region(x: np.ndarray, y: np.ndarray, confidence: float = 0.95, corners:
 
 
 @styled
-def plane(rows: pd.DataFrame, runs: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def plane(
+    rows: pd.DataFrame, runs: pd.DataFrame, ax: Axes | None = None, palette: Mapping[str, str] | None = None
+) -> Axes:
     """Draw a point per technique, mean accuracy against mean bias, with its 95 % region, its runs, and its churn.
 
     ``rows``: of `fitlib.tables.pareto.pareto`, ``runs``: of `fitlib.tables.pareto.plane_runs`, both of one metric, arm
     and attribute. Labels are placed when the figure's size is known, without overlap where there is room.
     """
     ax = ax if ax is not None else new_figure(figsize=(6.2, 4.6)).subplots()
-    shown = _shown(rows)
+    shown, palette = _shown(rows), _palette(rows, palette)
     for row in shown.to_dict("records"):
-        _draw_technique(ax, row, runs[runs["technique"] == row["technique"]])
+        _draw_technique(ax, row, runs[runs["technique"] == row["technique"]], palette)
     for front in _fronts(shown):
         ax.plot(*front.T, zorder=1.2, **FRONT_LINE)
     metric = str(rows["metric"].iloc[0]) if len(rows) else "bias"
@@ -74,35 +86,32 @@ def plane(rows: pd.DataFrame, runs: pd.DataFrame, ax: Axes | None = None) -> Axe
 
 
 @styled
-def plane_figure(rows: pd.DataFrame, runs: pd.DataFrame) -> Figure:
+def plane_figure(rows: pd.DataFrame, runs: pd.DataFrame, palette: Mapping[str, str] | None = None) -> Figure:
     """Draw the plane with its legend, and a key where techniques are labelled by numbers."""
-    shown = _shown(rows)
-    columns = -(-len(shown) // KEY_ROWS) if len(shown) > MOST_NAMES else 0
-    figure = new_figure(figsize=(6.4 + 1.9 * columns, 5.4))
-    figure.legend(handles=_legend(shown), loc="outside lower left", ncols=3, fontsize=8)
-    if columns:
-        ax, key = figure.subplots(1, 2, width_ratios=(5.6, 1.9 * columns))
-        _write_key(key, shown, columns)
+    shown, palette = _shown(rows), _palette(rows, palette)
+    numbered = len(shown) > MOST_NAMES
+    figure = new_figure(figsize=(7.5 if numbered else 6.4, max(5.4, KEY_ROW * len(shown) + 1.2 if numbered else 0)))
+    figure.legend(handles=_legend(shown), loc="outside lower left", ncols=3, handlelength=2)
+    write_n(figure, rows["n"])
+    if numbered:
+        ax, key = figure.subplots(1, 2, width_ratios=(5.2, 2.2))
+        _write_key(key, shown, palette)
     else:
         ax = figure.subplots()
-    plane(rows, runs, ax)
+    plane(rows, runs, ax, palette)
     return figure
 
 
 def alt_plane(rows: pd.DataFrame) -> str:
-    """Describe the plane in words."""
+    """Return in one sentence which techniques are on the Pareto front."""
     shown = _shown(rows)
     if shown.empty:
         return "Plane of accuracy and bias: nothing to show."
-    metric = shown["metric"].iloc[0]
-    on, off = (shown[shown["on_front"] == answer] for answer in ("yes", "no"))
-    texts = [f"{r['technique']} ({_numbers(r, metric)})" for r in on.to_dict("records")]
-    front = f"On the Pareto front: {join_items(texts, 30)}." if texts else "No Pareto front."
-    dominated = f" Dominated: {join_items(off['technique'], 30)}." if len(off) else ""
-    aside = shown.loc[shown["on_front"] == "", "technique"]
-    beside = f" Not ranked: {join_items(aside, 30)}." if len(aside) else ""
-    number = count(len(shown), "technique")
-    return f"Scatter plot of mean accuracy and mean {metric} of {number}, with 95 % regions. {front}{dominated}{beside}"
+    what = f"Accuracy and {shown['metric'].iloc[0]} of {count(len(shown), 'technique')}."
+    if not (shown["on_front"] != "").any():
+        return f"{what} None is ranked."
+    on = [short(name, 16) for name in shown.loc[shown["on_front"] == "yes", "technique"]]
+    return f"{what} On the front of accuracy, bias and churn: {join_items(on, 4) if on else 'none'}."
 
 
 # Parts
@@ -112,36 +121,35 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.dropna(subset=["accuracy_mean", "bias_mean"])
 
 
-def _numbers(row: dict, metric: str) -> str:
-    churn = "" if is_missing(row["churn_mean"]) else f", churn {points(row['churn_mean'])} %"
-    return f"accuracy {points(row['accuracy_mean'])} %, {metric} {points(row['bias_mean'])} points{churn}"
+def _palette(rows: pd.DataFrame, palette: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return ``palette``; without one, a colour for every technique that is no baseline, in table order."""
+    return palette_of(rows.loc[rows["technique"] != rows["baseline"], "technique"]) if palette is None else palette
 
 
 def _is_baseline(row: Mapping[str, Any]) -> bool:
     return row["technique"] == row["baseline"]
 
 
-def _marker(row: Mapping[str, Any]) -> dict[str, Any]:
-    shape, colour = {"yes": ("D", BLUE), "no": ("o", GREY)}.get(row["on_front"], ("X", INK))
-    face = "white" if _is_baseline(row) else colour
-    style: dict[str, Any] = {
-        "marker": shape,
+def _marker(row: Mapping[str, Any], colour: str = INK) -> dict[str, Any]:
+    """Return the mark of a technique: its shape shows whether it is on the front."""
+    return {
+        "marker": {"yes": "D", "no": "o"}.get(row["on_front"], "X"),
         "color": colour,
-        "markerfacecolor": face,
+        "markerfacecolor": "white" if _is_baseline(row) else colour,
         "markersize": 6.5,
         "linestyle": "none",
+        "markeredgewidth": 1.5,
     }
-    return style | {"markeredgewidth": 1.5}
 
 
-def _draw_technique(ax: Axes, row: dict, runs: pd.DataFrame) -> None:
-    colour = _marker(row)["color"]
+def _draw_technique(ax: Axes, row: dict, runs: pd.DataFrame, palette: Mapping[str, str]) -> None:
+    colour = palette.get(row["technique"], GREY)
     x, y = 100 * runs["accuracy"].to_numpy(float), 100 * runs["bias"].to_numpy(float)
-    ax.plot(x, y, "o", markersize=2.2, color=colour, alpha=0.35, markeredgewidth=0, zorder=1.5)
+    ax.plot(x, y, "o", markersize=3, color=colour, alpha=0.5, markeredgewidth=0, zorder=1.5)
     outline = mean_region(x, y)
     if outline is not None:
-        ax.plot(*outline.T, color=colour, linewidth=0.9, zorder=1.8, label=REGION)
-    ax.plot(100 * row["accuracy_mean"], 100 * row["bias_mean"], zorder=3, **_marker(row))
+        ax.plot(*outline.T, color=colour, linewidth=1, zorder=1.8, label=REGION)
+    ax.plot(100 * row["accuracy_mean"], 100 * row["bias_mean"], zorder=3, **_marker(row, colour))
 
 
 def _fronts(shown: pd.DataFrame) -> Iterator[np.ndarray]:
@@ -168,28 +176,32 @@ def _escaped(name: object, most: int = 22) -> str:
     return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
 
 
-def _write_key(ax: Axes, shown: pd.DataFrame, columns: int) -> None:
+def _write_key(ax: Axes, shown: pd.DataFrame, palette: Mapping[str, str]) -> None:
     ax.set_axis_off()
-    ax.set(xlim=(0, 1), ylim=(0, 1))
+    ax.set(xlim=(0, 1), ylim=(len(shown) - 0.5, -1.5))
+    ax.text(1, -1, "churn", ha="right", va="center", fontsize=SMALL, color=GREY)
     for i, row in enumerate(shown.to_dict("records")):
-        x, y = i // KEY_ROWS / columns, 1 - (i % KEY_ROWS + 0.5) / KEY_ROWS
         bold = "bold" if row["on_front"] == "yes" else "normal"
-        ax.text(x, y, f"{i + 1}  {_escaped(row['technique'], 14)}", fontsize=8, fontweight=bold, va="bottom")
-        ax.text(x, y, f"     {_churn(row)}", fontsize=7, va="top", color=GREY)
+        style: dict[str, Any] = {"va": "center", "fontsize": SMALL}
+        ax.text(0.09, i, str(i + 1), ha="right", **style)
+        ax.plot(0.15, i, **_marker(row, palette.get(row["technique"], GREY)) | {"markersize": 4.5})
+        ax.text(0.21, i, _escaped(row["technique"], 16), fontweight=bold, **style)
+        churn = "–" if is_missing(row["churn_mean"]) else f"{points(row['churn_mean'])} %"
+        ax.text(1, i, churn, ha="right", color=GREY, **style)
 
 
 def _legend(shown: pd.DataFrame) -> list[Line2D]:
     answers = set(shown["on_front"])
     answers_shown = [("yes", "on the front (accuracy, bias, churn)"), ("no", "dominated"), ("", "not ranked")]
     handles = [_handle(answer, text) for answer, text in answers_shown if answer in answers]
-    hollow = _marker({"on_front": "no", "technique": "", "baseline": ""})
+    hollow = _marker({"on_front": "no", "technique": "", "baseline": ""}, GREY)
     lines = [
         Line2D([], [], label="hollow: a baseline", **hollow),
         Line2D([], [], color=GREY, linewidth=0.9, label="95 % region of the means"),
-        Line2D([], [], color=GREY, marker="o", markersize=2.2, linestyle="none", label="one run"),
+        Line2D([], [], color=GREY, marker="o", markersize=3, alpha=0.6, linestyle="none", label="one run"),
     ]
     if any(True for _ in _fronts(shown)):
-        lines.append(Line2D([], [], label="front of accuracy and bias alone", **FRONT_LINE))
+        lines.append(Line2D([], [], label="front without churn", **FRONT_LINE))
     return handles + lines
 
 
@@ -214,7 +226,7 @@ def _place(ax: Axes, shown: pd.DataFrame, labels: Sequence[str]) -> None:
         bold = "bold" if row["on_front"] == "yes" else "normal"
         note = ax.annotate(
             label, (100 * row["accuracy_mean"], 100 * row["bias_mean"]), (0, 0), textcoords="offset points",
-            fontsize=7.5, fontweight=bold, linespacing=1.0, zorder=4, path_effects=HALO,
+            fontsize=SMALL, fontweight=bold, linespacing=1.0, zorder=4, path_effects=HALO,
         )  # fmt: skip
         note.set_in_layout(False)
         taken = np.vstack([taken, _settle(ax, note, point, taken, frame, scale)])
@@ -237,10 +249,10 @@ def _settle(
 ) -> np.ndarray:
     """Move a label to its best place, with a thin line to its point where that is far; return its box."""
     box = note.get_window_extent()
-    boxes = _candidates(at, np.array([box.width, box.height]), scale)
+    boxes = _candidates(at, np.array([box.width + 2 * scale, box.height + 3 * scale]), scale)
     best = int(np.argmin(np.round(_crowding(boxes, taken, frame), 3)))  # of equals the nearest
     chosen = boxes[best]
-    note.set_position(tuple((chosen[:2] - at) / scale))
+    note.set_position(tuple((chosen[:2] - at) / scale + (1, 1.5)))
     note.set(ha="left", va="bottom")
     if best >= 2 * len(DIRECTIONS):
         ends = np.stack([at, np.clip(at, chosen[:2], chosen[2:])])
@@ -259,9 +271,9 @@ def _candidates(at: np.ndarray, size: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _crowding(boxes: np.ndarray, taken: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Return the area that each box would share with others, and what of it would lie outside the frame."""
+    """Return the area that each box would share with others, and far more where it would leave the frame."""
     size = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return _shared(boxes, taken).sum(axis=1) + size - _shared(boxes, frame[None])[:, 0]
+    return _shared(boxes, taken).sum(axis=1) + 100 * (size - _shared(boxes, frame[None])[:, 0])
 
 
 def _shared(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

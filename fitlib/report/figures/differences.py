@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,39 +14,43 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fitlib import formatting as fmt
-from fitlib.formatting import is_missing, join_items, points, probability
+from fitlib.formatting import is_missing, points, probability
 from fitlib.report.figures.style import (
-    BLUE,
     DIVERGING,
     GREY,
     INK,
     PALE,
-    WIDTH,
+    SMALL,
+    TEXT,
     figure_of,
     in_figures,
     name_rows,
     new_axes,
     panels,
     plain,
+    readable_ink,
     row_labels,
     rows_of,
     rows_with_labels,
+    short,
     split_labels,
     styled,
+    technique_colours,
+    write_n,
 )
 from fitlib.report.vocabulary import bias_rows
 from fitlib.statistics.verdict_names import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN
 
-MOST_HEAT_ROWS = 17  # of a heat map in one figure
+MOST_HEAT_ROWS = 14  # of a heat map in one figure
+ENDS = ("difference", "difference_low", "difference_high", "simultaneous_low", "simultaneous_high")
 MARKERS = {  # of a verdict: shape, and filled where the verdict is more than a direction
-    FAIRER: ("<", BLUE),
-    LOWER: ("<", "white"),
-    EQUIVALENT: ("s", BLUE),
-    OPEN: ("o", "white"),
-    HIGHER: (">", "white"),
-    LESS_FAIR: (">", BLUE),
+    FAIRER: ("<", True),
+    LOWER: ("<", False),
+    EQUIVALENT: ("s", True),
+    OPEN: ("o", False),
+    HIGHER: (">", False),
+    LESS_FAIR: (">", True),
 }
-KEY: dict[str, Any] = {"loc": "upper left", "fontsize": 7.5, "labelspacing": 0.35, "borderpad": 0.2}
 
 
 @styled
@@ -56,14 +62,14 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None, l
     rows = bias_rows(comparisons)
     labels = _comparison_labels(rows)
     names = list(dict.fromkeys(rows["metric"]))
-    ax = ax if ax is not None else new_axes(2.1 * len(labels), width=1.15 * len(names) + 1.6)
+    ax = ax if ax is not None else new_axes(2.4 * len(labels), width=0.88 * len(names) + 1.2)
     if rows.empty:
         ax.set_axis_off()
         return ax
     where = ["technique", "arm", "metric"]
     cells = rows.drop_duplicates(where).set_index(where)
     grid = 100 * cells["difference"].astype(float).unstack().reindex(index=list(labels), columns=names)
-    limit = limit or _strongest(rows, plan)
+    limit = limit or strongest(rows, plan)
     look = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit, "cbar": False, "linewidths": 2}
     across, down = [_metric_label(rows, name) for name in names], [plain(label) for label in labels.values()]
     import seaborn  # late: takes half a second
@@ -73,21 +79,34 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None, l
     ax.grid(False)
     for (*key, name), cell in cells.iterrows():
         i, j = grid.index.get_loc(tuple(key)), grid.columns.get_loc(name)
-        dark = abs(grid.iat[i, j]) > 0.62 * limit  # False for NaN
-        _write_cell(ax, i + 0.5, j + 0.5, cell, "white" if dark else INK, float(plan["analysis"]["alpha"]))
+        ink = readable_ink(DIVERGING(0.5 + grid.iat[i, j] / (2 * limit)))
+        _write_cell(ax, i + 0.5, j + 0.5, cell, ink, float(plan["analysis"]["alpha"]))
     return ax
 
 
 @styled
-def heat_maps(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
-    """Draw the heat map, its rows in as many figures as fit printed pages, all with the same colours."""
+def heat_maps(comparisons: pd.DataFrame, plan: Mapping, limit: float | None = None) -> list[Figure]:
+    """Draw the heat map, its rows in as many figures as fit printed pages, all with the same colours.
+
+    ``limit``: as of `heat_map`; `strongest` of all attributes gives their heat maps the same colours.
+    """
     rows = bias_rows(comparisons)
-    limit = _strongest(rows, plan)
+    limit = limit or strongest(rows, plan)
     parts = split_labels(_comparison_labels(rows), MOST_HEAT_ROWS) or [{}]
-    return [figure_of(heat_map(rows_with_labels(rows, part), plan, limit=limit)) for part in parts]
+    figures = [figure_of(heat_map(rows_with_labels(rows, part), plan, limit=limit)) for part in parts]
+    for figure in figures:
+        write_n(figure, _sizes(rows))
+    return figures
 
 
-def _strongest(rows: pd.DataFrame, plan: Mapping) -> float:
+def _sizes(rows: pd.DataFrame) -> pd.Series:
+    """Return the numbers of runs of both sides of the comparisons."""
+    return pd.concat([rows["n_baseline"], rows["n_technique"]])
+
+
+def strongest(comparisons: pd.DataFrame, plan: Mapping) -> float:
+    """Return the largest difference of a bias metric, in points, at least the smallest effect."""
+    rows = bias_rows(comparisons)
     largest = rows["difference"].astype(float).abs().max()
     return 100 * max(0.0 if is_missing(largest) else largest, rows["smallest_effect"].max(), 0.001)
 
@@ -96,37 +115,51 @@ def _write_cell(ax: Axes, y: float, x: float, cell: pd.Series, colour: str, alph
     p = cell["p_mean_holm"]
     significant = not is_missing(p) and float(p) <= alpha
     effect = points(cell["difference"], signed=True) if not is_missing(cell["difference"]) else "–"
-    verdict = cell["verdict"] or fmt.NOT_ESTIMABLE
+    verdict = fill(cell["verdict"] or fmt.NOT_ESTIMABLE, 11)
     style: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
-    ax.text(x, y - 0.27, effect, fontsize=9.5, fontweight="bold", **style)
-    ax.text(x, y, verdict, fontsize=7.5, **style)
+    ax.text(x, y - 0.3, effect, fontsize=TEXT, fontweight="bold", **style)
+    ax.text(x, y, verdict, fontsize=SMALL, linespacing=0.95, **style)
     text = f"p {probability(p)}{' *' if significant else ''}" if not is_missing(p) else fmt.NO_TEST
-    ax.text(x, y + 0.27, text, fontsize=7, **style)
+    ax.text(x, y + 0.32, text, fontsize=SMALL, **style)
 
 
 def alt_heat_map(comparisons: pd.DataFrame) -> str:
-    """Describe the heat map in words."""
+    """Return in one sentence which technique is fairer, and which less fair, on most metrics."""
     rows = bias_rows(comparisons)
-    texts = []
-    for key, label in _comparison_labels(rows).items():
-        counts = rows_of(rows, key)["verdict"].value_counts(sort=False)
-        texts.append(f"{label.splitlines()[0]}: {join_items((f'{name} on {n}' for name, n in counts.items()), 6)}")
-    return f"Heat map of techniques by metrics. {'. '.join(texts)}." if texts else "Heat map without comparisons."
+    if rows.empty:
+        return "Heat map without comparisons."
+    texts = [_most_often(rows, verdict) for verdict in (FAIRER, LESS_FAIR)]
+    return f"Differences by technique and metric. {' '.join(texts)}"
+
+
+def _most_often(rows: pd.DataFrame, verdict: str) -> str:
+    counts = rows[rows["verdict"] == verdict].groupby(["technique", "arm"], sort=False).size()
+    name = verdict.capitalize()
+    if counts.empty:
+        return f"{name}: none."
+    return f"{name} most often: {short(counts.idxmax()[0])}, on {fmt.count(int(counts.max()), 'metric')}."
 
 
 @styled
-def effect(comparisons: pd.DataFrame, metric: str, plan: Mapping, ax: Axes | None = None) -> Axes:
-    """Draw the difference of means with its interval for each comparison on one metric; band: ± the smallest effect."""
+def effect(comparisons: pd.DataFrame, metric: str, plan: Mapping, ax: Axes | None = None, named: bool = True) -> Axes:
+    """Draw the difference of means with its interval for each comparison on one metric; band: ± the smallest effect.
+
+    ``named``: write the verdicts, which the marks show, at the right.
+    """
     rows = comparisons[comparisons["metric"] == metric]
-    labels = _comparison_labels(rows)
+    labels, colours = _comparison_labels(rows), technique_colours(plan)
     ax = ax if ax is not None else new_axes(len(labels))
     for height, key in enumerate(labels):
-        _effect_row(ax, height, rows_of(rows, key).iloc[0])
+        row = rows_of(rows, key).iloc[0]
+        _effect_row(ax, height, row, colours[key[0]])
+        if named:
+            place: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
+            ax.annotate(row["verdict"], (1, height), (3, 0), va="center", fontsize=SMALL, **place)
     ax.axvline(0, color=GREY, linewidth=0.8)
     baselines = list(dict.fromkeys(rows["baseline"]))
     alone = len(baselines) == 1
     name_rows(ax, [label.split("\n")[0] if alone else label.replace("\n", " ") for label in labels.values()])
-    ax.set_title(_metric_label(rows, metric).replace("\n", " "))
+    ax.set_title(metric)
     ax.set_xlabel(f"points (technique − {plain(baselines[0]) if alone else 'baseline'})")
     return ax
 
@@ -137,59 +170,86 @@ def draw_band(ax: Axes, height: float, effect: float) -> None:
         ax.fill_betweenx([height - 0.5, height + 0.5], -100 * effect, 100 * effect, color=PALE, linewidth=0, zorder=0)
 
 
-def _effect_row(ax: Axes, height: int, row: pd.Series) -> None:
+def verdict_look(verdict: str, colour: str) -> dict[str, Any]:
+    """Return the mark of a verdict in a technique's colour, hollow where the verdict is a direction only, or open."""
+    marker, filled = MARKERS.get(verdict, MARKERS[OPEN])
+    return {"marker": marker, "color": colour, "markerfacecolor": colour if filled else "white", "linestyle": "none"}
+
+
+def _effect_row(ax: Axes, height: int, row: pd.Series, colour: str) -> None:
     draw_band(ax, height, row["smallest_effect"])
-    marker, filled = MARKERS.get(row["verdict"], MARKERS[OPEN])
     if not is_missing(row["simultaneous_low"]):
         ends = [100 * row["simultaneous_low"], 100 * row["simultaneous_high"]]
-        ax.plot(ends, [height] * 2, color=BLUE, linewidth=0.8)
-    if not is_missing(row["difference"]):
-        style: dict[str, Any] = {"color": BLUE, "markerfacecolor": filled, "markersize": 5.5, "linestyle": "none"}
-        ax.plot(100 * row["difference"], height, marker, **style)
+        ax.plot(ends, [height] * 2, color=colour, linewidth=0.9)
     if not (is_missing(row["difference_low"]) or is_missing(row["difference_high"])):
-        ax.plot([100 * row["difference_low"], 100 * row["difference_high"]], [height] * 2, color=BLUE, linewidth=2.4)
-    ax.annotate(row["verdict"], (1, height), (3, 0), ax.get_yaxis_transform(), "offset points", va="center", fontsize=7)
+        ax.plot([100 * row["difference_low"], 100 * row["difference_high"]], [height] * 2, color=colour, linewidth=2.4)
+    if not is_missing(row["difference"]):
+        ax.plot(100 * row["difference"], height, **verdict_look(row["verdict"], colour), markersize=6)
 
 
 @styled
 def effects_figures(comparisons: pd.DataFrame, plan: Mapping) -> list[Figure]:
-    """Draw a panel of effects per bias metric, and one that explains the markers, in figures that fit printed pages."""
+    """Draw a panel of effects per distinct bias metric, in as many figures as fit printed pages, with their key.
+
+    The band of the smallest effect has the same width in all panels. Metrics in proportion to another have no panel.
+    """
     bias = bias_rows(comparisons)
-    names, rows = list(dict.fromkeys(bias["metric"])), len(_comparison_labels(bias))
-    return [_effects(comparisons, plan, part, rows) for part in in_figures([*names, ""], rows)]
+    names = list(dict.fromkeys(bias["metric"]))
+    left_out = {name: other for name in names if (other := repeated(bias, name))}
+    rows, shown = len(_comparison_labels(bias)), [name for name in names if name not in left_out]
+    span = shared_span(bias[bias["metric"].isin(shown)], ENDS)
+    figures = [_effects(bias, plan, part, rows, span) for part in in_figures(shown, rows)]
+    for figure in figures:
+        _write_key(figure, left_out)
+        write_n(figure, _sizes(bias))
+    return figures
 
 
-def _effects(comparisons: pd.DataFrame, plan: Mapping, names: Sequence[str], rows: int) -> Figure:
-    figure, axes = panels(len(names), rows=rows, width=WIDTH + 1.5)
-    for name, ax in zip(names, axes, strict=False):
-        if name:
-            effect(comparisons, name, plan, ax)
-        else:
-            _effects_key(ax, plan)
+def shared_span(rows: pd.DataFrame, columns: Sequence[str]) -> tuple[float, float]:
+    """Return from where to where all panels reach, in smallest effects: what ``columns`` hold, and the band."""
+    size = rows.groupby("metric")["smallest_effect"].transform("max")
+    ends = rows[list(columns)].div(size.where(size > 0), axis=0)
+    return float(np.nanmin([*ends.min(), -1.5])), float(np.nanmax([*ends.max(), 1.5]))
+
+
+def share_span(ax: Axes, rows: pd.DataFrame, span: tuple[float, float]) -> None:
+    """Give the panel of one metric the span that all panels share, so that their bands are equally wide."""
+    size, margin = 100 * rows["smallest_effect"].max(), 0.03 * (span[1] - span[0])
+    if size > 0:
+        ax.set_xlim((span[0] - margin) * size, (span[1] + margin) * size)
+
+
+def _effects(
+    comparisons: pd.DataFrame, plan: Mapping, names: Sequence[str], rows: int, span: tuple[float, float]
+) -> Figure:
+    figure, axes = panels(len(names), rows=rows, key=0.9)
+    for name, ax in zip(names, axes, strict=True):
+        effect(comparisons, name, plan, ax, named=False)
+        share_span(ax, comparisons[comparisons["metric"] == name], span)
     return figure
 
 
-def _effects_key(ax: Axes, plan: Mapping) -> None:
-    """Explain the markers in the panel that is left over."""
-    ax.set_axis_off()
-    style: dict[str, Any] = {"linestyle": "none", "color": BLUE, "markersize": 5.5}
-    handles: list[Any] = [Line2D([], [], marker=m, markerfacecolor=fill, **style) for m, fill in MARKERS.values()]
-    handles += [Line2D([], [], color=BLUE, linewidth=width) for width in (2.4, 0.8)]
-    labels = [*MARKERS, "95 % interval", "holds together\nwith all others"]
-    ax.legend([*handles, Patch(facecolor=PALE)], [*labels, "the smallest effect\nthat counts"], **KEY)
+def _write_key(figure: Figure, left_out: Mapping[str, str]) -> None:
+    """Explain the marks below the panels, and name the metrics without a panel."""
+    handles: list[Any] = [Line2D([], [], **verdict_look(name, INK), markersize=6, label=name) for name in MARKERS]
+    handles.append(Line2D([], [], color=INK, linewidth=2.4, label="95 % interval"))
+    handles.append(Line2D([], [], color=INK, linewidth=0.9, label="holds together with all others"))
+    handles.append(Patch(facecolor=PALE, label="± the smallest effect"))
+    texts = [f"{name}: in proportion to {other}, not drawn" for name, other in left_out.items()]
+    handles += [Line2D([], [], color=INK, linestyle="none", label=text) for text in texts]
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, handlelength=1.5)
 
 
 def alt_effects(comparisons: pd.DataFrame) -> str:
-    """Describe the interval plots in words."""
+    """Return in one sentence the lowest and the highest difference."""
     rows = bias_rows(comparisons).dropna(subset=["difference"])
     if rows.empty:
         return "Interval plots of differences: not estimable."
-    low, high = rows.loc[rows["difference"].idxmin()], rows.loc[rows["difference"].idxmax()]
     ends = [
-        f"{what}: {row['technique']} on {row['metric']}, {points(row['difference'], signed=True)} points."
-        for what, row in (("Lowest", low), ("Highest", high))
+        f"{short(row['technique'])} on {row['metric']}, {points(row['difference'], signed=True)}"
+        for row in (rows.loc[rows["difference"].idxmin()], rows.loc[rows["difference"].idxmax()])
     ]
-    return f"Interval plots of differences from the baseline, one panel per metric. {' '.join(ends)}"
+    return f"Differences from the baseline in points. Lowest: {ends[0]}; highest: {ends[1]}."
 
 
 # Labels
@@ -200,6 +260,12 @@ def _comparison_labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
     return {key: f"{label}\nv {against[key]}" for key, label in row_labels(rows).items()}
 
 
+def repeated(rows: pd.DataFrame, metric: str) -> str:
+    """Return the metric that this one is proportional to in all comparisons, "" for none."""
+    others = rows.loc[rows["metric"] == metric, "redundant_with"]
+    return str(others.iloc[0]) if len(others) and (others != "").all() else ""
+
+
 def _metric_label(rows: pd.DataFrame, metric: str) -> str:
-    repeated = [name for name in rows.loc[rows["metric"] == metric, "redundant_with"] if name]
-    return f"{metric}\n(repeats {repeated[0]})" if repeated else metric
+    found = [name for name in rows.loc[rows["metric"] == metric, "redundant_with"] if name]
+    return f"{metric}\n(repeats\n{found[0]})" if found else metric

@@ -11,50 +11,63 @@ from matplotlib.ticker import MaxNLocator
 
 from fitlib import formatting as fmt
 from fitlib.report.figures import style
-from fitlib.report.figures.lines import COLOURS, DASHES, draw_lines, two_panels
-from fitlib.report.figures.style import BLUE, WIDTH, new_figure, styled
+from fitlib.report.figures.lines import draw_lines, write_key
+from fitlib.report.figures.style import GREY, INK, WIDTH, new_figure, styled
 
 MEASURES = {"accuracy": "accuracy", "gap": "the gap between groups"}
 
 
 @styled
-def divergence(epochs: pd.DataFrame, measure: str, ax: Axes | None = None) -> Axes:
+def divergence(
+    epochs: pd.DataFrame, measure: str, palette: Mapping[str, str] | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw the SD between runs after every epoch, by training; of one training with Bonett's 95 % interval.
 
-    ``epochs``: table of `fitlib.tables.epochs.epochs_table`; ``measure``: "accuracy" or "gap".
+    ``epochs``: table of `fitlib.tables.epochs.epochs_table`; ``measure``: "accuracy" or "gap";
+    ``palette``: the colours of trainings, as `training_colours` gives them.
     """
     ax = ax if ax is not None else new_figure(figsize=(4.4, 3)).subplots()
     rows = epochs.rename(columns={"training": "technique"}).assign(value=100 * epochs[f"{measure}_sd"])
-    draw_lines(ax, rows.dropna(subset=["value"]), "epoch", "value")
+    draw_lines(ax, rows.dropna(subset=["value"]), "epoch", "value", style.palette_for(rows, palette), marked=False)
     if len(style.row_labels(rows)) == 1:
         ends = 100 * rows[[f"{measure}_sd_low", f"{measure}_sd_high"]].to_numpy(float)
-        ax.fill_between(rows["epoch"], *ends.T, color=BLUE, alpha=0.15, linewidth=0)
+        ax.fill_between(rows["epoch"], *ends.T, color=GREY, alpha=0.2, linewidth=0)
     ax.set(title=f"SD of {MEASURES[measure]}", ylabel="points", xlabel="epoch", ylim=(0, None))
+    ax.set_xlim(epochs["epoch"].min() - 0.3, epochs["epoch"].max() + 0.3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
 
 @styled
-def divergence_figure(epochs: pd.DataFrame) -> Figure:
-    """Draw the spread of accuracy and of the gap between groups, side by side."""
-    return two_panels(epochs.rename(columns={"training": "technique"}), tuple(MEASURES), _divergence)
+def divergence_figure(epochs: pd.DataFrame, palette: Mapping[str, str] | None = None) -> Figure:
+    """Draw the spread of accuracy above the spread of the gap between groups, with their key."""
+    rows = epochs.rename(columns={"training": "technique"})
+    figure = new_figure(figsize=(WIDTH, 4.6))
+    for ax, measure in zip(figure.subplots(2, 1, sharex=True), MEASURES, strict=True):
+        divergence(epochs, measure, palette, ax)
+    figure.axes[0].set_xlabel("")
+    write_key(figure, rows, style.palette_for(rows, palette), marked=False)
+    style.write_n(figure, epochs["n"].dropna(), whose="training")
+    return figure
 
 
-def _divergence(rows: pd.DataFrame, measure: str, ax: Axes) -> Axes:
-    return divergence(rows.rename(columns={"technique": "training"}), measure, ax)
+def training_colours(plan: Mapping) -> dict[str, str]:
+    """Return the colour of each training: that of the one technique it serves, ink where several share it.
+
+    Trainings of baselines are left out: they are grey.
+    """
+    colours, users = style.technique_colours(plan), dict[str, list[str]]()
+    for technique in plan["techniques"]:
+        users.setdefault(technique["training"], []).append(technique["technique"])
+    known = {training: names for training, names in users.items() if all(name in colours for name in names)}
+    return {training: colours[names[0]] if len(names) == 1 else INK for training, names in known.items()}
 
 
 def alt_divergence(epochs: pd.DataFrame) -> str:
-    """Describe the figure in words."""
-    texts = []
-    for (training, _), rows in list(epochs.groupby(["training", "arm"], sort=False))[:8]:
-        first, last = rows.iloc[0], rows.iloc[-1]
-        texts.append(
-            f"{training}: accuracy {fmt.points(first['accuracy_sd'])} to {fmt.points(last['accuracy_sd'])}, gap "
-            f"{fmt.points(first['gap_sd'])} to {fmt.points(last['gap_sd'])}"
-        )
-    about = "Curves of the standard deviation between runs, in points, from the first epoch to the last."
-    return f"{about} {'. '.join(texts)}."
+    """Return in one sentence how far apart runs are after the last epoch."""
+    last = epochs.loc[epochs.groupby(["training", "arm"], sort=False)["epoch"].idxmax()]
+    ends = [fmt.value_range(100 * last[f"{measure}_sd"].dropna(), fmt.decimals) for measure in MEASURES]
+    return f"SD between runs by epoch. After the last, in points: accuracy {ends[0]}, gap between groups {ends[1]}."
 
 
 @styled
@@ -67,10 +80,10 @@ def training_curves(history: pd.DataFrame, key: tuple[str, str], names: Sequence
     rows = history[(history["training"] == key[0]) & (history["arm"] == key[1])]
     for place, (group, found) in enumerate(rows.groupby("group", sort=True)):
         wide = 100 * found.pivot_table(index="epoch", columns="run", values="test_accuracy", aggfunc="first")
-        colour, dashes = COLOURS[place % 4], DASHES[place // 4 % 4 if len(names) > 4 else place % 4]
-        at = wide.index.to_numpy() + 1
-        ax.plot(at, wide.to_numpy(float), color=colour, linewidth=0.5, alpha=0.45)
-        ax.plot(at, wide.mean(axis=1), color=colour, linestyle=dashes, linewidth=1.8, label=_name(names, int(group)))
+        at = wide.index.to_numpy() + 1  # epochs are recorded from 0, and counted from 1
+        dashes = style.group_look(place)["linestyle"]
+        ax.plot(at, wide.to_numpy(float), color=GREY, linestyle=dashes, linewidth=0.5, alpha=0.5)
+        ax.plot(at, wide.mean(axis=1), color=INK, linestyle=dashes, linewidth=1.8, label=_name(names, int(group)))
     ax.set(xlabel="epoch", ylabel="accuracy, %", title=style.plain(key[0]))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
@@ -88,7 +101,7 @@ def training_curves_figures(history: pd.DataFrame, names: Sequence[str]) -> list
 
 
 def _curves(history: pd.DataFrame, labels: Mapping, names: Sequence[str]) -> Figure:
-    across = min(3, len(labels))
+    across = style.columns_of(len(labels))
     down = -(-len(labels) // across)
     figure = new_figure(figsize=(WIDTH if across > 1 else 5.5, 0.4 + 2.3 * down))
     axes = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
@@ -96,19 +109,18 @@ def _curves(history: pd.DataFrame, labels: Mapping, names: Sequence[str]) -> Fig
         training_curves(history, key, names, ax).set_title(style.plain(label))
     for ax in axes[len(labels) :]:
         ax.set_visible(False)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=6, fontsize=8.5, handlelength=4)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=4)
+    style.write_n(figure, history.groupby(["training", "arm"])["run"].nunique(), whose="training")
     return figure
 
 
 def alt_training_curves(history: pd.DataFrame, names: Sequence[str]) -> str:
-    """Describe the figures in words: the last epoch's range over runs, by training and group."""
+    """Return in one sentence which group of which training ends with the lowest and the highest accuracy."""
     rows = history.dropna(subset=["test_accuracy"])
     last = rows[rows["epoch"] == rows.groupby(["training", "arm"])["epoch"].transform("max")]
-    texts = [
-        f"{training}, {_name(names, int(group))}: {fmt.points(found.min())} to {fmt.points(found.max())} %"
-        for (training, _, group), found in list(
-            last.groupby(["training", "arm", "group"], sort=False)["test_accuracy"]
-        )[:12]
+    means = last.groupby(["training", "group"], sort=False)["test_accuracy"].mean()
+    ends = [
+        f"{fmt.points(means[at])} % ({style.short(at[0], 16)}, {style.short(_name(names, int(at[1])), 12)})"
+        for at in (means.idxmin(), means.idxmax())
     ]
-    about = "Lines of test accuracy by epoch, one per run and group, a panel per training."
-    return f"{about} After the last epoch: {'; '.join(texts)}."
+    return f"Test accuracy of every run by epoch and group. At the end: {' to '.join(ends)}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
-from fitlib.formatting import decimals, join_items
+from fitlib.formatting import decimals
 from fitlib.report import vocabulary as words
 from fitlib.report.figures import style
 from fitlib.report.figures.style import (
     GREY,
     INK,
     PALE,
-    VERMILION,
+    SMALL,
     in_figures,
     name_rows,
     new_axes,
@@ -29,7 +30,6 @@ from fitlib.report.figures.style import (
 )
 
 MOST_CLASSES = 15  # impact ratios of more classes than this are limited to the lowest
-BELOW = "#f3cfb4"  # pale vermilion, hatched
 
 
 @styled
@@ -47,10 +47,10 @@ def impact_ratio(
     for height, target in enumerate(targets):
         ratios = rows.loc[rows["target"] == target].sort_values("run")["ratio"].dropna().to_numpy(float)
         if len(ratios):
-            _ratio_points(ax, height, ratios)
+            _ratio_points(ax, height, ratios, style.technique_colours(plan).get(technique))
         else:
             place = ax.get_yaxis_transform()
-            ax.text(0.02, height, "undefined in every run", va="center", fontsize=7.5, color=GREY, transform=place)
+            ax.text(0.02, height, "undefined in every run", va="center", fontsize=SMALL, color=GREY, transform=place)
     ax.axvline(0.8, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     name_rows(ax, [_class_label(plan, target) for target in targets])
     start = min(0.6, np.floor(10 * np.nan_to_num(_ratios(metrics)["ratio"].min(), nan=0.6)) / 10)
@@ -59,10 +59,10 @@ def impact_ratio(
     return ax
 
 
-def _ratio_points(ax: Axes, height: int, ratios: np.ndarray) -> None:
-    offsets, low = height + stacked(len(ratios)), _below(ratios)
-    ax.plot(ratios[~low], offsets[~low], **run_points(False))
-    ax.plot(ratios[low], offsets[low], "^", markersize=3.6, color=VERMILION, alpha=0.85, markeredgewidth=0)
+def _ratio_points(ax: Axes, height: int, ratios: np.ndarray, colour: str | None) -> None:
+    offsets, low, look = height + stacked(len(ratios)), _below(ratios), run_points(colour)
+    ax.plot(ratios[~low], offsets[~low], **look)
+    ax.plot(ratios[low], offsets[low], **look | {"marker": "^", "markersize": 4})
 
 
 @styled
@@ -77,6 +77,7 @@ def _impact_ratios(metrics: pd.DataFrame, plan: Mapping, names: Sequence[str], t
     figure, axes = panels(len(names), rows=len(targets))
     for name, ax in zip(names, axes, strict=False):
         impact_ratio(metrics, name, plan, ax, targets)
+    style.write_n(figure, style.run_numbers(metrics))
     return figure
 
 
@@ -92,17 +93,16 @@ def lowest_classes(metrics: pd.DataFrame, plan: Mapping) -> list[int]:
 
 
 def alt_impact_ratios(metrics: pd.DataFrame, plan: Mapping) -> str:
-    """Describe the impact ratios in words."""
+    """Return in one sentence the lowest impact ratio, and how many classes of techniques lie below 0.8 in some run."""
     rows = _ratios(metrics).dropna(subset=["ratio"])
     if rows.empty:
         return "Impact ratio by class: undefined in every run."
     low = rows.loc[rows["ratio"].idxmin()]
-    below = rows[_below(rows["ratio"])].groupby("technique", sort=False)["target"].nunique()
-    texts = [f"{name}: {n} classes below 0.8 in some run" for name, n in below.items()] or ["none below 0.8"]
+    cells = rows.groupby(["technique", "target"])["ratio"].min()
+    place = f"{style.short(low['technique'])}, {style.short(words.class_name(plan, low['target']), 16)}"
     return (
-        f"Dot plots of the impact ratio by class, one panel per technique, one dot per run, dashed line at 0.8. "
-        f"Lowest: {decimals(low['ratio'])} ({low['technique']}, class {words.class_name(plan, low['target'])}). "
-        f"{join_items(texts, 8)}."
+        f"Impact ratio by class and run. Lowest: {decimals(low['ratio'])} ({place}). Below 0.8 in some run: "
+        f"{int(_below(cells).sum())} of {len(cells)} rows."
     )
 
 
@@ -121,12 +121,16 @@ def _class_label(plan: Mapping, target: int) -> str:
     return f"{name} (four fifths)" if plan["analysis"].get("favourable") == target else name
 
 
-def worst_rows(risk: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per technique and arm: the favourable class where one is declared, else that most often below."""
+def split_rows(risk: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per technique and arm: the favourable class where one is declared, else where runs disagree most.
+
+    Of classes on which runs disagree alike, the one with the lowest mean ratio.
+    """
     rows = risk[risk["n"] > 0]
     if (rows["rule"] == "four-fifths").any():
         return rows[rows["rule"] == "four-fifths"]
-    ranked = rows.sort_values(["p_violated", "ratio_mean"], ascending=[False, True], kind="stable")
+    split = (rows["violated"] / rows["n"] - 0.5).abs()  # 0 where half of the runs lie on either side
+    ranked = rows.assign(split=split).sort_values(["split", "ratio_mean"], kind="stable").drop(columns="split")
     return ranked.drop_duplicates(["technique", "arm", "attribute"]).sort_index()
 
 
@@ -134,12 +138,13 @@ def worst_rows(risk: pd.DataFrame) -> pd.DataFrame:
 def sides(risk: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Axes:
     """Draw the share of runs below 0.8 and of runs not below, with the 95 % interval of the share below.
 
-    One row per technique: the favourable class (Clopper-Pearson), else its worst class (Bonferroni's: it was chosen).
+    One row per technique: the favourable class (Clopper-Pearson), else that on which its runs disagree most
+    (Bonferroni's: it was chosen).
     """
-    rows = worst_rows(risk)
-    ax = ax if ax is not None else style.new_axes(1.3 * len(rows), width=7.0)
+    rows, colours = split_rows(risk), style.technique_colours(plan)
+    ax = ax if ax is not None else style.new_axes(1.3 * len(rows), width=6.4)
     for height, row in enumerate(rows.to_dict("records")):
-        _sides_row(ax, height, row)
+        _sides_row(ax, height, row, colours.get(row["technique"]))
     labels = [f"{r['technique']} · class {words.class_name(plan, r['target'])}" for _, r in rows.iterrows()]
     ax.set_yticks(range(len(labels)), [style.plain(label, 34) for label in labels])
     ax.set(
@@ -150,9 +155,10 @@ def sides(risk: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _sides_row(ax: Axes, height: int, row: Mapping) -> None:
+def _sides_row(ax: Axes, height: int, row: Mapping, colour: str | None) -> None:
     share, n, below = float(row["p_violated"]), int(row["n"]), int(row["violated"])
-    ax.barh(height, share, height=0.62, color=BELOW, hatch="////", edgecolor=VERMILION, linewidth=0)
+    look: dict[str, Any] = {"color": colour or "white", "edgecolor": GREY if colour is None else "white"}
+    ax.barh(height, share, height=0.62, hatch="////", linewidth=0, alpha=0.75, **look)
     ax.barh(height, 1 - share, left=share, height=0.62, color=PALE, linewidth=0)
     end = "" if row["rule"] == "four-fifths" else "_bonferroni"
     low, high = row[f"p_violated_low{end}"], row[f"p_violated_high{end}"]
@@ -161,15 +167,14 @@ def _sides_row(ax: Axes, height: int, row: Mapping) -> None:
             [share], [height], xerr=[[share - low], [high - share]], color=INK, capsize=3, fmt="|", linewidth=1.4
         )
     text = f"{below} below, {n - below} not"
-    ax.annotate(text, (1, height), (4, 0), ax.get_yaxis_transform(), "offset points", va="center", fontsize=7.5)
+    ax.annotate(text, (1, height), (8, 0), ax.get_yaxis_transform(), "offset points", va="center", fontsize=SMALL)
 
 
 def alt_sides(risk: pd.DataFrame, plan: Mapping) -> str:
-    """Describe the figure in words."""
-    rows = worst_rows(risk)
-    texts = [
-        f"{words.technique_label(rows, r)}, class {words.class_name(plan, r['target'])}: {int(r['violated'])} of "
-        f"{int(r['n'])} runs"
-        for _, r in rows.iterrows()
-    ]
-    return f"Bars of the share of runs below 0.8 on the impact ratio, by technique. {fmt.join_items(texts, 30)}."
+    """Return in one sentence where runs are most evenly split between below 0.8 and not."""
+    rows = split_rows(risk)
+    if rows.empty:
+        return "Impact ratio below 0.8: undefined in every run."
+    row = rows.loc[(rows["violated"] / rows["n"] - 0.5).abs().idxmin()]
+    place = f"{style.short(row['technique'])}, {style.short(words.class_name(plan, row['target']), 16)}"
+    return f"Runs with an impact ratio below 0.8. Most evenly split: {row['violated']} of {row['n']} ({place})."

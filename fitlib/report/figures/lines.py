@@ -1,8 +1,8 @@
-"""Lines of techniques against n or epoch; they carry markers and dashes, so that none is recognised by colour alone."""
+"""Lines of techniques against n or epoch; each has the colour, dashes and mark of its technique."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,49 +11,49 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from fitlib.report.figures import style as style_figures
-from fitlib.report.figures.style import BLUE, GREY, INK, VERMILION, WIDTH, new_figure
+from fitlib.report.figures import style
+from fitlib.report.figures.style import GREY, INK
 
-MOST_LINES = 5  # techniques with a line of their own; of more, their range is drawn
-MARKERS = "osD^v"
-COLOURS, DASHES = (BLUE, VERMILION, INK, GREY), ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 1, 1, 1)))
+MOST_LINES = 8  # techniques with a line of their own; of more, their range is drawn
 
 
-def two_panels(table: pd.DataFrame, columns: Sequence[str], draw: Callable[[pd.DataFrame, str, Axes], Axes]) -> Figure:
-    """Draw two panels with the techniques explained below."""
-    figure = new_figure(figsize=(WIDTH, 3.4))
-    for ax, column in zip(figure.subplots(1, 2), columns, strict=True):
-        draw(table, column, ax)
-    figure.legend(handles=_key(table), loc="outside lower left", ncols=5, fontsize=8.5, handlelength=4)
-    return figure
-
-
-def draw_lines(ax: Axes, table: pd.DataFrame, x: str, y: str) -> None:
-    """Draw a line per technique and arm; of more than `MOST_LINES` their range and median."""
-    labels = style_figures.row_labels(table)
-    if len(labels) > MOST_LINES:
+def draw_lines(ax: Axes, table: pd.DataFrame, x: str, y: str, palette: Mapping[str, str], marked: bool = True) -> None:
+    """Draw a line per technique and arm, ``marked`` or bare; of more than `MOST_LINES` their range and median."""
+    looks = _looks(table, palette)
+    if len(looks) > MOST_LINES:
         spread = table.groupby(x)[y]
-        ax.fill_between(spread.min().index, spread.min(), spread.max(), color=BLUE, alpha=0.2, linewidth=0)
+        ax.fill_between(spread.min().index, spread.min(), spread.max(), color=GREY, alpha=0.25, linewidth=0)
         ax.plot(spread.median().index, spread.median(), color=INK, linewidth=1.6)
         return
-    for key, style in zip(labels, _styles(), strict=False):
-        rows = style_figures.rows_of(table, key)
-        ax.plot(rows[x], rows[y], **style, linewidth=1.3, markersize=3.6, markevery=max(1, len(rows) // 10))
+    for key, look in looks.items():
+        rows = style.rows_of(table, key)
+        marks = {"markersize": 4, "markevery": max(1, len(rows) // 10)} if marked else {"marker": ""}
+        ax.plot(rows[x], rows[y], **look | marks, linewidth=1.5)
 
 
-def _styles() -> list[dict[str, Any]]:
-    return [
-        {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)], "marker": MARKERS[i]}
-        for i in range(MOST_LINES)
+def write_key(figure: Figure, table: pd.DataFrame, palette: Mapping[str, str], marked: bool = True) -> None:
+    """Explain the lines of `draw_lines` below a figure."""
+    looks, labels = _looks(table, palette), style.row_labels(table)
+    handles: list[Any]
+    if len(looks) > MOST_LINES:
+        handles = [Patch(facecolor=GREY, alpha=0.25, label=f"{len(looks)} rows, smallest to largest")]
+        handles.append(Line2D([], [], color=INK, linewidth=1.6, label="their median"))
+    else:
+        bare = {} if marked else {"marker": ""}
+        handles = [
+            Line2D([], [], **look | bare, linewidth=1.5, markersize=4, label=style.plain(labels[key]))
+            for key, look in looks.items()
+        ]
+    figure.legend(handles=handles, loc="outside lower left", ncols=4)
+
+
+def _looks(table: pd.DataFrame, palette: Mapping[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the look of each technique and arm; of several arms each has dashes and a mark of its own."""
+    keys = list(style.row_labels(table))
+    arms = list(dict.fromkeys(arm for _, arm in keys))
+    own = [
+        {"linestyle": style.DASHES[i % len(style.DASHES)], "marker": style.MARKERS[i % len(style.MARKERS)]}
+        for i in range(len(arms))
     ]
-
-
-def _key(table: pd.DataFrame) -> list:
-    labels = style_figures.row_labels(table)
-    if len(labels) > MOST_LINES:
-        band = Patch(facecolor=BLUE, alpha=0.2, label=f"{len(labels)} rows, smallest to largest")
-        return [band, Line2D([], [], color=INK, linewidth=1.6, label="their median")]
-    return [
-        Line2D([], [], **style, markersize=3.6, label=style_figures.plain(label))
-        for label, style in zip(labels.values(), _styles(), strict=False)
-    ]
+    of_arm = dict(zip(arms, own, strict=True)) if len(arms) > 1 else {}
+    return {key: style.line_look(key[0], palette) | of_arm.get(key[1], {}) for key in keys}

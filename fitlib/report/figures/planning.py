@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
-from fitlib.report.figures.style import BLUE, GREY, INK, VERMILION, WIDTH, new_figure, styled
+from fitlib.report.figures.style import GREY, INK, PALE, TEXT, WIDTH, new_figure, styled
 
-VERDICTS = {"fairer": (BLUE, "-", "o"), "equivalent": (VERMILION, "--", "^"), "undecided": (GREY, ":", "s")}
+VERDICTS = {"fairer": (INK, "-", "o"), "equivalent": (INK, "--", "^"), "undecided": (GREY, ":", "s")}
 TICKS = (4, 8, 16, 32, 64, 128, 256)
 TITLES = {
     "primary": "primary metric",
@@ -72,9 +72,9 @@ def planning_figure(frame: pd.DataFrame, present: Sequence[int] = ()) -> Figure:
             _mark(ax, present)
         line[0].set_ylabel(f"{TITLES[kind]}\nprobability" if kind in TITLES else "probability")
     for step, ax in zip(steps, axes[0], strict=True):
-        ax.set_title(_title(step, frame["smallest_effect"]), fontsize=9)
+        ax.set_title(_title(step, frame["smallest_effect"]), fontsize=TEXT)
     unit = "seeds" if (frame["design"] == "paired by seed").all() else "runs of each technique"
-    figure.supxlabel(unit + (f" (grey: the {_span(present)} there are)" if present else ""), fontsize=9, color=INK)
+    figure.supxlabel(unit + (f" (grey: the {_span(present)} there are)" if present else ""), fontsize=TEXT, color=INK)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(VERDICTS))
     return figure
 
@@ -84,8 +84,14 @@ def panel(rows: pd.DataFrame, ax: Axes) -> Axes:
     """Draw the probability of each verdict against n, with its range."""
     for verdict, (colour, dashes, marker) in VERDICTS.items():
         of = rows[rows["verdict"] == verdict]
-        ax.fill_between(of["n"], of["low"], of["high"], color=colour, alpha=0.15, linewidth=0)
-        look: dict[str, Any] = {"color": colour, "linestyle": dashes, "marker": marker, "markersize": 3}
+        ax.fill_between(of["n"], of["low"], of["high"], color=colour, alpha=0.12, linewidth=0)
+        look: dict[str, Any] = {
+            "color": colour,
+            "linestyle": dashes,
+            "marker": marker,
+            "markersize": 3.5,
+            "markerfacecolor": "white" if marker == "^" else colour,
+        }
         ax.plot(of["n"], of["value"], linewidth=1.2, label=verdict, **look)
     ax.set_xscale("log", base=2)
     n = rows["n"]
@@ -98,14 +104,14 @@ def panel(rows: pd.DataFrame, ax: Axes) -> Axes:
 
 def _mark(ax: Axes, present: Sequence[int]) -> None:
     if present:
-        ax.axvspan(min(present) * 0.985, max(present) * 1.015, color=GREY, alpha=0.35, linewidth=0, zorder=0.5)
+        ax.axvspan(min(present) * 0.97, max(present) * 1.03, color=PALE, linewidth=0, zorder=0.5)
 
 
 def _title(multiple: int, effects: pd.Series) -> str:
     """Return the true difference of a panel, in points if the smallest effect is the same in all comparisons."""
     if multiple == 0:
         return "no true difference"
-    points = f" ({fmt.points(multiple * effects.iloc[0])} points)" if effects.nunique() == 1 else ""
+    points = f"\n({fmt.points(multiple * effects.iloc[0])} points)" if effects.nunique() == 1 else ""
     return f"fairer by {'' if multiple == 1 else multiple}δ{points}"
 
 
@@ -115,19 +121,15 @@ def _span(present: Sequence[int]) -> str:
 
 
 def alt_planning(frame: pd.DataFrame) -> str:
-    """Describe the figure in words."""
+    """Return in one sentence the probabilities at the present number of runs, or the largest drawn."""
     drawn = curves(frame)
-    kinds, numbers = list(dict.fromkeys(drawn["which"])), sorted({16, drawn["n"].max()} & set(drawn["n"]))
-    texts = [_at(drawn, kind, int(n)) for kind in kinds for n in numbers]
-    return f"Curves of the probability of each verdict against the number of runs. {' '.join(texts)}"
-
-
-def _at(drawn: pd.DataFrame, kind: str, n: int) -> str:
+    present = [n for n in present_numbers(frame) if n in set(drawn["n"])]
+    n, kind = int(present[-1] if present else drawn["n"].max()), drawn["which"].iloc[0]
     rows = drawn[(drawn["which"] == kind) & (drawn["n"] == n)].set_index(["multiple", "verdict"])["value"]
-    fairer = [f"{fmt.chance(rows[step, 'fairer'])} at {step}δ" for step in sorted(set(drawn["multiple"])) if step]
+    step = max(drawn["multiple"])
     return (
-        f"n = {n}, {TITLES.get(kind, f'{kind} metric')}: equivalent without a difference "
-        f"{fmt.chance(rows[0, 'equivalent'])}; fairer {fmt.join_items(fairer)}."
+        f"Probability of each verdict. {n} runs, {TITLES.get(kind, f'{kind} metric')}: equivalent without a difference "
+        f"{fmt.chance(rows[0, 'equivalent'])}, fairer at {step}δ {fmt.chance(rows[step, 'fairer'])}."
     )
 
 

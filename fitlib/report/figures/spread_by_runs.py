@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import comb
 
 import numpy as np
@@ -11,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fitlib import formatting as fmt
-from fitlib.report.figures.lines import draw_lines, two_panels
-from fitlib.report.figures.style import new_figure, styled
+from fitlib.report.figures.lines import draw_lines, write_key
+from fitlib.report.figures.style import new_figure, palette_for, short, styled, write_n
 from fitlib.statistics import power
 from fitlib.statistics.estimates import is_constant
 
@@ -52,11 +53,13 @@ def _width(values: np.ndarray, k: int) -> float:
 
 
 @styled
-def by_runs(table: pd.DataFrame, what: str, ax: Axes | None = None) -> Axes:
+def by_runs(
+    table: pd.DataFrame, what: str = "maxdiff", palette: Mapping[str, str] | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw a column of `against_runs`, "maxdiff" or "width", against the number of runs (widths from 3 runs on)."""
     ax = ax if ax is not None else new_figure(figsize=(4.4, 3)).subplots()
     few = what == "width" and (table["n"] > 2).any()  # at 2 runs the interval is several times as wide as at 3
-    draw_lines(ax, table[table["n"] > 2] if few else table, "n", what)
+    draw_lines(ax, table[table["n"] > 2] if few else table, "n", what, palette_for(table, palette))
     titles = {"maxdiff": "MaxDiff grows with n", "width": "The interval of the mean narrows"}
     labels = {"maxdiff": "mean MaxDiff, points", "width": "width of the 95 % interval, points"}
     ax.set(title=titles[what], ylabel=labels[what], xlabel="number of runs", ylim=(0, None))
@@ -65,20 +68,26 @@ def by_runs(table: pd.DataFrame, what: str, ax: Axes | None = None) -> Axes:
 
 
 @styled
-def by_runs_figure(table: pd.DataFrame) -> Figure:
-    """Draw MaxDiff and the width of the interval of the mean, side by side."""
-    return two_panels(table, ("maxdiff", "width"), by_runs)
+def by_runs_figure(table: pd.DataFrame, palette: Mapping[str, str] | None = None) -> Figure:
+    """Draw how MaxDiff grows, with its key.
+
+    The width of the interval of the mean has no figure: at the SD found, it narrows alike in every experiment.
+    """
+    figure = new_figure(figsize=(5.5, 3.4))
+    by_runs(table, "maxdiff", palette, figure.subplots())
+    write_key(figure, table, palette_for(table, palette))
+    write_n(figure, table.groupby(["technique", "arm"])["n"].max())
+    return figure
 
 
 def alt_by_runs(table: pd.DataFrame, metric: str) -> str:
-    """Describe the figure in words."""
+    """Return in one sentence how much MaxDiff grows where it becomes largest."""
     if table.empty:
         return "Curves against the number of runs: no technique has two runs."
-    texts = []
-    for (technique, _), rows in list(table.groupby(["technique", "arm"], sort=False))[:8]:
-        first, last = rows.iloc[0], rows.iloc[-1]
-        texts.append(
-            f"{technique}: MaxDiff {fmt.decimals(first['maxdiff'])} points for 2 runs, "
-            f"{fmt.decimals(last['maxdiff'])} for {int(last['n'])}; width {fmt.decimals(last['width'])}"
-        )
-    return f"Curves of {metric} against the number of runs, a line per technique. {'. '.join(texts)}."
+    last = table.loc[table["maxdiff"].idxmax()]
+    rows = table[(table["technique"] == last["technique"]) & (table["arm"] == last["arm"])]
+    first = fmt.decimals(rows["maxdiff"].iloc[0])
+    return (
+        f"MaxDiff of {metric} by number of runs. {short(last['technique'])}: from {first} "
+        f"points in 2 runs to {fmt.decimals(last['maxdiff'])} in {int(last['n'])}."
+    )

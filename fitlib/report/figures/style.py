@@ -1,15 +1,17 @@
 """The style that all figures share: one visual language that does not depend on colour.
 
 Every function draws a tidy table on `ax` (a new axes where None) and returns the axes; `…_figure` functions arrange
-several. Techniques are rows, so that 2 and 27 of them read alike. Metrics are shown in points (percentage
-points). The baseline is hollow and grey, a technique filled and blue; what fell below a landmark is a vermilion
-triangle. `alt_…` functions describe a figure in words, from the data.
+several. Techniques are rows, so that 2 and 27 of them read alike. Metrics are shown in points (percentage points).
+
+A technique has one colour in all figures, and nothing else has a colour: baselines are hollow and grey; groups,
+verdicts and components differ by mark and dashes, in ink. What fell below a landmark is a triangle. `alt_…` functions
+give the finding of a figure in one sentence; the data are in its table.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
@@ -20,18 +22,26 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.transforms import BboxBase
 
 BLUE, VERMILION, GREY, INK, PALE = "#0072b2", "#c44900", "#6b6b6b", "#1f1f1f", "#e4e4e4"  # Okabe and Ito, darkened
-# Of techniques, in plan order: hues of Okabe and Ito, darkened to 3 : 1 on white and ordered so that neighbours differ
-# in lightness too. More techniques than colours take them in turn: names at the rows tell these apart.
-PALETTE = ("#0072b2", "#c44900", "#00805c", "#9a3d75", "#8f6a00", "#3d3d9e", "#2e8b9a", "#7a4a2b", "#5f7a1f")
+# Of techniques, in plan order: at least 3 : 1 on white, and far apart (CIE76 > 20) with deutan and protan vision too.
+# More techniques than colours take them in turn, with other marks and dashes.
+PALETTE = ("#0072b2", "#c44900", "#2e7457", "#6d2466", "#5a9aab", "#7c2115", "#0358f8", "#ae8b54")
+MARKERS, DASHES = "osD^vP", ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 1, 1, 1)))
 DIVERGING = mpl.colormaps["RdBu_r"].with_extremes(bad="#efefef")
+TITLE, TEXT, SMALL = 10, 9, 8  # points: the sizes of all text in figures
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same bytes everywhere
-    "font.size": 9,
-    "axes.titlesize": 10,
+    "font.size": TEXT,
+    "axes.titlesize": TITLE,
+    "axes.labelsize": TEXT,
+    "xtick.labelsize": TEXT,
+    "ytick.labelsize": TEXT,
+    "legend.fontsize": SMALL,
+    "legend.handlelength": 3,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.spines.top": False,
@@ -55,8 +65,8 @@ STYLE: dict[str, Any] = {
 }
 NO_DATE = {"Date": None, "Creator": None}  # metadata of an SVG: the same figure gives the same bytes
 ROW = 0.27  # height of a row, inches
-WIDTH = 9.0  # of a full figure, inches
-TALLEST = 11.0  # inches: what still fits a printed page at WIDTH; more becomes several figures
+WIDTH = 7.5  # of a full figure, inches: at most 760 px on a screen
+TALLEST = 9.5  # inches: what still fits a printed page at WIDTH; more becomes several figures
 Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
 _NEW_FIGURE: ContextVar[Callable[..., Figure]] = ContextVar("new_figure", default=Figure)
@@ -176,18 +186,30 @@ def new_axes(rows: float, width: float = 5.0) -> Axes:
     return new_figure(figsize=(width, 0.9 + ROW * max(rows, 2))).subplots()
 
 
-def panels(n: int, rows: int, across: int = 4, width: float = WIDTH) -> tuple[Figure, np.ndarray]:
-    """Return a figure of `n` panels that share their rows; only the leftmost of each line names them."""
-    across = min(across, max(n, 1))
+def columns_of(n: int, most: int = 3) -> int:
+    """Return how many of `n` panels stand side by side: two of four, so that none is left alone.
+
+    >>> [columns_of(n) for n in (1, 2, 3, 4, 5)]
+    [1, 2, 3, 2, 3]
+    """
+    return 2 if n == 4 else max(1, min(n, most))
+
+
+def panels(n: int, rows: int, across: int = 3, key: float = 0.0) -> tuple[Figure, np.ndarray]:
+    """Return a figure of `n` panels that share their rows; only the leftmost of each line names them.
+
+    ``key``: the height, in inches, that a legend below them takes.
+    """
+    across = columns_of(n, across)
     down = -(-n // across)
-    figure = new_figure(figsize=(width, down * (0.85 + ROW * max(rows, 2))))
+    figure = new_figure(figsize=(WIDTH, key + down * (0.85 + ROW * max(rows, 2))))
     axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
     for ax in axes[n:]:
         ax.set_visible(False)
     return figure, axes[:n]
 
 
-def in_figures(names: Sequence[str], rows: int, across: int = 4) -> list[list[str]]:
+def in_figures(names: Sequence[str], rows: int, across: int = 3) -> list[list[str]]:
     """Split names of panels with so many rows into portions that `panels` draws no taller than `TALLEST`."""
     lines = max(1, int(TALLEST // (0.85 + ROW * max(rows, 2))))
     return [list(part) for part in split_labels(dict.fromkeys(names), lines * across)]
@@ -207,8 +229,36 @@ def rows_of(rows: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
 
 def technique_colours(plan: Mapping) -> dict[str, str]:
     """Return the colour of every technique of the plan that is compared with a baseline; baselines are grey."""
-    names = [t["technique"] for t in plan["techniques"] if t["baseline"]]
-    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
+    return palette_of(t["technique"] for t in plan["techniques"] if t["baseline"])
+
+
+def palette_of(names: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each name, in order.
+
+    >>> palette_of(["reweighted", "adversarial"])
+    {'reweighted': '#0072b2', 'adversarial': '#c44900'}
+    """
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(names))}
+
+
+def palette_for(rows: pd.DataFrame, palette: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return ``palette``; without one, colours for all techniques of a table but the first, the baseline."""
+    return palette_of(list(dict.fromkeys(rows["technique"]))[1:]) if palette is None else palette
+
+
+def line_look(name: str, palette: Mapping[str, str]) -> dict[str, Any]:
+    """Return colour, dashes and mark of a technique's line: no two of 32 are alike; grey and hollow for a baseline."""
+    if name not in palette:
+        return {"color": GREY, "linestyle": "-", "marker": "o", "markerfacecolor": "white"}
+    turn, place = divmod(list(palette).index(name), len(PALETTE))
+    mark = place + turn  # so that techniques of one colour differ in both
+    return {"color": palette[name], "linestyle": DASHES[mark % len(DASHES)], "marker": MARKERS[mark % len(MARKERS)]}
+
+
+def group_look(group: int) -> dict[str, Any]:
+    """Return ink, dashes and mark of a group's line: groups have no colour."""
+    hollow = {"markerfacecolor": "white"} if group % 2 else {}
+    return {"color": INK, "linestyle": DASHES[group % len(DASHES)], "marker": MARKERS[group % len(MARKERS)]} | hollow
 
 
 def in_blocks(plan: Mapping, techniques: Collection[str]) -> list[tuple[str, str | None]]:
@@ -227,22 +277,62 @@ def in_blocks(plan: Mapping, techniques: Collection[str]) -> list[tuple[str, str
     return [row for block in blocks.values() for row in block]
 
 
+def readable_ink(background: str | tuple[float, float, float, float]) -> str:
+    """Return black or white, whichever stands out more: at least 4.58 : 1 on any colour (WCAG 2.1).
+
+    >>> readable_ink("#ffffff"), readable_ink("#053061")
+    ('black', 'white')
+    """
+    linear = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(background)])
+    return "black" if linear @ (0.2126, 0.7152, 0.0722) + 0.05 >= np.sqrt(1.05 * 0.05) else "white"
+
+
 def stacked(n: int) -> np.ndarray:
     """Return the vertical offsets of `n` runs in run order: nothing random, and the order stays visible."""
     return np.linspace(-0.28, 0.28, n) if n > 1 else np.zeros(n)
 
 
-def run_points(hollow: bool) -> dict:
-    """Return the style of the points of runs: hollow and grey for a baseline, filled and blue for a technique."""
-    size = {"marker": "o", "linestyle": "none", "markersize": 3.4}
-    if hollow:
-        return {**size, "markerfacecolor": "none", "markeredgecolor": GREY, "markeredgewidth": 0.8}
-    return {**size, "color": BLUE, "alpha": 0.55, "markeredgewidth": 0}
+def run_points(colour: str | None) -> dict:
+    """Return the style of the points of runs: filled in a technique's colour, hollow and grey for a baseline (None)."""
+    size = {"marker": "o", "linestyle": "none", "markersize": 3.6}
+    if colour is None:
+        return {**size, "color": GREY, "markerfacecolor": "none", "markeredgewidth": 0.8}
+    return {**size, "color": colour, "alpha": 0.65, "markeredgewidth": 0}
 
 
-def name_rows(ax: Axes, labels: list[str]) -> None:
-    """Write names at the left, the first row on top."""
-    ax.set_yticks(range(len(labels)), [plain(label) for label in labels])
+def write_n(figure: Figure, numbers: Iterable[float], what: str = "run", whose: str = "technique") -> None:
+    """Write above a figure how many runs it rests on.
+
+    >>> figure = new_figure((4, 3))
+    >>> write_n(figure, [12, 16, 16])
+    >>> figure.get_suptitle()
+    'n = 12 to 16 runs of each technique'
+    """
+    known = sorted({int(n) for n in numbers if n == n})
+    if known:
+        n = str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"
+        text = f"n = {n} {what}{'' if known[-1] == 1 else 's'} of each {whose}"
+        figure.suptitle(text, x=0.01, ha="left", fontsize=SMALL, color=GREY)
+
+
+def run_numbers(metrics: pd.DataFrame) -> pd.Series:
+    """Return the number of runs of each technique and arm of a long table of metrics."""
+    return metrics.groupby(["technique", "arm"], sort=False)["run"].nunique()
+
+
+def short(name: object, most: int = 24) -> str:
+    """Return a name on one line, shortened: for text alternatives.
+
+    >>> short("a name that is longer than others", 12)
+    'a name that…'
+    """
+    line = " ".join(str(name).split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def name_rows(ax: Axes, labels: list[str], most: int = 24) -> None:
+    """Write names at the left, shortened, the first row on top."""
+    ax.set_yticks(range(len(labels)), [plain(label, most) for label in labels])
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.grid(False, axis="y")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,12 +13,12 @@ from matplotlib.lines import Line2D
 from fitlib import formatting as fmt
 from fitlib.report import vocabulary as words
 from fitlib.report.figures import style
-from fitlib.report.figures.style import BLUE, GREY, INK, ROW, VERMILION, WIDTH, new_figure, styled
+from fitlib.report.figures.style import GREY, INK, ROW, WIDTH, new_figure, styled
 
 COMPONENTS = {
     "sd_between_runs": ("o", INK, "between runs, on this test set"),
-    "sd_run": ("D", BLUE, "of the run, whatever the test set"),
-    "sd_test_set": ("s", VERMILION, "of the draw of the test set"),
+    "sd_run": ("D", INK, "of the run, whatever the test set"),
+    "sd_test_set": ("s", GREY, "of the draw of the test set"),
     "sd_interaction": ("^", GREY, "run × test set"),
     "floor_sd": ("|", GREY, "floor: independent flips"),
 }
@@ -36,7 +37,7 @@ def components(table: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Ax
 
     ``table``: rows of the table of components, one per row of the figure; negative estimates stand at 0.
     """
-    ax = ax if ax is not None else style.new_axes(len(table) * 1.4, width=7.0)
+    ax = ax if ax is not None else style.new_axes(len(table) * 1.4, width=6.4)
     for height, row in enumerate(table.to_dict("records")):
         values = [(name, 100 * row[name]) for name in COMPONENTS if not fmt.is_missing(row[name])]
         ends = [min(v for _, v in values), max(v for _, v in values)]
@@ -45,12 +46,13 @@ def components(table: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Ax
             marker, colour, _ = COMPONENTS[name]
             face = "white" if name == "sd_between_runs" else colour
             size = 12 if marker == "|" else 6.5
-            ax.plot(value, height, marker, color=colour, markerfacecolor=face, markersize=size, markeredgewidth=1.5)
+            look: dict[str, Any] = {"color": colour, "markerfacecolor": face, "markersize": size}
+            ax.plot(value, height, marker, **look, markeredgewidth=1.5, clip_on=False)
     labels = [
         f"{words.technique_label(table, r)}: {r['metric']}, {words.class_name(plan, r['target'])}"
         for _, r in table.iterrows()
     ]
-    style.name_rows(ax, [style.plain(label, 40) for label in labels])
+    style.name_rows(ax, labels, most=40)
     ax.set(xlabel="standard deviation, points", xlim=(0, None), title="What the spread consists of")
     return ax
 
@@ -65,16 +67,17 @@ def components_figure(table: pd.DataFrame, plan: Mapping) -> Figure:
                markersize=12 if m == "|" else 6.5, markeredgewidth=1.5)
         for i, (m, c, text) in enumerate(COMPONENTS.values())
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=8)
+    figure.legend(handles=handles, loc="outside lower left", ncols=3)
+    style.write_n(figure, table["n"])
     return figure
 
 
 def alt_components(table: pd.DataFrame, plan: Mapping) -> str:
-    """Describe the figure in words."""
-    texts = [
-        f"{r['technique']}, {r['metric']} of class {words.class_name(plan, r['target'])}: between runs "
-        f"{fmt.points(r['sd_between_runs'])}, of the run {fmt.points(r['sd_run'])}, of the test set "
-        f"{fmt.points(r['sd_test_set'])}"
-        for _, r in table.head(12).iterrows()
-    ]
-    return f"Dot plot of standard deviations in points, a row per technique. {'. '.join(texts)}."
+    """Return in one sentence the largest spread between runs, and how much of it is the run's own."""
+    row = table.loc[table["sd_between_runs"].idxmax()]
+    name = style.short(words.class_name(plan, row["target"]), 12)
+    place = f"{style.short(row['technique'], 16)}, {row['metric']} of {name}"
+    return (
+        f"What the spread consists of. Widest: SD {fmt.points(row['sd_between_runs'])} points between runs, "
+        f"{fmt.points(row['sd_run'])} of the run ({place})."
+    )

@@ -20,12 +20,13 @@ from fitlib.report.figures.style import (
     GREY,
     INK,
     ROW,
-    WIDTH,
+    SMALL,
     in_blocks,
     name_rows,
     new_figure,
     run_points,
     select,
+    short,
     stacked,
     styled,
     technique_colours,
@@ -35,7 +36,8 @@ from fitlib.tables.metric_series import main_arms
 
 STRIP, BAND = "#f2f2f2", "#d9d9d9"  # from the least to the largest run of a baseline; its mean ± the smallest effect
 FOUR_FIFTHS = 0.8
-NOTE: dict[str, Any] = {"fontsize": 7, "color": GREY, "va": "center"}
+WIDEST = 11.0  # inches: the one figure that is wider than the others
+NOTE: dict[str, Any] = {"fontsize": SMALL, "color": GREY, "va": "center"}
 Frames = Mapping[str, pd.DataFrame]
 
 
@@ -70,9 +72,9 @@ def verdict_figure(frames: Frames, plan: Mapping, metric: str = "", attribute: s
     metric = metric or shown_metric(frames["comparisons"], plan)
     rows = technique_runs(frames, plan, metric, attribute or next(iter(plan["groups"])), arm)
     favourable = plan["analysis"].get("favourable")
-    widths = [1.0, 1.0] if favourable is None else [1.0, 0.6, 1.2]
+    widths = [1.0, 1.0] if favourable is None else [0.8, 0.45, 1.3]
     height = 1.25 + 1.5 * ROW * max(len(rows), 2)
-    figure = new_figure(figsize=(WIDTH + (2 if favourable is None else 3), height))
+    figure = new_figure(figsize=(WIDEST + (0 if favourable is None else 1.5), height))
     left, *middle, right = figure.subplots(1, len(widths), sharey=True, width_ratios=widths)
     colours = technique_colours(plan)
     draw_runs(left, rows, metric, colours)
@@ -184,8 +186,7 @@ def draw_runs(ax: Axes, rows: list[TechniqueRuns], metric: str, colours: Mapping
 
 
 def _run_style(row: TechniqueRuns, colours: Mapping[str, str]) -> dict[str, Any]:
-    style = run_points(row.baseline is None) | {"markersize": 4.2}
-    return style if row.baseline is None else style | {"color": colours[row.name]}
+    return run_points(colours.get(row.name)) | {"markersize": 4.2}
 
 
 def _draw_reference(ax: Axes, row: TechniqueRuns, against: list[TechniqueRuns], heights: tuple[int, int]) -> None:
@@ -203,7 +204,7 @@ def _draw_reference(ax: Axes, row: TechniqueRuns, against: list[TechniqueRuns], 
     chance = row.summary.get("expectation", np.nan)
     if not is_missing(chance):
         ax.plot([100 * chance] * 2, [top, bottom], color=GREY, linewidth=0.9, linestyle=(0, (1, 2)), zorder=0.2)
-        ax.annotate("chance", (100 * chance, top), (3, -6), textcoords="offset points", **NOTE | {"fontsize": 6.5})
+        ax.annotate("chance", (100 * chance, bottom), (3, 6), textcoords="offset points", **NOTE)
     if against:
         ax.axhline(heights[0] + 0.5, color=GREY, linewidth=0.6)
     if high > low:
@@ -238,12 +239,12 @@ def _write_conclusions(ax: Axes, rows: list[TechniqueRuns]) -> None:
     """Write the columns at the right."""
     headings = ["difference\n[simultaneous interval]", "verdict", "lower in pairs\nof runs"]
     headings += ["accuracy", "flip between\ntwo runs", *(["below\n0.8"] if any(row.risk for row in rows) else [])]
-    places = (0.0, 0.34, 0.62, 0.80, 0.92) if len(headings) == 5 else (0.0, 0.29, 0.54, 0.69, 0.80, 0.92)
+    places = (0.0, 0.31, 0.56, 0.73, 0.86) if len(headings) == 5 else (0.0, 0.27, 0.52, 0.665, 0.775, 0.92)
     ax.set_axis_off()
     ax.set_xlim(0, 1)
-    style: dict[str, Any] = {"fontsize": 8, "va": "center"}
+    style: dict[str, Any] = {"fontsize": SMALL, "va": "center"}
     for place, text in zip(places, headings, strict=True):
-        ax.text(place, 1.0, text, fontsize=7.5, color=GREY, va="bottom", transform=ax.transAxes)
+        ax.text(place, 1.0, text, fontsize=SMALL, color=GREY, va="bottom", transform=ax.transAxes)
     baselines = {row.name: row.values for row in rows}
     for height, row in enumerate(rows):
         below = [f"{row.risk['violated']} of {row.risk['n']}" if row.risk else ""]
@@ -282,14 +283,15 @@ def _lower_pairs(values: np.ndarray, baseline: np.ndarray) -> str:
 
 
 def alt_verdict(rows: list[TechniqueRuns], metric: str) -> str:
-    """Describe the figure in words."""
-    texts = [
-        f"{row.name} {points(row.summary['mean'])}{_alt_verdict(row)}"
-        for row in rows
-        if not is_missing(row.summary.get("mean", np.nan))
-    ]
-    return f"Dot plot of every run on {metric}, one row per technique; means in points: {', '.join(texts)}."
-
-
-def _alt_verdict(row: TechniqueRuns) -> str:
-    return " (baseline)" if row.baseline is None else f" ({row.comparison.get('verdict') or NOT_ESTIMABLE})"
+    """Return in one sentence the lowest mean on the metric, its verdict, and its baseline's mean."""
+    known = {row.name: row for row in rows if not is_missing(row.summary.get("mean", np.nan))}
+    if not known:
+        return f"Every run on {metric}: not estimable."
+    low = min(known.values(), key=lambda row: row.summary["mean"])
+    text = f"Every run on {metric}. Lowest mean: {short(low.name)}, {points(low.summary['mean'])} points"
+    if low.baseline is None:
+        return f"{text} (baseline)."
+    verdict = low.comparison.get("verdict") or NOT_ESTIMABLE
+    base = known.get(low.baseline)
+    against = f"; {short(base.name)}: {points(base.summary['mean'])}" if base else ""
+    return f"{text} ({verdict}){against}."

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
 from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption, run_counts
-from fitlib.report.figures.style import BLUE, GREY, INK, ROW, VERMILION, WIDTH, new_figure, styled
+from fitlib.report.figures.causes import alt_causes, arm_label, causes_figure, tested_metrics
 from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.tables import causes
@@ -26,8 +23,6 @@ VIEWS = {
     causes.ALGORITHM: "algorithm only: the seed",
     causes.BOTH: "both",
 }
-MARKERS = {causes.IMPLEMENTATION: "o", causes.ALGORITHM: "s", causes.BOTH: "D", "": "^"}
-COLOURS = {causes.IMPLEMENTATION: BLUE, causes.ALGORITHM: VERMILION, causes.BOTH: INK, "": GREY}
 MOST_PAIRS, MOST_RANGES = 24, 2  # pairs in the table; metrics whose range of spreads is described
 FITS = {"yes": "FIT", "by design": "a seed differs", "no": "not FIT", "unknown": "not known"}
 
@@ -61,22 +56,12 @@ def sentences(table: pd.DataFrame, tests: pd.DataFrame, plan: Mapping) -> list[s
     return [text for text in texts if text]
 
 
-def _metrics(table: pd.DataFrame, tests: pd.DataFrame) -> list[str]:
-    """Return the metrics that tests were made of, else those of the table; accuracy left out."""
-    names = list(dict.fromkeys(tests["metric"])) or list(dict.fromkeys(table["metric"]))
-    return [name for name in names if name not in ("", "accuracy")]
-
-
-def _label(row: Mapping) -> str:
-    return f"{row['arm']} on {row['hardware']}" if row["hardware"] else str(row["arm"])
-
-
 def _ranges(table: pd.DataFrame, tests: pd.DataFrame) -> Iterator[str]:
     """Yield, for each metric, the arms with the smallest and the largest SD, of those that vary."""
-    for metric in _metrics(table, tests)[:MOST_RANGES]:
+    for metric in tested_metrics(table, tests)[:MOST_RANGES]:
         for (technique, attribute), rows in _varying(table[table["metric"] == metric]):
             low, high = rows.loc[rows["sd"].idxmin()], rows.loc[rows["sd"].idxmax()]
-            ends = " to ".join(f"{_sd(row)} points in arm {_label(row)}" for row in (low, high))
+            ends = " to ".join(f"{_sd(row)} points in arm {arm_label(row)}" for row in (low, high))
             name = f"{technique}{_by(table, attribute)}, {metric}"
             yield f"{name}: of the {len(rows)} arms in which it varies, the SD over runs goes from {ends}."
 
@@ -105,8 +90,8 @@ def _sd(row: Mapping) -> str:
 
 def _four(table: pd.DataFrame, tests: pd.DataFrame) -> str:
     """Compare algorithm, implementation and both on the first metric: one arm each."""
-    rows = _four_rows(table, (_metrics(table, tests) or [""])[0])
-    texts = [f"{row['view']} ({_label(row)}) {_sd(row)}" for row in rows if row["view"] != causes.CONTROL]
+    rows = _four_rows(table, (tested_metrics(table, tests) or [""])[0])
+    texts = [f"{row['view']} ({arm_label(row)}) {_sd(row)}" for row in rows if row["view"] != causes.CONTROL]
     if len(texts) < 2:
         return ""
     whose = f" of {rows[-1]['technique']}" if table["technique"].nunique() > 1 else ""
@@ -136,7 +121,7 @@ def _effective(table: pd.DataFrame) -> str:
         where = "In every arm" if rows["distinct"].notna().all() else "Wherever it was recorded,"
         return f"{where} all runs ended in different weights or predictions: the effective n is the number of runs."
     several = table["technique"].nunique() > 1
-    texts = [_whose(row, several) + f"{_label(row)} {_distinct(row)}" for row in few.to_dict("records")]
+    texts = [_whose(row, several) + f"{arm_label(row)} {_distinct(row)}" for row in few.to_dict("records")]
     return f"Effective n (different final weights and predictions), where it is below n: {fmt.join_items(texts, 8)}."
 
 
@@ -245,7 +230,7 @@ def _spread_row(own: pd.DataFrame, table: pd.DataFrame, technique: str, attribut
     first = own.iloc[0]
     named = f"{technique}{_by(table, attribute)}" if table["technique"].nunique() > 1 or _by(table, attribute) else ""
     row = {"Technique": named} if named else {}
-    row |= {"Arm": _label(first), "Noise": words.noise(first), "n": str(first["n"])}
+    row |= {"Arm": arm_label(first), "Noise": words.noise(first), "n": str(first["n"])}
     row |= {"Runs": FITS.get(first["fit"], first["fit"])}
     row |= {"Distinct": "not known" if fmt.is_missing(first["distinct"]) else str(first["distinct"])}
     return row | {r["metric"]: _sd(r) for r in own.to_dict("records") if r["metric"]}
@@ -306,7 +291,7 @@ def caption_figure(plan: Mapping, table: pd.DataFrame, several: bool = False) ->
     whose = f"{table['technique'].iloc[0]}: " if several else ""
     about = (
         f"{whose}SD over runs with Bonett's 95 % interval, by arm, in points; circle: implementation noise, square: "
-        "the seed, diamond: both, triangle: one purpose of the seed. Right: churn, with its 95 % interval. No test is "
+        "the seed, diamond: both, triangle: one purpose of the seed. Last: churn, with its 95 % interval. No test is "
         "shown."
     )
     return _caption(plan, table["n"], about)
@@ -368,61 +353,3 @@ CHURN = ReaderTable(
     table_files.CAUSE_CHURN,
 )
 TESTS = ReaderTable("Spreads compared", caption_tests, tests_view, table_files.CAUSE_TESTS)
-
-
-# Figure
-
-
-@styled
-def causes_figure(table: pd.DataFrame, tests: pd.DataFrame, churn: pd.DataFrame, plan: Mapping) -> Figure:
-    """Draw SD of each tested metric and of accuracy by arm, and churn; `table`: rows of one technique and attribute."""
-    rows = table[table["metric"] != ""]
-    metrics = [*_metrics(rows, tests)[:3], "accuracy"]
-    arms = rows.drop_duplicates(["arm", "hardware"]).to_dict("records")
-    figure = new_figure(figsize=(WIDTH + 1, 1.1 + ROW * 1.15 * len(arms)))
-    axes = figure.subplots(1, len(metrics) + 1, sharey=True, squeeze=False).ravel()
-    for metric, ax in zip(metrics, axes, strict=False):
-        for height, arm in enumerate(arms):
-            own = rows[(rows["metric"] == metric) & (rows["arm"] == arm["arm"]) & (rows["hardware"] == arm["hardware"])]
-            _draw(ax, height, own, ("sd", "sd_low", "sd_high"))
-        ax.set(title=metric, xlabel="SD over runs, points")
-    first = rows.iloc[0]
-    mine = churn[(churn["technique"] == first["technique"]) & (churn["attribute"] == first["attribute"])]
-    for height, arm in enumerate(arms):
-        own = mine[(mine["arm"] == arm["arm"]) & mine["group"].isna()].assign(
-            view=arm["view"], distinct=arm["distinct"]
-        )
-        _draw(axes[-1], height, own, ("churn", "churn_low", "churn_high"))
-    axes[-1].set(title="churn", xlabel="% of pairs of runs")
-    for ax in axes:
-        ax.set_yticks(range(len(arms)), [_label(arm).replace("$", r"\$") for arm in arms])
-        ax.set_ylim(len(arms) - 0.4, -0.6)
-        ax.set_xlim(left=0)
-        ax.grid(False, axis="y")
-    return figure
-
-
-def _draw(ax: Axes, height: int, rows: pd.DataFrame, columns: tuple[str, str, str]) -> None:
-    """Draw a value with its interval; words where nothing varies."""
-    if rows.empty or fmt.is_missing(rows.iloc[0][columns[0]]):
-        return
-    row = rows.iloc[0]
-    value, low, high = (100 * float(row[c]) for c in columns)
-    if row["distinct"] == 1:
-        ax.annotate(
-            "bit-identical", (0, height), (4, 0), textcoords="offset points", va="center", fontsize=7.5, color=INK
-        )
-        return
-    if not np.isnan(low):
-        ax.plot([low, high], [height] * 2, color=COLOURS[row["view"]], linewidth=1.6)
-    ax.plot(value, height, MARKERS[row["view"]], color=COLOURS[row["view"]], markersize=5.5)
-
-
-def alt_causes(table: pd.DataFrame) -> str:
-    """Describe the figure in words."""
-    rows = table[(table["metric"] != "") & (table["metric"] != "accuracy")]
-    metric = rows["metric"].iloc[0] if len(rows) else ""
-    texts = [f"{_label(row)} {_sd(row)}" for row in rows[rows["metric"] == metric].to_dict("records")]
-    return (
-        f"Dot plots of the SD over runs by arm, one panel per metric. {metric}, in points: {fmt.join_items(texts, 20)}."
-    )

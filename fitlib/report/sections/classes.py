@@ -29,7 +29,8 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     """Display the section: one metric class by class, in figures, sentences and a table."""
     metric = first_metric(frames["comparisons"])
     rows = class_rows(frames["summary"], metric, plan)
-    about_figure = Caption(f"{metric} of single classes, all runs. No interval, no test.")
+    beyond = " Triangles: runs whose impact ratio, 1 − DI, is below 0.8." if metric == "DI" else ""
+    about_figure = Caption(f"{metric} of single classes, all runs.{beyond} No interval, no test.")
     for attribute in plan["groups"]:
         values = style.select(frames["metrics"], plan, attribute)
         figures, alt = (

@@ -12,6 +12,7 @@ from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption, run_counts
 from fitlib.report.figures import accuracy_bias_plane
+from fitlib.report.figures.style import technique_colours
 from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import ReaderTable, sd_cell
 from fitlib.tables.costs import COST_NAMES
@@ -47,7 +48,7 @@ def _show_planes(page: Page, rows: pd.DataFrame, runs: pd.DataFrame, plan: Mappi
         chosen = plane_rows(rows, arm, attribute)
         where = (runs["arm"] == arm) & (runs["attribute"] == attribute) & (runs["metric"] == rows["metric"].iloc[0])
         if len(chosen):
-            figure = accuracy_bias_plane.plane_figure(chosen, runs[where])
+            figure = accuracy_bias_plane.plane_figure(chosen, runs[where], technique_colours(plan))
             page.figure(
                 "plane", attribute, figure, accuracy_bias_plane.alt_plane(chosen), caption_plane(plan, chosen, rows)
             )

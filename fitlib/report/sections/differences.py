@@ -44,8 +44,9 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     if plan["analysis"].get("protocol") == "paper":
         show_text(PAPER)
     show_text("On which metrics did bias fall or rise, by more than the smallest effect that was declared to count?")
+    limit = differences.strongest(comparisons, plan)
     for attribute, rows in _by_attribute(comparisons, plan):
-        figures = differences.heat_maps(rows, plan)
+        figures = differences.heat_maps(rows, plan, limit)
         page.figures("comparisons", attribute, figures, differences.alt_heat_map(rows), caption_heat_map(plan, rows))
     texts = [sentences.significance(comparisons, plan), sentences.redundant(comparisons)]
     show_text([*texts, *sentences.dropped(comparisons)])

@@ -13,10 +13,11 @@ from fitlib.report.captions import caption
 from fitlib.report.figures import impact_ratio, style
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable, estimate_cell
+from fitlib.report.sections.costs import first_metric
 
 QUESTION = (
     "Does a run's impact ratio (lowest group's share predicted as a class, over the highest group's) fall below 0.8, "
-    "and would another run agree? Hatched: the share of runs below; of the single runs, triangles lie below 0.8."
+    "and would another run agree? Hatched: the share of runs below."
 )
 MOST_ROWS = 60  # of the table; of more, those below 0.8 in most runs
 
@@ -26,17 +27,20 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     risk = frames["risk"]
     show_text(QUESTION)
     for attribute in plan["groups"]:
-        _figures(page, frames["metrics"], risk, plan, attribute)
+        _figures(page, frames, plan, attribute)
     show_text(sentences.landmark(risk, plan))
     page.show(RISK, risk)
 
 
-def _figures(page: Page, metrics: pd.DataFrame, all_rows: pd.DataFrame, plan: Mapping, attribute: str) -> None:
-    risk = all_rows[all_rows["attribute"] == attribute]
-    if len(impact_ratio.worst_rows(risk)):
+def _figures(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, attribute: str) -> None:
+    """Display the figures; the impact ratio of every class only if the section on classes does not show DI, 1 − it."""
+    risk = frames["risk"][frames["risk"]["attribute"] == attribute]
+    if len(impact_ratio.split_rows(risk)):
         figure, alt = style.figure_of(impact_ratio.sides(risk, plan)), impact_ratio.alt_sides(risk, plan)
-        page.figure("impact-ratio-sides", attribute, figure, alt, caption_sides(plan, risk, all_rows))
-    values = style.select(metrics, plan, attribute)
+        page.figure("impact-ratio-sides", attribute, figure, alt, caption_sides(plan, risk, frames["risk"]))
+    if first_metric(frames["comparisons"]) == "DI":
+        return
+    values = style.select(frames["metrics"], plan, attribute)
     figures, alt = impact_ratio.impact_ratios_figures(values, plan), impact_ratio.alt_impact_ratios(values, plan)
     about = sentences.classes_shown(plan, impact_ratio.lowest_classes(values, plan))
     page.figures("impact-ratio", attribute, figures, alt, caption(plan, risk["n"], f"{about} No test is made here."))
@@ -44,13 +48,13 @@ def _figures(page: Page, metrics: pd.DataFrame, all_rows: pd.DataFrame, plan: Ma
 
 def caption_sides(plan: Mapping, risk: pd.DataFrame, all_rows: pd.DataFrame) -> str:
     """Caption the shares of runs on each side of 0.8; ``risk``: the rows of one attribute, of `all_rows`."""
-    rows = impact_ratio.worst_rows(risk)
+    rows = impact_ratio.split_rows(risk)
     pairs = words.combinations(int(rows["worst_of"].max()), all_rows, *sentences.RISK_ROWS)
     if (rows["rule"] == "four-fifths").any():
         about = "Share of runs that violate four fifths for the favourable class, with Clopper-Pearson's 95 % interval."
     else:
         about = (
-            "Share of runs below 0.8 (a numerical landmark) for each technique's class that lies below it most often, "
+            "Share of runs below 0.8 (a numerical landmark) for the class on which a technique's runs disagree most, "
             f"with Bonferroni's interval for the worst of {pairs}."
         )
     return caption(plan, rows["n"], f"{about} No test is made here.")

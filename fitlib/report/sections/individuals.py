@@ -5,28 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
 from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption
-from fitlib.report.figures import style as style_figures
-from fitlib.report.figures.style import BLUE, INK, VERMILION, WIDTH, new_figure, styled
+from fitlib.report.figures.individuals import alt_distribution, distribution_figures
 from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.tables.individuals import ENOUGH_RUNS
 
 NO_TABLE = "How many decisions change is not known: the metrics of these techniques were made without it."
 MOST = 4  # techniques described one by one
-MOST_PANELS = 16  # in one figure
 MOST_GROUPS = 3  # groups listed one by one
-MOST_LINES = 8  # groups with a line of their own; of more, the range over groups is drawn
 MOST_ROWS = 90  # rows of the table; of more, the groups with the smallest and the largest churn
 SHOWN = (0.25, 0.4, 0.5, 0.6, 0.75)  # thresholds in the table for readers
-ABOVE = {0.0: "share_never", **{x / 100: f"above_{x}" for x in (10, 20, 30, 40)}, 0.5: "share_coin_flip"}
-COLOURS, MARKERS, DASHES = (BLUE, VERMILION, INK), "o^sDvPX", ("-", "--", ":", "-.")
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
@@ -281,83 +274,5 @@ GROUPS = ReaderTable(
 THRESHOLDS = ReaderTable("Other thresholds", caption_thresholds, threshold_view, table_files.THRESHOLDS)
 DISTRIBUTION = Caption(
     "Share of a group's cases (all true classes together) about which more than this share of pairs of runs disagrees; "
-    "at 0.5: at least half. No interval, no test."
+    "at 0.5: at least half. Level where no share is attainable with this n. No interval, no test."
 )
-
-
-# Figure
-
-
-def distribution_figures(individuals: pd.DataFrame, plan: Mapping, attribute: str) -> list[Figure]:
-    """Draw the distributions of all techniques, in as many figures as fit printed pages."""
-    parts = style_figures.split_labels(style_figures.row_labels(individuals), MOST_PANELS)
-    return [distribution_figure(style_figures.rows_with_labels(individuals, part), plan, attribute) for part in parts]
-
-
-@styled
-def distribution_figure(individuals: pd.DataFrame, plan: Mapping, attribute: str) -> Figure:
-    """Draw one panel per technique and arm, one line per group."""
-    panels = list(individuals.groupby(["technique", "arm"], sort=False))
-    across = min(4, len(panels))
-    down = -(-len(panels) // across)
-    figure = new_figure(figsize=(WIDTH, 0.5 + 2.1 * down))
-    axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
-    for ax in axes[len(panels) :]:
-        ax.set_visible(False)
-    for (_, rows), ax in zip(panels, axes, strict=False):
-        distribution(rows, plan["groups"][attribute], ax)
-        ax.set_title(words.technique_label(individuals, rows.iloc[0]).replace("$", r"\$"))
-    axes[0].set_ylim(bottom=0)
-    for row in range(down):
-        axes[row * across].set_ylabel("% of the group's cases")
-    figure.supxlabel("more than this share of pairs of runs disagrees", fontsize=9)
-    figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(6, len(plan["groups"][attribute]))
-    )
-    return figure
-
-
-@styled
-def distribution(individuals: pd.DataFrame, names: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Draw the share of cases (%) beyond a churn by group, of one technique and arm; groups differ also by marker."""
-    ax = ax or new_figure(figsize=(5, 3)).subplots()
-    groups = individuals[individuals["group"].notna()]
-    ax.set(xlim=(-0.02, 0.52))
-    if len(groups) > MOST_LINES:
-        return _range_over_groups(groups, ax)
-    for _, row in groups.iterrows():
-        colour, marker, dashes = (style[int(row["group"]) % len(style)] for style in (COLOURS, MARKERS, DASHES))
-        shares = _shares(row)
-        label = str(names[int(row["group"])]).replace("$", r"\$")
-        ax.plot(list(ABOVE), shares, color=colour, marker=marker, linestyle=dashes, markersize=4, label=label)
-    return ax
-
-
-def _shares(row: Mapping) -> list[float]:
-    """Return the share, in %, of a group's cases beyond each churn in `ABOVE`."""
-    return [100 * (1 - row[name] if name == "share_never" else row[name]) for name in ABOVE.values()]
-
-
-def _range_over_groups(groups: pd.DataFrame, ax: Axes) -> Axes:
-    """Draw the smallest to the largest share over many groups, and their median."""
-    shares = pd.DataFrame([_shares(row) for _, row in groups.iterrows()], columns=list(ABOVE))
-    label = f"{len(groups)} groups, smallest to largest"
-    ax.fill_between(list(ABOVE), shares.min(), shares.max(), color=BLUE, alpha=0.18, linewidth=0, label=label)
-    ax.plot(list(ABOVE), shares.median(), color=BLUE, marker="o", markersize=4, label="median of the groups")
-    return ax
-
-
-def alt_distribution(individuals: pd.DataFrame, plan: Mapping, attribute: str) -> str:
-    """Describe the figure in words."""
-    rows = individuals[individuals["group"].notna()].dropna(subset=["share_never"])
-    texts = [
-        f"{words.technique_label(individuals, row)}, {group_name(plan, row)}: "
-        f"{fmt.points(1 - row['share_never'])} % change in some pair of runs, {fmt.points(row['share_coin_flip'])} % "
-        "in at least half."
-        for _, row in rows.head(12).iterrows()
-    ]
-    more = " Further techniques are in the table." if len(rows) > 12 else ""
-    what = (
-        f"Lines of the share of cases whose decision changes, by churn and group ({attribute}), a panel per technique."
-    )
-    return f"{what} {' '.join(texts)}{more}"

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
 from fitlib.report import sentences as core
 from fitlib.report import table_files
 from fitlib.report import vocabulary as words
-from fitlib.report.figures.differences import MARKERS, draw_band
-from fitlib.report.figures.style import BLUE, GREY, INK, ROW, WIDTH, new_figure, styled
+from fitlib.report.figures.over_seeds import alt_seeds, seeds_figure
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable, metric_cell, p_cell, verdict_cell
 from fitlib.statistics import nested_design
-from fitlib.statistics.verdict_names import FAIRER, LESS_FAIR, OPEN, RUNS, TOO_FEW
+from fitlib.statistics.verdict_names import FAIRER, LESS_FAIR, RUNS, TOO_FEW
 from fitlib.tables.metric_series import main_arms
 
 OPPOSITE = (FAIRER, LESS_FAIR)
@@ -349,90 +344,4 @@ def caption_figure(plan: Mapping, over_seeds: pd.DataFrame) -> str:
         "standard error from its runs. Below them, large marker and thick line: mean over seeds with its 95 % "
         "interval (thin line: the interval that holds together with all others); marker by verdict. Band: the smallest "
         f"effect, {band}. No test is shown.{_qualified(over_seeds)}",
-    )
-
-
-# Figure
-
-
-@styled
-def seeds_figure(over_seeds: pd.DataFrame, by_seed: pd.DataFrame, plan: Mapping) -> Figure:
-    """Draw a panel per distinct metric: the difference at every seed, and over seeds; rows are techniques.
-
-    `over_seeds`, `by_seed`: rows of one protected attribute.
-    """
-    rows = words.distinct(over_seeds)
-    metrics, labels = list(dict.fromkeys(rows["metric"])), _labels(rows)
-    across = min(3, len(metrics))
-    down = -(-len(metrics) // across)
-    row = ROW * (3.4 if len(labels) < 5 else 2)
-    figure = new_figure(figsize=(WIDTH + 1, down * (0.9 + row * max(len(labels), 1.4))))
-    axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
-    for ax in axes[len(metrics) :]:
-        ax.set_visible(False)
-    for metric, ax in zip(metrics, axes, strict=False):
-        _panel(ax, rows[rows["metric"] == metric], by_seed[by_seed["metric"] == metric], plan)
-        ax.set_title(metric)
-        ax.set_yticks(range(len(labels)), [label.replace("$", r"\$") for label in labels.values()])
-        ax.set_ylim(len(labels) - 0.4, -0.6)
-        ax.grid(False, axis="y")
-    return figure
-
-
-def _panel(ax: Axes, rows: pd.DataFrame, by_seed: pd.DataFrame, plan: Mapping) -> None:
-    ax.axvline(0, color=GREY, linewidth=0.8)
-    for height, (_, row) in enumerate(rows.iterrows()):
-        draw_band(ax, height, row["smallest_effect"])
-        same = (by_seed["technique"] == row["technique"]) & (by_seed["noise"] == row["noise"])
-        _draw_seeds(ax, height, by_seed[same & (by_seed["used"] == "yes")])
-        _draw_mean(ax, height, row)
-    ax.set_xlabel("points (technique − baseline)")
-
-
-def _draw_seeds(ax: Axes, height: int, seeds: pd.DataFrame) -> None:
-    at = height + np.linspace(-0.38, 0.14, len(seeds))
-    values, errors = 100 * seeds["difference"].to_numpy(), 100 * seeds["standard_error"].fillna(0).to_numpy()
-    ax.hlines(at, values - errors, values + errors, color=GREY, linewidth=0.8)
-    ax.plot(values, at, "o", markersize=3.2, color=GREY)
-
-
-def _draw_mean(ax: Axes, height: int, row: pd.Series) -> None:
-    if fmt.is_missing(row["difference"]):
-        return
-    (marker, filled), at = MARKERS.get(row["verdict"], MARKERS[OPEN]), height + 0.32
-    if not fmt.is_missing(row["simultaneous_low"]):
-        ends = [100 * row["simultaneous_low"], 100 * row["simultaneous_high"]]
-        ax.plot(ends, [at] * 2, color=BLUE, linewidth=0.8)
-    if not fmt.is_missing(row["low"]):
-        ax.plot([100 * row["low"], 100 * row["high"]], [at] * 2, color=BLUE, linewidth=2.2)
-    ax.plot(100 * row["difference"], at, marker, color=BLUE, markerfacecolor=filled, markersize=7)
-    place: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
-    ax.annotate(row["verdict"], (1, at), (3, 0), va="center", fontsize=7.5, color=INK, **place)
-
-
-def _labels(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
-    keys = rows.drop_duplicates(["technique", "noise"])
-    several = keys["noise"].nunique() > 1
-    return {
-        (row.technique, row.noise): f"{row.technique}\nv {row.baseline}" + (f"\n{row.noise}" if several else "")
-        for row in keys.itertuples()
-    }
-
-
-def alt_seeds(over_seeds: pd.DataFrame, by_seed: pd.DataFrame) -> str:
-    """Describe the figure in words."""
-    rows, used = words.distinct(over_seeds), by_seed[by_seed["used"] == "yes"]
-    texts = [_alt_row(row, used) for _, row in rows.head(12).iterrows() if not fmt.is_missing(row["difference"])]
-    more = " Further comparisons are in the table." if len(rows) > 12 else ""
-    what = "Dot plots of the difference at each seed and its mean over seeds, one panel per metric."
-    return f"{what} {' '.join(texts)}{more}"
-
-
-def _alt_row(row: pd.Series, used: pd.DataFrame) -> str:
-    keys = ("technique", "noise", "metric")
-    seeds = used.loc[np.logical_and.reduce([used[key] == row[key] for key in keys]), "difference"]
-    return (
-        f"{row['technique']} on {row['metric']}: {fmt.points(row['difference'], signed=True)} points over seeds, "
-        f"from {fmt.points(seeds.min(), signed=True)} to {fmt.points(seeds.max(), signed=True)} at single seeds "
-        f"({row['verdict']})."
     )

@@ -35,11 +35,11 @@ DIVERGENCE = Caption(
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section: distributions and overall values, the number of runs, and the epochs where known."""
     summary, metrics = frames["summary"], frames["metrics"]
-    baselines = {t["technique"] for t in plan["techniques"] if t["baseline"] is None}
+    colours = style.technique_colours(plan)
     for attribute in plan["groups"]:
         values, means = (style.select(frame, plan, attribute) for frame in (metrics, summary))
         figures, alt = (
-            distributions.distributions_figures(values, means, baselines),
+            distributions.distributions_figures(values, means, colours),
             distributions.alt_distributions(means),
         )
         page.figures("distributions", attribute, figures, alt, DISTRIBUTIONS(plan, means))
@@ -58,7 +58,8 @@ def _numbers_of_runs(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mappi
     for attribute in plan["groups"]:
         table = spread_by_runs.against_runs(style.select(frames["metrics"], plan, attribute), metric)
         if len(table):
-            figure, alt = spread_by_runs.by_runs_figure(table), spread_by_runs.alt_by_runs(table, metric)
+            figure = spread_by_runs.by_runs_figure(table, style.technique_colours(plan))
+            alt = spread_by_runs.alt_by_runs(table, metric)
             page.figure("runs-and-spread", attribute, figure, alt, caption_by_runs(plan, table, metric))
 
 
@@ -67,8 +68,7 @@ def caption_by_runs(plan: Mapping, table: pd.DataFrame, metric: str) -> str:
     return caption(
         plan,
         table.groupby(["technique", "arm"])["n"].max(),
-        f"Overall {metric}. Left: MaxDiff of so many runs, the mean over all choices of them. Right: expected width of "
-        "Student's 95 % interval of the mean at the SD of all runs. No test is made here.",
+        f"Overall {metric}. MaxDiff of so many runs, the mean over all choices of them. No test is made here.",
     )
 
 
@@ -85,7 +85,8 @@ def _epochs(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping) -> No
         epochs_figures.alt_training_curves(shown, names),
     )
     page.figures("training-curves", attribute, figures, alt, CURVES(plan, epochs))
-    figure, alt = epochs_figures.divergence_figure(epochs), epochs_figures.alt_divergence(epochs)
+    colours = epochs_figures.training_colours(plan)
+    figure, alt = epochs_figures.divergence_figure(epochs, colours), epochs_figures.alt_divergence(epochs)
     page.figure("divergence", attribute, figure, alt, DIVERGENCE(plan, epochs))
     show_text(growth_sentences(epochs))
 

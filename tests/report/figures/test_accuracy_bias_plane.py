@@ -86,30 +86,30 @@ def test_few_techniques_are_named_with_their_churn_and_many_numbered_with_a_key(
     many = accuracy_bias_plane.plane_figure(*example(12))
     assert [label.get_text() for label in labels(many)] == [str(i) for i in range(1, 13)]
     key = [text.get_text() for text in many.axes[1].texts]
-    assert "1  Base" in key and "12  T11" in key and sum("churn" in text for text in key) == 12
+    assert {"1", "Base", "12", "T11", "churn"} <= set(key) and sum(text.endswith(" %") for text in key) == 12
 
 
-def test_marks_say_baseline_front_and_dominated_without_colour() -> None:
+def test_marks_say_baseline_front_and_dominated_and_colours_the_technique() -> None:
     rows, runs = example(6)
-    ax = accuracy_bias_plane.plane(rows, runs)
+    palette = style.palette_of(rows["technique"][1:])
+    ax = accuracy_bias_plane.plane(rows, runs, palette=palette)
     means = [line for line in ax.lines if line.get_markersize() == 6.5]
     shapes = {"yes": "D", "no": "o"}
     assert [line.get_marker() for line in means] == [shapes[answer] for answer in rows["on_front"]]
     hollow = [line.get_markerfacecolor() == "white" for line in means]
     assert hollow == (rows["technique"] == "Base").tolist()
-    dots = [line for line in ax.lines if line.get_markersize() == 2.2]
+    dots = [line for line in ax.lines if line.get_markersize() == 3]
     assert sum(len(line.get_xdata()) for line in dots) == len(runs)
+    colours = [palette.get(name, style.GREY) for name in rows["technique"]]
+    assert [line.get_color() for line in dots] == [line.get_color() for line in means] == colours
 
 
-def test_alt_text_tells_front_and_numbers_from_the_data() -> None:
+def test_the_alternative_text_names_the_front() -> None:
     rows, _ = example(4)
-    messages = accuracy_bias_plane.alt_plane(rows)
-    for row in rows.itertuples():
-        assert row.technique in messages
-        assert (f"{row.technique} (accuracy {points(row.accuracy_mean)} %" in messages) == (row.on_front == "yes")
-    assert "nan" not in accuracy_bias_plane.alt_plane(rows.assign(churn_mean=np.nan)).lower()
+    text = accuracy_bias_plane.alt_plane(rows)
+    assert all((row.technique in text) == (row.on_front == "yes") for row in rows.itertuples())
     assert accuracy_bias_plane.alt_plane(rows.iloc[:0]) == "Plane of accuracy and bias: nothing to show."
-    assert "Not ranked: Base, T01, T02 and T03" in accuracy_bias_plane.alt_plane(rows.assign(on_front=""))
+    assert accuracy_bias_plane.alt_plane(rows.assign(on_front="")).endswith("None is ranked.")
 
 
 def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_ridge_reaches_from_the_smallest_run_to_the_largest() -> None:
 
 
 def test_sides_name_the_runs_on_each_and_show_the_interval(usual: Experiment) -> None:
-    rows = impact_ratio.worst_rows(usual.risk)
+    rows = impact_ratio.split_rows(usual.risk)
     text = words(impact_ratio.sides(usual.risk, usual.plan).figure)
     assert len(rows) == 3
     for row in rows.to_dict("records"):
@@ -87,21 +87,30 @@ def test_sides_name_the_runs_on_each_and_show_the_interval(usual: Experiment) ->
 
 def test_four_fifths_is_said_of_the_favourable_class_only() -> None:
     found = experiment(favourable=1)
-    rows = impact_ratio.worst_rows(found.risk)
+    rows = impact_ratio.split_rows(found.risk)
     assert set(rows["target"]) == {1} and "four fifths" in words(impact_ratio.sides(found.risk, found.plan).figure)
 
 
-def test_worst_class_is_the_one_most_often_below(usual: Experiment) -> None:
-    rows = impact_ratio.worst_rows(usual.risk)
-    largest = usual.risk.groupby("technique")["p_violated"].max()
-    assert all(largest[row["technique"]] == row["p_violated"] for row in rows.to_dict("records"))
+def test_the_class_drawn_is_the_one_on_which_runs_disagree_most(usual: Experiment) -> None:
+    rows = impact_ratio.split_rows(usual.risk)
+    most = usual.risk.groupby("technique")["p_disagree"].max()
+    assert (rows.set_index("technique")["p_disagree"] == most).all()
+
+
+def test_runs_beyond_the_landmark_of_di_are_triangles(usual: Experiment) -> None:
+    values = classes_figures.class_values(strict(usual), "DI")
+    order = classes_figures.class_order(values)
+    ax = classes_figures.strip(values, ("S-Base", "ulp"), usual.plan, order, landmark=20)
+    triangles = np.concatenate([line.get_xdata() for line in ax.lines if line.get_marker() == "^"])
+    below = usual.risk.query("technique == 'S-Base'")["violated"].sum()
+    assert len(triangles) == below > 0 and triangles.min() > 20
 
 
 def test_alternatives_name_extremes_and_no_missing_value(usual: Experiment) -> None:
     values = classes_figures.class_values(strict(usual), "DI")
     means = values.groupby(["technique", "target"])["value"].mean()
     text = classes_figures.alt_per_class(strict(usual), "DI", usual.plan)
-    assert f"{means.max():.2f} points ({means.idxmax()[0]}" in text
+    assert f"Largest mean: {means.max():.2f} ({means.idxmax()[0]}" in text
     undefined = strict(usual).assign(value=np.nan)
     assert classes_figures.alt_per_class(undefined, "DI", usual.plan) == "DI by class: undefined in every run."
     assert classes_figures.per_class_figures(undefined, "DI", usual.plan) == []

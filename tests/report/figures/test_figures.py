@@ -31,7 +31,9 @@ def usual() -> Experiment:
 def figures(found: Experiment) -> dict[str, Figure]:
     """All figures of an experiment with one protected attribute."""
     drawn = {
-        "distributions": distributions.distributions_figures(strict(found), found.summary, {"S-Base"})[0],
+        "distributions": distributions.distributions_figures(
+            strict(found), found.summary, style.technique_colours(found.plan)
+        )[0],
         "impact-ratio": impact_ratio.impact_ratios_figures(strict(found), found.plan)[0],
     }
     if len(found.comparisons):
@@ -51,7 +53,9 @@ def words(figure: Figure) -> list[str]:
 def test_the_same_table_gives_the_same_bytes(usual: Experiment, tmp_path: Path) -> None:
     for attempt in ("first", "second"):
         axes = {
-            "distribution": distributions.distribution(strict(usual), usual.summary, "DI", {"S-Base"}),
+            "distribution": distributions.distribution(
+                strict(usual), usual.summary, "DI", style.technique_colours(usual.plan)
+            ),
             "impact-ratio": impact_ratio.impact_ratio(strict(usual), "S-T1", usual.plan),
             "comparisons": differences.heat_map(usual.comparisons, usual.plan),
             "effect": differences.effect(usual.comparisons, "DI", usual.plan),
@@ -89,22 +93,22 @@ def test_functions_draw_on_given_axes_and_return_them(usual: Experiment) -> None
 
 
 def test_every_run_is_a_point(usual: Experiment) -> None:
-    ax = distributions.distribution(strict(usual), usual.summary, "DI", {"S-Base"})
+    ax = distributions.distribution(strict(usual), usual.summary, "DI", style.technique_colours(usual.plan))
     dots = [line for line in ax.lines if line.get_marker() == "o"]
     rows = usual.metrics.query("metric == 'DI' and target.isna() and reading == 'strict'")
     seen = np.concatenate([line.get_xdata() for line in dots])
     assert np.allclose(np.sort(seen), np.sort(100 * rows["value"].to_numpy(float)))
-    assert [line.get_markerfacecolor() for line in dots] == ["none", style.BLUE, style.BLUE]
+    assert [line.get_markerfacecolor() for line in dots] == ["none", *style.PALETTE[:2]]
 
 
 def test_cells_say_in_words_what_colour_repeats(usual: Experiment) -> None:
-    messages = words(differences.heat_map(usual.comparisons, usual.plan).figure)
+    messages = [text.replace("\n", " ") for text in words(differences.heat_map(usual.comparisons, usual.plan).figure)]
     rows = vocabulary.bias_rows(usual.comparisons)
     for verdict, n in rows["verdict"].value_counts().items():
         assert messages.count(verdict) == n
     assert sum(text.endswith("*") for text in messages) == (rows["p_mean_holm"] <= 0.05).sum()
     assert {fmt.points(d, signed=True) for d in rows["difference"]} <= set(messages)
-    assert "SPSF\n(repeats DP)" in messages
+    assert "SPSF (repeats DP)" in messages
 
 
 def test_a_cell_has_the_colour_of_its_own_difference(usual: Experiment) -> None:
@@ -215,7 +219,9 @@ def test_text_alternatives_are_computed_from_the_data(usual: Experiment) -> None
         differences.alt_effects(usual.comparisons),
     ]
     lowest = vocabulary.bias_rows(usual.comparisons)["difference"].min()
-    assert fmt.points(lowest, signed=True) in texts[3] and "(S-Base)" in texts[0]
+    assert fmt.points(lowest, signed=True) in texts[3]
+    widest = vocabulary.overall_rows(usual.summary)["maxdiff"].idxmax()
+    assert usual.summary.loc[widest, "technique"] in texts[0]
     assert all(text.endswith(".") and "nan" not in text.split() for text in texts)
     nothing = experiment(techniques=1)
     assert differences.alt_effects(nothing.comparisons) == "Interval plots of differences: not estimable."

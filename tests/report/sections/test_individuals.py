@@ -7,6 +7,8 @@ import pytest
 from fitlib.metrics.counts import count
 from fitlib.metrics.long_tables import counts_table
 from fitlib.report import sentences
+from fitlib.report.figures import individuals as figures
+from fitlib.report.figures import style
 from fitlib.report.notebook_display import Page
 from fitlib.report.sections import impact
 from fitlib.report.sections import individuals as section
@@ -125,17 +127,18 @@ def test_the_figure_names_every_technique_and_group(names: list[str]) -> None:
     p = persons_of(2, A=simulated(0, rows=60))
     table = individuals(pd.concat([p.assign(technique=name) for name in names]), plan)
     rows = section.overall(table)
-    figure = section.distribution_figure(rows, plan, "sex")
+    figure = figures.distribution_figure(rows, plan, "sex")
     visible = [ax for ax in figure.axes if ax.get_visible()]
     assert [ax.get_title(loc="left") or ax.get_title() for ax in visible] == names
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["women", "men"]
-    lines = visible[0].get_lines()
-    assert len({(line.get_marker(), line.get_linestyle()) for line in lines}) == len(lines) == 2
+    lines = [line for line in visible[0].get_lines() if line.get_linestyle() != "None" and len(line.get_xdata())]
+    assert len({line.get_linestyle() for line in lines}) == len(lines) == 2
+    assert {line.get_color() for line in lines} == {style.INK}, "colours are of techniques"
     first = rows[rows["group"] == 0].iloc[0]
     assert lines[0].get_ydata()[0] == pytest.approx(100 * (1 - first["share_never"]))
     top = visible[0].get_ylim()[1]
-    assert all(line.get_ydata().max() <= top for ax in visible for line in ax.get_lines())
-    assert names[0] in section.alt_distribution(rows, plan, "sex")
+    assert all(max(line.get_ydata(), default=0) <= top for ax in visible for line in ax.get_lines())
+    assert names[0] in figures.alt_distribution(rows, plan, "sex")
 
 
 def many_groups(n: int) -> tuple[dict, pd.DataFrame]:
@@ -153,7 +156,7 @@ def plan_names(plan: dict) -> list[str]:
 
 def test_many_groups_are_drawn_as_a_range_and_told_by_their_extremes() -> None:
     plan, table = many_groups(50)
-    figure = section.distribution_figure(section.overall(table), plan, "sex")
+    figure = figures.distribution_figure(section.overall(table), plan, "sex")
     assert figure.legends[0].get_texts()[0].get_text() == "50 groups, smallest to largest"
     view = section.churn_view(table, plan)
     assert view["Technique"].tolist() == ["A"] * 3 + ["B"] * 3

@@ -131,9 +131,9 @@ def test_the_figure_has_a_panel_for_each_kind_of_metric_and_true_difference() ->
     titles = [ax.get_title("left") for ax in figure.axes[:4]]
     assert titles == [
         "no true difference",
-        "fairer by δ (1.00 points)",
-        "fairer by 2δ (2.00 points)",
-        "fairer by 3δ (3.00 points)",
+        "fairer by δ\n(1.00 points)",
+        "fairer by 2δ\n(2.00 points)",
+        "fairer by 3δ\n(3.00 points)",
     ]
     primary, _ = many(3, primary="DI")
     assert len(figures.planning_figure(primary).axes) == 4
@@ -143,7 +143,7 @@ def test_the_figure_has_a_panel_for_each_kind_of_metric_and_true_difference() ->
 
 def test_the_alternative_text_tells_chances_never_as_certainty() -> None:
     text = figures.alt_planning(many(3)[0])
-    assert "n = 16, metric of median SD: equivalent" in text and "n = 64" in text and "1.00" not in text
+    assert "8 runs, metric of median SD: equivalent" in text and "1.00" not in text
     declared = planning.table_of_chances([planning.declared_comparison([0.012], 0.01, 0.05)], (8, 16))
     assert "declared metric" in figures.alt_planning(declared) and figures.present_numbers(declared) == []
 
