@@ -1,6 +1,6 @@
 """Errors that are a user's mistake or an experiment's failure, reported in one line without a traceback."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -45,11 +45,17 @@ def _abbreviate(value: object) -> str:
 def did_you_mean(name: str, names: Iterable[str], otherwise: str) -> str:
     """Return the remedy for a misspelt name: the closest of `names`, or `otherwise` where none is close.
 
-    >>> did_you_mean("ulps", ["native", "ulp"], "choose a noise")
+    >>> did_you_mean("ULPs", ["native", "ulp"], "choose a noise")
     "did you mean 'ulp'?"
     """
-    close = get_close_matches(name, list(names), n=1)
-    return f"did you mean '{close[0]}'?" if close else otherwise
+    nearest = _nearest(name, list(names))
+    return f"did you mean '{nearest}'?" if nearest else otherwise
+
+
+def _nearest(name: str, names: Sequence[str]) -> str | None:
+    """Return the closest of the names, where some is close, without regard to upper and lower case."""
+    close = get_close_matches(name.casefold(), [n.casefold() for n in names], n=1)
+    return next(n for n in names if n.casefold() == close[0]) if close else None
 
 
 def one_of(where: str, field: str, name: str, names: Iterable[str]) -> str:
@@ -57,7 +63,6 @@ def one_of(where: str, field: str, name: str, names: Iterable[str]) -> str:
     names = list(names)
     if name in names:
         return name
-    close = get_close_matches(name.lower(), [n.lower() for n in names], n=1)
-    nearest = [n for n in names if close and n.lower() == close[0]]
+    nearest = _nearest(name, names)
     choices = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
-    raise InputError(where, field, name, "unknown", f"did you mean {nearest[0]}?" if nearest else f"known: {choices}")
+    raise InputError(where, field, name, "unknown", f"did you mean {nearest}?" if nearest else f"known: {choices}")

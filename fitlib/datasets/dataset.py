@@ -127,10 +127,6 @@ class Dataset:
     categories: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def groups_by_attribute(self) -> dict[str, tuple[str, ...]]:
-        """Return the names of the groups of every protected attribute."""
-        return self.attribute_groups or {"protected": self.groups}
-
     def part(self, name: str) -> Split:
         """Return a part: "train", "validation", "test" or one of `extra`; InputError where there is none."""
         parts = {"train": self.train, "test": self.test, "validation": self.validation, **self.extra}

@@ -68,9 +68,11 @@ class Analysis(Options):
     @classmethod
     def _known(cls, primary: str | None, info: ValidationInfo) -> str | None:
         known = bias_metrics_of(info.data)
-        if primary is not None and primary not in known:
-            raise ValueError(f"unknown bias metric; known: {', '.join(known)}")
-        return primary
+        if primary is None or primary in known:
+            return primary
+        if f"1 - {primary}" in known:  # as it was declared, before larger became less fair
+            return f"1 - {primary}"
+        raise ValueError(f"unknown bias metric; known: {', '.join(known)}")
 
     @model_validator(mode="after")
     def _primary_in_family(self) -> Analysis:

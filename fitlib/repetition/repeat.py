@@ -14,13 +14,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fitlib.datasets.tabular.label_encoding import key_of
 from fitlib.errors import InputError, RunFailed
 from fitlib.experiment.custom_fields import needed_parameters
 from fitlib.experiment.model import Experiment
 from fitlib.experiment.parse import make_experiment
 from fitlib.experiment.plan import Plan
 from fitlib.extras import require
-from fitlib.formatting import count
+from fitlib.formatting import count, join_items
 from fitlib.metrics.custom_metrics import Metric
 from fitlib.metrics.metric_sources import declared_of
 from fitlib.repetition import estimator_data
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
     from fitlib.results.loaded import ExperimentResults
     from fitlib.results.results import Results
 
+VARY, TEST_SIZE = "random_state", 0.3  # of estimators, where nothing is said
+
 
 def repeat(
     train: object,
@@ -45,10 +51,10 @@ def repeat(
     sensitive_features: object = None,
     runs: int = 16,
     seeds: Sequence[int] = (0,),
-    vary: str = "random_state",
+    vary: str = VARY,
     noise: str | Mapping[str, object] = "auto",
     control_runs: int = 2,
-    test_size: float = 0.3,
+    test_size: float = TEST_SIZE,
     test: tuple[Any, object, object] | None = None,
     baseline: str | None = None,
     favourable: object = None,
@@ -103,7 +109,11 @@ def repeat(
     <results of model: 4 runs each, 90 rows, groups by protected>
     """
     techniques = techniques_of(train, vary, on_disk=out is not None)
+    seeds = _listed(seeds)
+    _check_for_estimators(techniques, vary, test_size)
     rows = _rows(techniques, X, y, sensitive_features, test, test_size, seeds)
+    if rows is not None:
+        _check_favourable(favourable, rows[0].labels)
     if out is not None or any(training.kind == "notebook" for training in techniques.values()):
         require("lab")
     metrics = metrics_of(scoring)
@@ -116,7 +126,7 @@ def repeat(
         "cross": cross, "metrics": declared_of(metrics) or None, "family": covered(metrics, primary),
     }  # fmt: skip
     fields: dict[str, Any] = {
-        "runs": runs, "seeds": list(seeds), "noise": noise_of(noise, techniques, vary), "control_runs": control_runs,
+        "runs": runs, "seeds": seeds, "noise": noise_of(noise, techniques, vary), "control_runs": control_runs,
         "threads": threads, "baseline": baseline, "analysis": analysis,
     }  # fmt: skip
     _check_seeds(fields["noise"], fields["seeds"])
@@ -158,6 +168,33 @@ def _rows(
 def _plain(favourable: object) -> object:
     """Return a class as its name; the names of classes are text."""
     return None if favourable is None else str(favourable)
+
+
+def _listed(seeds: Any) -> list:
+    """Return the seeds as a list of Python's numbers; what is no seed is refused with the other settings."""
+    if isinstance(seeds, str | Mapping) or not hasattr(seeds, "__iter__"):
+        remedy = "for example seeds=[3], or seeds=range(8)"
+        raise InputError(WHERE, "seeds", seeds, "not a list of seeds", remedy)
+    return [seed.item() if hasattr(seed, "item") else seed for seed in seeds]
+
+
+def _check_for_estimators(techniques: Mapping[str, Repeated], vary: str, test_size: float) -> None:
+    """Raise InputError where something is asked of functions and notebooks that only estimators are given."""
+    if any(training.kind == "estimator" for training in techniques.values()):
+        return
+    for name, value, default in (("vary", vary, VARY), ("test_size", test_size, TEST_SIZE)):
+        if value != default:
+            problem = "only estimators are trained on varying rows that fitlib chooses"
+            raise InputError(WHERE, name, value, problem, "leave it out, or let the function use `run`")
+
+
+def _check_favourable(favourable: object, labels: NDArray) -> None:
+    """Raise InputError, before any training, for a favourable class that is neither a class nor the number of one."""
+    if favourable is None or labels.ndim > 1:
+        return
+    names = sorted(map(str, np.unique(labels).tolist()))
+    if key_of(str(favourable)) not in map(key_of, names) and str(favourable) not in map(str, range(len(names))):
+        raise InputError(WHERE, "favourable", favourable, "no such class", f"y has {join_items(names, 12)}")
 
 
 def _check_seeds(noise: object, seeds: list) -> None:

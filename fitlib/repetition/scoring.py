@@ -92,8 +92,14 @@ def _scored(value: object) -> object:
 
 
 def covered(metrics: Mapping[str, Metric], primary: str | None) -> list[str] | None:
-    """Return the metrics on which there are verdicts: scorers do not measure fairness; None where there are none."""
-    scores = [name for name, metric in metrics.items() if isinstance(metric.function, Score) and name != primary]
+    """Return the metrics on which there are verdicts: scorers do not measure fairness; None where there are none.
+
+    Raises InputError for a scorer as the primary metric.
+    """
+    scores = [name for name, metric in metrics.items() if isinstance(metric.function, Score)]
+    if primary in scores or f"1 - {primary}" in scores:
+        problem, remedy = "a score of all rows, on which no verdict on fairness can rest", "name a bias metric, as DP"
+        raise InputError(WHERE, "primary", primary, problem, remedy)
     return [*BIAS_METRICS, *(name for name in metrics if name not in scores)] if scores else None
 
 

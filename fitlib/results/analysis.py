@@ -94,6 +94,18 @@ def analyze(
     - `metrics`: custom metrics beside the seven, {name: function} or a list of functions, each of the form f(counts) or
       f(y_true, y_pred, *, sensitive_features), or `fitlib.metrics.Metric` (see `fitlib.metrics.custom_metrics`).
 
+    The seven bias metrics, each 0 where groups are treated alike; of every class against the others, then their mean:
+
+    - DP, demographic parity: the difference of the selection rates (the shares predicted as the class).
+    - DI, disparate impact: 1 - the smallest selection rate / the largest.
+    - SPSF and FPSF, statistical parity and false positive subgroup fairness: differences of a group's selection rate,
+      or false positive rate, from that of all, weighted by the size of the group.
+    - EOFP and EOTP, equality of odds: the difference of the false, or true, positive rates.
+    - BA, bias amplification: half the sum, over groups, of the differences between a group's share of those predicted
+      as the class and its share of those truly of it.
+
+    Of more than two groups, DP, EOFP and EOTP take the largest difference between two. Formulas: `fitlib.metrics`.
+
     Returns `Results`: `verdict` in sentences, and `summary`, `comparisons`, `risk`, `metrics` and more `tables` as
     pandas data frames. The numbers are those of the command `fitlib analyze` on the same predictions, to the last bit.
     Raises InputError, in one line with the remedy, for whatever is missing, of another length, of one group only,

@@ -27,9 +27,10 @@ SAME_ROWS = (None, "take", "copy", "sort_values", "sort_index", "head", "tail", 
 class Frame(pd.DataFrame):
     """A pandas frame that is displayed with a caption; ``plan`` and ``table`` (its name) give the conditions."""
 
-    _metadata = ["plan", "table"]
+    _metadata = ["plan", "table", "answer"]
     plan: Mapping | None = None
     table: str = ""
+    answer: str = ""  # what the rows answer, in sentences
 
     @property
     def _constructor(self) -> type[Frame]:
@@ -51,7 +52,8 @@ class Frame(pd.DataFrame):
         page = super()._repr_html_()
         if page is None or self.plan is None:
             return page
-        named = f"<b>{html.escape(self.table)}.</b> {html.escape(self.caption)}"
+        answer = f"<p>{html.escape(self.answer)}</p>" if self.answer else ""
+        named = f"{answer}<b>{html.escape(self.table)}.</b> {html.escape(self.caption)}"
         block = f'<div style="max-width: 60em">{named}</div>'  # a table may be wider than any screen
         line = f'<caption style="caption-side: top; text-align: left">{block}</caption>'
         for nothing in ("NaN", "&lt;NA&gt;"):

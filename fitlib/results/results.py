@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -60,8 +61,8 @@ class Results:
 
     @property
     def plan(self) -> Mapping[str, Any]:
-        """The plan: techniques, arms, data, classes, groups, analysis."""
-        return self._plan
+        """The plan: techniques, arms, data, classes, groups, analysis. A copy: tables follow the plan as it was made."""
+        return deepcopy(self._plan)
 
     @property
     def evidence(self) -> list:
@@ -162,14 +163,18 @@ class Results:
         """Return the probability of each verdict by number of runs and true difference, with these results as a pilot.
 
         metrics, techniques: only these; without ``metrics`` the primary one, else those of median and of largest SD.
-        smallest_effect, level: other ones than these results have. numbers: of runs of each.
+        smallest_effect, level: other ones than these results have. numbers: of runs of each. The frame's `answer` says
+        in sentences what the present runs can decide, and what more of them would.
 
         >>> from fitlib.results.example import example_results
         >>> planned = example_results().how_many(metrics="DP", techniques="Same", numbers=[16, 64])
         >>> equal = planned[planned["true_difference"] == 0]
         >>> [f"{row.n_technique} runs: {row.equivalent:.2f}" for row in equal.itertuples()]
         ['6 runs: 0.01', '16 runs: 0.19', '64 runs: 0.87']
+        >>> planned.answer.split(",")[0]
+        'With the runs there are'
         """
+        from fitlib.report.sections.planning import sentences  # late: imports matplotlib
         from fitlib.tables.planning import how_many
 
         metrics, techniques = _names(metrics), _names(techniques)
@@ -180,7 +185,9 @@ class Results:
             one_of("results.how_many", "techniques", name, dict.fromkeys(tables[0]["technique"]))
         _check_planning(smallest_effect, level, numbers)
         found = how_many(*tables, dict(self.plan), numbers, techniques, metrics, smallest_effect, level)
-        return frame(found, self.plan, "planning")
+        answered = frame(found, self.plan, "planning")
+        answered.answer = " ".join(sentences(found))
+        return answered
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.startswith("_") or name.startswith("__")]

@@ -19,7 +19,7 @@ NUMERIC_PACKAGES = {
     "train": ("torch", "numpy", "pyarrow", "pillow"),
     "own": ("torch", "numpy", "pyarrow", "pandas", "scikit-learn"),
     "metrics": ("numpy", "pandas", "pyarrow"),
-    "statistics": ("numpy", "pandas", "pyarrow", "scipy", "matplotlib", "seaborn", "nbconvert"),
+    "statistics": ("numpy", "pandas", "pyarrow", "scipy", "matplotlib", "seaborn"),
 }
 
 

@@ -43,7 +43,7 @@ _KEYS = {
     "epoch": _integer("Epoch of the training, from 1."),
     "reading": _text("Reading of the metrics: strict, or published (the formulas of the study with their quirks)."),
     "attribute": _text("Protected attribute."),
-    "metric": _text("Bias metric (DP, DI, SPSF, FPSF, EOFP, EOTP, BA) or accuracy."),
+    "metric": _text("Bias metric (DP, DI, SPSF, FPSF, EOFP, EOTP, BA, or a custom one) or accuracy."),
     "target": _text('Class that the value is about, by number from 0, or "overall" (mean over classes).'),
     "risk.target": _integer("Class that the row is about, by number from 0."),
     "thresholds.target": _integer("Class whose score is compared with the threshold, by number from 0."),

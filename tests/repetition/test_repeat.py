@@ -239,6 +239,12 @@ BAD = {
     "test set of two parts": (dict(test=(1, 2)), "repeat: test = 'tuple': not three parts"),
     "noise of an estimator": (dict(noise="ulp"), "vary says what differs"),
     "no jobs": (dict(jobs=0), "repeat: jobs = 0"),
+    "one number of seeds": (dict(seeds=3), "repeat: seeds = 3: not a list of seeds; for example seeds=[3]"),
+    "no favourable class": (dict(favourable=7), "repeat: favourable = 7: no such class; y has "),
+    "a score as primary": (
+        dict(scoring=["balanced_accuracy"], primary="balanced_accuracy"),
+        "repeat: primary = 'balanced_accuracy': a score of all rows",
+    ),
     "unknown primary metric": (dict(primary="XX"), "repeat: analysis.primary = 'XX'"),
 }
 
@@ -274,6 +280,17 @@ def test_a_function_that_needs_more_than_fitlib_gives_is_refused():
 def test_data_without_an_estimator_are_refused(table):
     with pytest.raises(InputError, match="only estimators are given data"):
         fitlib.repeat(trainings.by_run, table.X)
+
+
+@pytest.mark.parametrize("asked", [{"vary": "bootstrap"}, {"test_size": 0.5}])
+def test_what_only_estimators_do_is_not_asked_of_functions(asked):
+    with pytest.raises(InputError, match=f"repeat: {next(iter(asked))} = .*: only estimators"):
+        fitlib.repeat(trainings.by_run, **asked)
+
+
+def test_seeds_of_numpy_are_seeds():
+    found = fitlib.repeat(trainings.by_run, runs=2, seeds=np.arange(2), control_runs=0)
+    assert [arm["seed"] for arm in found.plan["arms"]] == [0, 1]
 
 
 def test_what_a_later_session_cannot_import_is_refused_on_disk(tmp_path, table):

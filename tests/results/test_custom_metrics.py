@@ -107,6 +107,8 @@ def test_functions_of_fairlearn_work_as_they_are_and_the_words_follow_the_declar
     found = analyze(metrics={"ratio": ratio, "gap": fairlearn.true_positive_rate_difference})
     for metric in ("1 - ratio", "gap"):
         assert rows(found, metric)["verdict"].tolist() == ["fairer", "open"], metric
+    declared = analyze(metrics={"ratio": ratio}, primary="ratio")
+    assert rows(declared, "1 - ratio")["primary"].eq("yes").all()
     of_run = [fairlearn.true_positive_rate_ratio(TRUTH, y, sensitive_features=SEX) for y in ARRAYS["Fair"]]
     assert rows(found, "1 - ratio")["mean_technique"][0] == pytest.approx(1 - np.mean(of_run))
     by_hand = analyze(metrics={"gap": lambda counts: equal_odds_true_positive(cells_of(counts)).values()[:, 1]})
