@@ -61,7 +61,7 @@ class Results:
 
     @property
     def plan(self) -> Mapping[str, Any]:
-        """The plan: techniques, arms, data, classes, groups, analysis. A copy: tables follow the plan as it was made."""
+        """Techniques, arms, data, classes, groups, analysis: a copy, as tables follow the plan as it was made."""
         return deepcopy(self._plan)
 
     @property
