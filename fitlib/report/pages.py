@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitlib.report.markdown_html import markdown_html
 from fitlib.report.notebook_display import FOLD, address
+from fitlib.report.pictures import page_svg
 from fitlib.storage.atomic_files import write_atomically
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _content(output: Mapping[str, Any]) -> dict[str, Any]:
     shown = next((kind for kind in SHOWN if kind in data), "")
     text = joined(data.get(shown, ""))
     if shown in PICTURES:
-        source = base64.b64encode(text.encode()).decode() if shown == "image/svg+xml" else text.strip()
+        source = base64.b64encode(page_svg(text).encode()).decode() if shown == "image/svg+xml" else text.strip()
         return {"kind": "picture", "source": f"data:{shown};base64,{source}", "about": about.get(shown, {})}
     if shown == "text/markdown":
         return {"kind": shown, "html": markdown_html(text), "fold": bool(about.get(shown, {}).get(FOLD))}

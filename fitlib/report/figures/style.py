@@ -22,9 +22,11 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.transforms import BboxBase
+
+from fitlib.report.figures.dark_colours import dark_colour
 
 BLUE, VERMILION, GREY, INK, PALE = "#0072b2", "#c44900", "#6b6b6b", "#1f1f1f", "#e4e4e4"  # Okabe and Ito, darkened
 # Of techniques, in plan order: at least 3 : 1 on white, and far apart (CIE76 > 20) with deutan and protan vision too.
@@ -280,11 +282,19 @@ def in_blocks(plan: Mapping, techniques: Collection[str]) -> list[tuple[str, str
 def readable_ink(background: str | tuple[float, float, float, float]) -> str:
     """Return black or white, whichever stands out more: at least 4.58 : 1 on any colour (WCAG 2.1).
 
+    As "#rrggbb", whose last bit tells which of both stands out where the page is dark (`dark_colours.ON_CELLS`).
+
     >>> readable_ink("#ffffff"), readable_ink("#053061")
-    ('black', 'white')
+    ('#010101', '#fefefe')
     """
-    linear = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(background)])
-    return "black" if linear @ (0.2126, 0.7152, 0.0722) + 0.05 >= np.sqrt(1.05 * 0.05) else "white"
+    light, dark = _is_light(background), _is_light(dark_colour(to_hex(background)))
+    inks = {(True, False): "#010101", (True, True): "#010102", (False, False): "#fffffe", (False, True): "#fefefe"}
+    return inks[light, dark]
+
+
+def _is_light(colour: str | tuple[float, float, float, float]) -> bool:
+    linear = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)])
+    return bool(linear @ (0.2126, 0.7152, 0.0722) + 0.05 >= np.sqrt(1.05 * 0.05))
 
 
 def stacked(n: int) -> np.ndarray:
