@@ -23,7 +23,7 @@ from fitlib.metrics.counts import one_vs_rest
 from fitlib.metrics.exact import mean_of
 from fitlib.metrics.long_tables import technique_tables
 from fitlib.report.sections.over_seeds import verdict_sentence
-from fitlib.report.sentences import verdict
+from fitlib.report.sentences.verdicts import verdict
 from fitlib.statistics import simultaneous
 from fitlib.statistics.estimates import means, sds
 from fitlib.statistics.simultaneous import ROTATIONS, family_level

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from fitlib.formatting import NOT_ESTIMABLE, count, is_missing, join_items, points
+from fitlib.formatting import NOT_ESTIMABLE, count, is_missing, join_items, points, span
 from fitlib.metrics.bias_metrics import bias_metrics_of
 from fitlib.metrics.smallest_effects import DEFAULT, share_of
 from fitlib.statistics.verdict_names import TOO_FEW
@@ -234,3 +234,8 @@ def combinations(n: int, frame: pd.DataFrame, *about: str) -> str:
     """
     further = [name for name in ("arm", "attribute") if frame[name].nunique() > 1]
     return f"{count(n, 'combination' if further else 'pair')} of {join_items([*about, *further])}"
+
+
+def interval(low: float, high: float, scale: float = 100.0) -> str:
+    """Return an interval, in points by default: "[−1.20, 0.31]"; "(interval not estimable)" where an end is missing."""
+    return f"(interval {NOT_ESTIMABLE})" if is_missing(low) or is_missing(high) else span(low, high, scale)

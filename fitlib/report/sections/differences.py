@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib.report import sentences, table_files
+from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import caption, run_counts
 from fitlib.report.figures import differences, style
@@ -23,6 +23,7 @@ from fitlib.report.reader_tables import (
     verdict_cell,
 )
 from fitlib.report.sections import new_test_data, ranks
+from fitlib.report.sentences import comparisons as comparison_sentences
 
 PROPORTIONAL = (
     "∝: proportional to another metric in all runs, so it shows that metric's tests and counts once; its verdict is of "
@@ -48,8 +49,8 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     for attribute, rows in _by_attribute(comparisons, plan):
         figures = differences.heat_maps(rows, plan, limit)
         page.figures("comparisons", attribute, figures, differences.alt_heat_map(rows), caption_heat_map(plan, rows))
-    texts = [sentences.significance(comparisons, plan), sentences.redundant(comparisons)]
-    show_text([*texts, *sentences.dropped(comparisons)])
+    texts = [comparison_sentences.significance(comparisons, plan), comparison_sentences.redundant(comparisons)]
+    show_text([*texts, *comparison_sentences.dropped(comparisons)])
     if len(comparisons):
         _effects(page, comparisons, plan)
         new_test_data.show(page, frames)
@@ -68,9 +69,12 @@ def _effects(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
     for attribute, rows in _by_attribute(comparisons, plan):
         figures, alt = differences.effects_figures(rows, plan), differences.alt_effects(rows)
         page.figures("effects", attribute, figures, alt, caption_effects(plan, rows))
-    texts = [sentences.undecided(comparisons, plan), *sentences.unequal_arms(words.bias_rows(comparisons))]
-    texts += sentences.reversals(comparisons, plan)
-    show_text([*texts, *sentences.accuracy(comparisons)])
+    texts = [
+        comparison_sentences.undecided(comparisons, plan),
+        *comparison_sentences.unequal_arms(words.bias_rows(comparisons)),
+    ]
+    texts += comparison_sentences.reversals(comparisons, plan)
+    show_text([*texts, *comparison_sentences.accuracy(comparisons)])
     heading("Every difference and test", folded=True)
     page.show(DIFFERENCES, comparisons)
     page.show(TESTS, comparisons)
@@ -79,7 +83,7 @@ def _effects(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
 def _spread(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
     heading("Does a technique make the runs more alike, or less?", folded=True)
     show_text("A technique can lower bias on average and yet make a single training less predictable.")
-    show_text(sentences.spread(comparisons, plan))
+    show_text(comparison_sentences.spread(comparisons, plan))
     page.show(SPREAD, comparisons)
 
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib.report import sentences, table_files
+from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import caption
 from fitlib.report.figures import impact_ratio, style
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable, estimate_cell
 from fitlib.report.sections.costs import first_metric
+from fitlib.report.sentences import impact as impact_sentences
 
 QUESTION = (
     "Does a run's impact ratio (lowest group's share predicted as a class, over the highest group's) fall below 0.8, "
@@ -28,7 +29,7 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     show_text(QUESTION)
     for attribute in plan["groups"]:
         _figures(page, frames, plan, attribute)
-    show_text(sentences.landmark(risk, plan))
+    show_text(impact_sentences.landmark(risk, plan))
     page.show(RISK, risk)
 
 
@@ -42,14 +43,14 @@ def _figures(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, attr
         return
     values = style.select(frames["metrics"], plan, attribute)
     figures, alt = impact_ratio.impact_ratios_figures(values, plan), impact_ratio.alt_impact_ratios(values, plan)
-    about = sentences.classes_shown(plan, impact_ratio.lowest_classes(values, plan))
+    about = impact_sentences.classes_shown(plan, impact_ratio.lowest_classes(values, plan))
     page.figures("impact-ratio", attribute, figures, alt, caption(plan, risk["n"], f"{about} No test is made here."))
 
 
 def caption_sides(plan: Mapping, risk: pd.DataFrame, all_rows: pd.DataFrame) -> str:
     """Caption the shares of runs on each side of 0.8; ``risk``: the rows of one attribute, of `all_rows`."""
     rows = impact_ratio.split_rows(risk)
-    pairs = words.combinations(int(rows["worst_of"].max()), all_rows, *sentences.RISK_ROWS)
+    pairs = words.combinations(int(rows["worst_of"].max()), all_rows, *impact_sentences.RISK_ROWS)
     if (rows["rule"] == "four-fifths").any():
         about = "Share of runs that violate four fifths for the favourable class, with Clopper-Pearson's 95 % interval."
     else:
@@ -102,8 +103,8 @@ def caption_risk(plan: Mapping, risk: pd.DataFrame, most: int = MOST_ROWS) -> st
         f"Retraining covered: {fmt.join_items(dict.fromkeys(risk['retraining']))}. Intervals: Clopper-Pearson 95 "
         "%, of two runs disagreeing its image under "
         f"2p(1−p), so the estimate may lie above its upper end ½; for the worst of "
-        f"{words.combinations(worst, risk, *sentences.RISK_ROWS)}, Bonferroni's. Turned by one: runs in which one "
-        "person more or fewer "
+        f"{words.combinations(worst, risk, *impact_sentences.RISK_ROWS)}, Bonferroni's. Turned by one: runs in which "
+        "one person more or fewer "
         f"selected moves the ratio across 0.8. No test is made here.{part}",
     )
 

@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.report import provenance, sentences
+from fitlib.report import provenance
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable
+from fitlib.report.sentences import limits as limit_sentences
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section."""
-    show_text([provenance.what_varied(plan), *sentences.METHOD_LIMITS, *sentences.custom_metrics(plan)])
+    show_text([provenance.what_varied(plan), *limit_sentences.METHOD_LIMITS, *limit_sentences.custom_metrics(plan)])
     page.show(METRICS, frames["summary"])
 
 

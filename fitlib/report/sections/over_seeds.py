@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib.report import sentences as core
 from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.figures.over_seeds import alt_seeds, seeds_figure
 from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable, metric_cell, p_cell, verdict_cell
+from fitlib.report.sentences import verdicts as verdict_sentences
 from fitlib.statistics import nested_design
 from fitlib.statistics.verdict_names import FAIRER, LESS_FAIR, RUNS, TOO_FEW
 from fitlib.tables.metric_series import main_arms
@@ -60,8 +60,8 @@ def verdict_sentence(over_seeds: pd.DataFrame, plan: Mapping) -> str:
     if rows.empty:
         return "Over seeds nothing was compared: no comparison of the declared family is estimable."
     texts = [_scoped(scope, group, over_seeds) for scope, group in rows.groupby("scope", sort=False)]
-    held = [core.together(rows, plan)] if rows["verdict"].isin(words.JUDGED).any() else []
-    return " ".join(text for text in [*texts, *held, *core.verdict_warnings(over_seeds)] if text)
+    held = [verdict_sentences.together(rows, plan)] if rows["verdict"].isin(words.JUDGED).any() else []
+    return " ".join(text for text in [*texts, *held, *verdict_sentences.verdict_warnings(over_seeds)] if text)
 
 
 def _no_verdict(plan: Mapping) -> str:
@@ -86,20 +86,20 @@ def _scoped(scope: str, rows: pd.DataFrame, frame: pd.DataFrame) -> str:
 def _outcome(rows: pd.DataFrame, frame: pd.DataFrame) -> str:
     """Return "S-DI2 is fairer than S-Base on 4 of 5 distinct metrics, open on 1"."""
     counts = {name: int((rows["verdict"] == name).sum()) for name in words.JUDGED}
-    found = core.most_frequent_first(counts)
+    found = verdict_sentences.most_frequent_first(counts)
     row = rows.iloc[0]
     who = f"{row['technique']}{_noise_suffix(frame, row)}"
     if not found:
         return f"no verdict on {who} against {row['baseline']}: {_reason(rows)}"
     (first, n), rest = found[0], found[1:]
-    lead = f"{who} {core.LEADS[first].format(row['baseline'])}"
+    lead = f"{who} {verdict_sentences.LEADS[first].format(row['baseline'])}"
     if len(rows) == 1:
-        return f"{lead} on {row['metric']}{core.difference_and_interval(row)}"
+        return f"{lead} on {row['metric']}{verdict_sentences.difference_and_interval(row)}"
     nouns = ("distinct metric", "")
     if frame["attribute"].nunique() > 1:
         nouns = ("pair of distinct metric and attribute", "pairs of distinct metric and attribute")
     head = f"{lead} on {n} of {fmt.count(len(rows), *nouns)}"
-    further = (f"{core.FURTHER.get(name, name)} on {k}" for name, k in rest)
+    further = (f"{verdict_sentences.FURTHER.get(name, name)} on {k}" for name, k in rest)
     return ", ".join([head, *further, *_without(len(rows) - sum(counts.values()))])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib.report import sentences, table_files
+from fitlib.report import table_files
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption, overall_counts
 from fitlib.report.figures import distributions, spread_by_runs, style
@@ -15,6 +15,7 @@ from fitlib.report.figures import epochs as epochs_figures
 from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections.costs import first_metric
+from fitlib.report.sentences import runs as run_sentences
 from fitlib.tables.epochs import growth_sentences
 from fitlib.tables.metric_series import main_arms
 
@@ -43,11 +44,11 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
             distributions.alt_distributions(means),
         )
         page.figures("distributions", attribute, figures, alt, DISTRIBUTIONS(plan, means))
-    show_text([*sentences.largest_difference(summary, plan, evidence), *sentences.constants(summary)])
-    show_text([sentences.next_run(summary), *sentences.intervals(summary)])
+    show_text([*run_sentences.largest_difference(summary, plan, evidence), *run_sentences.constants(summary)])
+    show_text([run_sentences.next_run(summary), *run_sentences.intervals(summary)])
     heading("Every overall value", folded=True)
     page.show(SUMMARY, summary)
-    show_text(sentences.undefined_values(summary, plan))
+    show_text(run_sentences.undefined_values(summary, plan))
     _numbers_of_runs(page, frames, plan)
     _epochs(page, frames, plan)
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fitlib import formatting as fmt
-from fitlib.report import sentences
 from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption, overall_counts
 from fitlib.report.figures import verdict as verdict_figures
@@ -16,6 +15,7 @@ from fitlib.report.notebook_display import Page, heading, show_lead, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections import new_test_data, robustness
 from fitlib.report.sections import over_seeds as over_seeds_sections
+from fitlib.report.sentences import verdicts as verdict_sentences
 from fitlib.statistics import run_identity
 from fitlib.tables.metric_series import main_arms
 
@@ -61,8 +61,8 @@ def verdict(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequenc
     comparisons, over_seeds = frames["comparisons"], frames["over_seeds"]
     metric = verdict_figures.shown_metric(comparisons, plan)
     found = finding(comparisons, over_seeds, frames["summary"], plan, metric)
-    outcome, *beside = sentences.verdict(comparisons, frames["summary"], plan, evidence)
-    small = sentences.small_groups(frames["summary"], plan, metric)
+    outcome, *beside = verdict_sentences.verdict(comparisons, frames["summary"], plan, evidence)
+    small = verdict_sentences.small_groups(frames["summary"], plan, metric)
     if len(over_seeds):  # its sentence has the warnings of all seeds
         return [found, over_seeds_sections.verdict_sentence(over_seeds, plan), *small, *beside[-2:]]
     scope = new_test_data.scope_sentence(frames["new_test_data"], comparisons) if "new_test_data" in frames else ""

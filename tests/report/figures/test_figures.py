@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 
 from fitlib import formatting as fmt
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.report import sentences as say
 from fitlib.report import vocabulary
 from fitlib.report.figures import differences, distributions, impact_ratio, style
+from fitlib.report.sentences import impact as impact_sentences
 from tests.support.report_examples import SCRIPT, Experiment, constant, experiment, with_parts
 
 
@@ -158,7 +158,7 @@ def test_many_classes_are_limited_to_the_lowest_and_the_favourable() -> None:
     found = experiment(techniques=1, runs=2, classes=[str(c) for c in range(30)], favourable=29, units=900)
     shown = impact_ratio.lowest_classes(found.metrics, found.plan)
     assert len(shown) == impact_ratio.MOST_CLASSES and 29 in shown and shown == sorted(shown)
-    assert say.classes_shown(found.plan, shown) == (
+    assert impact_sentences.classes_shown(found.plan, shown) == (
         "The 15 of 30 classes with the lowest ratios, the favourable one always among them."
     )
 

@@ -6,12 +6,12 @@ import pytest
 
 from fitlib.metrics.counts import count
 from fitlib.metrics.long_tables import counts_table
-from fitlib.report import sentences
 from fitlib.report.figures import individuals as figures
 from fitlib.report.figures import style
 from fitlib.report.notebook_display import Page
 from fitlib.report.sections import impact
 from fitlib.report.sections import individuals as section
+from fitlib.report.sentences import impact as impact_sentences
 from fitlib.tables.four_fifths import risk
 from fitlib.tables.individuals import individuals, thresholds
 from tests.support.person_data import persons_of, plan_of, predictions, simulated
@@ -72,20 +72,20 @@ def test_four_fifths_pass_fail_and_legal_stay_away_without_a_favourable_class() 
     ]
     text = " ".join(shown).lower()
     assert not any(word in text for word in ("four fifths", "pass", "fail", "legal", "nan", "violate"))
-    assert "impact ratio below 0.8" in text and sentences.four_fifths(frames["risk"], plan) == []
+    assert "impact ratio below 0.8" in text and impact_sentences.four_fifths(frames["risk"], plan) == []
     assert section.groups_view(frames["risk"], plan).empty
 
 
 def test_the_favourable_class_gets_groups_tests_and_the_59_runs(declared) -> None:
     plan, frames = declared
-    messages = " ".join(sentences.four_fifths(frames["risk"], plan))
+    messages = " ".join(impact_sentences.four_fifths(frames["risk"], plan))
     row = frames["risk"].query("technique == 'Base' and rule == 'four-fifths'").iloc[0]
     assert (
         f"selects {row['disadvantaged']} least for class yes" in messages and "59 runs without a violation" in messages
     )
     assert f"p < .05 in {row['significant']} of 8 runs, uncorrected" in messages and "fixed beforehand" in messages
     assert f"would turn four fifths in {row['flips']} of 8 runs" in messages
-    landmark = " ".join(sentences.landmark(frames["risk"], plan))
+    landmark = " ".join(impact_sentences.landmark(frames["risk"], plan))
     assert messages in landmark and "no legal conclusion" in landmark
     assert "Turned by one" in impact.caption_risk(plan, frames["risk"], 4)
 
@@ -94,7 +94,7 @@ def test_without_a_test_the_sentence_says_so() -> None:
     plan = plan_of(("A",), favourable=1)
     p = simulated(0)
     repeated = predictions(p.prediction, p.ground_truth, p.protected["sex"], np.arange(400) // 4)
-    messages = " ".join(sentences.four_fifths(frames_of(plan, A=repeated)["risk"], plan))
+    messages = " ".join(impact_sentences.four_fifths(frames_of(plan, A=repeated)["risk"], plan))
     assert "no test of the difference" in messages and "<NA>" not in messages
 
 

@@ -309,9 +309,11 @@ def test_too_few_seeds_are_the_reason_whatever_the_note_is_about():
 
 def test_the_headline_over_seeds_has_each_warning_once(monkeypatch):
     fell = "accuracy fell by {} points"
-    monkeypatch.setattr(verdict.sentences, "verdict", lambda *_: ["At one seed.", fell.format(3), "Largest.", "Limit."])
+    monkeypatch.setattr(
+        verdict.verdict_sentences, "verdict", lambda *_: ["At one seed.", fell.format(3), "Largest.", "Limit."]
+    )
     monkeypatch.setattr(verdict, "finding", lambda *_: "Finding.")
-    monkeypatch.setattr(verdict.sentences, "small_groups", lambda *_: [])
+    monkeypatch.setattr(verdict.verdict_sentences, "small_groups", lambda *_: [])
     table = over(over_row(warnings=fell.format(4)))
     texts = verdict.verdict({"comparisons": single("fairer"), "over_seeds": table, "summary": None}, plan_of(), [])
     assert texts[0] == "Finding." and texts[2:] == ["Largest.", "Limit."]

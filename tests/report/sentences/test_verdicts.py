@@ -10,8 +10,12 @@ import pytest
 
 from fitlib.metrics.bias_metrics import BIAS_METRICS
 from fitlib.report import captions, provenance
-from fitlib.report import sentences as say
 from fitlib.report.sections import differences, impact, variation, verdict
+from fitlib.report.sentences import comparisons as comparison_sentences
+from fitlib.report.sentences import impact as impact_sentences
+from fitlib.report.sentences import limits as limit_sentences
+from fitlib.report.sentences import runs as run_sentences
+from fitlib.report.sentences import verdicts as verdict_sentences
 from fitlib.report.vocabulary import VERDICTS, judged
 from fitlib.tables import verdict_warnings
 from tests.support import table_examples
@@ -31,7 +35,7 @@ def everything(found: Experiment) -> list[str]:
     plan, evidence = found.plan, found.evidence
     summary, comparisons, risk = found.summary, found.comparisons, found.risk
     messages = [
-        *say.verdict(comparisons, summary, plan, evidence),
+        *verdict_sentences.verdict(comparisons, summary, plan, evidence),
         *provenance.identities(plan, evidence),
         *provenance.controls(plan, evidence),
     ]
@@ -42,17 +46,25 @@ def everything(found: Experiment) -> list[str]:
         provenance.what_varied(plan),
     ]
     messages += [
-        *say.constants(summary),
-        say.next_run(summary),
-        *say.intervals(summary),
-        say.undefined_values(summary, plan),
+        *run_sentences.constants(summary),
+        run_sentences.next_run(summary),
+        *run_sentences.intervals(summary),
+        run_sentences.undefined_values(summary, plan),
     ]
-    messages += [*say.landmark(risk, plan), say.significance(comparisons, plan), say.undecided(comparisons, plan)]
-    messages += [*say.spread(comparisons, plan), *say.accuracy(comparisons), say.redundant(comparisons)]
     messages += [
-        *say.dropped(comparisons),
-        *say.reversals(comparisons, plan),
-        *say.cautions(plan, comparisons, summary),
+        *impact_sentences.landmark(risk, plan),
+        comparison_sentences.significance(comparisons, plan),
+        comparison_sentences.undecided(comparisons, plan),
+    ]
+    messages += [
+        *comparison_sentences.spread(comparisons, plan),
+        *comparison_sentences.accuracy(comparisons),
+        comparison_sentences.redundant(comparisons),
+    ]
+    messages += [
+        *comparison_sentences.dropped(comparisons),
+        *comparison_sentences.reversals(comparisons, plan),
+        *limit_sentences.cautions(plan, comparisons, summary),
     ]
     messages += [
         variation.SUMMARY.caption(plan, summary),
@@ -98,7 +110,7 @@ def test_no_sentence_holds_a_nan_or_a_zero_plus_minus_zero(name: str) -> None:
 
 
 def test_verdict_has_its_scope_and_its_family(usual: Experiment) -> None:
-    outcome, difference, limit = say.verdict(usual.comparisons, usual.summary, usual.plan)
+    outcome, difference, limit = verdict_sentences.verdict(usual.comparisons, usual.summary, usual.plan)
     assert outcome.startswith("At seed 0, on this test set, S-T1 ")
     assert "hold together: if nothing differs, the chance that any of them" in outcome
     assert "S-Base" in outcome and "distinct metrics" in outcome
@@ -110,15 +122,15 @@ def test_verdict_has_its_scope_and_its_family(usual: Experiment) -> None:
 
 
 def test_verdict_counts_redundant_metrics_once(usual: Experiment) -> None:
-    counted = say.outcomes(usual.comparisons)[list(VERDICTS)].sum(axis=1)
+    counted = verdict_sentences.outcomes(usual.comparisons)[list(VERDICTS)].sum(axis=1)
     distinct = usual.comparisons["redundant_with"].eq("") & usual.comparisons["metric"].isin(BIAS_METRICS)
     assert counted.tolist() == [distinct.sum() // 2] * 2 and counted.iloc[0] < 7
-    assert "SPSF repeats DP" in say.redundant(usual.comparisons)
+    assert "SPSF repeats DP" in comparison_sentences.redundant(usual.comparisons)
 
 
 def test_many_techniques_are_told_as_groups() -> None:
     found = case("many techniques")
-    assert "of 7 techniques, " in say.verdict(found.comparisons, found.summary, found.plan)[0]
+    assert "of 7 techniques, " in verdict_sentences.verdict(found.comparisons, found.summary, found.plan)[0]
 
 
 def test_real_noise_is_not_called_emulated(usual: Experiment) -> None:
@@ -141,13 +153,13 @@ def test_one_run_is_not_estimable() -> None:
 def test_without_any_defined_bias_nothing_is_said_of_its_range(usual: Experiment) -> None:
     bias = usual.summary["metric"] != "accuracy"
     undefined = usual.summary.assign(maxdiff=usual.summary["maxdiff"].mask(bias))
-    (messages,) = say.largest_difference(undefined, usual.plan, usual.evidence)
+    (messages,) = run_sentences.largest_difference(undefined, usual.plan, usual.evidence)
     assert messages.startswith("How much fairness varies between equal runs cannot be seen")
 
 
 def test_one_technique_has_nothing_to_compare() -> None:
     found = case("one technique")
-    assert say.verdict(found.comparisons, found.summary, found.plan)[0] == (
+    assert verdict_sentences.verdict(found.comparisons, found.summary, found.plan)[0] == (
         "There is no comparison: nothing stands against S-Base."
     )
 
@@ -194,18 +206,20 @@ def test_failed_runs_are_named_with_their_last_line() -> None:
 
 def test_unequal_n_are_never_compared_by_maxdiff() -> None:
     found = case("failed")
-    messages = say.largest_difference(found.summary, found.plan)
+    messages = run_sentences.largest_difference(found.summary, found.plan)
     assert "among overall values of 6 runs" in messages[0] and "among overall values of 5 runs" in messages[1]
-    assert any("MaxDiff grows with n" in c for c in say.cautions(found.plan, found.comparisons, found.summary))
+    assert any(
+        "MaxDiff grows with n" in c for c in limit_sentences.cautions(found.plan, found.comparisons, found.summary)
+    )
 
 
 def test_runs_that_are_not_fit_are_refused_and_the_part_is_named() -> None:
     found = case("not FIT")
     assert (
         "no verdict on S-T1 against S-Base: not FIT runs (initial weights differs between runs)"
-        in (say.verdict(found.comparisons, found.summary, found.plan)[0])
+        in (verdict_sentences.verdict(found.comparisons, found.summary, found.plan)[0])
     )
-    assert "S-T1" not in say.largest_difference(found.summary, found.plan, found.evidence)[0]
+    assert "S-T1" not in run_sentences.largest_difference(found.summary, found.plan, found.evidence)[0]
     assert any(
         "initial weights differs in run-02" in messages
         for messages in provenance.identities(found.plan, found.evidence)
@@ -220,9 +234,9 @@ def test_predictions_made_elsewhere_leave_identity_unknown() -> None:
 
 
 def test_four_fifths_is_named_only_for_the_declared_class(usual: Experiment) -> None:
-    assert "four fifths" not in " ".join(say.landmark(usual.risk, usual.plan)).lower()
+    assert "four fifths" not in " ".join(impact_sentences.landmark(usual.risk, usual.plan)).lower()
     declared = experiment(favourable=1)
-    messages = " ".join(say.landmark(declared.risk, declared.plan))
+    messages = " ".join(impact_sentences.landmark(declared.risk, declared.plan))
     assert "violated four fifths for class 1" in messages and "29 CFR 1607.4(D)" in messages
     assert "two runs with the same seed disagree" in messages
 
@@ -230,30 +244,30 @@ def test_four_fifths_is_named_only_for_the_declared_class(usual: Experiment) -> 
 def test_open_verdicts_are_told_from_those_with_a_direction() -> None:
     found = experiment(techniques=4, units=60, smallest_effect=0.02)
     counts = judged(found.comparisons)["verdict"].value_counts()
-    messages = say.undecided(found.comparisons, found.plan)
+    messages = comparison_sentences.undecided(found.comparisons, found.plan)
     assert counts["open"] and f"In {counts['open']} of {counts.sum()} verdicts the interval contains 0" in messages
     assert "open does not mean equal" in messages
     table = found.comparisons.assign(verdict=found.comparisons["verdict"].replace("open", "lower, size open"))
-    messages = say.undecided(table, found.plan)
+    messages = comparison_sentences.undecided(table, found.plan)
     assert "bias is lower, but whether by more than the smallest effect is open" in messages
     assert "contains 0" not in messages
-    assert say.undecided(table.assign(verdict="fairer"), found.plan) == "No verdict is open."
+    assert comparison_sentences.undecided(table.assign(verdict="fairer"), found.plan) == "No verdict is open."
 
 
 def test_no_mark_of_significance_without_correction_and_smallest_p(usual: Experiment) -> None:
-    messages = say.significance(usual.comparisons, usual.plan)
+    messages = comparison_sentences.significance(usual.comparisons, usual.plan)
     assert "after Holm's correction over" in messages and "smallest attainable p" in messages
 
 
 def test_too_few_runs_for_any_test_say_so() -> None:
     found = experiment(runs=3)
-    assert say.significance(found.comparisons, found.plan).startswith(
+    assert comparison_sentences.significance(found.comparisons, found.plan).startswith(
         "No test possible at this n: the smallest attainable p is 0.1"
     )
 
 
 def test_quiet_spread_is_not_called_equal(usual: Experiment) -> None:
-    assert "This does not show equal spread." in say.spread(usual.comparisons, usual.plan)[-1]
+    assert "This does not show equal spread." in comparison_sentences.spread(usual.comparisons, usual.plan)[-1]
 
 
 def test_plan_and_deviations_are_told() -> None:
@@ -279,8 +293,9 @@ def test_what_nobody_recorded_is_not_claimed_to_be_fixed() -> None:
 def test_tests_that_show_nothing_stand_beside_their_power() -> None:
     found = experiment(techniques=4, units=60, smallest_effect=0.02)
     assert (judged(found.comparisons)["p_mean_holm"] > 0.05).any()
-    assert "showed no difference; its power to show a shift by the smallest effect" in say.significance(
-        found.comparisons, found.plan
+    assert (
+        "showed no difference; its power to show a shift by the smallest effect"
+        in comparison_sentences.significance(found.comparisons, found.plan)
     )
 
 
@@ -304,7 +319,7 @@ def test_equal_means_of_different_distributions_are_not_called_different_means()
     lower = [*(0.089 + 0.0002 * np.arange(14)).tolist()]
     rest = (sum(baseline) - sum(lower)) / 2
     table, declared = pair_of(baseline, [*lower, rest - 0.0007, rest + 0.0007])
-    messages = say.significance(table, declared)
+    messages = comparison_sentences.significance(table, declared)
     assert messages.startswith("The distributions of the runs differ in 1 of 1 test")
     assert "their means in 0 (studentised permutation test" in messages
 
@@ -321,23 +336,23 @@ def test_verdict_sentences_name_what_was_decided() -> None:
     for shift, text in scopes.items():
         level = shift - noise[1].mean() + noise[0].mean()
         table, declared = pair_of((0.3 + noise[0]).tolist(), (0.3 + level + noise[1]).tolist())
-        assert text in say._outcome(table, declared), shift
+        assert text in verdict_sentences._outcome(table, declared), shift
     wide = 0.05 * rng.standard_normal((2, 16))
     table, declared = pair_of((0.3 + wide[0]).tolist(), (0.3 + wide[1]).tolist())
-    assert "Fair cannot be told from Base on DP" in say._outcome(table, declared)
+    assert "Fair cannot be told from Base on DP" in verdict_sentences._outcome(table, declared)
 
 
 def test_a_single_verdict_is_not_said_to_hold_together() -> None:
     table, declared = pair_of([0.1, 0.12, 0.11, 0.13], [0.2, 0.21, 0.19, 0.22])
-    assert "hold together" not in say._outcome(table, declared)
+    assert "hold together" not in verdict_sentences._outcome(table, declared)
 
 
 def test_two_constant_arms_have_no_interval_and_no_verdict() -> None:
     table, declared = pair_of([0.1] * 16, [0.1125] * 16)
-    messages = say._outcome(table, declared)
+    messages = verdict_sentences._outcome(table, declared)
     assert "no verdict on Fair against Base: constant in both; nothing to estimate with n = 16" in messages
     table, declared = pair_of([0.1] * 2, [0.1125] * 2)
-    assert "rehearsal" in say._outcome(table, declared)
+    assert "rehearsal" in verdict_sentences._outcome(table, declared)
 
 
 def test_a_declared_primary_metric_decides_alone() -> None:
@@ -347,27 +362,27 @@ def test_a_declared_primary_metric_decides_alone() -> None:
     declared = table_examples.plan(primary="BA")
     table = table_examples.compare(metrics, declared)
     verdict_warnings.add_warnings(table, None, declared, ())
-    messages = say._outcome(table, declared)
+    messages = verdict_sentences._outcome(table, declared)
     assert "Fair is fairer than Base on BA: −" in messages and "of 5 distinct metrics" not in messages
     assert "These 2 verdicts on BA, the primary metric, hold together" in messages
 
 
 def test_warnings_stand_beside_the_verdict_of_the_technique_that_they_touch() -> None:
     table = pair_of([0.1, 0.12, 0.11, 0.13], [0.2, 0.21, 0.19, 0.22])[0]
-    assert say.verdict_warnings(table) == []
+    assert verdict_sentences.verdict_warnings(table) == []
     table["warnings"] = (
         "technique predicts class 0 for 99.0 % of the rows (truly 50.0 %); baseline has a failed control"
     )
-    assert say.verdict_warnings(table) == [
+    assert verdict_sentences.verdict_warnings(table) == [
         "Beside the verdicts: Fair: predicts class 0 for 99.0 % of the rows (truly 50.0 %).",
         "Beside the verdicts: Base: has a failed control.",
     ]
 
 
 def test_accuracy_is_told_once_for_all_attributes_and_counted_for_many_techniques() -> None:
-    several = say.accuracy(case("two attributes").comparisons)
+    several = comparison_sentences.accuracy(case("two attributes").comparisons)
     assert len(several) == 2 and not any("by sex" in text or "by race" in text for text in several)
-    (messages,) = say.accuracy(case("many techniques").comparisons)
+    (messages,) = comparison_sentences.accuracy(case("many techniques").comparisons)
     assert "of 7 comparisons" in messages and "uncorrected" in messages
 
 
@@ -380,13 +395,13 @@ def test_trainings_that_several_techniques_share_are_told_apart(usual: Experimen
 def test_an_estimate_beyond_its_interval_is_explained(usual: Experiment) -> None:
     row = usual.risk.iloc[[0]].assign(n=16, violated=8, p_disagree=0.53, p_disagree_low=0.2, p_disagree_high=0.5)
     row = row.assign(p_disagree_low_bonferroni=0.1, p_disagree_high_bonferroni=0.5)
-    messages = " ".join(say.landmark(row, usual.plan))
+    messages = " ".join(impact_sentences.landmark(row, usual.plan))
     assert "0.53 [0.10, 0.50], likewise (the pairs of these runs; over all runs it is at most ½" in messages
 
 
 def test_one_run_says_that_no_p_is_small_enough() -> None:
     found = case("one run")
-    assert "No test possible at this n: the smallest attainable p is 1" in say.significance(
+    assert "No test possible at this n: the smallest attainable p is 1" in comparison_sentences.significance(
         found.comparisons, found.plan
     )
 
@@ -398,5 +413,5 @@ def test_a_small_group_stands_beside_the_verdict(rows: int, said: str) -> None:
     plan = {"analysis": {"min_group": 30}}
     columns = {"metric": ["DI", "DI", "DP"], "target": "overall", "attribute": ["sex", "race", "sex"]}
     summary = pd.DataFrame(columns | {"smallest_denominator": [rows, 400, 2]})
-    texts = say.small_groups(summary, plan, "DI")
+    texts = verdict_sentences.small_groups(summary, plan, "DI")
     assert texts == [] if not said else said in texts[0] and "race" not in texts[0]
