@@ -13,8 +13,8 @@ from fitlib.errors import InputError
 EXTRAS = {
     "train": ("pillow", "pooch", "scikit-learn", "torch"),
     "lab": (
-        "ipykernel", "ipython", "ipywidgets", "jupyter-client", "nbconvert", "nbformat", "papermill", "pooch", "psutil",
-        "rich", "threadpoolctl", "traitlets",
+        "ipykernel", "ipython", "ipywidgets", "jupyter-client", "nbconvert", "nbformat", "nh3", "papermill", "pooch",
+        "psutil", "rich", "threadpoolctl", "traitlets",
     ),
     "crate": ("rocrate",),
     "dask": ("distributed",),

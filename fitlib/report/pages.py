@@ -4,8 +4,8 @@ A report is made of cells as notebooks store them, whether a notebook was execut
 is needed. Only pages with code are rendered by nbconvert.
 
 They load nothing from the network and read on paper, in the dark and by ear. Names that users give (classes, groups)
-are text everywhere: whatever reaches HTML is escaped. The only script, `templates/tables.js`, sorts and filters tables;
-the page's policy names its hash, so no other one runs.
+are text everywhere: whatever reaches HTML is escaped. HTML that the notebooks of others display is made inert. The only
+script, `templates/tables.js`, sorts and filters tables; the page's policy names its hash, so no other one runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitlib.report.markdown_html import markdown_html
+from fitlib.report import foreign_html, markdown_html
 from fitlib.report.notebook_display import FOLD, address
 from fitlib.report.pictures import page_svg
 from fitlib.storage.atomic_files import write_atomically
@@ -161,7 +161,7 @@ def _sections(blocks: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def _block(cell: Cell) -> dict[str, Any]:
     if cell["cell_type"] == "markdown":
         fold = FOLD in cell.get("metadata", {}).get("tags", ())
-        return {"prose": markdown_html(joined(cell["source"])), "fold": fold}
+        return {"prose": markdown_html.markdown_html(joined(cell["source"])), "fold": fold}
     return {"parts": _parts([_content(output) for output in cell["outputs"]])}
 
 
@@ -191,7 +191,7 @@ def _content(output: Mapping[str, Any]) -> dict[str, Any]:
         source = base64.b64encode(page_svg(text).encode()).decode() if shown == "image/svg+xml" else text.strip()
         return {"kind": "picture", "source": f"data:{shown};base64,{source}", "about": about.get(shown, {})}
     if shown == "text/markdown":
-        return {"kind": shown, "html": markdown_html(text), "fold": bool(about.get(shown, {}).get(FOLD))}
+        return {"kind": shown, "html": markdown_html.markdown_html(text), "fold": bool(about.get(shown, {}).get(FOLD))}
     return {"kind": shown, "html": text} if shown == "text/html" else {"kind": "text", "text": ANSI.sub("", text)}
 
 
@@ -201,8 +201,23 @@ def _content(output: Mapping[str, Any]) -> dict[str, Any]:
 def _body_with_code(text: str) -> str:
     import nbformat
 
-    body, _ = _exporter().from_notebook_node(nbformat.reads(text, as_version=4))
+    notebook = nbformat.reads(text, as_version=4)
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
+        _make_inert(output.get("data", {}))
+    body, _ = _exporter().from_notebook_node(notebook)
     return body
+
+
+def _make_inert(data: dict[str, Any]) -> None:
+    """Make the HTML of an output inert; where nothing is left to see, the output is shown in another of its forms."""
+    if "text/html" in data:
+        data["text/html"] = foreign_html.inert(joined(data["text/html"]))
+        if foreign_html.is_empty(data["text/html"]) and len(data) > 1:
+            del data["text/html"]
+
+
+def _inert_markdown(source: str) -> str:
+    return foreign_html.inert(markdown_html.markdown_html(source))
 
 
 @lru_cache
@@ -217,7 +232,7 @@ def _exporter() -> TemplateExporter:
         extra_template_basedirs=[str(TEMPLATES)],
         exclude_input_prompt=True,
         exclude_output_prompt=True,
-        filters={"highlight_code": Highlight2HTML(pygments_lexer="ipython3"), "markdown2html": markdown_html},
+        filters={"highlight_code": Highlight2HTML(pygments_lexer="ipython3"), "markdown2html": _inert_markdown},
     )
     exporter.config.NbConvertBase.display_data_priority = list(SHOWN)
     return exporter
@@ -259,7 +274,8 @@ def _stamp(source: bytes, assets_href: str) -> str:
 @lru_cache
 def _look() -> bytes:
     files = sorted(path for path in TEMPLATES.rglob("*") if path.suffix in (".j2", ".json"))
-    return hashlib.sha256(b"|".join([*(path.read_bytes() for path in files), Path(__file__).read_bytes()])).digest()
+    modules = [Path(module) for module in (__file__, foreign_html.__file__, markdown_html.__file__)]
+    return hashlib.sha256(b"|".join(path.read_bytes() for path in (*files, *modules))).digest()
 
 
 def _stamped(target: Path, stamp: str) -> bool:

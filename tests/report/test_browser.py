@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,7 @@ import pytest
 
 from fitlib.report import pages as pages_report
 from fitlib.report.overview import write_overview
+from tests.support.hostile_html import COVERS, HOSTILE
 from tests.support.page_examples import report_page
 from tests.support.report_examples import SCRIPT, Experiment, experiment
 
@@ -98,13 +100,18 @@ def look(browser: object, width: int, dark: bool = False) -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen", "features": scheme})
 
 
+def asked(browser: object) -> list[str]:
+    """What the browser has asked for since its log was last read."""
+    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_page_opens_without_error_and_asks_nobody(browser: object, pages: dict, name: str) -> None:
     opened(browser, pages[name])
     assert browser.get_log("browser") == []
-    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
-    assert asked and all(url.startswith(("file:", "data:")) for url in asked)
+    urls = asked(browser)
+    assert urls and all(url.startswith(("file:", "data:")) for url in urls)
     assert not browser.execute_script("return [...document.images].filter(i => !i.naturalWidth).map(i => i.alt)")
 
 
@@ -118,6 +125,21 @@ def test_names_are_text_and_run_nothing(browser: object, pages: dict, name: str)
         text = browser.execute_script("return document.body.textContent")
         assert f"{NASTY[1]}.csv" in text and f"{NASTY[1]} v S-Base" in text
     assert not browser.execute_script("return document.querySelectorAll('img[onerror], body script ~ script').length")
+
+
+def test_html_of_a_notebook_stays_where_it_is(browser: object, tmp_path: Path) -> None:
+    hostile = nbformat.v4.new_output("display_data", {"text/html": "\n".join([COVERS, *HOSTILE.values()])})
+    cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell("display()", outputs=[hostile])]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "own.ipynb")
+    pages_report.render_notebook(tmp_path / "own.ipynb", tmp_path / "own.html", "assets")
+    pages_report.write_assets(tmp_path / "assets")
+    opened(browser, tmp_path / "own.html")
+    time.sleep(0.5)  # a page that is left at once is left by now
+    assert browser.current_url == (tmp_path / "own.html").as_uri()
+    assert not [url for url in asked(browser) if "elsewhere" in url]
+    top = "return document.elementFromPoint(innerWidth / 2, 40).textContent"
+    assert "covers all" in browser.execute_script("return document.body.textContent")
+    assert "covers all" not in browser.execute_script(top)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,7 +15,7 @@ from tests.support.report_examples import Experiment
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "statistics.ipynb"
 
 
-VOID = {"meta", "link", "img", "br", "hr"}
+VOID = {"meta", "link", "img", "input", "br", "hr"}
 
 
 class Page(HTMLParser):
