@@ -5,12 +5,24 @@ A missing value reads "not estimable"; NaN is never printed. Points are percenta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
 NOT_ESTIMABLE, NO_TEST = "not estimable", "no test"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+# Controls of terminals (all but tabs and ends of lines) and of the direction of text: they would show another text.
+_HIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    r"""Return a text in which characters that control a terminal or the direction of text are shown by their codes.
+
+    >>> print(visible("\x1b[2J"), visible("a\u202eb"))
+    \x1b[2J a\u202eb
+    """
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def is_missing(value: object) -> bool:

@@ -50,16 +50,20 @@ def _print_verdict(report: Path, root: Path) -> None:
 
 
 def _print_sentences(sentences: Sequence[str], family: str = "") -> None:
+    from fitlib.formatting import visible
+
     width = max(40, min(shutil.get_terminal_size().columns, 110))
     for paragraph in (f"verdict{family}: {sentences[0]}", *sentences[1:]):
-        print(textwrap.fill(paragraph, width, subsequent_indent="  "))
+        print(textwrap.fill(visible(paragraph), width, subsequent_indent="  "))
 
 
 def print_results(results: Results) -> None:
     """Print notes, a table of every metric of every technique, and the verdict."""
+    from fitlib.formatting import visible
+
     for note in results.plan["notes"]:
-        print(note)
-    print(_table(results))
+        print(visible(note))
+    print(visible(_table(results)))
     _print_sentences(results.verdict)
 
 

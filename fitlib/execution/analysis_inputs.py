@@ -29,6 +29,7 @@ from fitlib.experiment.evidence import collect_evidence, experiment_plan
 from fitlib.experiment.families import Family
 from fitlib.experiment.model import Experiment
 from fitlib.experiment.plan import Plan, PlannedRun, State, States
+from fitlib.report import scope as scopes
 from fitlib.storage.journal import deviations
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths
@@ -117,7 +118,10 @@ def _row(run: PlannedRun, state: State) -> dict[str, Any]:
     status = state.state if state.state in ("done", "failed") else "missing"
     notebook = run.folder / "train.ipynb"
     group = f"Runs of {run.spec.name}"
-    return {"group": group, "task": run.name, "state": status, "notebook": notebook, "note": state.reason}
+    place = {"training": run.spec.name, "arm": run.arm.name, "run": run.index}
+    return {
+        "group": group, "task": run.name, "state": status, "notebook": notebook, "note": state.reason, "run": place
+    }  # fmt: skip
 
 
 def _remove_stale_results(paths: ExperimentPaths, current: list[ExperimentPaths]) -> None:
@@ -142,4 +146,5 @@ def _write_index(paths: ExperimentPaths, analyses: list[AnalysisInputs]) -> None
         links = [("report", f"{folder}/report.html"), ("everything executed", f"{folder}/index.html")]
         names = ", ".join(t["technique"] for t in inputs.plan["techniques"])
         rows.append({"group": "Families", "task": names, "state": state, "links": links if state == "done" else []})
-    pages.write_index(paths.index, rows, title="Families of techniques")
+    scope = scopes.Scope(scopes.name_of(paths.root), (scopes.written_by(),), scopes.back_links(paths.root))
+    pages.write_index(paths.index, rows, title="Families of techniques", scope=scope)

@@ -6,6 +6,7 @@ key, so that nothing is computed twice and nothing half-written is used.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +26,7 @@ from fitlib.execution.scheduler import Result, Task, execute_tasks
 from fitlib.experiment import plan as plans
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.machine import THREAD_VARIABLES
+from fitlib.report import scope as scopes
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths, move_to_superseded, replace_folder
@@ -32,6 +34,7 @@ from fitlib.storage.predictions import crossed_name
 from fitlib.storage.records import read_record, write_record
 
 STATISTICS, REPORT = "statistics.json", "report.json"
+INDEX = "index.html"
 ONE_THREAD = dict.fromkeys(THREAD_VARIABLES, "1")
 DERIVED = ("tables", "figures", "statistics.ipynb")
 
@@ -242,34 +245,70 @@ def _index_rows(inputs: AnalysisInputs) -> list[dict[str, Any]]:
 def _report_parts(inputs: AnalysisInputs, show_code: bool) -> dict[str, str]:
     present = [row["notebook"] for row in _index_rows(inputs) if row["notebook"].is_file()]
     digests = [cached_file_digest(p) for p in [inputs.paths.statistics, *present]]
-    return plans.report_key_parts(digests, {"show_code": show_code})
+    root = inputs.paths.root
+    place = {"name": scopes.name_of(root), "back": scopes.back_links(root)}  # a renamed folder has other pages
+    return plans.report_key_parts(digests, {"show_code": show_code, **place})
 
 
 def _write_pages(inputs: AnalysisInputs, show_code: bool) -> None:
     """Write report, index and rendered notebooks; only what changed is rendered."""
     from fitlib.report import pages as pages_report
 
-    paths, parts = inputs.paths, _report_parts(inputs, show_code)
+    paths, parts, listed = inputs.paths, _report_parts(inputs, show_code), _index_rows(inputs)
     (paths.root / REPORT).unlink(missing_ok=True)
+    name, back = scopes.name_of(paths.root), scopes.back_links(paths.root)
     pages_report.write_assets(paths.assets)
-    pages_report.write_report(paths.statistics, paths.report, show_code)
+    pages_report.write_report(paths.statistics, paths.report, show_code, name, back, (("Everything executed", INDEX),))
     pages, rows = [paths.report, paths.index], [_results_row(paths)]
-    for row in _index_rows(inputs):
+    for row in listed:
         links = []
         if row["notebook"].is_file():
             page = row["notebook"].with_suffix(".html")
-            pages_report.render_notebook(row["notebook"], page, os.path.relpath(paths.assets, page.parent))
+            assets = os.path.relpath(paths.assets, page.parent)
+            pages_report.render_notebook(row["notebook"], page, assets, _scope(inputs, row, listed))
             pages.append(page)
             links = [("notebook", _relative(paths, page))]
         rows.append({**row, "links": links})
-    pages_report.write_index(paths.index, rows, title="Everything that was executed")
+    statistics = read_json(paths.statistics) or {}
+    scope = scopes.notebook_scope(statistics, name, back, (("Report", paths.report.name),))
+    pages_report.write_index(paths.index, rows, title="Everything that was executed", scope=scope)
     write_record(paths.root, "report", parts, sorted(_relative(paths, p) for p in pages), REPORT)
 
 
+def _scope(inputs: AnalysisInputs, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> scopes.Scope:
+    """Return the scope of the page of a run or of a technique's metrics, with links to the runs before and after it."""
+    root, place = inputs.paths.root, row["notebook"].parent
+    name, date = scopes.name_of(root), scopes.executed_on(read_json(row["notebook"]) or {})
+    back = _seen_from(place, root, (*scopes.back_links(root), (name, INDEX)))
+    on = _seen_from(place, root, (("Report", inputs.paths.report.name),))
+    if "run" not in row:
+        return scopes.of_technique(inputs.plan, row["task"], name, date, back, on)
+    others = {r["run"]["run"]: r["notebook"] for r in rows if "run" in r and _arm(r) == _arm(row)}
+    steps = {"Run before": row["run"]["run"] - 1, "Run after": row["run"]["run"] + 1}
+    beside = {text: others[run] for text, run in steps.items() if run in others and others[run].is_file()}
+    links = tuple((text, os.path.relpath(path.with_suffix(".html"), place)) for text, path in beside.items())
+    return scopes.of_run(inputs.plan, row["run"], name, date, back, (*on, *links))
+
+
+def _arm(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["run"]["training"], row["run"]["arm"]
+
+
+def _seen_from(place: Path, root: Path, links: scopes.Links) -> scopes.Links:
+    """Return links of a page in `root` for a page in the folder `place`."""
+    return tuple((text, Path(os.path.relpath(root / href, place)).as_posix()) for text, href in links)
+
+
 def _results_row(paths: ExperimentPaths) -> dict[str, Any]:
-    tables = sorted(p for p in paths.tables.glob("*") if p.is_file())
+    tables = sorted(p for p in paths.tables.glob("*") if p.is_file() and _has_rows(p))
     links = [("report", "report.html"), *((p.name, _relative(paths, p)) for p in tables)]
     return {"group": "Results", "task": "report and tables", "state": "done", "links": links}
+
+
+def _has_rows(table: Path) -> bool:
+    """Return whether a file of the folder of tables has more than the names of columns."""
+    with table.open("rb") as file:
+        return table.suffix != ".csv" or len(list(itertools.islice(file, 2))) > 1
 
 
 def _relative(paths: ExperimentPaths, path: Path) -> str:

@@ -13,6 +13,7 @@ from fitlib.execution.run_notebook import execute
 from fitlib.experiment.notebooks import check_parameters, notebook_path
 from fitlib.paper.published_files import contents, locate
 from fitlib.report.pages import write_report
+from fitlib.report.scope import back_links, name_of
 from fitlib.storage.paths import new_attempt
 
 NOTEBOOK, REPORT = "paper.ipynb", "report.html"
@@ -35,7 +36,7 @@ def recompute(data: Path | None, out: Path, report: Callable[[str], None]) -> li
         check_parameters(notebook, parameters)
         manager.begin()
         execute(notebook, attempt / NOTEBOOK, parameters, ONE_THREAD)
-        write_report(attempt / NOTEBOOK, attempt / REPORT)
+        write_report(attempt / NOTEBOOK, attempt / REPORT, name=name_of(out), back=back_links(out))
         return _replace(attempt, out)
     except KeyboardInterrupt:
         manager.end_all()

@@ -16,13 +16,16 @@ import html
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fitlib.formatting import visible
 from fitlib.report import foreign_html, markdown_html
 from fitlib.report.notebook_display import FOLD, address
 from fitlib.report.pictures import page_svg
+from fitlib.report.scope import NOWHERE, Links, Scope, notebook_scope
 from fitlib.storage.atomic_files import write_atomically
 
 if TYPE_CHECKING:
@@ -38,26 +41,39 @@ SHOWN = (*PICTURES, "text/html", "text/markdown", "text/latex", "text/plain")  #
 Cell = Mapping[str, Any]  # as in the JSON of a notebook
 
 
-def write_report(statistics_notebook: str | Path, target: str | Path, show_code: bool = False) -> None:
-    """Write the executed statistics notebook as one self-contained page, without code unless asked."""
+def write_report(
+    statistics_notebook: str | Path,
+    target: str | Path,
+    show_code: bool = False,
+    name: str = "",
+    back: Links = (),
+    on: Links = (),
+) -> None:
+    """Write the executed statistics notebook as one self-contained page, without code unless asked.
+
+    ``name``: of the experiment; ``back``, ``on``: links to the pages around it.
+    """
     text = Path(statistics_notebook).read_text(encoding="utf-8")
-    cells = json.loads(text)["cells"]
-    _write_report(target, _title(cells), _body_with_code(text) if show_code else _body(cells))
+    notebook = json.loads(text)
+    body = _body_with_code(text) if show_code else _body(notebook["cells"])
+    _write_report(target, _title(notebook["cells"]), body, notebook_scope(notebook, name, back, on))
 
 
-def write_cells(cells: Sequence[Cell], target: str | Path) -> Path:
+def write_cells(cells: Sequence[Cell], target: str | Path, scope: Scope = NOWHERE) -> Path:
     """Write a report from cells, whose code is not shown, and return its path; as `write_report` for a notebook."""
-    return _write_report(target, _title(cells), _body(cells))
+    return _write_report(target, _title(cells), _body(cells), scope)
 
 
-def _write_report(target: str | Path, title: str, body: str) -> Path:
+def _write_report(target: str | Path, title: str, body: str, scope: Scope) -> Path:
     headings = [(anchor, html.unescape(re.sub(r"<[^>]+>", "", text))) for anchor, text in HEADING.findall(body)]
-    page = _page("report", title=title, body=body, headings=headings, css=_css(), kind="report", script=_script())
+    page = _page(
+        "report", title=title, body=body, headings=headings, css=_css(), kind="report", script=_script(), scope=scope
+    )
     write_atomically(Path(target), page)
     return Path(target)
 
 
-def render_notebook(path: str | Path, target: str | Path, assets_href: str) -> bool:
+def render_notebook(path: str | Path, target: str | Path, assets_href: str, scope: Scope = NOWHERE) -> bool:
     """Render an executed notebook as a light page with code and outputs; its style is `assets_href`/fitlib.css.
 
     The page names the hash of what it was made of; if that still holds, nothing is done. Returns whether it was
@@ -65,20 +81,24 @@ def render_notebook(path: str | Path, target: str | Path, assets_href: str) -> b
     """
     path, target = Path(path), Path(target)
     source = path.read_bytes()
-    stamp = _stamp(source, assets_href)
+    stamp = _stamp(source, assets_href, scope)
     if _stamped(target, stamp):
         return False
     text = source.decode("utf-8")
     page = _page(
         "notebook", title=_title(json.loads(text)["cells"], path.stem), body=_body_with_code(text),
-        assets_href=assets_href, stamp=stamp, kind="notebook",
+        assets_href=assets_href, stamp=stamp, kind="notebook", scope=scope,
     )  # fmt: skip
     write_atomically(target, page)
     return True
 
 
 def write_index(
-    target: str | Path, rows: Iterable[Mapping], title: str = "Contents", assets_href: str = "assets"
+    target: str | Path,
+    rows: Iterable[Mapping],
+    title: str = "Contents",
+    assets_href: str = "assets",
+    scope: Scope = NOWHERE,
 ) -> None:
     """Write a page that lists everything with its state and links.
 
@@ -92,8 +112,9 @@ def write_index(
     states = {row["state"]: sum(other["state"] == row["state"] for other in everything) for row in everything}
     total = ", ".join(f"{n} {state}" for state, n in states.items()) or "Nothing is there yet"
     page = _page(
-        "index", title=title, groups=groups, total=f"{total}.", assets_href=assets_href, kind="index", script=_script()
-    )
+        "index", title=title, groups=groups, total=f"{total}.", assets_href=assets_href, kind="index",
+        script=_script(), scope=scope,
+    )  # fmt: skip
     write_atomically(Path(target), page)
 
 
@@ -251,9 +272,10 @@ def _environment() -> jinja2.Environment:
 
 
 def _page(template: str, **content: Any) -> str:
-    given = {"stamp": "", "script": "", **content}
+    given = {"stamp": "", "script": "", "scope": NOWHERE, **content}
     hashed = base64.b64encode(hashlib.sha256(given["script"].encode()).digest()).decode()
-    return _environment().get_template(f"{template}.html.j2").render(**given, script_hash=f"sha256-{hashed}")
+    page = _environment().get_template(f"{template}.html.j2").render(**given, script_hash=f"sha256-{hashed}")
+    return visible(page)
 
 
 @lru_cache
@@ -266,9 +288,10 @@ def _script() -> str:
     return (TEMPLATES / "tables.js").read_text(encoding="utf-8")
 
 
-def _stamp(source: bytes, assets_href: str) -> str:
+def _stamp(source: bytes, assets_href: str, scope: Scope) -> str:
     """Hash a notebook and all that decides how it looks."""
-    return f"sha256:{hashlib.sha256(source + b'|' + assets_href.encode() + b'|' + _look()).hexdigest()}"
+    place = json.dumps([assets_href, astuple(scope)]).encode()
+    return f"sha256:{hashlib.sha256(source + b'|' + place + b'|' + _look()).hexdigest()}"
 
 
 @lru_cache

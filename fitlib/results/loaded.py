@@ -19,6 +19,7 @@ from fitlib.formatting import count, join_items
 from fitlib.metrics.custom_metrics import Metric
 from fitlib.metrics.metric_sources import load as load_metrics
 from fitlib.report.notebook_display import address, notebook_html
+from fitlib.report.scope import executed_on, name_of
 from fitlib.results.captioned_frames import Frame, Tables, frame
 from fitlib.results.results import Arms, Results
 from fitlib.results.verdict_display import verdict_html
@@ -110,6 +111,9 @@ class ExperimentResults(Results):
         """Return the path of the report in the folder; with ``path`` write it there, as one self-contained page."""
         self._check_one()
         return self._place.report if path is None else super().report(path)
+
+    def _name_and_date(self) -> tuple[str, str]:
+        return name_of(self._place.root), executed_on(read_json(self._place.statistics) or {})
 
     @cached_property
     def families(self) -> dict[str, ExperimentResults]:

@@ -18,19 +18,26 @@ import pandas as pd
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.report.notebook_display import Page, collect_outputs
 from fitlib.report.pages import Cell, joined, write_cells
+from fitlib.report.scope import of_experiment
 
 LEFT_OUT = {"parameters", "files"}  # tags of cells
 
 
 def write_report_page(
-    path: str | Path, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]
+    path: str | Path,
+    frames: Mapping[str, pd.DataFrame],
+    plan: Mapping,
+    evidence: Sequence[Mapping],
+    name: str = "",
+    date: str = "",
 ) -> Path:
     """Write the report of an analysis and return its path.
 
-    ``frames``: all tables, the long "metrics" and the "history" of trainings among them. The page has no links, since
-    there are no files beside it.
+    ``frames``: all tables, the long "metrics" and the "history" of trainings among them; ``name``, ``date``: of the
+    experiment and its statistics, "" where not recorded. The page has no links, since there are no files beside it.
     """
-    return write_cells(list(execute_cells(frames, plan, evidence)), path)
+    scope = of_experiment(plan, evidence, name, date)
+    return write_cells(list(execute_cells(frames, plan, evidence)), path, scope)
 
 
 def execute_cells(

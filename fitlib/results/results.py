@@ -127,7 +127,11 @@ class Results:
             raise InputError("results.report", "path", None, "results in memory have no page", remedy)
         from fitlib.results.report_page import write_report_page  # late: imports matplotlib
 
-        return write_report_page(path, self._frames(), self.plan, self.evidence)
+        return write_report_page(path, self._frames(), self.plan, self.evidence, *self._name_and_date())
+
+    def _name_and_date(self) -> tuple[str, str]:
+        """Return the experiment's name and the day of its statistics, as pages name them; "" where not recorded."""
+        return "", ""
 
     def _frames(self) -> dict[str, pd.DataFrame]:
         """Return all tables, with the history of trainings, as plain frames: what sections and figures are made of."""

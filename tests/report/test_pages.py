@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import re
 import subprocess
 import sys
@@ -21,12 +22,12 @@ from fitlib.execution.run_notebook import execute
 from fitlib.experiment.code_inspection import fitlib_imports
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.metrics.bias_metrics import BIAS_METRICS
-from fitlib.report import notebook_display, pages
+from fitlib.report import notebook_display, pages, scope
 from fitlib.report.figures import style as plots
 from fitlib.report.markdown_html import formula, markdown_html
 from fitlib.report.sections import differences, identity, impact, methods, runs, variation, verdict
 from fitlib.tables.schemas import SCHEMAS
-from tests.support.page_examples import NOTEBOOK, Page, report_page, without_script, write_metrics
+from tests.support.page_examples import NOTEBOOK, Page, executed_notebook, report_page, without_script, write_metrics
 from tests.support.report_examples import (
     SCRIPT,
     Experiment,
@@ -85,7 +86,9 @@ def test_report_of_64_runs_is_below_5_megabytes(batch: Path) -> None:
 
 
 def test_cells_run_here_as_they_do_in_a_kernel(batch: Path, tmp_path: Path) -> None:
-    assert report_page(usual_batch(), tmp_path).source == (batch / "report.html").read_text(encoding="utf-8")
+    with_kernel = (batch / "report.html").read_text(encoding="utf-8")
+    dated = re.findall(r"<p>(\d{4}-\d\d-\d\d · )digits", with_kernel)
+    assert report_page(usual_batch(), tmp_path).source == with_kernel.replace(*dated, "")
 
 
 def test_notebook_runs_by_hand_on_a_simulated_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +225,38 @@ def test_unusual_experiments_read_correctly(case: str, tmp_path: Path, monkeypat
     assert all("nan" not in image["alt"].lower().split() for image in page.all("img"))
 
 
+# Where a page stands
+
+
+def test_a_page_names_its_experiment_its_conditions_and_its_neighbours(tmp_path: Path) -> None:
+    source = executed_notebook(experiment(runs=5), tmp_path)
+    around = {"back": (("All experiments", "../index.html"),), "on": (("Everything executed", "index.html"),)}
+    pages.write_report(source, tmp_path / "report.html", name=SCRIPT, **around)
+    page = Page(tmp_path / "report.html")
+    assert f"<title>{html.escape(SCRIPT)} · Fairness over" in page.source
+    line = f"{SCRIPT} · digits-s · 3 techniques × 5 runs · seed 0 · noise ulp (emulated) · page by fitlib"
+    assert line in page.text and re.search(r"· plan \w{12}\b", page.text)
+    assert {"href": "../index.html"} in page.all("a") and {"href": "index.html"} in page.all("a")
+
+
+def test_a_page_claims_nothing_that_was_not_recorded(tmp_path: Path) -> None:
+    found = without_record(experiment(runs=5))
+    facts = scope.of_experiment({**found.plan, "source": "predictions made elsewhere"}).facts
+    sizes, *rest = [fact for fact in facts if fact != "digits-s"]
+    assert sizes == "3 techniques × at most 5 runs" and rest[1:] == ["noise not recorded", scope.written_by()]
+    failed = without(experiment(runs=5), "S-T1", 2, "ValueError")
+    assert "3 techniques × 5 planned runs" in scope.of_experiment(failed.plan, failed.evidence).facts
+    assert scope.notebook_scope({"metadata": {}}) == scope.NOWHERE
+
+
+def test_names_cannot_turn_the_text_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "save", blank)  # fonts lack these characters
+    names = ["a\u202eb", "c\x1b[2Jd", "e\u2066f", "\u200eg", "h\x9bi"]
+    page = report_page(experiment(classes=names, runs=5), tmp_path)
+    assert not re.search("[\x00-\x08\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]", page.source)
+    assert "a\\u202eb" in page.text and "\\u200eg" in page.text
+
+
 # Pieces
 
 
@@ -229,7 +264,7 @@ def test_markdown_of_a_text_shows_that_text() -> None:
     for text in (*NASTY, "# not a heading", "1 < 2 & 3 > 2", "https://a.example `x` \\ ~~x~~ | a |"):
         shown = markdown_html(notebook_display.markdown(f"x {text}"))
         body = re.sub(r"</?p>", "", shown).strip()
-        assert "<" not in body and __import__("html").unescape(body) == f"x {text}"
+        assert "<" not in body and html.unescape(body) == f"x {text}"
 
 
 def test_tables_merge_equal_neighbours_and_link_relative_addresses_only() -> None:

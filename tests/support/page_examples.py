@@ -48,6 +48,8 @@ class Page(HTMLParser):
 def executed_notebook(found: Experiment | None, folder: Path) -> Path:
     """Return the statistics notebook with outputs; its cells run here, since a kernel takes seconds to start."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
+    if found:
+        notebook.metadata["papermill"] = {"parameters": {"plan": found.plan, "evidence": found.evidence}}
     space: dict = {}
     for number, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), start=1):
         with collect_outputs() as outputs:
