@@ -257,5 +257,5 @@ def test_parts_are_folded_until_a_link_leads_into_them(browser: object, pages: d
     assert browser.execute_script(folded) == 0
     link = browser.find_element("xpath", "//nav//a[contains(., 'held identical')]")
     link.click()
-    assert browser.execute_script(folded) == 1
+    selenium.support.ui.WebDriverWait(browser, 10).until(lambda of: of.execute_script(folded) == 1)  # the event comes after the click
     assert browser.find_element("xpath", "//details[@open]//h2").text.startswith("What was held identical")
