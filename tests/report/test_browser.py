@@ -251,11 +251,13 @@ def test_tables_are_printed_whole(browser: object, pages: dict) -> None:
 
 
 def test_parts_are_folded_until_a_link_leads_into_them(browser: object, pages: dict) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
     look(browser, 1400)
     browser.get(pages["report"].as_uri())
     folded = "return [...document.querySelectorAll('details')].filter(part => part.open).length"
     assert browser.execute_script(folded) == 0
     link = browser.find_element("xpath", "//nav//a[contains(., 'held identical')]")
     link.click()
-    selenium.support.ui.WebDriverWait(browser, 10).until(lambda of: of.execute_script(folded) == 1)  # the event comes after the click
+    WebDriverWait(browser, 10).until(lambda of: of.execute_script(folded) == 1)  # the event comes after the click
     assert browser.find_element("xpath", "//details[@open]//h2").text.startswith("What was held identical")
