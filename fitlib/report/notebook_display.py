@@ -96,6 +96,15 @@ def show_lead(sentence: str) -> None:
     display({"text/markdown": f"**{markdown(sentence)}**", "text/plain": sentence})
 
 
+def show_places(name: str, places: Sequence[tuple[str, str]]) -> None:
+    """Display texts that lead to places in the page, (text, "#place"); ``name`` tells who listens what they are."""
+    links = "".join(
+        f'<li><a href="{html.escape(place, quote=True)}">{html.escape(text)}</a></li>' for text, place in places
+    )
+    plain = " · ".join(text for text, _ in places)
+    display({"text/html": f'<ul class="places" aria-label="{html.escape(name)}">{links}</ul>', "text/plain": plain})
+
+
 def heading(text: str, folded: bool = False) -> None:
     """Display a heading within a section (level 3); on a page, ``folded`` hides what follows it until it is opened."""
     metadata = {"text/markdown": {FOLD: "closed"}} if folded else None

@@ -31,13 +31,15 @@ NOTHING = "There is no comparison, so nothing can have cost anything."
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section: counts of costs with their table, then the plane of one metric with its front."""
     costs, pareto, comparisons = frames["costs"], frames["pareto"], frames["comparisons"]
-    show_text([*cost_sentences(costs), power_sentence(costs, comparisons)])
+    first, *others = cost_sentences(costs)
+    show_text(first)
     chosen = pareto[pareto["metric"] == first_metric(comparisons)]
     if "metrics" in frames and len(chosen):
         runs = plane_runs(frames["metrics"], dict(plan), [dict(entry) for entry in evidence])
         _show_planes(page, chosen, runs, plan)
     show_text(pareto_sentences(chosen))
     heading("Every cost, and the techniques that nothing beats", folded=True)
+    show_text([*others, power_sentence(costs, comparisons)])
     page.show(costs_table(comparisons), costs)
     page.show(PARETO, chosen)
 

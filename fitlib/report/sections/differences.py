@@ -44,13 +44,12 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     comparisons = frames["comparisons"]
     if plan["analysis"].get("protocol") == "paper":
         show_text(PAPER)
-    show_text("On which metrics did bias fall or rise, by more than the smallest effect that was declared to count?")
     limit = differences.strongest(comparisons, plan)
     for attribute, rows in _by_attribute(comparisons, plan):
         figures = differences.heat_maps(rows, plan, limit)
         page.figures("comparisons", attribute, figures, differences.alt_heat_map(rows), caption_heat_map(plan, rows))
-    texts = [comparison_sentences.significance(comparisons, plan), comparison_sentences.redundant(comparisons)]
-    show_text([*texts, *comparison_sentences.dropped(comparisons)])
+    texts = [comparison_sentences.redundant(comparisons), *comparison_sentences.dropped(comparisons)]
+    show_text([comparison_sentences.undecided(comparisons, plan), *texts])
     if len(comparisons):
         _effects(page, comparisons, plan)
         new_test_data.show(page, frames)
@@ -64,16 +63,16 @@ def _by_attribute(comparisons: pd.DataFrame, plan: Mapping) -> list[tuple[str, p
 
 
 def _effects(page: Page, comparisons: pd.DataFrame, plan: Mapping) -> None:
-    heading("How large are the differences, and how surely are they known?")
+    heading("How large are the differences, and how surely are they known?", folded=True)
     show_text(BAND)
     for attribute, rows in _by_attribute(comparisons, plan):
         figures, alt = differences.effects_figures(rows, plan), differences.alt_effects(rows)
         page.figures("effects", attribute, figures, alt, caption_effects(plan, rows))
     texts = [
-        comparison_sentences.undecided(comparisons, plan),
+        comparison_sentences.significance(comparisons, plan),
         *comparison_sentences.unequal_arms(words.bias_rows(comparisons)),
+        *comparison_sentences.reversals(comparisons, plan),
     ]
-    texts += comparison_sentences.reversals(comparisons, plan)
     show_text([*texts, *comparison_sentences.accuracy(comparisons)])
     heading("Every difference and test", folded=True)
     page.show(DIFFERENCES, comparisons)

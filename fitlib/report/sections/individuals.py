@@ -25,17 +25,11 @@ SHOWN = (0.25, 0.4, 0.5, 0.6, 0.75)  # thresholds in the table for readers
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
     """Display the section: churn by group, the groups that four fifths compares, and thresholds where scores exist."""
     table, risk, thresholds = (frames.get(name, pd.DataFrame()) for name in ("individuals", "risk", "thresholds"))
-    if table.empty:
-        show_text(NO_TABLE)
-    else:
-        for attribute in plan["groups"]:
-            rows = overall(table[table["attribute"] == attribute])
-            if (rows["churn"] > 0).any():
-                figures = distribution_figures(rows, plan, attribute)
-                text = alt_distribution(rows, plan, attribute)
-                page.figures("churn", attribute, figures, text, DISTRIBUTION(plan, rows))
+    show_text(NO_TABLE if table.empty else in_short(table, plan))
+    heading("Churn, groups and thresholds: figure and numbers", folded=True)
+    if len(table):
+        _figures(page, table, plan)
         show_text(sentences(table, plan))
-    heading("Churn, groups and thresholds in numbers", folded=True)
     if len(table) and overall(table)["churn"].notna().any():
         page.show(CHURN, table)
     if len(risk):
@@ -43,6 +37,14 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     if len(thresholds):
         page.show(THRESHOLDS, thresholds)
         show_text(threshold_sentences(thresholds, plan))
+
+
+def _figures(page: Page, table: pd.DataFrame, plan: Mapping) -> None:
+    for attribute in plan["groups"]:
+        rows = overall(table[table["attribute"] == attribute])
+        if (rows["churn"] > 0).any():
+            figures = distribution_figures(rows, plan, attribute)
+            page.figures("churn", attribute, figures, alt_distribution(rows, plan, attribute), DISTRIBUTION(plan, rows))
 
 
 def overall(individuals: pd.DataFrame) -> pd.DataFrame:
@@ -63,6 +65,26 @@ def sentences(individuals: pd.DataFrame, plan: Mapping) -> list[str]:
     few = everybody[everybody["churn_low"].notna() & (everybody["n_runs"] < ENOUGH_RUNS)]
     texts += [few_runs(few["n_runs"])] if len(few) else []
     return [text for text in [*texts, _ambiguity(everybody), _classes(individuals, plan)] if text]
+
+
+def in_short(individuals: pd.DataFrame, plan: Mapping) -> str:
+    """Return the range of churn over the techniques, and the largest gap between groups that is established."""
+    rows = overall(individuals)
+    everybody = rows[rows["group"].isna()].dropna(subset=["churn"])
+    if everybody.empty or not everybody["churn"].any():
+        return ""
+    text = f"Two runs decide differently about {fmt.value_range(100 * everybody['churn'], fmt.decimals)} % of cases"
+    groups = rows[rows["group"].notna()].dropna(subset=["gap_low"])
+    clear = groups[groups["gap_low"] > 0]
+    if clear.empty:
+        known = "; that a group is met more often is not established" if len(groups) else ""
+        return f"{text}{known}."
+    top = clear.loc[clear["gap"].idxmax()]
+    where = words.technique_label(rows, top)
+    return (
+        f"{text}. The largest gap within true classes: {group_name(plan, top)} − others, "
+        f"{fmt.points(top['gap'], signed=True)} points {_interval(top['gap_low'], top['gap_high'])}, of {where}."
+    )
 
 
 def few_runs(n: pd.Series) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fitlib import formatting as fmt
 from fitlib.report import vocabulary as words
-from fitlib.report.notebook_display import Page, show_text
+from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.sections.costs import first_metric
 from fitlib.statistics.run_identity import SEEN_FROM_OUTSIDE, all_recorded, check_fit
 from fitlib.statistics.verdict_names import RUNS, TOO_FEW
@@ -53,6 +53,12 @@ REVERSAL = (
     "One new run of {technique} and one of {baseline}, trained again {with the same seed}, would point the other way "
     "with probability {reversal} {reversal interval}."
 )
+SHORT = (
+    "{technique} was compared with {baseline} on {metric} ({metric name}) over {n technique} and {n baseline} runs at "
+    "{seed}; noise: {noise}. On this test set ({data}), the difference of means was {difference} points; "
+    "{simultaneous interval} together with {others}. Against a smallest effect of {smallest effect} ({declared}), the "
+    "verdict is {verdict}."
+)
 SCOPE = "Whether the difference holds over seeds, on other test data or on other hardware is not shown by these runs."
 SENTENCES = (SETTING, SPREAD, DIFFERENCE, TEST, VARIANCE, REVERSAL, SCOPE)
 BLANK = re.compile(r"\{([^}]+)\}")
@@ -81,8 +87,22 @@ Values = dict[str, str]
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
-    """Display the paragraph."""
+    """Display the short paragraph where there is a verdict, and the one with all procedures."""
+    short = in_short(frames, plan, evidence)
+    show_text(short)
+    if short:
+        heading("With spread, tests and procedures", folded=True)
     show_text([how_to_report(frames, plan, evidence)], paragraphs=True)
+
+
+def in_short(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> str:
+    """Return the comparison of `how_to_report` with its verdict alone; "" without a verdict."""
+    row = _chosen(frames["comparisons"])
+    if row is None or fmt.is_missing(row["difference_low"]) or row["verdict"] in ("", TOO_FEW):
+        return ""
+    arm = next(arm for arm in main_arms(plan) if arm["arm"] == row["arm"])
+    values = _setting(row, arm, plan, evidence) | _of_both(row, frames["summary"]) | _difference(row, plan)
+    return f"{_filled(SHORT, values)} {_over_seeds(frames, row, arm)}"
 
 
 def how_to_report(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> str:
@@ -99,11 +119,11 @@ def how_to_report(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: S
     texts = [SETTING, SPREAD]
     if fmt.is_missing(row["difference_low"]):
         texts.append(f"No test and no verdict: {_why(row)}.")
-        return " ".join([*(_filled(text, values) for text in texts), SCOPE])
+        return " ".join([*(_filled(text, values) for text in texts), _scope(arm)])
     values |= _difference(row, plan)
     difference = NO_VERDICT if row["verdict"] == TOO_FEW else DIFFERENCE
     texts += [difference, *_tests(row, values), *_reversal(row, values)]
-    return " ".join([*(_filled(text, values) for text in texts), _over_seeds(frames, row)])
+    return " ".join([*(_filled(text, values) for text in texts), _over_seeds(frames, row, arm)])
 
 
 def _chosen(comparisons: pd.DataFrame) -> pd.Series | None:
@@ -285,11 +305,16 @@ def _why(row: Mapping) -> str:
     return "the runs are not FIT" if row["fit"] == "no" else row["note"] or "the difference is not estimable"
 
 
-def _over_seeds(frames: Mapping[str, pd.DataFrame], row: Mapping) -> str:
+def _scope(arm: Mapping) -> str:
+    """Return what these runs cannot show; where each has a random state of its own, they do hold over these."""
+    return SCOPE.replace("over seeds, ", "") if words.seeded_by_run(arm) else SCOPE
+
+
+def _over_seeds(frames: Mapping[str, pd.DataFrame], row: Mapping, arm: Mapping) -> str:
     """Return the verdict over seeds with its scope where several were tried, else what one seed cannot show."""
     table = frames.get("over_seeds")
     if table is None or table.empty:
-        return SCOPE
+        return _scope(arm)
     keys = ("technique", "baseline", "attribute", "metric")
     rows = table[(table[list(keys)] == [row[key] for key in keys]).all(axis=1)]
     if rows.empty or fmt.is_missing(rows.iloc[0]["low"]):

@@ -11,10 +11,11 @@ from fitlib.report import vocabulary as words
 from fitlib.report.captions import Caption, caption, overall_counts
 from fitlib.report.figures import verdict as verdict_figures
 from fitlib.report.headline import finding
-from fitlib.report.notebook_display import Page, heading, show_lead, show_text
+from fitlib.report.notebook_display import Page, heading, show_lead, show_places, show_text
 from fitlib.report.reader_tables import ReaderTable
 from fitlib.report.sections import new_test_data, robustness
 from fitlib.report.sections import over_seeds as over_seeds_sections
+from fitlib.report.sentences import impact as impact_sentences
 from fitlib.report.sentences import verdicts as verdict_sentences
 from fitlib.statistics import run_identity
 from fitlib.tables.metric_series import main_arms
@@ -25,6 +26,8 @@ GLANCE = ReaderTable(
 )
 
 
+IDENTITY, PLAN = "#What-was-held-identical,-and-the-proof", "#The-plan,-and-every-deviation-from-it"
+DOORS = [("I report it", "#How-to-report-this"), ("I audit it", "#For-auditors"), ("I review it", "#For-referees")]
 FIGURE = (
     "Every point is one run. Upright mark and bar: mean over runs with its 95 % interval. Pale strip: where a single "
     "training of the baseline landed; darker band: its mean ± the smallest effect; dotted: what chance alone gives. "
@@ -39,6 +42,8 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
     show_lead(first)
     show_figures(page, frames, plan)
     show_text(others, paragraphs=True)
+    show_places("Evidence", evidence_places(plan, evidence))
+    show_places("Readers", DOORS)
     heading(GLANCE.title, folded=True)
     page.show(GLANCE, frames["summary"], view=glance_view(plan, evidence, frames["comparisons"]))
 
@@ -62,12 +67,30 @@ def verdict(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequenc
     metric = verdict_figures.shown_metric(comparisons, plan)
     found = finding(comparisons, over_seeds, frames["summary"], plan, metric)
     outcome, *beside = verdict_sentences.verdict(comparisons, frames["summary"], plan, evidence)
-    small = verdict_sentences.small_groups(frames["summary"], plan, metric)
+    warned = impact_sentences.violations(frames["risk"]) if "risk" in frames else []
+    warned += verdict_sentences.small_groups(frames["summary"], plan, metric)
     if len(over_seeds):  # its sentence has the warnings of all seeds
-        return [found, over_seeds_sections.verdict_sentence(over_seeds, plan), *small, *beside[-2:]]
+        return [found, over_seeds_sections.verdict_sentence(over_seeds, plan), *warned, *beside[-2:]]
     scope = new_test_data.scope_sentence(frames["new_test_data"], comparisons) if "new_test_data" in frames else ""
     stopped = robustness.stopping_sentence(frames["sequential"], comparisons, plan) if "sequential" in frames else ""
-    return [text for text in (found, f"{outcome} {scope}".strip(), stopped, *small, *beside) if text]
+    return [text for text in (found, f"{outcome} {scope}".strip(), stopped, *warned, *beside) if text]
+
+
+# The ways on
+
+
+def evidence_places(plan: Mapping, evidence: Sequence[Mapping]) -> list[tuple[str, str]]:
+    """Return what the evidence comes to, each with the address of the part that shows it."""
+    done = sum(run["status"] == "done" for run in evidence)
+    runs = f"{done} of {len(evidence)} planned runs" if evidence else str(plan.get("source", ""))
+    declared = plan.get("declared_before_first_run")
+    found = {
+        runs: "#Every-run",
+        f"identity: {_answer_on_fit(plan, evidence)}": IDENTITY,
+        f"control: {_answer_on_control(plan, evidence)}": IDENTITY,
+        f"plan: {'declared before the first run' if declared else 'not declared beforehand'}": PLAN,
+    }
+    return [(text, address) for text, address in found.items() if text]
 
 
 # The table at a glance

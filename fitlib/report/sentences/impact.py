@@ -72,6 +72,21 @@ def _beyond(row: pd.Series) -> str:
     return " (the pairs of these runs; over all runs it is at most ½, hence the interval)"
 
 
+def violations(risk: pd.DataFrame, most: int = 4) -> list[str]:
+    """Return in how many runs of each technique the favourable class violates four fifths; [] where none does."""
+    rows = risk[(risk["rule"] == "four-fifths") & (risk["n"] > 0)]
+    found = rows[rows["violated"] > 0]
+    if found.empty:
+        return []
+    texts = [
+        f"in {int(row['violated'])} of {count(int(row['n']), 'run')} of {technique_label(risk, row)}"
+        for _, row in rows.head(most).iterrows()
+    ]
+    if len(rows) > most:
+        texts = [f"in some run of {len(found)} of {count(len(rows), 'technique')}"]
+    return [f"Beside the verdicts: four fifths is violated {join_items(texts)}."]
+
+
 def four_fifths(risk: pd.DataFrame, plan: Mapping, most: int = 4) -> list[str]:
     """Return, of the favourable class, who is selected less, how sure that is, and what a clean record would take."""
     rows = risk[(risk["rule"] == "four-fifths") & (risk["n"] > 0)]
