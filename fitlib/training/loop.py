@@ -255,23 +255,28 @@ def _mean_loss(losses: list[Tensor], progress: Progress) -> float:
     """Return the mean of an epoch's losses; RunFailed if one is not finite, or if there is none."""
     if not losses:
         remedy = "raise training.batch_size, so that a batch contains the samples that the method needs"
-        raise RunFailed(f"every batch of epoch {progress.epoch} was skipped: {remedy}")
+        raise RunFailed(f"every batch of epoch {progress.epoch + 1} was skipped: {remedy}")
     values = torch.stack(losses).cpu()
     bad = (~torch.isfinite(values)).nonzero()
     if len(bad):
         number = int(bad[0])
-        where = f"step {number} of epoch {progress.epoch} (step {progress.step - len(losses) + number} of the training)"
+        where = (
+            f"step {number} of epoch {progress.epoch + 1} (step {progress.step - len(losses) + number} of the training)"
+        )
         raise RunFailed(f"the training loss became {float(values[number])} at {where}: lower training.learning_rate")
     return float(values.mean())
 
 
 def show_history(history: list[dict], groups: tuple[str, ...], most: int = 12) -> Table:
-    """Return training loss and test accuracy by group for about `most` epochs, always with the last one."""
+    """Return training loss and test accuracy by group for about `most` epochs, always with the last one.
+
+    Epochs are recorded from 0, and shown counted from 1.
+    """
     epochs = sorted({row["epoch"] for row in history})
     step = -(-len(epochs) // most)
-    shown = [e for e in epochs if e % step == 0 or e == epochs[-1]]
+    shown = [e for e in epochs if (e + 1) % step == 0 or e == epochs[-1]]
     rows = [[r for r in history if r["epoch"] == e] for e in shown]
-    cells = [[e, f"{r[0]['train_loss']:.4f}", *map(_percent, r)] for e, r in zip(shown, rows, strict=True)]
+    cells = [[e + 1, f"{r[0]['train_loss']:.4f}", *map(_percent, r)] for e, r in zip(shown, rows, strict=True)]
     return Table(["epoch", "training loss", *(f"accuracy, {name}" for name in groups)], cells)
 
 
