@@ -5,7 +5,18 @@ from __future__ import annotations
 from importlib import import_module
 
 __version__ = "0.1.0"
-__all__ = ["Recorder", "Results", "analyze", "combine", "experiments", "load", "metrics", "repeat", "save_predictions"]
+__all__ = [
+    "Recorder",
+    "Results",
+    "analyze",
+    "combine",
+    "experiments",
+    "load",
+    "metrics",
+    "plots",
+    "repeat",
+    "save_predictions",
+]
 _HOME = {
     "Recorder": "fitlib.recording.recorder",
     "Results": "fitlib.results.results",
@@ -25,8 +36,8 @@ def home(name: str) -> str:
 
 def __getattr__(name: str) -> object:
     """Import a member of `__all__` on first use, so that `import fitlib` is fast; only `Recorder` needs torch."""
-    if name == "metrics":
-        return import_module("fitlib.metrics")
+    if name in ("metrics", "plots"):
+        return import_module(f"fitlib.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'fitlib' has no attribute {name!r}")
     from fitlib.extras import extra_named

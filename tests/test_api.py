@@ -18,6 +18,7 @@ combine(first, *others, baseline=None)
 experiments(outputs=None)
 load(name, outputs=None)
 metrics
+plots
 repeat(train, X=None, y=None, *, sensitive_features=None, runs=16, seeds=(0,), vary='random_state', noise='auto',
     control_runs=2, test_size=0.3, test=None, baseline=None, favourable=None, smallest_effect=0.01, primary=None,
     alpha=0.05, cross=None, scoring=None, jobs=None, threads=1, out=None, replace=False)

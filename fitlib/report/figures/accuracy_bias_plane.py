@@ -69,6 +69,15 @@ def plane(
 
     ``rows``: of `fitlib.tables.pareto.pareto`, ``runs``: of `fitlib.tables.pareto.plane_runs`, both of one metric, arm
     and attribute. Labels are placed when the figure's size is known, without overlap where there is room.
+
+    >>> from fitlib import plots
+    >>> from fitlib.results.example import example_results
+    >>> results = example_results()
+    >>> from fitlib.tables.pareto import plane_runs
+    >>> rows = results.tables["pareto"].query("metric == 'DI'")
+    >>> runs = plane_runs(results.tables["metrics"], results.plan, results.evidence).query("metric == 'DI'")
+    >>> plots.accuracy_bias_plane(rows, runs).get_ylabel()
+    'DI (points; lower is less biased)'
     """
     ax = ax if ax is not None else new_figure(figsize=(6.2, 4.6)).subplots()
     shown, palette = _shown(rows), _palette(rows, palette)

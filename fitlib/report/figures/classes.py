@@ -127,7 +127,15 @@ def per_class_figures(metrics: pd.DataFrame, metric: str, plan: Mapping) -> list
 def technique_classes(
     metrics: pd.DataFrame, metric: str, technique: str, plan: Mapping, ax: Axes | None = None
 ) -> Axes:
-    """Draw a metric of one technique class by class, on the axis that all techniques share."""
+    """Draw a metric of one technique class by class, on the axis that all techniques share.
+
+    >>> from fitlib import plots
+    >>> from fitlib.results.example import example_results
+    >>> results = example_results()
+    >>> ax = plots.classes(results.tables["metrics"].query("reading == 'strict'"), "DI", "Plain", results.plan)
+    >>> ax.get_title(loc="left")
+    'DI, Plain'
+    """
     values = class_values(metrics, metric)
     order = class_order(values)
     key = next(key for key in style.row_labels(values) if key[0] == technique)

@@ -58,6 +58,13 @@ def heat_map(comparisons: pd.DataFrame, plan: Mapping, ax: Axes | None = None, l
     """Draw technique × metric: difference in points, verdict and corrected p in every cell; colour repeats them.
 
     ``limit``: the difference in points of the strongest colour; default: the largest, at least the smallest effect.
+
+    >>> from fitlib import plots
+    >>> from fitlib.results.example import example_results
+    >>> results = example_results()
+    >>> ax = plots.heat_map(results.tables["comparisons"], results.plan)
+    >>> [label.get_text().split() for label in ax.get_yticklabels()]
+    [['Fairer', 'v', 'Plain'], ['Same', 'v', 'Plain']]
     """
     rows = bias_rows(comparisons)
     labels = _comparison_labels(rows)
@@ -145,6 +152,12 @@ def effect(comparisons: pd.DataFrame, metric: str, plan: Mapping, ax: Axes | Non
     """Draw the difference of means with its interval for each comparison on one metric; band: ± the smallest effect.
 
     ``named``: write the verdicts, which the marks show, at the right.
+
+    >>> from fitlib import plots
+    >>> from fitlib.results.example import example_results
+    >>> results = example_results()
+    >>> plots.effect(results.tables["comparisons"], "DI", results.plan).get_xlabel()
+    'points (technique − Plain)'
     """
     rows = comparisons[comparisons["metric"] == metric]
     labels, colours = _comparison_labels(rows), technique_colours(plan)

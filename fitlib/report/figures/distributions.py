@@ -41,6 +41,14 @@ def distribution(
     `metrics`: long metric table of one reading and attribute; `summary`: the summary of the same. Within a row, runs
     are stacked in run order. An interval that is not estimable is not drawn. `palette`: the colours of techniques
     that are no baseline; the axis of a bias metric begins at 0, no bias.
+
+    >>> from fitlib import plots
+    >>> from fitlib.results.example import example_results
+    >>> results = example_results()
+    >>> metrics = results.tables["metrics"].query("reading == 'strict'")
+    >>> ax = plots.distribution(metrics, results.tables["summary"], "DI")
+    >>> ax.get_title(loc="left"), ax.get_xlabel()
+    ('DI', 'points (0: no bias)')
     """
     rows = metrics[(metrics["metric"] == metric) & metrics["target"].isna() & metrics["group"].isna()]
     labels, palette = row_labels(rows), palette_for(rows, palette)

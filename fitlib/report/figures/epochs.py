@@ -25,6 +25,13 @@ def divergence(
 
     ``epochs``: table of `fitlib.tables.epochs.epochs_table`; ``measure``: "accuracy" or "gap";
     ``palette``: the colours of trainings, as `training_colours` gives them.
+
+    >>> from fitlib import plots
+    >>> import pandas as pd
+    >>> rows = [("base", "ulp", 1, 0.01, None, None), ("base", "ulp", 2, 0.02, None, None)]
+    >>> names = ["training", "arm", "epoch", "accuracy_sd", "accuracy_sd_low", "accuracy_sd_high"]
+    >>> plots.epochs(pd.DataFrame(rows, columns=names), "accuracy").get_ylabel()
+    'points'
     """
     ax = ax if ax is not None else new_figure(figsize=(4.4, 3)).subplots()
     rows = epochs.rename(columns={"training": "technique"}).assign(value=100 * epochs[f"{measure}_sd"])
@@ -75,6 +82,14 @@ def training_curves(history: pd.DataFrame, key: tuple[str, str], names: Sequence
     """Draw test accuracy by epoch of one training and arm: a thin line per run and group, a thick one for their mean.
 
     ``history``: of `fitlib.tables.epochs.gather_history`; ``names``: of the groups.
+
+    >>> from fitlib import plots
+    >>> import pandas as pd
+    >>> rows = [("base", "ulp", run, epoch, 0, 0.8 + 0.02 * epoch) for run in range(2) for epoch in range(3)]
+    >>> names = ["training", "arm", "run", "epoch", "group", "test_accuracy"]
+    >>> ax = plots.training_curves(pd.DataFrame(rows, columns=names), ("base", "ulp"), ["everybody"])
+    >>> len(ax.lines), ax.get_ylabel()
+    (3, 'accuracy, %')
     """
     ax = ax if ax is not None else new_figure(figsize=(4.4, 3)).subplots()
     rows = history[(history["training"] == key[0]) & (history["arm"] == key[1])]

@@ -39,6 +39,12 @@ def impact_ratio(
     """Draw the impact ratio (1 − DI, strict reading) of each class, every run a point, with the 0.8 landmark.
 
     The landmark is called four fifths only for the class that the plan declares favourable.
+
+    >>> from fitlib import plots
+    >>> from fitlib.results.example import example_results
+    >>> results = example_results()
+    >>> plots.impact_ratio(results.tables["metrics"].query("reading == 'strict'"), "Plain", results.plan).get_xlabel()
+    'impact ratio (dashed: 0.8)'
     """
     rows = _ratios(metrics)
     targets = lowest_classes(metrics, plan) if targets is None else targets
@@ -140,6 +146,12 @@ def sides(risk: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Axes:
 
     One row per technique: the favourable class (Clopper-Pearson), else that on which its runs disagree most
     (Bonferroni's: it was chosen).
+
+    >>> from fitlib import plots
+    >>> from fitlib.results.example import example_results
+    >>> results = example_results()
+    >>> plots.impact_ratio_sides(results.tables["risk"], results.plan).get_title(loc="left")
+    'Impact ratio below 0.8'
     """
     rows, colours = split_rows(risk), style.technique_colours(plan)
     ax = ax if ax is not None else style.new_axes(1.3 * len(rows), width=6.4)

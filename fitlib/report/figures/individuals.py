@@ -57,6 +57,13 @@ def distribution(individuals: pd.DataFrame, names: Sequence[str], ax: Axes | Non
     """Draw the share of cases (%) beyond a churn by group, of one technique and arm; groups differ by dashes and mark.
 
     Marks: the shares of the table. The line falls only where some number of pairs is attainable with so many runs.
+
+    >>> from fitlib import plots
+    >>> from fitlib.results.example import example_results
+    >>> results = example_results()
+    >>> rows = results.tables["individuals"].query("technique == 'Plain' and target == 'overall'")
+    >>> plots.churn(rows, results.plan["groups"]["sex"]).get_legend_handles_labels()[1]
+    ['female', 'male']
     """
     ax = ax or new_figure(figsize=(5, 3)).subplots()
     groups = individuals[individuals["group"].notna()]

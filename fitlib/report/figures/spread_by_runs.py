@@ -36,6 +36,12 @@ def against_runs(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Width: of Student's 95 % interval of the mean, at the SD of all runs. Columns technique, arm, n, maxdiff, width; in
     points. Values that are constant in all runs are left out.
+
+    >>> from fitlib import plots
+    >>> from fitlib.results.example import example_results
+    >>> metrics = example_results().tables["metrics"].query("reading == 'strict'")
+    >>> list(plots.against_runs(metrics, "DI").columns)
+    ['technique', 'arm', 'n', 'maxdiff', 'width']
     """
     rows = metrics[(metrics["metric"] == metric) & metrics["target"].isna() & metrics["group"].isna()]
     found = []
@@ -56,7 +62,15 @@ def _width(values: np.ndarray, k: int) -> float:
 def by_runs(
     table: pd.DataFrame, what: str = "maxdiff", palette: Mapping[str, str] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw a column of `against_runs`, "maxdiff" or "width", against the number of runs (widths from 3 runs on)."""
+    """Draw a column of `against_runs`, "maxdiff" or "width", against the number of runs (widths from 3 runs on).
+
+    >>> from fitlib import plots
+    >>> from fitlib.results.example import example_results
+    >>> results = example_results()
+    >>> table = plots.against_runs(results.tables["metrics"].query("reading == 'strict'"), "DI")
+    >>> plots.spread_by_runs(table).get_ylabel()
+    'mean MaxDiff, points'
+    """
     ax = ax if ax is not None else new_figure(figsize=(4.4, 3)).subplots()
     few = what == "width" and (table["n"] > 2).any()  # at 2 runs the interval is several times as wide as at 3
     draw_lines(ax, table[table["n"] > 2] if few else table, "n", what, palette_for(table, palette))

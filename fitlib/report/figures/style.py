@@ -230,7 +230,13 @@ def rows_of(rows: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
 
 
 def technique_colours(plan: Mapping) -> dict[str, str]:
-    """Return the colour of every technique of the plan that is compared with a baseline; baselines are grey."""
+    """Return the colour of every technique of the plan that is compared with a baseline; baselines are grey.
+
+    >>> from fitlib import plots
+    >>> from fitlib.results.example import example_results
+    >>> plots.technique_colours(example_results().plan)
+    {'Fairer': '#0072b2', 'Same': '#c44900'}
+    """
     return palette_of(t["technique"] for t in plan["techniques"] if t["baseline"])
 
 

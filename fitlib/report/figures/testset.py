@@ -36,6 +36,12 @@ def components(table: pd.DataFrame, plan: Mapping, ax: Axes | None = None) -> Ax
     """Draw the standard deviations that the spread consists of, side by side (variances are never stacked).
 
     ``table``: rows of the table of components, one per row of the figure; negative estimates stand at 0.
+
+    >>> from fitlib import plots
+    >>> from fitlib.results.example import example_results
+    >>> results = example_results()
+    >>> plots.testset(results.tables["components"].head(3), results.plan).get_xlabel()
+    'standard deviation, points'
     """
     ax = ax if ax is not None else style.new_axes(len(table) * 1.4, width=6.4)
     for height, row in enumerate(table.to_dict("records")):
