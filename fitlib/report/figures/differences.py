@@ -125,7 +125,7 @@ def _write_cell(ax: Axes, y: float, x: float, cell: pd.Series, colour: str, alph
     verdict = fill(cell["verdict"] or fmt.NOT_ESTIMABLE, 11)
     style: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}
     ax.text(x, y - 0.3, effect, fontsize=TEXT, fontweight="bold", **style)
-    ax.text(x, y, verdict, fontsize=SMALL, linespacing=0.95, **style)
+    ax.text(x, y, verdict, fontsize=SMALL, linespacing=1.15, **style)
     text = f"p {probability(p)}{' *' if significant else ''}" if not is_missing(p) else fmt.NO_TEST
     ax.text(x, y + 0.32, text, fontsize=SMALL, **style)
 
@@ -248,9 +248,9 @@ def _write_key(figure: Figure, left_out: Mapping[str, str]) -> None:
     handles.append(Line2D([], [], color=INK, linewidth=2.4, label="95 % interval"))
     handles.append(Line2D([], [], color=INK, linewidth=0.9, label="holds together with all others"))
     handles.append(Patch(facecolor=PALE, label="± the smallest effect"))
-    texts = [f"{name}: in proportion to {other}, not drawn" for name, other in left_out.items()]
+    texts = [f"{name} ∝ {other}: not drawn" for name, other in left_out.items()]
     handles += [Line2D([], [], color=INK, linestyle="none", label=text) for text in texts]
-    figure.legend(handles=handles, loc="outside lower left", ncols=3, handlelength=1.5)
+    figure.legend(handles=handles, loc="outside lower left", ncols=4, handlelength=1.5)
 
 
 def alt_effects(comparisons: pd.DataFrame) -> str:

@@ -195,3 +195,12 @@ def test_frames_without_rows_have_no_number() -> None:
     figure = style.new_figure((3, 2))
     style.write_n(figure, pd.Series(dtype=float))
     assert figure.get_suptitle() == ""
+
+
+def test_no_key_leaves_its_figure(figures: dict[str, list[Figure]]) -> None:
+    for name, drawn in figures.items():
+        for figure in drawn:
+            figure.draw_without_rendering()
+            for legend in figure.legends:
+                box = legend.get_window_extent()
+                assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 + 1, name
