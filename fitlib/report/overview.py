@@ -1,4 +1,4 @@
-"""`outputs/index.html`: every experiment with date, state, n, noise, verdict and figure, read from what is on disk.
+"""`outputs/index.html`: every experiment with its state, n, noise, verdict and links, read from what is on disk.
 
 Plan, evidence and verdict are those of the executed statistics notebook, so this page cannot disagree with the report.
 """
@@ -11,15 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fitlib.report.notebook_display import address
-from fitlib.report.scope import executed_on
 from fitlib.storage.lock import is_locked
 from fitlib.storage.paths import ExperimentPaths
 
 VERDICT = "## The verdict"
 MARKS = ("experiment.yaml", "statistics.ipynb", "report.html")  # a folder with one of them is an experiment's
 NO_VERDICT = "no report yet"
-STUDY, OF_STUDY = "paper.ipynb", "The published study, recomputed from its files."
 MOST_NAMED = 4  # noises and seeds listed one by one
 
 
@@ -29,7 +26,6 @@ def write_overview(outputs: str | Path) -> Path:
 
     outputs = Path(outputs)
     rows = [row for folder in experiments(outputs) for row in rows_of(folder)]
-    rows.sort(key=lambda row: row["executed"], reverse=True)  # the newest first, without a report last
     return write_page("overview", outputs / "index.html", title="Experiments", rows=rows)
 
 
@@ -46,26 +42,17 @@ def rows_of(folder: Path) -> list[dict]:
 
 
 def _row(folder: Path, place: Path) -> dict:
-    known = _read(place / "statistics.ipynb") or _read(place / STUDY)
+    known = _read(place / "statistics.ipynb")
     parameters = known.get("metadata", {}).get("papermill", {}).get("parameters", {})
     plan, evidence = parameters.get("plan") or {}, parameters.get("evidence") or []
     name = folder.name if place == folder else f"{folder.name}: {place.name}"
     return {
         "name": name,
-        "executed": str((known.get("metadata", {}).get("papermill") or {}).get("end_time") or ""),
-        "date": executed_on(known) or "–",
         "state": state(folder, evidence),
         **_of_plan(plan),
-        "verdict": next(iter(_verdict(known)), OF_STUDY if (place / STUDY).is_file() else NO_VERDICT),
-        "figure": _figure(folder, place),
+        "verdict": next(iter(_verdict(known)), NO_VERDICT),
         "links": _links(folder, place),
     }
-
-
-def _figure(folder: Path, place: Path) -> str:
-    """Return the relative address of the figure of the verdict, of the first protected attribute; "" without one."""
-    found = sorted(place.glob("figures/verdict*.svg"))
-    return address(found[0].relative_to(folder.parent).as_posix()) if found else ""
 
 
 def _read(notebook: Path) -> dict:

@@ -96,25 +96,3 @@ def test_the_verdict_is_read_paragraph_by_paragraph(tmp_path: Path) -> None:
 
 def test_no_experiment_gives_an_empty_list(tmp_path: Path) -> None:
     assert "0 in this folder" in Page(write_overview(tmp_path)).text
-
-
-def test_the_newest_stands_first_with_its_date_and_figure(outputs: Path) -> None:
-    for name, end in (("odd", "2026-11-02T03:04:05+00:00"), ("good", "2026-10-31T23:00:00+00:00")):
-        path = outputs / name / "statistics.ipynb"
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        notebook["metadata"]["papermill"]["end_time"] = end
-        path.write_text(json.dumps(notebook), encoding="utf-8")
-    (outputs / "odd" / "figures").mkdir()
-    (outputs / "odd" / "figures" / "verdict.svg").write_text("<svg/>")
-    page = Page(write_overview(outputs))
-    names = re.findall(r'<th scope="row">(?:<a href="[^"]*">)?([^<]*)', page.source)
-    assert names[:2] == ["odd", "good"] and "2026-11-02" in page.text and "2026-10-31" in page.text
-    assert page.source.count("<img") == 1 and 'src="odd/figures/verdict.svg"' in page.source
-
-
-def test_the_published_study_has_its_own_words(tmp_path: Path) -> None:
-    (tmp_path / "paper").mkdir()
-    (tmp_path / "paper" / "report.html").write_text("report")
-    (tmp_path / "paper" / "paper.ipynb").write_text(json.dumps({"cells": [], "metadata": {}}), encoding="utf-8")
-    (row,) = rows_of(tmp_path / "paper")
-    assert row["verdict"] == "The published study, recomputed from its files." and row["date"] == "–"
