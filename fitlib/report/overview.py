@@ -1,4 +1,4 @@
-"""`outputs/index.html`: every experiment with its state, n, noise, verdict and links, read from what is on disk.
+"""`outputs/index.html`: every experiment with date, state, n, noise, effects, verdict and links, the newest first.
 
 Plan, evidence and verdict are those of the executed statistics notebook, so this page cannot disagree with the report.
 """
@@ -9,14 +9,19 @@ import html
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from fitlib.report.glance import SHOWN, drawing, read_effects
+from fitlib.report.scope import HASHED, executed_on, parameters_of
 from fitlib.storage.lock import is_locked
 from fitlib.storage.paths import ExperimentPaths
 
 VERDICT = "## The verdict"
 MARKS = ("experiment.yaml", "statistics.ipynb", "report.html")  # a folder with one of them is an experiment's
 NO_VERDICT = "no report yet"
+STUDY = "paper.ipynb"  # executed notebook of a recomputed study
 MOST_NAMED = 4  # noises and seeds listed one by one
 
 
@@ -25,8 +30,13 @@ def write_overview(outputs: str | Path) -> Path:
     from fitlib.report.pages import write_page
 
     outputs = Path(outputs)
-    rows = [row for folder in experiments(outputs) for row in rows_of(folder)]
+    found = sorted((rows_of(folder) for folder in experiments(outputs)), key=_latest, reverse=True)
+    rows = [row for of_one in found for row in of_one]
     return write_page("overview", outputs / "index.html", title="Experiments", rows=rows)
+
+
+def _latest(rows: list[dict]) -> str:
+    return max(row["moment"] for row in rows)
 
 
 def experiments(outputs: Path) -> list[Path]:
@@ -42,16 +52,57 @@ def rows_of(folder: Path) -> list[dict]:
 
 
 def _row(folder: Path, place: Path) -> dict:
+    if (place / STUDY).is_file() and not (place / "statistics.ipynb").is_file():
+        return _study_row(folder)
     known = _read(place / "statistics.ipynb")
-    parameters = known.get("metadata", {}).get("papermill", {}).get("parameters", {})
+    parameters = parameters_of(known)
     plan, evidence = parameters.get("plan") or {}, parameters.get("evidence") or []
     name = folder.name if place == folder else f"{folder.name}: {place.name}"
     return {
         "name": name,
+        **_when(folder, known),
         "state": state(folder, evidence),
         **_of_plan(plan),
+        **_effects(place, plan),
         "verdict": next(iter(_verdict(known)), NO_VERDICT),
+        "root": str(_read(folder / "MANIFEST.json").get("root", ""))[:HASHED],
         "links": _links(folder, place),
+    }
+
+
+def _study_row(folder: Path) -> dict:
+    """Return the row of a study that was recomputed: it has a report, and no runs of its own."""
+    known = _read(folder / STUDY)
+    titles = [_source(cell).splitlines()[0] for cell in known.get("cells", []) if _source(cell).startswith("# ")]
+    return {
+        "name": folder.name,
+        **_when(folder, known),
+        "state": "recomputed",
+        **_of_plan({}),
+        **_effects(folder, {}),
+        "verdict": f"{titles[0].removeprefix('# ')}." if titles else "",
+        "root": "",
+        "links": _links(folder, folder),
+    }
+
+
+def _when(folder: Path, notebook: Mapping) -> dict[str, str]:
+    """Return the day of the statistics, and the moment that orders the rows: without statistics that of its plan."""
+    noted = (notebook.get("metadata", {}).get("papermill") or {}).get("end_time")
+    times = [path.stat().st_mtime for mark in MARKS if (path := folder / mark).is_file()]
+    written = datetime.fromtimestamp(max(times, default=0), UTC).isoformat()
+    return {"date": executed_on(notebook) or "–", "moment": str(noted or written)}
+
+
+def _effects(place: Path, plan: Mapping) -> dict[str, Any]:
+    metric, effects = read_effects(place / "tables", plan) if plan else ("", [])
+    lines = [(effect.technique, effect.text) for effect in effects if effect.text != "baseline"]
+    more = f"and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return {
+        "metric": metric,
+        "effects": lines[:SHOWN],
+        "more": more,
+        "drawing": drawing(effects, metric) if effects else "",
     }
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from fitlib.report.figures.verdict import shown_metric
+from fitlib.report.glance import read_effects
 from fitlib.report.notebook_display import markdown
 from fitlib.report.overview import experiments, read_verdict, rows_of, write_overview
 from fitlib.storage.lock import locked
 from fitlib.storage.paths import ExperimentPaths
+from fitlib.tables.schemas import write_csv
 from tests.support.page_examples import Page, without_script
 from tests.support.report_examples import SCRIPT, Experiment, experiment, without, without_record
 
@@ -68,6 +71,57 @@ def test_links_lead_to_pages_that_are_there(outputs: Path) -> None:
     links = [attrs["href"] for attrs in page.all("a") if not attrs["href"].startswith("#")]
     assert "good/report.html" in links and "two/families/S/report.html" in links
     assert all((outputs / link).is_file() for link in links)
+
+
+def test_the_newest_experiment_comes_first_with_its_date(outputs: Path) -> None:
+    for name, end in (
+        ("good", "2026-11-30T23:00:00"),
+        ("odd", "2099-12-01T01:00:00"),
+        ("outside", "2026-12-01T02:00:00"),
+    ):
+        path = outputs / name / "statistics.ipynb"
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook["metadata"]["papermill"]["end_time"] = end
+        path.write_text(json.dumps(notebook), encoding="utf-8")
+    page = Page(write_overview(outputs))
+    order = [page.text.index(day) for day in ("2099-12-01", "2026-12-01", "2026-11-30")]
+    assert order == sorted(order) and page.text.index("odd") < page.text.index("outside") < page.text.index("good")
+
+
+def test_effects_are_those_of_the_comparisons_on_the_metric_of_the_report(tmp_path: Path) -> None:
+    found = experiment(runs=6)
+    write_executed_notebook(tmp_path / "one", found, "Found.")
+    tables = tmp_path / "one" / "tables"
+    tables.mkdir()
+    for name in ("comparisons", "summary"):
+        write_csv(getattr(found, name), tables / f"{name}.csv")
+    metric, effects = read_effects(tables, found.plan)
+    assert metric == shown_metric(found.comparisons, found.plan)
+    compared = found.comparisons[found.comparisons["metric"] == metric].set_index("technique")
+    for effect in effects[1:]:
+        row = compared.loc[effect.technique]
+        numbers = [float(text.replace("−", "-")) for text in re.findall(r"[−+]?[\d.]+", effect.text)]
+        ends = ("difference", "simultaneous_low", "simultaneous_high")
+        assert numbers == pytest.approx([100 * row[end] for end in ends], abs=0.006)
+        assert effect.text.endswith(row["verdict"]) and effect.least <= effect.mean <= effect.most
+    page = Page(write_overview(tmp_path))
+    assert effects[0].text == "baseline" and effects[1].text in page.text
+    assert page.all("svg")[0]["aria-label"].startswith(metric) and len(page.all("circle")) == 3
+
+
+def test_a_recomputed_study_is_no_unfinished_experiment(tmp_path: Path) -> None:
+    (tmp_path / "paper").mkdir()
+    cells = [{"cell_type": "markdown", "source": ["# The published study, recomputed\n", "text"]}]
+    noted = {"papermill": {"end_time": "2026-12-01T02:00:00+00:00"}}
+    (tmp_path / "paper" / "paper.ipynb").write_text(json.dumps({"cells": cells, "metadata": noted}))
+    (tmp_path / "paper" / "report.html").write_text("report")
+    (row,) = rows_of(tmp_path / "paper")
+    assert (row["state"], row["verdict"], row["date"]) == (
+        "recomputed",
+        "The published study, recomputed.",
+        "2026-12-01",
+    )
+    assert {"href": "paper/report.html"} in Page(write_overview(tmp_path)).all("a")
 
 
 def test_verdict_is_text(outputs: Path) -> None:
