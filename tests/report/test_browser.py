@@ -221,6 +221,38 @@ def number(text: str) -> float:
     return float(re.search(r"[-+]?[\d.]+", text.replace("−", "-")).group())
 
 
+def test_headings_of_a_table_are_one_stop_and_arrows_lead_along_them(browser: object, pages: dict) -> None:
+    opened(browser, pages["report"])
+    stops = "return [...document.querySelectorAll(arguments[0] + ' thead button')].filter(b => b.tabIndex === 0).length"
+    assert browser.execute_script(stops, TABLE) == 1
+    first, second = browser.find_elements("css selector", f"{TABLE} thead button")[:2]
+    first.send_keys("\ue014")  # arrow to the right
+    assert browser.switch_to.active_element == second and browser.execute_script(stops, TABLE) == 1
+
+
+def test_few_stops_lead_through_a_folded_report(browser: object, pages: dict) -> None:
+    look(browser, 1400)
+    browser.get(pages["report"].as_uri())
+    stops = "a[href], button, input, summary, [tabindex='0']"
+    visible = "return [...document.querySelectorAll(arguments[0])].filter(e => e.tabIndex === 0 && e.checkVisibility())"
+    assert 10 < len(browser.execute_script(visible, stops)) <= 60
+
+
+def test_contents_fold_and_wide_parts_fade_on_a_narrow_screen(browser: object, pages: dict) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    look(browser, 400)
+    browser.get(pages["report"].as_uri())
+    assert not browser.execute_script("return document.querySelector('nav details').open")
+    wider = "e.checkVisibility() && e.scrollWidth > e.clientWidth + 4"
+    found = f"return [...document.querySelectorAll('.scroll')].filter(e => {wider})"
+    plain = found.replace(wider, f"{wider} && !e.classList.contains('more-right')")
+    assert browser.execute_script(found)
+    WebDriverWait(browser, 10).until(lambda of: not of.execute_script(plain))  # noted after the first layout
+    look(browser, 1400)
+    WebDriverWait(browser, 10).until(lambda of: of.execute_script("return document.querySelector('nav details').open"))
+
+
 def test_tables_filter_and_say_how_many_rows_are_left(browser: object, pages: dict) -> None:
     opened(browser, pages["report"])
     field = browser.find_element("css selector", "input[aria-label='Filter rows of the table Differences of means']")
@@ -255,9 +287,9 @@ def test_parts_are_folded_until_a_link_leads_into_them(browser: object, pages: d
 
     look(browser, 1400)
     browser.get(pages["report"].as_uri())
-    folded = "return [...document.querySelectorAll('details')].filter(part => part.open).length"
+    folded = "return [...document.querySelectorAll('main details')].filter(part => part.open).length"
     assert browser.execute_script(folded) == 0
     link = browser.find_element("xpath", "//nav//a[contains(., 'held identical')]")
     link.click()
     WebDriverWait(browser, 10).until(lambda of: of.execute_script(folded) == 1)  # the event comes after the click
-    assert browser.find_element("xpath", "//details[@open]//h2").text.startswith("What was held identical")
+    assert browser.find_element("xpath", "//main//details[@open]//h2").text.startswith("What was held identical")

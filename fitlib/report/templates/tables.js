@@ -38,6 +38,32 @@
     return flat;
   }
 
+  // Arrow keys, Home and End lead from one heading to another.
+  function move(event) {
+    const buttons = [...event.currentTarget.querySelectorAll("button")];
+    const here = buttons.indexOf(document.activeElement);
+    const there = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: buttons.length - 1 }[event.key];
+    if (here < 0 || !buttons[there]) return;
+    buttons[here].tabIndex = -1;
+    buttons[there].tabIndex = 0;
+    buttons[there].focus();
+    event.preventDefault();
+  }
+
+  // What is wider than the screen fades at the side where it goes on, and only that can be reached by keyboard.
+  function cue(region) {
+    const over = region.scrollWidth - region.clientWidth;
+    region.classList.toggle("more-right", over - region.scrollLeft > 4);
+    region.classList.toggle("more-left", over > 4 && region.scrollLeft > 4);
+    if (over > 1 || region.scrollHeight - region.clientHeight > 1) region.tabIndex = 0;
+    else region.removeAttribute("tabindex");
+  }
+
+  // The contents stand open beside the text where there is room, and fold away where there is none.
+  function arrangeContents(wide) {
+    document.querySelectorAll("details.contents").forEach((part) => { part.open = wide.matches; });
+  }
+
   function prepare(table) {
     const merged = table.tBodies[0];
     const listing = table.tHead && table.tHead.rows[0].cells.length > 2; // of two columns it is a list of facts
@@ -86,9 +112,11 @@
       const button = document.createElement("button");
       button.type = "button";
       button.append(...th.childNodes);
+      button.tabIndex = i ? -1 : 0; // one stop for a table: arrows lead from column to column
       button.addEventListener("click", () => sortBy(i));
       th.append(button);
     });
+    columns[0].parentElement.addEventListener("keydown", move);
     if (rows.length >= FILTER_FROM) addFilter(table, status, (text) => {
       state.words = text.toLowerCase().split(/\s+/).filter(Boolean);
       show();
@@ -120,6 +148,14 @@
   }
 
   document.querySelectorAll(".scroll > table").forEach(prepare);
+  const regions = new ResizeObserver((entries) => entries.forEach((entry) => cue(entry.target)));
+  document.querySelectorAll(".scroll").forEach((region) => {
+    region.addEventListener("scroll", () => cue(region), { passive: true });
+    regions.observe(region);
+  });
+  const wide = window.matchMedia("(min-width: 76rem)");
+  wide.addEventListener("change", arrangeContents);
+  arrangeContents(wide);
   window.addEventListener("hashchange", unfold);
   if (location.hash) unfold();
   document.documentElement.classList.add("sortable");
