@@ -37,6 +37,7 @@ HEADING = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>', re.DOTALL)
 ANSI = re.compile(r"\x1b\[.*?[@-~]")  # colours of terminals
 STREAMS = {"stdout": "stream", "stderr": "stream stderr"}
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg")
+LONGEST_OPEN = 6  # rows of a group in an index; a longer one of which nothing failed or is missing is folded
 SHOWN = (*PICTURES, "text/html", "text/markdown", "text/latex", "text/plain")  # the first that an output has
 Cell = Mapping[str, Any]  # as in the JSON of a notebook
 
@@ -103,7 +104,7 @@ def write_index(
     """Write a page that lists everything with its state and links.
 
     Each row: `group` (heading), `task`, `state` (done, failed, missing, …), `links` (pairs of text and relative
-    address), `note`. Groups and rows keep their order.
+    address), `note`. Groups and rows keep their order; long groups of which all is done are folded.
     """
     groups: dict[str, list[dict]] = {}
     for row in rows:
@@ -113,7 +114,7 @@ def write_index(
     total = ", ".join(f"{n} {state}" for state, n in states.items()) or "Nothing is there yet"
     page = _page(
         "index", title=title, groups=groups, total=f"{total}.", assets_href=assets_href, kind="index",
-        script=_script(), scope=scope,
+        script=_script(), scope=scope, longest_open=LONGEST_OPEN,
     )  # fmt: skip
     write_atomically(Path(target), page)
 

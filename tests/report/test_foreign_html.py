@@ -79,7 +79,9 @@ def test_tables_of_pandas_keep_their_style() -> None:
     assert cell and f"#{cell[1]} {{" in sheet and "background-color" in sheet and "linear-gradient" in sheet
     assert "<caption>Shares</caption>" in kept
     before, after = (Elements(source) for source in (frame._repr_html_(), inert(frame._repr_html_())))
-    assert [tag for tag, _ in before.found] == [tag for tag, _ in after.found] and "-0.50" in after.text
+    tags = [tag for tag, _ in before.found]
+    tags[tags.index("th")] = "td"  # the empty corner is no heading
+    assert tags == [tag for tag, _ in after.found] and "-0.50" in after.text
 
 
 def test_drawings_keep_every_line() -> None:

@@ -335,6 +335,16 @@ def test_index_lists_state_links_and_notes_as_text(tmp_path: Path) -> None:
     assert all(attrs["scope"] in {"col", "row"} for attrs in page.all("th"))
 
 
+def test_index_folds_long_groups_unless_something_in_them_failed(tmp_path: Path) -> None:
+    rows = [{"group": group, "task": str(i), "state": "done"} for group in ("sound", "broken") for i in range(9)]
+    rows[-1]["state"] = "failed"
+    pages.write_index(tmp_path / "index.html", [*rows, {"group": "short", "task": "report", "state": "done"}])
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert re.findall(r"<details><summary><h2[^>]*>(.*?)</h2>", text) == ["sound: 9 done"]
+    assert re.findall(r"<h2[^>]*>(.*?)</h2>", text) == ["sound: 9 done", "broken", "short"]
+    assert text.count("<details>") == text.count("</details>") == 1
+
+
 def test_tables_of_tests_are_left_out_where_nothing_was_tested() -> None:
     same = experiment(alter=lambda name, values: values[:1].repeat(len(values), axis=0)).comparisons
     assert (
