@@ -44,9 +44,9 @@ def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence
             distributions.alt_distributions(means),
         )
         page.figures("distributions", attribute, figures, alt, DISTRIBUTIONS(plan, means))
-    show_text([run_sentences.next_run(summary), *run_sentences.constants(summary)])
+    show_text([*run_sentences.largest_difference(summary, plan, evidence), *run_sentences.constants(summary)])
     heading("Every overall value", folded=True)
-    show_text([*run_sentences.largest_difference(summary, plan, evidence), *run_sentences.intervals(summary)])
+    show_text([run_sentences.next_run(summary), *run_sentences.intervals(summary)])
     page.show(SUMMARY, summary)
     show_text(run_sentences.undefined_values(summary, plan))
     _numbers_of_runs(page, frames, plan)

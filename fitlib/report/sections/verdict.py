@@ -12,9 +12,11 @@ from fitlib.report.captions import Caption, caption, overall_counts
 from fitlib.report.figures import verdict as verdict_figures
 from fitlib.report.headline import finding
 from fitlib.report.notebook_display import Page, heading, show_lead, show_places, show_text
+from fitlib.report.provenance import limit
 from fitlib.report.reader_tables import ReaderTable
-from fitlib.report.sections import new_test_data, robustness
+from fitlib.report.sections import new_test_data, robustness, verdict_matrix
 from fitlib.report.sections import over_seeds as over_seeds_sections
+from fitlib.report.sentences import first_screen
 from fitlib.report.sentences import impact as impact_sentences
 from fitlib.report.sentences import verdicts as verdict_sentences
 from fitlib.statistics import run_identity
@@ -29,22 +31,42 @@ GLANCE = ReaderTable(
 IDENTITY, PLAN = "#What-was-held-identical,-and-the-proof", "#The-plan,-and-every-deviation-from-it"
 DOORS = [("I report it", "#How-to-report-this"), ("I audit it", "#For-auditors"), ("I review it", "#For-referees")]
 FIGURE = (
-    "Every point is one run. Upright mark and bar: mean over runs with its 95 % interval. Pale strip: where a single "
-    "training of the baseline landed; darker band: its mean ± the smallest effect; dotted: what chance alone gives. "
-    "Difference: technique − baseline in points, with the interval that holds together with all others."
+    "Point: one run; bar: mean with its 95 % interval. Pale strip: the baseline's runs; darker: its mean ± the "
+    "smallest effect; dotted: chance. Intervals of differences hold together."
 )
 
 
 def show(page: Page, frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequence[Mapping]) -> None:
-    """Display the finding, its figure, what else the verdict says, and the table at a glance."""
-    first, *others = verdict(frames, plan, evidence)
-    page.show_conditions()
-    show_lead(first)
+    """Display the finding, its cost and weightiest warning, the figure, the matrix of verdicts and the evidence."""
+    found, *others = verdict(frames, plan, evidence)
+    table = frames["over_seeds"] if len(frames["over_seeds"]) else frames["comparisons"]
+    show_lead(found)
+    cost = first_screen.cost(table, frames.get("individuals", pd.DataFrame()), plan)
+    show_text([cost, first_screen.weightiest_warning(frames, plan, evidence)], paragraphs=True)
     show_figures(page, frames, plan)
-    show_text(others, paragraphs=True)
+    rows = verdict_matrix.matrix_rows(table)
+    if 0 < len(rows) <= verdict_matrix.MOST_ROWS:
+        verdict_matrix.show_matrix(rows)
+    show_text(limit(plan))
     show_places("Evidence", evidence_places(plan, evidence))
     show_places("Readers", DOORS)
-    heading(GLANCE.title, folded=True)
+    _show_folded(page, frames, plan, evidence, others, rows)
+
+
+def _show_folded(
+    page: Page,
+    frames: Mapping[str, pd.DataFrame],
+    plan: Mapping,
+    evidence: Sequence[Mapping],
+    others: Sequence[str],
+    rows: pd.DataFrame,
+) -> None:
+    """Display all sentences of the verdict, and the table at a glance."""
+    heading("The verdict in full, and the experiment at a glance", folded=True)
+    page.show_conditions()
+    show_text(others, paragraphs=True)
+    if len(rows) > verdict_matrix.MOST_ROWS:
+        verdict_matrix.show_matrix(rows)
     page.show(GLANCE, frames["summary"], view=glance_view(plan, evidence, frames["comparisons"]))
 
 
