@@ -22,6 +22,7 @@ from fitlib.cli.arguments import (
 from fitlib.cli.lookup import experiment_from_file, experiment_from_outputs
 from fitlib.cli.planning import lines_before_runs
 from fitlib.cli.summary import print_summary
+from fitlib.cli.terminal import show
 from fitlib.extras import require
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def plan(options: argparse.Namespace) -> int:
     states = selected(Plan(experiment, paths).states(), options.only)
     decided = lines_before_runs(experiment, options)
     _print_notes(experiment, sys.stdout)
-    print("\n".join(_planned_lines(states)))
+    show("\n".join(_planned_lines(states)))
     waiting = sum(not state.done for _, state in states)
     rest = "metrics, statistics and report follow" if waiting else "metrics, statistics and report are updated"
     print(f"{waiting} of {len(states)} runs will be executed; {rest}.")
@@ -107,7 +108,7 @@ def init(options: argparse.Namespace) -> int:
 
     given = (options.table, options.target, options.protected, options.out, options.replace)
     lines = write_experiment(*given, options.names)
-    print("\n".join(lines))
+    show("\n".join(lines))
     return 0
 
 
@@ -116,7 +117,7 @@ def _print_notes(experiment: Experiment, stream: TextIO) -> None:
     from fitlib.experiment.families import data_notes
 
     for note in dict.fromkeys(note for family in experiment.families for note in data_notes(family)):
-        print(f"data: {note}", file=stream)
+        show(f"data: {note}", stream)
 
 
 def _add_file(sub: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fitlib.cli.arguments import add_command, root_hash
 from fitlib.cli.lookup import result_folder
+from fitlib.cli.terminal import show
 from fitlib.extras import require
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def verify(options: argparse.Namespace) -> int:
     else:
         found = verify(result_folder(options), options.root, options.full)
     for line in found.deviations:
-        print(line)
+        show(line)
     for line in [*found.remarks, *summary(found)]:
-        print(line, file=sys.stderr)
+        show(line, sys.stderr)
     return 0 if found.intact else 1
 
 
@@ -58,5 +59,5 @@ def export(options: argparse.Namespace) -> int:
     from fitlib.storage.paths import ExperimentPaths
 
     done = export(ExperimentPaths(result_folder(options)), options.to, options.predictions)
-    print("\n".join(export_summary(done)))
+    show("\n".join(export_summary(done)))
     return 0

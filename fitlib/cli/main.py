@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import fitlib
 from fitlib.cli import experiments, integrity, planning, predictions, registry, state, study, tracing
+from fitlib.cli.terminal import show
 from fitlib.errors import FitlibError, InputError, did_you_mean
 from fitlib.extras import extra_named
 
@@ -30,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with extra_named():
             return options.command(options)
     except InputError as error:
-        print(f"fitlib: {error}", file=sys.stderr)
+        show(f"fitlib: {error}", sys.stderr)
         return 2
     except FitlibError as error:
-        print(f"fitlib: {error}", file=sys.stderr)
+        show(f"fitlib: {error}", sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nfitlib: interrupted; finished runs are kept, run the same command again to continue", file=sys.stderr)
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"fitlib: {error}; free space or fix permissions, then run the same command again", file=sys.stderr)
+        show(f"fitlib: {error}; free space or fix permissions, then run the same command again", sys.stderr)
         return 1
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fitlib.cli.arguments import add_command, attribute_and_group, names, positive, smallest_effects, value_map
 from fitlib.cli.summary import print_results, print_summary
+from fitlib.cli.terminal import show
 from fitlib.extras import require
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def analyze(options: argparse.Namespace) -> int:
     from fitlib.ingest import analyze
 
     if options.check:
-        print("\n".join(analyze.check(options.folder, options.baseline, analysis, _choices(options))))
+        show("\n".join(analyze.check(options.folder, options.baseline, analysis, _choices(options))))
         return 0
     if options.quick:
         results = analyze.analyze_in_memory(options.folder, options.baseline, analysis, _choices(options))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fitlib.cli.arguments import add_command, add_experiment
 from fitlib.cli.lookup import experiment_from_outputs, experiment_names
+from fitlib.cli.terminal import show
 
 if TYPE_CHECKING:
     from fitlib.cli.arguments import Commands
@@ -41,7 +42,7 @@ def status(options: argparse.Namespace) -> int:
         plan = Plan(*experiment_from_outputs(options.outputs, name))
         if options.watch:
             watch(plan)
-        print("\n".join(lines(plan)))
+        show("\n".join(lines(plan)))
     return 0
 
 
@@ -51,7 +52,7 @@ def logs(options: argparse.Namespace) -> int:
     from fitlib.experiment.plan import Plan
 
     plan = Plan(*experiment_from_outputs(options.outputs, options.experiment))
-    print("\n".join(log_lines(plan, options.run)))
+    show("\n".join(log_lines(plan, options.run)))
     return 0
 
 
@@ -61,7 +62,7 @@ def clean(options: argparse.Namespace) -> int:
 
     _, paths = experiment_from_outputs(options.outputs, options.experiment)
     found = leftovers(paths, options.cache)
-    print("\n".join(str(one) for one in found) or "nothing to remove")
+    show("\n".join(str(one) for one in found) or "nothing to remove")
     if not found or not (options.yes or _confirm(f"remove these {len(found)}?")):
         return 0
     print(f"root hash of {paths.manifest.name}: {clean(paths, found)}")
