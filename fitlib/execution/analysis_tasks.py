@@ -27,6 +27,7 @@ from fitlib.experiment import plan as plans
 from fitlib.experiment.notebooks import notebook_path
 from fitlib.machine import THREAD_VARIABLES
 from fitlib.report import scope as scopes
+from fitlib.report.executed_notebooks import executed_on
 from fitlib.storage.atomic_files import read_json
 from fitlib.storage.manifest import write_manifest
 from fitlib.storage.paths import ExperimentPaths, move_to_superseded, replace_folder
@@ -278,7 +279,7 @@ def _write_pages(inputs: AnalysisInputs, show_code: bool) -> None:
 def _scope(inputs: AnalysisInputs, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> scopes.Scope:
     """Return the scope of the page of a run or of a technique's metrics, with links to the runs before and after it."""
     root, place = inputs.paths.root, row["notebook"].parent
-    name, date = scopes.name_of(root), scopes.executed_on(read_json(row["notebook"]) or {})
+    name, date = scopes.name_of(root), executed_on(read_json(row["notebook"]) or {})
     back = _seen_from(place, root, (*scopes.back_links(root), (name, INDEX)))
     on = _seen_from(place, root, (("Report", inputs.paths.report.name),))
     if "run" not in row:

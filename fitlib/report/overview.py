@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fitlib.report.executed_notebooks import HASHED, executed_on, parameters_of
 from fitlib.report.glance import SHOWN, drawing, read_effects
-from fitlib.report.scope import HASHED, executed_on, parameters_of
 from fitlib.storage.lock import is_locked
 from fitlib.storage.paths import ExperimentPaths
 
@@ -165,7 +165,8 @@ def _verdict(notebook: Mapping) -> list[str]:
     start = next((i for i, cell in enumerate(cells) if _source(cell).startswith(VERDICT)), len(cells))
     texts = [text for cell in cells[start + 1 : start + 2] for text in map(_markdown, cell.get("outputs", [])) if text]
     paragraphs = [part for text in texts for part in text.split("\n\n") if not part.startswith("#")]
-    return [html.unescape(part.removeprefix("**").removesuffix("**")) for part in paragraphs]
+    plain = (html.unescape(part.removeprefix("**").removesuffix("**")) for part in paragraphs)
+    return list(dict.fromkeys(plain))  # the first screen and the folded rest share some
 
 
 def _source(cell: Mapping) -> str:

@@ -13,13 +13,13 @@ from typing import Any
 
 import fitlib
 from fitlib.formatting import count, join_items
+from fitlib.report.executed_notebooks import HASHED, executed_on, parameters_of
 from fitlib.report.vocabulary import data_name, seed, seeded_by_run, varied
 from fitlib.tables.metric_series import main_arms
 
 OUTPUTS = "outputs"  # folder of all experiments; in it stands the page that lists them
 FAMILIES = "families"
 MOST_NAMED = 4  # seeds, noises and techniques listed one by one
-HASHED = 12  # digits of a plan's hash: enough to compare by eye
 Links = tuple[tuple[str, str], ...]  # text and relative address
 
 
@@ -100,21 +100,6 @@ def of_technique(plan: Mapping[str, Any], technique: str, name: str, date: str, 
     one = {**plan, "techniques": [t for t in plan["techniques"] if t["technique"] == technique]}
     whole = of_experiment(one, date=date)
     return Scope(f"{name} · {technique}", whole.facts, back, on)
-
-
-def executed_on(notebook: Mapping[str, Any]) -> str:
-    """Return the day on which papermill executed a notebook, in UTC; "" where it does not say.
-
-    >>> executed_on({"metadata": {"papermill": {"end_time": "2026-12-01T02:45:41.005537+00:00"}}})
-    '2026-12-01'
-    """
-    noted = notebook.get("metadata", {}).get("papermill") or {}
-    return str(noted.get("end_time") or "")[:10]
-
-
-def parameters_of(notebook: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the parameters with which papermill executed a notebook; {} where it does not say."""
-    return (notebook.get("metadata", {}).get("papermill") or {}).get("parameters") or {}
 
 
 def written_by() -> str:

@@ -18,8 +18,9 @@ from fitlib.experiment.notebooks import injected_parameters
 from fitlib.formatting import count, join_items
 from fitlib.metrics.custom_metrics import Metric
 from fitlib.metrics.metric_sources import load as load_metrics
+from fitlib.report.executed_notebooks import executed_on
 from fitlib.report.notebook_display import address, notebook_html
-from fitlib.report.scope import executed_on, name_of
+from fitlib.report.scope import name_of
 from fitlib.results.captioned_frames import Frame, Tables, frame
 from fitlib.results.results import Arms, Results
 from fitlib.results.verdict_display import verdict_html

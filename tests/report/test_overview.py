@@ -143,8 +143,9 @@ def test_the_verdict_is_read_paragraph_by_paragraph(tmp_path: Path) -> None:
     path = executed_notebook(experiment(runs=5), tmp_path)
     paragraphs = read_verdict(path)
     assert re.match(r"On this test set, S-T1 cuts disparate impact by [\d.]+ points", paragraphs[0])
-    assert re.match(r"At seed 0, on this test set, S-T1 (is|has|cannot) .* S-Base.* on ", paragraphs[1])
-    assert len(paragraphs) > 3 and paragraphs == [html.unescape(text) for text in paragraphs]
+    outcome = re.compile(r"At seed 0, on this test set, S-T1 (is|has|cannot) .* S-Base.* on ")
+    assert sum(outcome.match(text) is not None for text in paragraphs) == 1
+    assert len(paragraphs) == len(set(paragraphs)) > 3 and paragraphs == [html.unescape(text) for text in paragraphs]
     assert read_verdict(path.with_name("none.ipynb")) == []
 
 
