@@ -90,7 +90,8 @@ def results_of(plan: Plan, custom: Mapping[str, Metric]) -> Results:
         raise InputError(WHERE, "train", list(experiment.techniques), problem, "repeat them one by one, or give out=")
     family = with_saved_names(experiment, experiment.families[0], finished(states))
     predictions, _ = predictions_of(experiment, states)
-    declared = {"declared_hash": experiment.declared_hash, "finished_runs_at_declaration": 0}
+    # Nothing was kept before the runs, so nothing can show that the plan came first.
+    declared = {"declared_hash": experiment.declared_hash, "finished_runs_at_declaration": len(states)}
     values = experiment_plan(experiment, family, remarks(experiment, family, states, predictions), declared)
     evidence = collect_evidence(states, plan.paths.root)
     stacked = _stacked(predictions, values)

@@ -6,14 +6,14 @@ Pure functions of tables and plan, as `fitlib.report.sentences`; the verdicts ar
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from fitlib.formatting import count, decimals, is_missing, join_items
 from fitlib.report.vocabulary import METRIC_NAMES, smallest_effect_text
 from fitlib.statistics.verdict_names import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN, RUNS, TOO_FEW
-from fitlib.tables.metric_series import main_arms
+from fitlib.tables.metric_series import main_arms, noise_name
 
 QUANTITIES = {  # of the metrics whose name does not read as a quantity
     "DP": "the demographic parity difference",
@@ -25,12 +25,17 @@ NAMED = 3  # techniques with a verdict in common that are named, before the othe
 
 
 def finding(
-    comparisons: pd.DataFrame, over_seeds: pd.DataFrame, summary: pd.DataFrame, plan: Mapping, metric: str
+    comparisons: pd.DataFrame,
+    over_seeds: pd.DataFrame,
+    summary: pd.DataFrame,
+    plan: Mapping,
+    metric: str,
+    absent: Sequence[str] = (),
 ) -> str:
     """Return what each technique does to ``metric`` (first attribute, first main arm), by how many points.
 
     "S-DI2 cuts disparate impact by 15 points; whether S-DI1 changes it, 16 runs cannot tell." Without a comparison: how
-    far the runs of the first technique lie apart.
+    far the runs of the first technique lie apart. ``absent``: techniques that were not run.
     """
     rows = _rows(over_seeds if len(over_seeds) else comparisons, plan, metric)
     quantity = QUANTITIES.get(metric, METRIC_NAMES.get(metric, metric)) + _attribute(plan)
@@ -46,9 +51,20 @@ def finding(
         for text in ([describe(members, plan, metric)] if len(members) else [])
     ]
     rest = rows[~rows["verdict"].isin(list(CLAUSES))]["technique"]
+    gone, rest = rest[rest.isin(list(absent))], rest[~rest.isin(list(absent))]
+    clauses += [f"{join_items(gone, NAMED)} {'was' if len(gone) == 1 else 'were'} not run"] if len(gone) else []
     clauses += [f"there is no verdict on {join_items(rest, NAMED)}"] if len(rest) else []
     text = "; ".join(clauses).replace(QUANTITY, quantity, 1).replace(QUANTITY, "it")
-    return f"On this test set, {text}{_price(rows)}{_few(rows)}."
+    return f"{_where(rows, plan)}, {text}{_price(rows)}{_few(rows)}."
+
+
+def _where(rows: pd.DataFrame, plan: Mapping) -> str:
+    """Return "On this test set", and in which arm or under which noise where the experiment has several."""
+    arms = main_arms(plan)
+    if "noise" in rows:
+        several = len(set(map(noise_name, arms))) > 1
+        return f"Under noise {rows['noise'].iloc[0]}, on this test set" if several else "On this test set"
+    return f"In arm {rows['arm'].iloc[0]}, on this test set" if len(arms) > 1 else "On this test set"
 
 
 QUANTITY = "\0"  # placeholder: named where it comes first, "it" afterwards

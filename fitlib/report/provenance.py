@@ -59,7 +59,7 @@ def limit(plan: Mapping) -> str:
     if any(arm["kind"] == "unknown" for arm in arms):
         text = "How these predictions were made is not recorded: whether their runs were identical is unknown"
         if all(is_missing(arm["seed"]) for arm in arms):
-            return f"{text}, and a technique cannot be told from its luck with a seed."
+            return f"{text}. A technique cannot be told from its luck with a seed."
         return f"{text}. {_limit_of_seeds(arms)}."
     if any(arm["kind"] == "comparison" for arm in arms):
         return "Each run has a seed of its own: these are no FIT runs, and no technique is compared on them."

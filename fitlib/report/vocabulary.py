@@ -5,7 +5,7 @@ A value that is not there reads "not estimable"; no NaN is ever printed. Points 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -71,6 +71,18 @@ def trainings(plan: Mapping) -> dict[str, list[str]]:
     for technique in plan["techniques"]:
         shared.setdefault(technique["training"], []).append(technique["technique"])
     return shared
+
+
+def not_run(plan: Mapping, evidence: Sequence[Mapping]) -> list[str]:
+    """Return the techniques none of whose runs was started, as after `fitlib run --only`; [] without evidence.
+
+    >>> plan = {"techniques": [{"technique": "A", "training": "a"}, {"technique": "B", "training": "b"}]}
+    >>> states = [("a", "done"), ("b", "missing")]
+    >>> not_run(plan, [{"training": name, "role": "main", "status": state} for name, state in states])
+    ['B']
+    """
+    started = {run["training"] for run in evidence if run["role"] == "main" and run["status"] != "missing"}
+    return [t["technique"] for t in plan["techniques"] if t["training"] not in started] if evidence else []
 
 
 def class_name(plan: Mapping, target: Any) -> str:

@@ -106,12 +106,14 @@ def _scope(costs: pd.DataFrame) -> str:
 def _with(fell: pd.DataFrame) -> str:
     if fell.empty:
         return ""
+    if (fell[list(COSTS)] == "no").all(axis=None):
+        return ", without a cost shown"
     parts = []
     for name, cost in COSTS.items():
         unknown = int((fell[name] == "").sum())
         open_ = f" (unknown on {unknown})" if unknown else ""
         parts.append(f"{cost} on {int((fell[name] == 'yes').sum())}{open_}")
-    return f"; costs shown: {', '.join(parts)}"
+    return f". Costs shown: {', '.join(parts[:2])}; {', '.join(parts[2:])}"
 
 
 def power_sentence(costs: pd.DataFrame, comparisons: pd.DataFrame) -> str:
@@ -154,11 +156,11 @@ def _front_sentence(on: pd.DataFrame, family: pd.DataFrame, frame: pd.DataFrame)
     names = [f"{r['technique']}{_share(r)}" for r in on.to_dict("records")]
     ranked = fmt.count(int((family["on_front"] != "").sum()), "technique")
     resampled = on["front_share"].notna().any()
-    how = "; in brackets, in how many resamples of the runs it is on the front" if resampled else ""
+    how = " In brackets: the share of resampled experiments in which it is on the front." if resampled else ""
     metric = f"{first['metric']}{words.arm_and_attribute_suffix(frame, first)}"
     return (
-        f"On the Pareto front of {criteria} (means over runs), by {metric}, {len(on)} of {ranked}: "
-        f"{fmt.join_items(names, 10)}{how}."
+        f"Pareto front of {criteria}, by {metric} (means over runs): {len(on)} of {ranked}. On it: "
+        f"{fmt.join_items(names, 10)}.{how}"
     )
 
 

@@ -96,9 +96,9 @@ def caption_heat_map(plan: Mapping, comparisons: pd.DataFrame) -> str:
         f"smallest attainable before correction: {fmt.value_range(smallest)}" if len(smallest) else "no test was made"
     )
     about = (
-        "In each cell: difference of means, technique − baseline, in points (minus and blue: bias fell); verdict "
-        f"against {words.smallest_effect_text(plan)}, which holds together with {_others(plan)}; p of the exact rank "
-        f"test after Holm's correction over {words.family(comparisons)} tests (*: at most {alpha:g}; {attainable})."
+        "In each cell: difference of means, technique − baseline, in points (minus and blue: bias fell). Verdict "
+        f"against {words.smallest_effect_text(plan)}; it holds together with {_others(plan)}. Below it p of the exact "
+        f"rank test, by Holm over {words.family(comparisons)} tests (*: at most {alpha:g}; {attainable})."
     )
     return caption(plan, run_counts(comparisons), about)
 
@@ -114,8 +114,8 @@ def caption_effects(plan: Mapping, comparisons: pd.DataFrame) -> str:
     return caption(
         plan,
         run_counts(comparisons),
-        f"Differences of means with Welch's 95 % intervals (thick) and the intervals that hold together, on which the "
-        f"verdicts rest (thin); {band}. No test is shown.",
+        f"Differences of means. Thick: Welch's 95 % intervals; thin: the intervals that hold together, on which the "
+        f"verdicts rest. {band[0].upper()}{band[1:]}. No test is shown.",
     )
 
 

@@ -15,6 +15,7 @@ from fitlib.report.notebook_display import Page, show_text
 from fitlib.report.reader_tables import ReaderTable, estimate_cell
 from fitlib.report.sections.costs import first_metric
 from fitlib.report.sentences import impact as impact_sentences
+from fitlib.report.sentences.impact import at_most_half
 
 QUESTION = (
     "Does a run's impact ratio (lowest group's share predicted as a class, over the highest group's) fall below 0.8, "
@@ -84,7 +85,7 @@ def _risk_row(row: pd.Series, frame: pd.DataFrame, plan: Mapping) -> dict[str, s
         "Turned by one": f"{row['flips']} of {row['n']}",
         "P(below)": estimate_cell(row, "p_violated", fmt.probability, 2),
         "for the worst pair": worst if row["n"] else "–",
-        "P(two runs disagree)": estimate_cell(row, "p_disagree", fmt.probability, 2),
+        "P(two runs disagree)": estimate_cell(row, "p_disagree", lambda p: fmt.probability(at_most_half(p)), 2),
         "Mean ratio": fmt.decimals(row["ratio_mean"]) if row["n"] else "undefined",
         "lowest to highest": " to ".join(fmt.decimals(row[f"ratio_{end}"]) for end in ("min", "max") if row["n"])
         or "–",
@@ -102,7 +103,7 @@ def caption_risk(plan: Mapping, risk: pd.DataFrame, most: int = MOST_ROWS) -> st
         risk["n"],
         f"Retraining covered: {fmt.join_items(dict.fromkeys(risk['retraining']))}. Intervals: Clopper-Pearson 95 "
         "%, of two runs disagreeing its image under "
-        f"2p(1−p), so the estimate may lie above its upper end ½; for the worst of "
+        f"2p(1−p), of which the estimate is shown as ½ at most; for the worst of "
         f"{words.combinations(worst, risk, *impact_sentences.RISK_ROWS)}, Bonferroni's. Turned by one: runs in which "
         "one person more or fewer "
         f"selected moves the ratio across 0.8. No test is made here.{part}",

@@ -60,6 +60,10 @@ SHORT = (
     "verdict is {verdict}."
 )
 SCOPE = "Whether the difference holds over seeds, on other test data or on other hardware is not shown by these runs."
+SCOPE_OF_RANDOM_STATES = (
+    "Whether the difference holds with other training data, on other test data or on other hardware is not shown by "
+    "these runs."
+)
 SENTENCES = (SETTING, SPREAD, DIFFERENCE, TEST, VARIANCE, REVERSAL, SCOPE)
 BLANK = re.compile(r"\{([^}]+)\}")
 TEMPLATE = BLANK.sub(r"[\1]", " ".join(SENTENCES))
@@ -306,8 +310,8 @@ def _why(row: Mapping) -> str:
 
 
 def _scope(arm: Mapping) -> str:
-    """Return what these runs cannot show; where each has a random state of its own, they do hold over these."""
-    return SCOPE.replace("over seeds, ", "") if words.seeded_by_run(arm) else SCOPE
+    """Return what the runs of an arm cannot show; with a random state for each run they do show other seeds."""
+    return SCOPE_OF_RANDOM_STATES if words.seeded_by_run(arm) else SCOPE
 
 
 def _over_seeds(frames: Mapping[str, pd.DataFrame], row: Mapping, arm: Mapping) -> str:
@@ -318,7 +322,7 @@ def _over_seeds(frames: Mapping[str, pd.DataFrame], row: Mapping, arm: Mapping) 
     keys = ("technique", "baseline", "attribute", "metric")
     rows = table[(table[list(keys)] == [row[key] for key in keys]).all(axis=1)]
     if rows.empty or fmt.is_missing(rows.iloc[0]["low"]):
-        return SCOPE
+        return _scope(arm)
     over = rows.iloc[0]
     together = "" if fmt.is_missing(over["simultaneous_low"]) else f", {_interval(over, 'simultaneous')} together with "
     together += f"{_others(over)} over seeds" if together else ""

@@ -87,7 +87,8 @@ def verdict(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequenc
     """
     comparisons, over_seeds = frames["comparisons"], frames["over_seeds"]
     metric = verdict_figures.shown_metric(comparisons, plan)
-    found = finding(comparisons, over_seeds, frames["summary"], plan, metric)
+    absent = words.not_run(plan, evidence)
+    found = finding(comparisons, over_seeds, frames["summary"], plan, metric, absent)
     outcome, *beside = verdict_sentences.verdict(comparisons, frames["summary"], plan, evidence)
     warned = impact_sentences.violations(frames["risk"]) if "risk" in frames else []
     warned += verdict_sentences.small_groups(frames["summary"], plan, metric)

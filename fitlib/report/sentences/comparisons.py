@@ -34,8 +34,8 @@ def significance(comparisons: pd.DataFrame, plan: Mapping) -> str:
     quiet = rows[~(rows["p_mean_holm"] <= alpha)]
     return (
         f"The distributions of the runs differ in {hits} of {count(len(rows), 'test')} (exact rank test, p ≤ {alpha:g} "
-        f"after Holm's correction over {family(rows)} tests; smallest attainable p before correction: "
-        f"{value_range(smallest)}), their means in {means} (studentised permutation test, Holm's correction)."
+        f"after Holm's correction over {family(rows)} tests). Their means differ in {means} (studentised permutation "
+        f"test, Holm's correction). Smallest attainable p before correction: {value_range(smallest)}."
         f"{_other_tests(quiet)}"
     )
 
@@ -46,7 +46,7 @@ def _other_tests(quiet: pd.DataFrame) -> str:
     if powers.empty:
         return ""
     return (
-        f" In {len(quiet)} the rank test showed no difference; its power to show a shift by the smallest effect at the "
+        f" In {len(quiet)} the rank test showed no difference. Its power to show a shift by the smallest effect at the "
         f"corrected α was {value_range(powers, power)}."
     )
 
@@ -58,8 +58,8 @@ def undecided(comparisons: pd.DataFrame, plan: Mapping) -> str:
     if not sum(counts.values()):
         return "No verdict is open." if len(rows) else ""
     texts = {
-        OPEN: "the interval contains 0 and reaches beyond the smallest effect, so that these runs neither show nor "
-        "exclude a difference that counts; open does not mean equal",
+        OPEN: "the interval contains 0 and reaches beyond the smallest effect. These runs neither show nor exclude a "
+        "difference that counts: open does not mean equal",
         LOWER: "bias is lower, but whether by more than the smallest effect is open",
         HIGHER: "bias is higher, but whether by more than the smallest effect is open",
     }
@@ -161,7 +161,7 @@ def redundant(comparisons: pd.DataFrame) -> str:
     if not pairs:
         return ""
     return (
-        "Proportional in all runs compared, so counted once, as the primary metric or the largest in smallest effects: "
+        "Metrics proportional in all runs count once, as the primary one or the largest in smallest effects. "
         f"{join_items(pairs, 7)}."
     )
 

@@ -55,7 +55,7 @@ def _risk(row: pd.Series, rule: str, plan: Mapping, frame: pd.DataFrame) -> str:
         f"{int(row['violated'])} of {count(int(row['n']), 'run')}{undefined} (probability "
         f"{probability(row['p_violated'])} {share}{adjusted}); two runs "
         f"{'under' if 'conditions' in row['retraining'] else 'with'} the {row['retraining']} disagree about it with "
-        f"probability {probability(row['p_disagree'])} {disagree}{', likewise' if adjusted else ''}{_beyond(row)}."
+        f"probability {probability(at_most_half(row['p_disagree']))} {disagree}{', likewise' if adjusted else ''}."
     )
 
 
@@ -64,12 +64,15 @@ def _risk_interval(row: pd.Series, name: str) -> str:
     return interval(row[f"{name}_low_bonferroni"], row[f"{name}_high_bonferroni"], scale=1)
 
 
-def _beyond(row: pd.Series) -> str:
-    """Explain an estimate above its interval: the unbiased share of pairs may exceed ½, 2p(1−p) may not."""
-    high = row["p_disagree_high_bonferroni"]
-    if is_missing(high) or row["p_disagree"] <= high:
-        return ""
-    return " (the pairs of these runs; over all runs it is at most ½, hence the interval)"
+def at_most_half(p_disagree: float) -> float:
+    """Return the probability that two runs disagree, at most ½ as it must be.
+
+    The share of pairs of runs that disagree is unbiased and so may exceed ½, the largest value of 2p(1−p).
+
+    >>> at_most_half(0.53), at_most_half(0.2)
+    (0.5, 0.2)
+    """
+    return p_disagree if is_missing(p_disagree) else min(float(p_disagree), 0.5)
 
 
 def violations(risk: pd.DataFrame, most: int = 4) -> list[str]:

@@ -55,9 +55,9 @@ def _largest(row: pd.Series, scope: str, frame: pd.DataFrame) -> str:
     changing = "undefined" not in row["note"] and row["n_undefined_max"] > 0
     return (
         f"The {metric} ({METRIC_NAMES.get(metric, CUSTOM)}) of {technique_label(frame, row)} ranged from "
-        f"{points(row['min'])} to {points(row['max'])} points over {_its_runs(row)}: a difference of "
-        f"{points(row['maxdiff'])} points (MaxDiff), the largest found among overall values{scope}"
-        f"{'; a run counts the classes that are defined in it' if changing else ''}."
+        f"{points(row['min'])} to {points(row['max'])} points over {_its_runs(row)}. That difference, "
+        f"{points(row['maxdiff'])} points (MaxDiff), is the largest found among overall values{scope}."
+        f"{' A run counts the classes that are defined in it.' if changing else ''}"
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from fitlib.formatting import count, is_missing, join_items, points, span
 from fitlib.report.provenance import limit
 from fitlib.report.sentences.runs import largest_difference
-from fitlib.report.vocabulary import JUDGED, VERDICTS, deciding, seed, seeded_by_run
+from fitlib.report.vocabulary import JUDGED, VERDICTS, deciding, not_run, seed, seeded_by_run
 from fitlib.statistics.verdict_names import EQUIVALENT, FAIRER, HIGHER, LESS_FAIR, LOWER, OPEN, RUNS, TOO_FEW
 from fitlib.tables.metric_series import main_arms
 
@@ -31,7 +31,7 @@ def verdict(
     comparisons: pd.DataFrame, summary: pd.DataFrame, plan: Mapping, evidence: Sequence[Mapping] = ()
 ) -> list[str]:
     """Return the outcome in a few sentences: who is fairer, what stands beside it, how much equal runs differ."""
-    texts = [_outcome(comparisons, plan), *verdict_warnings(comparisons)]
+    texts = [_outcome(comparisons, plan, not_run(plan, evidence)), *verdict_warnings(comparisons)]
     return [*texts, largest_difference(summary, plan, evidence)[0], limit(plan)]
 
 
@@ -44,7 +44,7 @@ def outcomes(comparisons: pd.DataFrame) -> pd.DataFrame:
     return counted.reindex(index=order, columns=list(VERDICTS), fill_value=0).reset_index()
 
 
-def _outcome(comparisons: pd.DataFrame, plan: Mapping) -> str:
+def _outcome(comparisons: pd.DataFrame, plan: Mapping, absent: Sequence[str] = ()) -> str:
     rows = deciding(comparisons)
     if rows.empty:
         names = [t["technique"] for t in plan["techniques"]]
@@ -57,7 +57,7 @@ def _outcome(comparisons: pd.DataFrame, plan: Mapping) -> str:
         at = "over random states, " if seeded_by_run(arms[arm]) else f"at seed {seed(arms[arm])}, "
         at = f"{at}on this test set".removeprefix("at seed not recorded, ")
         named = f"in arm {arm}, {at}, " if table["arm"].nunique() > 1 else f"{at}, "
-        texts.append(named + _arm_outcome(table[table["arm"] == arm], rows[rows["arm"] == arm]))
+        texts.append(named + _arm_outcome(table[table["arm"] == arm], rows[rows["arm"] == arm], absent))
     text = "; ".join(texts)
     return f"{text[0].upper()}{text[1:]}. {together(rows, plan)}".strip()
 
@@ -79,7 +79,8 @@ def _few_against_many(rows: pd.DataFrame) -> bool:
     """Return whether fewer than 8 runs meet at least twice as many, where intervals miss too often (simulated)."""
     if "n_seeds" in rows:
         return False
-    sizes = rows.loc[rows["design"] != "paired by run", ["n_technique", "n_baseline"]]
+    counted = (rows["design"] != "paired by run") & rows["verdict"].isin(JUDGED)
+    sizes = rows.loc[counted, ["n_technique", "n_baseline"]]
     low, high = sizes.min(axis=1), sizes.max(axis=1)
     return bool(((low < 8) & (high >= 2 * low)).any())
 
@@ -111,10 +112,10 @@ def small_groups(summary: pd.DataFrame, plan: Mapping, metric: str) -> list[str]
     return [f"Beside the verdicts: {join_items(texts)}: single persons can move it."] if texts else []
 
 
-def _arm_outcome(table: pd.DataFrame, rows: pd.DataFrame) -> str:
+def _arm_outcome(table: pd.DataFrame, rows: pd.DataFrame, absent: Sequence[str]) -> str:
     nouns = ("distinct metric", "") if rows["attribute"].nunique() == 1 else PAIRS
     with_verdict = table[table[list(JUDGED)].sum(axis=1) > 0]
-    refused = [_refused(row, rows) for _, row in table.drop(with_verdict.index).iterrows()]
+    refused = [_refused(row, rows, absent) for _, row in table.drop(with_verdict.index).iterrows()]
     if len(with_verdict) > 4:
         return "; ".join([_many(with_verdict, nouns[0]), *refused])
     return "; ".join([_one(row, rows, nouns) for _, row in with_verdict.iterrows()] + refused)
@@ -172,7 +173,9 @@ def _many(table: pd.DataFrame, noun: str) -> str:
     return f"of {count(len(table), 'technique')}, {'; '.join(texts)}"
 
 
-def _refused(row: pd.Series, comparisons: pd.DataFrame) -> str:
+def _refused(row: pd.Series, comparisons: pd.DataFrame, absent: Sequence[str]) -> str:
+    if row["technique"] in absent or row["baseline"] in absent:
+        return f"{row['technique'] if row['technique'] in absent else row['baseline']} was not run"
     on = f" on {comparisons['metric'].iloc[0]}" if (comparisons["primary"] == "yes").all() else ""
     pair = f"no verdict on {row['technique']} against {row['baseline']}{on}"
     note = comparisons.loc[comparisons["technique"] == row["technique"], "note"].iloc[0]

@@ -68,7 +68,7 @@ def test_the_front_is_told_with_its_share_of_resamples(usual: tuple) -> None:
     rows = usual[1]["pareto"].query("metric == 'DI'")
     messages = section.pareto_sentences(rows)
     on = rows[rows["on_front"] == "yes"]
-    assert f"{len(on)} of 3 techniques" in messages[0] and "accuracy and bias (means over runs), by DI" in messages[0]
+    assert f"{len(on)} of 3 techniques" in messages[0] and "accuracy and bias, by DI (means over runs)" in messages[0]
     for row in on.itertuples():
         assert f"{row.technique} ({100 * row.front_share:.0f} %)" in messages[0]
     aside = section.pareto_sentences(rows.assign(on_front=""))
@@ -175,4 +175,9 @@ def test_a_technique_not_ranked_in_one_arm_names_the_arm(usual: tuple) -> None:
 def test_study_labels_are_counted_among_those_known(usual: tuple) -> None:
     costs = usual[1]["costs"].copy()
     costs["decrease_study"] = ["yes", "no", *[""] * (len(costs) - 2)]
-    assert "bias fell on 1 of 2; costs shown: " in section.cost_sentences(costs)[-1]
+    labels = [name for name in costs if name.endswith("_study") and name != "decrease_study"]
+    assert (
+        "bias fell on 1 of 2, without a cost" in section.cost_sentences(costs.assign(**dict.fromkeys(labels, "no")))[-1]
+    )
+    found = section.cost_sentences(costs.assign(**dict.fromkeys(labels, "yes")))[-1]
+    assert "bias fell on 1 of 2. Costs shown: lower accuracy on 1" in found

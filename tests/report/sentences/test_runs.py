@@ -51,7 +51,7 @@ def test_the_largest_difference_is_one_of_overall_values_not_of_classes():
         "Every overall value was constant in all 4 runs."
     ]
     (other,) = run_sentences.largest_difference(summary_of(Base=drawn(1)), plan(technique("Base", None)))
-    assert other.endswith("(MaxDiff), the largest found among overall values.")
+    assert other.endswith("(MaxDiff), is the largest found among overall values.")
 
 
 def test_a_value_undefined_in_some_run_does_not_range_over_all_runs():
@@ -67,15 +67,15 @@ def test_a_range_over_changing_classes_says_so():
     values[0] += np.arange(8)[:, None] / 50  # DP ranges widest
     values[0, 2, 1] = np.nan
     (text,) = run_sentences.largest_difference(summary_of(Base=values), plan(technique("Base", None)))
-    assert text.startswith("The DP (") and text.endswith("; a run counts the classes that are defined in it.")
+    assert text.startswith("The DP (") and text.endswith(" A run counts the classes that are defined in it.")
 
 
 def test_runs_that_are_not_fit_limit_what_the_largest_difference_covers():
     found = with_parts(experiment(), "S-T1", 2, initial_weights=digest("another start"))
     (text,) = run_sentences.largest_difference(found.summary, found.plan, found.evidence)
-    assert text.endswith("the largest found among overall values of FIT runs.")
+    assert text.endswith("is the largest found among overall values of FIT runs.")
     (usual,) = run_sentences.largest_difference(found.summary, found.plan)
-    assert usual.endswith("the largest found among overall values.")
+    assert usual.endswith("is the largest found among overall values.")
 
 
 def test_two_runs_without_a_defined_value_are_not_called_missing_runs():
@@ -258,7 +258,7 @@ def test_a_metric_repeats_the_largest_of_its_set():
         of[5] = 4 * of[3]  # EOTP = 4 FPSF, and EOFP repeats FPSF
     text = comparison_sentences.redundant(compare(metrics_of(**values), PLAN))
     assert text == (
-        "Proportional in all runs compared, so counted once, as the primary metric or the largest in smallest effects: "
+        "Metrics proportional in all runs count once, as the primary one or the largest in smallest effects. "
         "SPSF repeats DP, FPSF repeats EOTP and EOFP repeats EOTP."
     )
 
