@@ -32,7 +32,7 @@ def external_plan(
     found: classes and groups (names by number), numeric ({attribute: whether its groups are numbers}), rows
     ({technique: hash of the test rows}), notes. order: techniques, the baseline first. digests: hash of the decisions
     of every run, by technique. seeds: that of every run, by technique, where recorded. Where every run has one of its
-    own, they are runs of one arm, in which the seed is what varies.
+    own, which no other has, they are runs of one arm, in which the seed is what varies.
     """
     own = seeded_by_run(seeds)
     arms = {name: runs_by_arm(len(digests[name]), None if own or seeds is None else seeds[name]) for name in order}
@@ -61,13 +61,16 @@ class ArmRuns(NamedTuple):
 
 
 def seeded_by_run(seeds: Mapping[str, Sequence[int]] | None) -> bool:
-    """Return whether every run of each technique has a seed of its own, and some technique has several.
+    """Return whether every run has a seed of its own, that no other run has, and some technique has several runs.
 
-    >>> seeded_by_run({"A": [0, 1, 2], "B": [5]}), seeded_by_run({"A": [0, 0, 1]}), seeded_by_run({"A": [0]})
+    Techniques that share seeds are compared seed by seed instead.
+
+    >>> seeded_by_run({"A": [0, 1, 2], "B": [5]}), seeded_by_run({"A": [0, 1], "B": [0, 1]}), seeded_by_run({"A": [0]})
     (True, False, False)
     """
     given = list((seeds or {}).values())
-    return all(len(set(of)) == len(of) for of in given) and any(len(of) > 1 for of in given)
+    every = [seed for of in given for seed in of]
+    return len(set(every)) == len(every) and any(len(of) > 1 for of in given)
 
 
 def runs_by_arm(n_runs: int, seeds: Sequence[int] | None = None) -> dict[str, ArmRuns]:

@@ -70,9 +70,9 @@ def analyze(
     - `y_score`: scores in the form of y_pred: of the second of two classes (their order is `results.plan["classes"]`),
       or with one more axis for the classes. Adds thresholds. Several techniques: {name: such}.
     - `unit`: the person or image of each row (rows,), where several rows belong to one.
-    - `seeds`: the seed of each run (runs,). Where runs share some of several, techniques are compared over seeds, with
-      the seed as a random factor (`results.tables.over_seeds`); where every run has its own, over its runs. For each
-      technique: {name: such}.
+    - `seeds`: the seed of each run (runs,). Techniques that share seeds are compared over seeds, with the seed as a
+      random factor (`results.tables.over_seeds`); where every run has a seed of its own, over runs. For each technique:
+      {name: such}.
 
     A data frame of pandas, polars, Arrow or another library that narwhals reads, or {column: values}:
 
