@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fitlib.cli.terminal import show
 from fitlib.errors import RunFailed
 
 if TYPE_CHECKING:
@@ -59,11 +60,9 @@ def _print_sentences(sentences: Sequence[str], family: str = "") -> None:
 
 def print_results(results: Results) -> None:
     """Print notes, a table of every metric of every technique, and the verdict."""
-    from fitlib.formatting import visible
-
     for note in results.plan["notes"]:
-        print(visible(note))
-    print(visible(_table(results)))
+        show(note)
+    show(_table(results))
     _print_sentences(results.verdict)
 
 

@@ -6,12 +6,11 @@ The rows of all runs would pass for the test rows of a single one, and no verdic
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fitlib.datasets.tabular.column_vocabulary import fits
 from fitlib.errors import InputError
 from fitlib.results.array_inputs import WHERE
-from fitlib.results.frame_columns import Columns
+from fitlib.results.frame_columns import Columns, row_codes
 from fitlib.results.frame_layout import Layout
 
 WORDS = {  # argument -> words in the name of such a column
@@ -32,7 +31,7 @@ def refuse_forgotten_columns(table: Columns, layout: Layout) -> None:
             continue
         for column in table.names:
             if column not in named and fits(column, words) and _repeats_test_rows(table, layout, column):
-                found = len(np.unique(_codes(table.values(role, column))))
+                found = len(np.unique(row_codes(table.values(role, column))))
                 problem = f"{found} values, each with as many rows of every true class and group"
                 remedy = f"if it tells apart what was trained, name it: {role}={column!r}; otherwise drop it"
                 raise InputError(WHERE, f"column {column!r}", role, problem, remedy)
@@ -55,22 +54,13 @@ def _one_run_each(layout: Layout) -> bool:
 
 def _repeats_test_rows(table: Columns, layout: Layout, column: str) -> bool:
     """Whether every value of the column has equally many rows of each true class, group and named run or technique."""
-    value = _codes(table.values("data", column))
+    value = row_codes(table.values("data", column))
     if value.min() < 0 or value.max() < 1 or len(value) == value.max() + 1:
         return False
     described = [layout.y_true, *layout.groups, *layout.keys.values()]
     cell = np.unique(
-        np.column_stack([_codes(table.values("data", of)) for of in described]), axis=0, return_inverse=True
+        np.column_stack([row_codes(table.values("data", of)) for of in described]), axis=0, return_inverse=True
     )[1]
     counts = np.bincount(cell.ravel() * (value.max() + 1) + value, minlength=(cell.max() + 1) * (value.max() + 1))
     by_value = counts.reshape(-1, value.max() + 1)
     return bool((by_value == by_value[:, :1]).all())
-
-
-def _codes(values: NDArray) -> NDArray[np.int64]:
-    """Return (rows,) or (rows, labels) as numbers that are equal where the rows are; -1 where a value is missing."""
-    import pandas as pd
-
-    if values.ndim > 1:
-        return np.unique(values, axis=0, return_inverse=True)[1].ravel()
-    return np.asarray(pd.factorize(values)[0], dtype=np.int64)

@@ -113,3 +113,17 @@ def _column_values(field: str, column: Any) -> NDArray:
         whole = whole.cast(pa.string())
     nested = pa.types.is_nested(whole.type)
     return read_array(WHERE, field, whole.to_pylist() if nested else np.asarray(whole))
+
+
+def row_codes(values: NDArray) -> NDArray[np.int64]:
+    """Return a number for each row, (rows,) or (rows, columns): equal where rows are; -1 where a single one is missing.
+
+    >>> row_codes(np.array(["f", None, "f"], dtype=object)).tolist(), row_codes(np.array([[0, 1], [1, 1]])).tolist()
+    ([0, -1, 0], [0, 1])
+    """
+    import pandas as pd
+
+    if values.ndim == 1:
+        return np.asarray(pd.factorize(values)[0], dtype=np.int64)
+    columns = np.column_stack([row_codes(column) for column in values.T])
+    return np.unique(columns, axis=0, return_inverse=True)[1].ravel()

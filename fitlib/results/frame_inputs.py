@@ -18,7 +18,7 @@ from fitlib.datasets.tabular.columns import row_labels
 from fitlib.errors import InputError
 from fitlib.results.array_inputs import ONLY_TECHNIQUE, WHERE, EncodedArrays, encode_arrays, run_field
 from fitlib.results.forgotten_columns import refuse_forgotten_columns
-from fitlib.results.frame_columns import Columns, Reference
+from fitlib.results.frame_columns import Columns, Reference, row_codes
 from fitlib.results.frame_layout import GivenColumns, Layout, read_layout
 
 SORT = "sort the rows of every run alike, or name the column that identifies them: row=…"
@@ -153,7 +153,7 @@ def _check_agreement(
 ) -> None:
     """Raise InputError unless the column has the same values in every run."""
     values = table.values(argument, reference)
-    codes = _codes(values)
+    codes = row_codes(values)
     expected = codes[blocks[0].rows]
     for block in blocks[1:]:
         wrong = codes[block.rows] != expected
@@ -165,13 +165,6 @@ def _check_agreement(
             problem = f"{name} of {block.name} has it, of {blocks[0].name} {_plain(first)!r}"
             remedy = f"give every run the same test rows: {row} identifies them" if row else SORT
             raise InputError(WHERE, field, _plain(found), problem, remedy)
-
-
-def _codes(values: NDArray) -> NDArray:
-    """Return values as numbers that are equal where the values are, also where they are missing."""
-    import pandas as pd
-
-    return values if values.ndim > 1 else pd.factorize(values)[0]
 
 
 def _plain(value: Any) -> object:

@@ -13,6 +13,7 @@ from fitlib.report.captions import Caption, caption
 from fitlib.report.figures.individuals import alt_distribution, distribution_figures
 from fitlib.report.notebook_display import Page, heading, show_text
 from fitlib.report.reader_tables import ReaderTable
+from fitlib.report.vocabulary import interval
 from fitlib.tables.individuals import ENOUGH_RUNS
 
 NO_TABLE = "How many decisions change is not known: the metrics of these techniques were made without it."
@@ -83,7 +84,7 @@ def in_short(individuals: pd.DataFrame, plan: Mapping) -> str:
     where = words.technique_label(rows, top)
     return (
         f"{text}. The largest gap within true classes: {group_name(plan, top)} − others, "
-        f"{fmt.points(top['gap'], signed=True)} points {_interval(top['gap_low'], top['gap_high'])}, of {where}."
+        f"{fmt.points(top['gap'], signed=True)} points {interval(top['gap_low'], top['gap_high'])}, of {where}."
     )
 
 
@@ -108,7 +109,7 @@ def _sentence(row: pd.Series, rows: pd.DataFrame, plan: Mapping) -> str:
     within = f" Within the true classes: {shares}{_gap(groups, plan)}." if len(groups) else ""
     return (
         f"{who}: two runs decide differently about {fmt.points(row['churn'])} % of cases "
-        f"{_interval(row['churn_low'], row['churn_high'])}; about {fmt.points(row['share_coin_flip'])} % at least half "
+        f"{interval(row['churn_low'], row['churn_high'])}; about {fmt.points(row['share_coin_flip'])} % at least half "
         f"of the pairs of runs disagree.{within}"
     )
 
@@ -118,14 +119,10 @@ def _gap(groups: pd.DataFrame, plan: Mapping) -> str:
     top = groups.loc[groups["gap"].idxmax()]
     chosen = f", the largest of {len(groups)} groups (interval not adjusted for that)," if len(groups) > 2 else ""
     ends = (top["gap_low"], top["gap_high"])
-    texts = f"{group_name(plan, top)} − others{chosen} {fmt.points(top['gap'], signed=True)} points {_interval(*ends)}"
+    texts = f"{group_name(plan, top)} − others{chosen} {fmt.points(top['gap'], signed=True)} points {interval(*ends)}"
     if any(map(fmt.is_missing, ends)):
         return texts
     return texts if ends[0] > 0 or ends[1] < 0 else f"{texts}: a difference between groups is not established"
-
-
-def _interval(low: float, high: float) -> str:
-    return f"(interval {fmt.NOT_ESTIMABLE})" if fmt.is_missing(low) or fmt.is_missing(high) else fmt.span(low, high)
 
 
 def _ambiguity(everybody: pd.DataFrame) -> str:

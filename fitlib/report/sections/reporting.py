@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -236,8 +235,8 @@ def _moments(row: Mapping, name: str, role: str, summary: pd.DataFrame) -> Value
 
 
 def _interval(row: Mapping, name: str, scale: float = 100.0) -> str:
-    ends: tuple[Any, Any] = (row.get(f"{name}_low"), row.get(f"{name}_high"))
-    return f"(interval {fmt.NOT_ESTIMABLE})" if any(map(fmt.is_missing, ends)) else fmt.span(*ends, scale)
+    low, high = (row.get(f"{name}_{end}", float("nan")) for end in ("low", "high"))
+    return words.interval(low, high, scale)
 
 
 def _difference(row: Mapping, plan: Mapping) -> Values:

@@ -104,14 +104,11 @@ def verdict(frames: Mapping[str, pd.DataFrame], plan: Mapping, evidence: Sequenc
 
 def evidence_places(plan: Mapping, evidence: Sequence[Mapping]) -> list[tuple[str, str]]:
     """Return what the evidence comes to, each with the address of the part that shows it."""
-    done = sum(run["status"] == "done" for run in evidence)
-    runs = f"{done} of {len(evidence)} planned runs" if evidence else str(plan.get("source", ""))
-    declared = plan.get("declared_before_first_run")
     found = {
-        runs: "#Every-run",
+        _answer_on_runs(plan, evidence): "#Every-run",
         f"identity: {_answer_on_fit(plan, evidence)}": IDENTITY,
         f"control: {_answer_on_control(plan, evidence)}": IDENTITY,
-        f"plan: {'declared before the first run' if declared else 'not declared beforehand'}": PLAN,
+        f"plan: {_answer_on_plan(plan)}": PLAN,
     }
     return [(text, address) for text, address in found.items() if text]
 
@@ -123,24 +120,32 @@ def glance_view(plan: Mapping, evidence: Sequence[Mapping], comparisons: pd.Data
     """Return what an auditor asks first, in one small table."""
     against = dict.fromkeys(t["baseline"] for t in plan["techniques"] if t["baseline"])
     techniques = [t["technique"] for t in plan["techniques"] if t["baseline"]]
-    done = sum(e["status"] == "done" for e in evidence)
     rows = {
         "Compared": f"{fmt.join_items(techniques, 8)} against {fmt.join_items(against, 8)}" if against else "nothing",
         "Test set": words.data_name(plan) or "not named",
         "Runs of each technique at a seed": fmt.join_items(dict.fromkeys(str(arm["runs"]) for arm in main_arms(plan))),
         "What differs between runs": words.noise_explained(plan),
         "Seeds": fmt.join_items(dict.fromkeys(map(words.seed, main_arms(plan))), 16),
-        "Finished": f"{done} of {len(evidence)} planned runs" if evidence else str(plan.get("source", "")),
+        "Finished": _answer_on_runs(plan, evidence),
         "Same code, data and start in all runs": _answer_on_fit(plan, evidence),
         "Same result where nothing differs (control arm)": _answer_on_control(plan, evidence),
         "Smallest effect that counts": words.smallest_effect_text(plan),
         "Metric that decides": plan["analysis"].get("primary") or "all distinct metrics, together",
         "Tests that the correction covers": f"{words.family(comparisons)} of means, "
         f"{words.family(comparisons, 'family_size_variance')} of spread",
-        "Plan": "declared before the first run" if plan.get("declared_before_first_run") else "not declared beforehand",
+        "Plan": _answer_on_plan(plan),
         "Deviations from the plan": _answer_on_deviations(plan),
     }
     return pd.DataFrame({"Question": list(rows), "Answer": list(rows.values())})
+
+
+def _answer_on_runs(plan: Mapping, evidence: Sequence[Mapping]) -> str:
+    done = sum(run["status"] == "done" for run in evidence)
+    return f"{done} of {len(evidence)} planned runs" if evidence else str(plan.get("source", ""))
+
+
+def _answer_on_plan(plan: Mapping) -> str:
+    return "declared before the first run" if plan.get("declared_before_first_run") else "not declared beforehand"
 
 
 def _answer_on_deviations(plan: Mapping) -> str:
